@@ -1,0 +1,281 @@
+use std::{collections::HashMap, fmt, sync::OnceLock};
+
+use http::Uri;
+
+use super::{catalog_document::RawService, endpoint_data::EndpointData, service_types};
+use crate::{
+    EndpointFilter, Error, Interface,
+    endpoint::{Origin, Wanted, base_url},
+    error::{EndpointNotFound, NearMiss},
+};
+
+/// The services of a cloud and their endpoints, as the token document lists them.
+///
+/// It is indexed once, when its access info is made, and then only read: a lookup allocates nothing
+/// and its cost does not grow with the number of services.
+///
+/// The order of the document decides wherever more than one endpoint matches. Entries that cannot be
+/// what they should be (a service without a type, an endpoint without a URL) are passed over, the
+/// others are used.
+///
+/// See the [module docs](super) for an example.
+#[derive(Default)]
+pub struct ServiceCatalog {
+    services: Vec<Service>,
+    endpoints: Vec<Endpoint>,
+    /// Services and endpoints by the type they are listed under, in the order of first appearance.
+    types: Vec<ServiceType>,
+    /// Indexes into `types`, by official type; by the listed type itself where there is no official one.
+    by_official_type: HashMap<Box<str>, Vec<usize>>,
+    origins: OnceLock<Vec<Origin>>,
+}
+
+pub(super) struct Service {
+    pub(super) name: Option<Box<str>>,
+    pub(super) id: Option<Box<str>>,
+}
+
+struct ServiceType {
+    name: Box<str>,
+    /// How early this name comes among all names of the service; see [`service_types::all_types`].
+    rank: usize,
+    services: Vec<usize>,
+    endpoints: Vec<usize>,
+}
+
+pub(super) struct Endpoint {
+    service: usize,
+    pub(super) interface: Option<Interface>,
+    pub(super) region_name: Option<Box<str>>,
+    pub(super) id: Option<Box<str>>,
+    pub(super) url: Box<str>,
+    /// Read when a request first goes there.
+    base: OnceLock<Result<Uri, &'static str>>,
+}
+
+impl ServiceCatalog {
+    pub(super) fn new(document: Vec<RawService>) -> Self {
+        let mut catalog = Self::default();
+        for RawService { service_type, name, id, endpoints } in document {
+            let Some(service_type) = service_type else { continue };
+            let service = catalog.services.len();
+            catalog.services.push(Service { name, id });
+            let listed = catalog.listed_type(service_type);
+            let Some(of_type) = catalog.types.get_mut(listed) else { continue };
+            of_type.services.push(service);
+            for endpoint in endpoints {
+                let Some(url) = endpoint.url else { continue };
+                of_type.endpoints.push(catalog.endpoints.len());
+                catalog.endpoints.push(Endpoint {
+                    service,
+                    interface: endpoint.interface,
+                    region_name: endpoint.region_name,
+                    id: endpoint.id,
+                    url,
+                    base: OnceLock::new(),
+                });
+            }
+        }
+        for names in catalog.by_official_type.values_mut() {
+            names.sort_by_key(|&index| catalog.types.get(index).map(|listed| listed.rank));
+        }
+        catalog
+    }
+
+    /// The index of this type in `types`, where it is entered if it is new.
+    fn listed_type(&mut self, name: Box<str>) -> usize {
+        let names = match self.by_official_type.get_mut(official_or_same(&name)) {
+            Some(names) => names,
+            None => self.by_official_type.entry(official_or_same(&name).into()).or_default(),
+        };
+        let known = names
+            .iter()
+            .copied()
+            .find(|&index| self.types.get(index).is_some_and(|listed| listed.name == name));
+        known.unwrap_or_else(|| {
+            let rank =
+                service_types::all_types(&name).position(|listed| listed == &*name).unwrap_or(usize::MAX);
+            names.push(self.types.len());
+            self.types.push(ServiceType { name, rank, services: Vec::new(), endpoints: Vec::new() });
+            self.types.len() - 1
+        })
+    }
+
+    /// Whether no service at all is listed.
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty()
+    }
+
+    /// The endpoint that a filter means: keystoneauth's `endpoint_data_for`.
+    ///
+    /// An exact service type goes before an alias, the aliases follow in the order of
+    /// [`service_types::all_types`], then the preference of interfaces decides, then the order of the
+    /// catalog. The filter's endpoint override is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EmptyCatalog`] if no service is listed, [`Error::EndpointNotFound`] if none matches.
+    pub fn endpoint_data_for<'a>(&'a self, filter: &EndpointFilter) -> Result<EndpointData<'a>, Error> {
+        self.matching(filter).next().ok_or_else(|| self.not_found(filter, |_| None))
+    }
+
+    /// The URL of [`endpoint_data_for`](Self::endpoint_data_for): keystoneauth's `url_for`.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn url_for<'a>(&'a self, filter: &EndpointFilter) -> Result<&'a str, Error> {
+        self.endpoint_data_for(filter).map(|found| found.url())
+    }
+
+    /// The URLs of all endpoints that match as well as the best: keystoneauth's `get_urls`.
+    pub fn urls<'a>(&'a self, filter: &EndpointFilter) -> impl Iterator<Item = &'a str> {
+        self.matching(filter).map(|found| found.url())
+    }
+
+    /// All endpoints that match as well as the best, by service type: keystoneauth's
+    /// `get_endpoints_data`. A type that is listed, but has no such endpoint, has an empty list.
+    ///
+    /// Unlike for the other lookups, every interface will do if the filter names none.
+    pub fn endpoints_data<'a>(&'a self, filter: &EndpointFilter) -> Vec<(&'a str, Vec<EndpointData<'a>>)> {
+        let interfaces = match filter.wanted_interfaces() {
+            Wanted::Default => &Wanted::Any,
+            said => said,
+        };
+        let mut found: Vec<_> = self
+            .listed_types(filter)
+            .filter(|listed| self.has_service(listed, filter))
+            .map(|listed| (listed, self.of_type(listed, filter, interfaces).collect::<Vec<_>>()))
+            .collect();
+        if filter.official_type().is_some() && found.len() > 1 {
+            let best = found.iter().position(|(_, endpoints)| !endpoints.is_empty());
+            found = found.into_iter().skip(best.unwrap_or(0)).take(1).collect();
+        }
+        found.into_iter().map(|(listed, endpoints)| (&*listed.name, endpoints)).collect()
+    }
+
+    /// The URL that requests with this filter are joined to: that of the first match that is usable.
+    pub(crate) fn base_url_for<'a>(&'a self, filter: &EndpointFilter) -> Result<&'a Uri, Error> {
+        self.matching(filter)
+            .find_map(|found| found.base_url().ok())
+            .ok_or_else(|| self.not_found(filter, |found| found.base_url().err()))
+    }
+
+    /// Whether an endpoint of the catalog, of any service, lives there.
+    pub(crate) fn has_origin(&self, origin: &Origin) -> bool {
+        let known = self.origins.get_or_init(|| {
+            let bases = self.endpoints.iter().filter_map(|endpoint| endpoint.base_url().ok());
+            let mut origins: Vec<_> = bases.filter_map(Origin::of).collect();
+            origins.sort_unstable();
+            origins.dedup();
+            origins
+        });
+        known.binary_search(origin).is_ok()
+    }
+
+    /// The matching endpoints of the best matching type, the best first; if no known type is asked
+    /// for, those of every type.
+    fn matching<'a, 'f>(&'a self, filter: &'f EndpointFilter) -> impl Iterator<Item = EndpointData<'a>> {
+        let known = filter.official_type().is_some();
+        let best = self
+            .listed_types(filter)
+            .take_while(|_| known)
+            .find(|listed| self.of_type(listed, filter, filter.wanted_interfaces()).next().is_some());
+        self.listed_types(filter)
+            .filter(move |listed| !known || best.is_some_and(|best| std::ptr::eq(best, *listed)))
+            .flat_map(|listed| self.of_type(listed, filter, filter.wanted_interfaces()))
+    }
+
+    /// The listed types that answer the service type of a filter, the best first; all without one.
+    fn listed_types<'a, 'f>(&'a self, filter: &'f EndpointFilter) -> impl Iterator<Item = &'a ServiceType> {
+        let requested = filter.service_type();
+        let names = filter.official_type().or(requested).and_then(|name| self.by_official_type.get(name));
+        let aliases = names.into_iter().flatten().filter_map(|&index| self.types.get(index));
+        let exact = aliases.clone().filter(move |listed| Some(&*listed.name) == requested);
+        let others = aliases.filter(move |listed| {
+            requested.is_some_and(|requested| {
+                &*listed.name != requested && service_types::is_match(requested, &listed.name)
+            })
+        });
+        let all = self.types.iter().filter(move |_| requested.is_none());
+        exact.chain(others).chain(all)
+    }
+
+    fn has_service(&self, listed: &ServiceType, filter: &EndpointFilter) -> bool {
+        listed
+            .services
+            .iter()
+            .filter_map(|&index| self.services.get(index))
+            .any(|service| service.mismatch(filter).is_none())
+    }
+
+    /// The matching endpoints of one type: those with the most wanted interface that any of them has.
+    fn of_type<'a, 'f>(
+        &'a self,
+        listed: &'a ServiceType,
+        filter: &'f EndpointFilter,
+        interfaces: &'f Wanted,
+    ) -> impl Iterator<Item = EndpointData<'a>> {
+        let all = move || {
+            listed.endpoints.iter().filter_map(move |&index| {
+                let endpoint = self.endpoints.get(index)?;
+                let service = self.services.get(endpoint.service)?;
+                let found = EndpointData::new(&listed.name, service, endpoint);
+                found.mismatch(filter).is_none().then_some(found)
+            })
+        };
+        let wanted: &[Interface] = match interfaces {
+            Wanted::Any => &[],
+            Wanted::Default => &[Interface::Public],
+            Wanted::Preferred(preferred) => preferred,
+        };
+        let best = wanted.iter().find(|&interface| all().any(|found| found.interface() == Some(interface)));
+        all().filter(move |found| wanted.is_empty() || best.is_some() && found.interface() == best)
+    }
+
+    /// The error that tells what was asked for, and of each endpoint that came close, why it is not it.
+    fn not_found(
+        &self,
+        filter: &EndpointFilter,
+        unusable: impl Fn(EndpointData<'_>) -> Option<&'static str>,
+    ) -> Error {
+        if self.is_empty() {
+            return Error::EmptyCatalog;
+        }
+        let mut error = EndpointNotFound::new(filter);
+        for listed in self.listed_types(filter) {
+            for endpoint in listed.endpoints.iter().filter_map(|&index| self.endpoints.get(index)) {
+                let Some(service) = self.services.get(endpoint.service) else { continue };
+                let found = EndpointData::new(&listed.name, service, endpoint);
+                let reason = match found.mismatch(filter).or_else(|| found.interface_mismatch(filter)) {
+                    Some(mismatch) => Some(mismatch.to_string()),
+                    None => unusable(found).map(str::to_owned),
+                };
+                if let Some(reason) = reason {
+                    error.near_misses.push(NearMiss { endpoint: found.to_string(), reason });
+                }
+            }
+        }
+        if self.listed_types(filter).next().is_none() {
+            error.listed = self.types.iter().map(|listed| listed.name.clone()).collect();
+        }
+        Error::EndpointNotFound(error.into())
+    }
+}
+
+fn official_or_same(name: &str) -> &str {
+    service_types::official(name).unwrap_or(name)
+}
+
+impl Endpoint {
+    pub(super) fn base_url(&self) -> Result<&Uri, &'static str> {
+        self.base.get_or_init(|| base_url(&self.url)).as_ref().map_err(|reason| *reason)
+    }
+}
+
+/// The services by type and the number of their endpoints.
+impl fmt::Debug for ServiceCatalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.types.iter().map(|listed| (&listed.name, listed.endpoints.len()))).finish()
+    }
+}

@@ -1,0 +1,106 @@
+//! The two forms of a token document, taken apart.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::{
+    catalog_document::{CatalogDocument, Form},
+    tolerant,
+};
+use crate::Error;
+
+/// What a token document says: the members of `token` (v3) or `access` (v2.0), the catalog apart.
+pub(super) struct Document {
+    pub(super) form: Form,
+    pub(super) members: Map<String, Value>,
+    pub(super) catalog: Option<CatalogDocument>,
+}
+
+impl Document {
+    /// Reads a document. The errors show nothing of it: it may hold a token.
+    pub(super) fn read(body: &str) -> Result<Self, Error> {
+        let mut reader = serde_json::Deserializer::from_str(body);
+        let document = Root
+            .deserialize(&mut reader)
+            .and_then(|document| reader.end().map(|()| document))
+            .map_err(|error| {
+                let reason = match error.classify() {
+                    serde_json::error::Category::Data => "it has neither a `token` nor an `access` object",
+                    _ => "it is not JSON",
+                };
+                Error::InvalidResponse { reason, line: error.line(), column: error.column() }
+            })?;
+        Ok(document)
+    }
+}
+
+/// Reads the outermost object.
+struct Root;
+
+impl<'de> DeserializeSeed<'de> for Root {
+    type Value = Document;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Document, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Root {
+    type Value = Document;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with `token` or `access`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
+        let mut v3 = None;
+        let mut v2 = None;
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "token" => v3 = Some(map.next_value_seed(Part(Form::V3))?),
+                "access" if v3.is_none() => v2 = Some(map.next_value_seed(Part(Form::V2))?),
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        v3.or(v2).ok_or_else(|| serde::de::Error::missing_field("token"))
+    }
+}
+
+/// Reads the value of `token` or `access`.
+struct Part(Form);
+
+impl<'de> DeserializeSeed<'de> for Part {
+    type Value = Document;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Document, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Part {
+    type Value = Document;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
+        let Part(form) = self;
+        let name_of_catalog = match form {
+            Form::V3 => "catalog",
+            Form::V2 => "serviceCatalog",
+        };
+        let mut document = Document { form, members: Map::new(), catalog: None };
+        while let Some(key) = map.next_key::<String>()? {
+            if key == name_of_catalog {
+                document.catalog = Some(tolerant::value(&mut map)?);
+            } else {
+                let value = map.next_value()?;
+                document.members.insert(key, value);
+            }
+        }
+        Ok(document)
+    }
+}

@@ -1,0 +1,132 @@
+use std::fmt;
+
+use super::catalog::{Endpoint, Service};
+use crate::{EndpointFilter, Interface, discovery::Version, endpoint::Wanted};
+
+/// One endpoint found in a [`ServiceCatalog`](super::ServiceCatalog), with the service it belongs to.
+#[derive(Clone, Copy)]
+pub struct EndpointData<'a> {
+    service_type: &'a str,
+    service: &'a Service,
+    endpoint: &'a Endpoint,
+}
+
+impl<'a> EndpointData<'a> {
+    pub(super) fn new(service_type: &'a str, service: &'a Service, endpoint: &'a Endpoint) -> Self {
+        Self { service_type, service, endpoint }
+    }
+
+    /// The URL as the catalog has it.
+    pub fn url(&self) -> &'a str {
+        &self.endpoint.url
+    }
+
+    /// The service type that the endpoint is listed under, which may be an alias of the one asked for.
+    pub fn service_type(&self) -> &'a str {
+        self.service_type
+    }
+
+    /// The name of the service, where the catalog has names.
+    pub fn service_name(&self) -> Option<&'a str> {
+        self.service.name.as_deref()
+    }
+
+    /// The id of the service; none in v2.0 catalogs.
+    pub fn service_id(&self) -> Option<&'a str> {
+        self.service.id.as_deref()
+    }
+
+    /// The interface of the endpoint.
+    pub fn interface(&self) -> Option<&'a Interface> {
+        self.endpoint.interface.as_ref()
+    }
+
+    /// The region: `region_id` of the document or, where that is missing, `region`.
+    pub fn region_name(&self) -> Option<&'a str> {
+        self.endpoint.region_name.as_deref()
+    }
+
+    /// The id of the endpoint.
+    pub fn endpoint_id(&self) -> Option<&'a str> {
+        self.endpoint.id.as_deref()
+    }
+
+    /// The API version that the URL names, if it names one; see [`Version::in_url`].
+    pub fn api_version(&self) -> Option<Version> {
+        Version::in_url(self.url())
+    }
+
+    pub(super) fn base_url(&self) -> Result<&'a http::Uri, &'static str> {
+        self.endpoint.base_url()
+    }
+
+    /// Why this is not the endpoint meant, the interface aside.
+    pub(super) fn mismatch(&self, filter: &EndpointFilter) -> Option<Mismatch<'a>> {
+        let differs = |what, asked: Option<&str>, is: Option<&'a str>| {
+            (asked.is_some() && asked != is).then_some(Mismatch { what, is })
+        };
+        self.service
+            .mismatch(filter)
+            .or_else(|| differs("region", filter.wanted_region(), self.region_name()))
+            .or_else(|| differs("endpoint id", filter.wanted_endpoint_id(), self.endpoint_id()))
+    }
+
+    pub(super) fn interface_mismatch(&self, filter: &EndpointFilter) -> Option<Mismatch<'a>> {
+        let is = self.interface();
+        let fits = match filter.wanted_interfaces() {
+            Wanted::Any => true,
+            Wanted::Default => is == Some(&Interface::Public),
+            Wanted::Preferred(preferred) => is.is_some_and(|is| preferred.contains(is)),
+        };
+        (!fits).then_some(Mismatch { what: "interface", is: is.map(Interface::as_str) })
+    }
+}
+
+/// As a sentence part: `compute (nova) public in RegionOne`.
+impl fmt::Display for EndpointData<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.service_type)?;
+        if let Some(name) = self.service_name() {
+            write!(f, " ({name})")?;
+        }
+        if let Some(interface) = self.interface() {
+            write!(f, " {interface}")?;
+        }
+        if let Some(region_name) = self.region_name() {
+            write!(f, " in {region_name}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for EndpointData<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EndpointData({self})")
+    }
+}
+
+impl Service {
+    /// Why this service is not the one meant. What the catalog does not say cannot exclude.
+    pub(super) fn mismatch<'a>(&'a self, filter: &EndpointFilter) -> Option<Mismatch<'a>> {
+        let differs = |what, asked: Option<&str>, is: Option<&'a str>| {
+            (asked.is_some() && is.is_some() && asked != is).then_some(Mismatch { what, is })
+        };
+        differs("service name", filter.wanted_service_name(), self.name.as_deref())
+            .or_else(|| differs("service id", filter.wanted_service_id(), self.id.as_deref()))
+    }
+}
+
+/// What of an endpoint is not as it was asked for.
+pub(super) struct Mismatch<'a> {
+    what: &'static str,
+    is: Option<&'a str>,
+}
+
+impl fmt::Display for Mismatch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.is {
+            Some(is) => write!(f, "its {} is {is}", self.what),
+            None => write!(f, "it has no {}", self.what),
+        }
+    }
+}

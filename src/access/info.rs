@@ -1,0 +1,201 @@
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, LazyLock},
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Map, Value, value::RawValue};
+use zeroize::Zeroizing;
+
+use super::{ServiceCatalog, catalog_document::Form, document::Document, token};
+use crate::{Error, Secret};
+
+/// The header in which Keystone answers a v3 token.
+static X_SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
+
+/// A token and its document: keystoneauth's `AccessInfo`, also called the `auth_ref`.
+///
+/// It is made once and never changes; clones share it. The document is kept as it came, with all
+/// that this crate does not know, and is wiped from memory with the last clone.
+///
+/// See the [module docs](super) for an example.
+#[derive(Clone)]
+pub struct AccessInfo(Arc<Inner>);
+
+struct Inner {
+    token: Option<HeaderValue>,
+    form: Form,
+    /// The members of `token` or `access`, without the catalog and without the token.
+    members: Map<String, Value>,
+    /// `None` where the document has no such member.
+    catalog: Option<ServiceCatalog>,
+    body: Zeroizing<String>,
+}
+
+impl AccessInfo {
+    /// Puts a token and its document together again, as from a cache of one's own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidToken`] for a token that is not 1 to 16,384 bytes of visible ASCII,
+    /// [`Error::InvalidResponse`] for a body that is no token document.
+    pub fn new(token: impl AsRef<str>, body: impl AsRef<[u8]>) -> Result<Self, Error> {
+        Self::build(Some(token.as_ref()), body.as_ref())
+    }
+
+    /// Reads a document that comes without its token. A v2.0 document has the token inside; with a
+    /// v3 document, all but [`auth_token`](Self::auth_token) is there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new).
+    pub fn from_body(body: impl AsRef<[u8]>) -> Result<Self, Error> {
+        Self::build(None, body.as_ref())
+    }
+
+    /// Reads the answer to `POST` or `GET /v3/auth/tokens` (the token in `X-Subject-Token`) or to
+    /// `POST /v2.0/tokens` (the token in the body).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new), and [`Error::NoToken`] if the answer has no token at all. An
+    /// `X-Subject-Token` that comes twice with different values is [`Error::InvalidToken`].
+    pub fn from_response(headers: &HeaderMap, body: impl AsRef<[u8]>) -> Result<Self, Error> {
+        let mut values = headers.get_all(&X_SUBJECT_TOKEN).iter();
+        let first = values.next();
+        if values.any(|value| Some(value) != first) {
+            let length = first.map_or(0, HeaderValue::len);
+            return Err(Error::InvalidToken {
+                reason: "the answer has two different ones",
+                length,
+                offset: None,
+            });
+        }
+        let token = match first {
+            None => None,
+            Some(value) => Some(value.to_str().map_err(|_| Error::InvalidToken {
+                reason: "a byte of it is not visible ASCII",
+                length: value.len(),
+                offset: value.as_bytes().iter().position(|byte| !byte.is_ascii_graphic()),
+            })?),
+        };
+        let access_info = Self::build(token, body.as_ref())?;
+        if access_info.0.token.is_none() {
+            return Err(Error::NoToken);
+        }
+        Ok(access_info)
+    }
+
+    /// Reads what [`auth_state`](Self::auth_state) or keystoneauth's `get_auth_state` wrote.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new).
+    pub fn from_auth_state(state: &Secret) -> Result<Self, Error> {
+        let broken = |error: serde_json::Error| Error::InvalidResponse {
+            reason: "it is not a stored `{auth_token, body}`",
+            line: error.line(),
+            column: error.column(),
+        };
+        let members: BTreeMap<&str, &RawValue> = serde_json::from_str(state.expose()).map_err(broken)?;
+        let member = |name| members.get(name).map_or("null", |value| value.get());
+        let token: Option<String> = serde_json::from_str(member("auth_token")).map_err(broken)?;
+        let token = token.map(Secret::new);
+        Self::build(token.as_ref().map(Secret::expose), member("body").as_bytes())
+    }
+
+    /// Token and document in one text that can be stored and read again by
+    /// [`from_auth_state`](Self::from_auth_state), and by keystoneauth's `set_auth_state`.
+    pub fn auth_state(&self) -> Secret {
+        // A token is visible ASCII: quote and backslash are all that JSON wants escaped.
+        let token = match self.auth_token() {
+            Some(token) => format!("\"{}\"", token.replace('\\', "\\\\").replace('"', "\\\"")),
+            None => "null".to_owned(),
+        };
+        let token = Zeroizing::new(token);
+        Secret::new(format!("{{\"auth_token\": {}, \"body\": {}}}", *token, *self.0.body))
+    }
+
+    /// The document as it came. A v2.0 document has the token in it.
+    pub fn body(&self) -> &str {
+        &self.0.body
+    }
+
+    /// The token itself. `None` only if the access info was made of a body that has none.
+    pub fn auth_token(&self) -> Option<&str> {
+        self.0.token.as_ref()?.to_str().ok()
+    }
+
+    /// The endpoints that go with the token; empty where the document lists none.
+    pub fn service_catalog(&self) -> &ServiceCatalog {
+        static EMPTY: LazyLock<ServiceCatalog> = LazyLock::new(ServiceCatalog::default);
+        self.0.catalog.as_ref().unwrap_or(&EMPTY)
+    }
+
+    /// Whether the document has a service catalog, be it an empty one. Keystone leaves it out of
+    /// unscoped tokens and on request (`?nocatalog`).
+    pub fn has_service_catalog(&self) -> bool {
+        self.0.catalog.is_some()
+    }
+
+    /// The token as a sensitive header value, made when the access info was.
+    pub(crate) fn token_header(&self) -> Option<&HeaderValue> {
+        self.0.token.as_ref()
+    }
+
+    pub(super) fn form(&self) -> Form {
+        self.0.form
+    }
+
+    pub(super) fn members(&self) -> &Map<String, Value> {
+        &self.0.members
+    }
+
+    fn build(token: Option<&str>, body: &[u8]) -> Result<Self, Error> {
+        let body = std::str::from_utf8(body).map_err(|_| Error::InvalidResponse {
+            reason: "it is not UTF-8",
+            line: 0,
+            column: 0,
+        })?;
+        let Document { form, mut members, catalog } = Document::read(body)?;
+        let inside = match form {
+            Form::V3 => None,
+            Form::V2 => take_token(&mut members),
+        };
+        // As in keystoneauth, an empty token gives way to the one in the document.
+        let inside = inside.as_ref().map(Secret::expose);
+        let token = token.filter(|token| !token.is_empty()).or(inside).or(token);
+        let token = token.map(token::header_value).transpose()?;
+        Ok(Self(Arc::new(Inner {
+            token,
+            form,
+            members,
+            catalog: catalog.map(|catalog| ServiceCatalog::new(catalog.services(form))),
+            body: Zeroizing::new(body.to_owned()),
+        })))
+    }
+}
+
+/// Takes `access.token.id` out of a v2.0 document, so that the token is not left in its members.
+fn take_token(members: &mut Map<String, Value>) -> Option<Secret> {
+    match members.get_mut("token")?.as_object_mut()?.remove("id")? {
+        Value::String(token) => Some(Secret::new(token)),
+        _ => None,
+    }
+}
+
+/// Whom the token stands for and until when, never the token.
+impl fmt::Debug for AccessInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessInfo")
+            .field("version", &self.version())
+            .field("user_id", &self.user_id())
+            .field("project_id", &self.project_id())
+            .field("domain_id", &self.domain_id())
+            .field("system_scoped", &self.system_scoped())
+            .field("expires", &self.expires().ok().flatten())
+            .field("service_catalog", self.service_catalog())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,42 @@
+//! What a token says: whom it stands for, what for, until when, and which endpoints it opens.
+//!
+//! An [`AccessInfo`] is a token with its document, as Keystone answers it (v3 or v2.0), as a cache
+//! stored it, or as another process passed it on:
+//!
+//! ```
+//! use tower_keystone::{AccessInfo, EndpointFilter};
+//!
+//! let body = r#"{"token": {
+//!     "user": {"id": "u1", "name": "alice", "domain": {"id": "default", "name": "Default"}},
+//!     "project": {"id": "p1", "name": "demo", "domain": {"id": "default", "name": "Default"}},
+//!     "expires_at": "2026-01-15T13:00:00.000000Z",
+//!     "catalog": [{"type": "volumev3", "name": "cinder", "endpoints": [{
+//!         "interface": "public", "region_id": "RegionOne", "url": "https://cinder.example.com/v3/p1"
+//!     }]}]
+//! }}"#;
+//! let access_info = AccessInfo::new("gAAAA", body)?;
+//!
+//! assert_eq!(access_info.username(), Some("alice"));
+//! assert_eq!(access_info.project_id(), Some("p1"));
+//!
+//! let block_storage = EndpointFilter::new("block-storage").region("RegionOne");
+//! let url = access_info.service_catalog().url_for(&block_storage)?;
+//! assert_eq!(url, "https://cinder.example.com/v3/p1");
+//! # Ok::<(), tower_keystone::Error>(())
+//! ```
+
+mod catalog;
+mod catalog_document;
+mod document;
+mod endpoint_data;
+mod info;
+mod properties;
+pub mod service_types;
+mod timestamp;
+mod token;
+mod tolerant;
+
+pub use catalog::ServiceCatalog;
+pub use endpoint_data::EndpointData;
+pub use info::AccessInfo;
+pub use properties::{IdentityVersion, ServiceProvider};

@@ -1,0 +1,210 @@
+//! The times of a token document: ISO 8601 in the forms that Keystone has written over the years.
+
+use std::time::{Duration, SystemTime};
+
+use jiff::{SignedDuration, civil::DateTime};
+
+/// Reads `2026-01-15T13:00:00.000000Z` and its kin; `None` where the text is no such time.
+///
+/// What keystoneauth reads (by way of the iso8601 package) is read, and no more: dates cut short
+/// after year or month, basic and extended form, `T` or a blank before the time, `.` or `,` before
+/// the fraction, and offsets. A time without a zone is UTC. Digits past the microsecond are dropped.
+pub(crate) fn parse(text: &str) -> Option<SystemTime> {
+    let mut rest = Cursor(text.as_bytes());
+    let year = rest.digits(4, 4)?;
+    let mut month = 1;
+    let mut day = 1;
+    let mut time = [0_i64; 3];
+    let mut nanos = 0;
+    let mut offset = 0;
+
+    if !rest.is_empty() {
+        let dashed = rest.take(b"-").is_some();
+        month = rest.digits(if dashed { 1 } else { 2 }, 2)?;
+        if rest.is_empty() && !dashed {
+            return None;
+        }
+    }
+    if !rest.is_empty() {
+        let shortest = if rest.take(b"-").is_some() { 1 } else { 2 };
+        day = rest.digits(shortest, 2)?;
+    }
+    if !rest.is_empty() {
+        rest.take(b" T")?;
+        time = [rest.digits(2, 2)?, 0, 0];
+        if let Some(minute) = rest.part(2) {
+            time[1] = minute;
+        }
+        if let Some(second) = rest.part(1) {
+            time[2] = second;
+            if rest.take(b".,").is_some() {
+                nanos = rest.fraction()?;
+            }
+        }
+        offset = rest.offset()?;
+    }
+    if !rest.is_empty() {
+        return None;
+    }
+
+    let [hour, minute, second] = time.map(|part| i8::try_from(part).unwrap_or(i8::MAX));
+    let local = DateTime::new(
+        i16::try_from(year).ok()?,
+        i8::try_from(month).ok()?,
+        i8::try_from(day).ok()?,
+        hour,
+        minute,
+        second,
+        nanos,
+    )
+    .ok()?;
+    let epoch = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+    system_time(local.duration_since(epoch) - SignedDuration::from_secs(offset))
+}
+
+fn system_time(since_epoch: SignedDuration) -> Option<SystemTime> {
+    let distance: Duration = since_epoch.unsigned_abs();
+    if since_epoch.is_negative() {
+        SystemTime::UNIX_EPOCH.checked_sub(distance)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(distance)
+    }
+}
+
+/// What is left of the text.
+struct Cursor<'a>(&'a [u8]);
+
+impl Cursor<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// One byte, if it is one of these.
+    fn take(&mut self, any_of: &[u8]) -> Option<u8> {
+        let (&first, rest) = self.0.split_first()?;
+        any_of.contains(&first).then(|| {
+            self.0 = rest;
+            first
+        })
+    }
+
+    /// A number of `least` to `most` digits.
+    fn digits(&mut self, least: usize, most: usize) -> Option<i64> {
+        let mut value = 0;
+        for taken in 0..most {
+            match self.take(b"0123456789") {
+                Some(digit) => value = value * 10 + i64::from(digit - b'0'),
+                None if taken < least => return None,
+                None => break,
+            }
+        }
+        Some(value)
+    }
+
+    /// A further part of the time of day, with or without the colon; nothing is taken if there is none.
+    fn part(&mut self, least: usize) -> Option<i64> {
+        let before = self.0;
+        let _ = self.take(b":");
+        let part = self.digits(least, 2);
+        if part.is_none() {
+            self.0 = before;
+        }
+        part
+    }
+
+    /// The digits after the decimal sign as nanoseconds, cut to whole microseconds.
+    fn fraction(&mut self) -> Option<i32> {
+        let mut micros = i32::from(self.take(b"0123456789")? - b'0');
+        let mut digits = 1;
+        while let Some(digit) = self.take(b"0123456789") {
+            if digits < 6 {
+                micros = micros * 10 + i32::from(digit - b'0');
+                digits += 1;
+            }
+        }
+        Some(micros * 10_i32.pow(6 - digits) * 1000)
+    }
+
+    /// The zone in seconds east of UTC; none is UTC.
+    fn offset(&mut self) -> Option<i64> {
+        let sign = match self.take(b"Z+-") {
+            None | Some(b'Z') => return Some(0),
+            Some(b'-') => -1,
+            Some(_) => 1,
+        };
+        let hours = self.digits(2, 2)?;
+        let _ = self.take(b":");
+        let minutes = if self.is_empty() { 0 } else { self.digits(2, 2)? };
+        let seconds = hours * 3600 + minutes * 60;
+        (seconds < 24 * 3600).then_some(sign * seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn micros(text: &str) -> Option<i128> {
+        let time = parse(text)?;
+        Some(match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => after.as_micros() as i128,
+            Err(before) => -(before.duration().as_micros() as i128),
+        })
+    }
+
+    #[test]
+    fn one_moment_in_every_form() {
+        for text in [
+            "2026-01-15T13:00:00Z",
+            "2026-01-15T13:00:00.000000Z",
+            "2026-01-15T13:00:00",
+            "2026-01-15 13:00:00+00:00",
+            "2026-01-15T15:30:00+02:30",
+            "2026-01-15T05:00:00-0800",
+            "2026-01-15T05:00:00-08",
+            "20260115T130000Z",
+            "2026-01-15T13:00Z",
+            "2026-01-15T13Z",
+            "2026-1-15T13:00:0Z",
+        ] {
+            assert_eq!(micros(text), Some(1_768_482_000_000_000), "{text}");
+        }
+    }
+
+    #[test]
+    fn dates_cut_short_and_the_ends_of_time() {
+        assert_eq!(micros("2026-01"), Some(1_767_225_600_000_000));
+        assert_eq!(micros("2026"), Some(1_767_225_600_000_000));
+        assert_eq!(micros("0001-01-01T00:00:00Z"), Some(-62_135_596_800_000_000));
+        assert_eq!(micros("9999-12-31T23:59:59.999999Z"), Some(253_402_300_799_999_999));
+        assert_eq!(micros("2026-01-15T13:00:00,1234567Z"), Some(1_768_482_000_123_456));
+    }
+
+    #[test]
+    fn what_is_no_time() {
+        for text in [
+            "",
+            "garbage",
+            "202601",
+            "2026-13-01T00:00:00Z",
+            "2026-02-30",
+            "2026-01-15T24:00:00Z",
+            "2026-01-15T23:59:60Z",
+            "2026-01-15t13:00:00z",
+            " 2026-01-15",
+            "2026-01-15T13:00:00Z ",
+            "2026-01-15T13:00:00 Z",
+            "2026-01-15T13:00:00+24:00",
+            "2026-01-15T13:00:00+01:0",
+            "2026-W03-4",
+            "2026-015T13:00:00Z",
+            "1768482000",
+            "2026-01-15T13:00:00.Z",
+            "2026-01-15T1:2:3Z",
+            "2026/01/15",
+            "２０２６",
+        ] {
+            assert_eq!(micros(text), None, "{text}");
+        }
+    }
+}

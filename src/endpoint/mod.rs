@@ -1,0 +1,36 @@
+//! Where a request goes: which endpoint is meant, how its URL is joined, and who may see the token.
+//!
+//! An [`EndpointFilter`] says which endpoint of the service catalog a request is for. It stands in the
+//! layer as the default, or in one request's extensions, where it replaces the layer's as a whole:
+//!
+//! ```
+//! use http::Request;
+//! use tower_keystone::{EndpointFilter, Interface};
+//!
+//! let volumes = EndpointFilter::new("block-storage")
+//!     .region("RegionOne")
+//!     .interfaces([Interface::Internal, Interface::Public]);
+//! let request = Request::get("/volumes/detail").extension(volumes).body(()).unwrap();
+//! # let _ = request;
+//! ```
+//!
+//! The path of a relative request URI is appended to the path of the endpoint byte for byte:
+//! `https://h/volume/v3/p1` and `/volumes/detail?limit=9` make
+//! `https://h/volume/v3/p1/volumes/detail?limit=9`. Nothing is decoded or normalized, and a path that
+//! would climb above its endpoint is refused.
+//!
+//! An absolute request URI is used as it is, if its origin (scheme, host and port) is one that the
+//! catalog, the plugin's `auth_url`, the endpoint override or
+//! [`allow_origin`](crate::AuthLayer::allow_origin) names. The token goes nowhere else.
+
+mod filter;
+mod interface;
+mod join;
+mod origin;
+
+pub use filter::EndpointFilter;
+pub use interface::Interface;
+
+pub(crate) use filter::Wanted;
+pub(crate) use join::{base_url, check_base, join};
+pub(crate) use origin::Origin;

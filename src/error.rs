@@ -1,0 +1,260 @@
+//! What can go wrong, and finding it again under a [`BoxError`].
+//!
+//! ```
+//! use tower_keystone::{AccessInfo, BoxError, Error};
+//!
+//! let error: BoxError = AccessInfo::new("gAAAA", "<html>").unwrap_err().into();
+//! match Error::find(&*error) {
+//!     Some(Error::InvalidResponse { reason, .. }) => assert_eq!(*reason, "it is not JSON"),
+//!     other => panic!("{other:?}"),
+//! }
+//! ```
+
+use std::{error::Error as StdError, fmt, sync::Arc, time::SystemTime};
+
+use http::{Uri, uri::Authority};
+
+use crate::EndpointFilter;
+
+/// The error type of tower's middleware: any error in a box.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Why a request could not be sent with a token, or a token document not be read.
+///
+/// No variant holds a token, a document or a request, and none shows one.
+///
+/// See the [module docs](self) for how to find it under a [`BoxError`].
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A body is no token document: keystoneauth's `InvalidResponse`.
+    #[error("not a token document: {reason} (line {line}, column {column}); was it Keystone that answered?")]
+    #[non_exhaustive]
+    InvalidResponse {
+        /// What is wrong with it.
+        reason: &'static str,
+        /// The line where reading ended, from 1; 0 if reading did not begin.
+        line: usize,
+        /// The column where reading ended, in bytes from 1.
+        column: usize,
+    },
+
+    /// A token cannot be one: it would not survive the way in a header unchanged.
+    #[error("not a token: {reason} ({length} bytes{})", At(*.offset))]
+    #[non_exhaustive]
+    InvalidToken {
+        /// What is wrong with it.
+        reason: &'static str,
+        /// Its length in bytes.
+        length: usize,
+        /// The offset of the first wrong byte, where one byte is to blame.
+        offset: Option<usize>,
+    },
+
+    /// A document has something else where a time should be.
+    #[error("`{field}` of the token document is not an ISO 8601 time")]
+    #[non_exhaustive]
+    InvalidTimestamp {
+        /// The member of the document.
+        field: &'static str,
+    },
+
+    /// There is no token to send: an access info was made of a document without one.
+    #[error("the access info has no token; make it of a response or give the token with the document")]
+    NoToken,
+
+    /// The token has expired, and the plugin was told to refuse it then.
+    #[error("the token expired at {} and this plugin cannot renew it; give it a new access info", Seconds(*.expired))]
+    #[non_exhaustive]
+    Expired {
+        /// When it expired.
+        expired: SystemTime,
+    },
+
+    /// The token document lists no service at all: keystoneauth's `EmptyCatalog`.
+    #[error("the service catalog is empty; is the token scoped, and was it asked for with its catalog?")]
+    EmptyCatalog,
+
+    /// No endpoint of the catalog is the one asked for.
+    #[error(transparent)]
+    EndpointNotFound(Arc<EndpointNotFound>),
+
+    /// A relative request URI came without an [`EndpointFilter`] to say which service it is for.
+    #[error(
+        "no endpoint is named for a relative request URI; give the layer or the request an EndpointFilter, \
+         or make the URI absolute"
+    )]
+    NoEndpointFilter,
+
+    /// [`Interface::Auth`](crate::Interface::Auth) was asked for, and the plugin has no `auth_url`.
+    #[error("the identity plugin has no auth_url, which Interface::Auth stands for; give it one")]
+    NoAuthUrl,
+
+    /// An endpoint override or an `auth_url` is no URL that paths can be appended to.
+    #[error("an endpoint cannot be used: {reason}; correct the endpoint override or the auth_url")]
+    #[non_exhaustive]
+    InvalidEndpoint {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+
+    /// An endpoint override asks for an id that the access does not have.
+    #[error(
+        "the endpoint override wants %({name})s, which this access does not have; only project_id and user_id are filled in, from a scoped token"
+    )]
+    #[non_exhaustive]
+    MissingOverrideValue {
+        /// The name in the override.
+        name: Box<str>,
+    },
+
+    /// A request URI is neither absolute nor a path.
+    #[error("the request URI is neither absolute nor a path; begin a relative one with a slash")]
+    NotAPath,
+
+    /// A relative request URI has `..` segments that lead above the endpoint's path.
+    #[error(
+        "the request URI climbs above its endpoint by `..`; name the endpoint meant in the EndpointFilter"
+    )]
+    PathAboveEndpoint,
+
+    /// The request is for an origin that must not see the token.
+    #[error(
+        "{origin} is not an origin of the service catalog, so the token is not sent there; \
+         AuthLayer::allow_origin allows it, the Unauthenticated extension sends the request without a token"
+    )]
+    #[non_exhaustive]
+    OriginNotAllowed {
+        /// Scheme, host and port.
+        origin: Box<str>,
+    },
+
+    /// The request would go over plain http, and the layer was told to refuse that.
+    #[error("{origin} is plain http and the layer requires https for whatever carries the token")]
+    #[non_exhaustive]
+    HttpsRequired {
+        /// Scheme, host and port.
+        origin: Box<str>,
+    },
+
+    /// An identity plugin of somebody else's failed.
+    #[error("the identity plugin failed")]
+    #[non_exhaustive]
+    Plugin {
+        /// Whether trying again can help.
+        transient: bool,
+        /// What the plugin says.
+        source: Arc<dyn StdError + Send + Sync>,
+    },
+}
+
+impl Error {
+    /// An error of an identity plugin that is not of this crate. `transient` says whether the same
+    /// request can succeed later without anybody changing anything.
+    pub fn plugin(transient: bool, source: impl Into<BoxError>) -> Self {
+        Self::Plugin { transient, source: source.into().into() }
+    }
+
+    pub(crate) fn origin_not_allowed(uri: &Uri) -> Self {
+        Self::OriginNotAllowed { origin: origin_in_words(uri) }
+    }
+
+    pub(crate) fn https_required(uri: &Uri) -> Self {
+        Self::HttpsRequired { origin: origin_in_words(uri) }
+    }
+
+    /// Whether the same request can succeed later without anybody changing anything.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Plugin { transient: true, .. })
+    }
+
+    /// The first error of this crate in a chain of errors, such as one that came out of a stack of
+    /// middleware as a [`BoxError`].
+    pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            next = error.source();
+        }
+        None
+    }
+}
+
+/// Scheme, host and port of a URL as far as it has them, without a user name that may be in it.
+fn origin_in_words(uri: &Uri) -> Box<str> {
+    let scheme = uri.scheme_str().unwrap_or_default();
+    let authority = uri.authority().map_or("", Authority::as_str);
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}").into()
+}
+
+/// What was asked of the service catalog, and what came close: keystoneauth's `EndpointNotFound`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndpointNotFound {
+    /// What was asked for, in words.
+    pub asked: String,
+    /// The endpoints of the service type that were not taken.
+    pub near_misses: Vec<NearMiss>,
+    /// The service types that the catalog lists instead, if the one asked for is not among them.
+    pub listed: Vec<Box<str>>,
+}
+
+/// An endpoint of the right service type that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NearMiss {
+    /// The endpoint, in words.
+    pub endpoint: String,
+    /// Why it is not the one.
+    pub reason: String,
+}
+
+impl EndpointNotFound {
+    pub(crate) fn new(filter: &EndpointFilter) -> Self {
+        Self { asked: filter.to_string(), near_misses: Vec::new(), listed: Vec::new() }
+    }
+}
+
+/// How many near misses or types a message names.
+const NAMED: usize = 8;
+
+impl fmt::Display for EndpointNotFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the service catalog has no endpoint for {}", self.asked)?;
+        for (index, miss) in self.near_misses.iter().take(NAMED).enumerate() {
+            let before = if index == 0 { "; near misses: " } else { ", " };
+            write!(f, "{before}{} ({})", miss.endpoint, miss.reason)?;
+        }
+        for (index, listed) in self.listed.iter().take(NAMED).enumerate() {
+            let before = if index == 0 { "; it lists " } else { ", " };
+            write!(f, "{before}{listed}")?;
+        }
+        let more = self.near_misses.len().max(self.listed.len()).saturating_sub(NAMED);
+        if more > 0 {
+            write!(f, " and {more} more")?;
+        }
+        Ok(())
+    }
+}
+
+impl StdError for EndpointNotFound {}
+
+struct At(Option<usize>);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |offset| write!(f, ", at offset {offset}"))
+    }
+}
+
+struct Seconds(SystemTime);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        write!(f, "{seconds} s after 1970")
+    }
+}

@@ -1,0 +1,142 @@
+//! Future types.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use http::{Request, Response, StatusCode};
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use crate::{
+    Access, AccessFuture, BoxError, Error, IdentityPlugin, Refusal, layer::Shared, outgoing::Outgoing,
+};
+
+pin_project! {
+    /// The response future of [`Auth`](crate::Auth).
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<P, S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        #[pin]
+        state: State<P, S, S::Future, B>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<P, S, F, B> {
+        Failed { error: Option<Error> },
+        // Boxed, so that requests which need not wait do not carry the room for it.
+        Waiting { waiting: Box<Waiting<P, S, B>> },
+        Responding {
+            #[pin]
+            response: F,
+            used: Option<(Arc<P>, Arc<Access>)>,
+        },
+    }
+}
+
+/// A request whose access is still to come, and the service that is ready for it.
+struct Waiting<P, S, B> {
+    access: AccessFuture,
+    /// `None` once sent.
+    request: Option<(Request<B>, Outgoing)>,
+    ready: S,
+    shared: Shared<P>,
+}
+
+impl<P, S, B> ResponseFuture<P, S, B>
+where
+    P: IdentityPlugin,
+    S: Service<Request<B>>,
+{
+    /// Sends the request with its access, where it needs one, to a service that is ready.
+    pub(crate) fn sent(
+        mut request: Request<B>,
+        outgoing: Outgoing,
+        access: Option<Result<Arc<Access>, Error>>,
+        ready: &mut S,
+        shared: &Shared<P>,
+    ) -> Self {
+        let prepared = access.transpose().and_then(|access| {
+            outgoing.prepare(&mut request, access.as_deref(), shared)?;
+            Ok(access.filter(|_| outgoing.carries_our_token()))
+        });
+        let state = match prepared {
+            Ok(used) => State::Responding {
+                response: ready.call(request),
+                used: used.map(|access| (Arc::clone(&shared.plugin), access)),
+            },
+            Err(error) => State::Failed { error: Some(error) },
+        };
+        Self { state }
+    }
+
+    /// Sends the request once its access is there.
+    pub(crate) fn waiting(
+        request: Request<B>,
+        outgoing: Outgoing,
+        access: AccessFuture,
+        ready: S,
+        shared: Shared<P>,
+    ) -> Self {
+        let waiting = Waiting { access, request: Some((request, outgoing)), ready, shared };
+        Self { state: State::Waiting { waiting: Box::new(waiting) } }
+    }
+}
+
+impl<P, S, B, ResBody> Future for ResponseFuture<P, S, B>
+where
+    P: IdentityPlugin,
+    S: Service<Request<B>, Response = Response<ResBody>>,
+    S::Error: Into<BoxError>,
+{
+    type Output = Result<Response<ResBody>, BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let next = match self.as_mut().project().state.project() {
+                StateProj::Failed { error } => {
+                    let error = error.take().expect("polled after it was ready");
+                    return Poll::Ready(Err(error.into()));
+                }
+                StateProj::Waiting { waiting } => {
+                    let access = ready!(Pin::new(&mut waiting.access).poll(cx));
+                    let (request, outgoing) = waiting.request.take().expect("a request is sent once");
+                    Self::sent(request, outgoing, Some(access), &mut waiting.ready, &waiting.shared)
+                }
+                StateProj::Responding { response, used } => {
+                    let mut response = ready!(response.poll(cx)).map_err(Into::into)?;
+                    if response.status() == StatusCode::UNAUTHORIZED
+                        && let Some((plugin, used)) = used
+                    {
+                        let refusal = Refusal::new(plugin.invalidate(used));
+                        response.extensions_mut().insert(refusal);
+                    }
+                    return Poll::Ready(Ok(response));
+                }
+            };
+            self.set(next);
+        }
+    }
+}
+
+/// Which of its stages the request is in.
+impl<P, S, B> fmt::Debug for ResponseFuture<P, S, B>
+where
+    S: Service<Request<B>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.state {
+            State::Failed { .. } => "ResponseFuture(failed)",
+            State::Waiting { .. } => "ResponseFuture(waiting for the access)",
+            State::Responding { .. } => "ResponseFuture(sent)",
+        })
+    }
+}

@@ -1,0 +1,119 @@
+use std::{sync::Arc, time::SystemTime};
+
+use http::Uri;
+
+use crate::{Access, AccessFuture, AccessInfo, Error, IdentityPlugin};
+
+/// The plugin for an access info obtained elsewhere: from a cache, from the middleware that validated
+/// an incoming token, from another process.
+///
+/// It holds no credentials, so it **cannot renew** the token. [`invalidate`](IdentityPlugin::invalidate)
+/// says false, and a 401 is handed to the caller as it came. As with keystoneauth's plugin of this
+/// name, an expired token is still sent and the service decides;
+/// [`refuse_expired`](Self::refuse_expired) refuses it here instead.
+///
+/// Clones share the access info. See the [module docs](super) for an example.
+#[derive(Clone, Debug)]
+pub struct AccessInfoPlugin {
+    access: Result<Arc<Access>, Error>,
+    auth_url: Option<Uri>,
+    /// From when on the access is refused.
+    refused_from: Option<SystemTime>,
+}
+
+impl AccessInfoPlugin {
+    /// A plugin that sends every request with this access info.
+    ///
+    /// An access info without a token is reported by the requests ([`Error::NoToken`]).
+    pub fn new(access_info: AccessInfo) -> Self {
+        Self { access: Access::from_auth_ref(access_info).map(Arc::new), auth_url: None, refused_from: None }
+    }
+
+    /// Where Keystone is. It serves [`Interface::Auth`](crate::Interface::Auth) and nothing else:
+    /// this plugin never asks Keystone for anything.
+    #[must_use]
+    pub fn auth_url(mut self, auth_url: Uri) -> Self {
+        self.auth_url = Some(auth_url);
+        self
+    }
+
+    /// Refuses requests with [`Error::Expired`] once the token has expired by the clock of this
+    /// machine, before anything is sent. An expiry that cannot be read is refused as well
+    /// ([`Error::InvalidTimestamp`]); without one, the token does not expire.
+    #[must_use]
+    pub fn refuse_expired(mut self) -> Self {
+        if let Ok(access) = &self.access {
+            match access.auth_ref().expires() {
+                Ok(expires) => self.refused_from = expires,
+                Err(error) => self.access = Err(error),
+            }
+        }
+        self
+    }
+
+    fn access_at(&self, now: impl FnOnce() -> SystemTime) -> Result<Arc<Access>, Error> {
+        match self.refused_from {
+            Some(expired) if expired <= now() => Err(Error::Expired { expired }),
+            _ => self.access.clone(),
+        }
+    }
+}
+
+impl IdentityPlugin for AccessInfoPlugin {
+    /// The access info it was made with, at once.
+    fn access(&self) -> AccessFuture {
+        AccessFuture::ready(self.access_at(SystemTime::now))
+    }
+
+    /// Always false: nothing here can be renewed.
+    fn invalidate(&self, _used: &Arc<Access>) -> bool {
+        false
+    }
+
+    fn auth_url(&self) -> Option<&Uri> {
+        self.auth_url.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn plugin(expires_at: &str) -> AccessInfoPlugin {
+        let body = format!(r#"{{"token": {{"expires_at": {expires_at}}}}}"#);
+        AccessInfoPlugin::new(AccessInfo::new("token", body).unwrap())
+    }
+
+    fn expiry() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000)
+    }
+
+    #[test]
+    fn an_expired_access_info_is_used() {
+        let plugin = plugin("\"1970-01-01T00:16:40Z\"");
+        assert!(plugin.access_at(|| expiry() + Duration::from_secs(1)).is_ok());
+    }
+
+    #[test]
+    fn the_switch_refuses_it_from_the_moment_of_expiry() {
+        let plugin = plugin("\"1970-01-01T00:16:40Z\"").refuse_expired();
+        assert!(plugin.access_at(|| expiry() - Duration::from_nanos(1)).is_ok());
+        let refused = plugin.access_at(expiry).unwrap_err();
+        assert!(matches!(refused, Error::Expired { expired } if expired == expiry()));
+    }
+
+    #[test]
+    fn the_switch_and_an_expiry_that_says_nothing() {
+        assert!(plugin("null").refuse_expired().access_at(expiry).is_ok());
+        let refused = plugin("\"soon\"").refuse_expired().access_at(expiry).unwrap_err();
+        assert!(matches!(refused, Error::InvalidTimestamp { field: "expires_at" }));
+    }
+
+    #[test]
+    fn without_a_token_there_is_no_access() {
+        let plugin = AccessInfoPlugin::new(AccessInfo::from_body(r#"{"token": {}}"#).unwrap());
+        assert!(matches!(plugin.access_at(expiry), Err(Error::NoToken)));
+    }
+}

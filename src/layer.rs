@@ -1,0 +1,106 @@
+use std::{fmt, sync::Arc};
+
+use http::Uri;
+use tower_layer::Layer;
+
+use crate::{Auth, EndpointFilter, Error, endpoint::Origin};
+
+/// Gives every request an endpoint and a token: the [`Layer`] of [`Auth`].
+///
+/// Clones, and the services made of them, share the plugin. See the [crate docs](crate) for an
+/// example and for the order of layers.
+pub struct AuthLayer<P> {
+    shared: Shared<P>,
+}
+
+/// What the layer and all services made of it have in common.
+pub(crate) struct Shared<P> {
+    pub(crate) plugin: Arc<P>,
+    pub(crate) settings: Arc<Settings>,
+}
+
+/// What the layer was told; the same for all its requests.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) endpoint: Option<EndpointFilter>,
+    pub(crate) allowed_origins: Vec<Origin>,
+    pub(crate) require_https: bool,
+    pub(crate) overwrite_token: bool,
+}
+
+impl<P> AuthLayer<P> {
+    /// A layer that authenticates requests by this plugin. Nothing is sent until a request comes.
+    pub fn new(plugin: P) -> Self {
+        Self { shared: Shared { plugin: Arc::new(plugin), settings: Arc::default() } }
+    }
+
+    /// The endpoint for requests that have no [`EndpointFilter`] in their extensions.
+    #[must_use]
+    pub fn endpoint(self, filter: EndpointFilter) -> Self {
+        self.with(|settings| settings.endpoint = Some(filter))
+    }
+
+    /// Sends the token to this origin too: the scheme, host and port of `url`.
+    ///
+    /// Origins of the catalog, of the plugin's `auth_url` and of an endpoint override need no word.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidEndpoint`] if the URL is not absolute, not http or https, or has a user name.
+    pub fn allow_origin(self, url: &Uri) -> Result<Self, Error> {
+        let origin = Origin::of(url).ok_or(Error::InvalidEndpoint {
+            reason: "an origin is `https://host:port` and nothing in it is ambiguous",
+        })?;
+        Ok(self.with(|settings| settings.allowed_origins.push(origin)))
+    }
+
+    /// Refuses to send the token over plain http ([`Error::HttpsRequired`]).
+    ///
+    /// Without it, http endpoints that the catalog, `auth_url` or an override names are used, since
+    /// private clouds have them.
+    #[must_use]
+    pub fn require_https(self) -> Self {
+        self.with(|settings| settings.require_https = true)
+    }
+
+    /// Replaces an `X-Auth-Token` that the request already has.
+    ///
+    /// Without it, such a request is the caller's own affair: it keeps its token, its absolute URI
+    /// is not checked against the known origins, and a 401 to it says nothing about our token.
+    #[must_use]
+    pub fn overwrite_token(self) -> Self {
+        self.with(|settings| settings.overwrite_token = true)
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(Arc::make_mut(&mut self.shared.settings));
+        self
+    }
+}
+
+impl<P, S> Layer<S> for AuthLayer<P> {
+    type Service = Auth<P, S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Auth::new(self.shared.clone(), inner)
+    }
+}
+
+impl<P> Clone for AuthLayer<P> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+impl<P> Clone for Shared<P> {
+    fn clone(&self) -> Self {
+        Self { plugin: Arc::clone(&self.plugin), settings: Arc::clone(&self.settings) }
+    }
+}
+
+/// The settings; the plugin may hold credentials and is not shown.
+impl<P> fmt::Debug for AuthLayer<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthLayer").field("settings", &self.shared.settings).finish_non_exhaustive()
+    }
+}

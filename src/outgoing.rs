@@ -1,0 +1,141 @@
+//! One request on its way out: where it goes and whose token it carries.
+
+use http::{Request, Uri};
+
+use crate::{
+    Access, EndpointFilter, Error, IdentityPlugin,
+    endpoint::{Origin, check_base, join},
+    layer::{Settings, Shared},
+    plugin::X_AUTH_TOKEN,
+};
+
+/// A request extension: send this request without a token.
+///
+/// Its endpoint is found as always, which may take an access for its catalog. The answer is never
+/// read as a word about the token. keystoneauth's `authenticated=False`.
+///
+/// ```
+/// use tower_keystone::Unauthenticated;
+///
+/// let versions = http::Request::get("/").extension(Unauthenticated).body(()).unwrap();
+/// # let _ = versions;
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unauthenticated;
+
+/// What was decided of one request before an access is asked for.
+pub(crate) struct Outgoing {
+    filter: Option<EndpointFilter>,
+    relative: bool,
+    token: Token,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Token {
+    Ours,
+    Callers,
+    None,
+}
+
+impl Outgoing {
+    /// Reads the request, and takes out of its extensions what is meant for this layer.
+    pub(crate) fn take<B>(request: &mut Request<B>, settings: &Settings) -> Self {
+        let extensions = request.extensions_mut();
+        let filter = extensions.remove().or_else(|| settings.endpoint.clone());
+        let token = if extensions.remove::<Unauthenticated>().is_some() {
+            Token::None
+        } else if !settings.overwrite_token && request.headers().contains_key(X_AUTH_TOKEN) {
+            Token::Callers
+        } else {
+            Token::Ours
+        };
+        Self { filter, relative: request.uri().scheme().is_none(), token }
+    }
+
+    pub(crate) fn carries_our_token(&self) -> bool {
+        self.token == Token::Ours
+    }
+
+    /// Whether the request cannot be sent without an access: for the token, for the catalog, or for
+    /// the ids in an endpoint override.
+    pub(crate) fn needs_access(&self) -> bool {
+        let for_endpoint = || {
+            let filter = self.filter.as_ref();
+            self.relative
+                && filter.is_some_and(|filter| {
+                    !filter.is_auth() && filter.wanted_override().is_none_or(|url| url.needs_access())
+                })
+        };
+        self.carries_our_token() || for_endpoint()
+    }
+
+    /// Gives the request its URI and its token.
+    pub(crate) fn prepare<B, P: IdentityPlugin>(
+        &self,
+        request: &mut Request<B>,
+        access: Option<&Access>,
+        shared: &Shared<P>,
+    ) -> Result<(), Error> {
+        let auth_url = shared.plugin.auth_url();
+        if self.relative {
+            let uri = self.absolute(request.uri(), access, auth_url)?;
+            *request.uri_mut() = uri;
+        }
+        match access {
+            Some(access) if self.carries_our_token() => {
+                self.guard(request.uri(), access, auth_url, &shared.settings)?;
+                access.insert_headers(request.headers_mut());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The relative URI joined to its endpoint.
+    fn absolute(
+        &self,
+        relative: &Uri,
+        access: Option<&Access>,
+        auth_url: Option<&Uri>,
+    ) -> Result<Uri, Error> {
+        let filter = self.filter.as_ref().ok_or(Error::NoEndpointFilter)?;
+        if filter.is_auth() {
+            let auth_url = auth_url.ok_or(Error::NoAuthUrl)?;
+            check_base(auth_url).map_err(|reason| Error::InvalidEndpoint { reason })?;
+            return join(auth_url, relative);
+        }
+        if let Some(url) = filter.wanted_override() {
+            return join(&url.resolve(access)?, relative);
+        }
+        let access = access.ok_or(Error::NoEndpointFilter)?;
+        join(access.auth_ref().service_catalog().base_url_for(filter)?, relative)
+    }
+
+    /// Lets the token out only to an origin that somebody trustworthy has named.
+    fn guard(
+        &self,
+        uri: &Uri,
+        access: &Access,
+        auth_url: Option<&Uri>,
+        settings: &Settings,
+    ) -> Result<(), Error> {
+        let known = |origin: &Origin| {
+            access.auth_ref().service_catalog().has_origin(origin)
+                || auth_url.and_then(Origin::of).as_ref() == Some(origin)
+                || self.override_origin(access).as_ref() == Some(origin)
+                || settings.allowed_origins.contains(origin)
+        };
+        if !self.relative && !Origin::of(uri).as_ref().is_some_and(known) {
+            return Err(Error::origin_not_allowed(uri));
+        }
+        if settings.require_https && uri.scheme_str() != Some("https") {
+            return Err(Error::https_required(uri));
+        }
+        Ok(())
+    }
+
+    fn override_origin(&self, access: &Access) -> Option<Origin> {
+        let url = self.filter.as_ref()?.wanted_override()?.resolve(Some(access)).ok()?;
+        Origin::of(&url)
+    }
+}

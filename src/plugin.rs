@@ -1,0 +1,221 @@
+//! The contract between the layer and whatever obtains tokens.
+//!
+//! An [`IdentityPlugin`] answers one question per request, [`access`](IdentityPlugin::access): with
+//! which headers, and by which catalog? A plugin of one's own wraps whatever can get a token:
+//!
+//! ```
+//! use std::sync::{Arc, Mutex};
+//! use tower_keystone::{Access, AccessFuture, AccessInfo, Error, IdentityPlugin};
+//!
+//! /// Reads the token anew from a file that another process keeps fresh.
+//! struct FromFile {
+//!     path: std::path::PathBuf,
+//!     current: Arc<Mutex<Option<Arc<Access>>>>,
+//! }
+//!
+//! impl IdentityPlugin for FromFile {
+//!     fn access(&self) -> AccessFuture {
+//!         let mut current = self.current.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+//!         if let Some(access) = &*current {
+//!             return AccessFuture::ready(Ok(Arc::clone(access)));
+//!         }
+//!         let read = || -> Result<Arc<Access>, Error> {
+//!             let state = std::fs::read_to_string(&self.path).map_err(|error| Error::plugin(true, error))?;
+//!             let access_info = AccessInfo::from_auth_state(&state.into())?;
+//!             Ok(Arc::new(Access::from_auth_ref(access_info)?))
+//!         };
+//!         let access = read();
+//!         *current = access.as_ref().ok().cloned();
+//!         AccessFuture::ready(access)
+//!     }
+//!
+//!     fn invalidate(&self, used: &Arc<Access>) -> bool {
+//!         let mut current = self.current.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+//!         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, used)) {
+//!             *current = None;
+//!         }
+//!         true
+//!     }
+//! }
+//! ```
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+
+use crate::{AccessInfo, Error};
+
+/// The header that carries the token of a request's sender.
+pub(crate) const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+
+/// Where the access of a request comes from: keystoneauth's auth plugin.
+///
+/// The methods are called on the request path: they must not block.
+///
+/// See the [module docs](self) for an example.
+pub trait IdentityPlugin: Send + Sync {
+    /// The access to send a request with: keystoneauth's `get_access`.
+    ///
+    /// Called once for each request that needs a token or the catalog. What is at hand is answered
+    /// with [`AccessFuture::ready`], and the request is passed on in the same call. Otherwise the
+    /// request waits for the future; dropping it must not disturb others that wait for the same token.
+    fn access(&self) -> AccessFuture;
+
+    /// A service refused what was sent with `used` (401). Does it make sense to try again?
+    ///
+    /// A plugin that can renew drops `used`, if that is still its current access, and says true. If
+    /// a newer access has replaced `used`, the newer one stays, and the answer is true as well. A
+    /// plugin that cannot renew says false: the 401 is final.
+    fn invalidate(&self, used: &Arc<Access>) -> bool;
+
+    /// Where Keystone itself is, for [`Interface::Auth`](crate::Interface::Auth); an absolute URL.
+    fn auth_url(&self) -> Option<&Uri> {
+        None
+    }
+}
+
+impl<P: IdentityPlugin + ?Sized> IdentityPlugin for Arc<P> {
+    fn access(&self) -> AccessFuture {
+        (**self).access()
+    }
+
+    fn invalidate(&self, used: &Arc<Access>) -> bool {
+        (**self).invalidate(used)
+    }
+
+    fn auth_url(&self) -> Option<&Uri> {
+        (**self).auth_url()
+    }
+}
+
+/// What a request is sent with: the headers, and the access info they stand for.
+///
+/// It never changes; token and catalog are always of the same answer of Keystone's. Two accesses are
+/// told apart by their `Arc` ([`Arc::ptr_eq`]).
+///
+/// See the [module docs](self) for an example.
+pub struct Access {
+    token: HeaderValue,
+    auth_ref: AccessInfo,
+}
+
+impl Access {
+    /// The access that an access info gives: its token as `X-Auth-Token`, its catalog.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoToken`] if the access info has no token.
+    pub fn from_auth_ref(auth_ref: AccessInfo) -> Result<Self, Error> {
+        let token = auth_ref.token_header().ok_or(Error::NoToken)?.clone();
+        Ok(Self { token, auth_ref })
+    }
+
+    /// The access info: keystoneauth's `get_auth_ref`.
+    pub fn auth_ref(&self) -> &AccessInfo {
+        &self.auth_ref
+    }
+
+    /// The id of the user: keystoneauth's `get_user_id`.
+    pub fn user_id(&self) -> Option<&str> {
+        self.auth_ref.user_id()
+    }
+
+    /// The id of the project: keystoneauth's `get_project_id`.
+    pub fn project_id(&self) -> Option<&str> {
+        self.auth_ref.project_id()
+    }
+
+    /// Puts the headers of this access in place of any of the same name: keystoneauth's `get_headers`.
+    ///
+    /// The values are sensitive and were made when the access was; nothing is copied.
+    pub fn insert_headers(&self, headers: &mut HeaderMap) {
+        headers.insert(X_AUTH_TOKEN, self.token.clone());
+    }
+}
+
+/// Whom the access stands for, never its headers.
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").field("auth_ref", &self.auth_ref).finish_non_exhaustive()
+    }
+}
+
+/// The answer of [`IdentityPlugin::access`]: there at once, or to be waited for.
+#[must_use = "futures do nothing unless polled"]
+pub struct AccessFuture(State);
+
+enum State {
+    /// `None` once taken.
+    Ready(Option<Result<Arc<Access>, Error>>),
+    Boxed(Pin<Box<dyn Future<Output = Result<Arc<Access>, Error>> + Send>>),
+}
+
+impl AccessFuture {
+    /// An answer that is there at once.
+    pub fn ready(access: Result<Arc<Access>, Error>) -> Self {
+        Self(State::Ready(Some(access)))
+    }
+
+    /// An answer that has to be obtained first.
+    pub fn new(access: impl Future<Output = Result<Arc<Access>, Error>> + Send + 'static) -> Self {
+        Self(State::Boxed(Box::pin(access)))
+    }
+
+    /// The answer, if it is there at once, else the future of it.
+    pub(crate) fn now(self) -> Result<Result<Arc<Access>, Error>, Self> {
+        match self.0 {
+            State::Ready(Some(access)) => Ok(access),
+            _ => Err(self),
+        }
+    }
+}
+
+impl Future for AccessFuture {
+    type Output = Result<Arc<Access>, Error>;
+
+    /// # Panics
+    ///
+    /// If polled again after it was ready.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let access = match &mut self.0 {
+            State::Ready(access) => access.take().expect("polled after it was ready"),
+            State::Boxed(future) => {
+                let access = ready!(future.as_mut().poll(cx));
+                self.0 = State::Ready(None);
+                access
+            }
+        };
+        Poll::Ready(access)
+    }
+}
+
+impl fmt::Debug for AccessFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            State::Ready(_) => "AccessFuture(ready)",
+            State::Boxed(_) => "AccessFuture(pending)",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn _is_dyn_compatible(_: Box<dyn IdentityPlugin>) {}
+
+    fn _is_send<T: Send>() {}
+
+    #[test]
+    fn plugins_and_their_answers_cross_threads() {
+        _is_send::<AccessFuture>();
+        _is_send::<Arc<dyn IdentityPlugin>>();
+        _is_send::<Arc<Access>>();
+    }
+}

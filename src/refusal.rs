@@ -1,0 +1,47 @@
+use std::fmt;
+
+/// A response extension: the service refused our token (401), and what that means.
+///
+/// It is there only if the request carried the layer's token. The response's body is untouched.
+///
+/// ```
+/// use tower_keystone::Refusal;
+///
+/// fn explain<B>(response: &http::Response<B>) -> String {
+///     match response.extensions().get::<Refusal>() {
+///         Some(refusal) => format!("{}: {refusal}", response.status()),
+///         None => response.status().to_string(),
+///     }
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The plugin renews: the same request, sent again, goes with a new token.
+    Renewable,
+    /// The plugin cannot renew: to send the request again is of no use.
+    Final,
+}
+
+impl Refusal {
+    pub(crate) fn new(renewable: bool) -> Self {
+        if renewable { Self::Renewable } else { Self::Final }
+    }
+
+    /// Whether it makes sense to send the request again.
+    pub fn is_final(self) -> bool {
+        self == Self::Final
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Renewable => "the token was refused and dropped; sent again, the request gets a new one",
+            Self::Final => {
+                "the token was refused and the identity plugin cannot renew it; \
+                 it needs an access info that was obtained anew"
+            }
+        })
+    }
+}

@@ -1,0 +1,96 @@
+use std::{
+    fmt, mem,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use tower_service::Service;
+
+use crate::{AuthLayer, BoxError, IdentityPlugin, future::ResponseFuture, layer::Shared, outgoing::Outgoing};
+
+/// Middleware that gives every request an endpoint and a token.
+///
+/// Its readiness is exactly the inner service's. Whatever goes wrong with authentication is the
+/// error of the one request's future, so that it cannot wear out a `Buffer` around it.
+///
+/// See the [crate docs](crate) for an example.
+pub struct Auth<P, S> {
+    shared: Shared<P>,
+    inner: S,
+}
+
+impl<P, S> Auth<P, S> {
+    pub(crate) fn new(shared: Shared<P>, inner: S) -> Self {
+        Self { shared, inner }
+    }
+
+    /// A layer that makes such services: [`AuthLayer::new`].
+    pub fn layer(plugin: P) -> AuthLayer<P> {
+        AuthLayer::new(plugin)
+    }
+
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<P, S, B, ResBody> Service<Request<B>> for Auth<P, S>
+where
+    P: IdentityPlugin,
+    S: Service<Request<B>, Response = Response<ResBody>> + Clone,
+    S::Error: Into<BoxError>,
+{
+    type Response = Response<ResBody>;
+    type Error = BoxError;
+    type Future = ResponseFuture<P, S, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let outgoing = Outgoing::take(&mut request, &self.shared.settings);
+        let access = match outgoing.needs_access() {
+            true => self.shared.plugin.access().now().map(Some),
+            false => Ok(None),
+        };
+        match access {
+            Ok(access) => ResponseFuture::sent(request, outgoing, access, &mut self.inner, &self.shared),
+            Err(access) => {
+                // What was polled ready has to be what is called later, so a clone takes its place
+                // here; see "Be careful when cloning inner services" at tower's `Service`.
+                let fresh = self.inner.clone();
+                let ready = mem::replace(&mut self.inner, fresh);
+                let shared = self.shared.clone();
+                ResponseFuture::waiting(request, outgoing, access, ready, shared)
+            }
+        }
+    }
+}
+
+impl<P, S: Clone> Clone for Auth<P, S> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone(), inner: self.inner.clone() }
+    }
+}
+
+/// The settings and the inner service; the plugin may hold credentials and is not shown.
+impl<P, S: fmt::Debug> fmt::Debug for Auth<P, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth")
+            .field("settings", &self.shared.settings)
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}

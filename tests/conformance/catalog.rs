@@ -1,0 +1,103 @@
+use serde_json::{Map, Value, json};
+use tower_keystone::{AccessInfo, EndpointData, EndpointFilter, Error, Interface, access::IdentityVersion};
+
+use crate::{Case, Difference, compare};
+
+pub(crate) fn replay(case: &Case) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    let body = case.text();
+    let access_info = match AccessInfo::from_body(body) {
+        Ok(access_info) => access_info,
+        Err(error) => {
+            compare(&mut differences, "create", &case.expect["create"], Err(error.to_string()));
+            return differences;
+        }
+    };
+    let version = access_info.version();
+    let catalog = access_info.service_catalog();
+    let filter = filter(case.input["query"].as_object().expect("a query"));
+    let mut ask = |question: &str, got: Result<Value, Error>| {
+        compare(&mut differences, question, &case.expect[question], got.map_err(class));
+    };
+
+    ask(
+        "endpoint_data_for",
+        catalog.endpoint_data_for(&filter).map(|found| {
+            let mut data = endpoint(version, found);
+            data["catalog_url"] = json!(found.url());
+            // What only version discovery fills in.
+            for name in [
+                "service_url",
+                "major_version",
+                "min_microversion",
+                "max_microversion",
+                "next_min_version",
+                "not_before",
+                "status",
+            ] {
+                data[name] = Value::Null;
+            }
+            data
+        }),
+    );
+    ask("url_for", catalog.url_for(&filter).map(|url| json!(url)));
+    ask("get_urls", Ok(catalog.urls(&filter).collect()));
+
+    let found = catalog.endpoints_data(&filter);
+    let order: Value = found.iter().map(|(service_type, _)| *service_type).collect();
+    let by_type: Map<_, _> = found
+        .into_iter()
+        .map(|(service_type, found)| {
+            let endpoints: Value = found.into_iter().map(|found| endpoint(version, found)).collect();
+            (service_type.to_owned(), endpoints)
+        })
+        .collect();
+    let expected = &case.expect["get_endpoints_data"];
+    compare(&mut differences, "get_endpoints_data", expected, Ok(Value::Object(by_type)));
+    if expected.get("error").is_none() {
+        compare(&mut differences, "order", &expected["order"], Ok(order));
+    }
+    differences
+}
+
+/// A missing member restricts nothing, and so does null, but for the interface.
+fn filter(query: &Map<String, Value>) -> EndpointFilter {
+    let text = |name: &str| query.get(name).and_then(Value::as_str).unwrap_or_default();
+    let filter = EndpointFilter::new(text("service_type"))
+        .region(text("region_name"))
+        .service_name(text("service_name"))
+        .service_id(text("service_id"))
+        .endpoint_id(text("endpoint_id"));
+    match query.get("interface") {
+        None => filter,
+        Some(Value::String(interface)) if !interface.is_empty() => filter.interface(interface.as_str()),
+        Some(Value::Array(list)) => filter.interfaces(list.iter().filter_map(Value::as_str)),
+        Some(_) => filter.any_interface(),
+    }
+}
+
+fn endpoint(version: IdentityVersion, found: EndpointData<'_>) -> Value {
+    // One interface has two spellings: the reference answers in that of the document's version.
+    let spelling = |interface: &Interface| match version {
+        IdentityVersion::V2 => format!("{interface}URL"),
+        _ => interface.to_string(),
+    };
+    json!({
+        "url": found.url(),
+        "service_type": found.service_type(),
+        "service_name": found.service_name(),
+        "service_id": found.service_id(),
+        "interface": found.interface().map(spelling),
+        "region_name": found.region_name(),
+        "endpoint_id": found.endpoint_id(),
+        "api_version": found.api_version().map(|version| [version.major, version.minor]),
+    })
+}
+
+fn class(error: Error) -> String {
+    match error {
+        Error::EmptyCatalog => "EmptyCatalog".to_owned(),
+        Error::EndpointNotFound(_) => "EndpointNotFound".to_owned(),
+        other => other.to_string(),
+    }
+}
