@@ -7,6 +7,8 @@ pub mod access;
 pub mod discovery;
 pub mod endpoint;
 pub mod error;
+#[cfg(feature = "fixture")]
+pub mod fixture;
 pub mod future;
 pub mod identity;
 mod layer;

@@ -175,7 +175,7 @@ impl ServiceCatalog {
 
     /// The matching endpoints of the best matching type, the best first; if no known type is asked
     /// for, those of every type.
-    fn matching<'a, 'f>(&'a self, filter: &'f EndpointFilter) -> impl Iterator<Item = EndpointData<'a>> {
+    fn matching<'a>(&'a self, filter: &EndpointFilter) -> impl Iterator<Item = EndpointData<'a>> {
         let known = filter.official_type().is_some();
         let best = self
             .listed_types(filter)
@@ -187,7 +187,7 @@ impl ServiceCatalog {
     }
 
     /// The listed types that answer the service type of a filter, the best first; all without one.
-    fn listed_types<'a, 'f>(&'a self, filter: &'f EndpointFilter) -> impl Iterator<Item = &'a ServiceType> {
+    fn listed_types<'a>(&'a self, filter: &EndpointFilter) -> impl Iterator<Item = &'a ServiceType> {
         let requested = filter.service_type();
         let names = filter.official_type().or(requested).and_then(|name| self.by_official_type.get(name));
         let aliases = names.into_iter().flatten().filter_map(|&index| self.types.get(index));

@@ -362,11 +362,11 @@ impl AccessInfo {
         }
     }
 
-    fn v3<'a, T>(&'a self, read: impl FnOnce() -> Option<T>) -> Option<T> {
+    fn v3<T>(&self, read: impl FnOnce() -> Option<T>) -> Option<T> {
         matches!(self.form(), Form::V3).then(read).flatten()
     }
 
-    fn v2<'a, T>(&'a self, read: impl FnOnce() -> Option<T>) -> Option<T> {
+    fn v2<T>(&self, read: impl FnOnce() -> Option<T>) -> Option<T> {
         matches!(self.form(), Form::V2).then(read).flatten()
     }
 

@@ -1,0 +1,191 @@
+//! An authenticated request to every service that the catalog lists and this example knows.
+//!
+//! ```sh
+//! cargo run --example quickstart
+//! ```
+//!
+//! Without `OS_AUTH_URL` it starts a cloud in memory, on loopback. With it, it takes a real cloud:
+//! `OS_AUTH_URL`, `OS_USERNAME`, `OS_PASSWORD`, `OS_PROJECT_NAME`, and if they are set
+//! `OS_USER_DOMAIN_NAME`, `OS_PROJECT_DOMAIN_NAME`, `OS_REGION_NAME` and `OS_INTERFACE`.
+
+use std::env;
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde_json::{Value, json};
+use tower::{Service, ServiceBuilder, ServiceExt};
+use tower_keystone::{
+    AccessInfo, AccessInfoPlugin, AuthLayer, BoxError, EndpointFilter, Interface, Refusal, Secret,
+    fixture::Cloud,
+};
+
+type Body = Full<Bytes>;
+type HttpClient = Client<HttpsConnector<HttpConnector>, Body>;
+
+/// What to ask of which type of service.
+const QUESTIONS: [(&str, &str); 7] = [
+    ("compute", "/servers"),
+    ("block-storage", "/volumes"),
+    ("image", "/v2/images"),
+    ("network", "/v2.0/networks"),
+    ("placement", "/resource_providers"),
+    ("key-manager", "/v1/secrets"),
+    ("identity", "/auth/projects"),
+];
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let client = client();
+    let (login, _served) = match env::var("OS_AUTH_URL") {
+        Ok(auth_url) => (Login::from_env(auth_url)?, None),
+        Err(_) => {
+            let cloud = Cloud::new([("compute", "nova"), ("volumev3", "cinder")])
+                .user("alice", "wonderland")
+                .project("demo");
+            let served = cloud.serve().await?;
+            println!("OS_AUTH_URL is not set: a cloud in memory is at {}\n", cloud.base_url());
+            (Login::new(cloud.keystone().auth_url(), "alice", "wonderland", "demo"), Some(served))
+        }
+    };
+
+    let access_info = login.authenticate(&client).await?;
+    println!(
+        "{} has a token for project {}\n",
+        access_info.username().unwrap_or("somebody"),
+        access_info.project_name().unwrap_or("none"),
+    );
+
+    let plugin = AccessInfoPlugin::new(access_info.clone()).auth_url(login.auth_url.clone());
+    let mut openstack = ServiceBuilder::new()
+        .layer(AuthLayer::new(plugin))
+        .map_request(|request: Request<Body>| {
+            println!("{} {}", request.method(), request.uri());
+            request
+        })
+        .service(client);
+
+    for (service_type, path) in QUESTIONS {
+        let endpoint = login.endpoint(service_type);
+        if access_info.service_catalog().endpoint_data_for(&endpoint).is_err() {
+            continue;
+        }
+        let request = Request::get(path).extension(endpoint).body(Body::default())?;
+        show(openstack.ready().await?.call(request).await?).await?;
+    }
+
+    // Keystone itself, at the auth_url: first the token is revoked, then it is used again.
+    let keystone = EndpointFilter::default().interface(Interface::Auth);
+    let token = access_info.auth_token().unwrap_or_default();
+    let revoke = Request::delete("/auth/tokens")
+        .header("x-subject-token", token)
+        .extension(keystone.clone())
+        .body(Body::default())?;
+    show(openstack.ready().await?.call(revoke).await?).await?;
+    let request = Request::get("/auth/projects").extension(keystone).body(Body::default())?;
+    show(openstack.ready().await?.call(request).await?).await
+}
+
+/// Prints the status, the names of what is listed, and what a refusal means.
+async fn show(response: Response<Incoming>) -> Result<(), BoxError> {
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await?.to_bytes();
+    println!("    {}", parts.status);
+    if let Some(refusal) = parts.extensions.get::<Refusal>() {
+        println!("    {refusal}");
+    }
+    let Ok(Value::Object(members)) = serde_json::from_slice(&body) else { return Ok(println!()) };
+    for (name, value) in members {
+        let named = |entry: &Value| entry["name"].as_str().or(entry["id"].as_str()).map(str::to_owned);
+        match &value {
+            Value::Array(listed) => {
+                let names: Vec<_> = listed.iter().filter_map(named).collect();
+                println!("    {} {name}: {}", listed.len(), names.join(", "));
+            }
+            value => println!("    {name}: {value}"),
+        }
+    }
+    Ok(println!())
+}
+
+/// A client for http and https. It follows no redirects, which would carry the token along.
+fn client() -> HttpClient {
+    let connector = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
+    Client::builder(TokioExecutor::new()).build(connector)
+}
+
+/// Whom to log in as, and where.
+struct Login {
+    auth_url: Uri,
+    username: String,
+    password: Secret,
+    user_domain: String,
+    project: String,
+    project_domain: String,
+    region: String,
+    interface: String,
+}
+
+impl Login {
+    fn new(auth_url: String, username: &str, password: &str, project: &str) -> Self {
+        Self {
+            auth_url: auth_url.parse().expect("the fixture's URL is one"),
+            username: username.to_owned(),
+            password: password.into(),
+            user_domain: "Default".to_owned(),
+            project: project.to_owned(),
+            project_domain: "Default".to_owned(),
+            region: String::new(),
+            interface: "public".to_owned(),
+        }
+    }
+
+    fn from_env(auth_url: String) -> Result<Self, BoxError> {
+        let needed = |name: &str| env::var(name).map_err(|_| format!("{name} is not set"));
+        let or = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
+        let auth_url = auth_url.trim_end_matches('/');
+        let v3 = if auth_url.ends_with("/v3") { "" } else { "/v3" };
+        Ok(Self {
+            auth_url: format!("{auth_url}{v3}").parse()?,
+            username: needed("OS_USERNAME")?,
+            password: needed("OS_PASSWORD")?.into(),
+            user_domain: or("OS_USER_DOMAIN_NAME", "Default"),
+            project: needed("OS_PROJECT_NAME")?,
+            project_domain: or("OS_PROJECT_DOMAIN_NAME", "Default"),
+            region: or("OS_REGION_NAME", ""),
+            interface: or("OS_INTERFACE", "public"),
+        })
+    }
+
+    fn endpoint(&self, service_type: &str) -> EndpointFilter {
+        EndpointFilter::new(service_type).region(&self.region).interface(&*self.interface)
+    }
+
+    /// `POST /v3/auth/tokens`, as whoever obtains the access info elsewhere would do it.
+    async fn authenticate(&self, client: &HttpClient) -> Result<AccessInfo, BoxError> {
+        let user = json!({
+            "name": self.username,
+            "password": self.password.expose(),
+            "domain": {"name": self.user_domain},
+        });
+        let project = json!({"name": self.project, "domain": {"name": self.project_domain}});
+        let body = json!({"auth": {
+            "identity": {"methods": ["password"], "password": {"user": user}},
+            "scope": {"project": project},
+        }});
+        let request = Request::post(format!("{}/auth/tokens", self.auth_url))
+            .header("content-type", "application/json")
+            .body(Body::from(body.to_string()))?;
+        let (parts, body) = client.request(request).await?.into_parts();
+        if !parts.status.is_success() {
+            return Err(format!("Keystone at {} answered {}", self.auth_url, parts.status).into());
+        }
+        Ok(AccessInfo::from_response(&parts.headers, body.collect().await?.to_bytes())?)
+    }
+}

@@ -1,0 +1,297 @@
+#!/usr/bin/env python3
+"""Boots a real Keystone and Placement on free loopback ports, for tests.
+
+When everything answers, one line of JSON (or, with --env, `export OS_...` lines) goes to standard
+output; progress goes to standard error. The services live until standard input reaches its end or
+the program gets SIGTERM or SIGINT. The first boot installs the services from PyPI and fills their
+databases, both cached in DIR; every boot works on its own copy.
+
+Two Keystones share a database and keys. The one at `auth_url` caches users, projects and the like in
+memory: change those there, else it notices late. The one at `short_auth_url` caches nothing and
+issues tokens that live a few seconds. Placement asks the first one about every token it gets, and
+all three heed a revocation at once.
+"""
+
+import argparse
+import base64
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import select
+import shlex
+import shutil
+import signal
+import socket
+import sqlite3
+import sys
+import tempfile
+import threading
+import traceback
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+
+from services import Cloud, listen, request, run, say, spawning, stop_children  # noqa: E402
+
+HERE = Path(__file__).resolve().parent
+REQUIREMENTS = HERE / "requirements.txt"
+DEFAULT_STATE = HERE.parent.parent / "target" / "cloud"
+
+REGION = "RegionOne"
+ADMIN_PASSWORD = "admin-secret"
+DEMO_PASSWORD = "demo-secret"
+PLACEMENT_PASSWORD = "placement-secret"
+INTERFACES = ("public", "internal", "admin")
+LASTING = {"expiration": 3600, "cache": "dogpile.cache.memory"}
+SHORT_LIVED = {"expiration": 6, "cache": "dogpile.cache.null"}
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stop(BaseException):
+    """The caller asked for the end."""
+
+
+def admin_token(auth_url):
+    domain = {"id": "default"}
+    user = {"name": "admin", "password": ADMIN_PASSWORD, "domain": domain}
+    auth = {
+        "identity": {"methods": ["password"], "password": {"user": user}},
+        "scope": {"project": {"name": "admin", "domain": domain}},
+    }
+    return request("POST", f"{auth_url}/auth/tokens", body={"auth": auth})[0]
+
+
+def make_venv(venv):
+    say("installing Keystone and Placement")
+    run([sys.executable, "-m", "venv", venv], sys.stderr)
+    pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    run([*pip, "-r", REQUIREMENTS], sys.stderr)
+
+
+def make_seed(venv, root):
+    say("filling the databases")
+    with Cloud(venv, root) as cloud:
+        make_keys(cloud.data)
+        listener, keystone = listen()
+        cloud.configure_keystone("keystone", **LASTING)
+        cloud.manage("keystone", "db_sync")
+        bootstrap = ["--bootstrap-password", ADMIN_PASSWORD, "--bootstrap-region-id", REGION]
+        for interface in INTERFACES:
+            bootstrap += [f"--bootstrap-{interface}-url", f"{keystone}/v3"]
+        cloud.manage("keystone", "bootstrap", *bootstrap)
+        cloud.serve_keystone("keystone", listener)
+        fill_keystone(f"{keystone}/v3")
+        stop_children()
+
+        configure_placement(cloud, keystone)
+        cloud.manage("placement", "db", "sync")
+        for database in cloud.data.glob("*.db"):
+            with contextlib.closing(sqlite3.connect(database)) as connection:
+                connection.execute("PRAGMA journal_mode = wal")
+
+
+def make_keys(data):
+    for name in ("fernet", "receipts", "credential"):
+        repository = data / name
+        repository.mkdir(mode=0o700, parents=True)
+        for number in ("0", "1"):
+            key = repository / number
+            key.touch(mode=0o600)
+            key.write_bytes(base64.urlsafe_b64encode(secrets.token_bytes(32)))
+
+
+def fill_keystone(url):
+    token = admin_token(url)
+
+    def ids(kind):
+        return {item["name"]: item["id"] for item in request("GET", f"{url}/{kind}", token)[1][kind]}
+
+    def create(kind, **fields):
+        return request("POST", f"{url}/{kind}s", token, {kind: fields})[1][kind]["id"]
+
+    def grant(scope, user, role):
+        request("PUT", f"{url}/{scope}/users/{user}/roles/{roles[role]}", token)
+
+    roles = ids("roles")
+    admin = ids("users")["admin"]
+    grant("domains/default", admin, "admin")
+    grant("system", admin, "admin")
+    for name, password, project, role in (
+        ("demo", DEMO_PASSWORD, "demo", "member"),
+        ("placement", PLACEMENT_PASSWORD, "service", "service"),
+    ):
+        project_id = create("project", name=project, domain_id="default")
+        user_id = create("user", name=name, password=password, domain_id="default")
+        grant(f"projects/{project_id}", user_id, role)
+
+    service = create("service", type="placement", name="placement")
+    for interface in INTERFACES:
+        create("endpoint", service_id=service, interface=interface, region_id=REGION, url=url)
+
+
+def point_catalog(database, **urls):
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        for service, url in urls.items():
+            connection.execute(
+                "UPDATE endpoint SET url = ? WHERE service_id IN (SELECT id FROM service WHERE type = ?)",
+                (url, service),
+            )
+
+
+def configure_placement(cloud, keystone):
+    cloud.configure_placement(keystone=keystone, password=PLACEMENT_PASSWORD, region=REGION)
+
+
+def boot(cloud):
+    """Starts the services, warms each of them up, and returns what a client has to know."""
+    keystone_listener, keystone = listen()
+    short_listener, short = listen()
+    placement_listener, placement = listen()
+    auth_url, short_auth_url = f"{keystone}/v3", f"{short}/v3"
+    point_catalog(cloud.data / "keystone.db", identity=auth_url, placement=placement)
+    cloud.configure_keystone("keystone", **LASTING)
+    cloud.configure_keystone("keystone-short", **SHORT_LIVED)
+    configure_placement(cloud, keystone)
+
+    keystone_process = cloud.serve_keystone("keystone", keystone_listener)
+    cloud.serve_keystone("keystone-short", short_listener)
+    cloud.serve_placement(placement_listener)
+
+    # Concurrent first requests to a fresh process can get a false 403: a lone one goes ahead.
+    token = admin_token(auth_url)
+    for url in (auth_url, short_auth_url):
+        request("GET", f"{url}/auth/tokens", token, subject=token)
+    request("GET", f"{placement}/resource_providers", token)
+
+    return {
+        "auth_url": auth_url,
+        "short_auth_url": short_auth_url,
+        "placement_url": placement,
+        "username": "admin",
+        "password": ADMIN_PASSWORD,
+        "project_name": "admin",
+        "user_domain_name": "Default",
+        "project_domain_name": "Default",
+        "region_name": REGION,
+        "demo_username": "demo",
+        "demo_password": DEMO_PASSWORD,
+        "demo_project_name": "demo",
+        "keystone_pid": keystone_process.pid,
+    }
+
+
+def exports(facts):
+    names = ("auth_url", "username", "password", "project_name")
+    names += ("user_domain_name", "project_domain_name", "region_name")
+    return "\n".join(f"export OS_{name.upper()}={shlex.quote(facts[name])}" for name in names)
+
+
+@contextlib.contextmanager
+def locked(path):
+    with open(path, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another boot")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def ensure(directory, sources, make):
+    """Makes the directory anew unless it was made, to the end, from these very sources."""
+    stamp = directory / "stamp"
+    digest = hashlib.sha256(sys.version.encode())
+    for source in sources:
+        digest.update(source.read_bytes())
+    if stamp.exists() and stamp.read_text() == digest.hexdigest():
+        return
+    shutil.rmtree(directory, ignore_errors=True)
+    make(directory)
+    stamp.write_text(digest.hexdigest())
+
+
+def work(state, as_env):
+    state.mkdir(parents=True, exist_ok=True)
+    venv, seed, root = state / "venv", state / "seed", None
+    try:
+        with locked(state / "lock"):
+            ensure(venv, [REQUIREMENTS], make_venv)
+            scripts = sorted(HERE.glob("*.py"))
+            ensure(seed, [REQUIREMENTS, *scripts], lambda directory: make_seed(venv, directory))
+            root = Path(tempfile.mkdtemp(prefix="run-", dir=state))
+            shutil.copytree(seed / "data", root / "data")
+        with Cloud(venv, root) as cloud:
+            say("starting the services")
+            facts = boot(cloud)
+            say("ready")
+            print(exports(facts) if as_env else json.dumps(facts), flush=True)
+            while True:
+                signal.pause()
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        stop_children()
+        if root:
+            shutil.rmtree(root, ignore_errors=True)
+
+
+def stop(*_):
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    raise Stop
+
+
+def interrupt_at_end(lifeline):
+    lifeline.recv(1)
+    spawning.acquire()
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+
+
+def worker(lifeline, arguments):
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, stop)
+    threading.Thread(target=interrupt_at_end, args=[lifeline], daemon=True).start()
+    try:
+        work(arguments.state.resolve(), arguments.env)
+    except Stop:
+        say("stopped: standard input ended or a signal came")
+        return 0
+    except Exception:
+        traceback.print_exc()
+    return 1
+
+
+def supervise(child, lifeline):
+    """Keeps the lifeline open until the caller wants the end; if killed, the kernel closes it."""
+    with contextlib.suppress(Stop), lifeline:
+        for number in SIGNALS:
+            signal.signal(number, stop)
+        while lifeline not in (ready := select.select([0, lifeline], [], [])[0]):
+            if ready and not os.read(0, 4096):
+                break
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def main():
+    summary, details = __doc__.split("\n", 1)
+    parser = argparse.ArgumentParser(description=summary, epilog=details)
+    parser.add_argument("--state", type=Path, default=DEFAULT_STATE, metavar="DIR")
+    parser.add_argument("--env", action="store_true", help="print shell exports instead of JSON")
+    arguments = parser.parse_args()
+
+    ours, theirs = socket.socketpair()
+    child = os.fork()
+    if child == 0:
+        ours.close()
+        return worker(theirs, arguments)
+    theirs.close()
+    return supervise(child, ours)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,206 @@
+"""Keystone and Placement processes, their configuration, and requests to them."""
+
+import contextlib
+import http.client
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+HERE = Path(__file__).resolve().parent
+
+# The order of the methods is part of a token, so both Keystones must have the same list. With tokens
+# and revocations kept out of the cache, a revocation through either one counts at once everywhere.
+KEYSTONE_CONF = """\
+[auth]
+methods = password,token,totp,oauth1,mapped,application_credential
+[cache]
+enabled = true
+backend = {cache}
+[credential]
+key_repository = {data}/credential
+[database]
+connection = sqlite:///{data}/keystone.db?timeout=30
+[fernet_receipts]
+key_repository = {data}/receipts
+[fernet_tokens]
+key_repository = {data}/fernet
+[identity]
+password_hash_rounds = 4
+[revoke]
+caching = false
+[token]
+caching = false
+expiration = {expiration}
+"""
+
+PLACEMENT_CONF = """\
+[api]
+auth_strategy = keystone
+[keystone_authtoken]
+auth_type = password
+auth_url = {keystone}/v3
+www_authenticate_uri = {keystone}/v3
+username = placement
+password = {password}
+user_domain_name = Default
+project_name = service
+project_domain_name = Default
+region_name = {region}
+service_type = placement
+service_token_roles_required = true
+token_cache_time = -1
+[placement_database]
+connection = sqlite:///{data}/placement.db?timeout=30
+"""
+
+STARTED = time.monotonic()
+
+children = []
+# Held over every fork, and for good by whoever interrupts: no child escapes the list above.
+spawning = threading.Lock()
+
+
+def say(text):
+    print(f"[{time.monotonic() - STARTED:6.1f}s] {text}", file=sys.stderr, flush=True)
+
+
+def spawn(command, output, **options):
+    with spawning:
+        child = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            **options,
+        )
+        children.append(child)
+    return child
+
+
+def run(command, output, **options):
+    child = spawn(command, output, **options)
+    code = child.wait()
+    children.remove(child)
+    if code:
+        raise RuntimeError(f"{shlex.join(child.args)} ended with {code}")
+
+
+def stop_children():
+    for child in children:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    while children:
+        children.pop().wait()
+
+
+def listen():
+    listener = socket.create_server(("127.0.0.1", 0))
+    return listener, "http://127.0.0.1:%d" % listener.getsockname()[1]
+
+
+def request(method, url, token=None, body=None, subject=None):
+    """Returns the X-Subject-Token header and the decoded body of a successful answer."""
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    if token:
+        headers["X-Auth-Token"] = token
+    if subject:
+        headers["X-Subject-Token"] = subject
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=120)
+    with contextlib.closing(connection):
+        connection.request(method, parts.path, json.dumps(body) if body else None, headers)
+        response = connection.getresponse()
+        content = response.read()
+    if not 200 <= response.status < 300:
+        raise RuntimeError(f"{method} {url}: {response.status} {content[:500]!r}")
+    return response.headers["X-Subject-Token"], json.loads(content) if content else None
+
+
+class Cloud:
+    """Services that run from the directory `root`, with their databases and keys in `root`/data."""
+
+    def __init__(self, venv, root):
+        self.bin = venv / "bin"
+        self.root = root
+        self.data = root / "data"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        stop_children()
+        if kind and issubclass(kind, Exception):
+            for log in sorted(self.root.glob("*.log")):
+                tail = log.read_text(errors="replace").splitlines()[-40:]
+                print(f"--- {log.name}", *tail, sep="\n", file=sys.stderr)
+
+    def configure_keystone(self, name, **values):
+        (self.root / f"{name}.conf").write_text(KEYSTONE_CONF.format(data=self.data, **values))
+
+    def configure_placement(self, **values):
+        (self.root / "placement.conf").write_text(PLACEMENT_CONF.format(data=self.data, **values))
+
+    def manage(self, service, *arguments):
+        """Runs `keystone-manage` or `placement-manage` to its end."""
+        tool = f"{service}-manage"
+        config = self.root / f"{service}.conf"
+        self._python(run, tool, self.bin / tool, "--config-file", config, *arguments)
+
+    def serve_keystone(self, name, listener):
+        return self._serve(
+            name,
+            "keystone_wsgi:application",
+            listener,
+            OS_KEYSTONE_CONFIG_DIR=str(self.root),
+            OS_KEYSTONE_CONFIG_FILES=f"{name}.conf",
+        )
+
+    def serve_placement(self, listener):
+        return self._serve(
+            "placement",
+            "placement.wsgi.api:application",
+            listener,
+            OS_PLACEMENT_CONFIG_DIR=str(self.root),
+        )
+
+    def _serve(self, name, application, listener, **environment):
+        gunicorn = ["-m", "gunicorn", "--no-control-socket", "--pythonpath", HERE]
+        gunicorn += ["-w", "1", "-k", "gthread", "--threads", "8", "--timeout", "0"]
+        socket_number = listener.fileno()
+
+        # Closed on this side, so that a service that died refuses connections.
+        with listener:
+            return self._python(
+                spawn,
+                name,
+                *gunicorn,
+                "--bind",
+                f"fd://{socket_number}",
+                application,
+                pass_fds=[socket_number],
+                **environment,
+            )
+
+    def _python(self, start, name, *arguments, pass_fds=(), **environment):
+        inherited = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith("OS_") and not key.lower().endswith("_proxy")
+        }
+        with open(self.root / f"{name}.log", "ab") as log:
+            return start(
+                [self.bin / "python", "-I", "-B", *arguments],
+                log,
+                cwd=self.root,
+                env=inherited | environment,
+                pass_fds=pass_fds,
+            )
