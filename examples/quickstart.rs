@@ -19,7 +19,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_keystone::{
     AccessInfo, AccessInfoPlugin, AuthLayer, BoxError, EndpointFilter, Interface, Refusal, Secret,
@@ -100,7 +100,7 @@ async fn show(response: Response<Incoming>) -> Result<(), BoxError> {
     if let Some(refusal) = parts.extensions.get::<Refusal>() {
         println!("    {refusal}");
     }
-    let Ok(Value::Object(members)) = serde_json::from_slice(&body) else { return Ok(println!()) };
+    let members: Map<String, Value> = serde_json::from_slice(&body).unwrap_or_default();
     for (name, value) in members {
         let named = |entry: &Value| entry["name"].as_str().or(entry["id"].as_str()).map(str::to_owned);
         match &value {
@@ -111,7 +111,8 @@ async fn show(response: Response<Incoming>) -> Result<(), BoxError> {
             value => println!("    {name}: {value}"),
         }
     }
-    Ok(println!())
+    println!();
+    Ok(())
 }
 
 /// A client for http and https. It follows no redirects, which would carry the token along.

@@ -1,13 +1,98 @@
-//! TODO docs
+//! OpenStack authentication as tower middleware: tokens, endpoints and what to do about a 401.
+//!
+//! [`AuthLayer`] wraps any `Service<http::Request<B>>`. It gives each request the URL of its service,
+//! found in the service catalog, and an `X-Auth-Token` from an identity plugin:
+//!
+//! ```
+//! use http::Request;
+//! use tower::{Service, ServiceBuilder, ServiceExt};
+//! use tower_keystone::{AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), tower_keystone::BoxError> {
+//! # let cloud = tower_keystone::fixture::Cloud::new([("compute", "nova")]).user("alice", "pw").project("demo");
+//! # let obtained = cloud.keystone().issue("alice", Some("demo")).ok_or("no such user")?;
+//! # let (token, document) = (obtained.auth_token().unwrap_or_default(), obtained.body());
+//! # type Body = http_body_util::Empty<bytes::Bytes>;
+//! # let client = tower::service_fn(move |request: Request<Body>| cloud.clone().oneshot(request));
+//! # let body = Body::new();
+//! // A token and its document, obtained by somebody else.
+//! let access_info = AccessInfo::new(token, document)?;
+//!
+//! let mut nova = ServiceBuilder::new()
+//!     .layer(
+//!         AuthLayer::new(AccessInfoPlugin::new(access_info))
+//!             .endpoint(EndpointFilter::new("compute").region("RegionOne")),
+//!     )
+//!     .service(client); // any Service<Request<B>>, any B
+//!
+//! let request = Request::get("/servers/detail").body(body)?;
+//! let servers = nova.ready().await?.call(request).await?;
+//! assert_eq!(servers.status(), 200);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The way of a request
+//!
+//! 1. [`Auth`] receives it. Being ready is the inner service's affair alone; whatever goes wrong with
+//!    authentication is the error of this one request.
+//! 2. Its [`EndpointFilter`] is taken out of its extensions; without one, the layer's default holds.
+//!    [`Unauthenticated`] there means: without a token.
+//! 3. The [`IdentityPlugin`] is asked for its [`Access`]. If that is at hand, the request goes on in
+//!    the same call: no lock, no box, no clone of the inner service, and one allocation, that of the
+//!    joined URI. If it is not, the request waits for it, holding the inner service that is ready.
+//! 4. A relative URI is joined to the endpoint, an absolute one is left as it is. See [`endpoint`].
+//! 5. The origin guard: the token goes only to origins that the catalog, the plugin's `auth_url`, an
+//!    endpoint override or [`AuthLayer::allow_origin`] names. All else is [`Error::OriginNotAllowed`].
+//! 6. `X-Auth-Token` is inserted: a sensitive header value that was made when the access was. A request
+//!    that comes with an `X-Auth-Token` of its own keeps it, unless [`AuthLayer::overwrite_token`] is on.
+//! 7. A 401 to a request that carried our token is told to the plugin
+//!    ([`invalidate`](IdentityPlugin::invalidate)); the response gets a [`Refusal`] into its extensions,
+//!    which says whether the plugin can renew. [`AccessInfoPlugin`] cannot: there a 401 is final.
+//!
+//! # The order of layers
+//!
+//! From the outside in:
+//!
+//! - **`Buffer`, `LoadShed`**: anywhere. An error of authentication never comes from `poll_ready`.
+//! - **`Retry`**: outside the layer. Each attempt has its endpoint and its token found anew, so the policy
+//!   should clone the request with its extensions, as `Request::clone` does, and send nothing again
+//!   whose [`Refusal`] is final.
+//! - **`Timeout`**: outside the layer it bounds the wait for a token too, inside it does not.
+//! - **`ConcurrencyLimit`**: a request that waits for its token holds its permit. What the plugin
+//!   itself sends must not need a permit of the same limit.
+//! - **`FollowRedirect`** (tower-http) outside the layer: a redirect comes through the layer again, as
+//!   an absolute URI, and the origin guard decides. Redirects are followed only from absolute URIs.
+//! - **`FollowRedirect` inside the layer**: it copies our header to wherever the server points, since it
+//!   strips `Authorization` and cookies only. Give it `FilterCredentials::new().remove_all()` or
+//!   `SameOrigin` as a policy. The same holds for a client that follows redirects by itself.
+//! - **`Trace`**: inside the layer it sees the URI that was resolved, outside it the one that was asked for.
+//!   The token is sensitive and is not printed.
+//!
+//! # Errors
+//!
+//! The error type is [`BoxError`], as in tower: the inner service's errors pass unchanged, and
+//! [`Error::find`] finds ours under whatever other layers put around them.
+//!
+//! # Features
+//!
+//! - `fixture`: the module `fixture`, a cloud in memory for tests.
+//!
+//! The default has no HTTP client, no runtime and no TLS. Those who know the Python library find
+//! its names in [`coming_from_keystoneauth`].
+
 #![forbid(unsafe_code)]
-#![warn(missing_docs, missing_debug_implementations, unreachable_pub, clippy::await_holding_lock)]
+#![warn(missing_debug_implementations, missing_docs, unreachable_pub, clippy::await_holding_lock)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod access;
+pub mod coming_from_keystoneauth;
 pub mod discovery;
 pub mod endpoint;
 pub mod error;
 #[cfg(feature = "fixture")]
+#[cfg_attr(docsrs, doc(cfg(feature = "fixture")))]
 pub mod fixture;
 pub mod future;
 pub mod identity;
@@ -28,3 +113,8 @@ pub use plugin::{Access, AccessFuture, IdentityPlugin};
 pub use refusal::Refusal;
 pub use secret::Secret;
 pub use service::Auth;
+
+/// Keeps the README's code compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -84,17 +84,13 @@ impl ServiceCatalog {
 
     /// The index of this type in `types`, where it is entered if it is new.
     fn listed_type(&mut self, name: Box<str>) -> usize {
-        let names = match self.by_official_type.get_mut(official_or_same(&name)) {
+        let (official, rank) = service_types::place(&name).unwrap_or((&name, 0));
+        let names = match self.by_official_type.get_mut(official) {
             Some(names) => names,
-            None => self.by_official_type.entry(official_or_same(&name).into()).or_default(),
+            None => self.by_official_type.entry(official.into()).or_default(),
         };
-        let known = names
-            .iter()
-            .copied()
-            .find(|&index| self.types.get(index).is_some_and(|listed| listed.name == name));
-        known.unwrap_or_else(|| {
-            let rank =
-                service_types::all_types(&name).position(|listed| listed == &*name).unwrap_or(usize::MAX);
+        let is_same = |index: &usize| self.types.get(*index).is_some_and(|listed| listed.name == name);
+        names.iter().copied().find(is_same).unwrap_or_else(|| {
             names.push(self.types.len());
             self.types.push(ServiceType { name, rank, services: Vec::new(), endpoints: Vec::new() });
             self.types.len() - 1
@@ -261,10 +257,6 @@ impl ServiceCatalog {
         }
         Error::EndpointNotFound(error.into())
     }
-}
-
-fn official_or_same(name: &str) -> &str {
-    service_types::official(name).unwrap_or(name)
 }
 
 impl Endpoint {

@@ -69,6 +69,14 @@ pub fn official(name: &str) -> Option<&'static str> {
     row(name).map(|&(official, _)| official)
 }
 
+/// The official type, and the place of `name` among [`all_types`] of it; the last place for a name
+/// that is there in another spelling only.
+pub(super) fn place(name: &str) -> Option<(&'static str, usize)> {
+    let &(official, aliases) = row(name)?;
+    let rank = if official == name { Some(0) } else { aliases.iter().position(|alias| *alias == name).map(|index| index + 1) };
+    Some((official, rank.unwrap_or(usize::MAX)))
+}
+
 /// All names of the service that `name` stands for, the official one first, then its aliases in the
 /// authority's order. Empty for a name that it does not list.
 pub fn all_types(name: &str) -> impl Iterator<Item = &'static str> + Clone {

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::SystemTime};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use http::Uri;
 
@@ -13,7 +13,7 @@ use crate::{Access, AccessFuture, AccessInfo, Error, IdentityPlugin};
 /// [`refuse_expired`](Self::refuse_expired) refuses it here instead.
 ///
 /// Clones share the access info. See the [module docs](super) for an example.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct AccessInfoPlugin {
     access: Result<Arc<Access>, Error>,
     auth_url: Option<Uri>,
@@ -72,6 +72,16 @@ impl IdentityPlugin for AccessInfoPlugin {
 
     fn auth_url(&self) -> Option<&Uri> {
         self.auth_url.as_ref()
+    }
+}
+
+/// Whom the access stands for; not the `auth_url`, which may have been given a password by mistake.
+impl fmt::Debug for AccessInfoPlugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessInfoPlugin")
+            .field("access", &self.access)
+            .field("refused_from", &self.refused_from)
+            .finish_non_exhaustive()
     }
 }
 

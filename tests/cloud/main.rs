@@ -143,10 +143,8 @@ async fn after_a_revocation_the_refusal_arrives_once_and_is_final() {
     let access_info = real.token(&real.project_scope()).await;
     let plugin = AccessInfoPlugin::new(access_info.clone()).auth_url(real.auth_url());
     let client = real.client();
-    let mut openstack = ServiceBuilder::new()
-        .retry(support::OnceMore)
-        .layer(AuthLayer::new(plugin))
-        .service(client.clone());
+    let mut openstack =
+        ServiceBuilder::new().retry(support::OnceMore).layer(AuthLayer::new(plugin)).service(client.clone());
 
     let token = access_info.auth_token().unwrap();
     let revoke = Request::delete("/auth/tokens")

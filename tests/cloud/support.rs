@@ -50,7 +50,8 @@ fn boot() -> Real {
     let mut line = String::new();
     let output = services.stdout.take().expect("it is piped");
     BufReader::new(output).read_line(&mut line).expect("its output is text");
-    let told = serde_json::from_str(&line).expect("boot.py says where the services are; its errors are above");
+    let told =
+        serde_json::from_str(&line).expect("boot.py says where the services are; its errors are above");
     Real { told, _services: services }
 }
 

@@ -1,0 +1,90 @@
+//! keystoneauth's names and ours.
+//!
+//! The reference for the behaviour of this crate is Python's keystoneauth1. Its nouns are kept where
+//! there is one thing to name; where Python has a method that fetches, there is a value that was
+//! fetched. What keystoneauth answers to 691 questions about token documents and catalogs is
+//! replayed in this crate's tests.
+//!
+//! # Plugins
+//!
+//! | keystoneauth1 | here |
+//! |---|---|
+//! | `BaseAuthPlugin` | [`IdentityPlugin`] |
+//! | `identity.access.AccessInfoPlugin(auth_ref, auth_url)` | [`AccessInfoPlugin::new`] and [`auth_url`](AccessInfoPlugin::auth_url) |
+//! | `get_access(session)` | [`IdentityPlugin::access`]; no session is handed in, a plugin has its own way to Keystone |
+//! | `get_auth_ref(session)` | [`Access::auth_ref`]; the call that always asks Keystone is inside a plugin that renews |
+//! | `get_token(session)` | [`AccessInfo::auth_token`] |
+//! | `get_headers(session)` | [`Access::insert_headers`] |
+//! | `get_endpoint(session, **filter)` | [`ServiceCatalog::url_for`]; the layer does it for each request |
+//! | `get_endpoint_data(session, **filter)` | [`ServiceCatalog::endpoint_data_for`] |
+//! | `get_user_id`, `get_project_id` | [`Access::user_id`], [`Access::project_id`] |
+//! | `invalidate()` | [`IdentityPlugin::invalidate`], which is told what was refused |
+//! | `get_auth_state()`, `set_auth_state(state)` | [`AccessInfo::auth_state`], [`AccessInfo::from_auth_state`]; the text is the same |
+//! | `AUTH_INTERFACE` | [`Interface::Auth`] |
+//!
+//! # Access infos and catalogs
+//!
+//! | keystoneauth1 | here |
+//! |---|---|
+//! | `access.create(resp=...)` | [`AccessInfo::from_response`] |
+//! | `access.create(body=..., auth_token=...)` | [`AccessInfo::new`], [`AccessInfo::from_body`] |
+//! | `AccessInfoV2`, `AccessInfoV3` | one type; [`AccessInfo::version`] tells |
+//! | the properties of `AccessInfo` | methods of the same names; `None` for what is absent, where Python raises `KeyError` |
+//! | `will_expire_soon(stale_duration=30)` | [`AccessInfo::will_expire_soon`] |
+//! | `service_catalog.endpoint_data_for`, `url_for` | [`ServiceCatalog::endpoint_data_for`], [`url_for`](ServiceCatalog::url_for) |
+//! | `get_urls`, `get_endpoints_data` | [`urls`](ServiceCatalog::urls), [`endpoints_data`](ServiceCatalog::endpoints_data) |
+//! | `catalog`, `get_endpoints` (raw entries) | [`AccessInfo::body`] has the document as it came |
+//! | `service_providers.get_auth_url(sp_id)` | [`AccessInfo::service_providers`] |
+//! | `discover._SERVICE_TYPES` | [`service_types`] |
+//!
+//! # Session and Adapter
+//!
+//! There is no session: what `Session` does beyond authentication, other tower layers do.
+//!
+//! | keystoneauth1 | here |
+//! |---|---|
+//! | `Session(auth=plugin)` | [`AuthLayer::new`] around any HTTP client |
+//! | `Adapter(session, service_type=..., interface=..., region_name=...)` | [`AuthLayer::endpoint`] |
+//! | `session.get(path, endpoint_filter={...})` | a request with an [`EndpointFilter`] in its extensions |
+//! | `endpoint_override='https://.../%(project_id)s'` | [`EndpointFilter::endpoint_override`] |
+//! | `authenticated=False` | [`Unauthenticated`] in the request's extensions |
+//! | `allow_reauth`, the second attempt after a 401 | `tower::retry` with a policy that reads [`Refusal`] |
+//! | `redirect=...` | tower-http's `FollowRedirect`; mind [the order of layers](crate#the-order-of-layers) |
+//! | `connect_retries`, `status_code_retries` | `tower::retry` |
+//! | `timeout` | `tower::timeout`, tower-http's `Timeout` |
+//! | `rate_limit`, `max_concurrency` | `tower::limit` |
+//! | logging | tower-http's `Trace`, inside the layer |
+//! | `keystoneauth1.fixture` | the module `fixture`, with the feature of that name |
+//!
+//! # Errors
+//!
+//! | keystoneauth1 | here |
+//! |---|---|
+//! | `InvalidResponse`, `ValueError("Unrecognized auth response")` | [`Error::InvalidResponse`] |
+//! | `EmptyCatalog`, `EndpointNotFound` | [`Error::EmptyCatalog`], [`Error::EndpointNotFound`], which tells the near misses |
+//! | `AuthorizationFailure` (no token to send) | [`Error::NoToken`] |
+//! | `Unauthorized` | the 401 itself, with a [`Refusal`] in its extensions |
+//!
+//! # Knowingly different
+//!
+//! | there | here | why |
+//! |---|---|---|
+//! | `invalidate()` drops whatever token is current | it compares with the one that was refused | a late 401 threw away the new token, and requests with it |
+//! | the token goes to any absolute URL | to known origins only; [`AuthLayer::allow_origin`] names more | a token is worth as much as a password for an hour |
+//! | redirects carry the token to any host | redirects are not this layer's; the guard sees those that come through it | the same |
+//! | the layer's token overwrites an `X-Auth-Token` of the request | the request keeps its own; [`AuthLayer::overwrite_token`] | whoever sets a token by hand means it |
+//! | an expired access info is used for ever | the same; [`AccessInfoPlugin::refuse_expired`] refuses it locally | |
+//! | a token is any string | visible ASCII of at most 16 KiB | what a header would change on its way is no token |
+//! | `publicURL` loses all of the letters U, R and L at its end on v3 | it loses the suffix `URL` | names such as `CUR` |
+//! | two aliases match and neither has an endpoint: `ValueError` | [`Error::EndpointNotFound`] | it is one |
+//! | one catalog entry without a URL breaks every lookup | it is passed over | |
+//! | a role without an id breaks `role_ids` | it is left out | |
+//! | `%(project_id)s` is filled in on some paths | on all | |
+//!
+//! [`Access::auth_ref`]: crate::Access::auth_ref
+//! [`Access::insert_headers`]: crate::Access::insert_headers
+//! [`Access::user_id`]: crate::Access::user_id
+//! [`Access::project_id`]: crate::Access::project_id
+
+#[cfg(doc)]
+use crate::*;

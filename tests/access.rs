@@ -1,0 +1,198 @@
+//! Access infos and catalogs beyond what the reference's data asks.
+
+use http::{HeaderMap, HeaderValue};
+use serde_json::{Value, json};
+use tower_keystone::{
+    AccessInfo, EndpointFilter, Error, Interface, Secret,
+    fixture::{CatalogService, V2Token, V3Token},
+};
+
+fn subject_tokens(tokens: &[&str]) -> HeaderMap {
+    let values = tokens.iter().map(|token| HeaderValue::from_str(token).unwrap());
+    values.map(|value| ("x-subject-token".parse().unwrap(), value)).collect()
+}
+
+fn catalog_of(catalog: Value) -> AccessInfo {
+    AccessInfo::new("t", json!({"token": {"catalog": catalog}}).to_string()).unwrap()
+}
+
+#[test]
+fn the_token_of_an_answer_is_in_its_header() {
+    let body = V3Token::new("u", "alice").document().to_string();
+    let info = AccessInfo::from_response(&subject_tokens(&["gAAAA"]), &body).unwrap();
+    assert_eq!(info.auth_token(), Some("gAAAA"));
+
+    let info = AccessInfo::from_response(&subject_tokens(&["gAAAA", "gAAAA"]), &body).unwrap();
+    assert_eq!(info.auth_token(), Some("gAAAA"));
+}
+
+#[test]
+fn an_answer_without_a_token_or_with_two_is_refused() {
+    let body = V3Token::new("u", "alice").document().to_string();
+    let answer = |tokens: &[&str]| AccessInfo::from_response(&subject_tokens(tokens), &body).unwrap_err();
+    assert!(matches!(answer(&[]), Error::NoToken));
+    assert!(matches!(answer(&["one", "two"]), Error::InvalidToken { .. }));
+    assert!(matches!(answer(&[""]), Error::InvalidToken { length: 0, .. }));
+    assert!(matches!(answer(&["o ne"]), Error::InvalidToken { offset: Some(1), .. }));
+}
+
+#[test]
+fn a_v2_answer_has_its_token_in_the_body() {
+    let body = V2Token::new("gAAAA", "u", "alice").document().to_string();
+    let info = AccessInfo::from_response(&HeaderMap::new(), body).unwrap();
+    assert_eq!(info.auth_token(), Some("gAAAA"));
+}
+
+#[test]
+fn what_is_no_token_document_is_refused() {
+    for (body, expected) in [
+        ("", "it is not JSON"),
+        ("<html>", "it is not JSON"),
+        (r#"{"token": {"user": "#, "it is not JSON"),
+        (r#"{"token": {}} {}"#, "it is not JSON"),
+        ("[]", "it has neither a `token` nor an `access` object"),
+        ("{}", "it has neither a `token` nor an `access` object"),
+        (r#"{"token": null}"#, "it has neither a `token` nor an `access` object"),
+        (r#"{"token": "t"}"#, "it has neither a `token` nor an `access` object"),
+        (r#"{"error": {"code": 401}}"#, "it has neither a `token` nor an `access` object"),
+    ] {
+        match AccessInfo::from_body(body) {
+            Err(Error::InvalidResponse { reason, .. }) => assert_eq!(reason, expected, "{body}"),
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+    let deep = format!("{{\"token\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(AccessInfo::from_body(deep).is_err());
+    assert!(AccessInfo::from_body(b"{\"token\": {\"\xff\": 1}}").is_err());
+}
+
+#[test]
+fn a_stored_state_is_that_of_keystoneauth() {
+    let body =
+        V3Token::new("u", "alice").with("from_the_future", json!({"kept": [1, 2]})).document().to_string();
+    let info = AccessInfo::new(r#"quote"and\backslash"#, &body).unwrap();
+    let state: Value = serde_json::from_str(info.auth_state().expose()).unwrap();
+    assert_eq!(state["auth_token"], r#"quote"and\backslash"#);
+    assert_eq!(state["body"]["token"]["from_the_future"], json!({"kept": [1, 2]}));
+
+    let pythons = Secret::new(json!({"auth_token": "gAAAA", "body": state["body"]}).to_string());
+    let restored = AccessInfo::from_auth_state(&pythons).unwrap();
+    assert_eq!((restored.auth_token(), restored.username()), (Some("gAAAA"), Some("alice")));
+}
+
+#[test]
+fn the_last_of_two_members_of_one_name_counts() {
+    let body =
+        r#"{"token": {"user": {"id": "first"}, "user": {"id": "last"}, "catalog": null, "catalog": []}}"#;
+    let info = AccessInfo::from_body(body).unwrap();
+    assert_eq!(info.user_id(), Some("last"));
+    assert!(info.has_service_catalog());
+}
+
+#[test]
+fn one_bad_entry_of_a_catalog_spoils_no_other() {
+    let good = json!({"interface": "public", "region_id": "R", "url": "https://good.example.com"});
+    let info = catalog_of(json!([
+        null, 7, "text", [], {}, {"type": null, "endpoints": [good]}, {"type": ["compute"]},
+        {"type": "compute", "endpoints": null},
+        {"type": "compute", "endpoints": {"url": "https://h"}},
+        {"type": "compute", "name": 7, "id": {}, "endpoints": [
+            null, true, {}, {"url": null, "interface": "public"}, {"url": 7}, {"url": ""},
+            {"url": "https://no-interface.example.com"},
+            {"url": "https://odd.example.com", "interface": ["public"], "region": 4},
+            good,
+        ]},
+    ]));
+    let catalog = info.service_catalog();
+    let public = EndpointFilter::new("compute").service_name("nova").region("R");
+    assert_eq!(catalog.url_for(&public).unwrap(), "https://good.example.com");
+    let any: Vec<_> = catalog.urls(&EndpointFilter::new("compute").any_interface()).collect();
+    assert_eq!(
+        any,
+        ["https://no-interface.example.com", "https://odd.example.com", "https://good.example.com"]
+    );
+}
+
+#[test]
+fn an_empty_catalog_is_another_error_than_a_missing_endpoint() {
+    let compute = EndpointFilter::new("compute");
+    for none in [json!([]), json!(null), json!({}), json!([{}])] {
+        let error = catalog_of(none).service_catalog().url_for(&compute).unwrap_err();
+        assert!(matches!(error, Error::EmptyCatalog));
+    }
+    let info = V3Token::new("u", "a")
+        .service(&CatalogService::new("compute").name("nova"))
+        .access_info("t")
+        .unwrap();
+    let error = info.service_catalog().url_for(&compute).unwrap_err();
+    assert!(matches!(error, Error::EndpointNotFound(_)));
+}
+
+#[test]
+fn a_missing_endpoint_is_explained() {
+    let nova = CatalogService::new("compute")
+        .name("nova")
+        .endpoint("public", "RegionOne", "https://one.example.com")
+        .endpoint("admin", "RegionTwo", "https://two.example.com");
+    let info = V3Token::new("u", "a").service(&nova).access_info("t").unwrap();
+    let catalog = info.service_catalog();
+
+    let filter = EndpointFilter::new("compute").region("RegionTwo").interfaces(["internal", "public"]);
+    let error = catalog.url_for(&filter).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the service catalog has no endpoint for service type compute, interface internal or public, \
+         region RegionTwo; near misses: compute (nova) public in RegionOne (its region is RegionOne), \
+         compute (nova) admin in RegionTwo (its interface is admin)"
+    );
+    let error = catalog.url_for(&EndpointFilter::new("image")).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the service catalog has no endpoint for service type image, interface public; it lists compute"
+    );
+    let error =
+        catalog.url_for(&EndpointFilter::new("compute").service_name("nova2")).unwrap_err().to_string();
+    assert!(error.contains("its service name is nova"), "{error}");
+}
+
+#[test]
+fn an_exact_type_goes_before_an_alias_wherever_it_stands() {
+    let listed = |service_type: &str| {
+        CatalogService::new(service_type)
+            .standard_endpoints("R", &format!("https://{service_type}.example.com"))
+    };
+    let info = ["volume", "volumev2", "block-storage", "volumev3"]
+        .iter()
+        .fold(V3Token::new("u", "a"), |token, service_type| token.service(&listed(service_type)))
+        .access_info("t")
+        .unwrap();
+    let url = |service_type: &str| {
+        info.service_catalog().url_for(&EndpointFilter::new(service_type)).unwrap().to_owned()
+    };
+    for exact in ["volume", "volumev2", "block-storage", "volumev3"] {
+        assert_eq!(url(exact), format!("https://{exact}.example.com"));
+    }
+    assert_eq!(url("block-store"), "https://block-storage.example.com");
+}
+
+#[test]
+fn interfaces_are_preferred_in_the_order_asked() {
+    let nova = CatalogService::new("compute").endpoint("public", "R", "https://public.example.com").endpoint(
+        "internal",
+        "R",
+        "https://internal.example.com",
+    );
+    for info in [
+        V3Token::new("u", "a").service(&nova).access_info("t").unwrap(),
+        V2Token::new("t", "u", "a").service(&nova).access_info().unwrap(),
+    ] {
+        let url = |filter: EndpointFilter| info.service_catalog().url_for(&filter).unwrap().to_owned();
+        let compute = || EndpointFilter::new("compute");
+        assert_eq!(url(compute()), "https://public.example.com");
+        assert_eq!(
+            url(compute().interfaces(["admin", "internalURL", "public"])),
+            "https://internal.example.com"
+        );
+        assert_eq!(url(compute().interface(Interface::Internal)), "https://internal.example.com");
+    }
+}
