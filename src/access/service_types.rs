@@ -73,7 +73,11 @@ pub fn official(name: &str) -> Option<&'static str> {
 /// that is there in another spelling only.
 pub(super) fn place(name: &str) -> Option<(&'static str, usize)> {
     let &(official, aliases) = row(name)?;
-    let rank = if official == name { Some(0) } else { aliases.iter().position(|alias| *alias == name).map(|index| index + 1) };
+    let rank = if official == name {
+        Some(0)
+    } else {
+        aliases.iter().position(|alias| *alias == name).map(|index| index + 1)
+    };
     Some((official, rank.unwrap_or(usize::MAX)))
 }
 

@@ -1,0 +1,13 @@
+//! The layer as its users meet it: one request through `AuthLayer`, alone and in stacks.
+
+mod bodies;
+mod endpoints;
+mod errors;
+mod origins;
+mod redirects;
+mod refusals;
+mod requests;
+mod stacks;
+mod support;
+mod tokens;
+mod waiting;
