@@ -78,6 +78,11 @@ where
         Self { state }
     }
 
+    /// Whether the request failed without being sent.
+    pub(crate) fn is_failed(&self) -> bool {
+        matches!(self.state, State::Failed { .. })
+    }
+
     /// Sends the request once its access is there.
     pub(crate) fn waiting(
         request: Request<B>,

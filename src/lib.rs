@@ -63,7 +63,9 @@
 //! - **`ConcurrencyLimit`**: a request that waits for its token holds its permit. What the plugin
 //!   itself sends must not need a permit of the same limit.
 //! - **`FollowRedirect`** (tower-http) outside the layer: a redirect comes through the layer again, as
-//!   an absolute URI, and the origin guard decides. Redirects are followed only from absolute URIs.
+//!   an absolute URI, and the origin guard decides. Redirects are followed only from absolute URIs. Across
+//!   origins its default policy drops the extensions; `FilterCredentials::new()` with
+//!   `allow_extension::<Unauthenticated>()` keeps a request unauthenticated on its way.
 //! - **`FollowRedirect` inside the layer**: it copies our header to wherever the server points, since it
 //!   strips `Authorization` and cookies only. Give it `FilterCredentials::new().remove_all()` or
 //!   `SameOrigin` as a policy. The same holds for a client that follows redirects by itself.

@@ -12,7 +12,8 @@ use crate::{
 /// A request extension: send this request without a token.
 ///
 /// Its endpoint is found as always, which may take an access for its catalog. The answer is never
-/// read as a word about the token. keystoneauth's `authenticated=False`.
+/// read as a word about the token. An `X-Auth-Token` that the caller has put there is left alone.
+/// keystoneauth's `authenticated=False`.
 ///
 /// ```
 /// use tower_keystone::Unauthenticated;

@@ -66,7 +66,14 @@ where
             false => Ok(None),
         };
         match access {
-            Ok(access) => ResponseFuture::sent(request, outgoing, access, &mut self.inner, &self.shared),
+            Ok(access) => {
+                let response = ResponseFuture::sent(request, outgoing, access, &mut self.inner, &self.shared);
+                if response.is_failed() {
+                    // Nothing was sent: what the inner service has reserved for it is given back.
+                    self.inner = self.inner.clone();
+                }
+                response
+            }
             Err(access) => {
                 // What was polled ready has to be what is called later, so a clone takes its place
                 // here; see "Be careful when cloning inner services" at tower's `Service`.

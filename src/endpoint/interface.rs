@@ -13,7 +13,8 @@ pub enum Interface {
     /// For administrators.
     Admin,
     /// Keystone itself at the plugin's `auth_url`, without a look into the catalog: keystoneauth's
-    /// `AUTH_INTERFACE`. No text becomes this value.
+    /// `AUTH_INTERFACE`. No text becomes this value. It counts if it is the first that a filter names,
+    /// and then before an endpoint override.
     Auth,
     /// An interface with a name of the cloud's own, without the `URL` at its end.
     Other(Box<str>),

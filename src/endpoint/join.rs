@@ -65,7 +65,7 @@ pub(crate) fn join(base: &Uri, relative: &Uri) -> Result<Uri, Error> {
 /// Whether the `..` segments of a path lead above its beginning.
 ///
 /// What some server on the way might take for a dot or a slash (`%2e`, `%2f`, a backslash) counts as
-/// one, and empty segments count for nothing, so that no reading of the path climbs.
+/// one, empty segments count for nothing, and what follows a `;` in a segment is not looked at.
 fn climbs(path: &str) -> bool {
     // Nearly every path ends here: a climb takes two dots.
     if !path.contains("..") && !path.contains('%') {
@@ -95,22 +95,26 @@ fn climbs(path: &str) -> bool {
     segment.close(depth).is_none()
 }
 
-/// The segment being read: how long it is, and whether it is all dots.
+/// The segment being read: how long it is, and whether it is all dots, up to its parameters.
 #[derive(Default)]
 struct Segment {
     length: usize,
     named: bool,
+    parameters: bool,
 }
 
 impl Segment {
     fn push(&mut self, byte: u8) {
-        self.length += 1;
-        self.named |= byte != b'.';
+        self.parameters |= byte == b';';
+        if !self.parameters {
+            self.length += 1;
+            self.named |= byte != b'.';
+        }
     }
 
     /// The depth after this segment, which starts anew; `None` above the beginning.
     fn close(&mut self, depth: usize) -> Option<usize> {
-        let Self { length, named } = std::mem::take(self);
+        let Self { length, named, .. } = std::mem::take(self);
         match (named, length) {
             (false, 0 | 1) => Some(depth),
             (false, 2) => depth.checked_sub(1),
@@ -161,6 +165,8 @@ mod tests {
             "/.%2E/x",
             "/a%2f..%2F..%2fb",
             "/a/..%5c../b",
+            "/..;x=y/z",
+            "/a/..;/..;",
             "/a\\..\\..\\b",
             "/a/../b/../..",
         ] {

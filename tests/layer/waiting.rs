@@ -224,3 +224,13 @@ async fn the_limit_of_a_layer_above_counts_waiting_requests() {
     assert_ready_ok!(other.poll_ready());
     assert_ready_ok!(task::spawn(other.call(get("/servers"))).poll());
 }
+
+#[tokio::test]
+async fn a_refused_request_gives_its_permit_back() {
+    let (layer, _) = layer();
+    let limited = layer.layer(ConcurrencyLimit::new(Inner::new(), 1));
+    let (mut one, mut other) = (mock::Spawn::new(limited.clone()), mock::Spawn::new(limited));
+    assert_ready_ok!(one.poll_ready());
+    assert_ready_err!(task::spawn(one.call(get("https://evil.example.org/"))).poll());
+    assert_ready_ok!(other.poll_ready());
+}
