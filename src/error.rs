@@ -10,11 +10,16 @@
 //! }
 //! ```
 
-use std::{error::Error as StdError, fmt, sync::Arc, time::SystemTime};
+use std::{
+    error::Error as StdError,
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use http::{Uri, uri::Authority};
+use http::{StatusCode, Uri, uri::Authority};
 
-use crate::EndpointFilter;
+use crate::{EndpointFilter, Secret};
 
 /// The error type of tower's middleware: any error in a box.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -137,6 +142,50 @@ pub enum Error {
         origin: Box<str>,
     },
 
+    /// The credentials cannot be sent as they are: keystoneauth's `AuthorizationFailure`.
+    #[error("the credentials cannot be used: {reason}")]
+    #[non_exhaustive]
+    AuthorizationFailure {
+        /// What is wrong with them.
+        reason: &'static str,
+    },
+
+    /// The credentials are right, and further methods are wanted: keystoneauth's `MissingAuthMethods`.
+    #[error(transparent)]
+    MissingAuthMethods(Arc<MissingAuthMethods>),
+
+    /// Keystone answered an authentication with an error: keystoneauth's `HttpError`.
+    #[error(transparent)]
+    Http(Arc<HttpError>),
+
+    /// Keystone could not be reached, or its answer broke off: keystoneauth's `ConnectFailure`.
+    #[error("Keystone could not be reached; is it at the auth_url?")]
+    #[non_exhaustive]
+    ConnectFailure {
+        /// What the HTTP client says.
+        source: Arc<dyn StdError + Send + Sync>,
+    },
+
+    /// Keystone did not answer in time.
+    #[error("Keystone did not answer within {} ms", .within.as_millis())]
+    #[non_exhaustive]
+    Timeout {
+        /// How long it was waited for.
+        within: Duration,
+    },
+
+    /// Keystone's token is past its end, or was when it came: do the clocks of its servers agree?
+    #[error("Keystone issues tokens that expire at once; is its [token] expiration meant?")]
+    ShortLived,
+
+    /// The credentials panicked while they were asked for a token.
+    #[error("the credentials panicked while a token was obtained with them")]
+    PluginPanicked,
+
+    /// A token has to be obtained, and there is no tokio runtime to do it in.
+    #[error("a token has to be obtained and no tokio runtime is there to do it in; poll requests inside one")]
+    NoRuntime,
+
     /// An identity plugin of somebody else's failed.
     #[error("the identity plugin failed")]
     #[non_exhaustive]
@@ -163,9 +212,28 @@ impl Error {
         Self::HttpsRequired { origin: origin_in_words(uri) }
     }
 
+    pub(crate) fn connect(source: impl Into<BoxError>) -> Self {
+        Self::ConnectFailure { source: source.into().into() }
+    }
+
     /// Whether the same request can succeed later without anybody changing anything.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Plugin { transient: true, .. })
+        match self {
+            Self::Plugin { transient, .. } => *transient,
+            Self::Http(error) => error.is_transient(),
+            // What answers with something that is no token is a proxy that is not ready, most often.
+            Self::ConnectFailure { .. } | Self::Timeout { .. } | Self::InvalidResponse { .. } => true,
+            Self::ShortLived | Self::PluginPanicked | Self::NoRuntime => true,
+            _ => false,
+        }
+    }
+
+    /// How long Keystone asks to wait, if it does.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Http(error) => error.retry_after,
+            _ => None,
+        }
     }
 
     /// The first error of this crate in a chain of errors, such as one that came out of a stack of
@@ -189,6 +257,83 @@ fn origin_in_words(uri: &Uri) -> Box<str> {
     let host = authority.rsplit('@').next().unwrap_or_default();
     format!("{scheme}://{host}").into()
 }
+
+/// An answer of Keystone's that is an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HttpError {
+    /// Its status.
+    pub status: StatusCode,
+    /// What it says, where it is a document that says something.
+    pub message: Option<String>,
+    /// What it says further. It is not shown with the message.
+    pub details: Option<String>,
+    /// The id under which Keystone's logs have the request.
+    pub request_id: Option<String>,
+    /// How long Keystone asks to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl HttpError {
+    /// Whether the same request can succeed later without anybody changing anything: too many
+    /// requests, or an error of the server's.
+    pub fn is_transient(&self) -> bool {
+        let status = self.status;
+        status == StatusCode::TOO_MANY_REQUESTS
+            || status == StatusCode::REQUEST_TIMEOUT
+            || status.is_server_error()
+    }
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keystone answered {}", self.status)?;
+        if let Some(message) = &self.message {
+            let shown: String = message.chars().take(SHOWN).collect();
+            write!(f, ": {}", shown.escape_debug())?;
+        }
+        if let Some(request_id) = &self.request_id {
+            write!(f, " (request {})", request_id.escape_debug())?;
+        }
+        Ok(())
+    }
+}
+
+impl StdError for HttpError {}
+
+/// How much of a message of Keystone's is shown, in characters.
+const SHOWN: usize = 256;
+
+/// A multi-factor authentication of which some factors are missing.
+///
+/// Send the receipt and the missing ones:
+/// [`AuthMethod::receipt`](crate::AuthMethod::receipt), then the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MissingAuthMethods {
+    /// The proof of the methods that were right.
+    pub receipt: Secret,
+    /// The methods that were right.
+    pub methods: Vec<String>,
+    /// The sets of methods of which one has to be complete.
+    pub required_auth_methods: Vec<Vec<String>>,
+    /// Until when the receipt is good.
+    pub expires: SystemTime,
+}
+
+impl fmt::Display for MissingAuthMethods {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sets: Vec<_> = self.required_auth_methods.iter().map(|set| set.join(" and ")).collect();
+        write!(
+            f,
+            "further methods of authentication are required: {}; done: {}",
+            sets.join(", or "),
+            self.methods.join(" and "),
+        )
+    }
+}
+
+impl StdError for MissingAuthMethods {}
 
 /// What was asked of the service catalog, and what came close: keystoneauth's `EndpointNotFound`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -102,17 +102,22 @@ mod layer;
 mod outgoing;
 pub mod plugin;
 mod refusal;
+pub mod renewal;
 pub mod secret;
 mod service;
 
 pub use access::{AccessInfo, EndpointData, ServiceCatalog, service_types};
 pub use endpoint::{EndpointFilter, Interface};
 pub use error::{BoxError, Error};
-pub use identity::AccessInfoPlugin;
+pub use identity::{
+    AccessInfoPlugin, AuthMethod, Credentials, FixedEndpointPlugin, Scope, ServiceTokenAuthWrapper,
+    Transport, User, V2Auth, V3Auth,
+};
 pub use layer::AuthLayer;
 pub use outgoing::Unauthenticated;
 pub use plugin::{Access, AccessFuture, IdentityPlugin};
 pub use refusal::Refusal;
+pub use renewal::{RenewalPolicy, Renewing};
 pub use secret::Secret;
 pub use service::Auth;
 

@@ -61,9 +61,8 @@ impl Outgoing {
     /// the ids in an endpoint override.
     pub(crate) fn needs_access(&self) -> bool {
         let for_endpoint = || {
-            let filter = self.filter.as_ref();
             self.relative
-                && filter.is_some_and(|filter| {
+                && self.filter.as_ref().is_none_or(|filter| {
                     !filter.is_auth() && filter.wanted_override().is_none_or(|url| url.needs_access())
                 })
         };
@@ -99,17 +98,16 @@ impl Outgoing {
         access: Option<&Access>,
         auth_url: Option<&Uri>,
     ) -> Result<Uri, Error> {
-        let filter = self.filter.as_ref().ok_or(Error::NoEndpointFilter)?;
-        if filter.is_auth() {
+        let filter = self.filter.as_ref();
+        if filter.is_some_and(EndpointFilter::is_auth) {
             let auth_url = auth_url.ok_or(Error::NoAuthUrl)?;
             check_base(auth_url).map_err(|reason| Error::InvalidEndpoint { reason })?;
             return join(auth_url, relative);
         }
-        if let Some(url) = filter.wanted_override() {
+        if let Some(url) = filter.and_then(EndpointFilter::wanted_override) {
             return join(&url.resolve(access)?, relative);
         }
-        let access = access.ok_or(Error::NoEndpointFilter)?;
-        join(access.auth_ref().service_catalog().base_url_for(filter)?, relative)
+        join(access.ok_or(Error::NoEndpointFilter)?.base_url_for(filter)?, relative)
     }
 
     /// Lets the token out only to an origin that somebody trustworthy has named.
@@ -121,7 +119,7 @@ impl Outgoing {
         settings: &Settings,
     ) -> Result<(), Error> {
         let known = |origin: &Origin| {
-            access.auth_ref().service_catalog().has_origin(origin)
+            access.has_origin(origin)
                 || auth_url.and_then(Origin::of).as_ref() == Some(origin)
                 || self.override_origin(access).as_ref() == Some(origin)
                 || settings.allowed_origins.contains(origin)

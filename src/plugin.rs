@@ -49,10 +49,16 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-use crate::{AccessInfo, Error};
+use crate::{
+    AccessInfo, EndpointFilter, Error,
+    endpoint::{Origin, check_base},
+};
 
 /// The header that carries the token of a request's sender.
 pub(crate) const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+
+/// The header that carries the token of the service which sends a request on somebody's behalf.
+const X_SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token");
 
 /// Where the access of a request comes from: keystoneauth's auth plugin.
 ///
@@ -94,15 +100,19 @@ impl<P: IdentityPlugin + ?Sized> IdentityPlugin for Arc<P> {
     }
 }
 
-/// What a request is sent with: the headers, and the access info they stand for.
+/// What a request is sent with: the headers, the access info they stand for, and where it goes.
 ///
 /// It never changes; token and catalog are always of the same answer of Keystone's. Two accesses are
 /// told apart by their `Arc` ([`Arc::ptr_eq`]).
 ///
 /// See the [module docs](self) for an example.
 pub struct Access {
-    token: HeaderValue,
-    auth_ref: AccessInfo,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    auth_ref: Option<AccessInfo>,
+    /// Where all requests go, if there is no catalog to ask.
+    endpoint: Option<Uri>,
+    /// The accesses that this one was put together of.
+    parts: Vec<Arc<Access>>,
 }
 
 impl Access {
@@ -113,36 +123,96 @@ impl Access {
     /// [`Error::NoToken`] if the access info has no token.
     pub fn from_auth_ref(auth_ref: AccessInfo) -> Result<Self, Error> {
         let token = auth_ref.token_header().ok_or(Error::NoToken)?.clone();
-        Ok(Self { token, auth_ref })
+        let headers = vec![(X_AUTH_TOKEN, token)];
+        Ok(Self { headers, auth_ref: Some(auth_ref), endpoint: None, parts: Vec::new() })
     }
 
-    /// The access info: keystoneauth's `get_auth_ref`.
-    pub fn auth_ref(&self) -> &AccessInfo {
-        &self.auth_ref
+    /// An access without a catalog: whatever is asked for, it is at this endpoint. It has no headers,
+    /// which is an answer too: there are services that want none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidEndpoint`] if paths cannot be appended to the URL.
+    pub fn fixed(endpoint: Uri) -> Result<Self, Error> {
+        check_base(&endpoint).map_err(|reason| Error::InvalidEndpoint { reason })?;
+        Ok(Self { headers: Vec::new(), auth_ref: None, endpoint: Some(endpoint), parts: Vec::new() })
+    }
+
+    /// Adds a header to send. Its value is marked sensitive.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
+        value.set_sensitive(true);
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The access of `user`, with the token of `service` as a further header.
+    pub(crate) fn with_service_token(user: &Arc<Self>, service: &Arc<Self>) -> Self {
+        let token = service.headers.iter().find(|(name, _)| *name == X_AUTH_TOKEN);
+        let token = token.map(|(_, value)| (X_SERVICE_TOKEN, value.clone()));
+        Self {
+            headers: user.headers.iter().cloned().chain(token).collect(),
+            auth_ref: user.auth_ref.clone(),
+            endpoint: user.endpoint.clone(),
+            parts: vec![Arc::clone(user), Arc::clone(service)],
+        }
+    }
+
+    /// The accesses that this one was put together of.
+    pub(crate) fn parts(&self) -> &[Arc<Self>] {
+        &self.parts
+    }
+
+    /// The access info, where there is one: keystoneauth's `get_auth_ref`.
+    pub fn auth_ref(&self) -> Option<&AccessInfo> {
+        self.auth_ref.as_ref()
     }
 
     /// The id of the user: keystoneauth's `get_user_id`.
     pub fn user_id(&self) -> Option<&str> {
-        self.auth_ref.user_id()
+        self.auth_ref()?.user_id()
     }
 
     /// The id of the project: keystoneauth's `get_project_id`.
     pub fn project_id(&self) -> Option<&str> {
-        self.auth_ref.project_id()
+        self.auth_ref()?.project_id()
     }
 
     /// Puts the headers of this access in place of any of the same name: keystoneauth's `get_headers`.
     ///
     /// The values are sensitive and were made when the access was; nothing is copied.
     pub fn insert_headers(&self, headers: &mut HeaderMap) {
-        headers.insert(X_AUTH_TOKEN, self.token.clone());
+        for (name, value) in &self.headers {
+            headers.insert(name, value.clone());
+        }
+    }
+
+    /// The URL that requests with this filter are joined to.
+    pub(crate) fn base_url_for(&self, filter: Option<&EndpointFilter>) -> Result<&Uri, Error> {
+        match (&self.endpoint, &self.auth_ref) {
+            (Some(endpoint), _) => Ok(endpoint),
+            (None, Some(auth_ref)) => {
+                auth_ref.service_catalog().base_url_for(filter.ok_or(Error::NoEndpointFilter)?)
+            }
+            (None, None) => Err(Error::EmptyCatalog),
+        }
+    }
+
+    /// Whether one of the endpoints of this access lives there.
+    pub(crate) fn has_origin(&self, origin: &Origin) -> bool {
+        self.endpoint.as_ref().and_then(Origin::of).as_ref() == Some(origin)
+            || self.auth_ref().is_some_and(|auth_ref| auth_ref.service_catalog().has_origin(origin))
     }
 }
 
-/// Whom the access stands for, never its headers.
+/// Whom the access stands for, never the values of its headers.
 impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Access").field("auth_ref", &self.auth_ref).finish_non_exhaustive()
+        let headers: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Access")
+            .field("headers", &headers)
+            .field("auth_ref", &self.auth_ref)
+            .finish_non_exhaustive()
     }
 }
 

@@ -40,3 +40,6 @@ pub use catalog::ServiceCatalog;
 pub use endpoint_data::EndpointData;
 pub use info::AccessInfo;
 pub use properties::{IdentityVersion, ServiceProvider};
+
+pub(crate) use timestamp::parse as parse_time;
+pub(crate) use token::header_value as token_header;

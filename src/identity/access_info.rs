@@ -42,11 +42,10 @@ impl AccessInfoPlugin {
     /// ([`Error::InvalidTimestamp`]); without one, the token does not expire.
     #[must_use]
     pub fn refuse_expired(mut self) -> Self {
-        if let Ok(access) = &self.access {
-            match access.auth_ref().expires() {
-                Ok(expires) => self.refused_from = expires,
-                Err(error) => self.access = Err(error),
-            }
+        let expires = self.access.as_ref().ok().and_then(|access| access.auth_ref()).map(AccessInfo::expires);
+        match expires.transpose() {
+            Ok(expires) => self.refused_from = expires.flatten(),
+            Err(error) => self.access = Err(error),
         }
         self
     }

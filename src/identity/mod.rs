@@ -17,5 +17,24 @@
 //! ```
 
 mod access_info;
+mod answer;
+mod cache_id;
+mod credentials;
+mod fixed;
+mod json;
+mod method;
+mod parameters;
+mod service_token;
+mod transport;
+mod v2;
+mod v3;
 
 pub use access_info::AccessInfoPlugin;
+pub use credentials::{AuthRefFuture, Credentials};
+pub use fixed::FixedEndpointPlugin;
+pub use method::AuthMethod;
+pub use parameters::{Scope, User};
+pub use service_token::ServiceTokenAuthWrapper;
+pub use transport::Transport;
+pub use v2::V2Auth;
+pub use v3::V3Auth;

@@ -1,0 +1,29 @@
+use std::{future::Future, pin::Pin};
+
+use http::Uri;
+
+use super::Transport;
+use crate::{AccessInfo, Error};
+
+/// The future of [`Credentials::get_auth_ref`].
+pub type AuthRefFuture = Pin<Box<dyn Future<Output = Result<AccessInfo, Error>> + Send>>;
+
+/// What a token can be had for, again and again: keystoneauth's `BaseIdentityPlugin` without its cache.
+///
+/// [`V3Auth`](super::V3Auth) and [`V2Auth`](super::V2Auth) are credentials; those of one's own may take
+/// several requests. [`Renewing`](crate::Renewing) makes a plugin of them.
+pub trait Credentials: Send + Sync + 'static {
+    /// Asks Keystone for a token, now: keystoneauth's `get_auth_ref`.
+    ///
+    /// [`Error::is_transient`] of an error decides whether, and when, it is called again.
+    fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture;
+
+    /// Where Keystone is.
+    fn auth_url(&self) -> &Uri;
+
+    /// A name that tells these credentials from others, for a cache of access infos: keystoneauth's
+    /// `get_cache_id`. `None` if what they obtain must not be shared.
+    fn cache_id(&self) -> Option<String> {
+        None
+    }
+}

@@ -1,0 +1,80 @@
+use std::{fmt, sync::Arc};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::{HeaderName, HeaderValue, Uri, header::AUTHORIZATION};
+use zeroize::Zeroizing;
+
+use crate::{Access, AccessFuture, Error, IdentityPlugin, Secret, access::token_header};
+
+/// The plugin for one endpoint that is reached without Keystone: without authentication, with a
+/// token that never changes, or with HTTP basic authentication.
+///
+/// There is no catalog: every request goes to the endpoint, whatever its filter says. Nothing can be
+/// renewed, so a 401 is final. See the [module docs](super) for an example.
+#[derive(Clone)]
+pub struct FixedEndpointPlugin(Arc<Access>);
+
+impl FixedEndpointPlugin {
+    /// No authentication at all: keystoneauth's `noauth`, for services that run without Keystone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidEndpoint`] if paths cannot be appended to the URL.
+    pub fn no_auth(endpoint: Uri) -> Result<Self, Error> {
+        Access::fixed(endpoint).map(Self::new)
+    }
+
+    /// This token for ever: keystoneauth's `admin_token`.
+    ///
+    /// # Errors
+    ///
+    /// That of [`no_auth`](Self::no_auth), and [`Error::InvalidToken`].
+    pub fn admin_token(endpoint: Uri, token: &Secret) -> Result<Self, Error> {
+        let token = token_header(token.expose())?;
+        Ok(Self::new(Access::fixed(endpoint)?.header(HeaderName::from_static("x-auth-token"), token)))
+    }
+
+    /// HTTP basic authentication (RFC 7617): keystoneauth's `http_basic`.
+    ///
+    /// # Errors
+    ///
+    /// That of [`no_auth`](Self::no_auth).
+    pub fn http_basic(endpoint: Uri, username: &str, password: &Secret) -> Result<Self, Error> {
+        let pair = Zeroizing::new(format!("{username}:{}", password.expose()));
+        let value = Zeroizing::new(format!("Basic {}", BASE64_STANDARD.encode(&*pair)));
+        let value = HeaderValue::from_maybe_shared(bytes::Bytes::from_owner(ZeroizedText(value)))
+            .map_err(|_| Error::InvalidEndpoint { reason: "the credentials cannot be sent in a header" })?;
+        Ok(Self::new(Access::fixed(endpoint)?.header(AUTHORIZATION, value)))
+    }
+
+    fn new(access: Access) -> Self {
+        Self(Arc::new(access))
+    }
+}
+
+/// The owner of a header value's bytes, which wipes them.
+struct ZeroizedText(Zeroizing<String>);
+
+impl AsRef<[u8]> for ZeroizedText {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl IdentityPlugin for FixedEndpointPlugin {
+    /// The one access there is, at once.
+    fn access(&self) -> AccessFuture {
+        AccessFuture::ready(Ok(Arc::clone(&self.0)))
+    }
+
+    /// Always false: nothing here can be renewed.
+    fn invalidate(&self, _used: &Arc<Access>) -> bool {
+        false
+    }
+}
+
+impl fmt::Debug for FixedEndpointPlugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FixedEndpointPlugin").field(&self.0).finish()
+    }
+}

@@ -1,0 +1,112 @@
+//! What credentials are made of: texts that were given or not, by keystoneauth's names.
+
+use std::fmt;
+
+/// Builder methods that each take one text.
+macro_rules! texts {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        $(
+            $(#[$doc])*
+            #[must_use]
+            pub fn $name(mut self, $name: impl Into<Box<str>>) -> Self {
+                self.$name = Some($name.into());
+                self
+            }
+        )*
+    };
+}
+pub(super) use texts;
+
+/// A text that is there and not empty; keystoneauth treats an empty one as none, except in cache ids.
+pub(super) fn said(text: &Option<Box<str>>) -> Option<&str> {
+    text.as_deref().filter(|text| !text.is_empty())
+}
+
+/// The user that an authentication is for: an id, or a name and its domain.
+///
+/// If both are given, the id counts. See the [module docs](super) for an example.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct User {
+    pub(super) user_id: Option<Box<str>>,
+    pub(super) username: Option<Box<str>>,
+    pub(super) user_domain_id: Option<Box<str>>,
+    pub(super) user_domain_name: Option<Box<str>>,
+}
+
+impl User {
+    /// Nobody yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    texts! {
+        /// The id of the user (`OS_USER_ID`).
+        user_id,
+        /// The name of the user (`OS_USERNAME`).
+        username,
+        /// The id of the domain of the named user (`OS_USER_DOMAIN_ID`).
+        user_domain_id,
+        /// The name of the domain of the named user (`OS_USER_DOMAIN_NAME`).
+        user_domain_name,
+    }
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User")
+            .field("user_id", &self.user_id)
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a token is to be good for: a project, a domain, the system, a trust, or nothing.
+///
+/// At most one of them; without any, Keystone takes the user's default project. Two of them are
+/// reported by the authentication ([`Error::AuthorizationFailure`](crate::Error::AuthorizationFailure)).
+/// See the [module docs](super) for an example.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    pub(super) project_id: Option<Box<str>>,
+    pub(super) project_name: Option<Box<str>>,
+    pub(super) project_domain_id: Option<Box<str>>,
+    pub(super) project_domain_name: Option<Box<str>>,
+    pub(super) domain_id: Option<Box<str>>,
+    pub(super) domain_name: Option<Box<str>>,
+    pub(super) system_scope: Option<Box<str>>,
+    pub(super) trust_id: Option<Box<str>>,
+    pub(super) unscoped: bool,
+}
+
+impl Scope {
+    /// No scope asked for.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    texts! {
+        /// The project of this id (`OS_PROJECT_ID`); it counts before a name.
+        project_id,
+        /// The project of this name (`OS_PROJECT_NAME`), in the domain given with it.
+        project_name,
+        /// The id of the domain of the named project (`OS_PROJECT_DOMAIN_ID`).
+        project_domain_id,
+        /// The name of the domain of the named project (`OS_PROJECT_DOMAIN_NAME`).
+        project_domain_name,
+        /// The domain of this id (`OS_DOMAIN_ID`).
+        domain_id,
+        /// The domain of this name (`OS_DOMAIN_NAME`).
+        domain_name,
+        /// The system (`OS_SYSTEM_SCOPE`). Keystone knows `all` only.
+        system_scope,
+        /// What the trust of this id grants (`OS_TRUST_ID`).
+        trust_id,
+    }
+
+    /// Nothing, even if the user has a default project.
+    #[must_use]
+    pub fn unscoped(mut self) -> Self {
+        self.unscoped = true;
+        self
+    }
+}

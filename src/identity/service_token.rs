@@ -1,0 +1,100 @@
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use http::Uri;
+
+use crate::{Access, AccessFuture, Error, IdentityPlugin};
+
+/// Sends a user's requests with a service's token beside the user's: keystoneauth's plugin of this name.
+///
+/// The service that is called then accepts a user's token that has expired on the way, since the
+/// service which calls vouches for it (`X-Service-Token`). A 401 invalidates both tokens.
+///
+/// Clones share both plugins. See the [module docs](super) for an example.
+pub struct ServiceTokenAuthWrapper<U, S>(Arc<Inner<U, S>>);
+
+struct Inner<U, S> {
+    user: U,
+    service: S,
+    /// The two accesses last put together.
+    current: Mutex<Option<Arc<Access>>>,
+}
+
+impl<U: IdentityPlugin, S: IdentityPlugin> ServiceTokenAuthWrapper<U, S> {
+    /// A plugin that takes the endpoints and the token of `user` and adds the token of `service`.
+    pub fn new(user: U, service: S) -> Self {
+        Self(Arc::new(Inner { user, service, current: Mutex::new(None) }))
+    }
+}
+
+impl<U, S> Inner<U, S> {
+    /// The two accesses as one, which stays the same as long as they do.
+    fn together(&self, user: &Arc<Access>, service: &Arc<Access>) -> Arc<Access> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(access) = &*current
+            && let [of_user, of_service] = access.parts()
+            && Arc::ptr_eq(of_user, user)
+            && Arc::ptr_eq(of_service, service)
+        {
+            return Arc::clone(access);
+        }
+        let access = Arc::new(Access::with_service_token(user, service));
+        *current = Some(Arc::clone(&access));
+        access
+    }
+}
+
+impl<U, S> IdentityPlugin for ServiceTokenAuthWrapper<U, S>
+where
+    U: IdentityPlugin + 'static,
+    S: IdentityPlugin + 'static,
+{
+    fn access(&self) -> AccessFuture {
+        let (user, service) = match (self.0.user.access().now(), self.0.service.access().now()) {
+            (Ok(user), Ok(service)) => {
+                let both = user.and_then(|user| Ok((user, service?)));
+                return AccessFuture::ready(both.map(|(user, service)| self.0.together(&user, &service)));
+            }
+            (user, service) => (later(user), later(service)),
+        };
+        let inner = Arc::clone(&self.0);
+        AccessFuture::new(async move {
+            // One after the other: a flight goes on whether or not it is waited for.
+            let (user, service) = (user.await?, service.await?);
+            Ok(inner.together(&user, &service))
+        })
+    }
+
+    /// Invalidates what both plugins contributed; true if either can renew.
+    fn invalidate(&self, used: &Arc<Access>) -> bool {
+        let [user, service] = used.parts() else { return false };
+        let user = self.0.user.invalidate(user);
+        let service = self.0.service.invalidate(service);
+        user || service
+    }
+
+    fn auth_url(&self) -> Option<&Uri> {
+        self.0.user.auth_url()
+    }
+}
+
+fn later(access: Result<Result<Arc<Access>, Error>, AccessFuture>) -> AccessFuture {
+    access.map_or_else(|waiting| waiting, AccessFuture::ready)
+}
+
+impl<U, S> Clone for ServiceTokenAuthWrapper<U, S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<U: fmt::Debug, S: fmt::Debug> fmt::Debug for ServiceTokenAuthWrapper<U, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceTokenAuthWrapper")
+            .field("user", &self.0.user)
+            .field("service", &self.0.service)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,92 @@
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use tower_service::Service;
+
+use crate::{BoxError, Error};
+
+/// The most that is read of an answer of Keystone's, in bytes. An answer carries the whole catalog.
+const MAX_ANSWER: usize = 4 * 1024 * 1024;
+
+/// The way to Keystone: any HTTP client that is a tower service, whatever its response body.
+///
+/// It is what credentials are sent through, so it must not be wrapped in an
+/// [`AuthLayer`](crate::AuthLayer), and it must not follow redirects. What it does about timeouts and
+/// TLS is its own affair; answers are read up to 4 MiB.
+///
+/// Clones share the client. See the [module docs](super) for an example.
+#[derive(Clone)]
+pub struct Transport(Arc<dyn Wire>);
+
+/// A request on its way, and its answer read to the end.
+type Sending = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Error>> + Send>>;
+
+trait Wire: Send + Sync {
+    fn send(&self, request: Request<Full<Bytes>>) -> Sending;
+}
+
+impl Transport {
+    /// Wraps an HTTP client. Each request is sent through a clone of it that was polled ready.
+    pub fn new<S, B>(client: S) -> Self
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        Self(Arc::new(Client(Mutex::new(client))))
+    }
+
+    /// Sends a request and reads its answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ConnectFailure`] with what the client says, [`Error::InvalidResponse`] for an answer that
+    /// is longer than 4 MiB.
+    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Error> {
+        self.0.send(request).await
+    }
+}
+
+struct Client<S>(Mutex<S>);
+
+impl<S, B> Wire for Client<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    fn send(&self, request: Request<Full<Bytes>>) -> Sending {
+        let mut client = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Box::pin(async move {
+            std::future::poll_fn(|cx| client.poll_ready(cx)).await.map_err(Error::connect)?;
+            let (parts, body) = client.call(request).await.map_err(Error::connect)?.into_parts();
+            let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|error| match error
+                .is::<LengthLimitError>(
+            ) {
+                true => Error::InvalidResponse { reason: "it is longer than 4 MiB", line: 0, column: 0 },
+                false => Error::connect(error),
+            })?;
+            Ok(Response::from_parts(parts, body.to_bytes()))
+        })
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Transport")
+    }
+}

@@ -1,0 +1,171 @@
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Uri, header};
+use http_body_util::Full;
+
+use super::{
+    AuthMethod, Credentials, Scope, Transport, answer, cache_id::cache_id, credentials::AuthRefFuture,
+    json::Json, method::domain, parameters::said,
+};
+use crate::{Error, access::token_header};
+
+/// Credentials for Keystone's v3 API: keystoneauth's `v3.Password`, `v3.Token`, `v3.TOTP`,
+/// `v3.ApplicationCredential` and `v3.MultiFactor`, by the methods it is given.
+///
+/// See the [module docs](super) for an example.
+#[derive(Clone)]
+pub struct V3Auth {
+    auth_url: Uri,
+    methods: Vec<AuthMethod>,
+    scope: Scope,
+    include_catalog: bool,
+}
+
+impl V3Auth {
+    /// Credentials for the Keystone at this URL, with or without `/v3` at its end.
+    pub fn new(auth_url: Uri, method: AuthMethod) -> Self {
+        Self { auth_url, methods: vec![method], scope: Scope::new(), include_catalog: true }
+    }
+
+    /// Adds a further method to the same call.
+    #[must_use]
+    pub fn and(mut self, method: AuthMethod) -> Self {
+        self.methods.push(method);
+        self
+    }
+
+    /// What the token is to be good for.
+    #[must_use]
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.scope = scope;
+        self
+    }
+
+    /// Asks for a token without its catalog (`?nocatalog`), for those who only want the token.
+    #[must_use]
+    pub fn without_catalog(mut self) -> Self {
+        self.include_catalog = false;
+        self
+    }
+
+    /// The request that asks Keystone for a token.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AuthorizationFailure`] if no method would be sent, or more than one scope is asked for.
+    pub fn request(&self) -> Result<Request<Full<Bytes>>, Error> {
+        let refused = |reason| Error::AuthorizationFailure { reason };
+        let sent: Vec<_> = self.methods.iter().filter_map(AuthMethod::body).collect();
+        if sent.is_empty() {
+            return Err(refused("no method of authentication is given, such as a password"));
+        }
+        let names = sent.iter().map(|(name, _)| Json::Text(name)).collect();
+        let mut identity = vec![("methods", Json::List(names))];
+        for (name, data) in sent {
+            // A method that comes twice is named twice, and its last data counts.
+            identity.retain(|(known, _)| *known != name);
+            identity.push((name, data));
+        }
+        let mut auth = vec![("identity", Json::Object(identity))];
+        auth.extend(scope(&self.scope)?.map(|scope| ("scope", scope)));
+        let body = Json::Object(vec![("auth", Json::Object(auth))])
+            .into_bytes()
+            .map_err(|_| refused("the credentials cannot be written as JSON"))?;
+
+        let auth_url = self.auth_url.to_string();
+        let auth_url = auth_url.trim_end_matches('/');
+        let v3 = if auth_url.ends_with("/v3") { "" } else { "/v3" };
+        let query = if self.include_catalog { "" } else { "?nocatalog" };
+        let mut request = Request::post(format!("{auth_url}{v3}/auth/tokens{query}"))
+            .header(header::ACCEPT, HeaderValue::from_static("application/json"))
+            .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        for (name, value) in self.methods.iter().filter_map(AuthMethod::header) {
+            request = request.header(name, token_header(value.expose())?);
+        }
+        request
+            .body(Full::new(body))
+            .map_err(|_| Error::InvalidEndpoint { reason: "the auth_url is not a URL" })
+    }
+}
+
+/// The `scope` of the body; `None` where none is asked for.
+fn scope(scope: &Scope) -> Result<Option<Json<'_>>, Error> {
+    let Scope { project_id, project_name, domain_id, domain_name, system_scope, trust_id, unscoped, .. } =
+        scope;
+    let object = |name, member| Json::Object(vec![(name, Json::Object(vec![member]))]);
+    let by = |id, name| match (said(id), said(name)) {
+        (Some(id), _) => Some(("id", Json::Text(id))),
+        (None, name) => name.map(|name| ("name", Json::Text(name))),
+    };
+
+    let project = by(project_id, project_name).map(|by| {
+        let named = by.0 == "name";
+        let of_domain = domain(&scope.project_domain_id, &scope.project_domain_name).filter(|_| named);
+        Json::Object(vec![("project", Json::Object([by].into_iter().chain(of_domain).collect()))])
+    });
+    let system = match said(system_scope) {
+        None => None,
+        Some("all") => Some(object("system", ("all", Json::True))),
+        Some(_) => return Err(Error::AuthorizationFailure { reason: "the system scope is `all` or none" }),
+    };
+    let asked = [
+        by(domain_id, domain_name).map(|by| object("domain", by)),
+        project,
+        said(trust_id).map(|id| object("OS-TRUST:trust", ("id", Json::Text(id)))),
+        system,
+        unscoped.then_some(Json::Text("unscoped")),
+    ];
+    let mut asked = asked.into_iter().flatten();
+    match (asked.next(), asked.next()) {
+        (one, None) => Ok(one),
+        (_, Some(_)) => Err(Error::AuthorizationFailure {
+            reason: "a token has one scope: a project, a domain, a trust, the system or unscoped",
+        }),
+    }
+}
+
+impl Credentials for V3Auth {
+    fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
+        let request = self.request();
+        Box::pin(async move { answer::v3(transport.send(request?).await?) })
+    }
+
+    fn auth_url(&self) -> &Uri {
+        &self.auth_url
+    }
+
+    fn cache_id(&self) -> Option<String> {
+        let Scope { project_id, project_name, project_domain_id, project_domain_name, .. } = &self.scope;
+        let Scope { domain_id, domain_name, system_scope, trust_id, unscoped, .. } = &self.scope;
+        let auth_url = self.auth_url.to_string();
+        let mut elements = vec![
+            ("auth_url".to_owned(), Some(&*auth_url)),
+            ("project_id".to_owned(), project_id.as_deref()),
+            ("project_name".to_owned(), project_name.as_deref()),
+            ("project_domain_id".to_owned(), project_domain_id.as_deref()),
+            ("project_domain_name".to_owned(), project_domain_name.as_deref()),
+            ("domain_id".to_owned(), domain_id.as_deref()),
+            ("domain_name".to_owned(), domain_name.as_deref()),
+            ("trust_id".to_owned(), trust_id.as_deref()),
+            // What the reference's id does not tell apart.
+            ("system_scope".to_owned(), system_scope.as_deref()),
+            ("unscoped".to_owned(), unscoped.then_some("true")),
+            ("include_catalog".to_owned(), (!self.include_catalog).then_some("false")),
+        ];
+        let methods = self.methods.iter().flat_map(AuthMethod::cache_id_elements);
+        elements.extend(methods.map(|(name, value)| (name, Some(value))));
+        Some(cache_id(elements))
+    }
+}
+
+/// Where, by which methods and for which scope, never with what.
+impl fmt::Debug for V3Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("V3Auth")
+            .field("methods", &self.methods)
+            .field("scope", &self.scope)
+            .field("include_catalog", &self.include_catalog)
+            .finish_non_exhaustive()
+    }
+}

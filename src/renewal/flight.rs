@@ -1,0 +1,208 @@
+//! One go at obtaining a token, and those who wait for it.
+
+use std::{
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
+};
+
+use tokio::{
+    runtime::Handle,
+    sync::watch,
+    time::{sleep, timeout},
+};
+
+use super::{
+    Clock,
+    state::{Decision, FlightId, State},
+};
+use crate::{Access, AccessInfo, Credentials, Error, Transport};
+
+/// What a flight brought; `None` while it is under way.
+type Outcome = Option<Result<Arc<Access>, Error>>;
+
+/// How often one who waits takes over a flight whose runtime was shut down under it.
+const ADOPTIONS: usize = 3;
+
+/// What all clones of a plugin share.
+pub(super) struct Shared<C> {
+    pub(super) credentials: C,
+    pub(super) transport: Transport,
+    pub(super) clock: Arc<dyn Clock>,
+    guarded: Mutex<Guarded>,
+}
+
+pub(super) struct Guarded {
+    pub(super) state: State,
+    /// Where the outcome of the flight under way will be.
+    flight: Option<(FlightId, watch::Receiver<Outcome>)>,
+}
+
+/// What a request is to do that cannot go on at once.
+enum Waiting {
+    For(FlightId, watch::Receiver<Outcome>),
+    Done(Result<Arc<Access>, Error>),
+}
+
+impl<C: Credentials> Shared<C> {
+    pub(super) fn new(credentials: C, transport: Transport, clock: Arc<dyn Clock>, state: State) -> Self {
+        Self { credentials, transport, clock, guarded: Mutex::new(Guarded { state, flight: None }) }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Guarded> {
+        self.guarded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The access, or the reason why there is none, if that can be said without waiting.
+    pub(super) fn at_once(self: &Arc<Self>) -> Option<Result<Arc<Access>, Error>> {
+        let now = self.clock.now();
+        let mut guarded = self.lock();
+        match guarded.state.decide(now) {
+            Decision::Use(access) => Some(Ok(access)),
+            Decision::Fail(error) => Some(Err(error)),
+            Decision::Join => None,
+            Decision::UseAndStart(access, id) => {
+                // Without a runtime the token at hand serves until somebody waits for a new one.
+                let _ = self.launch(&mut guarded, id);
+                Some(Ok(access))
+            }
+            Decision::Start(id) => match self.launch(&mut guarded, id) {
+                Ok(_) => None,
+                Err(error) => Some(Err(error)),
+            },
+        }
+    }
+
+    /// Waits for the access that the flight under way brings, or starts one.
+    pub(super) async fn obtain(self: Arc<Self>) -> Result<Arc<Access>, Error> {
+        for _ in 0..=ADOPTIONS {
+            let (id, mut receiver) = match self.join() {
+                Waiting::Done(outcome) => return outcome,
+                Waiting::For(id, receiver) => (id, receiver),
+            };
+            match receiver.wait_for(Option::is_some).await {
+                Ok(outcome) => match &*outcome {
+                    Some(Ok(access)) => return Ok(Arc::clone(access)),
+                    // A token that is in its last seconds is better than none.
+                    Some(Err(error)) => {
+                        return self.lock().state.usable(self.clock.now()).ok_or_else(|| error.clone());
+                    }
+                    None => {}
+                },
+                Err(_) => self.lock().lost(id),
+            }
+        }
+        Err(Error::NoRuntime)
+    }
+
+    /// Renews now, unless a flight is under way already, and waits for it.
+    pub(super) async fn force(self: Arc<Self>) -> Result<Arc<Access>, Error> {
+        let receiver = {
+            let mut guarded = self.lock();
+            match guarded.state.force() {
+                Some(id) => self.launch(&mut guarded, id)?,
+                None => match &guarded.flight {
+                    Some((_, receiver)) => receiver.clone(),
+                    None => return Err(Error::NoRuntime),
+                },
+            }
+        };
+        let mut receiver = receiver;
+        match receiver.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().unwrap_or(Err(Error::NoRuntime)),
+            Err(_) => Err(Error::NoRuntime),
+        }
+    }
+
+    fn join(self: &Arc<Self>) -> Waiting {
+        let now = self.clock.now();
+        let mut guarded = self.lock();
+        match guarded.state.decide(now) {
+            Decision::Use(access) => Waiting::Done(Ok(access)),
+            Decision::Fail(error) => Waiting::Done(Err(error)),
+            Decision::UseAndStart(access, id) => {
+                let _ = self.launch(&mut guarded, id);
+                Waiting::Done(Ok(access))
+            }
+            Decision::Start(id) => match self.launch(&mut guarded, id) {
+                Ok(receiver) => Waiting::For(id, receiver),
+                Err(error) => Waiting::Done(Err(error)),
+            },
+            Decision::Join => match &guarded.flight {
+                Some((id, receiver)) => Waiting::For(*id, receiver.clone()),
+                None => Waiting::Done(Err(Error::NoRuntime)),
+            },
+        }
+    }
+
+    /// Sends a flight off in a task of its own.
+    fn launch(
+        self: &Arc<Self>,
+        guarded: &mut Guarded,
+        id: FlightId,
+    ) -> Result<watch::Receiver<Outcome>, Error> {
+        let Ok(runtime) = Handle::try_current() else {
+            guarded.lost(id);
+            return Err(Error::NoRuntime);
+        };
+        let (sender, receiver) = watch::channel(None);
+        guarded.flight = Some((id, receiver.clone()));
+        let shared = Arc::clone(self);
+        runtime.spawn(async move {
+            let outcome = shared.fly(id).await;
+            sender.send_replace(Some(outcome));
+        });
+        Ok(receiver)
+    }
+
+    /// Asks for a token, again if that may help those who wait, and enters what came of it.
+    async fn fly(&self, id: FlightId) -> Result<Arc<Access>, Error> {
+        let started = self.clock.now();
+        let (attempt_timeout, load_timeout) = {
+            let guarded = self.lock();
+            let policy = guarded.state.policy();
+            (policy.attempt_timeout, policy.load_timeout)
+        };
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let asked_for = self.clock.now();
+            let left = load_timeout.saturating_sub(asked_for.since(started));
+            let within = attempt_timeout.min(left);
+            let brought = match timeout(within, self.attempt()).await {
+                Ok(brought) => brought,
+                Err(_) => Err(Error::Timeout { within }),
+            };
+            let now = self.clock.now();
+            if let Err(error) = &brought {
+                let pause = self.lock().state.attempt_failed(id, attempts, error, now);
+                let left = load_timeout.saturating_sub(now.since(started));
+                if let Some(pause) = pause.filter(|pause| *pause < left) {
+                    sleep(pause).await;
+                    continue;
+                }
+            }
+            return self.lock().state.landed(id, asked_for, brought, now);
+        }
+    }
+
+    /// One attempt. A panic of the credentials is an error like others.
+    async fn attempt(&self) -> Result<AccessInfo, Error> {
+        let panicked = |_| Error::PluginPanicked;
+        let get_auth_ref = || self.credentials.get_auth_ref(self.transport.clone());
+        let mut asking = catch_unwind(AssertUnwindSafe(get_auth_ref)).map_err(panicked)?;
+        poll_fn(|cx| {
+            let poll = || asking.as_mut().poll(cx);
+            catch_unwind(AssertUnwindSafe(poll)).unwrap_or_else(|cause| Poll::Ready(Err(panicked(cause))))
+        })
+        .await
+    }
+}
+
+impl Guarded {
+    fn lost(&mut self, id: FlightId) {
+        self.state.lost(id);
+        self.flight.take_if(|(flight, _)| *flight == id);
+    }
+}

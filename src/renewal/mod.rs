@@ -1,0 +1,66 @@
+//! Keeping a token fresh: when to renew, what to do meanwhile, and one flight for all who wait.
+//!
+//! [`Renewing`] makes a plugin of [`Credentials`](crate::Credentials):
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::Request;
+//! use http_body_util::Full;
+//! use tower::{ServiceBuilder, ServiceExt};
+//! use tower_keystone::{
+//!     AuthLayer, AuthMethod, EndpointFilter, Renewing, Scope, Transport, User, V3Auth, fixture::Cloud,
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), tower_keystone::BoxError> {
+//! # let cloud = Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
+//! # let auth_url: http::Uri = cloud.keystone().auth_url().parse()?;
+//! # let client = cloud.clone();
+//! let alice = User::new().username("alice").user_domain_name("Default");
+//! let credentials = V3Auth::new(auth_url, AuthMethod::password(alice, "wonderland"))
+//!     .scope(Scope::new().project_name("demo").project_domain_name("Default"));
+//! let plugin = Renewing::new(credentials, Transport::new(client.clone()));
+//!
+//! let nova = ServiceBuilder::new()
+//!     .layer(AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute")))
+//!     .service(client);
+//! let response = nova.oneshot(Request::get("/servers").body(Full::<Bytes>::default())?).await?;
+//! assert_eq!(response.status(), 200);
+//! # assert_eq!(cloud.keystone().logins(), 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The ages of a token
+//!
+//! The lifetime of a token is `expires_at - issued_at`, two readings of Keystone's own clock, and it counts
+//! from the moment when the token was asked for. So it does not matter what this machine's clock shows.
+//! Both of its clocks count: a token has the age that the later of them says.
+//!
+//! | age | what a request gets |
+//! |---|---|
+//! | fresh | the token |
+//! | soft: the last tenth, at least 120 s and at most half of it | the token; a new one is fetched in the background |
+//! | hard: the last 10 s | the new token, which it waits for; the old one if that fails |
+//! | expired, refused or never had | the new token, or the error of fetching it |
+//!
+//! # When Keystone fails
+//!
+//! A failure never displaces a token that is still good. One that can pass by itself
+//! ([`Error::is_transient`](crate::Error::is_transient)) is tried again after a pause that doubles and is
+//! jittered, or after as long as Keystone asks; while requests wait, for up to 30 s in all. Any other, such
+//! as a wrong password, is what all requests get for the next 30 s, then 5 min, then 30 min, so that the
+//! account is not locked. [`Renewing::reset`] forgets it. Every figure can be set in [`RenewalPolicy`].
+//!
+//! A flight belongs to no request: it runs in a task of its own, its outcome is shared, and dropping any of
+//! those who wait for it changes nothing. It needs a tokio runtime with time enabled.
+
+mod clock;
+mod flight;
+mod plugin;
+mod policy;
+mod state;
+
+pub use clock::{Clock, Now, SystemClock};
+pub use plugin::Renewing;
+pub use policy::RenewalPolicy;

@@ -1,0 +1,125 @@
+use std::{fmt, sync::Arc};
+
+use http::Uri;
+
+use super::{Clock, RenewalPolicy, SystemClock, flight::Shared, state::State};
+use crate::{Access, AccessFuture, AccessInfo, Credentials, Error, IdentityPlugin, Secret, Transport};
+
+/// The plugin that holds credentials and keeps their token fresh.
+///
+/// Clones share the token, the flight that renews it and the memory of failures. Nothing is asked of
+/// Keystone before the first request.
+///
+/// See the [module docs](super) for an example and for when it renews.
+pub struct Renewing<C>(Arc<Shared<C>>);
+
+impl<C: Credentials> Renewing<C> {
+    /// A plugin that obtains its tokens with these credentials, over this transport.
+    pub fn new(credentials: C, transport: Transport) -> Self {
+        Self::with(credentials, transport, RenewalPolicy::default(), SystemClock)
+    }
+
+    /// The same with figures and a clock of one's own.
+    pub fn with(credentials: C, transport: Transport, policy: RenewalPolicy, clock: impl Clock) -> Self {
+        let state = State::new(policy, fastrand::Rng::new());
+        Self(Arc::new(Shared::new(credentials, transport, Arc::new(clock), state)))
+    }
+
+    /// Makes the jitter of this plugin repeatable.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        self.0.lock().state.seed(seed);
+        self
+    }
+
+    /// The credentials.
+    pub fn credentials(&self) -> &C {
+        &self.0.credentials
+    }
+
+    /// Obtains a new token now, whatever the age of the current one, and forgets the last failure. A
+    /// flight that is under way is waited for instead.
+    ///
+    /// # Errors
+    ///
+    /// What Keystone, the transport or the credentials say; the current token is kept then.
+    pub async fn force(&self) -> Result<Arc<Access>, Error> {
+        Arc::clone(&self.0).force().await
+    }
+
+    /// Forgets the token and all failures, so that the next request logs in at once. To be called when
+    /// what made the login fail was mended.
+    pub fn reset(&self) {
+        self.0.lock().state.reset();
+    }
+
+    /// Whether the next request would have a new token fetched.
+    pub fn needs_renewal(&self) -> bool {
+        let now = self.0.clock.now();
+        self.0.lock().state.needs_renewal(now)
+    }
+
+    /// A name for these credentials in a cache of tokens: keystoneauth's `get_cache_id`.
+    pub fn cache_id(&self) -> Option<String> {
+        self.0.credentials.cache_id()
+    }
+
+    /// The current token and its document, to be stored: keystoneauth's `get_auth_state`. Nothing is
+    /// fetched; `None` if there is no token.
+    pub fn auth_state(&self) -> Option<Secret> {
+        let guarded = self.0.lock();
+        Some(guarded.state.current()?.auth_ref()?.auth_state())
+    }
+
+    /// Takes over what [`auth_state`](Self::auth_state) stored, or forgets the token:
+    /// keystoneauth's `set_auth_state`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`AccessInfo::from_auth_state`]; the current token is kept then.
+    pub fn set_auth_state(&self, state: Option<&Secret>) -> Result<(), Error> {
+        let Some(state) = state else {
+            self.reset();
+            return Ok(());
+        };
+        let auth_ref = AccessInfo::from_auth_state(state)?;
+        let now = self.0.clock.now();
+        self.0.lock().state.restore(auth_ref, now)
+    }
+}
+
+impl<C: Credentials> IdentityPlugin for Renewing<C> {
+    /// The current access, or the one that the flight under way brings.
+    fn access(&self) -> AccessFuture {
+        match self.0.at_once() {
+            Some(access) => AccessFuture::ready(access),
+            None => AccessFuture::new(Arc::clone(&self.0).obtain()),
+        }
+    }
+
+    /// Drops `used` if it is the current access. False only if services have refused so many new
+    /// tokens that another one would not help ([`RenewalPolicy::refusals`]).
+    fn invalidate(&self, used: &Arc<Access>) -> bool {
+        let now = self.0.clock.now();
+        self.0.lock().state.refused(used, now)
+    }
+
+    fn auth_url(&self) -> Option<&Uri> {
+        Some(self.0.credentials.auth_url())
+    }
+}
+
+impl<C> Clone for Renewing<C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<C: Credentials + fmt::Debug> fmt::Debug for Renewing<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Renewing")
+            .field("credentials", &self.0.credentials)
+            .field("state", &self.0.lock().state)
+            .finish_non_exhaustive()
+    }
+}

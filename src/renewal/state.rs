@@ -1,0 +1,273 @@
+//! What is known of the token, and what follows from it. No I/O, no waiting, no clock of its own.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use super::{Now, RenewalPolicy};
+use crate::{Access, AccessInfo, Error};
+
+/// The number of a flight: one go at obtaining a token.
+pub(super) type FlightId = u64;
+
+/// The token at hand, the flight under way and the last failure.
+#[derive(Debug)]
+pub(super) struct State {
+    policy: RenewalPolicy,
+    random: fastrand::Rng,
+    current: Option<Held>,
+    flight: Option<FlightId>,
+    flights: FlightId,
+    failure: Option<Failure>,
+    /// When tokens were refused by services, the latest last.
+    refused: VecDeque<Now>,
+}
+
+/// A token and the time it has.
+#[derive(Debug)]
+struct Held {
+    access: Arc<Access>,
+    asked_for: Now,
+    soft: Duration,
+    hard: Duration,
+    lifetime: Duration,
+}
+
+/// Why there is no new token, and from when on another go may be made.
+#[derive(Debug)]
+struct Failure {
+    error: Error,
+    failed: Now,
+    pause: Duration,
+    /// How many of its kind there were in a row.
+    transient: u32,
+    definite: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Age {
+    Fresh,
+    Soft,
+    Hard,
+    Expired,
+}
+
+/// What a request is to do.
+#[derive(Debug)]
+pub(super) enum Decision {
+    /// Go on with this access.
+    Use(Arc<Access>),
+    /// Go on with this access, and start this flight beside it.
+    UseAndStart(Arc<Access>, FlightId),
+    /// Wait for the flight under way.
+    Join,
+    /// Start this flight and wait for it.
+    Start(FlightId),
+    /// There is no token, and it is too early for another go.
+    Fail(Error),
+}
+
+impl State {
+    pub(super) fn new(policy: RenewalPolicy, random: fastrand::Rng) -> Self {
+        Self {
+            policy,
+            random,
+            current: None,
+            flight: None,
+            flights: 0,
+            failure: None,
+            refused: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn policy(&self) -> &RenewalPolicy {
+        &self.policy
+    }
+
+    pub(super) fn seed(&mut self, seed: u64) {
+        self.random.seed(seed);
+    }
+
+    /// What a request that comes now is to do. A flight that is to be started counts as under way.
+    pub(super) fn decide(&mut self, now: Now) -> Decision {
+        let age = self.age(now);
+        let paused = self.failure.as_ref().filter(|failure| now.since(failure.failed) < failure.pause);
+        match (&self.current, age, self.flight, paused) {
+            (Some(held), Age::Fresh, _, _) => Decision::Use(Arc::clone(&held.access)),
+            (Some(held), Age::Soft, None, None) => {
+                let access = Arc::clone(&held.access);
+                Decision::UseAndStart(access, self.start())
+            }
+            (Some(held), Age::Soft, _, _) | (Some(held), Age::Hard, None, Some(_)) => {
+                Decision::Use(Arc::clone(&held.access))
+            }
+            (_, _, Some(_), _) => Decision::Join,
+            (_, _, None, Some(failure)) => Decision::Fail(failure.error.clone()),
+            (_, _, None, None) => Decision::Start(self.start()),
+        }
+    }
+
+    /// The access at hand, if it may still be sent.
+    pub(super) fn usable(&self, now: Now) -> Option<Arc<Access>> {
+        let held = self.current.as_ref().filter(|_| self.age(now) < Age::Expired)?;
+        Some(Arc::clone(&held.access))
+    }
+
+    /// The access at hand, whatever its age.
+    pub(super) fn current(&self) -> Option<&Arc<Access>> {
+        self.current.as_ref().map(|held| &held.access)
+    }
+
+    /// Whether a request that comes now would have a new token fetched.
+    pub(super) fn needs_renewal(&self, now: Now) -> bool {
+        self.age(now) > Age::Fresh
+    }
+
+    /// Starts a flight, whatever the age of the token and the last failure. `None` if one is under way.
+    pub(super) fn force(&mut self) -> Option<FlightId> {
+        self.failure = None;
+        self.flight.is_none().then(|| self.start())
+    }
+
+    /// Whether the flight is worth another attempt after this error, and after which pause: if it can
+    /// pass by itself, and requests have nothing else to be sent with.
+    pub(super) fn attempt_failed(
+        &mut self,
+        id: FlightId,
+        attempts: u32,
+        error: &Error,
+        now: Now,
+    ) -> Option<Duration> {
+        let wanted = self.flight == Some(id) && self.age(now) >= Age::Hard && error.is_transient();
+        wanted.then(|| self.policy.pause(attempts, error, self.random.f64()))
+    }
+
+    /// A flight has ended. What it brought becomes the current access, unless it is no longer the one
+    /// under way. The outcome is that of all who waited for it.
+    pub(super) fn landed(
+        &mut self,
+        id: FlightId,
+        asked_for: Now,
+        brought: Result<AccessInfo, Error>,
+        now: Now,
+    ) -> Result<Arc<Access>, Error> {
+        let held = brought.and_then(|auth_ref| self.held(auth_ref, asked_for));
+        if self.flight != Some(id) {
+            return held.map(|held| held.access);
+        }
+        self.flight = None;
+        match held {
+            Ok(held) => {
+                let access = Arc::clone(&held.access);
+                let age = now.since(held.asked_for);
+                // A token that is past its end, or nearly, is no reason to ask again at once.
+                self.failure = (held.lifetime < self.policy.least_interval).then(|| Failure {
+                    error: Error::ShortLived,
+                    failed: asked_for,
+                    pause: self.policy.least_interval,
+                    transient: 0,
+                    definite: 0,
+                });
+                let past = age >= held.lifetime;
+                self.current = Some(held);
+                if past { Err(Error::ShortLived) } else { Ok(access) }
+            }
+            Err(error) => {
+                let (mut transient, mut definite) =
+                    self.failure.as_ref().map_or((0, 0), |failure| (failure.transient, failure.definite));
+                let pause = if error.is_transient() {
+                    transient += 1;
+                    self.policy.pause(transient, &error, self.random.f64())
+                } else {
+                    definite += 1;
+                    self.policy.definite_pause(definite)
+                };
+                self.failure =
+                    Some(Failure { error: error.clone(), failed: now, pause, transient, definite });
+                Err(error)
+            }
+        }
+    }
+
+    /// A flight is gone without an outcome: its runtime was shut down.
+    pub(super) fn lost(&mut self, id: FlightId) {
+        if self.flight == Some(id) {
+            self.flight = None;
+        }
+    }
+
+    /// A service refused `used`. Drops it if it is the current access; true if another can be had.
+    pub(super) fn refused(&mut self, used: &Arc<Access>, now: Now) -> bool {
+        if !self.current.as_ref().is_some_and(|held| Arc::ptr_eq(&held.access, used)) {
+            return true;
+        }
+        while self.refused.front().is_some_and(|&at| now.since(at) >= self.policy.refusal_window) {
+            self.refused.pop_front();
+        }
+        if self.refused.len() >= self.policy.refusals {
+            return false;
+        }
+        self.refused.push_back(now);
+        self.current = None;
+        if matches!(&self.failure, Some(Failure { error: Error::ShortLived, .. })) {
+            self.failure = None;
+        }
+        true
+    }
+
+    /// Forgets the token, the failures and the flight, whose outcome will not be taken.
+    pub(super) fn reset(&mut self) {
+        self.current = None;
+        self.flight = None;
+        self.failure = None;
+        self.refused.clear();
+    }
+
+    /// Takes over an access info that was stored.
+    pub(super) fn restore(&mut self, auth_ref: AccessInfo, now: Now) -> Result<(), Error> {
+        // It was asked for at a time that nobody knows, so that its expiry has to be taken at its word.
+        let lifetime = match auth_ref.expires()? {
+            None => self.policy.unknown_lifetime,
+            Some(expires) => expires.duration_since(now.wall).unwrap_or_default(),
+        };
+        let held = self.with_lifetime(auth_ref, now, lifetime)?;
+        self.reset();
+        self.current = Some(held);
+        Ok(())
+    }
+
+    fn start(&mut self) -> FlightId {
+        self.flights += 1;
+        self.flight = Some(self.flights);
+        self.flights
+    }
+
+    fn age(&self, now: Now) -> Age {
+        let Some(held) = &self.current else { return Age::Expired };
+        let age = now.since(held.asked_for);
+        match age {
+            age if age >= held.lifetime => Age::Expired,
+            age if age >= held.hard => Age::Hard,
+            age if age >= held.soft => Age::Soft,
+            _ => Age::Fresh,
+        }
+    }
+
+    fn held(&mut self, auth_ref: AccessInfo, asked_for: Now) -> Result<Held, Error> {
+        let lifetime = match (auth_ref.expires()?, auth_ref.issued()) {
+            (None, _) => self.policy.unknown_lifetime,
+            (Some(expires), Ok(Some(issued))) => expires.duration_since(issued).unwrap_or_default(),
+            (Some(expires), _) => expires.duration_since(asked_for.wall).unwrap_or_default(),
+        };
+        self.with_lifetime(auth_ref, asked_for, lifetime)
+    }
+
+    fn with_lifetime(
+        &mut self,
+        auth_ref: AccessInfo,
+        asked_for: Now,
+        lifetime: Duration,
+    ) -> Result<Held, Error> {
+        let access = Arc::new(Access::from_auth_ref(auth_ref)?);
+        let (soft, hard) = self.policy.ages(lifetime, self.random.f64());
+        Ok(Held { access, asked_for, soft, hard, lifetime })
+    }
+}
