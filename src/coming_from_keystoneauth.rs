@@ -12,14 +12,19 @@
 //! | `BaseAuthPlugin` | [`IdentityPlugin`] |
 //! | `identity.access.AccessInfoPlugin(auth_ref, auth_url)` | [`AccessInfoPlugin::new`] and [`auth_url`](AccessInfoPlugin::auth_url) |
 //! | `get_access(session)` | [`IdentityPlugin::access`]; no session is handed in, a plugin has its own way to Keystone |
-//! | `get_auth_ref(session)` | [`Access::auth_ref`]; the call that always asks Keystone is inside a plugin that renews |
+//! | `identity.v3.Password`, `Token`, `TOTP`, `ApplicationCredential`, `MultiFactor` | [`Renewing`] with [`V3Auth`] and [`AuthMethod`] |
+//! | `identity.v2.Password`, `Token` | [`Renewing`] with [`V2Auth`] |
+//! | `noauth`, `http_basic`, `admin_token` | [`FixedEndpointPlugin`] |
+//! | `ServiceTokenAuthWrapper` | [`ServiceTokenAuthWrapper`] |
+//! | `get_auth_ref(session)` | [`Credentials::get_auth_ref`], which always asks Keystone; [`Access::auth_ref`] for what was obtained |
 //! | `get_token(session)` | [`AccessInfo::auth_token`] |
 //! | `get_headers(session)` | [`Access::insert_headers`] |
 //! | `get_endpoint(session, **filter)` | [`ServiceCatalog::url_for`]; the layer does it for each request |
 //! | `get_endpoint_data(session, **filter)` | [`ServiceCatalog::endpoint_data_for`] |
 //! | `get_user_id`, `get_project_id` | [`Access::user_id`], [`Access::project_id`] |
 //! | `invalidate()` | [`IdentityPlugin::invalidate`], which is told what was refused |
-//! | `get_auth_state()`, `set_auth_state(state)` | [`AccessInfo::auth_state`], [`AccessInfo::from_auth_state`]; the text is the same |
+//! | `get_auth_state()`, `set_auth_state(state)` | [`Renewing::auth_state`], [`Renewing::set_auth_state`]; on an access info [`AccessInfo::auth_state`], [`AccessInfo::from_auth_state`]; the text is the same |
+//! | `get_cache_id()` | [`Renewing::cache_id`]; the same value, but where scopes or values could be mistaken for others |
 //! | `AUTH_INTERFACE` | [`Interface::Auth`] |
 //!
 //! # Access infos and catalogs
@@ -48,7 +53,7 @@
 //! | `session.get(path, endpoint_filter={...})` | a request with an [`EndpointFilter`] in its extensions |
 //! | `endpoint_override='https://.../%(project_id)s'` | [`EndpointFilter::endpoint_override`] |
 //! | `authenticated=False` | [`Unauthenticated`] in the request's extensions |
-//! | `allow_reauth`, the second attempt after a 401 | `tower::retry` with a policy that reads [`Refusal`] |
+//! | `allow_reauth`, the second attempt after a 401 | `tower::retry` with [`ReauthPolicy`] |
 //! | `redirect=...` | tower-http's `FollowRedirect`; mind [the order of layers](crate#the-order-of-layers) |
 //! | `connect_retries`, `status_code_retries` | `tower::retry` |
 //! | `timeout` | `tower::timeout`, tower-http's `Timeout` |
@@ -63,7 +68,11 @@
 //! | `InvalidResponse`, `ValueError("Unrecognized auth response")` | [`Error::InvalidResponse`] |
 //! | `EmptyCatalog`, `EndpointNotFound` | [`Error::EmptyCatalog`], [`Error::EndpointNotFound`], which tells the near misses |
 //! | `AuthorizationFailure` (no token to send) | [`Error::NoToken`] |
-//! | `Unauthorized` | the 401 itself, with a [`Refusal`] in its extensions |
+//! | `AuthorizationFailure` (no method, two scopes) | [`Error::AuthorizationFailure`] |
+//! | `MissingAuthMethods` | [`Error::MissingAuthMethods`], with the receipt for [`AuthMethod::receipt`] |
+//! | `HttpError` and its classes by status, from Keystone | [`Error::Http`] |
+//! | `ConnectFailure` | [`Error::ConnectFailure`] |
+//! | `Unauthorized`, from a service | the 401 itself, with a [`Refusal`] in its extensions |
 //!
 //! # Knowingly different
 //!
@@ -78,6 +87,9 @@
 //! | `publicURL` loses all of the letters U, R and L at its end on v3 | it loses the suffix `URL` | names such as `CUR` |
 //! | two aliases match and neither has an endpoint: `ValueError` | [`Error::EndpointNotFound`] | it is one |
 //! | one catalog entry without a URL breaks every lookup | it is passed over | |
+//! | a lock is held while Keystone is asked | none; the old token serves meanwhile, and one flight serves all who wait | a slow Keystone made every request slow |
+//! | a wrong password: one login for each waiting request | one shared failure, then a pause | logins lock accounts |
+//! | an unauthenticated service gets `X-Auth-Token: notused` | it gets no header | it is not a token |
 //! | a role without an id breaks `role_ids` | it is left out | |
 //! | `%(project_id)s` is filled in on some paths | on all | |
 //!

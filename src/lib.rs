@@ -50,15 +50,15 @@
 //! 7. A 401 to a request that carried our token is told to the plugin
 //!    ([`invalidate`](IdentityPlugin::invalidate)); the response gets a [`Refusal`] into its extensions,
 //!    which says whether the plugin can renew. [`AccessInfoPlugin`] cannot: there a 401 is final.
+//!    [`Renewing`] holds credentials and can: see [`renewal`].
 //!
 //! # The order of layers
 //!
 //! From the outside in:
 //!
 //! - **`Buffer`, `LoadShed`**: anywhere. An error of authentication never comes from `poll_ready`.
-//! - **`Retry`**: outside the layer. Each attempt has its endpoint and its token found anew, so the policy
-//!   should clone the request with its extensions, as `Request::clone` does, and send nothing again
-//!   whose [`Refusal`] is final.
+//! - **`Retry`**: outside the layer. Each attempt has its endpoint and its token found anew. [`ReauthPolicy`] sends
+//!   a refused request once more, with its extensions, unless its [`Refusal`] is final; see [`retry`].
 //! - **`Timeout`**: outside the layer it bounds the wait for a token too, inside it does not.
 //! - **`ConcurrencyLimit`**: a request that waits for its token holds its permit. What the plugin
 //!   itself sends must not need a permit of the same limit.
@@ -80,8 +80,9 @@
 //! # Features
 //!
 //! - `fixture`: the module `fixture`, a cloud in memory for tests.
+//! - `hyper`: `Transport::hyper`, a ready-made way to Keystone over HTTP/1.1; TLS is the caller's choice.
 //!
-//! The default has no HTTP client, no runtime and no TLS. Those who know the Python library find
+//! The default has no HTTP client and no TLS. [`Renewing`] runs its logins as tasks of tokio. Those who know the Python library find
 //! its names in [`coming_from_keystoneauth`].
 
 #![forbid(unsafe_code)]
@@ -103,6 +104,7 @@ mod outgoing;
 pub mod plugin;
 mod refusal;
 pub mod renewal;
+pub mod retry;
 pub mod secret;
 mod service;
 
@@ -110,14 +112,15 @@ pub use access::{AccessInfo, EndpointData, ServiceCatalog, service_types};
 pub use endpoint::{EndpointFilter, Interface};
 pub use error::{BoxError, Error};
 pub use identity::{
-    AccessInfoPlugin, AuthMethod, Credentials, FixedEndpointPlugin, Scope, ServiceTokenAuthWrapper,
-    Transport, User, V2Auth, V3Auth,
+    AccessInfoPlugin, AuthMethod, Credentials, FixedEndpointPlugin, PluginPool, Scope,
+    ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth,
 };
 pub use layer::AuthLayer;
 pub use outgoing::Unauthenticated;
 pub use plugin::{Access, AccessFuture, IdentityPlugin};
 pub use refusal::Refusal;
 pub use renewal::{RenewalPolicy, Renewing};
+pub use retry::{ReauthPolicy, ReplayBody};
 pub use secret::Secret;
 pub use service::Auth;
 

@@ -21,9 +21,12 @@ mod answer;
 mod cache_id;
 mod credentials;
 mod fixed;
+#[cfg(feature = "hyper")]
+mod hyper;
 mod json;
 mod method;
 mod parameters;
+mod pool;
 mod service_token;
 mod transport;
 mod v2;
@@ -32,8 +35,12 @@ mod v3;
 pub use access_info::AccessInfoPlugin;
 pub use credentials::{AuthRefFuture, Credentials};
 pub use fixed::FixedEndpointPlugin;
+#[cfg(feature = "hyper")]
+#[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
+pub use hyper::HyperTransport;
 pub use method::AuthMethod;
 pub use parameters::{Scope, User};
+pub use pool::PluginPool;
 pub use service_token::ServiceTokenAuthWrapper;
 pub use transport::Transport;
 pub use v2::V2Auth;

@@ -83,6 +83,8 @@ impl<C: Credentials> Shared<C> {
             };
             match receiver.wait_for(Option::is_some).await {
                 Ok(outcome) => match &*outcome {
+                    // One who comes late for it gets another one.
+                    Some(Ok(access)) if self.lock().state.is_expired(access, self.clock.now()) => {}
                     Some(Ok(access)) => return Ok(Arc::clone(access)),
                     // A token that is in its last seconds is better than none.
                     Some(Err(error)) => {

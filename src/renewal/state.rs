@@ -111,6 +111,11 @@ impl State {
         Some(Arc::clone(&held.access))
     }
 
+    /// Whether this access is the one at hand and may no longer be sent.
+    pub(super) fn is_expired(&self, access: &Arc<Access>, now: Now) -> bool {
+        self.current().is_some_and(|current| Arc::ptr_eq(current, access)) && self.age(now) == Age::Expired
+    }
+
     /// The access at hand, whatever its age.
     pub(super) fn current(&self) -> Option<&Arc<Access>> {
         self.current.as_ref().map(|held| &held.access)
@@ -136,7 +141,7 @@ impl State {
         error: &Error,
         now: Now,
     ) -> Option<Duration> {
-        let wanted = self.flight == Some(id) && self.age(now) >= Age::Hard && error.is_transient();
+        let wanted = self.flight == Some(id) && self.age(now) == Age::Expired && error.is_transient();
         wanted.then(|| self.policy.pause(attempts, error, self.random.f64()))
     }
 
@@ -158,8 +163,8 @@ impl State {
             Ok(held) => {
                 let access = Arc::clone(&held.access);
                 let age = now.since(held.asked_for);
-                // A token that is past its end, or nearly, is no reason to ask again at once.
-                self.failure = (held.lifetime < self.policy.least_interval).then(|| Failure {
+                // A token that will be old at once is no reason to ask again at once.
+                self.failure = (held.soft < self.policy.least_interval).then(|| Failure {
                     error: Error::ShortLived,
                     failed: asked_for,
                     pause: self.policy.least_interval,
