@@ -19,11 +19,11 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_keystone::{
-    AccessInfo, AccessInfoPlugin, AuthLayer, BoxError, EndpointFilter, Interface, Refusal, Secret,
-    fixture::Cloud,
+    AccessInfoPlugin, AuthLayer, AuthMethod, BoxError, EndpointFilter, IdentityPlugin, Interface,
+    ReauthPolicy, Refusal, Renewing, Scope, Secret, Transport, User, V3Auth, fixture::Cloud,
 };
 
 type Body = Full<Bytes>;
@@ -55,21 +55,17 @@ async fn main() -> Result<(), BoxError> {
         }
     };
 
-    let access_info = login.authenticate(&client).await?;
+    // The plugin that holds the password renews its token; the other one has been given one.
+    let password = Renewing::new(login.credentials(), Transport::new(client.clone()));
+    let access_info = password.force().await?.auth_ref().cloned().ok_or("a login brings an access info")?;
     println!(
         "{} has a token for project {}\n",
         access_info.username().unwrap_or("somebody"),
         access_info.project_name().unwrap_or("none"),
     );
-
-    let plugin = AccessInfoPlugin::new(access_info.clone()).auth_url(login.auth_url.clone());
-    let mut openstack = ServiceBuilder::new()
-        .layer(AuthLayer::new(plugin))
-        .map_request(|request: Request<Body>| {
-            println!("{} {}", request.method(), request.uri());
-            request
-        })
-        .service(client);
+    let given = AccessInfoPlugin::new(access_info.clone()).auth_url(login.auth_url.clone());
+    let mut with_given = stack(given, &client);
+    let mut with_password = stack(password, &client);
 
     for (service_type, path) in QUESTIONS {
         let endpoint = login.endpoint(service_type);
@@ -77,19 +73,38 @@ async fn main() -> Result<(), BoxError> {
             continue;
         }
         let request = Request::get(path).extension(endpoint).body(Body::default())?;
-        show(openstack.ready().await?.call(request).await?).await?;
+        show(with_given.ready().await?.call(request).await?).await?;
     }
 
-    // Keystone itself, at the auth_url: first the token is revoked, then it is used again.
+    // Keystone itself, at the auth_url: first the token is revoked, then both plugins use it again.
     let keystone = EndpointFilter::default().interface(Interface::Auth);
     let token = access_info.auth_token().unwrap_or_default();
     let revoke = Request::delete("/auth/tokens")
         .header("x-subject-token", token)
         .extension(keystone.clone())
         .body(Body::default())?;
-    show(openstack.ready().await?.call(revoke).await?).await?;
+    show(with_given.ready().await?.call(revoke).await?).await?;
+
     let request = Request::get("/auth/projects").extension(keystone).body(Body::default())?;
-    show(openstack.ready().await?.call(request).await?).await
+    println!("AccessInfoPlugin, after the revocation:");
+    show(with_given.ready().await?.call(request.clone()).await?).await?;
+    println!("Renewing, after the revocation:");
+    show(with_password.ready().await?.call(request).await?).await
+}
+
+/// One more go for what was refused, the layer, and a look at what is sent.
+fn stack<P: IdentityPlugin>(
+    plugin: P,
+    client: &HttpClient,
+) -> impl Service<Request<Body>, Response = Response<Incoming>, Error = BoxError> + use<P> {
+    ServiceBuilder::new()
+        .retry(ReauthPolicy::new())
+        .layer(AuthLayer::new(plugin))
+        .map_request(|request: Request<Body>| {
+            println!("{} {}", request.method(), request.uri());
+            request
+        })
+        .service(client.clone())
 }
 
 /// Prints the status, the names of what is listed, and what a refusal means.
@@ -168,25 +183,9 @@ impl Login {
         EndpointFilter::new(service_type).region(&self.region).interface(&*self.interface)
     }
 
-    /// `POST /v3/auth/tokens`, as whoever obtains the access info elsewhere would do it.
-    async fn authenticate(&self, client: &HttpClient) -> Result<AccessInfo, BoxError> {
-        let user = json!({
-            "name": self.username,
-            "password": self.password.expose(),
-            "domain": {"name": self.user_domain},
-        });
-        let project = json!({"name": self.project, "domain": {"name": self.project_domain}});
-        let body = json!({"auth": {
-            "identity": {"methods": ["password"], "password": {"user": user}},
-            "scope": {"project": project},
-        }});
-        let request = Request::post(format!("{}/auth/tokens", self.auth_url))
-            .header("content-type", "application/json")
-            .body(Body::from(body.to_string()))?;
-        let (parts, body) = client.request(request).await?.into_parts();
-        if !parts.status.is_success() {
-            return Err(format!("Keystone at {} answered {}", self.auth_url, parts.status).into());
-        }
-        Ok(AccessInfo::from_response(&parts.headers, body.collect().await?.to_bytes())?)
+    fn credentials(&self) -> V3Auth {
+        let user = User::new().username(&*self.username).user_domain_name(&*self.user_domain);
+        let scope = Scope::new().project_name(&*self.project).project_domain_name(&*self.project_domain);
+        V3Auth::new(self.auth_url.clone(), AuthMethod::password(user, self.password.clone())).scope(scope)
     }
 }

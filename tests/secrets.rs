@@ -7,8 +7,9 @@ use http::{HeaderMap, HeaderValue, Request, Uri};
 use http_body_util::Empty;
 use tower::{Layer, Service, ServiceExt};
 use tower_keystone::{
-    Access, AccessFuture, AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Error, IdentityPlugin,
-    Interface, Refusal, Secret, Unauthenticated,
+    Access, AccessFuture, AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, EndpointFilter, Error,
+    FixedEndpointPlugin, IdentityPlugin, Interface, Refusal, Renewing, Secret, ServiceTokenAuthWrapper,
+    Transport, Unauthenticated, User, V2Auth, V3Auth,
     fixture::{CatalogService, Cloud, Discovery, V2Token, V3Token},
 };
 
@@ -92,6 +93,27 @@ fn no_public_type_shows_a_secret() {
     debug(&auth);
     let request = Request::get("https://nova.example.com/").body(Empty::<Bytes>::new()).unwrap();
     debug(&Service::call(&mut auth, request));
+
+    for method in [
+        AuthMethod::password(User::new().username("alice"), secret()),
+        AuthMethod::totp(User::new().user_id("u"), secret()),
+        AuthMethod::token(secret()),
+        AuthMethod::application_credential("id", secret()),
+        AuthMethod::receipt(secret()),
+    ] {
+        debug(&method);
+        let v3 = V3Auth::new(with_password.clone(), method);
+        debug(&v3);
+        debug(&Renewing::new(v3, Transport::new(cloud.clone())));
+    }
+    debug(&V2Auth::password(with_password.clone(), "alice", secret()));
+    debug(&V2Auth::token(with_password, secret()));
+    debug(&Transport::new(cloud.clone()));
+    let endpoint = Uri::from_static("https://ironic.example.com");
+    debug(&FixedEndpointPlugin::admin_token(endpoint.clone(), &secret().into()).unwrap());
+    let basic = FixedEndpointPlugin::http_basic(endpoint, "alice", &secret().into()).unwrap();
+    debug(&basic);
+    debug(&ServiceTokenAuthWrapper::new(basic.clone(), basic));
 
     cloud.keystone().issue("alice", Some("demo")).unwrap();
     debug(&cloud);

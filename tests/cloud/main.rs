@@ -9,9 +9,12 @@ mod support;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use support::{Client, Real, body_of, json_of, real};
-use tower::{Service, ServiceBuilder, ServiceExt};
+use tokio::task::JoinSet;
+use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 use tower_keystone::{
-    AccessInfo, AccessInfoPlugin, Auth, AuthLayer, EndpointFilter, Error, Interface, Refusal,
+    AccessInfo, AccessInfoPlugin, Auth, AuthLayer, AuthMethod, Credentials, EndpointFilter, Error,
+    IdentityPlugin, Interface, ReauthPolicy, Refusal, RenewalPolicy, Renewing, Scope, Transport, V3Auth,
+    renewal::SystemClock,
 };
 
 fn openstack(real: &Real, access_info: &AccessInfo) -> Auth<AccessInfoPlugin, Client> {
@@ -143,8 +146,10 @@ async fn after_a_revocation_the_refusal_arrives_once_and_is_final() {
     let access_info = real.token(&real.project_scope()).await;
     let plugin = AccessInfoPlugin::new(access_info.clone()).auth_url(real.auth_url());
     let client = real.client();
-    let mut openstack =
-        ServiceBuilder::new().retry(support::OnceMore).layer(AuthLayer::new(plugin)).service(client.clone());
+    let mut openstack = ServiceBuilder::new()
+        .retry(ReauthPolicy::new())
+        .layer(AuthLayer::new(plugin))
+        .service(client.clone());
 
     let token = access_info.auth_token().unwrap();
     let revoke = Request::delete("/auth/tokens")
@@ -164,4 +169,123 @@ async fn after_a_revocation_the_refusal_arrives_once_and_is_final() {
         assert_eq!(response.extensions().get(), Some(&Refusal::Final));
         assert_eq!(client.sent() - sent, 1, "nothing is sent again");
     }
+}
+
+/// Figures for tokens that live for seconds, and for services that refuse many of them.
+fn hasty() -> RenewalPolicy {
+    let mut policy = RenewalPolicy::default();
+    policy.least_interval = std::time::Duration::ZERO;
+    policy.refusals = usize::MAX;
+    policy
+}
+
+#[tokio::test]
+async fn with_many_requests_in_flight_a_revocation_loses_none_and_costs_one_login() {
+    let Some(real) = real() else { return };
+    let logins = real.client();
+    let plugin = Renewing::with(
+        real.credentials(real.auth_url()),
+        Transport::new(logins.clone()),
+        hasty(),
+        SystemClock,
+    );
+    let placement = ServiceBuilder::new()
+        .retry(ReauthPolicy::new())
+        .layer(AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("placement")))
+        .service(real.client());
+    for run in 0..20 {
+        let access = plugin.access().await.unwrap();
+        let (info, before) = (access.auth_ref().unwrap(), logins.sent());
+        let mut under_way = JoinSet::new();
+        for number in 0..50 {
+            if number == 25 {
+                let revoke = Request::delete("/auth/tokens")
+                    .header("x-subject-token", info.auth_token().unwrap())
+                    .extension(keystone())
+                    .body(body_of(""))
+                    .unwrap();
+                let revoked = openstack(real, info).oneshot(revoke).await.unwrap();
+                assert_eq!(revoked.status(), StatusCode::NO_CONTENT);
+            }
+            let request = Request::get("/resource_providers").body(body_of("")).unwrap();
+            under_way.spawn(placement.clone().oneshot(request));
+            tokio::task::yield_now().await;
+        }
+        while let Some(answer) = under_way.join_next().await {
+            assert_eq!(answer.unwrap().unwrap().status(), StatusCode::OK, "run {run}");
+        }
+        assert_eq!(logins.sent() - before, 1, "run {run}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_live_for_seconds_are_renewed_before_a_service_refuses_one() {
+    let Some(real) = real() else { return };
+    let (logins, client) = (real.client(), real.client());
+    let plugin = Renewing::with(
+        real.credentials(real.short_auth_url()),
+        Transport::new(logins.clone()),
+        hasty(),
+        SystemClock,
+    );
+    let mut placement =
+        AuthLayer::new(plugin).endpoint(EndpointFilter::new("placement")).layer(client.clone());
+    for sent in 0.. {
+        if logins.sent() == 4 {
+            break;
+        }
+        assert!(sent < 20_000, "{} logins after {sent} requests", logins.sent());
+        let request = Request::get("/resource_providers").body(body_of("")).unwrap();
+        let response = placement.ready().await.unwrap().call(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_exchanged_and_keeps_its_expiry() {
+    let Some(real) = real() else { return };
+    let unscoped = real.token(&json!("unscoped")).await;
+    let transport = Transport::new(real.client());
+    let token = AuthMethod::token(unscoped.auth_token().unwrap());
+    let scope = Scope::new().project_name("admin").project_domain_name("Default");
+    let exchange = V3Auth::new(real.auth_url(), token).scope(scope);
+    let project = exchange.get_auth_ref(transport.clone()).await.unwrap();
+    assert_eq!(project.project_name(), Some("admin"));
+    assert_eq!(project.expires().unwrap(), unscoped.expires().unwrap());
+    let slim = exchange.without_catalog().get_auth_ref(transport).await.unwrap();
+    assert!(!slim.has_service_catalog() && slim.project_scoped());
+}
+
+#[tokio::test]
+async fn an_application_credential_logs_in_until_it_is_deleted() {
+    let Some(real) = real() else { return };
+    let access_info = real.token(&real.project_scope()).await;
+    let mut openstack = openstack(real, &access_info);
+    let user_id = access_info.user_id().unwrap();
+    let credentials = format!("/users/{user_id}/application_credentials");
+    let wanted = json!({"application_credential": {"name": "of-a-test", "secret": "s3cret"}});
+    let create = Request::post(&credentials)
+        .header("content-type", "application/json")
+        .extension(keystone())
+        .body(body_of(&wanted.to_string()))
+        .unwrap();
+    let created = json_of(openstack.ready().await.unwrap().call(create).await.unwrap()).await;
+    let id = created["application_credential"]["id"].as_str().unwrap().to_owned();
+
+    let by_id = V3Auth::new(real.auth_url(), AuthMethod::application_credential(&*id, "s3cret"));
+    let user = tower_keystone::User::new().user_id(user_id);
+    let by_name = AuthMethod::named_application_credential("of-a-test", user, "s3cret");
+    for credentials in [by_id.clone(), V3Auth::new(real.auth_url(), by_name)] {
+        let info = credentials.get_auth_ref(Transport::new(real.client())).await.unwrap();
+        assert_eq!(info.application_credential_id(), Some(&*id));
+        assert_eq!(info.project_name(), Some("admin"));
+    }
+
+    let delete =
+        Request::delete(format!("{credentials}/{id}")).extension(keystone()).body(body_of("")).unwrap();
+    let deleted = openstack.ready().await.unwrap().call(delete).await.unwrap();
+    assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
+    let error = by_id.get_auth_ref(Transport::new(real.client())).await.unwrap_err();
+    assert!(matches!(&error, Error::Http(answer) if answer.status == StatusCode::NOT_FOUND), "{error}");
+    assert!(!error.is_transient());
 }

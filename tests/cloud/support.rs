@@ -20,7 +20,7 @@ use hyper_util::{
 };
 use serde_json::{Value, json};
 use tower::{Service, ServiceExt};
-use tower_keystone::{AccessInfo, BoxError, Refusal};
+use tower_keystone::{AccessInfo, AuthMethod, Scope, User, V3Auth};
 
 type Body = Full<Bytes>;
 
@@ -71,6 +71,21 @@ impl Real {
     pub(crate) fn project_scope(&self) -> Value {
         let domain = json!({"name": self.text("project_domain_name")});
         json!({"project": {"name": self.text("project_name"), "domain": domain}})
+    }
+
+    /// Where tokens are issued that live for 6 s.
+    pub(crate) fn short_auth_url(&self) -> Uri {
+        self.text("short_auth_url").parse().expect("a URL")
+    }
+
+    /// The credentials of the administrator in their project.
+    pub(crate) fn credentials(&self, auth_url: Uri) -> V3Auth {
+        let user =
+            User::new().username(self.text("username")).user_domain_name(self.text("user_domain_name"));
+        let scope = Scope::new()
+            .project_name(self.text("project_name"))
+            .project_domain_name(self.text("project_domain_name"));
+        V3Auth::new(auth_url, AuthMethod::password(user, self.text("password"))).scope(scope)
     }
 
     /// A client of this test's runtime.
@@ -128,27 +143,6 @@ impl Service<Request<Body>> for Client {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         self.sent.fetch_add(1, Ordering::Relaxed);
         self.inner.call(request)
-    }
-}
-
-/// Sends a refused request again, unless the refusal is final.
-#[derive(Clone)]
-pub(crate) struct OnceMore;
-
-impl<B> tower::retry::Policy<Request<Body>, Response<B>, BoxError> for OnceMore {
-    type Future = std::future::Ready<()>;
-
-    fn retry(
-        &mut self,
-        _: &mut Request<Body>,
-        result: &mut Result<Response<B>, BoxError>,
-    ) -> Option<Self::Future> {
-        let refusal = result.as_ref().ok()?.extensions().get::<Refusal>()?;
-        (!refusal.is_final()).then(|| std::future::ready(()))
-    }
-
-    fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {
-        Some(request.clone())
     }
 }
 

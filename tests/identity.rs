@@ -1,0 +1,235 @@
+//! What credentials send, what Keystone's answers mean, and the plugins without Keystone.
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, Uri};
+use http_body_util::{BodyExt, Full};
+use serde_json::{Value, json};
+use tower::service_fn;
+use tower_keystone::{
+    Access, AccessInfoPlugin, AuthMethod, Credentials, Error, FixedEndpointPlugin, IdentityPlugin, Scope,
+    ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth, fixture::V3Token,
+};
+
+fn auth_url() -> Uri {
+    Uri::from_static("https://keystone.example.com/")
+}
+
+fn alice() -> User {
+    User::new().username("alice").user_domain_name("Default")
+}
+
+async fn body(request: Request<Full<Bytes>>) -> Value {
+    serde_json::from_slice(&request.into_body().collect().await.unwrap().to_bytes()).unwrap()
+}
+
+async fn asked(credentials: &V3Auth) -> Value {
+    body(credentials.request().unwrap()).await
+}
+
+/// A Keystone that always answers so, and what it was asked.
+fn keystone(
+    status: u16,
+    headers: &'static [(&'static str, &'static str)],
+    answer: Value,
+) -> (Transport, Arc<Mutex<Vec<String>>>) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    let transport = Transport::new(service_fn(move |request: Request<Full<Bytes>>| {
+        seen.lock().unwrap().push(format!("{} {}", request.method(), request.uri()));
+        let mut response = Response::builder().status(status).header("content-type", "application/json");
+        for (name, value) in headers {
+            response = response.header(*name, *value);
+        }
+        let response = response.body(Full::new(Bytes::from(answer.to_string()))).unwrap();
+        async { Ok::<_, Infallible>(response) }
+    }));
+    (transport, asked)
+}
+
+#[tokio::test]
+async fn every_method_sends_what_keystone_expects() {
+    let user = json!({"name": "alice", "domain": {"name": "Default"}});
+    let mut with_password = user.clone();
+    with_password["password"] = json!("pw");
+    let mut with_passcode = user.clone();
+    with_passcode["passcode"] = json!("123456");
+    for (method, name, data) in [
+        (AuthMethod::password(alice(), "pw"), "password", json!({"user": with_password})),
+        (
+            AuthMethod::password(alice().user_id("u1"), "pw"),
+            "password",
+            json!({"user": {"id": "u1", "password": "pw"}}),
+        ),
+        (AuthMethod::totp(alice(), "123456"), "totp", json!({"user": with_passcode})),
+        (AuthMethod::token("gAAAA"), "token", json!({"id": "gAAAA"})),
+        (
+            AuthMethod::application_credential("ac", "secret"),
+            "application_credential",
+            json!({"id": "ac", "secret": "secret"}),
+        ),
+        (
+            AuthMethod::named_application_credential("ac", alice(), "secret"),
+            "application_credential",
+            json!({"name": "ac", "secret": "secret", "user": user}),
+        ),
+    ] {
+        let sent = asked(&V3Auth::new(auth_url(), method)).await;
+        assert_eq!(sent, json!({"auth": {"identity": {"methods": [name], name: data}}}));
+    }
+}
+
+#[tokio::test]
+async fn every_scope_is_asked_for_and_two_are_refused() {
+    let password = || V3Auth::new(auth_url(), AuthMethod::password(alice(), "pw"));
+    let domain = json!({"id": "default"});
+    for (scope, expected) in [
+        (Scope::new().project_id("p1").project_name("demo"), json!({"project": {"id": "p1"}})),
+        (
+            Scope::new().project_name("demo").project_domain_id("default"),
+            json!({"project": {"name": "demo", "domain": domain}}),
+        ),
+        (Scope::new().domain_name("Default"), json!({"domain": {"name": "Default"}})),
+        (Scope::new().system_scope("all"), json!({"system": {"all": true}})),
+        (Scope::new().trust_id("t1"), json!({"OS-TRUST:trust": {"id": "t1"}})),
+        (Scope::new().unscoped(), json!("unscoped")),
+        (Scope::new(), Value::Null),
+    ] {
+        assert_eq!(asked(&password().scope(scope)).await["auth"]["scope"], expected);
+    }
+    for scope in [
+        Scope::new().project_id("p1").domain_id("d1"),
+        Scope::new().trust_id("t1").unscoped(),
+        Scope::new().system_scope("some"),
+    ] {
+        let refused = password().scope(scope).request().unwrap_err();
+        assert!(matches!(refused, Error::AuthorizationFailure { .. }), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn factors_go_together_and_a_receipt_is_continued() {
+    let both =
+        V3Auth::new(auth_url(), AuthMethod::password(alice(), "pw")).and(AuthMethod::totp(alice(), "1"));
+    assert_eq!(asked(&both).await["auth"]["identity"]["methods"], json!(["password", "totp"]));
+
+    let (transport, _) = keystone(
+        401,
+        &[("openstack-auth-receipt", "receipt-1")],
+        json!({
+            "receipt": {"methods": ["password"], "expires_at": "2026-01-15T12:05:00.000000Z"},
+            "required_auth_methods": [["password", "totp"]],
+        }),
+    );
+    let password = V3Auth::new(auth_url(), AuthMethod::password(alice(), "pw"));
+    let Err(Error::MissingAuthMethods(missing)) = password.get_auth_ref(transport).await else {
+        panic!("a factor is missing")
+    };
+    assert_eq!(missing.methods, ["password"]);
+    assert_eq!(missing.required_auth_methods, [["password", "totp"]]);
+
+    let second = V3Auth::new(auth_url(), AuthMethod::receipt(missing.receipt.clone()))
+        .and(AuthMethod::totp(alice(), "1"))
+        .request()
+        .unwrap();
+    assert_eq!(second.headers()["openstack-auth-receipt"], "receipt-1");
+    assert!(second.headers()["openstack-auth-receipt"].is_sensitive());
+    assert_eq!(body(second).await["auth"]["identity"]["methods"], json!(["totp"]));
+}
+
+#[tokio::test]
+async fn the_url_has_the_version_and_says_whether_the_catalog_is_wanted() {
+    for (auth_url, expected) in [
+        ("https://h:5000", "https://h:5000/v3/auth/tokens"),
+        ("https://h/identity/", "https://h/identity/v3/auth/tokens"),
+        ("https://h/v3", "https://h/v3/auth/tokens"),
+        ("https://h/v3/", "https://h/v3/auth/tokens"),
+    ] {
+        let token = V3Auth::new(auth_url.parse().unwrap(), AuthMethod::token("t"));
+        assert_eq!(token.request().unwrap().uri(), expected);
+        assert_eq!(token.without_catalog().request().unwrap().uri(), &*format!("{expected}?nocatalog"));
+    }
+    let v2 = V2Auth::password("https://h/v2.0/".parse().unwrap(), "alice", "pw")
+        .tenant_name("demo")
+        .request()
+        .unwrap();
+    assert_eq!(v2.uri(), "https://h/v2.0/tokens");
+    let credentials = json!({"username": "alice", "password": "pw"});
+    assert_eq!(body(v2).await, json!({"auth": {"passwordCredentials": credentials, "tenantName": "demo"}}));
+}
+
+#[tokio::test]
+async fn answers_that_are_errors_say_what_keystone_said() {
+    let error = json!({"error": {"code": 503, "message": "busy", "title": "Service Unavailable"}});
+    let (transport, asked) =
+        keystone(503, &[("retry-after", "7"), ("x-openstack-request-id", "req-1")], error);
+    let credentials = V3Auth::new(auth_url(), AuthMethod::password(alice(), "pw"));
+    let Err(error) = credentials.get_auth_ref(transport).await else { panic!("it is busy") };
+    assert!(error.is_transient());
+    assert_eq!(error.to_string(), "Keystone answered 503 Service Unavailable: busy (request req-1)");
+    let Error::Http(answer) = error else { panic!("it is an answer") };
+    assert_eq!(answer.retry_after.unwrap().as_secs(), 7);
+    assert_eq!(*asked.lock().unwrap(), ["POST https://keystone.example.com/v3/auth/tokens"]);
+
+    for (status, transient) in
+        [(401, false), (403, false), (404, false), (413, false), (429, true), (500, true)]
+    {
+        let (transport, _) = keystone(status, &[], json!({}));
+        let error = credentials.get_auth_ref(transport).await.unwrap_err();
+        assert_eq!(error.is_transient(), transient, "{status}");
+    }
+    let (transport, _) = keystone(201, &[], V3Token::new("u", "alice").document().clone());
+    assert!(matches!(credentials.get_auth_ref(transport).await, Err(Error::NoToken)));
+}
+
+#[test]
+fn a_cache_id_is_that_of_keystoneauth_and_tells_scopes_apart() {
+    // Computed by keystoneauth1 for the same password, user and trust.
+    let user = User::new().user_id("3ffbfd9f270591747a2854a14b941e03");
+    let credentials =
+        V3Auth::new("https://identity.example.com/".parse().unwrap(), AuthMethod::password(user, "s3cret"));
+    let trusted = credentials.clone().scope(Scope::new().trust_id("e80ab4f63c7725a7cfbad23ff4ee03fa"));
+    assert_eq!(trusted.cache_id().unwrap(), "y9b0h3IZmRb9uc5p1Zj04r6tfrOfcaH/Y3Y2wZpKjEc=");
+    let system = credentials.clone().scope(Scope::new().system_scope("all"));
+    assert_ne!(system.cache_id(), credentials.cache_id());
+}
+
+async fn headers(access: &Access) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    access.insert_headers(&mut headers);
+    headers
+}
+
+#[tokio::test]
+async fn fixed_endpoints_have_the_headers_they_were_given() {
+    let endpoint = Uri::from_static("https://ironic.example.com");
+    let none = FixedEndpointPlugin::no_auth(endpoint.clone()).unwrap();
+    let token = FixedEndpointPlugin::admin_token(endpoint.clone(), &"admin".into()).unwrap();
+    let basic = FixedEndpointPlugin::http_basic(endpoint, "Aladdin", &"open sesame".into()).unwrap();
+    assert!(headers(&none.access().await.unwrap()).await.is_empty());
+    assert_eq!(headers(&token.access().await.unwrap()).await["x-auth-token"], "admin");
+    let basic = headers(&basic.access().await.unwrap()).await;
+    assert_eq!(basic["authorization"], "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+    assert!(basic["authorization"].is_sensitive());
+}
+
+#[tokio::test]
+async fn a_service_token_goes_beside_the_users_and_both_are_invalidated() {
+    let info = |token| V3Token::new("u", "alice").access_info(token).unwrap();
+    let (user, service) = (AccessInfoPlugin::new(info("user")), AccessInfoPlugin::new(info("service")));
+    let both = ServiceTokenAuthWrapper::new(user, service);
+    let access = both.access().await.unwrap();
+    let sent = headers(&access).await;
+    assert_eq!(
+        (&sent["x-auth-token"], &sent["x-service-token"]),
+        (&"user".parse().unwrap(), &"service".parse().unwrap())
+    );
+    assert!(sent["x-service-token"].is_sensitive());
+    assert!(Arc::ptr_eq(&access, &both.access().await.unwrap()), "it is the same as long as both are");
+    assert_eq!(access.user_id(), Some("u"));
+    assert!(!both.invalidate(&access), "neither can renew");
+}
