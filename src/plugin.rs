@@ -187,6 +187,11 @@ impl Access {
         }
     }
 
+    /// Where all requests go, if there is no catalog to ask.
+    pub(crate) fn fixed_endpoint(&self) -> Option<&Uri> {
+        self.endpoint.as_ref()
+    }
+
     /// The URL that requests with this filter are joined to.
     pub(crate) fn base_url_for(&self, filter: Option<&EndpointFilter>) -> Result<&Uri, Error> {
         match (&self.endpoint, &self.auth_ref) {
