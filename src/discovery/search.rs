@@ -36,7 +36,7 @@ impl Search {
         endpoint: &Endpoint,
         mut question: Question,
         project_id: Option<&str>,
-    ) -> Result<Endpoint, Self> {
+    ) -> Result<Endpoint, Box<Self>> {
         let mut endpoint = endpoint.clone();
         if question.range.is_any() {
             if !question.discover_versions {
@@ -58,7 +58,7 @@ impl Search {
             return Ok(endpoint);
         }
         let (urls, matches) = (candidates.urls.into(), candidates.matches);
-        Err(Self { endpoint, question, urls, matches, missed: Vec::new() })
+        Err(Box::new(Self { endpoint, question, urls, matches, missed: Vec::new() }))
     }
 
     /// The URL of the document that is wanted next.
