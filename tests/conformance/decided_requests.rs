@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{Case, Difference, decided::Rule, plugins::Described};
 
 /// What differs in identity plugins.
-pub(crate) const PLUGINS: [Rule; 15] = [
+pub(crate) const PLUGINS: [Rule; 16] = [
     Rule {
         decision: "a cache id tells system scopes, unscoped tokens and tokens without a catalog from others",
         covers: |case, difference| {
@@ -27,6 +27,17 @@ pub(crate) const PLUGINS: [Rule; 15] = [
         covers: |case, difference| {
             let auth_url = described(case).text("auth_url").unwrap_or_default();
             difference.question == "get_cache_id" && auth_url.ends_with('/') && slashes(&auth_url) == 3
+        },
+    },
+    Rule {
+        decision: "a domain that is named is not replaced by a default domain with an id",
+        covers: |case, difference| {
+            let plugin = described(case);
+            let said = |name: &str| plugin.text(name).is_some_and(|text| !text.is_empty());
+            let named = |of: &str| said(&format!("{of}_domain_name")) && !said(&format!("{of}_domain_id"));
+            matches!(&*difference.question, "get_cache_id" | "get_token: requests")
+                && said("default_domain_id")
+                && (named("user") || named("project"))
         },
     },
     Rule {
