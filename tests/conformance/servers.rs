@@ -135,7 +135,7 @@ impl Table {
             *used = true;
             return exchange.answer();
         }
-        match self.exchanges.iter_mut().filter(fits).next_back() {
+        match self.exchanges.iter_mut().rfind(fits) {
             Some((exchange, _)) => exchange.answer(),
             None => Err(io::Error::from(io::ErrorKind::ConnectionRefused).into()),
         }
