@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Case, Difference, decided::Rule, plugins::Described};
+use crate::{Case, Difference, decided::Rule, plugins::Described, servers::Exchange};
 
 /// What differs in identity plugins.
 pub(crate) const PLUGINS: [Rule; 16] = [
@@ -140,7 +140,7 @@ pub(crate) const SESSIONS: [Rule; 7] = [
         decision: "every 401 is told to the plugin, also that of a second attempt: the next request has a new token",
         covers: |case, difference| {
             difference.question == "call: requests"
-                && calls(case).count() > 1
+                && case.exchanges.iter().any(Exchange::is_refusal)
                 && without_logins(&difference.got) == without_logins(&difference.expected)
         },
     },

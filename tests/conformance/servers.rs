@@ -63,6 +63,10 @@ impl Exchange {
         self.headers.get("Location").is_some_and(|location| !location.contains("://"))
     }
 
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.status == 401
+    }
+
     fn fits(&self, method: &str, url: &str, token: Option<&str>) -> bool {
         let when_token = match &self.when_token {
             None => true,
