@@ -202,8 +202,9 @@ impl GenericAuth {
 
     /// An id counts before a name, so that a default id must not go beside a name that was given.
     fn fill_in(&self, domain_id: &mut Option<Box<str>>, domain_name: &mut Option<Box<str>>) {
-        if said(domain_id).is_none() && said(domain_name).is_none() {
-            domain_id.clone_from(&self.default_domain_id);
+        if said(domain_id).is_none() {
+            let named = said(domain_name).is_some();
+            *domain_id = self.default_domain_id.clone().filter(|_| !named);
         }
         if said(domain_name).is_none() {
             domain_name.clone_from(&self.default_domain_name);
