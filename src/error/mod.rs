@@ -17,9 +17,16 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{StatusCode, Uri, uri::Authority};
+use http::{Uri, uri::Authority};
 
 use crate::{EndpointFilter, Secret};
+
+mod http_error;
+mod retry_after;
+
+pub use http_error::HttpError;
+
+pub(crate) use retry_after::retry_after;
 
 /// The error type of tower's middleware: any error in a box.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -155,7 +162,7 @@ pub enum Error {
     MissingAuthMethods(Arc<MissingAuthMethods>),
 
     /// Keystone answered an authentication with an error: keystoneauth's `HttpError`.
-    #[error(transparent)]
+    #[error("Keystone answered {0}")]
     Http(Arc<HttpError>),
 
     /// Keystone could not be reached, or its answer broke off: keystoneauth's `ConnectFailure`.
@@ -257,52 +264,6 @@ fn origin_in_words(uri: &Uri) -> Box<str> {
     let host = authority.rsplit('@').next().unwrap_or_default();
     format!("{scheme}://{host}").into()
 }
-
-/// An answer of Keystone's that is an error.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct HttpError {
-    /// Its status.
-    pub status: StatusCode,
-    /// What it says, where it is a document that says something.
-    pub message: Option<String>,
-    /// What it says further. It is not shown with the message.
-    pub details: Option<String>,
-    /// The id under which Keystone's logs have the request.
-    pub request_id: Option<String>,
-    /// How long Keystone asks to wait.
-    pub retry_after: Option<Duration>,
-}
-
-impl HttpError {
-    /// Whether the same request can succeed later without anybody changing anything: too many
-    /// requests, or an error of the server's.
-    pub fn is_transient(&self) -> bool {
-        let status = self.status;
-        status == StatusCode::TOO_MANY_REQUESTS
-            || status == StatusCode::REQUEST_TIMEOUT
-            || status.is_server_error()
-    }
-}
-
-impl fmt::Display for HttpError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Keystone answered {}", self.status)?;
-        if let Some(message) = &self.message {
-            let shown: String = message.chars().take(SHOWN).collect();
-            write!(f, ": {}", shown.escape_debug())?;
-        }
-        if let Some(request_id) = &self.request_id {
-            write!(f, " (request {})", request_id.escape_debug())?;
-        }
-        Ok(())
-    }
-}
-
-impl StdError for HttpError {}
-
-/// How much of a message of Keystone's is shown, in characters.
-const SHOWN: usize = 256;
 
 /// A multi-factor authentication of which some factors are missing.
 ///
