@@ -55,7 +55,7 @@
 //! | `authenticated=False` | [`Unauthenticated`] in the request's extensions |
 //! | `allow_reauth`, the second attempt after a 401 | `tower::retry` with [`ReauthPolicy`] |
 //! | `redirect=...` | tower-http's `FollowRedirect`; mind [the order of layers](crate#the-order-of-layers) |
-//! | `connect_retries`, `status_code_retries` | `tower::retry` |
+//! | `connect_retries`, `status_code_retries`, `retriable_status_codes`, their delays | `tower::retry` with [`RetryPolicy`] |
 //! | `timeout` | `tower::timeout`, tower-http's `Timeout` |
 //! | `rate_limit`, `max_concurrency` | `tower::limit` |
 //! | logging | tower-http's `Trace`, inside the layer |
@@ -90,6 +90,9 @@
 //! | a lock is held while Keystone is asked | none; the old token serves meanwhile, and one flight serves all who wait | a slow Keystone made every request slow |
 //! | a wrong password: one login for each waiting request | one shared failure, then a pause | logins lock accounts |
 //! | an unauthenticated service gets `X-Auth-Token: notused` | it gets no header | it is not a token |
+//! | `Retry-After` is waited for if it is whole seconds, however many | if it is a date too, and 300 s at most | nobody should wait for ten years |
+//! | `Retry-After: -1` raises `ValueError` | it is no answer, the own delay holds | |
+//! | delays are exact, retries unlimited over all requests | half of a delay is chance, and there is a budget; [`RetryPolicy`] can do without the first | many clients that failed together come back together |
 //! | a role without an id breaks `role_ids` | it is left out | |
 //! | `%(project_id)s` is filled in on some paths | on all | |
 //!

@@ -58,7 +58,8 @@
 //!
 //! - **`Buffer`, `LoadShed`**: anywhere. An error of authentication never comes from `poll_ready`.
 //! - **`Retry`**: outside the layer. Each attempt has its endpoint and its token found anew. [`ReauthPolicy`] sends
-//!   a refused request once more, with its extensions, unless its [`Refusal`] is final; see [`retry`].
+//!   a refused request once more, with its extensions, unless its [`Refusal`] is final; [`RetryPolicy`] sends one
+//!   again that found no connection or no server with time for it. See [`retry`] for the order of the two.
 //! - **`Timeout`**: outside the layer it bounds the wait for a token too, inside it does not.
 //! - **`ConcurrencyLimit`**: a request that waits for its token holds its permit. What the plugin
 //!   itself sends must not need a permit of the same limit.
@@ -120,7 +121,7 @@ pub use outgoing::Unauthenticated;
 pub use plugin::{Access, AccessFuture, IdentityPlugin};
 pub use refusal::Refusal;
 pub use renewal::{RenewalPolicy, Renewing};
-pub use retry::{ReauthPolicy, ReplayBody};
+pub use retry::{ReauthPolicy, ReplayBody, RetryPolicy};
 pub use secret::Secret;
 pub use service::Auth;
 
