@@ -54,6 +54,7 @@
 //! | `endpoint_override='https://.../%(project_id)s'` | [`EndpointFilter::endpoint_override`] |
 //! | `authenticated=False` | [`Unauthenticated`] in the request's extensions |
 //! | `allow_reauth`, the second attempt after a 401 | `tower::retry` with [`ReauthPolicy`] |
+//! | `raise_exc=True` | [`RaiseForStatusLayer`], outside of what retries; without it, as with `raise_exc=False`, a status is no error |
 //! | `redirect=...` | tower-http's `FollowRedirect`; mind [the order of layers](crate#the-order-of-layers) |
 //! | `connect_retries`, `status_code_retries`, `retriable_status_codes`, their delays | `tower::retry` with [`RetryPolicy`] |
 //! | `timeout` | `tower::timeout`, tower-http's `Timeout` |
@@ -72,7 +73,8 @@
 //! | `MissingAuthMethods` | [`Error::MissingAuthMethods`], with the receipt for [`AuthMethod::receipt`] |
 //! | `HttpError` and its classes by status, from Keystone | [`Error::Http`] |
 //! | `ConnectFailure` | [`Error::ConnectFailure`] |
-//! | `Unauthorized`, from a service | the 401 itself, with a [`Refusal`] in its extensions |
+//! | `HttpError` and its classes by status, from a service | [`Error::Service`], with [`RaiseForStatusLayer`] |
+//! | `Unauthorized`, from a service | the 401 itself, with a [`Refusal`] in its extensions; raised, the refusal is in the error |
 //!
 //! # Knowingly different
 //!

@@ -60,6 +60,7 @@
 //! - **`Retry`**: outside the layer. Each attempt has its endpoint and its token found anew. [`ReauthPolicy`] sends
 //!   a refused request once more, with its extensions, unless its [`Refusal`] is final; [`RetryPolicy`] sends one
 //!   again that found no connection or no server with time for it. See [`retry`] for the order of the two.
+//! - **[`RaiseForStatus`]**: outside of what retries, for those who want statuses of 400 and above as errors.
 //! - **`Timeout`**: outside the layer it bounds the wait for a token too, inside it does not.
 //! - **`ConcurrencyLimit`**: a request that waits for its token holds its permit. What the plugin
 //!   itself sends must not need a permit of the same limit.
@@ -103,6 +104,7 @@ pub mod identity;
 mod layer;
 mod outgoing;
 pub mod plugin;
+pub mod raise_for_status;
 mod refusal;
 pub mod renewal;
 pub mod retry;
@@ -119,6 +121,7 @@ pub use identity::{
 pub use layer::AuthLayer;
 pub use outgoing::Unauthenticated;
 pub use plugin::{Access, AccessFuture, IdentityPlugin};
+pub use raise_for_status::{RaiseForStatus, RaiseForStatusLayer};
 pub use refusal::Refusal;
 pub use renewal::{RenewalPolicy, Renewing};
 pub use retry::{ReauthPolicy, ReplayBody, RetryPolicy};

@@ -165,6 +165,11 @@ pub enum Error {
     #[error("Keystone answered {0}")]
     Http(Arc<HttpError>),
 
+    /// A service answered a request with a status of 400 or above, and
+    /// [`RaiseForStatus`](crate::RaiseForStatus) is there to make an error of it.
+    #[error("the service answered {0}")]
+    Service(Arc<HttpError>),
+
     /// Keystone could not be reached, or its answer broke off: keystoneauth's `ConnectFailure`.
     #[error("Keystone could not be reached; is it at the auth_url?")]
     #[non_exhaustive]
@@ -227,7 +232,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Plugin { transient, .. } => *transient,
-            Self::Http(error) => error.is_transient(),
+            Self::Http(error) | Self::Service(error) => error.is_transient(),
             // What answers with something that is no token is a proxy that is not ready, most often.
             Self::ConnectFailure { .. } | Self::Timeout { .. } | Self::InvalidResponse { .. } => true,
             Self::ShortLived | Self::PluginPanicked | Self::NoRuntime => true,
