@@ -55,7 +55,7 @@
 //! | `authenticated=False` | [`Unauthenticated`] in the request's extensions |
 //! | `allow_reauth`, the second attempt after a 401 | `tower::retry` with [`ReauthPolicy`] |
 //! | `raise_exc=True` | [`RaiseForStatusLayer`], outside of what retries; without it, as with `raise_exc=False`, a status is no error |
-//! | `redirect=...` | tower-http's `FollowRedirect`; mind [the order of layers](crate#the-order-of-layers) |
+//! | `redirect=...` | tower-http's `FollowRedirect` with `RedirectPolicy` (feature `follow-redirect`); mind [the order of layers](crate#the-order-of-layers) |
 //! | `connect_retries`, `status_code_retries`, `retriable_status_codes`, their delays | `tower::retry` with [`RetryPolicy`] |
 //! | `timeout` | `tower::timeout`, tower-http's `Timeout` |
 //! | `rate_limit`, `max_concurrency` | `tower::limit` |
@@ -82,7 +82,9 @@
 //! |---|---|---|
 //! | `invalidate()` drops whatever token is current | it compares with the one that was refused | a late 401 threw away the new token, and requests with it |
 //! | the token goes to any absolute URL | to known origins only; [`AuthLayer::allow_origin`] names more | a token is worth as much as a password for an hour |
-//! | redirects carry the token to any host | redirects are not this layer's; the guard sees those that come through it | the same |
+//! | redirects carry the token to any host | with `RedirectPolicy` to the same origin only; redirects that come through the layer again are for its guard | the same |
+//! | redirects from https to http, and 305, are followed | they are the answer | what was meant to be private stays so; RFC 9110 has deprecated 305 |
+//! | a relative `Location` is an error, the next request gets the answer's request id | it is resolved; it keeps its own id | RFC 9110 |
 //! | the layer's token overwrites an `X-Auth-Token` of the request | the request keeps its own; [`AuthLayer::overwrite_token`] | whoever sets a token by hand means it |
 //! | an expired access info is used for ever | the same; [`AccessInfoPlugin::refuse_expired`] refuses it locally | |
 //! | a token is any string | visible ASCII of at most 16 KiB | what a header would change on its way is no token |
