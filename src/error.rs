@@ -132,10 +132,10 @@ pub enum Error {
     )]
     NoDiscovery,
 
-    /// A relative request URI came without an [`EndpointFilter`] to say which service it is for.
+    /// A relative request URI came without an [`EndpointFilter`] that names the type of its service.
     #[error(
-        "no endpoint is named for a relative request URI; give the layer or the request an EndpointFilter, \
-         or make the URI absolute"
+        "no service is named for a relative request URI; give the layer or the request an EndpointFilter \
+         with a service type, or make the URI absolute"
     )]
     NoEndpointFilter,
 

@@ -18,8 +18,8 @@ use tokio::{
 use super::{VersionDocument, failure::Miss, link::Parts};
 use crate::{Access, Error, Transport, endpoint::Origin};
 
-/// How many redirects are followed, within one origin. keystoneauth follows 30.
-const MAX_REDIRECTS: usize = 5;
+/// How many redirects are followed, as many as keystoneauth follows.
+const MAX_REDIRECTS: usize = 30;
 
 /// How many times one who waits starts again because the runtime of a flight was shut down.
 const ADOPTIONS: usize = 3;

@@ -213,7 +213,8 @@ fn entries(body: Value, headers: &HeaderMap) -> Option<Vec<Value>> {
         Some(Value::Array(list)) => return Some(list),
         Some(Value::Object(mut versions)) => match versions.remove("values") {
             Some(Value::Array(list)) => return Some(list),
-            _ => return None,
+            Some(_) => return None,
+            None => return Some(Vec::new()),
         },
         Some(_) => return None,
         None => {}

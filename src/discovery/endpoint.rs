@@ -71,6 +71,7 @@ impl Endpoint {
         let access = access.ok_or(Error::NoEndpointFilter)?;
         match access.fixed_endpoint() {
             Some(endpoint) => Ok(Self::new(endpoint.to_string())),
+            None if filter.service_type().is_none() => Err(Error::NoEndpointFilter),
             None => {
                 let auth_ref = access.auth_ref().ok_or(Error::EmptyCatalog)?;
                 auth_ref.service_catalog().endpoint_data_for(filter).map(Self::from)

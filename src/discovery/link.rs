@@ -40,7 +40,7 @@ pub(super) fn on_origin_of(document: &str, link: &str) -> Option<Box<str>> {
     let resolved = resolve(&directory, link)?;
     let path_and_rest = match Parts::of(&resolved) {
         Some(resolved) if resolved.authority() == base.authority() => {
-            format!("{}{}", rooted(resolved.path), resolved.rest)
+            format!("{}{}", resolved.path, resolved.rest)
         }
         Some(resolved) => elsewhere(base, resolved.path, resolved.rest),
         None => return None,
@@ -53,10 +53,6 @@ pub(super) fn resolve(base: &str, reference: &str) -> Option<String> {
     let base = base.split('#').next().unwrap_or(base);
     let reference = UriReferenceStr::new(reference).ok()?;
     Some(reference.resolve_against(UriAbsoluteStr::new(base).ok()?).to_string())
-}
-
-fn rooted(path: &str) -> &str {
-    if path.is_empty() { "/" } else { path }
 }
 
 /// The last segment of the path of a link to another host, below the document.

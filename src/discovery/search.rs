@@ -82,7 +82,7 @@ impl Search {
     pub(super) fn exhausted(self) -> Result<Endpoint, Error> {
         let mut endpoint = self.endpoint;
         if self.matches {
-            endpoint.service_url.clone_from(&endpoint.catalog_url);
+            endpoint.service_url = endpoint.catalog_url.clone().or(endpoint.service_url);
             return Ok(endpoint);
         }
         if self.question.allow_version_hack {

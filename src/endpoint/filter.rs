@@ -231,7 +231,7 @@ impl EndpointFilter {
         Ok(Question {
             range: range.of_service_type(self.service_type().unwrap_or_default())?,
             allow,
-            allow_version_hack: !no_version_hack && self.wanted_override().is_none(),
+            allow_version_hack: !no_version_hack && (self.is_auth() || self.wanted_override().is_none()),
             discover_versions,
         })
     }
