@@ -105,6 +105,7 @@ pub mod fixture;
 pub mod future;
 pub mod identity;
 mod layer;
+mod needs;
 mod outgoing;
 pub mod plugin;
 pub mod raise_for_status;
