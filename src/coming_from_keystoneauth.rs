@@ -52,6 +52,8 @@
 //! | `Adapter(session, service_type=..., interface=..., region_name=...)` | [`AuthLayer::endpoint`] |
 //! | `session.get(path, endpoint_filter={...})` | a request with an [`EndpointFilter`] in its extensions |
 //! | `endpoint_override='https://.../%(project_id)s'` | [`EndpointFilter::endpoint_override`] |
+//! | `microversion`, `default_microversion` | [`EndpointFilter::microversion`] |
+//! | `microversion_service_type` | [`EndpointFilter::microversion_for`] |
 //! | `authenticated=False` | [`Unauthenticated`] in the request's extensions |
 //! | `allow_reauth`, the second attempt after a 401 | `tower::retry` with [`ReauthPolicy`] |
 //! | `raise_exc=True` | [`RaiseForStatusLayer`], outside of what retries; without it, as with `raise_exc=False`, a status is no error |

@@ -98,9 +98,16 @@ fn access_info(services: usize) -> AccessInfo {
 
 /// The allocations of so many requests, beyond those of building them, and the clones of the inner service.
 fn cost_of_requests(uri: &str, filter_in_request: bool) -> (usize, usize) {
+    cost_with(to_type_7(), uri, filter_in_request)
+}
+
+fn to_type_7() -> EndpointFilter {
+    EndpointFilter::new("type-7").region("RegionOne").interface(Interface::Internal)
+}
+
+fn cost_with(filter: EndpointFilter, uri: &str, filter_in_request: bool) -> (usize, usize) {
     let inner = Inner::default();
     let (calls, clones) = (Arc::clone(&inner.calls), Arc::clone(&inner.clones));
-    let filter = EndpointFilter::new("type-7").region("RegionOne").interface(Interface::Internal);
     let mut layer = AuthLayer::new(AccessInfoPlugin::new(access_info(20)));
     if !filter_in_request {
         layer = layer.endpoint(filter.clone());
@@ -138,6 +145,14 @@ fn a_relative_uri_costs_the_allocation_of_the_join_and_no_clone() {
 #[test]
 fn a_filter_in_the_request_costs_no_more_allocations() {
     assert_eq!(cost_of_requests("/servers/detail?limit=9", true), (REQUESTS, 0));
+}
+
+#[test]
+fn a_microversion_costs_no_more_allocations() {
+    let filter = to_type_7().microversion_for("compute", "2.79");
+    for in_request in [false, true] {
+        assert_eq!(cost_with(filter.clone(), "/servers/detail?limit=9", in_request), (REQUESTS, 0));
+    }
 }
 
 #[test]

@@ -102,6 +102,16 @@ pub enum Error {
         text: Box<str>,
     },
 
+    /// A microversion cannot be asked for.
+    #[error("the microversion `{}` cannot be asked for: {reason}", .wanted.escape_debug())]
+    #[non_exhaustive]
+    InvalidMicroversion {
+        /// The microversion, in part.
+        wanted: Box<str>,
+        /// What is wrong, and what to do about it.
+        reason: &'static str,
+    },
+
     /// Versions are asked for that no API can have.
     #[error("no version can be as asked for: {reason}")]
     #[non_exhaustive]
