@@ -44,7 +44,8 @@
 //!
 //! # Session and Adapter
 //!
-//! There is no session: what `Session` does beyond authentication, other tower layers do.
+//! There is no session: what `Session` does beyond authentication, other tower layers do. The example
+//! `session_stack` has them in one stack.
 //!
 //! | keystoneauth1 | here |
 //! |---|---|
@@ -60,8 +61,10 @@
 //! | `redirect=...` | tower-http's `FollowRedirect` with `RedirectPolicy` (feature `follow-redirect`); mind [the order of layers](crate#the-order-of-layers) |
 //! | `connect_retries`, `status_code_retries`, `retriable_status_codes`, their delays | `tower::retry` with [`RetryPolicy`] |
 //! | `timeout` | `tower::timeout`, tower-http's `Timeout` |
-//! | `rate_limit`, `max_concurrency` | `tower::limit` |
-//! | logging | tower-http's `Trace`, inside the layer |
+//! | `rate_limit`, `max_concurrency` | `tower::limit`: `RateLimit` in a `Buffer`, `ConcurrencyLimit` |
+//! | `global_request_id` | tower-http's `SetRequestId` with `X-OpenStack-Request-ID`, or that header in the request |
+//! | `user_agent`, `additional_headers` | tower-http's `SetRequestHeader`; several parts of a user agent are one text |
+//! | logging, the answer's request id | tower-http's `Trace`, inside the layer |
 //! | `keystoneauth1.fixture` | the module `fixture`, with the feature of that name |
 //!
 //! # Errors

@@ -63,7 +63,12 @@
 //! - **[`RaiseForStatus`]**: outside of what retries, for those who want statuses of 400 and above as errors.
 //! - **`Timeout`**: outside the layer it bounds the wait for a token too, inside it does not.
 //! - **`ConcurrencyLimit`**: a request that waits for its token holds its permit. What the plugin
-//!   itself sends must not need a permit of the same limit.
+//!   itself sends must not need a permit of the same limit. Inside the layer it counts what is on its way
+//!   alone.
+//! - **`RateLimit`**: inside the layer, with a `Buffer` around it, since it cannot be cloned and all clones of
+//!   the stack are to share it.
+//! - **`SetRequestId`** (tower-http): outside of what retries, so that all attempts have the same id.
+//!   **`SetRequestHeader`**, for a user agent say: anywhere.
 //! - **`FollowRedirect`** (tower-http) inside the layer, with `RedirectPolicy` (feature `follow-redirect`): another
 //!   origin gets no token. With tower-http's own policy it would, since that strips `Authorization` and cookies
 //!   only; `FilterCredentials::new().remove_all()` or `SameOrigin` prevent it. The same holds for a client that
@@ -75,6 +80,8 @@
 //!   its way.
 //! - **`Trace`**: inside the layer it sees the URI that was resolved, outside it the one that was asked for.
 //!   The token is sensitive and is not printed.
+//!
+//! The example `session_stack` has them all in one stack, in which a span shows the ids of a request.
 //!
 //! # Errors
 //!
