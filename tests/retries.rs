@@ -96,7 +96,7 @@ fn codes(codes: &[u16]) -> Vec<StatusCode> {
 
 #[tokio::test(start_paused = true)]
 async fn statuses_are_retried_as_the_reference_does() {
-    let soon = "Wed, 21 Oct 2015 07:28:00 GMT";
+    let passed = "Wed, 21 Oct 2015 07:28:00 GMT";
     for (answers, policy, code, sleeps) in [
         (vec![status(503)], exact().status_code_retries(4), 200, vec![0.5]),
         (vec![status(503), status(500)], exact(), 500, vec![0.5]),
@@ -129,9 +129,9 @@ async fn statuses_are_retried_as_the_reference_does() {
             200,
             vec![0.5, 1.0, 2.0, 4.0],
         ),
+        (vec![asking(503, passed), status(503)], exact(), 200, vec![0.5, 1.0]),
         // From here on the reference does otherwise: it raises an error, and reads no dates.
         (vec![asking(503, "-1")], exact(), 200, vec![0.5]),
-        (vec![asking(503, soon)], exact(), 200, vec![0.0]),
         (vec![asking(503, "Tue, 31 Dec 2999 23:59:59 GMT")], exact(), 200, vec![300.0]),
         (vec![asking(503, "315360000")], exact(), 200, vec![300.0]),
     ] {

@@ -6,8 +6,8 @@ use jiff::{
     tz::TimeZone,
 };
 
-/// How long a server asks to wait, by its `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date,
-/// of which one that has passed means no time at all. `None` for what is neither.
+/// How long a server asks to wait, by its `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date.
+/// `None` for what is neither, and for a date that has passed, by which a clock may be wrong.
 ///
 /// It is as the server says it, be it ten years: whoever waits has to set the limits.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
@@ -16,7 +16,7 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
         return text.parse().ok().map(Duration::from_secs);
     }
     let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Some(http_date(text)?.saturating_sub(since_epoch))
+    http_date(text)?.checked_sub(since_epoch)
 }
 
 /// A date in any of the three forms of RFC 9110, section 5.6.7, as the time since 1970.
@@ -64,9 +64,9 @@ mod tests {
             ("Sunday, 06-Nov-94 08:50:07 GMT", Some(30)),
             ("Sun Nov  6 08:50:07 1994", Some(30)),
             ("Thu, 04 Nov 2004 08:49:37 GMT", Some(315_446_400)),
-            ("Sun, 06 Nov 1994 08:49:36 GMT", Some(0)),
-            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
-            ("Sat, 01 Jan 0000 00:00:00 GMT", Some(0)),
+            ("Sun, 06 Nov 1994 08:49:36 GMT", None),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", None),
+            ("Sat, 01 Jan 0000 00:00:00 GMT", None),
             ("Fri, 31 Dec 9999 23:59:59 GMT", None),
             ("Mon, 06 Nov 1994 08:50:07 GMT", None),
             ("Sun, 32 Nov 1994 08:50:07 GMT", None),
