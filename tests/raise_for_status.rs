@@ -119,13 +119,13 @@ async fn it_says_in_one_line_who_answered_what() {
     assert!(Error::find(&*send(busy).await.unwrap_err()).unwrap().is_transient());
 }
 
-/// A text without an end, or with one that is an error; counts what is read of it.
-struct Endless {
+/// A long text that ends with an error; counts what is read of it.
+struct Broken {
     read: Arc<AtomicUsize>,
     breaks_at: usize,
 }
 
-impl Body for Endless {
+impl Body for Broken {
     type Data = Bytes;
     type Error = &'static str;
 
@@ -145,9 +145,9 @@ impl Body for Endless {
 
 #[tokio::test]
 async fn a_body_is_read_up_to_a_cap_or_to_where_it_breaks_off() {
-    for (breaks_at, kept) in [(usize::MAX, 64 * 1024), (3_000, 3_000), (0, 0)] {
+    for (breaks_at, kept) in [(1_000_000, 64 * 1024), (3_000, 3_000), (0, 0)] {
         let read = Arc::new(AtomicUsize::new(0));
-        let body = Endless { read: Arc::clone(&read), breaks_at };
+        let body = Broken { read: Arc::clone(&read), breaks_at };
         let answer = Response::builder().status(502).header("content-type", "text/plain").body(body).unwrap();
         let error = raised(send(answer).await);
         assert_eq!(error.status, StatusCode::BAD_GATEWAY);

@@ -213,3 +213,24 @@ async fn the_policy_of_this_crate_compares_origins_and_not_texts() {
         assert_eq!(sent, [1, kept], "{location}");
     }
 }
+
+#[tokio::test]
+async fn the_policy_of_this_crate_takes_its_own_extensions_along_and_no_others() {
+    #[derive(Clone)]
+    struct Others;
+
+    for (location, kept) in [("new", [true, true]), ("https://nova.two.example.com/v2.1/new", [true, false])]
+    {
+        let inner = redirecting(302, location);
+        let service = FollowRedirectLayer::with_policy(RedirectPolicy::<Body>::new())
+            .layer(AuthLayer::new(fixed()).layer(inner.clone()));
+        let mut request = request("https://nova.example.com/v2.1/old");
+        request.extensions_mut().insert(to_nova().microversion("2.79"));
+        request.extensions_mut().insert(Others);
+        service.oneshot(request).await.unwrap();
+        let seen = inner.seen();
+        let others: Vec<_> = seen.iter().map(|seen| seen.extensions.get::<Others>().is_some()).collect();
+        assert_eq!(others, kept, "{location}");
+        assert!(seen.iter().all(|seen| seen.headers["openstack-api-version"] == "compute 2.79"));
+    }
+}
