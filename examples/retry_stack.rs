@@ -6,7 +6,8 @@
 //!
 //! From the outside in:
 //!
-//! 1. `retry` stands outside the layer, so that every attempt gets its token and its endpoint anew.
+//! 1. `retry` stands outside the layer, twice, so that every attempt gets its token and its endpoint anew: for
+//!    a refused token, and inside of that for a server that has no time.
 //! 2. `timeout` outside the layer bounds one attempt, the wait for a token included.
 //! 3. `AuthLayer`.
 //! 4. `TraceLayer` inside it sees the URI that was resolved; the token is sensitive and not shown.
@@ -14,7 +15,6 @@
 
 use std::{
     convert::Infallible,
-    future::{Ready, ready},
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -22,40 +22,13 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use tower::{BoxError, ServiceBuilder, ServiceExt, retry::Policy, service_fn};
+use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 use tower_http::trace::{DefaultMakeSpan, TraceLayer};
-use tower_keystone::{AccessInfoPlugin, AuthLayer, EndpointFilter, Refusal, fixture::Cloud};
+use tower_keystone::{
+    AccessInfoPlugin, AuthLayer, EndpointFilter, ReauthPolicy, Refusal, RetryPolicy, fixture::Cloud,
+};
 
 type Body = Full<Bytes>;
-
-/// Tries a few times more while the service is unavailable, or when a refused token can be renewed.
-#[derive(Clone)]
-struct Again {
-    left: usize,
-}
-
-impl<B> Policy<Request<Body>, Response<B>, BoxError> for Again {
-    type Future = Ready<()>;
-
-    fn retry(
-        &mut self,
-        _: &mut Request<Body>,
-        result: &mut Result<Response<B>, BoxError>,
-    ) -> Option<Self::Future> {
-        let response = result.as_ref().ok()?;
-        let worth_it = match response.extensions().get::<Refusal>() {
-            Some(refusal) => !refusal.is_final(),
-            None => response.status() == StatusCode::SERVICE_UNAVAILABLE,
-        };
-        self.left = self.left.checked_sub(usize::from(worth_it))?;
-        worth_it.then(|| ready(()))
-    }
-
-    /// The clone has the extensions too, and with them its EndpointFilter.
-    fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {
-        Some(request.clone())
-    }
-}
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
@@ -83,7 +56,8 @@ async fn main() -> Result<(), BoxError> {
     });
 
     let nova = ServiceBuilder::new()
-        .retry(Again { left: 2 })
+        .retry(ReauthPolicy::new())
+        .retry(RetryPolicy::new().status_code_retries(2))
         .timeout(Duration::from_secs(30))
         .layer(
             AuthLayer::new(AccessInfoPlugin::new(access_info.clone()))

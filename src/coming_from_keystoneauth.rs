@@ -60,7 +60,8 @@
 //!
 //! # Session and Adapter
 //!
-//! There is no session: what `Session` does beyond authentication, other tower layers do.
+//! There is no session: what `Session` does beyond authentication, other tower layers do. The example
+//! `session_stack` has them in one stack.
 //!
 //! | keystoneauth1 | here |
 //! |---|---|
@@ -68,13 +69,18 @@
 //! | `Adapter(session, service_type=..., interface=..., region_name=...)` | [`AuthLayer::endpoint`] |
 //! | `session.get(path, endpoint_filter={...})` | a request with an [`EndpointFilter`] in its extensions |
 //! | `endpoint_override='https://.../%(project_id)s'` | [`EndpointFilter::endpoint_override`] |
+//! | `microversion`, `default_microversion` | [`EndpointFilter::microversion`] |
+//! | `microversion_service_type` | [`EndpointFilter::microversion_for`] |
 //! | `authenticated=False` | [`Unauthenticated`] in the request's extensions |
 //! | `allow_reauth`, the second attempt after a 401 | `tower::retry` with [`ReauthPolicy`] |
-//! | `redirect=...` | tower-http's `FollowRedirect`; mind [the order of layers](crate#the-order-of-layers) |
-//! | `connect_retries`, `status_code_retries` | `tower::retry` |
+//! | `raise_exc=True` | [`RaiseForStatusLayer`], outside of what retries; without it, as with `raise_exc=False`, a status is no error |
+//! | `redirect=...` | tower-http's `FollowRedirect` with `RedirectPolicy` (feature `follow-redirect`); mind [the order of layers](crate#the-order-of-layers) |
+//! | `connect_retries`, `status_code_retries`, `retriable_status_codes`, their delays | `tower::retry` with [`RetryPolicy`] |
 //! | `timeout` | `tower::timeout`, tower-http's `Timeout` |
-//! | `rate_limit`, `max_concurrency` | `tower::limit` |
-//! | logging | tower-http's `Trace`, inside the layer |
+//! | `rate_limit`, `max_concurrency` | `tower::limit`: `RateLimit` in a `Buffer`, `ConcurrencyLimit` |
+//! | `global_request_id` | tower-http's `SetRequestId` with `X-OpenStack-Request-ID`, or that header in the request |
+//! | `user_agent`, `additional_headers` | tower-http's `SetRequestHeader`; several parts of a user agent are one text |
+//! | logging, the answer's request id | tower-http's `Trace`, inside the layer |
 //! | `keystoneauth1.fixture` | the module `fixture`, with the feature of that name |
 //!
 //! # Errors
@@ -90,7 +96,8 @@
 //! | `MissingAuthMethods` | [`Error::MissingAuthMethods`], with the receipt for [`AuthMethod::receipt`] |
 //! | `HttpError` and its classes by status, from Keystone | [`Error::Http`] |
 //! | `ConnectFailure` | [`Error::ConnectFailure`] |
-//! | `Unauthorized`, from a service | the 401 itself, with a [`Refusal`] in its extensions |
+//! | `HttpError` and its classes by status, from a service | [`Error::Service`], with [`RaiseForStatusLayer`] |
+//! | `Unauthorized`, from a service | the 401 itself, with a [`Refusal`] in its extensions; raised, the refusal is in the error |
 //!
 //! # Knowingly different
 //!
@@ -98,7 +105,9 @@
 //! |---|---|---|
 //! | `invalidate()` drops whatever token is current | it compares with the one that was refused | a late 401 threw away the new token, and requests with it |
 //! | the token goes to any absolute URL | to known origins only; [`AuthLayer::allow_origin`] names more | a token is worth as much as a password for an hour |
-//! | redirects carry the token to any host | redirects are not this layer's; the guard sees those that come through it | the same |
+//! | redirects carry the token to any host | with `RedirectPolicy` to the same origin only; redirects that come through the layer again are for its guard | the same |
+//! | redirects from https to http, and 305, are followed | they are the answer | what was meant to be private stays so; RFC 9110 has deprecated 305 |
+//! | a relative `Location` is an error, the next request gets the answer's request id | it is resolved; it keeps its own id | RFC 9110 |
 //! | the layer's token overwrites an `X-Auth-Token` of the request | the request keeps its own; [`AuthLayer::overwrite_token`] | whoever sets a token by hand means it |
 //! | an expired access info is used for ever | the same; [`AccessInfoPlugin::refuse_expired`] refuses it locally | |
 //! | a token is any string | visible ASCII of at most 16 KiB | what a header would change on its way is no token |
@@ -110,6 +119,9 @@
 //! | `generic.Password` waits for itself if Keystone's version document answers 401 | the path of the `auth_url` decides then | |
 //! | a default domain with an id replaces a domain that is named | it stands in only where none is given | another domain's user of the same name may exist |
 //! | an unauthenticated service gets `X-Auth-Token: notused` | it gets no header | it is not a token |
+//! | `Retry-After` is waited for if it is whole seconds, however many | if it is a date too, and 300 s at most | nobody should wait for ten years |
+//! | `Retry-After: -1` raises `ValueError` | it is no answer, the own delay holds | |
+//! | delays are exact, retries unlimited over all requests | half of a delay is chance, and there is a budget; [`RetryPolicy`] can do without the first | many clients that failed together come back together |
 //! | a role without an id breaks `role_ids` | it is left out | |
 //! | a maximum without a minimum matches no version | the newest one that is not above it | what else could be meant |
 //! | a document without versions: `IndexError`; one bad version in it: `TypeError` | an error that says so; the others are used | |

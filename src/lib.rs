@@ -58,19 +58,30 @@
 //!
 //! - **`Buffer`, `LoadShed`**: anywhere. An error of authentication never comes from `poll_ready`.
 //! - **`Retry`**: outside the layer. Each attempt has its endpoint and its token found anew. [`ReauthPolicy`] sends
-//!   a refused request once more, with its extensions, unless its [`Refusal`] is final; see [`retry`].
+//!   a refused request once more, with its extensions, unless its [`Refusal`] is final; [`RetryPolicy`] sends one
+//!   again that found no connection or no server with time for it. See [`retry`] for the order of the two.
+//! - **[`RaiseForStatus`]**: outside of what retries, for those who want statuses of 400 and above as errors.
 //! - **`Timeout`**: outside the layer it bounds the wait for a token too, inside it does not.
 //! - **`ConcurrencyLimit`**: a request that waits for its token holds its permit. What the plugin
-//!   itself sends must not need a permit of the same limit.
-//! - **`FollowRedirect`** (tower-http) outside the layer: a redirect comes through the layer again, as
-//!   an absolute URI, and the origin guard decides. Redirects are followed only from absolute URIs. Across
-//!   origins its default policy drops the extensions; `FilterCredentials::new()` with
-//!   `allow_extension::<Unauthenticated>()` keeps a request unauthenticated on its way.
-//! - **`FollowRedirect` inside the layer**: it copies our header to wherever the server points, since it
-//!   strips `Authorization` and cookies only. Give it `FilterCredentials::new().remove_all()` or
-//!   `SameOrigin` as a policy. The same holds for a client that follows redirects by itself.
+//!   itself sends must not need a permit of the same limit. Inside the layer it counts what is on its way
+//!   alone.
+//! - **`RateLimit`**: inside the layer, with a `Buffer` around it, since it cannot be cloned and all clones of
+//!   the stack are to share it.
+//! - **`SetRequestId`** (tower-http): outside of what retries, so that all attempts have the same id.
+//!   **`SetRequestHeader`**, for a user agent say: anywhere.
+//! - **`FollowRedirect`** (tower-http) inside the layer, with `RedirectPolicy` (feature `follow-redirect`): another
+//!   origin gets no token. With tower-http's own policy it would, since that strips `Authorization` and cookies
+//!   only; `FilterCredentials::new().remove_all()` or `SameOrigin` prevent it. The same holds for a client that
+//!   follows redirects by itself.
+//! - **`FollowRedirect` outside the layer**: a redirect comes through the layer again, as an absolute URI,
+//!   and the origin guard decides. Redirects are followed only from absolute URIs. Across origins tower-http's
+//!   default policy drops the extensions; `RedirectPolicy` keeps those of this crate, and
+//!   `FilterCredentials::new()` with `allow_extension::<Unauthenticated>()` keeps a request unauthenticated on
+//!   its way.
 //! - **`Trace`**: inside the layer it sees the URI that was resolved, outside it the one that was asked for.
 //!   The token is sensitive and is not printed.
+//!
+//! The example `session_stack` has them all in one stack, in which a span shows the ids of a request.
 //!
 //! # Errors
 //!
@@ -80,6 +91,7 @@
 //! # Features
 //!
 //! - `fixture`: the module `fixture`, a cloud in memory for tests.
+//! - `follow-redirect`: `RedirectPolicy`, with which tower-http's `FollowRedirect` leaves the token at home.
 //! - `hyper`: `Transport::hyper`, a ready-made way to Keystone over HTTP/1.1; TLS is the caller's choice.
 //!
 //! The default has no HTTP client and no TLS. [`Renewing`] runs its logins as tasks of tokio. Those who know the Python library find
@@ -103,6 +115,10 @@ mod layer;
 mod needs;
 mod outgoing;
 pub mod plugin;
+pub mod raise_for_status;
+#[cfg(feature = "follow-redirect")]
+#[cfg_attr(docsrs, doc(cfg(feature = "follow-redirect")))]
+pub mod redirect;
 mod refusal;
 pub mod renewal;
 pub mod retry;
@@ -119,9 +135,13 @@ pub use identity::{
 pub use layer::AuthLayer;
 pub use outgoing::Unauthenticated;
 pub use plugin::{Access, AccessFuture, IdentityPlugin};
+pub use raise_for_status::{RaiseForStatus, RaiseForStatusLayer};
+#[cfg(feature = "follow-redirect")]
+#[cfg_attr(docsrs, doc(cfg(feature = "follow-redirect")))]
+pub use redirect::RedirectPolicy;
 pub use refusal::Refusal;
 pub use renewal::{RenewalPolicy, Renewing};
-pub use retry::{ReauthPolicy, ReplayBody};
+pub use retry::{ReauthPolicy, ReplayBody, RetryPolicy};
 pub use secret::Secret;
 pub use service::Auth;
 

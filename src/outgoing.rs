@@ -116,6 +116,9 @@ impl Outgoing {
             };
             *request.uri_mut() = uri;
         }
+        if let Some(microversion) = self.filter.as_ref().and_then(EndpointFilter::wanted_microversion) {
+            microversion.insert(request.headers_mut())?;
+        }
         match access {
             Some(access) if self.carries_our_token() => {
                 self.guard(request.uri(), access, auth_url, &shared.settings)?;

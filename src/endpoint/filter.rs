@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use http::Uri;
 
-use super::{Interface, base_url};
+use super::{Interface, base_url, microversion::Microversion};
 use crate::{
     Access, Error,
     discovery::{Allow, Question, Version, VersionRange, implied_version},
@@ -29,6 +29,7 @@ struct Parts {
     endpoint_id: Option<Box<str>>,
     endpoint_override: Option<Override>,
     versions: Versions,
+    microversion: Option<Microversion>,
 }
 
 /// What is asked of the versions of an endpoint, as it was said.
@@ -169,6 +170,33 @@ impl EndpointFilter {
         self.with(|parts| parts.versions.no_version_hack = true)
     }
 
+    /// Asks the service for this microversion of its API, such as `2.79` or `latest`, by the headers that a
+    /// service of this type knows: `OpenStack-API-Version`, and for compute, baremetal and
+    /// shared-file-system their own older ones. A request that has such a header keeps it.
+    ///
+    /// One that cannot be asked for, such as `2.latest`, is reported when a request needs it
+    /// ([`Error::InvalidMicroversion`]). Whether the service has it is not asked; it answers 406 if not.
+    #[must_use]
+    pub fn microversion(self, microversion: impl AsRef<str>) -> Self {
+        self.with(|parts| {
+            let microversion = Microversion::new(parts.service_type.as_deref(), microversion.as_ref());
+            parts.microversion = Some(microversion);
+        })
+    }
+
+    /// The same as [`microversion`](Self::microversion), for a service whose type the filter does not say or that
+    /// goes by another one: keystoneauth's `microversion_service_type`.
+    #[must_use]
+    pub fn microversion_for(self, service_type: impl AsRef<str>, microversion: impl AsRef<str>) -> Self {
+        let service_type = Some(service_type.as_ref()).filter(|said| !said.is_empty());
+        let microversion = Microversion::new(service_type, microversion.as_ref());
+        self.with(|parts| parts.microversion = Some(microversion))
+    }
+
+    pub(crate) fn wanted_microversion(&self) -> Option<&Microversion> {
+        self.0.microversion.as_ref()
+    }
+
     pub(crate) fn service_type(&self) -> Option<&str> {
         self.0.service_type.as_deref()
     }
@@ -293,6 +321,9 @@ impl fmt::Display for EndpointFilter {
 impl fmt::Debug for EndpointFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "EndpointFilter({self}")?;
+        if let Some(microversion) = self.wanted_microversion() {
+            write!(f, ", microversion {}", microversion.wanted().escape_debug())?;
+        }
         if self.0.endpoint_override.is_some() {
             f.write_str(", endpoint override")?;
         }

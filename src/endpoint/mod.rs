@@ -22,10 +22,23 @@
 //! An absolute request URI is used as it is, if its origin (scheme, host and port) is one that the
 //! catalog, the plugin's `auth_url`, the endpoint override or
 //! [`allow_origin`](crate::AuthLayer::allow_origin) names. The token goes nowhere else.
+//!
+//! A filter can ask for a microversion of the service's API besides. The headers for it are made with the
+//! filter, not for each request:
+//!
+//! ```
+//! use tower_keystone::EndpointFilter;
+//!
+//! let nova = EndpointFilter::new("compute").microversion("2.79");
+//! // For one request, another one.
+//! let newest = http::Request::get("/servers").extension(nova.microversion("latest")).body(()).unwrap();
+//! # let _ = newest;
+//! ```
 
 mod filter;
 mod interface;
 mod join;
+mod microversion;
 mod origin;
 
 pub use filter::EndpointFilter;

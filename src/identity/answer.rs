@@ -1,6 +1,6 @@
 //! Reading Keystone's answers to an authentication.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
@@ -50,33 +50,7 @@ fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
     {
         return missing_methods(receipt, &json());
     }
-    let content_type = text("content-type").unwrap_or_default();
-    let (message, details) = match () {
-        () if content_type.starts_with("application/json") => explanation(&json()),
-        () if content_type.starts_with("text/") => (None, std::str::from_utf8(body).ok().map(str::to_owned)),
-        () => (None, None),
-    };
-    Error::Http(Arc::new(HttpError {
-        status,
-        message,
-        details,
-        request_id: text("x-openstack-request-id").map(str::to_owned),
-        retry_after: text("retry-after")
-            .and_then(|seconds| seconds.trim().parse().ok())
-            .map(Duration::from_secs),
-    }))
-}
-
-/// Message and details of an error document, as Keystone writes it or by the API guidelines.
-fn explanation(body: &Value) -> (Option<String>, Option<String>) {
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    if let Some(error) = body.get("error").filter(|error| error.is_object()) {
-        return (text(&error["message"]), text(&error["details"]));
-    }
-    match body.get("errors").and_then(Value::as_array).map(Vec::as_slice) {
-        None | Some([]) => (None, None),
-        Some([first, ..]) => (text(&first["title"]), text(&first["detail"])),
-    }
+    Error::Http(Arc::new(HttpError::read(status, headers, body)))
 }
 
 fn missing_methods(receipt: &str, body: &Value) -> Error {

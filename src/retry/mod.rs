@@ -1,4 +1,6 @@
-//! Sending a request once more after its token was refused.
+//! Sending a request again: after its token was refused, or when no server had time for it.
+//!
+//! # After a 401
 //!
 //! [`ReauthPolicy`] is a policy for `tower::retry`, outside of [`AuthLayer`](crate::AuthLayer). It reads
 //! the [`Refusal`](crate::Refusal) that the layer leaves in the response, and sends the original request
@@ -36,17 +38,71 @@
 //! # }
 //! ```
 //!
-//! A body is never replaced by an empty or a broken one. Where it cannot be sent again, the 401 is
-//! what the caller gets, with [`Refusal::Renewable`](crate::Refusal::Renewable) beside it, and the next
-//! request has the new token. Three kinds of bodies:
+//! # When no server had time for it
 //!
-//! - `Clone`, such as `Full<Bytes>`: [`ReauthPolicy::new`].
+//! [`RetryPolicy`] sends requests again that found no connection, or that were answered by 429 or 503. It
+//! waits in between, as long as the server asks to:
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response, StatusCode};
+//! use http_body_util::Full;
+//! use tower::{ServiceBuilder, ServiceExt};
+//! use tower_keystone::{AccessInfoPlugin, AuthLayer, EndpointFilter, ReauthPolicy, RetryPolicy, fixture::Cloud};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), tower_keystone::BoxError> {
+//! # let cloud = Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
+//! # let plugin = AccessInfoPlugin::new(cloud.keystone().issue("alice", Some("demo")).ok_or("no such user")?);
+//! # let busy = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+//! # let client = tower::service_fn(move |request: Request<Full<Bytes>>| {
+//! #     let cloud = cloud.clone();
+//! #     let mut response = Response::new(Full::default());
+//! #     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+//! #     let busy = busy.swap(false, std::sync::atomic::Ordering::Relaxed);
+//! #     async move { if busy { Ok(response) } else { cloud.oneshot(request).await } }
+//! # });
+//! let nova = ServiceBuilder::new()
+//!     .retry(ReauthPolicy::new())
+//!     .retry(RetryPolicy::new().connect_retries(5).status_code_retries(2))
+//!     .layer(AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute")))
+//!     .service(client); // at first unavailable
+//!
+//! let response = nova.oneshot(Request::get("/servers").body(Full::<Bytes>::default())?).await?;
+//! assert_eq!(response.status(), 200);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The order of the two
+//!
+//! Both belong outside of the layer, so that each attempt has its token and its endpoint found anew. As
+//! above, with [`ReauthPolicy`] outside of [`RetryPolicy`], a request is authenticated anew once at most,
+//! and what is sent after that has all the retries again; keystoneauth's session does the same. The
+//! other way round the retries are counted over the whole of a request, and each of its attempts may
+//! be authenticated anew. Neither takes the other's answers for its own.
+//!
+//! Inside of the layer, [`RetryPolicy`] sends the same token each time, which may have expired
+//! by then.
+//!
+//! # Bodies
+//!
+//! A body is never replaced by an empty or a broken one. Where it cannot be sent again, the answer or the
+//! error is what the caller gets; for a 401, [`Refusal::Renewable`](crate::Refusal::Renewable) is beside it,
+//! and the next request has the new token. Three kinds of bodies:
+//!
+//! - `Clone`, such as `Full<Bytes>`: [`ReauthPolicy::new`], [`RetryPolicy::new`].
 //! - a stream that is short, as a rule: [`ReplayBody`] keeps what was sent of it, up to a cap, with
-//!   [`ReauthPolicy::replaying`].
-//! - a stream that can be made anew, such as a file's: [`ReauthPolicy::with_body`] takes a function for it.
+//!   [`ReauthPolicy::replaying`], [`RetryPolicy::replaying`].
+//! - a stream that can be made anew, such as a file's: [`ReauthPolicy::with_body`] and
+//!   [`RetryPolicy::with_body`] take a function for it.
 
+mod again;
+mod delays;
 mod policy;
-mod replay;
+mod reauth;
+mod replay_body;
 
-pub use policy::ReauthPolicy;
-pub use replay::ReplayBody;
+pub use policy::RetryPolicy;
+pub use reauth::ReauthPolicy;
+pub use replay_body::ReplayBody;

@@ -1,90 +1,249 @@
 use std::{
-    fmt,
-    future::{Ready, ready},
+    error::Error as StdError,
+    fmt, io,
+    sync::Arc,
+    time::{Duration, SystemTime},
 };
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
-use tower::retry::Policy;
+use tokio::{
+    runtime::Handle,
+    time::{Sleep, sleep},
+};
+use tower::retry::{
+    Policy,
+    budget::{Budget, TpsBudget},
+};
 
-use super::ReplayBody;
-use crate::Refusal;
+use super::{ReplayBody, again::Again, delays::Delays};
+use crate::{BoxError, Error, error::retry_after};
 
-/// Sends a request once more whose token was refused, if the plugin could renew.
+/// The longest that a server may ask to wait.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+
+/// Sends a request again that no server has got, or that a server had no time for.
 ///
-/// See the [module docs](super) for an example and for what it does about bodies.
-pub struct ReauthPolicy<B> {
-    clone_body: fn(&B) -> Option<B>,
-    can_send: fn(&B) -> bool,
-    tried: bool,
+/// - After a failure to connect, 3 times ([`connect_retries`](Self::connect_retries)). Nothing was sent
+///   then, so it is safe whatever the request does.
+/// - After a 429 or a 503, 3 times ([`status_code_retries`](Self::status_code_retries)), whatever the
+///   method, as keystoneauth does. The server says by these that it did not do what was asked.
+///
+/// The two are counted apart, with delays of their own: 0.5 s, doubled with each retry up to 60 s, of
+/// which the last half is left to chance so that many clients do not come back at once
+/// ([`without_jitter`](Self::without_jitter)). A `Retry-After`, be it seconds or a date, is waited for
+/// instead, up to 300 s.
+///
+/// All requests of a service together may cause only so many retries: those of a
+/// [`budget`](Self::budget), the default of which allows ten in a second and a fifth of the requests.
+/// A body that cannot be sent again is never replaced: its request is sent once.
+///
+/// It is for services whose errors are [`BoxError`], which those with an [`AuthLayer`](crate::AuthLayer)
+/// are; others become such by `map_err(Into::into)`. It waits by tokio's clock, and without a runtime of
+/// tokio does not retry.
+///
+/// See the [module docs](super) for an example and for its order with [`ReauthPolicy`](crate::ReauthPolicy).
+pub struct RetryPolicy<B> {
+    again: Again<B>,
+    connect: Delays,
+    status: Delays,
+    retriable_status_codes: Arc<[StatusCode]>,
+    connect_failure: fn(&(dyn StdError + 'static)) -> bool,
+    jitter: bool,
+    budget: Arc<TpsBudget>,
 }
 
-impl<B: Clone> ReauthPolicy<B> {
+impl<B: Clone> RetryPolicy<B> {
     /// For bodies that can be cloned.
-    pub const fn new() -> Self {
-        Self::with_body(|body| Some(body.clone()))
+    pub fn new() -> Self {
+        Self::of(Again::cloning())
     }
 }
 
-impl<B> ReauthPolicy<B> {
-    /// For bodies that know how to be sent again: `clone_body` is called once before a request is sent,
-    /// and gives the body for a second time. For `None` the request is sent once only.
-    pub const fn with_body(clone_body: fn(&B) -> Option<B>) -> Self {
-        Self { clone_body, can_send: |_| true, tried: false }
-    }
-}
-
-impl<B: Body> ReauthPolicy<ReplayBody<B>> {
+impl<B: Body> RetryPolicy<ReplayBody<B>> {
     /// For bodies that keep what was sent of them.
-    pub const fn replaying() -> Self {
-        Self { clone_body: |body| Some(body.clone()), can_send: ReplayBody::can_replay, tried: false }
+    pub fn replaying() -> Self {
+        Self::of(Again::replaying())
     }
 }
 
-impl<B, ResBody, E> Policy<Request<B>, Response<ResBody>, E> for ReauthPolicy<B> {
-    type Future = Ready<()>;
+impl<B> RetryPolicy<B> {
+    /// For bodies that know how to be sent again: `clone_body` is called before a request is sent, and
+    /// gives the body for the next time. After `None` the request is not sent again.
+    pub fn with_body(clone_body: fn(&B) -> Option<B>) -> Self {
+        Self::of(Again::with_body(clone_body))
+    }
+
+    fn of(again: Again<B>) -> Self {
+        Self {
+            again,
+            connect: Delays::new(),
+            status: Delays::new(),
+            retriable_status_codes: [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].into(),
+            connect_failure: |_| false,
+            jitter: true,
+            budget: Arc::default(),
+        }
+    }
+
+    /// How often a request is sent again that could not be sent for want of a connection; 3.
+    #[must_use]
+    pub fn connect_retries(mut self, retries: u32) -> Self {
+        self.connect.left = retries;
+        self
+    }
+
+    /// How often a request is sent again because of its answer's status; 3.
+    #[must_use]
+    pub fn status_code_retries(mut self, retries: u32) -> Self {
+        self.status.left = retries;
+        self
+    }
+
+    /// The statuses for which a request is sent again, instead of 429 and 503.
+    #[must_use]
+    pub fn retriable_status_codes(mut self, codes: impl IntoIterator<Item = StatusCode>) -> Self {
+        self.retriable_status_codes = codes.into_iter().collect();
+        self
+    }
+
+    /// Always waits this long after a failure to connect, instead of longer and longer.
+    #[must_use]
+    pub fn connect_retry_delay(mut self, delay: Duration) -> Self {
+        self.connect = self.connect.fixed(delay);
+        self
+    }
+
+    /// Always waits this long after a retriable status that comes without `Retry-After`, instead of longer
+    /// and longer.
+    #[must_use]
+    pub fn status_code_retry_delay(mut self, delay: Duration) -> Self {
+        self.status = self.status.fixed(delay);
+        self
+    }
+
+    /// What else is a failure to connect, after which it is certain that no server got the request.
+    ///
+    /// It is asked about each error in the chain of sources. These are known without it: an
+    /// [`io::Error`] of a kind that only connecting has (refused, no route to host or network, no free
+    /// address), and Keystone's being out of reach ([`Error::ConnectFailure`], [`Error::Timeout`]).
+    /// Clients tell the others, such as names that are not resolved and connects that take too long:
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http_body_util::Full;
+    /// use hyper_util::client::legacy;
+    /// use tower_keystone::RetryPolicy;
+    ///
+    /// let policy = RetryPolicy::<Full<Bytes>>::new()
+    ///     .connect_failure(|error| error.downcast_ref().is_some_and(legacy::Error::is_connect));
+    /// # let _ = policy;
+    /// ```
+    ///
+    /// There, failures of TLS are among them, which keystoneauth does not try again.
+    #[must_use]
+    pub fn connect_failure(mut self, predicate: fn(&(dyn StdError + 'static)) -> bool) -> Self {
+        self.connect_failure = predicate;
+        self
+    }
+
+    /// Waits for the delays as they are. The chance is otherwise that of `fastrand` in the thread.
+    #[must_use]
+    pub fn without_jitter(mut self) -> Self {
+        self.jitter = false;
+        self
+    }
+
+    /// What limits the retries of all requests together. Policies can share it.
+    #[must_use]
+    pub fn budget(mut self, budget: Arc<TpsBudget>) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    fn is_connect_failure(&self, error: &(dyn StdError + 'static)) -> bool {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(ours) = error.downcast_ref::<Error>() {
+                return matches!(ours, Error::ConnectFailure { .. } | Error::Timeout { .. });
+            }
+            let io = error.downcast_ref::<io::Error>();
+            if io.is_some_and(|io| is_of_connecting(io.kind())) || (self.connect_failure)(error) {
+                return true;
+            }
+            // The source of an I/O error around another one is the other one's source.
+            let inner = io.and_then(io::Error::get_ref).map(|inner| inner as &(dyn StdError + 'static));
+            next = inner.or_else(|| error.source());
+        }
+        false
+    }
+}
+
+fn is_of_connecting(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    matches!(kind, AddrNotAvailable | ConnectionRefused | HostUnreachable | NetworkUnreachable)
+}
+
+impl<B, ResBody> Policy<Request<B>, Response<ResBody>, BoxError> for RetryPolicy<B> {
+    type Future = Sleep;
 
     fn retry(
         &mut self,
         request: &mut Request<B>,
-        result: &mut Result<Response<ResBody>, E>,
-    ) -> Option<Self::Future> {
-        let refusal = result.as_ref().ok()?.extensions().get::<Refusal>()?;
-        if self.tried || refusal.is_final() || !(self.can_send)(request.body()) {
-            return None;
-        }
-        self.tried = true;
-        Some(ready(()))
+        result: &mut Result<Response<ResBody>, BoxError>,
+    ) -> Option<Sleep> {
+        let (delays, asked) = match result {
+            Ok(response) if self.retriable_status_codes.contains(&response.status()) => {
+                (&mut self.status, retry_after(response.headers(), SystemTime::now()))
+            }
+            Ok(_) => {
+                self.budget.deposit();
+                return None;
+            }
+            Err(error) if self.is_connect_failure(&**error) => (&mut self.connect, None),
+            Err(_) => return None,
+        };
+        let chance = self.jitter.then(fastrand::f64);
+        let delay = match asked {
+            Some(asked) => delays.after(asked.min(LONGEST_RETRY_AFTER), chance)?,
+            None => delays.next(chance)?,
+        };
+        let possible = self.again.can_send(request) && Handle::try_current().is_ok();
+        (possible && self.budget.withdraw()).then(|| sleep(delay))
     }
 
-    /// A clone with the extensions, and in them the `EndpointFilter` that the layer takes out.
     fn clone_request(&mut self, request: &Request<B>) -> Option<Request<B>> {
-        let mut clone = Request::new((self.clone_body)(request.body())?);
-        clone.method_mut().clone_from(request.method());
-        clone.uri_mut().clone_from(request.uri());
-        *clone.version_mut() = request.version();
-        clone.headers_mut().clone_from(request.headers());
-        clone.extensions_mut().clone_from(request.extensions());
-        Some(clone)
+        self.again.clone_request(request)
     }
 }
 
-impl<B: Clone> Default for ReauthPolicy<B> {
+impl<B: Clone> Default for RetryPolicy<B> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<B> Clone for ReauthPolicy<B> {
+/// Clones share the budget.
+impl<B> Clone for RetryPolicy<B> {
     fn clone(&self) -> Self {
-        *self
+        Self {
+            again: self.again,
+            connect: self.connect,
+            status: self.status,
+            retriable_status_codes: Arc::clone(&self.retriable_status_codes),
+            connect_failure: self.connect_failure,
+            jitter: self.jitter,
+            budget: Arc::clone(&self.budget),
+        }
     }
 }
 
-impl<B> Copy for ReauthPolicy<B> {}
-
-impl<B> fmt::Debug for ReauthPolicy<B> {
+impl<B> fmt::Debug for RetryPolicy<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReauthPolicy").field("tried", &self.tried).finish_non_exhaustive()
+        f.debug_struct("RetryPolicy")
+            .field("connect_retries", &self.connect.left)
+            .field("status_code_retries", &self.status.left)
+            .field("retriable_status_codes", &self.retriable_status_codes)
+            .finish_non_exhaustive()
     }
 }

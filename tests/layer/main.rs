@@ -3,6 +3,7 @@
 mod bodies;
 mod endpoints;
 mod errors;
+mod microversions;
 mod origins;
 mod redirects;
 mod refusals;

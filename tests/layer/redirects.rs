@@ -9,7 +9,7 @@ use tower_http::follow_redirect::{
     FollowRedirectLayer, RequestUri,
     policy::{FilterCredentials, Limited, PolicyExt, SameOrigin},
 };
-use tower_keystone::{AuthLayer, EndpointFilter, Error, Unauthenticated};
+use tower_keystone::{AuthLayer, EndpointFilter, Error, RedirectPolicy, Unauthenticated};
 
 use crate::support::*;
 
@@ -155,4 +155,82 @@ async fn below_the_layer_a_401_after_a_redirect_is_a_refusal() {
     let layer = AuthLayer::new(plugin.clone()).endpoint(filter);
     layer.layer(follow).oneshot(request("/old")).await.unwrap();
     assert_eq!(plugin.invalidated().len(), 1);
+}
+
+#[tokio::test]
+async fn the_policy_of_this_crate_stops_at_http_and_at_urls_that_are_not_clear() {
+    for code in CODES {
+        for unclear in [
+            "http://nova.example.com/v2.1/new",
+            "http://evil.example.org/",
+            "https://user:pw@nova.example.com/v2.1/new",
+            "https://nova.example.com@evil.example.org/",
+            "ftp://nova.example.com/",
+            "mailto:nova@example.com",
+            "https://",
+        ] {
+            let inner = redirecting(code, unclear);
+            let policy = RedirectPolicy::<Body>::new();
+            let below = layer().layer(FollowRedirectLayer::with_policy(policy.clone()).layer(inner.clone()));
+            assert_eq!(below.oneshot(request("/old")).await.unwrap().status(), code);
+            let above = FollowRedirectLayer::with_policy(policy).layer(layer().layer(inner.clone()));
+            let absolute = request("https://nova.example.com/v2.1/old");
+            assert_eq!(above.oneshot(absolute).await.unwrap().status(), code);
+            assert_eq!(inner.uris(), ["https://nova.example.com/v2.1/old"; 2], "{unclear}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_policy_of_this_crate_goes_from_http_to_https_without_the_token() {
+    let inner = Inner::<Body>::with(|request| match request.uri.scheme_str() {
+        Some("http") => {
+            let to = format!("https://swift.example.com:8080{}", request.uri.path());
+            Response::builder().status(308).header("location", to).body(()).unwrap()
+        }
+        _ => status(200),
+    });
+    let follow = FollowRedirectLayer::with_policy(RedirectPolicy::<Body>::new()).layer(inner.clone());
+    let layer = AuthLayer::new(fixed()).endpoint(EndpointFilter::new("object-store"));
+    assert_eq!(layer.layer(follow).oneshot(request("/box")).await.unwrap().status(), 200);
+    assert_eq!(inner.seen().iter().map(|seen| tokens(seen).len()).collect::<Vec<_>>(), [1, 0]);
+}
+
+#[tokio::test]
+async fn the_policy_of_this_crate_compares_origins_and_not_texts() {
+    for (location, kept) in [
+        ("https://NOVA.example.com/v2.1/new", 1),
+        ("https://nova.example.com:443/v2.1/new", 1),
+        ("https://nova.example.com:8443/v2.1/new", 0),
+        ("https://nova.example.com./v2.1/new", 0),
+        ("https://nova.two.example.com/v2.1/new", 0),
+        ("//nova.example.com/v2.1/new", 1),
+    ] {
+        let inner = redirecting(302, location);
+        let follow = FollowRedirectLayer::with_policy(RedirectPolicy::<Body>::new()).layer(inner.clone());
+        layer().layer(follow).oneshot(request("/old")).await.unwrap();
+        let sent: Vec<_> = inner.seen().iter().map(|seen| tokens(seen).len()).collect();
+        assert_eq!(sent, [1, kept], "{location}");
+    }
+}
+
+#[tokio::test]
+async fn the_policy_of_this_crate_takes_its_own_extensions_along_and_no_others() {
+    #[derive(Clone)]
+    struct Others;
+
+    for (location, kept) in [("new", [true, true]), ("https://nova.two.example.com/v2.1/new", [true, false])]
+    {
+        let inner = redirecting(302, location);
+        let service = FollowRedirectLayer::with_policy(RedirectPolicy::<Body>::new())
+            .layer(AuthLayer::new(fixed()).layer(inner.clone()));
+        let mut request = request("https://nova.example.com/v2.1/old");
+        request.extensions_mut().insert(to_nova().microversion("2.79"));
+        request.extensions_mut().insert(Others);
+        service.oneshot(request).await.unwrap();
+        let seen = inner.seen();
+        let others: Vec<_> = seen.iter().map(|seen| seen.extensions.get::<Others>().is_some()).collect();
+        assert_eq!(others, kept, "{location}");
+        assert!(seen.iter().all(|seen| seen.headers["openstack-api-version"] == "compute 2.79"));
+    }
 }

@@ -16,7 +16,8 @@ use tower::{
     timeout::{Timeout, TimeoutLayer, error::Elapsed},
     util::{BoxCloneService, BoxCloneSyncService},
 };
-use tower_keystone::{AuthLayer, EndpointFilter, Error, IdentityPlugin, Refusal};
+use tower_http::request_id::{MakeRequestUuid, SetRequestIdLayer};
+use tower_keystone::{AuthLayer, EndpointFilter, Error, IdentityPlugin, ReauthPolicy, Refusal, RetryPolicy};
 use tower_test::mock;
 
 use crate::support::*;
@@ -264,4 +265,32 @@ async fn many_tasks_share_one_layer() {
         assert_eq!(response.await.unwrap().unwrap().status(), 200);
     }
     assert_eq!((inner.count(), plugin.issued()), (64, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_attempts_have_one_request_id_and_one_microversion() {
+    let name = http::HeaderName::from_static("x-openstack-request-id");
+    for own in [None, Some("req-own")] {
+        let inner = Inner::answering([503, 401, 503]);
+        let stack = ServiceBuilder::new()
+            .layer(SetRequestIdLayer::new(name.clone(), MakeRequestUuid))
+            .retry(ReauthPolicy::new())
+            .retry(RetryPolicy::new())
+            .layer(AuthLayer::new(Renewing::default()))
+            .service(inner.clone());
+        let mut request = get("/servers");
+        request.extensions_mut().insert(to_nova().microversion("2.79"));
+        if let Some(own) = own {
+            request.headers_mut().insert(name.clone(), own.parse().unwrap());
+        }
+        assert_eq!(stack.oneshot(request).await.unwrap().status(), 200);
+        let seen = inner.seen();
+        let id = seen[0].headers[&name].to_str().unwrap();
+        assert!(own.is_none_or(|own| own == id), "{id}");
+        assert_eq!(seen.len(), 4);
+        for attempt in &*seen {
+            assert_eq!(attempt.headers[&name], id);
+            assert_eq!(attempt.headers["openstack-api-version"], "compute 2.79");
+        }
+    }
 }

@@ -17,12 +17,19 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{StatusCode, Uri, uri::Authority};
+use http::{Uri, uri::Authority};
 
 use crate::{
     EndpointFilter, Secret,
     discovery::{DiscoveryFailure, Version},
 };
+
+mod http_error;
+mod retry_after;
+
+pub use http_error::HttpError;
+
+pub(crate) use retry_after::retry_after;
 
 /// The error type of tower's middleware: any error in a box.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -93,6 +100,16 @@ pub enum Error {
     InvalidVersion {
         /// The text, in part.
         text: Box<str>,
+    },
+
+    /// A microversion cannot be asked for.
+    #[error("the microversion `{}` cannot be asked for: {reason}", .wanted.escape_debug())]
+    #[non_exhaustive]
+    InvalidMicroversion {
+        /// The microversion, in part.
+        wanted: Box<str>,
+        /// What is wrong, and what to do about it.
+        reason: &'static str,
     },
 
     /// Versions are asked for that no API can have.
@@ -203,8 +220,13 @@ pub enum Error {
     MissingAuthMethods(Arc<MissingAuthMethods>),
 
     /// Keystone answered an authentication with an error: keystoneauth's `HttpError`.
-    #[error(transparent)]
+    #[error("Keystone answered {0}")]
     Http(Arc<HttpError>),
+
+    /// A service answered a request with a status of 400 or above, and
+    /// [`RaiseForStatus`](crate::RaiseForStatus) is there to make an error of it.
+    #[error("the service answered {0}")]
+    Service(Arc<HttpError>),
 
     /// Keystone could not be reached, or its answer broke off: keystoneauth's `ConnectFailure`.
     #[error("Keystone could not be reached; is it at the auth_url?")]
@@ -268,7 +290,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Plugin { transient, .. } => *transient,
-            Self::Http(error) => error.is_transient(),
+            Self::Http(error) | Self::Service(error) => error.is_transient(),
             Self::DiscoveryFailure(failure) => failure.is_transient(),
             // What answers with something that is no token is a proxy that is not ready, most often.
             Self::ConnectFailure { .. } | Self::Timeout { .. } | Self::InvalidResponse { .. } => true,
@@ -306,52 +328,6 @@ fn origin_in_words(uri: &Uri) -> Box<str> {
     let host = authority.rsplit('@').next().unwrap_or_default();
     format!("{scheme}://{host}").into()
 }
-
-/// An answer of Keystone's that is an error.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct HttpError {
-    /// Its status.
-    pub status: StatusCode,
-    /// What it says, where it is a document that says something.
-    pub message: Option<String>,
-    /// What it says further. It is not shown with the message.
-    pub details: Option<String>,
-    /// The id under which Keystone's logs have the request.
-    pub request_id: Option<String>,
-    /// How long Keystone asks to wait.
-    pub retry_after: Option<Duration>,
-}
-
-impl HttpError {
-    /// Whether the same request can succeed later without anybody changing anything: too many
-    /// requests, or an error of the server's.
-    pub fn is_transient(&self) -> bool {
-        let status = self.status;
-        status == StatusCode::TOO_MANY_REQUESTS
-            || status == StatusCode::REQUEST_TIMEOUT
-            || status.is_server_error()
-    }
-}
-
-impl fmt::Display for HttpError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Keystone answered {}", self.status)?;
-        if let Some(message) = &self.message {
-            let shown: String = message.chars().take(SHOWN).collect();
-            write!(f, ": {}", shown.escape_debug())?;
-        }
-        if let Some(request_id) = &self.request_id {
-            write!(f, " (request {})", request_id.escape_debug())?;
-        }
-        Ok(())
-    }
-}
-
-impl StdError for HttpError {}
-
-/// How much of a message of Keystone's is shown, in characters.
-const SHOWN: usize = 256;
 
 /// A multi-factor authentication of which some factors are missing.
 ///

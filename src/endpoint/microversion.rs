@@ -1,0 +1,133 @@
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::{
+    Error,
+    discovery::{LATEST, Version},
+};
+
+const OPENSTACK: HeaderName = HeaderName::from_static("openstack-api-version");
+const NOVA: HeaderName = HeaderName::from_static("x-openstack-nova-api-version");
+const IRONIC: HeaderName = HeaderName::from_static("x-openstack-ironic-api-version");
+const MANILA: HeaderName = HeaderName::from_static("x-openstack-manila-api-version");
+
+/// The microversion that requests ask for, and the headers that do it, made once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Microversion {
+    wanted: Box<str>,
+    headers: Result<Headers, &'static str>,
+}
+
+/// The header of all services, and the older one that some have besides.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Headers {
+    openstack: HeaderValue,
+    legacy: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Microversion {
+    pub(crate) fn new(service_type: Option<&str>, wanted: &str) -> Self {
+        Self { wanted: wanted.into(), headers: Headers::new(service_type, wanted) }
+    }
+
+    /// As it was said.
+    pub(crate) fn wanted(&self) -> &str {
+        &self.wanted
+    }
+
+    /// Puts the headers in, as far as the request does not have them of its own.
+    pub(crate) fn insert(&self, into: &mut HeaderMap) -> Result<(), Error> {
+        let Headers { openstack, legacy } = self.headers.as_ref().map_err(|reason| {
+            Error::InvalidMicroversion { wanted: self.wanted.chars().take(40).collect(), reason }
+        })?;
+        into.entry(OPENSTACK).or_insert_with(|| openstack.clone());
+        if let Some((name, value)) = legacy {
+            into.entry(name).or_insert_with(|| value.clone());
+        }
+        Ok(())
+    }
+}
+
+impl Headers {
+    /// By the rules of keystoneauth, which go by the service type as it was asked for.
+    fn new(service_type: Option<&str>, wanted: &str) -> Result<Self, &'static str> {
+        let version: Version =
+            wanted.parse().map_err(|_| "it is neither two numbers with a dot between them nor `latest`")?;
+        if version.minor == LATEST && version != Version::latest() {
+            return Err("`latest` stands alone: no service takes the latest of one major version");
+        }
+        let service_type = match service_type.ok_or(
+            "no service type is named; make the EndpointFilter with one, or say it by microversion_for",
+        )? {
+            volume if volume.starts_with("volume") || volume == "block-storage" => "volume",
+            share if share.starts_with("share") => "shared-file-system",
+            other => other,
+        };
+        let value = |text: String| {
+            HeaderValue::try_from(text).map_err(|_| "its service type is not made for headers")
+        };
+        let legacy = match service_type {
+            "compute" => Some(NOVA),
+            "baremetal" => Some(IRONIC),
+            "shared-file-system" => Some(MANILA),
+            _ => None,
+        };
+        let legacy = match legacy {
+            Some(name) => Some((name, value(version.to_string())?)),
+            None => None,
+        };
+        Ok(Self { openstack: value(format!("{service_type} {version}"))?, legacy })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(service_type: &str, wanted: &str) -> Result<(String, Option<String>), Error> {
+        let mut headers = HeaderMap::new();
+        Microversion::new(Some(service_type), wanted).insert(&mut headers)?;
+        let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
+        let legacy = headers.iter().find(|(name, _)| **name != OPENSTACK);
+        Ok((text(&headers[OPENSTACK]), legacy.map(|(name, value)| format!("{name}: {}", text(value)))))
+    }
+
+    #[test]
+    fn each_service_gets_the_headers_that_it_knows() {
+        for (service_type, wanted, openstack, legacy) in [
+            ("compute", "2.79", "compute 2.79", Some("nova-api-version: 2.79")),
+            ("compute", "latest", "compute latest", Some("nova-api-version: latest")),
+            ("compute", "v2.1", "compute 2.1", Some("nova-api-version: 2.1")),
+            ("compute", "2", "compute 2.0", Some("nova-api-version: 2.0")),
+            ("baremetal", "1.58", "baremetal 1.58", Some("ironic-api-version: 1.58")),
+            ("bare-metal", "1.5", "bare-metal 1.5", None),
+            ("baremetal-introspection", "1.1", "baremetal-introspection 1.1", None),
+            ("volumev2", "2.0", "volume 2.0", None),
+            ("volumev3", "3.70", "volume 3.70", None),
+            ("block-storage", "3.1", "volume 3.1", None),
+            ("block-store", "3.1", "block-store 3.1", None),
+            ("sharev2", "2.51", "shared-file-system 2.51", Some("manila-api-version: 2.51")),
+            ("share", "2.1", "shared-file-system 2.1", Some("manila-api-version: 2.1")),
+            ("shared-file-system", "2.78", "shared-file-system 2.78", Some("manila-api-version: 2.78")),
+            ("placement", "1.30", "placement 1.30", None),
+            ("container-infra", "1.9", "container-infra 1.9", None),
+        ] {
+            let legacy = legacy.map(|legacy| format!("x-openstack-{legacy}"));
+            assert_eq!(headers(service_type, wanted).unwrap(), (openstack.to_owned(), legacy));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_asked_for_is_an_error() {
+        for (service_type, wanted, said) in [
+            ("compute", "2.latest", "stands alone"),
+            ("compute", "abc", "neither"),
+            ("compute", "", "neither"),
+            ("compute", "2.79\r\nx: y", "neither"),
+            ("com\npute", "2.79", "service type"),
+        ] {
+            let error = headers(service_type, wanted).unwrap_err();
+            assert!(matches!(error, Error::InvalidMicroversion { .. }));
+            assert!(error.to_string().contains(said), "{error}");
+        }
+    }
+}

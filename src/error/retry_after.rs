@@ -1,0 +1,84 @@
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, header::RETRY_AFTER};
+use jiff::{
+    fmt::{rfc2822::DateTimeParser, strtime},
+    tz::TimeZone,
+};
+
+/// How long a server asks to wait, by its `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date.
+/// `None` for what is neither, and for a date that has passed, by which a clock may be wrong.
+///
+/// It is as the server says it, be it ten years: whoever waits has to set the limits.
+pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().ok().map(Duration::from_secs);
+    }
+    let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    http_date(text)?.checked_sub(since_epoch)
+}
+
+/// A date in any of the three forms of RFC 9110, section 5.6.7, as the time since 1970.
+fn http_date(text: &str) -> Option<Duration> {
+    static IMF_FIXDATE: DateTimeParser = DateTimeParser::new();
+    let obsolete = |format| {
+        let date = strtime::parse(format, text).ok()?.to_datetime().ok()?;
+        TimeZone::UTC.to_timestamp(date).ok()
+    };
+    let date = (IMF_FIXDATE.parse_timestamp(text).ok())
+        .or_else(|| obsolete("%A, %d-%b-%y %H:%M:%S GMT"))
+        .or_else(|| obsolete("%a %b %e %H:%M:%S %Y"))?;
+    Some(Duration::try_from(date.as_duration()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_and_dates_are_read_and_nothing_else() {
+        // Sun, 06 Nov 1994 08:49:37 GMT
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("7", Some(7)),
+            (" 7 ", Some(7)),
+            ("007", Some(7)),
+            ("315360000", Some(315_360_000)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("-1", None),
+            ("+1", None),
+            ("1.5", None),
+            ("1e3", None),
+            ("0x10", None),
+            ("7 s", None),
+            ("7, 8", None),
+            ("", None),
+            (" ", None),
+            ("soon", None),
+            ("\u{663}", None),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(0)),
+            ("Sun, 06 Nov 1994 08:50:07 GMT", Some(30)),
+            ("Sunday, 06-Nov-94 08:50:07 GMT", Some(30)),
+            ("Sun Nov  6 08:50:07 1994", Some(30)),
+            ("Thu, 04 Nov 2004 08:49:37 GMT", Some(315_446_400)),
+            ("Sun, 06 Nov 1994 08:49:36 GMT", None),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", None),
+            ("Sat, 01 Jan 0000 00:00:00 GMT", None),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", None),
+            ("Mon, 06 Nov 1994 08:50:07 GMT", None),
+            ("Sun, 32 Nov 1994 08:50:07 GMT", None),
+            ("Sun, 06 Nov 1994 25:50:07 GMT", None),
+            ("1994-11-06T08:50:07Z", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Ok(value) = text.parse() {
+                headers.insert(RETRY_AFTER, value);
+            }
+            assert_eq!(retry_after(&headers, now), expected.map(Duration::from_secs), "{text:?}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+}

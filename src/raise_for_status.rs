@@ -1,0 +1,203 @@
+//! Statuses of 400 and above as errors: keystoneauth's `raise_exc`.
+//!
+//! An answer of a service is a response, whatever its status. [`RaiseForStatusLayer`] is for those who
+//! would rather have an error with what the service says in it:
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, StatusCode};
+//! use http_body_util::Full;
+//! use tower::{ServiceBuilder, ServiceExt};
+//! use tower_keystone::{
+//!     AccessInfoPlugin, AuthLayer, EndpointFilter, Error, RaiseForStatusLayer, ReauthPolicy, fixture::Cloud,
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), tower_keystone::BoxError> {
+//! # let cloud = Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
+//! # let info = cloud.keystone().issue("alice", Some("demo")).ok_or("no such user")?;
+//! # cloud.keystone().revoke(info.auth_token().unwrap_or_default());
+//! # let plugin = AccessInfoPlugin::new(info);
+//! let nova = ServiceBuilder::new()
+//!     .layer(RaiseForStatusLayer::new())
+//!     .retry(ReauthPolicy::new())
+//!     .layer(AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute")))
+//!     .service(cloud); // where the token was revoked
+//!
+//! let error = nova.oneshot(Request::get("/servers").body(Full::<Bytes>::default())?).await.unwrap_err();
+//! match Error::find(&*error) {
+//!     Some(Error::Service(answer)) => {
+//!         assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+//!         assert!(answer.refusal.is_some_and(|refusal| refusal.is_final()));
+//!     }
+//!     other => panic!("{other:?}"),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It stands **outside of what retries**, since policies look at responses: an error of a status is not
+//! tried again by [`ReauthPolicy`](crate::ReauthPolicy) or [`RetryPolicy`](crate::RetryPolicy).
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, BufMut};
+use http::{Request, Response, response::Parts};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{BoxError, Error, error::HttpError};
+
+/// The most that is read of the body of an answer that is an error, in bytes.
+const MAX_BODY: usize = 64 * 1024;
+
+/// Turns answers with a status of 400 or above into [`Error::Service`]: the layer of [`RaiseForStatus`].
+///
+/// See the [module docs](self) for an example.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RaiseForStatusLayer(());
+
+impl RaiseForStatusLayer {
+    /// The layer.
+    pub const fn new() -> Self {
+        Self(())
+    }
+}
+
+impl<S> Layer<S> for RaiseForStatusLayer {
+    type Service = RaiseForStatus<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RaiseForStatus { inner }
+    }
+}
+
+/// Middleware that turns answers with a status of 400 or above into [`Error::Service`].
+///
+/// Of such an answer's body up to 64 KiB are read; that it is longer, or breaks off, does not hide the
+/// status. How long that may take is for a `Timeout` around it to say. Other answers pass untouched.
+///
+/// See the [module docs](self) for an example.
+#[derive(Clone, Copy, Debug)]
+pub struct RaiseForStatus<S> {
+    inner: S,
+}
+
+impl<S> RaiseForStatus<S> {
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B, ResBody> Service<Request<B>> for RaiseForStatus<S>
+where
+    S: Service<Request<B>, Response = Response<ResBody>>,
+    S::Error: Into<BoxError>,
+    ResBody: Body,
+{
+    type Response = Response<ResBody>;
+    type Error = BoxError;
+    type Future = ResponseFuture<S::Future, ResBody>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        ResponseFuture { response: self.inner.call(request), failed: None }
+    }
+}
+
+pin_project! {
+    /// The response future of [`RaiseForStatus`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<F, B> {
+        #[pin]
+        response: F,
+        #[pin]
+        failed: Option<Failed<B>>,
+    }
+}
+
+pin_project! {
+    /// An answer that is an error, while its body is read.
+    struct Failed<B> {
+        parts: Parts,
+        #[pin]
+        body: B,
+        read: Vec<u8>,
+    }
+}
+
+impl<B: Body> Failed<B> {
+    fn poll_error(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Error> {
+        let mut this = self.project();
+        while this.read.len() < MAX_BODY {
+            match ready!(this.body.as_mut().poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        let room = MAX_BODY - this.read.len();
+                        this.read.put(data.take(room));
+                    }
+                }
+                None | Some(Err(_)) => break,
+            }
+        }
+        let mut error = HttpError::read(this.parts.status, &this.parts.headers, this.read);
+        error.refusal = this.parts.extensions.get().copied();
+        Poll::Ready(Error::Service(Arc::new(error)))
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F, B>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    E: Into<BoxError>,
+    B: Body,
+{
+    type Output = Result<Response<B>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            if let Some(failed) = this.failed.as_mut().as_pin_mut() {
+                return failed.poll_error(cx).map(|error| Err(error.into()));
+            }
+            let response = ready!(this.response.as_mut().poll(cx)).map_err(Into::into)?;
+            if response.status().as_u16() < 400 {
+                return Poll::Ready(Ok(response));
+            }
+            let (parts, body) = response.into_parts();
+            this.failed.set(Some(Failed { parts, body, read: Vec::new() }));
+        }
+    }
+}
+
+/// Whether the answer is there, and is an error.
+impl<F, B> fmt::Debug for ResponseFuture<F, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.failed {
+            None => "ResponseFuture(sent)",
+            Some(_) => "ResponseFuture(reading what is wrong)",
+        })
+    }
+}

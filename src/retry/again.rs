@@ -1,0 +1,52 @@
+use http::Request;
+use http_body::Body;
+
+use super::ReplayBody;
+
+/// How a request with such a body is sent more than once.
+pub(super) struct Again<B> {
+    clone_body: fn(&B) -> Option<B>,
+    can_send: fn(&B) -> bool,
+}
+
+impl<B> Again<B> {
+    pub(super) const fn with_body(clone_body: fn(&B) -> Option<B>) -> Self {
+        Self { clone_body, can_send: |_| true }
+    }
+
+    /// A clone with the extensions, and in them the `EndpointFilter` that the layer takes out.
+    pub(super) fn clone_request(&self, request: &Request<B>) -> Option<Request<B>> {
+        let mut clone = Request::new((self.clone_body)(request.body())?);
+        clone.method_mut().clone_from(request.method());
+        clone.uri_mut().clone_from(request.uri());
+        *clone.version_mut() = request.version();
+        clone.headers_mut().clone_from(request.headers());
+        clone.extensions_mut().clone_from(request.extensions());
+        Some(clone)
+    }
+
+    /// Whether the clone can be sent, now that the first attempt has read of its body what it wanted.
+    pub(super) fn can_send(&self, clone: &Request<B>) -> bool {
+        (self.can_send)(clone.body())
+    }
+}
+
+impl<B: Clone> Again<B> {
+    pub(super) const fn cloning() -> Self {
+        Self::with_body(|body| Some(body.clone()))
+    }
+}
+
+impl<B: Body> Again<ReplayBody<B>> {
+    pub(super) const fn replaying() -> Self {
+        Self { clone_body: |body| Some(body.clone()), can_send: ReplayBody::can_replay }
+    }
+}
+
+impl<B> Clone for Again<B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B> Copy for Again<B> {}

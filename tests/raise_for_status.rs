@@ -1,0 +1,204 @@
+//! Answers with a status of 400 or above as errors.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full};
+use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
+use tower_keystone::{
+    AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, EndpointFilter, Error, RaiseForStatusLayer,
+    ReauthPolicy, Refusal, Renewing, Scope, Transport, User, V3Auth, error::HttpError, fixture::Cloud,
+};
+
+async fn send<B>(answer: Response<B>) -> Result<Response<B>, BoxError>
+where
+    B: Body<Data = Bytes>,
+{
+    let mut answer = Some(answer);
+    let service = tower::util::service_fn(move |_: Request<()>| {
+        let answer = answer.take().expect("asked once");
+        async { Ok::<_, Infallible>(answer) }
+    });
+    let mut service = ServiceBuilder::new().layer(RaiseForStatusLayer::new()).service(service);
+    service.ready().await?.call(Request::new(())).await
+}
+
+fn raised<B>(result: Result<Response<B>, BoxError>) -> Arc<HttpError> {
+    let Err(error) = result else { panic!("it is an answer") };
+    match Error::find(&*error) {
+        Some(Error::Service(answer)) => Arc::clone(answer),
+        _ => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn what_the_service_says_is_in_the_error() {
+    for (status, headers, body, message, details, retry_after) in [
+        (
+            403,
+            &[("content-type", "application/json")][..],
+            r#"{"error":{"message":"no","details":"why"}}"#,
+            Some("no"),
+            Some("why"),
+            None,
+        ),
+        (404, &[("content-type", "text/html")], "<h1>404</h1>", None, Some("<h1>404</h1>"), None),
+        (500, &[("content-type", "text/plain")], "boom", None, Some("boom"), None),
+        (503, &[("retry-after", "7")], "", None, None, Some(7)),
+        (503, &[("retry-after", "x")], "", None, None, None),
+        (
+            429,
+            &[("content-type", "application/json")],
+            r#"{"errors":[{"title":"Slow","detail":"down"}]}"#,
+            Some("Slow"),
+            Some("down"),
+            None,
+        ),
+        (400, &[("content-type", "application/json")], r#"{"errors":[]}"#, None, None, None),
+        (418, &[("content-type", "application/json")], r#"{"teapot":1}"#, None, None, None),
+        (413, &[("retry-after", "3")], "", None, None, Some(3)),
+        (409, &[("content-type", "application/json")], "not json", None, None, None),
+        (599, &[], "", None, None, None),
+        (
+            405,
+            &[("content-type", "application/json; charset=utf-8")],
+            r#"{"error":{"message":"m"}}"#,
+            Some("m"),
+            None,
+            None,
+        ),
+    ] {
+        let mut answer = Response::builder().status(status).header("x-compute-request-id", "req-1");
+        for (name, value) in headers {
+            answer = answer.header(*name, *value);
+        }
+        let error = raised(send(answer.body(Full::<Bytes>::from(body)).unwrap()).await);
+        assert_eq!(error.status.as_u16(), status);
+        assert_eq!((error.message.as_deref(), error.details.as_deref()), (message, details), "{body}");
+        assert_eq!(error.retry_after.map(|after| after.as_secs()), retry_after);
+        assert_eq!((error.request_id.as_deref(), error.refusal), (Some("req-1"), None));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_error_passes_untouched() {
+    for status in [100, 200, 204, 300, 304, 399] {
+        let answer =
+            Response::builder().status(status).extension(7).body(Full::<Bytes>::from("kept")).unwrap();
+        let answer = send(answer).await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.extensions().get()), (status, Some(&7)));
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "kept");
+    }
+}
+
+#[tokio::test]
+async fn it_says_in_one_line_who_answered_what() {
+    let body = r#"{"itemNotFound": {"code": 404, "message": "Instance 7\nnot found."}}"#;
+    let answer = Response::builder()
+        .status(404)
+        .header("content-type", "application/json")
+        .header("x-openstack-request-id", "req-7")
+        .body(Full::<Bytes>::from(body))
+        .unwrap();
+    let error = send(answer).await.unwrap_err();
+    let expected = r"the service answered 404 Not Found: Instance 7\nnot found. (request req-7)";
+    assert_eq!(error.to_string(), expected);
+    assert!(error.source().is_none(), "it is all said");
+    assert!(!Error::find(&*error).unwrap().is_transient());
+    let busy = Response::builder().status(503).body(Full::<Bytes>::default()).unwrap();
+    assert!(Error::find(&*send(busy).await.unwrap_err()).unwrap().is_transient());
+}
+
+/// A long text that ends with an error; counts what is read of it.
+struct Broken {
+    read: Arc<AtomicUsize>,
+    breaks_at: usize,
+}
+
+impl Body for Broken {
+    type Data = Bytes;
+    type Error = &'static str;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+        let read = self.read.fetch_add(1_000, Ordering::Relaxed);
+        let frame = if read < self.breaks_at {
+            Ok(Frame::data(vec![b'x'; 1_000].into()))
+        } else {
+            Err("it broke off")
+        };
+        Poll::Ready(Some(frame))
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_read_up_to_a_cap_or_to_where_it_breaks_off() {
+    for (breaks_at, kept) in [(1_000_000, 64 * 1024), (3_000, 3_000), (0, 0)] {
+        let read = Arc::new(AtomicUsize::new(0));
+        let body = Broken { read: Arc::clone(&read), breaks_at };
+        let answer = Response::builder().status(502).header("content-type", "text/plain").body(body).unwrap();
+        let error = raised(send(answer).await);
+        assert_eq!(error.status, StatusCode::BAD_GATEWAY);
+        assert_eq!(error.details.as_ref().map_or(0, String::len), kept);
+        assert!(read.load(Ordering::Relaxed) <= 66_000);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_retried_first_and_then_in_the_error() {
+    let cloud = Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
+    let alice = AuthMethod::password(User::new().username("alice").user_domain_name("Default"), "wonderland");
+    let scope = Scope::new().project_name("demo").project_domain_name("Default");
+    let credentials = V3Auth::new(cloud.keystone().auth_url().parse().unwrap(), alice).scope(scope);
+    let plugin = Renewing::new(credentials, Transport::new(cloud.clone()));
+    let revoke = |info: Option<&AccessInfo>| {
+        cloud.keystone().revoke(info.and_then(AccessInfo::auth_token).expect("it has a token"));
+    };
+    let request = || Request::get("/servers").body(Full::<Bytes>::default()).unwrap();
+    let filter = EndpointFilter::new("compute");
+
+    let stack = ServiceBuilder::new()
+        .layer(RaiseForStatusLayer::new())
+        .retry(ReauthPolicy::new())
+        .layer(AuthLayer::new(plugin.clone()).endpoint(filter.clone()))
+        .service(cloud.clone());
+    revoke(plugin.force().await.unwrap().auth_ref());
+    assert_eq!(stack.oneshot(request()).await.unwrap().status(), 200);
+
+    let stack = ServiceBuilder::new()
+        .layer(RaiseForStatusLayer::new())
+        .layer(AuthLayer::new(plugin.clone()).endpoint(filter.clone()))
+        .service(cloud.clone());
+    revoke(plugin.force().await.unwrap().auth_ref());
+    assert_eq!(raised(stack.oneshot(request()).await).refusal, Some(Refusal::Renewable));
+
+    let info = cloud.keystone().issue("alice", Some("demo")).unwrap();
+    revoke(Some(&info));
+    let stack = ServiceBuilder::new()
+        .layer(RaiseForStatusLayer::new())
+        .retry(ReauthPolicy::new())
+        .layer(AuthLayer::new(AccessInfoPlugin::new(info)).endpoint(filter))
+        .service(cloud.clone());
+    let error = raised(stack.oneshot(request()).await);
+    assert_eq!((error.status, error.refusal), (StatusCode::UNAUTHORIZED, Some(Refusal::Final)));
+}
+
+#[tokio::test]
+async fn errors_of_the_inner_service_pass() {
+    let broken =
+        service_fn(|_: Request<()>| async { Err::<Response<Full<Bytes>>, _>(BoxError::from("broken")) });
+    let service = ServiceBuilder::new().layer(RaiseForStatusLayer::new()).service(broken);
+    assert_eq!(service.oneshot(Request::new(())).await.unwrap_err().to_string(), "broken");
+}

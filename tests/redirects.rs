@@ -1,0 +1,260 @@
+//! `RedirectPolicy` in tower-http's `FollowRedirect`, over loopback, in HTTP/1.1 and HTTP/2.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{Router, body::to_bytes, extract::Request as Incoming};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http_body_util::Full;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tower::{Layer, ServiceExt};
+use tower_http::follow_redirect::{FollowRedirect, FollowRedirectLayer, RequestUri};
+use tower_keystone::{
+    AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Error, RedirectPolicy, Refusal, Unauthenticated,
+};
+
+type Body = Full<Bytes>;
+
+/// What reached a server.
+#[derive(Clone, Debug)]
+struct Seen {
+    method: Method,
+    path: String,
+    version: Version,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Seen {
+    fn tokens(&self) -> Vec<&str> {
+        let named = ["x-auth-token", "x-service-token", "x-subject-token", "authorization", "cookie"];
+        named.into_iter().filter(|name| self.headers.contains_key(*name)).collect()
+    }
+}
+
+/// A server on loopback. `/moved/<code>/<url>` redirects to the URL, `/denied` answers 401.
+struct Server {
+    origin: String,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&seen);
+        let routes = Router::new().fallback(move |request: Incoming| {
+            let noted = Arc::clone(&noted);
+            async move {
+                let (parts, body) = request.into_parts();
+                let body = to_bytes(body, 1_000_000).await.unwrap();
+                let path = parts.uri.path().to_owned();
+                let (method, version, headers) = (parts.method, parts.version, parts.headers);
+                noted.lock().unwrap().push(Seen { method, path: path.clone(), version, headers, body });
+                let mut answer = Response::builder();
+                match path.strip_prefix("/moved/").and_then(|rest| rest.split_once('/')) {
+                    Some((code, location)) => answer = answer.status(code).header("location", location),
+                    None if path == "/denied" => answer = answer.status(401),
+                    None => {}
+                }
+                answer.body(axum::body::Body::empty()).unwrap()
+            }
+        });
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        Self { origin, seen }
+    }
+
+    fn take(&self) -> Vec<Seen> {
+        std::mem::take(&mut *self.seen.lock().unwrap())
+    }
+}
+
+/// Our service and another one that the catalog does not name.
+struct Servers {
+    ours: Server,
+    foreign: Server,
+}
+
+impl Servers {
+    async fn start() -> Self {
+        Self { ours: Server::start().await, foreign: Server::start().await }
+    }
+
+    fn layer(&self) -> AuthLayer<AccessInfoPlugin> {
+        let endpoint = |url: &str| json!({"id": "e", "interface": "public", "region": "R", "url": url});
+        let catalog = json!([
+            {"type": "compute", "id": "s", "name": "nova", "endpoints": [endpoint(&self.ours.origin)]},
+        ]);
+        let body = json!({"token": {"user": {"id": "u"}, "catalog": catalog}}).to_string();
+        let plugin = AccessInfoPlugin::new(AccessInfo::new("token-1", body).unwrap());
+        AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute"))
+    }
+}
+
+fn clients() -> [(Version, Client<HttpConnector, Body>); 2] {
+    [false, true].map(|http2| {
+        let version = if http2 { Version::HTTP_2 } else { Version::HTTP_11 };
+        (version, Client::builder(TokioExecutor::new()).http2_only(http2).build_http())
+    })
+}
+
+fn following<S: Clone>(client: S) -> FollowRedirect<S, RedirectPolicy<Body>> {
+    FollowRedirectLayer::with_policy(RedirectPolicy::new()).layer(client)
+}
+
+/// A request with everything that must not go elsewhere, but for the token.
+fn post(uri: impl AsRef<str>) -> Request<Body> {
+    Request::post(uri.as_ref())
+        .header("x-service-token", "s")
+        .header("x-subject-token", "s")
+        .header("authorization", "Basic s")
+        .header("cookie", "s")
+        .header("content-type", "application/json")
+        .header("x-custom", "kept")
+        .body(Body::from("{}"))
+        .unwrap()
+}
+
+const ALL: [&str; 5] = ["x-auth-token", "x-service-token", "x-subject-token", "authorization", "cookie"];
+const CODES: [u16; 5] = [301, 302, 303, 307, 308];
+
+#[tokio::test]
+async fn below_the_layer_the_token_stays_at_home_and_the_rest_goes_along() {
+    let servers = Servers::start().await;
+    for (version, client) in clients() {
+        let nova = servers.layer().layer(following(client));
+        for code in CODES {
+            for (location, elsewhere) in [
+                ("/new".to_owned(), false),
+                (format!("{}/new", servers.ours.origin), false),
+                (format!("{}/new", servers.foreign.origin), true),
+            ] {
+                let response = nova.clone().oneshot(post(format!("/moved/{code}/{location}"))).await.unwrap();
+                assert_eq!(response.status(), StatusCode::OK);
+                let mut seen = servers.ours.take();
+                seen.extend(servers.foreign.take());
+                let [first, second] = &seen[..] else { panic!("{code} {location}: {seen:?}") };
+                assert_eq!(first.tokens(), ALL);
+                assert_eq!(second.tokens(), if elsewhere { &[][..] } else { &ALL });
+                for seen in [first, second] {
+                    assert_eq!((&seen.method, &seen.version), (&Method::POST, &version));
+                    assert_eq!(seen.body, "{}");
+                    assert_eq!(seen.headers["content-type"], "application/json");
+                    assert_eq!(seen.headers["content-length"], "2");
+                    assert_eq!(seen.headers["x-custom"], "kept");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn above_the_layer_the_origin_guard_decides() {
+    let servers = Servers::start().await;
+    let (ours, foreign) = (&servers.ours, &servers.foreign);
+    for (version, client) in clients() {
+        let nova = following(servers.layer().layer(client));
+        for code in CODES {
+            let moved = |to: &Server| format!("{}/moved/{code}/{}/new", ours.origin, to.origin);
+
+            assert_eq!(nova.clone().oneshot(post(moved(ours))).await.unwrap().status(), StatusCode::OK);
+            let seen = ours.take();
+            assert_eq!(seen.len(), 2);
+            assert!(seen.iter().all(|seen| seen.tokens() == ALL && seen.version == version), "{seen:?}");
+
+            let error = nova.clone().oneshot(post(moved(foreign))).await.unwrap_err();
+            assert!(matches!(Error::find(&*error), Some(Error::OriginNotAllowed { .. })), "{error}");
+            assert_eq!((ours.take().len(), foreign.take().len()), (1, 0));
+
+            let mut unauthenticated = post(moved(foreign));
+            unauthenticated.extensions_mut().insert(Unauthenticated);
+            assert_eq!(nova.clone().oneshot(unauthenticated).await.unwrap().status(), StatusCode::OK);
+            assert_eq!(ours.take()[0].tokens(), ALL[1..]);
+            assert!(foreign.take()[0].tokens().is_empty());
+
+            let relative = post(format!("/moved/{code}/{}/new", ours.origin));
+            assert_eq!(nova.clone().oneshot(relative).await.unwrap().status(), code, "it cannot be followed");
+            assert_eq!(ours.take().len(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_left_at_home_does_not_come_back() {
+    let servers = Servers::start().await;
+    let (ours, foreign) = (&servers.ours, &servers.foreign);
+    let [(_, client), _] = clients();
+    let nova = servers.layer().layer(following(client));
+    let there_and_back = format!("/moved/307/{}/moved/302/{}/new", foreign.origin, ours.origin);
+    let response = nova.oneshot(post(there_and_back)).await.unwrap();
+    assert_eq!(response.extensions().get::<RequestUri>().unwrap().0, *format!("{}/new", ours.origin));
+    let [first, last] = &ours.take()[..] else { panic!("two") };
+    assert_eq!((first.tokens().len(), last.tokens().len(), foreign.take()[0].tokens().len()), (5, 0, 0));
+    assert_eq!((&last.method, &last.body[..]), (&Method::POST, &b"{}"[..]));
+}
+
+#[tokio::test]
+async fn every_method_stays_what_it_is() {
+    let servers = Servers::start().await;
+    let [(_, client), _] = clients();
+    let nova = servers.layer().layer(following(client));
+    for method in [Method::GET, Method::HEAD, Method::PUT, Method::PATCH, Method::DELETE] {
+        for code in CODES {
+            let request = Request::builder().method(method.clone()).uri(format!("/moved/{code}//new"));
+            nova.clone().oneshot(request.body(Body::default()).unwrap()).await.unwrap();
+            let seen = servers.ours.take();
+            assert_eq!(seen.iter().map(|seen| &seen.method).collect::<Vec<_>>(), [&method; 2], "{code}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_sent_again_is_not_followed() {
+    let servers = Servers::start().await;
+    let [(_, client), _] = clients();
+    let policy = RedirectPolicy::<Body>::with_body(|_| None);
+    let nova = servers.layer().layer(FollowRedirectLayer::with_policy(policy).layer(client));
+    for code in CODES {
+        let response = nova.clone().oneshot(post(format!("/moved/{code}//new"))).await.unwrap();
+        assert_eq!((response.status().as_u16(), servers.ours.take().len()), (code, 1));
+        let empty = Request::post(format!("/moved/{code}//new")).body(Body::default()).unwrap();
+        assert_eq!(nova.clone().oneshot(empty).await.unwrap().status(), StatusCode::OK);
+        assert_eq!(servers.ours.take().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn at_the_limit_the_redirect_is_the_answer() {
+    let servers = Servers::start().await;
+    let [(_, client), _] = clients();
+    for (limit, requests) in [(None, 31), (Some(4), 5), (Some(0), 1)] {
+        let policy = RedirectPolicy::<Body>::new();
+        let policy = match limit {
+            Some(limit) => policy.limit(limit),
+            None => policy,
+        };
+        let nova = servers.layer().layer(FollowRedirectLayer::with_policy(policy).layer(client.clone()));
+        let round = "/moved/302/".repeat(40);
+        let response = nova.oneshot(post(round)).await.unwrap();
+        assert_eq!((response.status().as_u16(), servers.ours.take().len()), (302, requests));
+    }
+}
+
+#[tokio::test]
+async fn below_the_layer_a_401_after_a_redirect_is_a_refusal() {
+    let servers = Servers::start().await;
+    for (_, client) in clients() {
+        let nova = servers.layer().layer(following(client));
+        let response = nova.oneshot(post("/moved/308//denied")).await.unwrap();
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(response.extensions().get(), Some(&Refusal::Final));
+        let paths: Vec<_> = servers.ours.take().into_iter().map(|seen| seen.path).collect();
+        assert_eq!(paths, ["/moved/308//denied", "/denied"]);
+    }
+}
