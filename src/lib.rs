@@ -100,6 +100,7 @@ pub mod fixture;
 pub mod future;
 pub mod identity;
 mod layer;
+mod needs;
 mod outgoing;
 pub mod plugin;
 mod refusal;

@@ -5,8 +5,12 @@ use http::{HeaderValue, Request, Uri, header};
 use http_body_util::Full;
 
 use super::{
-    AuthMethod, Credentials, Scope, Transport, answer, cache_id::cache_id, credentials::AuthRefFuture,
-    json::Json, method::domain, parameters::said,
+    AuthMethod, Credentials, Scope, Transport, answer,
+    cache_id::{auth_url_element, cache_id},
+    credentials::AuthRefFuture,
+    json::Json,
+    method::domain,
+    parameters::said,
 };
 use crate::{Error, access::token_header};
 
@@ -138,7 +142,7 @@ impl Credentials for V3Auth {
     fn cache_id(&self) -> Option<String> {
         let Scope { project_id, project_name, project_domain_id, project_domain_name, .. } = &self.scope;
         let Scope { domain_id, domain_name, system_scope, trust_id, unscoped, .. } = &self.scope;
-        let auth_url = self.auth_url.to_string();
+        let auth_url = auth_url_element(&self.auth_url);
         let mut elements = vec![
             ("auth_url".to_owned(), Some(&*auth_url)),
             ("project_id".to_owned(), project_id.as_deref()),
