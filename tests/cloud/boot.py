@@ -50,7 +50,8 @@ ADMIN_PASSWORD = "admin-secret"
 DEMO_PASSWORD = "demo-secret"
 PLACEMENT_PASSWORD = "placement-secret"
 INTERFACES = ("public", "internal", "admin")
-LASTING = {"expiration": 3600, "cache": "dogpile.cache.memory"}
+# Pickled, so that no thread changes what another one finds.
+LASTING = {"expiration": 3600, "cache": "dogpile.cache.memory_pickle"}
 SHORT_LIVED = {"expiration": 6, "cache": "dogpile.cache.null"}
 MORTAL = {"expiration": 10, "cache": "dogpile.cache.null"}
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
