@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use totp_rs::{Algorithm, TOTP};
 use tower::ServiceExt;
-use tower_keystone::{AccessInfo, AuthMethod, Credentials, Error, Renewing, Scope, User, V3Auth};
+use tower_keystone::{AccessInfo, AuthMethod, Credentials, Error, Renewing, Scope, Transport, User, V3Auth};
 
 use crate::support::{Caller, Person, providers, real};
 
@@ -92,6 +92,23 @@ async fn a_token_without_its_catalog_is_the_same_otherwise() {
     assert!(slim.role_ids().eq(whole.role_ids()));
     let projects = Caller(real.openstack(&slim)).ask(Method::GET, "/auth/projects", Value::Null).await;
     assert_eq!(projects["projects"][0]["id"], person.project_id);
+}
+
+#[tokio::test]
+async fn the_version_of_keystone_is_found_out_at_its_root() {
+    let Some(real) = real() else { return };
+    let client = real.client();
+    let versioned = real.auth_url().to_string();
+    let root = versioned.strip_suffix("/v3").unwrap();
+    for auth_url in [root, &versioned, &format!("{root}/")] {
+        let before = client.sent();
+        let credentials = real.generic_credentials(auth_url.parse().unwrap());
+        for _ in 0..2 {
+            let access_info = credentials.get_auth_ref(Transport::new(client.clone())).await.unwrap();
+            assert_eq!(access_info.project_name(), Some("admin"));
+        }
+        assert_eq!(client.sent() - before, 3, "one document and two logins");
+    }
 }
 
 #[tokio::test]

@@ -27,8 +27,8 @@ use tokio::{
 };
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, retry::Retry};
 use tower_keystone::{
-    AccessInfo, AccessInfoPlugin, Auth, AuthLayer, AuthMethod, Credentials, EndpointFilter, IdentityPlugin,
-    Interface, ReauthPolicy, RenewalPolicy, Scope, Transport, User, V3Auth,
+    AccessInfo, AccessInfoPlugin, Auth, AuthLayer, AuthMethod, Credentials, EndpointFilter, GenericAuth,
+    IdentityPlugin, Interface, ReauthPolicy, RenewalPolicy, Scope, Transport, User, V3Auth,
 };
 
 pub(crate) type Body = Full<Bytes>;
@@ -127,9 +127,17 @@ impl Real {
 
     /// The credentials of the administrator in their project.
     pub(crate) fn credentials(&self, auth_url: Uri) -> V3Auth {
-        let user =
-            User::new().username(self.text("username")).user_domain_name(self.text("user_domain_name"));
-        V3Auth::new(auth_url, AuthMethod::password(user, self.text("password"))).scope(self.project_scope())
+        V3Auth::new(auth_url, AuthMethod::password(self.user(), self.text("password")))
+            .scope(self.project_scope())
+    }
+
+    /// The same for whichever version there is.
+    pub(crate) fn generic_credentials(&self, auth_url: Uri) -> GenericAuth {
+        GenericAuth::password(auth_url, self.user(), self.text("password")).scope(self.project_scope())
+    }
+
+    fn user(&self) -> User {
+        User::new().username(self.text("username")).user_domain_name(self.text("user_domain_name"))
     }
 
     /// A client of this test's runtime.
