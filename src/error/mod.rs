@@ -112,6 +112,21 @@ pub enum Error {
         reason: &'static str,
     },
 
+    /// A service has no microversion of the range that is asked for.
+    #[error(
+        "{service_type} has {}, and one from {} to {} is asked for; ask for others, or for none",
+        Offered(*.offered), .asked.0, .asked.1
+    )]
+    #[non_exhaustive]
+    UnsupportedMicroversion {
+        /// The service type.
+        service_type: Box<str>,
+        /// The oldest and the newest that will do.
+        asked: (Version, Version),
+        /// The oldest and the newest that the service has, if its version document says so.
+        offered: Option<(Version, Version)>,
+    },
+
     /// Versions are asked for that no API can have.
     #[error("no version can be as asked for: {reason}")]
     #[non_exhaustive]
@@ -417,6 +432,17 @@ struct At(Option<usize>);
 impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |offset| write!(f, ", at offset {offset}"))
+    }
+}
+
+struct Offered(Option<(Version, Version)>);
+
+impl fmt::Display for Offered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str("no microversions that its version document tells"),
+            Some((oldest, newest)) => write!(f, "microversions {oldest} to {newest}"),
+        }
     }
 }
 
