@@ -129,7 +129,7 @@ pub use access::{AccessInfo, EndpointData, ServiceCatalog, service_types};
 pub use endpoint::{EndpointFilter, Interface};
 pub use error::{BoxError, Error};
 pub use identity::{
-    AccessInfoPlugin, AuthMethod, Credentials, FixedEndpointPlugin, PluginPool, Scope,
+    AccessInfoPlugin, AuthMethod, Credentials, FixedEndpointPlugin, GenericAuth, PluginPool, Scope,
     ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth,
 };
 pub use layer::AuthLayer;

@@ -40,6 +40,11 @@ impl Miss {
 
 impl DiscoveryFailure {
     pub(super) fn not_listed(endpoint: &Endpoint, question: Question, document: &VersionDocument) -> Self {
+        Self::not_in(document, asked(endpoint, question))
+    }
+
+    /// What the document does not list, in words.
+    pub(crate) fn not_in(document: &VersionDocument, asked: impl Into<String>) -> Self {
         let everything = Allow { experimental: true, deprecated: true, unknown: true };
         let listed = document
             .version_data(everything)
@@ -49,7 +54,7 @@ impl DiscoveryFailure {
             })
             .collect();
         let listed = Some((document.url().into(), listed));
-        Self { asked: asked(endpoint, question), listed, missed: Vec::new() }
+        Self { asked: asked.into(), listed, missed: Vec::new() }
     }
 
     pub(super) fn no_document(endpoint: &Endpoint, question: Question, missed: Vec<Miss>) -> Self {
@@ -94,7 +99,9 @@ impl fmt::Display for DiscoveryFailure {
             let before = if index == 0 { "; no version document at " } else { ", " };
             write!(f, "{before}{} ({})", miss.url, miss.reason)?;
         }
-        f.write_str("; ask for another version, or name the service's URL by an endpoint override")
+        f.write_str(
+            "; ask for another version, or name the URL of one by an endpoint override (Keystone's by the auth_url)",
+        )
     }
 }
 

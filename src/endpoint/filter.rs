@@ -247,7 +247,8 @@ impl EndpointFilter {
         let Versions { version, min, max, implied, .. } = &self.0.versions;
         match version.or(*min).or(*max) {
             Some(_) => WantsVersion::Yes,
-            None if *implied => WantsVersion::Implied,
+            // An override is where the service is, by whichever name it was asked for.
+            None if *implied && self.wanted_override().is_none() => WantsVersion::Implied,
             None => WantsVersion::No,
         }
     }

@@ -54,6 +54,7 @@ fn class(error: &Error) -> &'static str {
         Error::AuthorizationFailure { .. } | Error::NoToken => "AuthorizationFailure",
         Error::EndpointNotFound(_) | Error::NoEndpointFilter | Error::NoAuthUrl => "EndpointNotFound",
         Error::EmptyCatalog => "EmptyCatalog",
+        Error::DiscoveryFailure(_) => "DiscoveryFailure",
         Error::ConnectFailure { .. } => "ConnectFailure",
         Error::Timeout { .. } => "ConnectTimeout",
         Error::Plugin { .. } => "MissingAuthPlugin",
@@ -76,7 +77,8 @@ pub(crate) fn compare(
         (Some(class), Err(_)) if ANY_ERROR.contains(&class) => {}
         (Some(class), Err(got)) => {
             // The classes of HTTP errors are one for each status.
-            let same = expected.get("http_status").is_some() || got["error"] == class;
+            let both_http = expected["http_status"].is_u64() && got["http_status"].is_u64();
+            let same = both_http || got["error"] == class;
             if !same {
                 return differ(question.to_owned(), expected, got);
             }

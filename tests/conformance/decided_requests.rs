@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use crate::{Case, Difference, decided::Rule, plugins::Described};
+use crate::{Case, Difference, decided::Rule, plugins::Described, servers::Exchange};
 
 /// What differs in identity plugins.
-pub(crate) const PLUGINS: [Rule; 15] = [
+pub(crate) const PLUGINS: [Rule; 16] = [
     Rule {
         decision: "a cache id tells system scopes, unscoped tokens and tokens without a catalog from others",
         covers: |case, difference| {
@@ -27,6 +27,17 @@ pub(crate) const PLUGINS: [Rule; 15] = [
         covers: |case, difference| {
             let auth_url = described(case).text("auth_url").unwrap_or_default();
             difference.question == "get_cache_id" && auth_url.ends_with('/') && slashes(&auth_url) == 3
+        },
+    },
+    Rule {
+        decision: "a domain that is named is not replaced by a default domain with an id",
+        covers: |case, difference| {
+            let plugin = described(case);
+            let said = |name: &str| plugin.text(name).is_some_and(|text| !text.is_empty());
+            let named = |of: &str| said(&format!("{of}_domain_name")) && !said(&format!("{of}_domain_id"));
+            matches!(&*difference.question, "get_cache_id" | "get_token: requests")
+                && plugin.text("default_domain_id").is_some()
+                && (named("user") || named("project"))
         },
     },
     Rule {
@@ -67,9 +78,10 @@ pub(crate) const PLUGINS: [Rule; 15] = [
         covers: |case, difference| {
             let plugin = described(case);
             let said = |name| plugin.text(name).is_some_and(|text| !text.is_empty());
-            let nobody = plugin.kind == "v2password" && !said("username") && !said("user_id");
-            let nothing = difference.got.is_null() || difference.got.as_array().is_some_and(Vec::is_empty);
-            nobody && (nothing || difference.got["error"] == "AuthorizationFailure")
+            let of_v2 = matches!(&*plugin.kind, "v2password" | "password");
+            let nobody = of_v2 && !said("username") && !said("user_id");
+            let refused = difference.got["error"] == "AuthorizationFailure";
+            nobody && (refused || difference.got.is_null() || is_less(difference))
         },
     },
     Rule {
@@ -129,7 +141,7 @@ pub(crate) const SESSIONS: [Rule; 7] = [
         decision: "every 401 is told to the plugin, also that of a second attempt: the next request has a new token",
         covers: |case, difference| {
             difference.question == "call: requests"
-                && calls(case).count() > 1
+                && case.exchanges.iter().any(Exchange::is_refusal)
                 && without_logins(&difference.got) == without_logins(&difference.expected)
         },
     },
@@ -231,7 +243,7 @@ fn is_less(difference: &Difference) -> bool {
     let requests = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let (mut expected, got) = (requests(&difference.expected), requests(&difference.got));
     expected.pop();
-    difference.question == "call: requests" && expected == got
+    difference.question.ends_with(": requests") && expected == got
 }
 
 /// Whether there is a request that the reference comes to no more.
@@ -239,7 +251,7 @@ fn is_more(difference: &Difference) -> bool {
     let requests = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let (expected, mut got) = (requests(&difference.expected), requests(&difference.got));
     got.pop();
-    difference.question == "call: requests" && expected == got
+    difference.question.ends_with(": requests") && expected == got
 }
 
 /// The requests that are not for a token, without their tokens.

@@ -265,11 +265,14 @@ fn allow(args: &Map<String, Value>) -> Allow {
     allow
 }
 
-fn filter(args: &Map<String, Value>) -> Result<EndpointFilter, Error> {
+/// The endpoint that arguments ask for, by the names that the reference has for them everywhere.
+pub(crate) fn filter(args: &Map<String, Value>) -> Result<EndpointFilter, Error> {
     let said = |name: &str| args.get(name).and_then(Value::as_str).unwrap_or_default();
     let mut filter = EndpointFilter::new(said("service_type"))
         .region(said("region_name"))
         .service_name(said("service_name"))
+        .service_id(said("service_id"))
+        .endpoint_id(said("endpoint_id"))
         .endpoint_override(said("endpoint_override"));
     filter = match args.get("interface") {
         Some(Value::Object(_)) => filter.interface(Interface::Auth),

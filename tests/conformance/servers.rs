@@ -63,6 +63,10 @@ impl Exchange {
         self.headers.get("Location").is_some_and(|location| !location.contains("://"))
     }
 
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.status == 401
+    }
+
     fn fits(&self, method: &str, url: &str, token: Option<&str>) -> bool {
         let when_token = match &self.when_token {
             None => true,
@@ -135,7 +139,7 @@ impl Table {
             *used = true;
             return exchange.answer();
         }
-        match self.exchanges.iter_mut().filter(fits).next_back() {
+        match self.exchanges.iter_mut().rfind(fits) {
             Some((exchange, _)) => exchange.answer(),
             None => Err(io::Error::from(io::ErrorKind::ConnectionRefused).into()),
         }

@@ -7,12 +7,13 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use tower::{ServiceBuilder, ServiceExt, util::BoxCloneService};
 use tower_keystone::{
-    Access, AccessFuture, AuthLayer, BoxError, EndpointFilter, Error, IdentityPlugin, ReauthPolicy,
-    Unauthenticated,
+    Access, AccessFuture, AuthLayer, BoxError, Error, IdentityPlugin, ReauthPolicy, Transport,
+    Unauthenticated, discovery::Discovery,
 };
 
 use crate::{
     Case, Difference, Replayed, answers,
+    discovery::filter,
     plugins::Plugin,
     servers::{self, Body, Servers},
 };
@@ -28,10 +29,16 @@ const CALL: [&str; 8] = [
     "json",
     "raise_exc",
 ];
-const ADAPTER: [&str; 5] = ["endpoint_override", "interface", "raise_exc", "region_name", "service_type"];
-/// What an endpoint filter can say.
-const FILTER: [&str; 6] =
-    ["service_type", "interface", "region_name", "service_name", "service_id", "endpoint_id"];
+const ADAPTER: [&str; 8] = [
+    "allow_version_hack",
+    "endpoint_override",
+    "interface",
+    "max_version",
+    "min_version",
+    "raise_exc",
+    "region_name",
+    "service_type",
+];
 
 pub(crate) fn replay(case: &Case) -> Replayed {
     if let Some(needed) = needed(case) {
@@ -50,11 +57,7 @@ fn needed(case: &Case) -> Option<String> {
         return Some(format!("the plugin {}", described.kind));
     }
     let given = |name: &str| case.input.get(name).unwrap_or(&Value::Null);
-    let of_calls = calls(case).iter().find_map(|call| {
-        let args = &call["args"];
-        first(args, &CALL, "the argument")
-            .or_else(|| first(&args["endpoint_filter"], &FILTER, "an endpoint filter with"))
-    });
+    let of_calls = calls(case).iter().find_map(|call| first(&call["args"], &CALL, "the argument"));
     first(given("session"), &[], "the session's")
         .or_else(|| first(given("adapter"), &ADAPTER, "the adapter's"))
         .or(of_calls)
@@ -78,7 +81,8 @@ async fn replay_calls(case: &Case) -> Vec<Difference> {
             return differences;
         }
     };
-    let session = Session { plugin, adapter: case.input.get("adapter").cloned(), servers };
+    let discovery = Discovery::new(Transport::new(servers.clone()));
+    let session = Session { plugin, adapter: case.input.get("adapter").cloned(), discovery, servers };
     for (call, expected) in calls(case).iter().zip(case.expect["calls"].as_array().into_iter().flatten()) {
         let before = Instant::now();
         let got = session.send(call).await;
@@ -100,6 +104,7 @@ async fn replay_calls(case: &Case) -> Vec<Difference> {
 struct Session {
     plugin: Option<Plugin>,
     adapter: Option<Value>,
+    discovery: Discovery,
     servers: Servers,
 }
 
@@ -107,9 +112,9 @@ impl Session {
     async fn send(&self, call: &Value) -> Result<(u16, String), BoxError> {
         let args = &call["args"];
         let plugin = self.plugin.as_ref().map_or_else(|| Arc::new(NoPlugin) as _, Plugin::shared);
-        let mut layer = AuthLayer::new(plugin);
-        if let Some(adapter) = &self.adapter {
-            layer = layer.endpoint(filter(adapter, adapter.get("endpoint_override")));
+        let mut layer = AuthLayer::new(plugin).discovery(self.discovery.clone());
+        if let Some(Value::Object(adapter)) = &self.adapter {
+            layer = layer.endpoint(filter(adapter)?);
         }
         let service = ServiceBuilder::new().layer(layer).service(self.servers.clone());
         let service: BoxCloneService<Request<Body>, Response<Body>, BoxError> =
@@ -148,33 +153,15 @@ impl Session {
             let name: HeaderName = name.parse()?;
             request.headers_mut().insert(name, HeaderValue::from_str(&text(value))?);
         }
-        let wanted = args["endpoint_filter"].as_object().is_some_and(|filter| !filter.is_empty());
-        if wanted || args.get("endpoint_override").is_some() {
-            let filter = filter(&args["endpoint_filter"], args.get("endpoint_override"));
-            request.extensions_mut().insert(filter);
+        let mut wanted = args["endpoint_filter"].as_object().cloned().unwrap_or_default();
+        wanted.extend(args.get("endpoint_override").map(|url| ("endpoint_override".to_owned(), url.clone())));
+        if !wanted.is_empty() {
+            request.extensions_mut().insert(filter(&wanted)?);
         }
         if !args["authenticated"].as_bool().unwrap_or(self.plugin.is_some()) {
             request.extensions_mut().insert(Unauthenticated);
         }
         Ok(request)
-    }
-}
-
-fn filter(filter: &Value, endpoint_override: Option<&Value>) -> EndpointFilter {
-    let text = |name: &str| filter[name].as_str().unwrap_or_default();
-    let mut wanted = EndpointFilter::new(text("service_type"))
-        .region(text("region_name"))
-        .service_name(text("service_name"))
-        .service_id(text("service_id"))
-        .endpoint_id(text("endpoint_id"));
-    match &filter["interface"] {
-        Value::String(interface) => wanted = wanted.interface(interface.as_str()),
-        Value::Array(list) => wanted = wanted.interfaces(list.iter().filter_map(Value::as_str)),
-        _ => {}
-    }
-    match endpoint_override.and_then(Value::as_str) {
-        Some(url) => wanted.endpoint_override(url),
-        None => wanted,
     }
 }
 
