@@ -149,6 +149,13 @@ fn a_filter_in_the_request_costs_no_more_allocations() {
 }
 
 #[test]
+fn a_microversion_costs_no_more_allocations() {
+    let filter = filter().microversion_for("compute", "2.79");
+    assert_eq!(cost_of_requests(&layer(), "/servers/detail?limit=9", Some(filter.clone())), (REQUESTS, 0));
+    assert_eq!(cost_of_requests(&layer().endpoint(filter), "/servers/detail?limit=9", None), (REQUESTS, 0));
+}
+
+#[test]
 fn an_absolute_uri_costs_no_allocation_and_no_clone() {
     let uri = "https://service-7.example.com:8774/v2.1/servers/detail?limit=9";
     assert_eq!(cost_of_requests(&layer().endpoint(filter()), uri, None), (0, 0));

@@ -36,7 +36,8 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Why a request could not be sent with a token, or a token document not be read.
 ///
-/// No variant holds a token, a document or a request, and none shows one.
+/// No variant holds a token, a token document or a request, and none shows one. What an [`HttpError`] shows
+/// of an answer is its message.
 ///
 /// See the [module docs](self) for how to find it under a [`BoxError`].
 #[derive(Clone, Debug, thiserror::Error)]
