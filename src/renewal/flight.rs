@@ -3,9 +3,14 @@
 use std::{
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
     task::Poll,
 };
+
+#[cfg(shuttle)] // the model checker, see CONTRIBUTING.md
+use shuttle::sync::{Mutex, MutexGuard};
+#[cfg(not(shuttle))]
+use std::sync::{Mutex, MutexGuard};
 
 use tokio::{
     runtime::Handle,
