@@ -140,7 +140,7 @@ BUGS = {
     # Nobody takes over a flight whose runtime is gone.
     "nobody-takes-over": (
         "a_flight_whose_runtime_is_gone_is_taken_over_once",
-        [(FLIGHT, "Err(_) => self.lock().lost(id),", "Err(_) => return Err(Error::NoRuntime),")],
+        [(FLIGHT, "Ok(Err(_)) => self.lock().lost(id),", "Ok(Err(_)) => return Err(Error::NoRuntime),")],
     ),
 }
 

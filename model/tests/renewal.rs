@@ -36,16 +36,16 @@ const HARD: u64 = 295;
 const SCHEDULES: usize = 5_000;
 
 /// Runs a scenario under many schedules, random ones and ones with few, well-placed switches.
-fn check<F: Future<Output = ()>>(scenario: fn(Cloud) -> F)
-where
-    F: 'static,
-{
+fn check<F: Future<Output = ()> + 'static>(scenario: fn(Cloud) -> F) {
     let schedulers: [Box<dyn Scheduler + Send>; 2] =
         [Box::new(RandomScheduler::new(SCHEDULES)), Box::new(PctScheduler::new(3, SCHEDULES))];
     for scheduler in schedulers {
         let mut config = Config::new();
         config.stack_size = 0x40000;
-        Runner::new(scheduler, config).run(move || block_on(scenario(Cloud::new())));
+        Runner::new(scheduler, config).run(move || {
+            tokio::time::clear_triggers();
+            block_on(scenario(Cloud::new()));
+        });
     }
 }
 
@@ -54,6 +54,7 @@ where
 enum Answer {
     Token,
     Refused,
+    Never,
     /// A panic when all the time that a flight has is over: at once, or when the answer is waited for.
     PanicAtOnce,
     PanicLater,
@@ -123,6 +124,7 @@ impl Credentials for Keystone {
                     AccessInfo::new(format!("token-{number}"), r#"{"token": {"user": {"id": "u"}}}"#)
                 }
                 Answer::Refused => Err(Error::plugin(false, format!("login {number} was refused"))),
+                Answer::Never => std::future::pending().await,
                 Answer::PanicAtOnce | Answer::PanicLater => keystone.panic(),
             }
         })
@@ -335,6 +337,21 @@ fn a_hard_token_serves_when_its_successor_fails() {
             assert_eq!(number(&access.unwrap()), 1);
         }
         assert_eq!(cloud.keystone.logins(), 2);
+    });
+}
+
+#[test]
+fn a_hard_token_serves_when_its_successor_does_not_come_in_time() {
+    check(|cloud| async move {
+        let (cloud, _) = cloud.with_token(HARD).await;
+        cloud.keystone.then([Answer::Never]);
+        let callers = cloud.callers(3);
+        yield_now().await;
+        tokio::time::trigger_timeouts(|_| true);
+        for access in all(callers).await {
+            assert_eq!(number(&access.unwrap()), 1);
+        }
+        assert!(cloud.keystone.logins() <= 2);
     });
 }
 

@@ -17,6 +17,7 @@ pub mod runtime {
         future::{self, AbortHandle},
         sync::Mutex,
     };
+    pub use shuttle_tokio::runtime::TryCurrentError;
 
     shuttle::lazy_static! {
         static ref TASKS: Mutex<Vec<AbortHandle>> = Mutex::new(Vec::new());
@@ -31,7 +32,7 @@ pub mod runtime {
     pub struct Handle(());
 
     impl Handle {
-        pub fn try_current() -> Result<Self, ()> {
+        pub fn try_current() -> Result<Self, TryCurrentError> {
             Ok(Self(()))
         }
 
