@@ -2,8 +2,7 @@
 //!
 //! The reference for the behaviour of this crate is Python's keystoneauth1. Its nouns are kept where
 //! there is one thing to name; where Python has a method that fetches, there is a value that was
-//! fetched. What keystoneauth answers to 691 questions about token documents and catalogs is
-//! replayed in this crate's tests.
+//! fetched. What keystoneauth answered in 2,785 recorded cases is replayed in this crate's tests.
 //!
 //! # Plugins
 //!
@@ -14,17 +13,20 @@
 //! | `get_access(session)` | [`IdentityPlugin::access`]; no session is handed in, a plugin has its own way to Keystone |
 //! | `identity.v3.Password`, `Token`, `TOTP`, `ApplicationCredential`, `MultiFactor` | [`Renewing`] with [`V3Auth`] and [`AuthMethod`] |
 //! | `identity.v2.Password`, `Token` | [`Renewing`] with [`V2Auth`] |
+//! | `identity.generic.Password`, `Token` (`password`, `token`) | [`Renewing`] with [`GenericAuth`] |
 //! | `noauth`, `http_basic`, `admin_token` | [`FixedEndpointPlugin`] |
 //! | `ServiceTokenAuthWrapper` | [`ServiceTokenAuthWrapper`] |
 //! | `get_auth_ref(session)` | [`Credentials::get_auth_ref`], which always asks Keystone; [`Access::auth_ref`] for what was obtained |
 //! | `get_token(session)` | [`AccessInfo::auth_token`] |
 //! | `get_headers(session)` | [`Access::insert_headers`] |
-//! | `get_endpoint(session, **filter)` | [`ServiceCatalog::url_for`]; the layer does it for each request |
-//! | `get_endpoint_data(session, **filter)` | [`ServiceCatalog::endpoint_data_for`] |
+//! | `get_endpoint(session, **filter)` | [`Discovery::endpoint`], without versions [`ServiceCatalog::url_for`]; the layer does it for each request |
+//! | `get_endpoint_data(session, **filter)` | [`Discovery::endpoint_data`]; with `skip_discovery` [`Endpoint::undiscovered`] |
+//! | `get_api_major_version(session, **filter)` | [`Discovery::api_major_version`] |
+//! | `get_all_version_data(session)` | [`Discovery::all_version_data`], which asks several services at once |
 //! | `get_user_id`, `get_project_id` | [`Access::user_id`], [`Access::project_id`] |
 //! | `invalidate()` | [`IdentityPlugin::invalidate`], which is told what was refused |
 //! | `get_auth_state()`, `set_auth_state(state)` | [`Renewing::auth_state`], [`Renewing::set_auth_state`]; on an access info [`AccessInfo::auth_state`], [`AccessInfo::from_auth_state`]; the text is the same |
-//! | `get_cache_id()` | [`Renewing::cache_id`]; the same value, but where scopes or values could be mistaken for others |
+//! | `get_cache_id()` | [`Renewing::cache_id`]; the same value, but where scopes or values could be mistaken for others, or the `auth_url` is a host with a slash |
 //! | `AUTH_INTERFACE` | [`Interface::Auth`] |
 //!
 //! # Access infos and catalogs
@@ -41,6 +43,20 @@
 //! | `catalog`, `get_endpoints` (raw entries) | [`AccessInfo::body`] has the document as it came |
 //! | `service_providers.get_auth_url(sp_id)` | [`AccessInfo::service_providers`] |
 //! | `discover._SERVICE_TYPES` | [`service_types`] |
+//!
+//! # Versions
+//!
+//! | keystoneauth1 | here |
+//! |---|---|
+//! | `version`, `min_version`, `max_version` | [`EndpointFilter::version`], [`min_version`](EndpointFilter::min_version), [`max_version`](EndpointFilter::max_version) |
+//! | `discover.LATEST`, `'2.latest'` | [`LATEST`](discovery::LATEST) for a part of a version |
+//! | `allow={'allow_experimental': True}` | [`EndpointFilter::allow`] |
+//! | `allow_version_hack=False` | [`EndpointFilter::no_version_hack`] |
+//! | `EndpointData`, `get_versioned_data` | [`Endpoint`], [`Discovery::versioned_data`] |
+//! | `Discover`, `get_discovery` | [`VersionDocument`](discovery::VersionDocument), [`Discovery::document`] |
+//! | `version_data`, `raw_version_data`, `data_for`, `versioned_data_for` | methods of the same names |
+//! | `normalize_version_number`, `version_match`, `version_between` | parsing a [`Version`](discovery::Version), [`is_match`](discovery::Version::is_match), [`VersionRange::contains`](discovery::VersionRange::contains) |
+//! | a discovery cache on the plugin and one on the session | one for all clones of a [`Discovery`] |
 //!
 //! # Session and Adapter
 //!
@@ -69,6 +85,8 @@
 //! | `EmptyCatalog`, `EndpointNotFound` | [`Error::EmptyCatalog`], [`Error::EndpointNotFound`], which tells the near misses |
 //! | `AuthorizationFailure` (no token to send) | [`Error::NoToken`] |
 //! | `AuthorizationFailure` (no method, two scopes) | [`Error::AuthorizationFailure`] |
+//! | `DiscoveryFailure`, or no endpoint | [`Error::DiscoveryFailure`], which tells what there is instead |
+//! | `ImpliedVersionMismatch` and its kinds | [`Error::ImpliedVersionMismatch`] |
 //! | `MissingAuthMethods` | [`Error::MissingAuthMethods`], with the receipt for [`AuthMethod::receipt`] |
 //! | `HttpError` and its classes by status, from Keystone | [`Error::Http`] |
 //! | `ConnectFailure` | [`Error::ConnectFailure`] |
@@ -89,10 +107,25 @@
 //! | one catalog entry without a URL breaks every lookup | it is passed over | |
 //! | a lock is held while Keystone is asked | none; the old token serves meanwhile, and one flight serves all who wait | a slow Keystone made every request slow |
 //! | a wrong password: one login for each waiting request | one shared failure, then a pause | logins lock accounts |
+//! | `generic.Password` waits for itself if Keystone's version document answers 401 | the path of the `auth_url` decides then | |
+//! | a default domain with an id replaces a domain that is named | it stands in only where none is given | another domain's user of the same name may exist |
 //! | an unauthenticated service gets `X-Auth-Token: notused` | it gets no header | it is not a token |
 //! | a role without an id breaks `role_ids` | it is left out | |
+//! | a maximum without a minimum matches no version | the newest one that is not above it | what else could be meant |
+//! | a document without versions: `IndexError`; one bad version in it: `TypeError` | an error that says so; the others are used | |
+//! | a version document is got with a token from any URL that says 401, and over any redirect | with one on known origins only; redirects stay on theirs | |
+//! | a version document is remembered for ever, a failure not at all | for an hour, and for ten seconds | both can pass |
 //! | `%(project_id)s` is filled in on some paths | on all | |
 //!
+//! [`Discovery::endpoint`]: discovery::Discovery::endpoint
+//! [`Discovery::endpoint_data`]: discovery::Discovery::endpoint_data
+//! [`Discovery::api_major_version`]: discovery::Discovery::api_major_version
+//! [`Discovery::all_version_data`]: discovery::Discovery::all_version_data
+//! [`Discovery::versioned_data`]: discovery::Discovery::versioned_data
+//! [`Discovery::document`]: discovery::Discovery::document
+//! [`Discovery`]: discovery::Discovery
+//! [`Endpoint`]: discovery::Endpoint
+//! [`Endpoint::undiscovered`]: discovery::Endpoint::undiscovered
 //! [`Access::auth_ref`]: crate::Access::auth_ref
 //! [`Access::insert_headers`]: crate::Access::insert_headers
 //! [`Access::user_id`]: crate::Access::user_id

@@ -19,7 +19,10 @@ use std::{
 
 use http::{StatusCode, Uri, uri::Authority};
 
-use crate::{EndpointFilter, Secret};
+use crate::{
+    EndpointFilter, Secret,
+    discovery::{DiscoveryFailure, Version},
+};
 
 /// The error type of tower's middleware: any error in a box.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -84,10 +87,55 @@ pub enum Error {
     #[error(transparent)]
     EndpointNotFound(Arc<EndpointNotFound>),
 
-    /// A relative request URI came without an [`EndpointFilter`] to say which service it is for.
+    /// A text is no version of an API.
+    #[error("`{text}` is not a version; a version is `2`, `v2.1`, `2.latest` or `latest`")]
+    #[non_exhaustive]
+    InvalidVersion {
+        /// The text, in part.
+        text: Box<str>,
+    },
+
+    /// Versions are asked for that no API can have.
+    #[error("no version can be as asked for: {reason}")]
+    #[non_exhaustive]
+    InvalidVersionRange {
+        /// What contradicts what.
+        reason: &'static str,
+    },
+
+    /// A version is asked for that a service type such as `volumev2` excludes: keystoneauth's
+    /// `ImpliedVersionMismatch`.
     #[error(
-        "no endpoint is named for a relative request URI; give the layer or the request an EndpointFilter, \
-         or make the URI absolute"
+        "service type {service_type} means version {implied}, and a {end} of {given} is asked for; \
+         ask for the official service type, or for no version"
+    )]
+    #[non_exhaustive]
+    ImpliedVersionMismatch {
+        /// The service type.
+        service_type: Box<str>,
+        /// The version that it stands for.
+        implied: Version,
+        /// `minimum` or `maximum`.
+        end: &'static str,
+        /// What was asked for.
+        given: Version,
+    },
+
+    /// A service does not have the version asked for, or does not say what it has.
+    #[error(transparent)]
+    DiscoveryFailure(Arc<DiscoveryFailure>),
+
+    /// An [`EndpointFilter`] asks for versions, and the layer has no way to ask services for theirs.
+    #[error(
+        "the EndpointFilter asks for a version, and the layer has no transport to ask the service with; \
+         give it one by AuthLayer::discovery"
+    )]
+    NoDiscovery,
+
+    /// A relative request URI came without an [`EndpointFilter`] that names the type of its service.
+    #[error(
+        "no service is named for a relative request URI; give the layer or the request an EndpointFilter \
+         with a service type, or make the URI absolute"
     )]
     NoEndpointFilter,
 
@@ -221,6 +269,7 @@ impl Error {
         match self {
             Self::Plugin { transient, .. } => *transient,
             Self::Http(error) => error.is_transient(),
+            Self::DiscoveryFailure(failure) => failure.is_transient(),
             // What answers with something that is no token is a proxy that is not ready, most often.
             Self::ConnectFailure { .. } | Self::Timeout { .. } | Self::InvalidResponse { .. } => true,
             Self::ShortLived | Self::PluginPanicked | Self::NoRuntime => true,

@@ -13,7 +13,10 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::{
-    Access, AccessFuture, BoxError, Error, IdentityPlugin, Refusal, layer::Shared, outgoing::Outgoing,
+    Access, BoxError, Error, IdentityPlugin, Refusal,
+    layer::Shared,
+    needs::{Awaited, Found},
+    outgoing::Outgoing,
 };
 
 pin_project! {
@@ -42,9 +45,9 @@ pin_project! {
     }
 }
 
-/// A request whose access is still to come, and the service that is ready for it.
+/// A request that needs something which is still to come, and the service that is ready for it.
 struct Waiting<P, S, B> {
-    access: AccessFuture,
+    awaited: Awaited,
     /// `None` once sent.
     request: Option<(Request<B>, Outgoing)>,
     ready: S,
@@ -56,17 +59,17 @@ where
     P: IdentityPlugin,
     S: Service<Request<B>>,
 {
-    /// Sends the request with its access, where it needs one, to a service that is ready.
+    /// Sends the request with what it needs to a service that is ready.
     pub(crate) fn sent(
         mut request: Request<B>,
         outgoing: Outgoing,
-        access: Option<Result<Arc<Access>, Error>>,
+        found: Result<Found, Error>,
         ready: &mut S,
         shared: &Shared<P>,
     ) -> Self {
-        let prepared = access.transpose().and_then(|access| {
-            outgoing.prepare(&mut request, access.as_deref(), shared)?;
-            Ok(access.filter(|_| outgoing.carries_our_token()))
+        let prepared = found.and_then(|found| {
+            outgoing.prepare(&mut request, &found, shared)?;
+            Ok(found.access.filter(|_| outgoing.carries_our_token()))
         });
         let state = match prepared {
             Ok(used) => State::Responding {
@@ -83,15 +86,15 @@ where
         matches!(self.state, State::Failed { .. })
     }
 
-    /// Sends the request once its access is there.
+    /// Sends the request once what it needs is there.
     pub(crate) fn waiting(
         request: Request<B>,
         outgoing: Outgoing,
-        access: AccessFuture,
+        awaited: Awaited,
         ready: S,
         shared: Shared<P>,
     ) -> Self {
-        let waiting = Waiting { access, request: Some((request, outgoing)), ready, shared };
+        let waiting = Waiting { awaited, request: Some((request, outgoing)), ready, shared };
         Self { state: State::Waiting { waiting: Box::new(waiting) } }
     }
 }
@@ -112,9 +115,11 @@ where
                     return Poll::Ready(Err(error.into()));
                 }
                 StateProj::Waiting { waiting } => {
-                    let access = ready!(Pin::new(&mut waiting.access).poll(cx));
-                    let (request, outgoing) = waiting.request.take().expect("a request is sent once");
-                    Self::sent(request, outgoing, Some(access), &mut waiting.ready, &waiting.shared)
+                    let Waiting { awaited, request, ready, shared } = &mut **waiting;
+                    let (_, outgoing) = request.as_ref().expect("a request is sent once");
+                    let found = ready!(awaited.poll(cx, outgoing, shared));
+                    let (request, outgoing) = request.take().expect("a request is sent once");
+                    Self::sent(request, outgoing, found, ready, shared)
                 }
                 StateProj::Responding { response, used } => {
                     let mut response = ready!(response.poll(cx)).map_err(Into::into)?;
@@ -140,7 +145,7 @@ where
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.state {
             State::Failed { .. } => "ResponseFuture(failed)",
-            State::Waiting { .. } => "ResponseFuture(waiting for the access)",
+            State::Waiting { .. } => "ResponseFuture(waiting to be sent)",
             State::Responding { .. } => "ResponseFuture(sent)",
         })
     }

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use http::Uri;
 use tower_layer::Layer;
 
-use crate::{Auth, EndpointFilter, Error, endpoint::Origin};
+use crate::{Auth, EndpointFilter, Error, discovery::Discovery, endpoint::Origin};
 
 /// Gives every request an endpoint and a token: the [`Layer`] of [`Auth`].
 ///
@@ -23,6 +23,7 @@ pub(crate) struct Shared<P> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) endpoint: Option<EndpointFilter>,
+    pub(crate) discovery: Option<Discovery>,
     pub(crate) allowed_origins: Vec<Origin>,
     pub(crate) require_https: bool,
     pub(crate) overwrite_token: bool,
@@ -38,6 +39,16 @@ impl<P> AuthLayer<P> {
     #[must_use]
     pub fn endpoint(self, filter: EndpointFilter) -> Self {
         self.with(|settings| settings.endpoint = Some(filter))
+    }
+
+    /// How services are asked for their versions, for filters that want one: a
+    /// [`Transport`](crate::Transport), or a [`Discovery`] that others use too.
+    ///
+    /// Without it, such a request is [`Error::NoDiscovery`]. A filter that only its service type ties to a
+    /// version, such as `volumev3`, goes to the catalog's endpoint then. See [`discovery`](crate::discovery).
+    #[must_use]
+    pub fn discovery(self, discovery: impl Into<Discovery>) -> Self {
+        self.with(|settings| settings.discovery = Some(discovery.into()))
     }
 
     /// Sends the token to this origin too: the scheme, host and port of `url`.

@@ -100,6 +100,7 @@ pub mod fixture;
 pub mod future;
 pub mod identity;
 mod layer;
+mod needs;
 mod outgoing;
 pub mod plugin;
 mod refusal;
@@ -112,7 +113,7 @@ pub use access::{AccessInfo, EndpointData, ServiceCatalog, service_types};
 pub use endpoint::{EndpointFilter, Interface};
 pub use error::{BoxError, Error};
 pub use identity::{
-    AccessInfoPlugin, AuthMethod, Credentials, FixedEndpointPlugin, PluginPool, Scope,
+    AccessInfoPlugin, AuthMethod, Credentials, FixedEndpointPlugin, GenericAuth, PluginPool, Scope,
     ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth,
 };
 pub use layer::AuthLayer;

@@ -1,11 +1,15 @@
 //! One request on its way out: where it goes and whose token it carries.
 
+use std::sync::Arc;
+
 use http::{Request, Uri};
 
 use crate::{
     Access, EndpointFilter, Error, IdentityPlugin,
-    endpoint::{Origin, check_base, join},
+    discovery::{Discovered, DiscoveredFuture},
+    endpoint::{Origin, WantsVersion, check_base, join},
     layer::{Settings, Shared},
+    needs::Found,
     plugin::X_AUTH_TOKEN,
 };
 
@@ -69,16 +73,47 @@ impl Outgoing {
         self.carries_our_token() || for_endpoint()
     }
 
+    /// The endpoint of the version that the filter wants, if it wants one: there at once or in time.
+    pub(crate) fn discover<P: IdentityPlugin>(
+        &self,
+        access: Option<&Arc<Access>>,
+        shared: &Shared<P>,
+    ) -> Result<Option<Result<Arc<Discovered>, DiscoveredFuture>>, Error> {
+        let Some(filter) = self.filter.as_ref().filter(|_| self.relative) else { return Ok(None) };
+        let wants = filter.wants_version();
+        // An endpoint that is fixed serves whatever is asked for.
+        if wants == WantsVersion::No || access.is_some_and(|access| access.fixed_endpoint().is_some()) {
+            return Ok(None);
+        }
+        let settings = &shared.settings;
+        match &settings.discovery {
+            Some(discovery) => {
+                let may_send_token = !settings.require_https;
+                discovery
+                    .for_requests(filter, access, shared.plugin.auth_url(), |endpoint| {
+                        may_send_token || endpoint.url().starts_with("https://")
+                    })
+                    .map(Some)
+            }
+            None if wants == WantsVersion::Implied => Ok(None),
+            None => Err(Error::NoDiscovery),
+        }
+    }
+
     /// Gives the request its URI and its token.
     pub(crate) fn prepare<B, P: IdentityPlugin>(
         &self,
         request: &mut Request<B>,
-        access: Option<&Access>,
+        found: &Found,
         shared: &Shared<P>,
     ) -> Result<(), Error> {
+        let access = found.access.as_deref();
         let auth_url = shared.plugin.auth_url();
         if self.relative {
-            let uri = self.absolute(request.uri(), access, auth_url)?;
+            let uri = match &found.discovered {
+                Some(discovered) => join(&discovered.base, request.uri())?,
+                None => self.absolute(request.uri(), access, auth_url)?,
+            };
             *request.uri_mut() = uri;
         }
         match access {

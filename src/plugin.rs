@@ -187,12 +187,19 @@ impl Access {
         }
     }
 
+    /// Where all requests go, if there is no catalog to ask.
+    pub(crate) fn fixed_endpoint(&self) -> Option<&Uri> {
+        self.endpoint.as_ref()
+    }
+
     /// The URL that requests with this filter are joined to.
     pub(crate) fn base_url_for(&self, filter: Option<&EndpointFilter>) -> Result<&Uri, Error> {
         match (&self.endpoint, &self.auth_ref) {
             (Some(endpoint), _) => Ok(endpoint),
             (None, Some(auth_ref)) => {
-                auth_ref.service_catalog().base_url_for(filter.ok_or(Error::NoEndpointFilter)?)
+                // Whatever is first in a catalog is nobody's choice: a service has to be named.
+                let named = filter.filter(|filter| filter.service_type().is_some());
+                auth_ref.service_catalog().base_url_for(named.ok_or(Error::NoEndpointFilter)?)
             }
             (None, None) => Err(Error::EmptyCatalog),
         }

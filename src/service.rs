@@ -6,7 +6,10 @@ use std::{
 use http::{Request, Response};
 use tower_service::Service;
 
-use crate::{AuthLayer, BoxError, IdentityPlugin, future::ResponseFuture, layer::Shared, outgoing::Outgoing};
+use crate::{
+    AuthLayer, BoxError, IdentityPlugin, future::ResponseFuture, layer::Shared, needs::Found,
+    outgoing::Outgoing,
+};
 
 /// Middleware that gives every request an endpoint and a token.
 ///
@@ -61,26 +64,22 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let outgoing = Outgoing::take(&mut request, &self.shared.settings);
-        let access = match outgoing.needs_access() {
-            true => self.shared.plugin.access().now().map(Some),
-            false => Ok(None),
-        };
-        match access {
-            Ok(access) => {
-                let response = ResponseFuture::sent(request, outgoing, access, &mut self.inner, &self.shared);
+        match Found::at_once(&outgoing, &self.shared) {
+            Ok(found) => {
+                let response = ResponseFuture::sent(request, outgoing, found, &mut self.inner, &self.shared);
                 if response.is_failed() {
                     // Nothing was sent: what the inner service has reserved for it is given back.
                     self.inner = self.inner.clone();
                 }
                 response
             }
-            Err(access) => {
+            Err(awaited) => {
                 // What was polled ready has to be what is called later, so a clone takes its place
                 // here; see "Be careful when cloning inner services" at tower's `Service`.
                 let fresh = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, fresh);
                 let shared = self.shared.clone();
-                ResponseFuture::waiting(request, outgoing, access, ready, shared)
+                ResponseFuture::waiting(request, outgoing, awaited, ready, shared)
             }
         }
     }

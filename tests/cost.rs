@@ -14,11 +14,13 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
-use tower::{Layer, Service};
+use http_body_util::Full;
+use tower::{Layer, Service, ServiceExt};
 use tower_keystone::{
-    AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Interface,
-    fixture::{CatalogService, V3Token},
+    AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Interface, Transport,
+    fixture::{CatalogService, Discovery as Versions, V3Token},
 };
 
 const REQUESTS: usize = 1_000;
@@ -96,20 +98,26 @@ fn access_info(services: usize) -> AccessInfo {
     token.access_info("gAAAA").unwrap()
 }
 
-/// The allocations of so many requests, beyond those of building them, and the clones of the inner service.
-fn cost_of_requests(uri: &str, filter_in_request: bool) -> (usize, usize) {
+type Plugin = AccessInfoPlugin;
+
+fn layer() -> AuthLayer<Plugin> {
+    AuthLayer::new(AccessInfoPlugin::new(access_info(20)))
+}
+
+fn filter() -> EndpointFilter {
+    EndpointFilter::new("type-7").region("RegionOne").interface(Interface::Internal)
+}
+
+/// The allocations of so many requests through this layer, beyond those of building them, and the
+/// clones of the inner service.
+fn cost_of_requests(layer: &AuthLayer<Plugin>, uri: &str, filter: Option<EndpointFilter>) -> (usize, usize) {
     let inner = Inner::default();
     let (calls, clones) = (Arc::clone(&inner.calls), Arc::clone(&inner.clones));
-    let filter = EndpointFilter::new("type-7").region("RegionOne").interface(Interface::Internal);
-    let mut layer = AuthLayer::new(AccessInfoPlugin::new(access_info(20)));
-    if !filter_in_request {
-        layer = layer.endpoint(filter.clone());
-    }
     let mut auth = layer.layer(inner);
     let mut send = || {
         let mut request = Request::get(uri).header("accept", "application/json");
-        if filter_in_request {
-            request = request.extension(filter.clone());
+        if let Some(filter) = filter.clone() {
+            request = request.extension(filter);
         }
         let request = request.body(()).unwrap();
         let mut cx = Context::from_waker(Waker::noop());
@@ -132,18 +140,30 @@ fn cost_of_requests(uri: &str, filter_in_request: bool) -> (usize, usize) {
 
 #[test]
 fn a_relative_uri_costs_the_allocation_of_the_join_and_no_clone() {
-    assert_eq!(cost_of_requests("/servers/detail?limit=9", false), (REQUESTS, 0));
+    assert_eq!(cost_of_requests(&layer().endpoint(filter()), "/servers/detail?limit=9", None), (REQUESTS, 0));
 }
 
 #[test]
 fn a_filter_in_the_request_costs_no_more_allocations() {
-    assert_eq!(cost_of_requests("/servers/detail?limit=9", true), (REQUESTS, 0));
+    assert_eq!(cost_of_requests(&layer(), "/servers/detail?limit=9", Some(filter())), (REQUESTS, 0));
 }
 
 #[test]
 fn an_absolute_uri_costs_no_allocation_and_no_clone() {
     let uri = "https://service-7.example.com:8774/v2.1/servers/detail?limit=9";
-    assert_eq!(cost_of_requests(uri, false), (0, 0));
+    assert_eq!(cost_of_requests(&layer().endpoint(filter()), uri, None), (0, 0));
+}
+
+#[tokio::test]
+async fn a_version_costs_no_more_allocations_once_it_is_found() {
+    let service = tower::service_fn(|_: Request<Full<Bytes>>| {
+        let versions = Versions::new().version("v2.1", "CURRENT", "/v2.1/").document();
+        ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(versions.to_string()))))
+    });
+    let layer = layer().discovery(Transport::new(service)).endpoint(filter().min_version(2, 0));
+    let first = Request::get("/servers/detail?limit=9").body(()).unwrap();
+    layer.layer(Inner::default()).oneshot(first).await.unwrap();
+    assert_eq!(cost_of_requests(&layer, "/servers/detail?limit=9", None), (REQUESTS, 0));
 }
 
 #[test]

@@ -159,6 +159,8 @@ async fn the_url_has_the_version_and_says_whether_the_catalog_is_wanted() {
         .unwrap();
     assert_eq!(v2.uri(), "https://h/v2.0/tokens");
     let credentials = json!({"username": "alice", "password": "pw"});
+    let nobody = V2Auth::password_of("https://h/v2.0/".parse().unwrap(), None, Some("".into()), "pw");
+    assert!(matches!(nobody.request(), Err(Error::AuthorizationFailure { .. })));
     assert_eq!(body(v2).await, json!({"auth": {"passwordCredentials": credentials, "tenantName": "demo"}}));
 }
 
@@ -188,12 +190,13 @@ async fn answers_that_are_errors_say_what_keystone_said() {
 
 #[test]
 fn a_cache_id_is_that_of_keystoneauth_and_tells_scopes_apart() {
-    // Computed by keystoneauth1 for the same password, user and trust.
-    let user = User::new().user_id("3ffbfd9f270591747a2854a14b941e03");
-    let credentials =
-        V3Auth::new("https://identity.example.com/".parse().unwrap(), AuthMethod::password(user, "s3cret"));
-    let trusted = credentials.clone().scope(Scope::new().trust_id("e80ab4f63c7725a7cfbad23ff4ee03fa"));
-    assert_eq!(trusted.cache_id().unwrap(), "y9b0h3IZmRb9uc5p1Zj04r6tfrOfcaH/Y3Y2wZpKjEc=");
+    // Computed by keystoneauth1 for the same password, user and domain, and this URL without a slash.
+    let user = User::new().user_id("737565f20d092aa9b70f041c3972916d");
+    let auth_url = "https://identity.example.com:5000".parse().unwrap();
+    let credentials = V3Auth::new(auth_url, AuthMethod::password(user, "p\u{e4}\"ss\\"));
+    let demo = Scope::new().project_name("bob-22").project_domain_id("default");
+    let demo = credentials.clone().scope(demo);
+    assert_eq!(demo.cache_id().unwrap(), "XDE6tjSWcE28r0cIl/h6fdFRYbQZXeGIMUVOFwS/K6A=");
     let system = credentials.clone().scope(Scope::new().system_scope("all"));
     assert_ne!(system.cache_id(), credentials.cache_id());
 }

@@ -7,9 +7,9 @@ use http::{HeaderMap, HeaderValue, Request, Uri};
 use http_body_util::Empty;
 use tower::{Layer, Service, ServiceExt};
 use tower_keystone::{
-    Access, AccessFuture, AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, EndpointFilter, Error,
-    FixedEndpointPlugin, IdentityPlugin, Interface, Refusal, Renewing, Secret, ServiceTokenAuthWrapper,
-    Transport, Unauthenticated, User, V2Auth, V3Auth,
+    Access, AccessFuture, AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, Credentials, EndpointFilter,
+    Error, FixedEndpointPlugin, GenericAuth, IdentityPlugin, Interface, Refusal, Renewing, Secret,
+    ServiceTokenAuthWrapper, Transport, Unauthenticated, User, V2Auth, V3Auth,
     fixture::{CatalogService, Cloud, Discovery, V2Token, V3Token},
 };
 
@@ -107,7 +107,9 @@ fn no_public_type_shows_a_secret() {
         debug(&Renewing::new(v3, Transport::new(cloud.clone())));
     }
     debug(&V2Auth::password(with_password.clone(), "alice", secret()));
-    debug(&V2Auth::token(with_password, secret()));
+    debug(&V2Auth::token(with_password.clone(), secret()));
+    debug(&GenericAuth::password(with_password.clone(), User::new().username("alice"), secret()));
+    debug(&GenericAuth::token(with_password, secret()));
     debug(&Transport::new(cloud.clone()));
     let endpoint = Uri::from_static("https://ironic.example.com");
     debug(&FixedEndpointPlugin::admin_token(endpoint.clone(), &secret().into()).unwrap());
@@ -185,5 +187,15 @@ async fn no_error_of_a_request_shows_a_secret() {
         let error = auth.clone().oneshot(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap_err();
         check("a boxed error", format!("{error} {error:?}"));
         check_error(Error::find(&*error).expect("an error of ours"));
+    }
+}
+
+#[tokio::test]
+async fn no_error_of_credentials_shows_a_secret() {
+    let cloud = Cloud::new([]);
+    for auth_url in [format!("https://admin:{CANARY}@keystone.example.com/"), "https://elsewhere/".to_owned()]
+    {
+        let credentials = GenericAuth::token(auth_url.parse().unwrap(), secret());
+        check_error(&credentials.get_auth_ref(Transport::new(cloud.clone())).await.unwrap_err());
     }
 }

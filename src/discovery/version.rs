@@ -1,6 +1,16 @@
-use std::fmt;
+use std::{fmt, str::FromStr};
 
-/// The version of an API, as in `v2.1`.
+use crate::Error;
+
+/// The part of a version that stands for the newest there is: keystoneauth's `LATEST`.
+///
+/// `min_version(2, LATEST)` is the newest version 2, `min_version(LATEST, LATEST)` the newest of all.
+pub const LATEST: u32 = u32::MAX;
+
+/// The version of an API, as in `v2.1`, or a microversion of one.
+///
+/// Versions are ordered by their parts; [`LATEST`] is above all numbers. A text such as `2.1`, `v2.1`,
+/// `2.latest`, `latest`, `2` or `2.1.5` can be parsed.
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -10,9 +20,38 @@ pub struct Version {
     pub major: u32,
     /// The part after the dot, 0 where there is none.
     pub minor: u32,
+    /// A third part, which old documents have.
+    micro: Option<u32>,
 }
 
 impl Version {
+    /// The version of these two parts.
+    pub const fn new(major: u32, minor: u32) -> Self {
+        Self { major, minor, micro: None }
+    }
+
+    /// The newest version of all.
+    pub const fn latest() -> Self {
+        Self::new(LATEST, LATEST)
+    }
+
+    /// The newest version with this major part.
+    pub const fn latest_of(major: u32) -> Self {
+        Self::new(major, LATEST)
+    }
+
+    /// Whether `candidate` serves whoever asked for this version: keystoneauth's `version_match`.
+    ///
+    /// It does if it has the same major part and is not older.
+    pub fn is_match(self, candidate: Self) -> bool {
+        self.major == candidate.major && candidate >= self
+    }
+
+    /// Whether this is the newest of all or of a major part, and `candidate` can be that one.
+    pub(super) fn is_latest_for(self, candidate: Self) -> bool {
+        self == Self::latest() || self.minor == LATEST && self.major == candidate.major
+    }
+
     /// The version that the path of a URL names: its last segment of the form `v2` or `v2.1`.
     ///
     /// `None` where no segment has that form. A segment without the `v` is no version, since a
@@ -21,21 +60,65 @@ impl Version {
         let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
         let (_, path) = after_scheme.split_once('/')?;
         let path = path.split(['?', '#']).next()?;
-        path.rsplit('/').find_map(Self::in_segment)
+        path.rsplit('/').find_map(|segment| Self::in_segment(segment.split(';').next()?))
     }
 
-    fn in_segment(segment: &str) -> Option<Self> {
-        let number = segment.strip_prefix('v')?;
-        let (major, minor) = number.split_once('.').unwrap_or((number, "0"));
-        let part =
-            |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-        Some(Self { major: part(major)?, minor: part(minor)? })
+    /// The version that one segment of a path names.
+    pub(super) fn in_segment(segment: &str) -> Option<Self> {
+        segment.starts_with('v').then(|| segment.parse().ok()).flatten()
+    }
+}
+
+impl FromStr for Version {
+    type Err = Error;
+
+    /// # Errors
+    ///
+    /// [`Error::InvalidVersion`] for anything but one to three numbers with dots between them, the last
+    /// of which may be `latest`, after any `v`.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let invalid = || Error::InvalidVersion { text: text.chars().take(40).collect() };
+        let part = |part: &str| match part {
+            "latest" => Ok(LATEST),
+            number => number.parse().map_err(|_| invalid()),
+        };
+        let mut parts = text.trim().trim_start_matches('v').split('.');
+        let major = parts.next().map_or_else(|| Err(invalid()), part)?;
+        let minor = match parts.next() {
+            Some(minor) => part(minor)?,
+            None if major == LATEST => LATEST,
+            None => 0,
+        };
+        let micro = parts.next().map(part).transpose()?;
+        match parts.next() {
+            None => Ok(Self { major, minor, micro }),
+            Some(_) => Err(invalid()),
+        }
+    }
+}
+
+impl From<(u32, u32)> for Version {
+    fn from((major, minor): (u32, u32)) -> Self {
+        Self::new(major, minor)
     }
 }
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
+        if *self == Self::latest() {
+            return f.write_str("latest");
+        }
+        let parts = [Some(self.major), Some(self.minor), self.micro];
+        for (index, part) in parts.into_iter().flatten().enumerate() {
+            if index > 0 {
+                f.write_str(".")?;
+            }
+            match part {
+                LATEST => f.write_str("latest")?,
+                number => write!(f, "{number}")?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -49,6 +132,8 @@ mod tests {
             ("https://h/v2.1/p", Some((2, 1))),
             ("https://h/v2/", Some((2, 0))),
             ("https://h:8776/volume/v1/v3/AUTH_x", Some((3, 0))),
+            ("https://h/x/v2.1;p", Some((2, 1))),
+            ("https://h/v2.latest", Some((2, LATEST))),
             ("https://v2.example.com", None),
             ("https://v2.example.com/x", None),
             ("https://h/123456", None),
@@ -60,5 +145,23 @@ mod tests {
             let version = Version::in_url(url).map(|version| (version.major, version.minor));
             assert_eq!(version, expected, "{url}");
         }
+    }
+
+    #[test]
+    fn versions_are_compared_part_by_part_and_latest_is_above_all() {
+        let version = |text: &str| text.parse::<Version>().unwrap();
+        let sorted = ["1", "2.9", "2.10", "2.10.1", "2.latest", "3.0", "latest"].map(version);
+        assert!(sorted.is_sorted_by(|a, b| a < b));
+        assert_eq!(version("latest"), Version::latest());
+        assert!(version("2.1").is_match(version("2.90")) && !version("2.1").is_match(version("3.0")));
+    }
+
+    #[test]
+    fn what_is_no_version_is_refused_and_shown_in_part() {
+        for text in ["", "v", ".", "1.", ".1", "1..2", "abc", "V2", "1.2.3.4", "-1", "99999999999"] {
+            assert!(matches!(text.parse::<Version>(), Err(Error::InvalidVersion { .. })), "{text}");
+        }
+        let Err(Error::InvalidVersion { text }) = "x".repeat(1000).parse::<Version>() else { panic!() };
+        assert_eq!(text.len(), 40);
     }
 }

@@ -3,7 +3,11 @@ use std::{fmt, sync::Arc};
 use http::Uri;
 
 use super::{Interface, base_url};
-use crate::{Access, Error, service_types};
+use crate::{
+    Access, Error,
+    discovery::{Allow, Question, Version, VersionRange, implied_version},
+    service_types,
+};
 
 /// Which endpoint a request is for: keystoneauth's `endpoint_filter`.
 ///
@@ -11,10 +15,10 @@ use crate::{Access, Error, service_types};
 /// [`Interface::Public`]. An empty text says nothing. Clones share their parts.
 ///
 /// See the [module docs](super) for an example.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct EndpointFilter(Arc<Parts>);
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Parts {
     service_type: Option<Box<str>>,
     official_type: Option<&'static str>,
@@ -24,10 +28,32 @@ struct Parts {
     region_name: Option<Box<str>>,
     endpoint_id: Option<Box<str>>,
     endpoint_override: Option<Override>,
+    versions: Versions,
+}
+
+/// What is asked of the versions of an endpoint, as it was said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Versions {
+    version: Option<Version>,
+    min: Option<Version>,
+    max: Option<Version>,
+    /// The one that the service type stands for.
+    implied: bool,
+    allow: Allow,
+    no_version_hack: bool,
+}
+
+/// Whether a filter wants a version of its endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WantsVersion {
+    No,
+    /// Its service type does, such as `volumev3`; the catalog's endpoint of that type will do.
+    Implied,
+    Yes,
 }
 
 /// The interfaces that will do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Wanted {
     #[default]
     Default,
@@ -42,6 +68,7 @@ impl EndpointFilter {
     pub fn new(service_type: impl AsRef<str>) -> Self {
         Self::default().with(|parts| {
             parts.official_type = service_types::official(service_type.as_ref());
+            parts.versions.implied = implied_version(service_type.as_ref()).is_some();
             parts.service_type = said(service_type);
         })
     }
@@ -106,6 +133,42 @@ impl EndpointFilter {
         self.with(|parts| parts.endpoint_override = said(url).map(Override::new))
     }
 
+    /// This version of the API, or a newer one with the same major part: keystoneauth's `version`.
+    ///
+    /// For either part [`LATEST`](crate::discovery::LATEST) can stand. A filter that asks for versions
+    /// needs [`AuthLayer::discovery`](crate::AuthLayer::discovery); see [`discovery`](crate::discovery).
+    #[must_use]
+    pub fn version(self, major: u32, minor: u32) -> Self {
+        self.with(|parts| parts.versions.version = Some(Version::new(major, minor)))
+    }
+
+    /// This version of the API or any newer one, up to [`max_version`](Self::max_version) if that is
+    /// said: keystoneauth's `min_version`.
+    #[must_use]
+    pub fn min_version(self, major: u32, minor: u32) -> Self {
+        self.with(|parts| parts.versions.min = Some(Version::new(major, minor)))
+    }
+
+    /// This version of the API or any older one, down to [`min_version`](Self::min_version) if that is
+    /// said: keystoneauth's `max_version`. With `LATEST` for the minor part, the newest of that major one.
+    #[must_use]
+    pub fn max_version(self, major: u32, minor: u32) -> Self {
+        self.with(|parts| parts.versions.max = Some(Version::new(major, minor)))
+    }
+
+    /// Which versions count by their status: keystoneauth's `allow`.
+    #[must_use]
+    pub fn allow(self, allow: Allow) -> Self {
+        self.with(|parts| parts.versions.allow = allow)
+    }
+
+    /// Takes only a version that is below the URL in the catalog, and not one found by cutting a version
+    /// off that URL: keystoneauth's `allow_version_hack=False`. An endpoint override implies it.
+    #[must_use]
+    pub fn no_version_hack(self) -> Self {
+        self.with(|parts| parts.versions.no_version_hack = true)
+    }
+
     pub(crate) fn service_type(&self) -> Option<&str> {
         self.0.service_type.as_deref()
     }
@@ -139,9 +202,44 @@ impl EndpointFilter {
         self.0.endpoint_override.as_ref()
     }
 
+    /// The interface that is wanted most, if the filter says one.
+    pub(crate) fn preferred_interface(&self) -> Option<&Interface> {
+        match &self.0.interface {
+            Wanted::Preferred(preferred) => preferred.first(),
+            Wanted::Default | Wanted::Any => None,
+        }
+    }
+
+    /// The same filter, but for the interface, which is public if it says none.
+    pub(crate) fn public_by_default(self) -> Self {
+        if self.0.interface == Wanted::Default { self.interface(Interface::Public) } else { self }
+    }
+
+    pub(crate) fn wants_version(&self) -> WantsVersion {
+        let Versions { version, min, max, implied, .. } = &self.0.versions;
+        match version.or(*min).or(*max) {
+            Some(_) => WantsVersion::Yes,
+            // An override is where the service is, by whichever name it was asked for.
+            None if *implied && self.wanted_override().is_none() => WantsVersion::Implied,
+            None => WantsVersion::No,
+        }
+    }
+
+    /// What is asked of the versions of the endpoint.
+    pub(crate) fn question(&self, discover_versions: bool) -> Result<Question, Error> {
+        let Versions { version, min, max, allow, no_version_hack, .. } = self.0.versions;
+        let range = VersionRange::new(version, min, max)?;
+        Ok(Question {
+            range: range.of_service_type(self.service_type().unwrap_or_default())?,
+            allow,
+            allow_version_hack: !no_version_hack && (self.is_auth() || self.wanted_override().is_none()),
+            discover_versions,
+        })
+    }
+
     /// Whether Keystone at the `auth_url` is meant.
     pub(crate) fn is_auth(&self) -> bool {
-        matches!(&self.0.interface, Wanted::Preferred(wanted) if wanted.first() == Some(&Interface::Auth))
+        self.preferred_interface() == Some(&Interface::Auth)
     }
 
     fn with(mut self, change: impl FnOnce(&mut Parts)) -> Self {
@@ -182,6 +280,12 @@ impl fmt::Display for EndpointFilter {
                 write!(f, ", {name} {value}")?;
             }
         }
+        let Versions { version, min, max, .. } = &parts.versions;
+        for (name, version) in [("version", version), ("min_version", min), ("max_version", max)] {
+            if let Some(version) = version {
+                write!(f, ", {name} {version}")?;
+            }
+        }
         Ok(())
     }
 }
@@ -197,7 +301,7 @@ impl fmt::Debug for EndpointFilter {
 }
 
 /// A URL that stands in for the catalog's.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Override {
     Fixed(Uri),
     /// With ids of the access still to be filled in.

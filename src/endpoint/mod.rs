@@ -31,6 +31,6 @@ mod origin;
 pub use filter::EndpointFilter;
 pub use interface::Interface;
 
-pub(crate) use filter::Wanted;
+pub(crate) use filter::{Wanted, WantsVersion};
 pub(crate) use join::{base_url, check_base, join};
 pub(crate) use origin::Origin;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use http::Uri;
 use sha2::{Digest, Sha256};
 
 /// keystoneauth's cache id: SHA-256 over the elements that are there, sorted by name, each name and
@@ -29,9 +30,32 @@ pub(super) fn cache_id(elements: Vec<(String, Option<&str>)>) -> String {
     BASE64_STANDARD.encode(hasher.finalize())
 }
 
+/// An `auth_url` as an element of a cache id.
+///
+/// `https://host` and `https://host/` are one [`Uri`]; the former is how most write it.
+pub(super) fn auth_url_element(auth_url: &Uri) -> String {
+    let text = auth_url.to_string();
+    match (auth_url.path(), auth_url.query()) {
+        ("/", None) => text.trim_end_matches('/').to_owned(),
+        _ => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_auth_url_without_a_path_has_no_slash() {
+        for (auth_url, element) in [
+            ("https://h:5000", "https://h:5000"),
+            ("https://h:5000/", "https://h:5000"),
+            ("https://h:5000/v3/", "https://h:5000/v3/"),
+            ("https://h/?x=/", "https://h/?x=/"),
+        ] {
+            assert_eq!(auth_url_element(&auth_url.parse().unwrap()), element);
+        }
+    }
 
     fn id(elements: &[(&str, &str)]) -> String {
         cache_id(elements.iter().map(|(name, value)| ((*name).to_owned(), Some(*value))).collect())

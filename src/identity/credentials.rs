@@ -10,8 +10,8 @@ pub type AuthRefFuture = Pin<Box<dyn Future<Output = Result<AccessInfo, Error>> 
 
 /// What a token can be had for, again and again: keystoneauth's `BaseIdentityPlugin` without its cache.
 ///
-/// [`V3Auth`](super::V3Auth) and [`V2Auth`](super::V2Auth) are credentials; those of one's own may take
-/// several requests. [`Renewing`](crate::Renewing) makes a plugin of them.
+/// [`V3Auth`](super::V3Auth), [`V2Auth`](super::V2Auth) and [`GenericAuth`](super::GenericAuth) are
+/// credentials; those of one's own may take several requests. [`Renewing`](crate::Renewing) makes a plugin of them.
 pub trait Credentials: Send + Sync + 'static {
     /// Asks Keystone for a token, now: keystoneauth's `get_auth_ref`.
     ///

@@ -21,6 +21,7 @@ mod answer;
 mod cache_id;
 mod credentials;
 mod fixed;
+mod generic;
 #[cfg(feature = "hyper")]
 mod hyper;
 mod json;
@@ -35,6 +36,7 @@ mod v3;
 pub use access_info::AccessInfoPlugin;
 pub use credentials::{AuthRefFuture, Credentials};
 pub use fixed::FixedEndpointPlugin;
+pub use generic::GenericAuth;
 #[cfg(feature = "hyper")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
 pub use hyper::HyperTransport;

@@ -109,4 +109,21 @@ impl Scope {
         self.unscoped = true;
         self
     }
+
+    /// What tells this scope from others in a cache id.
+    pub(super) fn cache_id_elements(&self) -> [(String, Option<&str>); 9] {
+        [
+            ("project_id", self.project_id.as_deref()),
+            ("project_name", self.project_name.as_deref()),
+            ("project_domain_id", self.project_domain_id.as_deref()),
+            ("project_domain_name", self.project_domain_name.as_deref()),
+            ("domain_id", self.domain_id.as_deref()),
+            ("domain_name", self.domain_name.as_deref()),
+            ("trust_id", self.trust_id.as_deref()),
+            // What the reference's id does not tell apart.
+            ("system_scope", self.system_scope.as_deref()),
+            ("unscoped", self.unscoped.then_some("true")),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+    }
 }

@@ -6,7 +6,7 @@ use http_body_util::Full;
 
 use super::{
     Credentials, Transport, answer,
-    cache_id::cache_id,
+    cache_id::{auth_url_element, cache_id},
     credentials::AuthRefFuture,
     json::Json,
     parameters::{said, texts},
@@ -68,15 +68,17 @@ impl V2Auth {
     ///
     /// # Errors
     ///
-    /// [`Error::AuthorizationFailure`] if the credentials cannot be sent.
+    /// [`Error::AuthorizationFailure`] if neither the name nor the id of a user is given with the password.
     pub fn request(&self) -> Result<Request<Full<Bytes>>, Error> {
+        let refused = |reason| Error::AuthorizationFailure { reason };
         let mut auth = match &self.proof {
             Proof::Password { username, user_id, password } => {
-                let mut members = vec![("password", Json::Text(password.expose()))];
-                members.extend(match (said(username), said(user_id)) {
-                    (Some(username), _) => Some(("username", Json::Text(username))),
-                    (None, user_id) => user_id.map(|id| ("userId", Json::Text(id))),
-                });
+                let user = match (said(username), said(user_id)) {
+                    (Some(username), _) => ("username", Json::Text(username)),
+                    (None, Some(id)) => ("userId", Json::Text(id)),
+                    (None, None) => return Err(refused("neither the name nor the id of a user is given")),
+                };
+                let members = vec![("password", Json::Text(password.expose())), user];
                 vec![("passwordCredentials", Json::Object(members))]
             }
             Proof::Token(token) => {
@@ -88,9 +90,9 @@ impl V2Auth {
             (None, name) => name.map(|name| ("tenantName", Json::Text(name))),
         });
         auth.extend(said(&self.trust_id).map(|id| ("trust_id", Json::Text(id))));
-        let body = Json::Object(vec![("auth", Json::Object(auth))]).into_bytes().map_err(|_| {
-            Error::AuthorizationFailure { reason: "the credentials cannot be written as JSON" }
-        })?;
+        let body = Json::Object(vec![("auth", Json::Object(auth))])
+            .into_bytes()
+            .map_err(|_| refused("the credentials cannot be written as JSON"))?;
 
         let auth_url = self.auth_url.to_string();
         let mut request = Request::post(format!("{}/tokens", auth_url.trim_end_matches('/')))
@@ -116,7 +118,7 @@ impl Credentials for V2Auth {
     }
 
     fn cache_id(&self) -> Option<String> {
-        let auth_url = self.auth_url.to_string();
+        let auth_url = auth_url_element(&self.auth_url);
         let mut elements = vec![
             ("auth_url".to_owned(), Some(&*auth_url)),
             ("tenant_id".to_owned(), self.tenant_id.as_deref()),

@@ -5,8 +5,12 @@ use http::{HeaderValue, Request, Uri, header};
 use http_body_util::Full;
 
 use super::{
-    AuthMethod, Credentials, Scope, Transport, answer, cache_id::cache_id, credentials::AuthRefFuture,
-    json::Json, method::domain, parameters::said,
+    AuthMethod, Credentials, Scope, Transport, answer,
+    cache_id::{auth_url_element, cache_id},
+    credentials::AuthRefFuture,
+    json::Json,
+    method::domain,
+    parameters::said,
 };
 use crate::{Error, access::token_header};
 
@@ -136,23 +140,13 @@ impl Credentials for V3Auth {
     }
 
     fn cache_id(&self) -> Option<String> {
-        let Scope { project_id, project_name, project_domain_id, project_domain_name, .. } = &self.scope;
-        let Scope { domain_id, domain_name, system_scope, trust_id, unscoped, .. } = &self.scope;
-        let auth_url = self.auth_url.to_string();
+        let auth_url = auth_url_element(&self.auth_url);
         let mut elements = vec![
             ("auth_url".to_owned(), Some(&*auth_url)),
-            ("project_id".to_owned(), project_id.as_deref()),
-            ("project_name".to_owned(), project_name.as_deref()),
-            ("project_domain_id".to_owned(), project_domain_id.as_deref()),
-            ("project_domain_name".to_owned(), project_domain_name.as_deref()),
-            ("domain_id".to_owned(), domain_id.as_deref()),
-            ("domain_name".to_owned(), domain_name.as_deref()),
-            ("trust_id".to_owned(), trust_id.as_deref()),
             // What the reference's id does not tell apart.
-            ("system_scope".to_owned(), system_scope.as_deref()),
-            ("unscoped".to_owned(), unscoped.then_some("true")),
             ("include_catalog".to_owned(), (!self.include_catalog).then_some("false")),
         ];
+        elements.extend(self.scope.cache_id_elements());
         let methods = self.methods.iter().flat_map(AuthMethod::cache_id_elements);
         elements.extend(methods.map(|(name, value)| (name, Some(value))));
         Some(cache_id(elements))

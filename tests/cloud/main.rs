@@ -219,6 +219,23 @@ async fn with_many_requests_in_flight_a_revocation_loses_none_and_costs_one_logi
 }
 
 #[tokio::test]
+async fn the_version_of_keystone_is_found_out_at_its_root() {
+    let Some(real) = real() else { return };
+    let client = real.client();
+    let versioned = real.auth_url().to_string();
+    let root = versioned.strip_suffix("/v3").unwrap();
+    for auth_url in [root, &versioned, &format!("{root}/")] {
+        let before = client.sent();
+        let credentials = real.generic_credentials(auth_url.parse().unwrap());
+        for _ in 0..2 {
+            let access_info = credentials.get_auth_ref(Transport::new(client.clone())).await.unwrap();
+            assert_eq!(access_info.project_name(), Some("admin"));
+        }
+        assert_eq!(client.sent() - before, 3, "one document and two logins");
+    }
+}
+
+#[tokio::test]
 async fn tokens_that_live_for_seconds_are_renewed_before_a_service_refuses_one() {
     let Some(real) = real() else { return };
     let (logins, client) = (real.client(), real.client());

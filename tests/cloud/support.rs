@@ -20,7 +20,7 @@ use hyper_util::{
 };
 use serde_json::{Value, json};
 use tower::{Service, ServiceExt};
-use tower_keystone::{AccessInfo, AuthMethod, Scope, User, V3Auth};
+use tower_keystone::{AccessInfo, AuthMethod, GenericAuth, Scope, User, V3Auth};
 
 type Body = Full<Bytes>;
 
@@ -80,12 +80,22 @@ impl Real {
 
     /// The credentials of the administrator in their project.
     pub(crate) fn credentials(&self, auth_url: Uri) -> V3Auth {
-        let user =
-            User::new().username(self.text("username")).user_domain_name(self.text("user_domain_name"));
-        let scope = Scope::new()
+        V3Auth::new(auth_url, AuthMethod::password(self.user(), self.text("password"))).scope(self.scope())
+    }
+
+    /// The same for whichever version there is.
+    pub(crate) fn generic_credentials(&self, auth_url: Uri) -> GenericAuth {
+        GenericAuth::password(auth_url, self.user(), self.text("password")).scope(self.scope())
+    }
+
+    fn user(&self) -> User {
+        User::new().username(self.text("username")).user_domain_name(self.text("user_domain_name"))
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::new()
             .project_name(self.text("project_name"))
-            .project_domain_name(self.text("project_domain_name"));
-        V3Auth::new(auth_url, AuthMethod::password(user, self.text("password"))).scope(scope)
+            .project_domain_name(self.text("project_domain_name"))
     }
 
     /// A client of this test's runtime.

@@ -10,7 +10,8 @@ pub(crate) struct Rule {
     pub(crate) covers: fn(&Case, &Difference) -> bool,
 }
 
-pub(crate) const RULES: [Rule; 7] = [
+/// What differs in token documents and their catalogs.
+pub(crate) const DOCUMENTS: [Rule; 7] = [
     Rule {
         decision: "a `token` or `access` that is no object is refused when it is read, not when it is asked",
         covers: |case, difference| {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::Request;
 use serde_json::{Value, json};
 use tower_keystone::{
-    AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Error, Interface, Unauthenticated,
-    error::EndpointNotFound,
+    AccessInfo, AccessInfoPlugin, AuthLayer, BoxError, EndpointFilter, Error, Interface, Transport,
+    Unauthenticated, discovery::Discovery, error::EndpointNotFound,
 };
 
 use crate::support::*;
@@ -72,6 +72,16 @@ async fn an_override_stands_in_for_the_catalog() {
         assert_eq!(seen.uri, expected);
         assert_eq!(tokens(&seen), ["token-1"]);
     }
+}
+
+#[tokio::test]
+async fn an_override_is_not_asked_for_the_version_that_an_alias_implies() {
+    let asked = Transport::new(tower::service_fn(|_| async {
+        Err::<http::Response<http_body_util::Full<bytes::Bytes>>, BoxError>("no document is needed".into())
+    }));
+    let filter = EndpointFilter::new("volumev3").endpoint_override("https://proxy.example.com/cinder");
+    let layer = AuthLayer::new(fixed()).discovery(Discovery::new(asked)).endpoint(filter);
+    assert_eq!(sent(&layer, get("/volumes")).await.uri, "https://proxy.example.com/cinder/volumes");
 }
 
 #[tokio::test]

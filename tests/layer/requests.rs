@@ -60,7 +60,7 @@ async fn the_filter_of_a_request_replaces_that_of_the_layer_as_a_whole() {
     let seen = sent(&layer, cinder.body(()).unwrap()).await;
     assert_eq!(seen.uri, "https://cinder.example.com:8776/v3/p1/volumes");
 
-    let elsewhere = EndpointFilter::default().region("RegionTwo");
+    let elsewhere = EndpointFilter::new("compute").region("RegionTwo");
     let seen = sent(&layer, Request::get("/servers").extension(elsewhere).body(()).unwrap()).await;
     assert_eq!(seen.uri, "https://nova.two.example.com/v2.1/servers");
 
@@ -101,10 +101,12 @@ async fn the_first_interface_that_an_endpoint_has_is_taken() {
 }
 
 #[tokio::test]
-async fn a_relative_uri_without_a_filter_is_refused() {
+async fn a_relative_uri_without_a_filter_that_names_a_service_is_refused() {
     let plugin = fixed().auth_url(uri(AUTH_URL));
     let error = refused(&AuthLayer::new(plugin.clone()), get("/servers")).await;
     assert!(matches!(error, Error::NoEndpointFilter));
+    let anything = AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::default().region("RegionOne"));
+    assert!(matches!(refused(&anything, get("/servers")).await, Error::NoEndpointFilter));
 
     let unauthenticated = Request::get("/servers").extension(Unauthenticated).body(()).unwrap();
     assert!(matches!(refused(&AuthLayer::new(plugin), unauthenticated).await, Error::NoEndpointFilter));

@@ -1,0 +1,187 @@
+//! Version documents by URL, each asked for once.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, Uri, header};
+use http_body_util::Full;
+use tokio::{
+    runtime::Handle,
+    sync::watch,
+    time::{Instant, timeout},
+};
+
+use super::{VersionDocument, failure::Miss, link::Parts};
+use crate::{Access, Error, Transport, endpoint::Origin};
+
+/// How many redirects are followed, as many as keystoneauth follows.
+const MAX_REDIRECTS: usize = 30;
+
+/// How many times one who waits starts again because the runtime of a flight was shut down.
+const ADOPTIONS: usize = 3;
+
+/// How long things are remembered, and how long one document may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) lifetime: Duration,
+    pub(super) failure_lifetime: Duration,
+    pub(super) timeout: Duration,
+}
+
+/// A document and until when it is good.
+pub(super) type Document = (Arc<VersionDocument>, Instant);
+
+/// What a request for a document brought; `None` while it is under way.
+type Outcome = Option<(Result<Arc<VersionDocument>, Miss>, Instant)>;
+
+/// A document by its URL, and by whether a token may be sent for it.
+type Key = (Box<str>, bool);
+
+pub(super) struct Cache {
+    pub(super) transport: Transport,
+    pub(super) times: Times,
+    flights: Mutex<HashMap<Key, watch::Receiver<Outcome>>>,
+}
+
+impl Cache {
+    pub(super) fn new(transport: Transport, times: Times) -> Self {
+        Self { transport, times, flights: Mutex::default() }
+    }
+
+    /// The document at a URL: the one at hand, that of the flight under way, or a new one.
+    ///
+    /// `access` is there if its token may be sent to this URL; it is, if the service says 401 without.
+    pub(super) async fn document(
+        self: &Arc<Self>,
+        url: &str,
+        access: Option<&Arc<Access>>,
+    ) -> Result<Document, Error> {
+        for _ in 0..=ADOPTIONS {
+            let mut flight = self.flight(url, access)?;
+            if let Ok(outcome) = flight.wait_for(Option::is_some).await
+                && let Some((document, until)) = &*outcome
+            {
+                return Ok((document.clone()?, *until));
+            }
+        }
+        Err(Error::NoRuntime)
+    }
+
+    fn flight(
+        self: &Arc<Self>,
+        url: &str,
+        access: Option<&Arc<Access>>,
+    ) -> Result<watch::Receiver<Outcome>, Error> {
+        let key = (canonical(url), access.is_some());
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = flights.get(&key).cloned();
+        if let Some(flight) = &before
+            && match &*flight.borrow() {
+                Some((_, until)) => Instant::now() < *until,
+                // Its runtime may have been shut down.
+                None => flight.has_changed().is_ok(),
+            }
+        {
+            return Ok(flight.clone());
+        }
+        let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
+        let now = Instant::now();
+        flights.retain(|_, flight| match &*flight.borrow() {
+            Some((document, until)) => document.is_ok() || now < *until,
+            None => true,
+        });
+        let (sender, receiver) = watch::channel(None);
+        flights.insert(key, receiver.clone());
+        let (cache, url, access) = (Arc::clone(self), url.to_owned(), access.cloned());
+        runtime.spawn(async move {
+            let fetched = timeout(cache.times.timeout, cache.fetch(&url, access.as_deref())).await;
+            let fetched = fetched.unwrap_or_else(|_| {
+                let within = cache.times.timeout.as_millis();
+                Err(Miss::new(&*url, format!("it did not answer within {within} ms")).transient())
+            });
+            let lifetime = match &fetched {
+                Ok(_) => cache.times.lifetime,
+                Err(_) => cache.times.failure_lifetime,
+            };
+            // What was known before serves until the service answers again.
+            let known = || before.and_then(|flight| flight.borrow().as_ref()?.0.clone().ok());
+            let outcome = match fetched {
+                Err(miss) if miss.transient => known().ok_or(miss),
+                fetched => fetched,
+            };
+            sender.send_replace(Some((outcome, Instant::now() + lifetime)));
+        });
+        Ok(receiver)
+    }
+
+    /// Asks for a document without a token, and with one if that is wanted and allowed.
+    async fn fetch(&self, url: &str, access: Option<&Access>) -> Result<Arc<VersionDocument>, Miss> {
+        let mut answer = self.get(url, None).await?;
+        if answer.status() == StatusCode::UNAUTHORIZED && access.is_some() {
+            answer = self.get(url, access).await?;
+        }
+        let status = answer.status();
+        if status.is_client_error() || status.is_server_error() {
+            let miss = Miss::new(url, format!("it answered {status}"));
+            let passes = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+            return Err(if passes { miss.transient() } else { miss });
+        }
+        VersionDocument::new(url, answer.headers(), answer.body())
+            .map(Arc::new)
+            .map_err(|_| Miss::new(url, "its answer is not a version document"))
+    }
+
+    /// The answer at a URL, or where redirects within its origin lead to.
+    async fn get(&self, url: &str, access: Option<&Access>) -> Result<Response<Bytes>, Miss> {
+        let mut next = url.to_owned();
+        for _ in 0..=MAX_REDIRECTS {
+            let mut request = Request::get(&next)
+                .header(header::ACCEPT, "application/json")
+                .body(Full::default())
+                .map_err(|_| Miss::new(url, "it is not a URL"))?;
+            if let Some(access) = access {
+                access.insert_headers(request.headers_mut());
+            }
+            let answer = self.transport.send(request).await.map_err(|error| unreachable(url, &error))?;
+            match redirect(&next, &answer) {
+                None => return Ok(answer),
+                Some(location)
+                    if Origin::of(&location) == next.parse().ok().and_then(|url| Origin::of(&url)) =>
+                {
+                    next = location.to_string();
+                }
+                Some(_) => return Err(Miss::new(url, "it redirects to another origin")),
+            }
+        }
+        Err(Miss::new(url, "it redirects in circles"))
+    }
+}
+
+/// The URL with nothing, rather than a slash, for an empty path: the two are one place.
+fn canonical(url: &str) -> Box<str> {
+    match Parts::of(url) {
+        Some(parts) if parts.path == "/" => format!("{}{}", parts.origin, parts.rest).into(),
+        _ => url.into(),
+    }
+}
+
+fn unreachable(url: &str, error: &Error) -> Miss {
+    let miss = match error {
+        Error::ConnectFailure { source } => Miss::new(url, format!("it could not be reached: {source}")),
+        _ => Miss::new(url, "its answer is longer than 4 MiB"),
+    };
+    if error.is_transient() { miss.transient() } else { miss }
+}
+
+/// Where an answer leads to, if it is a redirect that says so.
+fn redirect(from: &str, answer: &Response<Bytes>) -> Option<Uri> {
+    if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 305 | 307 | 308) {
+        return None;
+    }
+    let location = answer.headers().get(header::LOCATION)?.to_str().ok()?;
+    super::link::resolve(from, location)?.parse().ok()
+}

@@ -1,0 +1,98 @@
+//! Where the version documents of an endpoint can be, guessed from its URL.
+
+use super::{Endpoint, Version, VersionRange, link::Parts};
+
+/// The URLs to ask, the most promising first, and what the endpoint's own URL says.
+#[derive(Debug, Default)]
+pub(super) struct Candidates {
+    /// Each of them once.
+    pub(super) urls: Vec<String>,
+    /// The version in the URL lies in the range.
+    pub(super) matches: bool,
+    /// It does, and there is no need to look further.
+    pub(super) matches_exactly: bool,
+    /// The project id at the end of the URL, which no version document has in its links.
+    pub(super) project_suffix: Option<Box<str>>,
+}
+
+impl Candidates {
+    /// The candidates of an endpoint whose version is to be in `range`.
+    ///
+    /// With `allow_version_hack` the unversioned URL above the endpoint is among them, so that versions
+    /// can be found which the catalog does not list.
+    pub(super) fn of(
+        endpoint: &Endpoint,
+        project_id: Option<&str>,
+        range: VersionRange,
+        allow_version_hack: bool,
+    ) -> Self {
+        let mut found = Self::default();
+        let url = endpoint.url().trim_end_matches('/');
+        let Some(Parts { origin, path, rest }) = Parts::of(url) else { return found };
+        let with_path = |segments: &[&str]| format!("{origin}{}{rest}", segments.join("/"));
+        let mut segments: Vec<_> = path.split('/').collect();
+
+        let project_suffix = match (project_id, segments.as_slice()) {
+            (Some(project_id), [.., last]) if *last == project_id => Some(*last),
+            (None, [.., version, last]) if Version::in_segment(version).is_some() => Some(*last),
+            _ => None,
+        };
+        if project_suffix.is_some() {
+            segments.pop();
+            found.project_suffix = project_suffix.map(Into::into);
+        }
+
+        let mut versioned = None;
+        let mut catalog_version = None;
+        if let Some(version) = segments.last().and_then(|last| Version::in_segment(last)) {
+            let bounded = range.min().is_some() && range.max().is_some();
+            found.matches = bounded && range.contains(version);
+            let same_major = range.max().is_some_and(|max| max.major == version.major);
+            found.matches_exactly = found.matches && same_major;
+            versioned = Some(with_path(&segments));
+            if found.matches {
+                let url = format!("{}/", with_path(&segments).trim_end_matches('/'));
+                if found.matches_exactly {
+                    found.add(url);
+                } else {
+                    catalog_version = Some(url);
+                }
+            }
+            segments.pop();
+        }
+
+        if allow_version_hack {
+            let mut unversioned = with_path(&segments);
+            if endpoint.catalog_url.as_deref() != Some(&unversioned) {
+                unversioned = format!("{}/", unversioned.trim_end_matches('/'));
+            }
+            found.add(unversioned);
+            if let Some(url) = catalog_version {
+                found.add(url);
+            }
+            found.add(version_hack(endpoint));
+        } else if let (Some(versioned), Some(_)) = (versioned, &found.project_suffix) {
+            found.add(versioned);
+        }
+        if let Some(url) = &endpoint.catalog_url {
+            found.add(url.to_string());
+        }
+        found
+    }
+
+    fn add(&mut self, url: String) {
+        if !self.urls.contains(&url) {
+            self.urls.push(url);
+        }
+    }
+}
+
+/// Catalogs have Keystone with its v2.0 API, which had no version document that lists the others.
+fn version_hack(endpoint: &Endpoint) -> String {
+    let url = endpoint.url();
+    let above = url.strip_suffix('/').unwrap_or(url).strip_suffix("/v2.0");
+    match above.filter(|_| endpoint.service_type.as_deref() == Some("identity")) {
+        Some(above) => format!("{above}/"),
+        None => url.to_owned(),
+    }
+}

@@ -1,0 +1,298 @@
+use std::{
+    collections::HashMap,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use http::Uri;
+use tokio::time::Instant;
+
+use super::{
+    Endpoint, Version, VersionDocument, VersionRange,
+    cache::{Cache, Times},
+    search::{Question, Search},
+};
+use crate::{Access, EndpointFilter, Error, IdentityPlugin, Transport, endpoint::base_url};
+
+/// How many answers are kept ready for requests.
+const READY: usize = 1024;
+
+/// Asks services for their versions, and remembers what they say.
+///
+/// Clones share what is remembered, so that one of them should serve all layers of a cloud. The
+/// transport is any HTTP client without an [`AuthLayer`](crate::AuthLayer); of redirects it needs none.
+///
+/// See the [module docs](super) for an example.
+#[derive(Clone)]
+pub struct Discovery {
+    pub(super) cache: Arc<Cache>,
+    ready: Arc<Mutex<HashMap<EndpointFilter, Vec<Ready>>>>,
+}
+
+/// An endpoint that requests can be sent to.
+pub(crate) struct Discovered {
+    pub(crate) base: Uri,
+}
+
+/// An endpoint that takes documents to be found.
+pub(crate) type DiscoveredFuture = Pin<Box<dyn Future<Output = Result<Arc<Discovered>, Error>> + Send>>;
+
+/// What was found for a filter, at an endpoint of the catalog.
+struct Ready {
+    undiscovered: Box<str>,
+    project_id: Option<Box<str>>,
+    until: Instant,
+    found: Arc<Discovered>,
+}
+
+impl Discovery {
+    /// Discovery over this transport. A document is remembered for an hour, a failure for 10 s, and a
+    /// document may take 10 s.
+    pub fn new(transport: Transport) -> Self {
+        let seconds = Duration::from_secs;
+        let times = Times { lifetime: seconds(3600), failure_lifetime: seconds(10), timeout: seconds(10) };
+        Self { cache: Arc::new(Cache::new(transport, times)), ready: Arc::default() }
+    }
+
+    /// How long documents are remembered, and how long failures are. What is remembered is forgotten.
+    #[must_use]
+    pub fn remember(self, documents: Duration, failures: Duration) -> Self {
+        let times = Times { lifetime: documents, failure_lifetime: failures, ..self.cache.times };
+        self.with(times)
+    }
+
+    /// How long one document may take. What is remembered is forgotten.
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        let times = Times { timeout, ..self.cache.times };
+        self.with(times)
+    }
+
+    fn with(self, times: Times) -> Self {
+        let cache = Arc::new(Cache::new(self.cache.transport.clone(), times));
+        Self { cache, ready: Arc::default() }
+    }
+
+    /// The endpoint that a filter means, with what its version document says: keystoneauth's
+    /// `get_endpoint_data`.
+    ///
+    /// If the filter asks for no version and there is no document, the endpoint is what the catalog has.
+    ///
+    /// # Errors
+    ///
+    /// Those of the plugin and of [`Endpoint::undiscovered`]; [`Error::DiscoveryFailure`] if the version
+    /// asked for is not there; [`Error::InvalidVersionRange`] and [`Error::ImpliedVersionMismatch`] if it
+    /// cannot be.
+    pub async fn endpoint_data<P>(&self, plugin: &P, filter: &EndpointFilter) -> Result<Endpoint, Error>
+    where
+        P: IdentityPlugin + ?Sized,
+    {
+        self.endpoint_of(plugin, filter, true).await
+    }
+
+    /// The endpoint that a filter means, as requests with this filter use it: keystoneauth's
+    /// `get_endpoint`. No document is asked for if the URL says enough.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`endpoint_data`](Self::endpoint_data).
+    pub async fn endpoint<P>(&self, plugin: &P, filter: &EndpointFilter) -> Result<Endpoint, Error>
+    where
+        P: IdentityPlugin + ?Sized,
+    {
+        self.endpoint_of(plugin, filter, false).await
+    }
+
+    /// The version of the API that a filter means: keystoneauth's `get_api_major_version`. A document is
+    /// asked for only if the URL does not say it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`endpoint_data`](Self::endpoint_data).
+    pub async fn api_major_version<P>(
+        &self,
+        plugin: &P,
+        filter: &EndpointFilter,
+    ) -> Result<Option<Version>, Error>
+    where
+        P: IdentityPlugin + ?Sized,
+    {
+        match self.endpoint_of(plugin, filter, false).await.map(|endpoint| endpoint.api_version()) {
+            Ok(None) | Err(Error::DiscoveryFailure(_)) => {
+                self.endpoint_of(plugin, filter, true).await.map(|endpoint| endpoint.api_version())
+            }
+            said => said,
+        }
+    }
+
+    async fn endpoint_of<P>(
+        &self,
+        plugin: &P,
+        filter: &EndpointFilter,
+        discover_versions: bool,
+    ) -> Result<Endpoint, Error>
+    where
+        P: IdentityPlugin + ?Sized,
+    {
+        let mut question = filter.question(discover_versions)?;
+        let access = plugin.access().await?;
+        if access.fixed_endpoint().is_some() {
+            // All requests go there, whatever their filter says.
+            question.range = VersionRange::default();
+        }
+        let endpoint = Endpoint::undiscovered(filter, Some(&access), plugin.auth_url())?;
+        let project_id = access.project_id().filter(|_| !filter.is_auth());
+        match self.search(&endpoint, question, project_id, Some(&access)).await {
+            Err(Error::DiscoveryFailure(_)) if question.range.is_any() => Ok(endpoint),
+            found => found.map(|(endpoint, _)| endpoint),
+        }
+    }
+
+    /// The version of an endpoint that a filter asks for: keystoneauth's `get_versioned_data`. Of the
+    /// filter only what it says of versions counts.
+    ///
+    /// The project id is what may stand at the end of the endpoint's URL. Without `discover_versions`, no
+    /// document is asked for if the URL says enough.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`endpoint_data`](Self::endpoint_data).
+    pub async fn versioned_data(
+        &self,
+        endpoint: &Endpoint,
+        filter: &EndpointFilter,
+        project_id: Option<&str>,
+        discover_versions: bool,
+    ) -> Result<Endpoint, Error> {
+        let question = filter.question(discover_versions)?;
+        self.search(endpoint, question, project_id, None).await.map(|(endpoint, _)| endpoint)
+    }
+
+    /// The version document at a URL, got without a token: keystoneauth's `get_discovery`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DiscoveryFailure`] if there is none.
+    pub async fn document(&self, url: &str) -> Result<Arc<VersionDocument>, Error> {
+        self.cache.document(url, None).await.map(|(document, _)| document)
+    }
+
+    /// The answer to a question, and until when it is good.
+    async fn search(
+        &self,
+        endpoint: &Endpoint,
+        question: Question,
+        project_id: Option<&str>,
+        access: Option<&Arc<Access>>,
+    ) -> Result<(Endpoint, Instant), Error> {
+        let times = self.cache.times;
+        let mut search = match Search::new(endpoint, question, project_id) {
+            Ok(endpoint) => return Ok((endpoint, Instant::now() + times.lifetime)),
+            Err(search) => search,
+        };
+        while let Some(url) = search.next_url() {
+            match self.cache.document(&url, access).await {
+                Ok((document, until)) => return Ok((search.found(document)?, until)),
+                Err(Error::DiscoveryFailure(failure)) => {
+                    failure.missed.iter().for_each(|miss| search.missed(miss.clone()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((search.exhausted()?, Instant::now() + times.failure_lifetime))
+    }
+
+    /// The endpoint that requests with this filter go to. It is there at once if it was found before.
+    ///
+    /// Its documents are asked for with the token of the access, if that may be sent there.
+    pub(crate) fn for_requests(
+        &self,
+        filter: &EndpointFilter,
+        access: Option<&Arc<Access>>,
+        auth_url: Option<&Uri>,
+        may_send_token: impl FnOnce(&Endpoint) -> bool,
+    ) -> Result<Result<Arc<Discovered>, DiscoveredFuture>, Error> {
+        let project_id = access.and_then(|access| access.project_id()).filter(|_| !filter.is_auth());
+        let auth_ref = access.and_then(|access| access.auth_ref());
+        let in_catalog = auth_ref.filter(|_| !filter.is_auth() && filter.wanted_override().is_none());
+        if let Some(auth_ref) = in_catalog
+            && let listed = auth_ref.service_catalog().endpoint_data_for(filter)?.url()
+            && let Some(found) = self.ready(filter, listed, project_id)
+        {
+            return Ok(Ok(found));
+        }
+        let undiscovered = Endpoint::undiscovered(filter, access.map(|access| &**access), auth_url)?;
+        if let Some(found) = self.ready(filter, undiscovered.url(), project_id) {
+            return Ok(Ok(found));
+        }
+        let token_of = access.filter(|_| may_send_token(&undiscovered)).cloned();
+        let project_id = project_id.map(Into::into);
+        let discovering = self.clone().discover(filter.clone(), undiscovered, project_id, token_of);
+        Ok(Err(Box::pin(discovering)))
+    }
+
+    fn ready(
+        &self,
+        filter: &EndpointFilter,
+        undiscovered: &str,
+        project_id: Option<&str>,
+    ) -> Option<Arc<Discovered>> {
+        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = ready.get(filter)?.iter().find(|ready| ready.is_of(undiscovered, project_id))?;
+        (Instant::now() < found.until).then(|| Arc::clone(&found.found))
+    }
+
+    /// Finds the endpoint, and keeps it ready for the requests that follow.
+    async fn discover(
+        self,
+        filter: EndpointFilter,
+        undiscovered: Endpoint,
+        project_id: Option<Box<str>>,
+        access: Option<Arc<Access>>,
+    ) -> Result<Arc<Discovered>, Error> {
+        let question = filter.question(false)?;
+        let project_id = project_id.as_deref();
+        let (endpoint, until) = self.search(&undiscovered, question, project_id, access.as_ref()).await?;
+        let base = base_url(endpoint.url()).map_err(|reason| Error::InvalidEndpoint { reason })?;
+        let found = Arc::new(Discovered { base });
+
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if ready.len() >= READY {
+            ready.clear();
+        }
+        let of_filter = ready.entry(filter).or_default();
+        let now = Instant::now();
+        of_filter.retain(|ready| now < ready.until && !ready.is_of(undiscovered.url(), project_id));
+        if of_filter.len() >= READY {
+            of_filter.clear();
+        }
+        of_filter.push(Ready {
+            undiscovered: undiscovered.url().into(),
+            project_id: project_id.map(Into::into),
+            until,
+            found: Arc::clone(&found),
+        });
+        Ok(found)
+    }
+}
+
+impl Ready {
+    fn is_of(&self, undiscovered: &str, project_id: Option<&str>) -> bool {
+        *self.undiscovered == *undiscovered && self.project_id.as_deref() == project_id
+    }
+}
+
+impl From<Transport> for Discovery {
+    fn from(transport: Transport) -> Self {
+        Self::new(transport)
+    }
+}
+
+impl fmt::Debug for Discovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Discovery").field("times", &self.cache.times).finish_non_exhaustive()
+    }
+}

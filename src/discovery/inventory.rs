@@ -1,0 +1,93 @@
+//! The versions of a whole cloud.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use super::{Allow, Discovery, Endpoint, Version, VersionData, VersionRange, candidates::Candidates};
+use crate::{Access, EndpointFilter, Error, IdentityPlugin, service_types};
+
+/// Versions by region, interface and official service type.
+pub type VersionsByRegion = BTreeMap<Box<str>, BTreeMap<Box<str>, BTreeMap<Box<str>, Vec<VersionData>>>>;
+
+/// How many services are asked at once.
+const AT_ONCE: usize = 8;
+
+impl Discovery {
+    /// The versions of all endpoints of the catalog that match a filter: keystoneauth's
+    /// `get_all_version_data`. Without an interface in the filter, public endpoints count.
+    ///
+    /// Up to eight services are asked at once. An endpoint without a region or an interface is left out;
+    /// one that says nothing of its versions has the one that its URL names, or none.
+    ///
+    /// # Errors
+    ///
+    /// Those of the plugin.
+    pub async fn all_version_data<P>(
+        &self,
+        plugin: &P,
+        filter: &EndpointFilter,
+    ) -> Result<VersionsByRegion, Error>
+    where
+        P: IdentityPlugin + ?Sized,
+    {
+        let access = plugin.access().await?;
+        let mut all = VersionsByRegion::new();
+        let Some(auth_ref) = access.auth_ref() else { return Ok(all) };
+        let room = Arc::new(Semaphore::new(AT_ONCE));
+        let mut asking = JoinSet::new();
+        let found = auth_ref.service_catalog().endpoints_data(&filter.clone().public_by_default());
+        for (place, endpoint) in found.into_iter().flat_map(|(_, found)| found).enumerate() {
+            let (discovery, access, room) = (self.clone(), Arc::clone(&access), Arc::clone(&room));
+            let endpoint = Endpoint::from(endpoint);
+            if endpoint.region_name.is_some() && endpoint.interface.is_some() {
+                asking.spawn(async move {
+                    let _permit = room.acquire_owned().await;
+                    let versions = discovery.versions_at(&endpoint, &access).await;
+                    (place, endpoint, versions)
+                });
+            }
+        }
+        // Of two endpoints of one kind, the later one in the catalog counts.
+        let mut answers: Vec<_> = asking.join_all().await;
+        answers.sort_by_key(|(place, ..)| *place);
+        for (_, endpoint, versions) in answers {
+            let (Some(region_name), Some(interface)) = (endpoint.region_name, endpoint.interface) else {
+                continue;
+            };
+            let listed = endpoint.service_type.unwrap_or_default();
+            let service_type = service_types::official(&listed).map_or(listed, Into::into);
+            all.entry(region_name)
+                .or_default()
+                .entry(interface.as_str().into())
+                .or_default()
+                .insert(service_type, versions?);
+        }
+        Ok(all)
+    }
+
+    /// What the first document says that an endpoint has, or else what its URL says.
+    async fn versions_at(
+        &self,
+        endpoint: &Endpoint,
+        access: &Arc<Access>,
+    ) -> Result<Vec<VersionData>, Error> {
+        let project_id = access.project_id();
+        for url in Candidates::of(endpoint, project_id, VersionRange::default(), true).urls {
+            let document = match self.cache.document(&url, Some(access)).await {
+                Ok((document, _)) => document,
+                Err(Error::DiscoveryFailure(_)) => continue,
+                Err(error) => return Err(error),
+            };
+            let versions: Vec<_> = document.version_data(Allow::default()).cloned().collect();
+            if !versions.is_empty() {
+                return Ok(versions);
+            }
+            break;
+        }
+        let url = endpoint.url().trim_end_matches('/');
+        let above = project_id.and_then(|project_id| url.strip_suffix(project_id)?.strip_suffix('/'));
+        let url = format!("{}/", above.unwrap_or(url));
+        Ok(vec![VersionData::inferred(url.into(), Version::in_url(endpoint.url()))])
+    }
+}

@@ -1,0 +1,265 @@
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
+
+use http::Uri;
+
+use super::{
+    AuthMethod, Credentials, Scope, Transport, User, V2Auth, V3Auth,
+    cache_id::{auth_url_element, cache_id},
+    credentials::AuthRefFuture,
+    parameters::said,
+};
+use crate::{
+    Error, Secret,
+    discovery::{Allow, Discovery, DiscoveryFailure},
+    endpoint::check_base,
+};
+
+/// Credentials for whichever version of its API Keystone has: keystoneauth's `generic.Password` and
+/// `generic.Token`.
+///
+/// The first authentication asks for the version document at the `auth_url`, without credentials, and
+/// takes the oldest version in it that can do what is asked for; v2.0 knows nothing of domains. With a
+/// default domain it is the newest one. Where there is no such document, the path of the `auth_url`
+/// decides if it begins with `/v3` or `/v2.0`. The choice is kept. Credentials are only sent to the origin
+/// of the `auth_url`, whatever the links in the document say.
+///
+/// [`get_auth_ref`](Credentials::get_auth_ref) has the errors of [`V3Auth`] and [`V2Auth`],
+/// [`Error::DiscoveryFailure`] if there is no version that can do what is asked for or none can be found,
+/// and [`Error::InvalidEndpoint`] if the `auth_url` is none.
+///
+/// ```
+/// # use tower_keystone::fixture::Cloud;
+/// use tower_keystone::{GenericAuth, IdentityPlugin, Renewing, Scope, Transport, User};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), tower_keystone::BoxError> {
+/// # let cloud = Cloud::new([]).user("alice", "wonderland").project("demo");
+/// # let auth_url: http::Uri = cloud.keystone().auth_url().trim_end_matches("/v3").parse()?;
+/// # let client = cloud.clone();
+/// // The URL of Keystone, whether or not a version is at its end.
+/// let alice = User::new().username("alice").user_domain_name("Default");
+/// let credentials = GenericAuth::password(auth_url, alice, "wonderland")
+///     .scope(Scope::new().project_name("demo").project_domain_name("Default"));
+/// let plugin = Renewing::new(credentials, Transport::new(client));
+/// assert!(plugin.access().await?.project_id().is_some());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct GenericAuth {
+    auth_url: Uri,
+    proof: Proof,
+    scope: Scope,
+    default_domain_id: Option<Box<str>>,
+    default_domain_name: Option<Box<str>>,
+    /// The credentials of the version that was chosen.
+    chosen: Arc<OnceLock<Box<dyn Credentials>>>,
+}
+
+#[derive(Clone)]
+enum Proof {
+    Password(User, Secret),
+    Token(Secret),
+}
+
+impl GenericAuth {
+    /// A user and their password.
+    pub fn password(auth_url: Uri, user: User, password: impl Into<Secret>) -> Self {
+        Self::new(auth_url, Proof::Password(user, password.into()))
+    }
+
+    /// A token, to be exchanged for one with another scope. The new one expires with the old one.
+    pub fn token(auth_url: Uri, token: impl Into<Secret>) -> Self {
+        Self::new(auth_url, Proof::Token(token.into()))
+    }
+
+    fn new(auth_url: Uri, proof: Proof) -> Self {
+        Self {
+            auth_url,
+            proof,
+            scope: Scope::new(),
+            default_domain_id: None,
+            default_domain_name: None,
+            chosen: Arc::default(),
+        }
+    }
+
+    /// What the token is to be good for. Of this, v2.0 knows the project and the trust.
+    #[must_use]
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.scope = scope;
+        self.unchosen()
+    }
+
+    /// The id of the domain of a user or a project that is named without one (`OS_DEFAULT_DOMAIN_ID`).
+    /// It is nothing that keeps from v2.0.
+    #[must_use]
+    pub fn default_domain_id(mut self, id: impl Into<Box<str>>) -> Self {
+        self.default_domain_id = Some(id.into());
+        self.unchosen()
+    }
+
+    /// The same by the name of the domain (`OS_DEFAULT_DOMAIN_NAME`).
+    #[must_use]
+    pub fn default_domain_name(mut self, name: impl Into<Box<str>>) -> Self {
+        self.default_domain_name = Some(name.into());
+        self.unchosen()
+    }
+
+    /// Other clones may have chosen for other parameters.
+    fn unchosen(mut self) -> Self {
+        self.chosen = Arc::default();
+        self
+    }
+
+    /// The credentials of the version that Keystone has and that can do what is asked for.
+    async fn choose(&self, transport: Transport) -> Result<Box<dyn Credentials>, Error> {
+        check_base(&self.auth_url).map_err(|reason| Error::InvalidEndpoint { reason })?;
+        let document = match Discovery::new(transport).document(&self.auth_url.to_string()).await {
+            Ok(document) => document,
+            Err(failure @ Error::DiscoveryFailure(_)) => return self.by_path().ok_or(failure),
+            Err(error) => return Err(error),
+        };
+        let mut versions: Vec<_> = document.version_data(Allow::default()).collect();
+        if said(&self.default_domain_id).or(said(&self.default_domain_name)).is_some() {
+            versions.reverse();
+        }
+        let of_version = |major, url: &str| self.of_version(major, url.parse().ok()?);
+        versions.iter().find_map(|data| of_version(data.version?.major, &data.url)).ok_or_else(|| {
+            let asked =
+                "a version of Keystone that these credentials are for (v3, or v2.0 without any domain)";
+            DiscoveryFailure::not_in(&document, asked).into()
+        })
+    }
+
+    /// The credentials of the version that the path of the URL begins with.
+    fn by_path(&self) -> Option<Box<dyn Credentials>> {
+        let path = self.auth_url.path().to_ascii_lowercase();
+        let major = [("/v2.0", 2), ("/v3", 3)].into_iter().find(|(version, _)| path.starts_with(version))?.1;
+        self.of_version(major, self.auth_url.clone())
+    }
+
+    /// The credentials of a version, if there are such and they can do what is asked for.
+    fn of_version(&self, major: u32, url: Uri) -> Option<Box<dyn Credentials>> {
+        match major {
+            2 => Some(Box::new(self.v2(url)?)),
+            3 => Some(Box::new(self.v3(url))),
+            _ => None,
+        }
+    }
+
+    fn v2(&self, url: Uri) -> Option<V2Auth> {
+        let Scope { project_domain_id, project_domain_name, domain_id, domain_name, .. } = &self.scope;
+        let mut domains = vec![project_domain_id, project_domain_name, domain_id, domain_name];
+        if let Proof::Password(user, _) = &self.proof {
+            domains.extend([&user.user_domain_id, &user.user_domain_name]);
+        }
+        if domains.into_iter().any(|domain| said(domain).is_some()) {
+            return None;
+        }
+        let mut auth = match &self.proof {
+            Proof::Password(user, password) => {
+                V2Auth::password_of(url, user.username.clone(), user.user_id.clone(), password.clone())
+            }
+            Proof::Token(token) => V2Auth::token(url, token.clone()),
+        };
+        if let Some(id) = said(&self.scope.project_id) {
+            auth = auth.tenant_id(id);
+        }
+        if let Some(name) = said(&self.scope.project_name) {
+            auth = auth.tenant_name(name);
+        }
+        if let Some(id) = said(&self.scope.trust_id) {
+            auth = auth.trust_id(id);
+        }
+        Some(auth)
+    }
+
+    fn v3(&self, url: Uri) -> V3Auth {
+        let method = match &self.proof {
+            Proof::Password(user, password) => AuthMethod::password(self.full_user(user), password.clone()),
+            Proof::Token(token) => AuthMethod::token(token.clone()),
+        };
+        V3Auth::new(url, method).scope(self.full_scope())
+    }
+
+    /// The user, with the default domain where none is given.
+    fn full_user(&self, user: &User) -> User {
+        let mut user = user.clone();
+        self.fill_in(&mut user.user_domain_id, &mut user.user_domain_name);
+        user
+    }
+
+    /// The same for the scope.
+    fn full_scope(&self) -> Scope {
+        let mut scope = self.scope.clone();
+        self.fill_in(&mut scope.project_domain_id, &mut scope.project_domain_name);
+        scope
+    }
+
+    /// An id counts before a name, so that a default id must not go beside a name that was given.
+    fn fill_in(&self, domain_id: &mut Option<Box<str>>, domain_name: &mut Option<Box<str>>) {
+        if said(domain_id).is_none() {
+            let named = said(domain_name).is_some();
+            *domain_id = self.default_domain_id.clone().filter(|_| !named);
+        }
+        if said(domain_name).is_none() {
+            domain_name.clone_from(&self.default_domain_name);
+        }
+    }
+}
+
+impl Credentials for GenericAuth {
+    fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
+        let this = self.clone();
+        Box::pin(async move {
+            let chosen = match this.chosen.get() {
+                Some(chosen) => chosen,
+                None => {
+                    let chosen = this.choose(transport.clone()).await?;
+                    this.chosen.get_or_init(|| chosen)
+                }
+            };
+            chosen.get_auth_ref(transport).await
+        })
+    }
+
+    fn auth_url(&self) -> &Uri {
+        &self.auth_url
+    }
+
+    fn cache_id(&self) -> Option<String> {
+        let auth_url = auth_url_element(&self.auth_url);
+        let scope = self.full_scope();
+        let mut elements = vec![("auth_url".to_owned(), Some(&*auth_url))];
+        elements.extend(scope.cache_id_elements());
+        let user;
+        match &self.proof {
+            Proof::Password(given, password) => {
+                user = self.full_user(given);
+                elements.extend([
+                    ("user_id".to_owned(), user.user_id.as_deref()),
+                    ("username".to_owned(), user.username.as_deref()),
+                    ("user_domain_id".to_owned(), user.user_domain_id.as_deref()),
+                    ("user_domain_name".to_owned(), user.user_domain_name.as_deref()),
+                    ("password".to_owned(), Some(password.expose())),
+                ]);
+            }
+            Proof::Token(token) => elements.push(("token".to_owned(), Some(token.expose()))),
+        }
+        Some(cache_id(elements))
+    }
+}
+
+/// Where and for which scope, never with what.
+impl fmt::Debug for GenericAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GenericAuth")
+            .field("scope", &self.scope)
+            .field("is_chosen", &self.chosen.get().is_some())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,223 @@
+//! The servers of a case: they answer by its table of exchanges and note what was sent to them.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, Uri, header};
+use http_body_util::{BodyExt, Full};
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+use tokio::time::Instant;
+use tower::Service;
+use tower_keystone::{
+    BoxError,
+    renewal::{Clock, Now},
+};
+
+pub(crate) type Body = Full<Bytes>;
+
+/// One answer of a server.
+#[derive(Clone, Deserialize)]
+pub(crate) struct Exchange {
+    method: String,
+    url: String,
+    when_token: Option<WhenToken>,
+    status: u16,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    json: Option<Box<RawValue>>,
+    #[serde(default)]
+    body: String,
+    error: Option<String>,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+enum WhenToken {
+    Any(bool),
+    This(String),
+}
+
+impl Exchange {
+    pub(crate) fn is_redirect(&self) -> bool {
+        (300..400).contains(&self.status) && self.headers.keys().any(|name| name == "Location")
+    }
+
+    /// Whether it redirects to another origin.
+    pub(crate) fn leads_elsewhere(&self) -> bool {
+        let origin = |url: &str| url.split('/').take(3).collect::<Vec<_>>().join("/");
+        let location = self.headers.get("Location").filter(|location| location.contains("://"));
+        location.is_some_and(|location| origin(location) != origin(&self.url))
+    }
+
+    /// Whether it redirects to something that is no absolute URL.
+    pub(crate) fn leads_to_a_path(&self) -> bool {
+        self.headers.get("Location").is_some_and(|location| !location.contains("://"))
+    }
+
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.status == 401
+    }
+
+    fn fits(&self, method: &str, url: &str, token: Option<&str>) -> bool {
+        let when_token = match &self.when_token {
+            None => true,
+            Some(WhenToken::Any(wanted)) => token.is_some() == *wanted,
+            Some(WhenToken::This(wanted)) => token == Some(wanted),
+        };
+        when_token && self.method == method && normalized(&self.url) == url
+    }
+
+    fn answer(&self) -> Result<Response<Body>, BoxError> {
+        match self.error.as_deref() {
+            None => {}
+            Some("timeout") => return Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+            Some("ssl") => return Err("the certificate is not good".into()),
+            Some(_) => return Err(io::Error::from(io::ErrorKind::ConnectionRefused).into()),
+        }
+        let mut response = Response::builder().status(self.status);
+        for (name, value) in &self.headers {
+            response = response.header(name, value);
+        }
+        let body = self.json.as_ref().map_or(&*self.body, |json| json.get());
+        Ok(response.body(body.to_owned().into())?)
+    }
+}
+
+/// A URL as the table compares it: whole, an empty path counted as `/`, without the fragment.
+fn normalized(url: &str) -> String {
+    url.split('#')
+        .next()
+        .and_then(|url| url.parse::<Uri>().ok())
+        .map_or(url.to_owned(), |url| url.to_string())
+}
+
+/// All the servers there are. Clones are the same ones.
+#[derive(Clone)]
+pub(crate) struct Servers(Arc<Mutex<Table>>);
+
+struct Table {
+    exchanges: Vec<(Exchange, bool)>,
+    sent: Vec<(Instant, Value)>,
+}
+
+impl Servers {
+    pub(crate) fn new(exchanges: &[Exchange]) -> Self {
+        let exchanges = exchanges.iter().map(|exchange| (exchange.clone(), false)).collect();
+        Self(Arc::new(Mutex::new(Table { exchanges, sent: Vec::new() })))
+    }
+
+    /// What was sent since this was asked last, in order, and the pauses before each, in seconds.
+    pub(crate) fn take_sent(&self, since: Instant) -> (Vec<Value>, Vec<f64>) {
+        let sent = std::mem::take(&mut self.0.lock().unwrap().sent);
+        let mut before = since;
+        let mut pauses = Vec::new();
+        for (at, _) in &sent {
+            let pause = at.duration_since(std::mem::replace(&mut before, *at));
+            pauses.extend(Some(pause.as_secs_f64()).filter(|pause| *pause > 0.0));
+        }
+        (sent.into_iter().map(|(_, request)| request).collect(), pauses)
+    }
+}
+
+impl Table {
+    fn answer(&mut self, request: &Request<Bytes>) -> Result<Response<Body>, BoxError> {
+        let token = request.headers().get("x-auth-token").and_then(|token| token.to_str().ok());
+        let (method, url) = (request.method().as_str(), request.uri().to_string());
+        self.sent.push((Instant::now(), noted(request)));
+        let fits = |(exchange, _): &&mut (Exchange, bool)| exchange.fits(method, &url, token);
+        let unused = self.exchanges.iter_mut().filter(fits).find(|(_, used)| !used);
+        if let Some((exchange, used)) = unused {
+            *used = true;
+            return exchange.answer();
+        }
+        match self.exchanges.iter_mut().rfind(fits) {
+            Some((exchange, _)) => exchange.answer(),
+            None => Err(io::Error::from(io::ErrorKind::ConnectionRefused).into()),
+        }
+    }
+}
+
+impl Service<Request<Body>> for Servers {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let table = Arc::clone(&self.0);
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let request = Request::from_parts(parts, body.collect().await?.to_bytes());
+            table.lock().unwrap().answer(&request)
+        })
+    }
+}
+
+/// A request in the form in which the data has it.
+fn noted(request: &Request<Bytes>) -> Value {
+    json!({
+        "method": request.method().as_str(),
+        "url": request.uri().to_string(),
+        "headers": headers(request.headers()),
+        "body": body(request.headers(), request.body()),
+    })
+}
+
+pub(crate) fn headers(headers: &HeaderMap) -> Value {
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    headers.iter().map(|(name, value)| (name.as_str().to_owned(), Value::from(text(value)))).collect()
+}
+
+fn body(headers: &HeaderMap, body: &Bytes) -> Value {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let text = String::from_utf8_lossy(body);
+    match content_type.and_then(|content_type| content_type.split(';').next()) {
+        _ if body.is_empty() => Value::Null,
+        Some("application/json") => json!({"json": serde_json::from_str::<Value>(&text).ok()}),
+        Some("application/x-www-form-urlencoded") => {
+            // In the order of the names: a caller's form is no affair of the crate.
+            let mut pairs: Vec<_> = text.split('&').map(|pair| pair.split_once('=')).collect();
+            pairs.sort();
+            json!({"form": pairs})
+        }
+        _ => json!({"text": text}),
+    }
+}
+
+/// Both clocks of a case: they stand still but for what is slept.
+pub(crate) struct FrozenClock {
+    wall: SystemTime,
+    started: Instant,
+}
+
+impl FrozenClock {
+    /// A clock that shows 2026-01-15T12:00:00Z.
+    pub(crate) fn new() -> Self {
+        Self { wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_768_478_400), started: Instant::now() }
+    }
+}
+
+impl Clock for FrozenClock {
+    fn now(&self) -> Now {
+        let monotonic = self.started.elapsed();
+        Now { wall: self.wall + monotonic, monotonic }
+    }
+}
+
+/// Runs a case on a runtime whose time is that of its sleeps alone.
+pub(crate) fn run<T>(case: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime").block_on(case)
+}

@@ -1,0 +1,162 @@
+//! Documents and links that mean no good, or nothing at all.
+
+use std::collections::BTreeSet;
+
+use http::HeaderMap;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tower_keystone::{
+    AccessInfoPlugin, EndpointFilter,
+    discovery::{Allow, LATEST, Version, VersionDocument, VersionRange},
+};
+
+use crate::support::*;
+
+/// Any JSON, with the names that mean something in it more often than not.
+fn any_json() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![
+        Just("CURRENT".to_owned()),
+        Just("v2.1".to_owned()),
+        Just("latest".to_owned()),
+        Just("self".to_owned()),
+        any_link(),
+        ".{0,12}",
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        text.prop_map(Value::from),
+    ];
+    let name = prop_oneof![
+        prop::sample::select(vec![
+            "versions",
+            "values",
+            "version",
+            "id",
+            "status",
+            "links",
+            "rel",
+            "href",
+            "min_version",
+            "max_version",
+            "next_min_version",
+            "not_before",
+        ])
+        .prop_map(str::to_owned),
+        ".{0,6}",
+    ];
+    leaf.prop_recursive(6, 128, 8, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
+            prop::collection::hash_map(name.clone(), inner, 0..8)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+fn any_link() -> impl Strategy<Value = String> {
+    prop_oneof![
+        r"(https?|ftp|javascript)?:?(//)?[a-z@:.\\%\[\]0-9]{0,14}(/[.a-z0-9%;]{0,6}){0,4}/?(\?[a-z=/]{0,4})?(#.{0,3})?",
+        r"[/.\\@:?#a-z0-9]{0,20}",
+        ".{0,20}",
+    ]
+}
+
+/// Documents of the right shape, with any link.
+fn linked(link: &str) -> Value {
+    json!({"versions": [{"id": "v2.1", "status": "CURRENT", "links": [{"rel": "self", "href": link}]}]})
+}
+
+fn ask_everything(document: &VersionDocument) {
+    let mut everything = Allow::default();
+    (everything.experimental, everything.unknown) = (true, true);
+    let versions = [Version::new(2, 1), Version::latest(), Version::latest_of(2), Version::new(0, LATEST)];
+    for version in versions {
+        document.data_for(version, everything);
+        let range = VersionRange::new(Some(version), None, None).unwrap();
+        document.versioned_data_for(range, Some(document.url()), everything);
+    }
+    document.versioned_data_for(VersionRange::default(), None, everything);
+    assert!(document.version_data(everything).count() <= document.raw_version_data(everything).count());
+    for data in document.version_data(everything) {
+        assert_stays(document.url(), &data.url);
+        data.collection.iter().for_each(|url| assert_stays(document.url(), url));
+    }
+}
+
+/// What comes after the origin begins a path, a query or a fragment: nothing prolongs the host.
+fn assert_stays(document: &str, url: &str) {
+    let origin = document.split('/').take(3).collect::<Vec<_>>().join("/");
+    let rest = url.strip_prefix(&origin).unwrap_or_else(|| panic!("{url} left {origin}"));
+    assert!(rest.is_empty() || rest.starts_with(['/', '?', '#']), "{url}");
+    if let Ok(uri) = url.parse::<http::Uri>() {
+        assert_eq!(format!("{}://{}", uri.scheme().unwrap(), uri.authority().unwrap()), origin, "{url}");
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_a_document_or_refused(bytes: Vec<u8>) {
+        if let Ok(document) = VersionDocument::new("https://h.example.com/", &HeaderMap::new(), &bytes) {
+            ask_everything(&document);
+        }
+    }
+
+    #[test]
+    fn any_document_is_answered(body in any_json()) {
+        let bytes = body.to_string();
+        let headers = HeaderMap::new();
+        if let Ok(document) = VersionDocument::new("https://h.example.com/a/b", &headers, bytes.as_bytes()) {
+            ask_everything(&document);
+        }
+    }
+
+    #[test]
+    fn any_link_stays_on_the_origin_of_its_document(
+        link in any_link(),
+        document in prop::sample::select(vec![
+            "https://h.example.com", "http://h.example.com:8774/", "https://[::1]:5000/identity/v3/",
+            "https://h.example.com/a/b?x=y", "http://10.0.0.1/v2",
+        ]),
+    ) {
+        let body = linked(&link).to_string();
+        let read = VersionDocument::new(document, &HeaderMap::new(), body.as_bytes()).unwrap();
+        ask_everything(&read);
+    }
+
+    #[test]
+    fn whatever_a_service_says_discovery_ends_after_a_few_requests_to_its_origin(
+        document in any_json(),
+        link in any_link(),
+        url in r"https://h\.example\.com(:[0-9]{1,4})?(/[a-z0-9.]{0,6}){0,4}/?",
+        version in (0u32..4, 0u32..4),
+    ) {
+        runtime().block_on(async {
+            for body in [document, linked(&link)] {
+                let servers = Servers::default();
+                let mut paths = BTreeSet::from([url.clone()]);
+                while let Some(path) = paths.pop_first() {
+                    servers.at(&path, Answer::document(&body));
+                    if let Some((above, _)) = path.trim_end_matches('/').rsplit_once('/').filter(|(above, _)| above.len() > 8) {
+                        paths.extend([above.to_owned(), format!("{above}/")]);
+                    }
+                }
+                let plugin = AccessInfoPlugin::new(access_info(&[("compute", &url)]));
+                let filter = EndpointFilter::new("compute").version(version.0, version.1);
+                if let Ok(endpoint) = servers.discovery().endpoint_data(&plugin, &filter).await {
+                    assert_stays(&url, endpoint.url());
+                }
+                let asked = servers.asked();
+                prop_assert!(asked.len() <= 5, "{asked:?}");
+                asked.iter().for_each(|asked| assert_stays(&url, asked));
+            }
+            Ok(())
+        })?;
+    }
+}

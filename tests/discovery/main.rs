@@ -1,0 +1,7 @@
+//! Version discovery: what requests cause it, what is remembered, and what documents can do.
+
+mod documents;
+mod hostile;
+mod memory;
+mod requests;
+mod support;

@@ -1,0 +1,186 @@
+//! What is remembered, for how long, and who waits for whom.
+
+use std::sync::Arc;
+
+use http::Request;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+use tower::{Layer, ServiceExt};
+use tower_keystone::{
+    AccessInfoPlugin, AuthLayer, EndpointFilter, Error,
+    discovery::{Discovery, Endpoint},
+};
+
+use crate::support::*;
+
+const NOVA: &str = "https://nova.example.com/";
+const GLANCE: &str = "https://glance.example.com/";
+
+fn plugin() -> AccessInfoPlugin {
+    AccessInfoPlugin::new(access_info(&[("compute", NOVA), ("image", GLANCE)]))
+}
+
+fn compute() -> EndpointFilter {
+    EndpointFilter::new("compute").version(2, 1)
+}
+
+async fn found(discovery: &Discovery) -> Result<Endpoint, Error> {
+    discovery.endpoint(&plugin(), &compute().no_version_hack()).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_first_requests_cause_one_discovery_and_none_without_versions() {
+    let servers = Servers::default();
+    servers.at(NOVA, nova_versions().after(seconds(2)));
+    let layer = AuthLayer::new(plugin()).discovery(servers.discovery());
+    for (filter, discoveries) in [(EndpointFilter::new("compute"), 0), (compute(), 1), (compute(), 0)] {
+        let inner = Servers::default();
+        let mut under_way = JoinSet::new();
+        for _ in 0..1000 {
+            let request = Request::get("/servers").extension(filter.clone()).body(Body::default()).unwrap();
+            under_way.spawn(layer.layer(inner.clone()).oneshot(request));
+        }
+        assert_eq!(under_way.join_all().await.into_iter().filter(Result::is_ok).count(), 1000);
+        assert_eq!(inner.asked().len(), 1000);
+        assert_eq!(servers.asked().len(), discoveries);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_dropped_while_waiting_takes_nothing_along() {
+    let servers = Servers::default();
+    servers.at(NOVA, nova_versions().after(seconds(2)));
+    let discovery = servers.discovery();
+    let first = tokio::spawn({
+        let discovery = discovery.clone();
+        async move { found(&discovery).await.map(drop) }
+    });
+    sleep(seconds(1)).await;
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    found(&discovery).await.unwrap();
+    assert_eq!(servers.asked(), [NOVA]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_is_remembered_for_an_hour() {
+    let servers = Servers::default();
+    servers.at(NOVA, nova_versions());
+    let discovery = servers.discovery();
+    found(&discovery).await.unwrap();
+    sleep(seconds(3599)).await;
+    found(&discovery).await.unwrap();
+    assert_eq!(servers.asked().len(), 1);
+    sleep(seconds(2)).await;
+    found(&discovery).await.unwrap();
+    assert_eq!(servers.asked().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_notice_that_an_hour_has_passed() {
+    let servers = Servers::default();
+    servers.at(NOVA, nova_versions());
+    let layer = AuthLayer::new(plugin()).discovery(servers.discovery()).endpoint(compute());
+    for (after, discoveries) in [(0, 1), (3599, 0), (2, 1)] {
+        sleep(seconds(after)).await;
+        let request = Request::get("/servers").body(Body::default()).unwrap();
+        layer.layer(Servers::default()).oneshot(request).await.unwrap();
+        assert_eq!(servers.asked().len(), discoveries);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_remembered_for_ten_seconds() {
+    let servers = Servers::default();
+    servers.at(NOVA, Answer::no_connection());
+    let discovery = servers.discovery();
+    let error = found(&discovery).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    sleep(seconds(9)).await;
+    assert!(found(&discovery).await.is_err());
+    assert_eq!(servers.asked().len(), 1);
+    servers.at(NOVA, nova_versions());
+    sleep(seconds(2)).await;
+    found(&discovery).await.unwrap();
+    assert_eq!(servers.asked().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_known_serves_while_the_service_cannot_be_asked() {
+    let servers = Servers::default();
+    servers.at(NOVA, nova_versions());
+    let discovery = servers.discovery();
+    found(&discovery).await.unwrap();
+    assert_eq!(servers.asked().len(), 1);
+    sleep(seconds(3601)).await;
+    for failure in [Answer::no_connection(), Answer::status(503), nova_versions().after(seconds(60))] {
+        servers.at(NOVA, failure);
+        assert_eq!(found(&discovery).await.unwrap().url(), "https://nova.example.com/v2.1/");
+        assert_eq!(servers.asked().len(), 1);
+        sleep(seconds(11)).await;
+    }
+    servers.at(NOVA, Answer::status(404));
+    assert!(found(&discovery).await.is_err(), "it says that there is nothing any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_service_blocks_no_other_and_itself_for_ten_seconds() {
+    let servers = Servers::default();
+    servers.at(NOVA, nova_versions().after(seconds(60)));
+    let images = tower_keystone::fixture::Discovery::new().version("v2.1", "CURRENT", "/v2/");
+    servers.at(GLANCE, Answer::document(&images.document()));
+    let discovery = servers.discovery();
+    let start = Instant::now();
+    let slow = tokio::spawn({
+        let discovery = discovery.clone();
+        async move { found(&discovery).await.map(drop) }
+    });
+    let image = EndpointFilter::new("image").version(2, 0);
+    discovery.endpoint(&plugin(), &image).await.unwrap();
+    assert_eq!(start.elapsed(), seconds(0));
+    let error = slow.await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("it did not answer within 10000 ms"), "{error}");
+    assert_eq!(start.elapsed(), seconds(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_token_of_the_same_scope_changes_nothing_and_another_catalog_does() {
+    let servers = Servers::default();
+    servers.at(NOVA, nova_versions());
+    let elsewhere = "https://elsewhere.example.com/";
+    servers.at(elsewhere, nova_versions());
+    let discovery = servers.discovery();
+    let mut urls = Vec::new();
+    for catalog in [NOVA, NOVA, elsewhere, NOVA] {
+        let plugin = AccessInfoPlugin::new(access_info(&[("compute", catalog)]));
+        let layer = AuthLayer::new(plugin).discovery(discovery.clone()).endpoint(compute());
+        let inner = Servers::default();
+        let request = Request::get("/x").body(Body::default()).unwrap();
+        layer.layer(inner.clone()).oneshot(request).await.unwrap();
+        urls.extend(inner.asked());
+    }
+    assert_eq!(servers.asked(), [NOVA, elsewhere]);
+    assert_eq!(urls[2], "https://elsewhere.example.com/v2.1/x +token");
+    assert_eq!(urls[3], "https://nova.example.com/v2.1/x +token");
+}
+
+#[tokio::test(start_paused = true)]
+async fn services_are_asked_side_by_side_for_the_versions_of_a_cloud() {
+    let servers = Servers::default();
+    let urls: Vec<_> = (0..20).map(|number| format!("https://s{number}.example.com/")).collect();
+    let types: Vec<_> = (0..20).map(|number| format!("service-{number}")).collect();
+    let services: Vec<_> = types.iter().map(String::as_str).zip(urls.iter().map(String::as_str)).collect();
+    for url in &urls {
+        servers.at(url, nova_versions().after(seconds(1)));
+    }
+    let plugin = Arc::new(AccessInfoPlugin::new(access_info(&services)));
+    let start = Instant::now();
+    let all = servers.discovery().all_version_data(&plugin, &EndpointFilter::default()).await.unwrap();
+    assert_eq!(start.elapsed(), seconds(3), "eight at once");
+    assert_eq!(servers.asked().len(), 20);
+    let public = &all["RegionOne"]["public"];
+    assert_eq!(public.len(), 20);
+    assert_eq!(public["service-7"].len(), 2);
+}

@@ -1,0 +1,196 @@
+//! Requests with a filter that asks for versions.
+
+use http::Request;
+use tower::{Layer, Service, ServiceExt};
+use tower_keystone::{
+    AccessInfoPlugin, AuthLayer, BoxError, EndpointFilter, Error, FixedEndpointPlugin, IdentityPlugin,
+    Interface, discovery::LATEST,
+};
+
+use crate::support::*;
+
+const NOVA: &str = "https://nova.example.com/";
+
+/// Sends one request, and says where it went.
+async fn sent<P: IdentityPlugin>(layer: &AuthLayer<P>, filter: EndpointFilter) -> Result<String, BoxError> {
+    let inner = Servers::default();
+    let mut service = layer.layer(inner.clone());
+    let request = Request::get("/servers").extension(filter).body(Body::default())?;
+    service.ready().await?.call(request).await?;
+    Ok(inner.asked().concat())
+}
+
+fn plugin(url: &str) -> AccessInfoPlugin {
+    AccessInfoPlugin::new(access_info(&[("compute", url)]))
+}
+
+fn compute() -> EndpointFilter {
+    EndpointFilter::new("compute")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filter_without_versions_never_discovers() {
+    let servers = Servers::default();
+    let layer = AuthLayer::new(plugin("https://nova.example.com/v2")).discovery(servers.discovery());
+    assert_eq!(sent(&layer, compute()).await.unwrap(), "https://nova.example.com/v2/servers +token");
+    assert!(servers.asked().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_in_the_url_that_will_do_is_used_without_a_request() {
+    let servers = Servers::default();
+    let layer = AuthLayer::new(plugin("https://nova.example.com/v2.1/p1")).discovery(servers.discovery());
+    let filter = compute().version(2, 1);
+    assert_eq!(sent(&layer, filter).await.unwrap(), "https://nova.example.com/v2.1/p1/servers +token");
+    assert!(servers.asked().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_newest_version_of_the_range_is_found_and_the_project_id_kept() {
+    let servers = Servers::default();
+    servers.at(NOVA, nova_versions());
+    let layer = AuthLayer::new(plugin("https://nova.example.com/v2/p1")).discovery(servers.discovery());
+    for (filter, expected) in [
+        (compute().min_version(2, 1), "https://nova.example.com/v2.1/p1/servers +token"),
+        (compute().version(2, LATEST), "https://nova.example.com/v2.1/p1/servers +token"),
+        (compute().min_version(LATEST, LATEST), "https://nova.example.com/v2.1/p1/servers +token"),
+        (compute().max_version(2, 0), "https://nova.example.com/v2/p1/servers +token"),
+    ] {
+        assert_eq!(sent(&layer, filter).await.unwrap(), expected);
+    }
+    assert_eq!(servers.asked(), [NOVA], "one document for all of them");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_is_not_there_is_an_error_that_lists_what_is() {
+    let servers = Servers::default();
+    servers.at(NOVA, nova_versions());
+    let layer = AuthLayer::new(plugin(NOVA)).discovery(servers.discovery());
+    let error = sent(&layer, compute().version(3, 0)).await.unwrap_err();
+    assert!(matches!(Error::find(&*error), Some(Error::DiscoveryFailure(_))), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "version 3.0 to 3.latest of compute was not found; https://nova.example.com/ lists \
+         2.0 (SUPPORTED), 2.1 (CURRENT); ask for another version, or name the URL of one by an \
+         endpoint override (Keystone's by the auth_url)"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn versions_that_cannot_be_are_refused_before_anything_is_sent() {
+    let servers = Servers::default();
+    let layer = AuthLayer::new(plugin(NOVA)).discovery(servers.discovery());
+    let error = sent(&layer, compute().min_version(3, 0).max_version(2, 0)).await.unwrap_err();
+    assert!(matches!(Error::find(&*error), Some(Error::InvalidVersionRange { .. })), "{error}");
+    let error = sent(&layer, compute().version(2, 0).min_version(2, 0)).await.unwrap_err();
+    assert!(matches!(Error::find(&*error), Some(Error::InvalidVersionRange { .. })), "{error}");
+
+    let layer = AuthLayer::new(AccessInfoPlugin::new(access_info(&[("volumev3", NOVA)])))
+        .discovery(servers.discovery());
+    let error = sent(&layer, EndpointFilter::new("volumev3").version(2, 0)).await.unwrap_err();
+    assert!(matches!(Error::find(&*error), Some(Error::ImpliedVersionMismatch { .. })), "{error}");
+    assert!(servers.asked().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_transport_a_filter_that_needs_one_gets_an_error_that_says_so() {
+    let layer = AuthLayer::new(plugin(NOVA));
+    let error = sent(&layer, compute().version(2, 1)).await.unwrap_err();
+    assert!(matches!(Error::find(&*error), Some(Error::NoDiscovery)), "{error}");
+    assert!(error.to_string().contains("AuthLayer::discovery"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_type_that_stands_for_a_version_is_looked_up_if_that_can_be() {
+    let plugin = AccessInfoPlugin::new(access_info(&[("volumev3", "https://cinder.example.com/")]));
+    let filter = EndpointFilter::new("volumev3");
+    let layer = AuthLayer::new(plugin);
+    let expected = "https://cinder.example.com/servers +token";
+    assert_eq!(sent(&layer, filter.clone()).await.unwrap(), expected);
+
+    let servers = Servers::default();
+    let versions = tower_keystone::fixture::Discovery::new().version("v3.0", "CURRENT", "/v3/");
+    servers.at("https://cinder.example.com/", Answer::document(&versions.document()));
+    let layer = layer.discovery(servers.discovery());
+    assert_eq!(sent(&layer, filter).await.unwrap(), "https://cinder.example.com/v3/servers +token");
+}
+
+#[tokio::test(start_paused = true)]
+async fn links_lead_nowhere_but_to_the_origin_of_the_document() {
+    let servers = Servers::default();
+    let versions =
+        tower_keystone::fixture::Discovery::new().version("v2.1", "CURRENT", "http://evil.example.com/v2.1/");
+    servers.at("https://nova.example.com/compute/", Answer::document(&versions.document()));
+    let plugin = plugin("https://nova.example.com/compute/v2");
+    let layer = AuthLayer::new(plugin).discovery(servers.discovery());
+    let expected = "https://nova.example.com/compute/v2.1/servers +token";
+    assert_eq!(sent(&layer, compute().version(2, 1)).await.unwrap(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_sent_for_a_document_only_after_a_401_and_not_over_http_if_https_is_required() {
+    let servers = Servers::default();
+    servers.at(NOVA, nova_versions().with_a_token());
+    let layer = AuthLayer::new(plugin(NOVA)).discovery(servers.discovery());
+    sent(&layer, compute().version(2, 1)).await.unwrap();
+    assert_eq!(servers.asked(), [NOVA.to_owned(), format!("{NOVA} +token")]);
+
+    let plain = "http://nova.example.com/";
+    servers.at(plain, nova_versions().with_a_token());
+    let layer = AuthLayer::new(plugin(plain)).discovery(servers.discovery()).require_https();
+    let filter = compute().version(2, 1).no_version_hack();
+    sent(&layer, filter).await.unwrap_err();
+    assert_eq!(servers.asked(), [plain]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redirect_is_followed_within_its_origin_only() {
+    let servers = Servers::default();
+    servers.at(NOVA, Answer::redirect("/versions")).at("https://nova.example.com/versions", nova_versions());
+    let layer = AuthLayer::new(plugin(NOVA)).discovery(servers.discovery());
+    let expected = "https://nova.example.com/v2.1/servers +token";
+    assert_eq!(sent(&layer, compute().version(2, 1)).await.unwrap(), expected);
+    assert_eq!(servers.asked(), [NOVA, "https://nova.example.com/versions"]);
+
+    for location in
+        ["https://evil.example.com/", "http://nova.example.com/", "https://nova.example.com:8443/"]
+    {
+        servers.at(NOVA, Answer::redirect(location));
+        let layer = AuthLayer::new(plugin(NOVA)).discovery(servers.discovery());
+        let filter = compute().version(2, 1).no_version_hack();
+        let error = sent(&layer, filter).await.unwrap_err();
+        assert!(error.to_string().contains("it redirects to another origin"), "{error}");
+        assert_eq!(servers.asked(), [NOVA]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_there_is_no_document_the_endpoint_of_the_catalog_serves() {
+    let servers = Servers::default();
+    servers.at(NOVA, Answer::text("<html>a console</html>"));
+    let layer = AuthLayer::new(plugin(NOVA)).discovery(servers.discovery());
+    let expected = "https://nova.example.com/servers +token";
+    assert_eq!(sent(&layer, compute().version(2, 1)).await.unwrap(), expected);
+    let error = sent(&layer, compute().version(2, 1).no_version_hack()).await.unwrap_err();
+    assert!(error.to_string().contains("its answer is not a version document"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keystone_itself_and_an_override_have_versions_and_a_fixed_endpoint_has_none() {
+    let servers = Servers::default();
+    let versions = tower_keystone::fixture::Discovery::new().version("v3.14", "stable", "/v3/");
+    servers.at("https://id.example.com/", Answer::document(&versions.identity_document()));
+    servers.at(NOVA, nova_versions());
+    let auth_url = "https://id.example.com/v2.0".parse().unwrap();
+    let layer =
+        AuthLayer::new(plugin("https://x.example.com").auth_url(auth_url)).discovery(servers.discovery());
+    let keystone = EndpointFilter::new("identity").interface(Interface::Auth).version(3, 0);
+    assert_eq!(sent(&layer, keystone).await.unwrap(), "https://id.example.com/v3/servers +token");
+    let filter = compute().endpoint_override(NOVA).version(2, 1);
+    assert_eq!(sent(&layer, filter).await.unwrap(), "https://nova.example.com/v2.1/servers +token");
+
+    let fixed = FixedEndpointPlugin::no_auth("https://ironic.example.com/v1".parse().unwrap()).unwrap();
+    let filter = EndpointFilter::new("baremetal").version(2, 0);
+    let layer = AuthLayer::new(fixed);
+    assert_eq!(sent(&layer, filter).await.unwrap(), "https://ironic.example.com/v1/servers");
+}

@@ -1,0 +1,147 @@
+use std::{
+    collections::HashMap,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, header};
+use http_body_util::Full;
+use serde_json::Value;
+use tokio::time::sleep;
+use tower::{BoxError, Service};
+use tower_keystone::{
+    AccessInfo, Transport,
+    discovery::Discovery,
+    fixture::{CatalogService, Discovery as Versions, V3Token},
+};
+
+pub(crate) type Body = Full<Bytes>;
+
+pub(crate) fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// What a server does with a request for one URL.
+#[derive(Clone)]
+pub(crate) struct Answer {
+    status: u16,
+    body: String,
+    location: Option<&'static str>,
+    after: Duration,
+    token_wanted: bool,
+    broken: bool,
+}
+
+impl Answer {
+    pub(crate) fn status(status: u16) -> Self {
+        let (body, after) = (String::new(), Duration::ZERO);
+        Self { status, body, location: None, after, token_wanted: false, broken: false }
+    }
+
+    pub(crate) fn document(document: &Value) -> Self {
+        Self { body: document.to_string(), ..Self::status(200) }
+    }
+
+    pub(crate) fn text(body: &str) -> Self {
+        Self { body: body.to_owned(), ..Self::status(200) }
+    }
+
+    pub(crate) fn redirect(location: &'static str) -> Self {
+        Self { location: Some(location), ..Self::status(302) }
+    }
+
+    pub(crate) fn no_connection() -> Self {
+        Self { broken: true, ..Self::status(200) }
+    }
+
+    pub(crate) fn after(self, after: Duration) -> Self {
+        Self { after, ..self }
+    }
+
+    /// 401 without a token.
+    pub(crate) fn with_a_token(self) -> Self {
+        Self { token_wanted: true, ..self }
+    }
+}
+
+/// All servers of a cloud; what they do not know is 404. Clones are the same.
+#[derive(Clone, Default)]
+pub(crate) struct Servers(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    answers: HashMap<String, Answer>,
+    asked: Vec<String>,
+}
+
+impl Servers {
+    pub(crate) fn at(&self, url: &str, answer: Answer) -> &Self {
+        self.0.lock().unwrap().answers.insert(url.to_owned(), answer);
+        self
+    }
+
+    /// What was asked for since the last time, `+token` at its end if a token came along.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap().asked)
+    }
+
+    pub(crate) fn discovery(&self) -> Discovery {
+        Discovery::new(Transport::new(self.clone()))
+    }
+}
+
+impl Service<Request<Body>> for Servers {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let has_token = request.headers().contains_key("x-auth-token");
+        let url = request.uri().to_string();
+        let mut state = self.0.lock().unwrap();
+        state.asked.push(if has_token { format!("{url} +token") } else { url.clone() });
+        let mut answer = state.answers.get(&url).cloned().unwrap_or(Answer::status(404));
+        if answer.token_wanted && !has_token {
+            answer = Answer::status(401);
+        }
+        Box::pin(async move {
+            sleep(answer.after).await;
+            if answer.broken {
+                return Err(io::Error::from(io::ErrorKind::ConnectionRefused).into());
+            }
+            let mut response = Response::builder().status(answer.status);
+            if let Some(location) = answer.location {
+                response = response.header(header::LOCATION, location);
+            }
+            Ok(response.body(answer.body.into())?)
+        })
+    }
+}
+
+/// What Nova says at its root.
+pub(crate) fn nova_versions() -> Answer {
+    let versions = Versions::new()
+        .version("v2.0", "SUPPORTED", "https://nova.example.com/v2/")
+        .microversions("v2.1", "CURRENT", "https://nova.example.com/v2.1/", "2.1", "2.96");
+    Answer::document(&versions.document())
+}
+
+/// A token of project `p1` whose catalog has services at these URLs.
+pub(crate) fn access_info(services: &[(&str, &str)]) -> AccessInfo {
+    services
+        .iter()
+        .fold(V3Token::new("u1", "alice").project("p1", "demo"), |token, (service_type, url)| {
+            token.service(&CatalogService::new(*service_type).standard_endpoints("RegionOne", url))
+        })
+        .access_info("the-token")
+        .unwrap()
+}
