@@ -128,6 +128,7 @@
 //! | a version document is got with a token from any URL that says 401, and over any redirect | with one on known origins only; redirects stay on theirs | |
 //! | a version document is remembered for ever, a failure not at all | for an hour, and for ten seconds | both can pass |
 //! | `%(project_id)s` is filled in on some paths | on all | |
+//! | beside an `endpoint_override` a session ignores the version, discovery does not | it is looked for from the override, as the option's help there has it | an unversioned override and a version together name an endpoint |
 //!
 //! [`Discovery::endpoint`]: discovery::Discovery::endpoint
 //! [`Discovery::endpoint_data`]: discovery::Discovery::endpoint_data

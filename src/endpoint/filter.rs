@@ -132,6 +132,9 @@ impl EndpointFilter {
     /// `%(project_id)s` and `%(user_id)s` stand for the ids of the access in use. A URL that cannot
     /// be used is reported when a request needs it ([`Error::InvalidEndpoint`]), and so is an id
     /// that the access does not have ([`Error::MissingOverrideValue`]). The URL's origin gets the token.
+    ///
+    /// A [`version`](Self::version) that is asked for besides is looked for at this URL and below it; without one,
+    /// requests go to the URL as it is.
     #[must_use]
     pub fn endpoint_override(self, url: impl AsRef<str>) -> Self {
         self.with(|parts| parts.endpoint_override = said(url).map(Override::new))
