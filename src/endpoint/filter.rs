@@ -225,6 +225,7 @@ impl EndpointFilter {
     }
 
     /// The microversion that is to be asked for whatever the service has.
+    #[inline]
     pub(crate) fn wanted_microversion(&self) -> Option<&Microversion> {
         match self.0.microversion.as_ref()? {
             microversion::Wanted::This(microversion) => Some(microversion),
@@ -233,6 +234,7 @@ impl EndpointFilter {
     }
 
     /// The microversions of which the newest is to be found.
+    #[inline]
     pub(crate) fn wanted_microversions(&self) -> Option<&microversion::Range> {
         match self.0.microversion.as_ref()? {
             microversion::Wanted::This(_) => None,
@@ -241,9 +243,12 @@ impl EndpointFilter {
     }
 
     /// Whether the two are one filter. Others may be equal all the same.
+    #[inline]
     pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
+
+    #[inline]
 
     pub(crate) fn service_type(&self) -> Option<&str> {
         self.0.service_type.as_deref()
@@ -274,11 +279,14 @@ impl EndpointFilter {
         &self.0.interface
     }
 
+    #[inline]
+
     pub(crate) fn wanted_override(&self) -> Option<&Override> {
         self.0.endpoint_override.as_ref()
     }
 
     /// The interface that is wanted most, if the filter says one.
+    #[inline]
     pub(crate) fn preferred_interface(&self) -> Option<&Interface> {
         match &self.0.interface {
             Wanted::Preferred(preferred) => preferred.first(),
@@ -293,6 +301,7 @@ impl EndpointFilter {
 
     /// Whether requests with this filter need discovery. An endpoint that is fixed serves whatever
     /// version is asked for.
+    #[inline]
     pub(crate) fn wants_discovery(&self, fixed: bool) -> WantsDiscovery {
         let Versions { version, min, max, implied, .. } = &self.0.versions;
         match version.or(*min).or(*max) {
@@ -318,6 +327,7 @@ impl EndpointFilter {
     }
 
     /// Whether Keystone at the `auth_url` is meant.
+    #[inline]
     pub(crate) fn is_auth(&self) -> bool {
         self.preferred_interface() == Some(&Interface::Auth)
     }
