@@ -66,7 +66,6 @@ impl Outgoing {
     }
 
     #[inline]
-
     pub(crate) fn carries_our_token(&self) -> bool {
         self.token == Token::Ours
     }

@@ -249,7 +249,6 @@ impl EndpointFilter {
     }
 
     #[inline]
-
     pub(crate) fn service_type(&self) -> Option<&str> {
         self.0.service_type.as_deref()
     }
@@ -280,7 +279,6 @@ impl EndpointFilter {
     }
 
     #[inline]
-
     pub(crate) fn wanted_override(&self) -> Option<&Override> {
         self.0.endpoint_override.as_ref()
     }
