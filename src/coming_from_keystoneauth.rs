@@ -51,6 +51,7 @@
 //! | `version`, `min_version`, `max_version` | [`EndpointFilter::version`], [`min_version`](EndpointFilter::min_version), [`max_version`](EndpointFilter::max_version) |
 //! | `discover.LATEST`, `'2.latest'` | [`LATEST`](discovery::LATEST) for a part of a version |
 //! | `allow={'allow_experimental': True}` | [`EndpointFilter::allow`] |
+//! | `add_catalog_discover_hack` | [`Discovery::version_hack`] |
 //! | `allow_version_hack=False` | [`EndpointFilter::no_version_hack`] |
 //! | `EndpointData`, `get_versioned_data` | [`Endpoint`], [`Discovery::versioned_data`] |
 //! | `Discover`, `get_discovery` | [`VersionDocument`](discovery::VersionDocument), [`Discovery::document`] |
@@ -135,6 +136,7 @@
 //! [`Discovery::api_major_version`]: discovery::Discovery::api_major_version
 //! [`Discovery::all_version_data`]: discovery::Discovery::all_version_data
 //! [`Discovery::versioned_data`]: discovery::Discovery::versioned_data
+//! [`Discovery::version_hack`]: discovery::Discovery::version_hack
 //! [`Discovery::document`]: discovery::Discovery::document
 //! [`Discovery`]: discovery::Discovery
 //! [`Endpoint`]: discovery::Endpoint
