@@ -1,0 +1,40 @@
+//! What the crate costs, beside the limit and its peers.
+//!
+//! ```sh
+//! cargo bench --bench cost               # all of it
+//! cargo bench --bench cost -- request    # one part: request, document, loopback, storm
+//! ```
+//!
+//! Instructions are counted by valgrind's callgrind, allocations by an allocator that counts. These are the
+//! figures that have gates: if one is not kept, the exit code is 1. Times are reported only.
+
+mod callgrind;
+mod counting;
+mod documents;
+mod peers;
+mod request;
+mod table;
+
+use std::{env, process::ExitCode};
+
+/// A part of the bench: its name, its run, and what a child of it does for callgrind.
+type Part = (&'static str, fn() -> bool, fn(&[&str], usize));
+
+const PARTS: [Part; 1] = [("request", request::run, request::child)];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if let ["child", part, of_case @ .., goes] = &*arguments {
+        let (_, _, child) = PARTS.into_iter().find(|(name, ..)| name == part).expect("a part");
+        child(of_case, goes.parse().expect("how many"));
+        return ExitCode::SUCCESS;
+    }
+    if let Err(advice) = callgrind::check() {
+        eprintln!("{advice}");
+        return ExitCode::FAILURE;
+    }
+    let wanted = |name: &str| arguments.is_empty() || arguments.contains(&name);
+    let kept = PARTS.into_iter().filter(|(name, ..)| wanted(name)).map(|(_, run, _)| run());
+    if kept.fold(true, |all, kept| all & kept) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
