@@ -10,9 +10,10 @@
 
 mod callgrind;
 mod counting;
-mod documents;
+mod document;
 mod peers;
 mod request;
+mod sample;
 mod table;
 
 use std::{env, process::ExitCode};
@@ -20,7 +21,8 @@ use std::{env, process::ExitCode};
 /// A part of the bench: its name, its run, and what a child of it does for callgrind.
 type Part = (&'static str, fn() -> bool, fn(&[&str], usize));
 
-const PARTS: [Part; 1] = [("request", request::run, request::child)];
+const PARTS: [Part; 2] =
+    [("request", request::run, request::child), ("document", document::run, document::child)];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();

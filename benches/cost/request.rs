@@ -26,8 +26,8 @@ use tower_keystone::{
 use crate::{
     callgrind::{counted, per_call},
     counting::allocations,
-    documents::{ENDPOINT, REGION, SERVICE_TYPE, TOKEN, document},
     peers::{Limit, Snapshot, X_AUTH_TOKEN, async_filter},
+    sample::{ENDPOINT, REGION, SERVICE_TYPE, TOKEN, document},
     table::{Gate, Table, grouped, ratio},
 };
 

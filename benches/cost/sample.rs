@@ -1,4 +1,4 @@
-//! Token documents as Keystone writes them.
+//! A token and documents as Keystone writes them.
 
 use std::fmt::Write;
 
@@ -8,6 +8,8 @@ pub const REGION: &str = "RegionOne";
 pub const ENDPOINT: &str = "https://compute.example.com:9876/v2.1";
 pub const TOKEN: &str = "gAAAAABnZ3V5-b3BlbnN0YWNrIGtleXN0b25lIHRva2VuIG9mIHRoZSB1c3VhbCBsZW5ndGg_\
     IHdoaWNoIGlzIDE4MyBieXRlcywgYXMgRmVybmV0IG1ha2VzIHRoZW0gZm9yIGEgcHJvamVjdC4gTm90aGluZyBpcyBpbiBpdC4";
+
+const INTERFACES: [&str; 3] = ["admin", "internal", "public"];
 
 const TYPES: [(&str, &str); 20] = [
     ("identity", "keystone"),
@@ -36,14 +38,16 @@ const TYPES: [(&str, &str); 20] = [
 /// hundred years from now.
 pub fn document(services: usize) -> String {
     let mut catalog = String::new();
+    let before_known = services.saturating_sub(TYPES.len()) / 2;
     for number in 0..services {
-        let (service_type, name) = match TYPES.get(number) {
+        let known = number.checked_sub(before_known).and_then(|number| TYPES.get(number));
+        let (service_type, name) = match known {
             Some((service_type, name)) => ((*service_type).to_owned(), (*name).to_owned()),
             None => (format!("service-{number}"), format!("name-{number}")),
         };
         let comma = if number > 0 { ", " } else { "" };
         write!(catalog, "{comma}{{\"endpoints\": [").unwrap();
-        for (index, interface) in ["admin", "internal", "public"].into_iter().enumerate() {
+        for (index, interface) in INTERFACES.into_iter().enumerate() {
             let comma = if index > 0 { ", " } else { "" };
             let id = id(number * 4 + index);
             write!(
