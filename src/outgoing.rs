@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Request, Uri};
+use http::{HeaderMap, Request, Uri};
 
 use crate::{
     Access, EndpointFilter, Error, IdentityPlugin,
@@ -28,6 +28,12 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unauthenticated;
 
+/// Whether the caller has put a token there. A look at the few headers that a request has is less work
+/// than to hash the name.
+fn has_token(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| name == X_AUTH_TOKEN)
+}
+
 /// What was decided of one request before an access is asked for.
 pub(crate) struct Outgoing {
     filter: Option<EndpointFilter>,
@@ -49,7 +55,7 @@ impl Outgoing {
         let filter = extensions.remove().or_else(|| settings.endpoint.clone());
         let token = if extensions.remove::<Unauthenticated>().is_some() {
             Token::None
-        } else if !settings.overwrite_token && request.headers().contains_key(X_AUTH_TOKEN) {
+        } else if !settings.overwrite_token && has_token(request.headers()) {
             Token::Callers
         } else {
             Token::Ours
@@ -153,7 +159,8 @@ impl Outgoing {
         if let Some(url) = filter.and_then(EndpointFilter::wanted_override) {
             return join(&url.resolve(access)?, relative);
         }
-        join(access.ok_or(Error::NoEndpointFilter)?.base_url_for(filter)?, relative)
+        let Some(access) = access else { return Err(Error::NoEndpointFilter) };
+        join(access.base_url_for(filter)?, relative)
     }
 
     /// Lets the token out only to an origin that somebody trustworthy has named.

@@ -198,8 +198,10 @@ impl Access {
             (Some(endpoint), _) => Ok(endpoint),
             (None, Some(auth_ref)) => {
                 // Whatever is first in a catalog is nobody's choice: a service has to be named.
-                let named = filter.filter(|filter| filter.service_type().is_some());
-                auth_ref.service_catalog().base_url_for(named.ok_or(Error::NoEndpointFilter)?)
+                match filter.filter(|filter| filter.service_type().is_some()) {
+                    Some(named) => auth_ref.service_catalog().base_url_for(named),
+                    None => Err(Error::NoEndpointFilter),
+                }
             }
             (None, None) => Err(Error::EmptyCatalog),
         }

@@ -66,6 +66,17 @@ pub(crate) enum Wanted {
     Preferred(Vec<Interface>),
 }
 
+impl Wanted {
+    /// The interfaces that will do, the most wanted first; none if any will do.
+    pub(crate) fn in_order(&self) -> &[Interface] {
+        match self {
+            Self::Any => &[],
+            Self::Default => &[Interface::Public],
+            Self::Preferred(preferred) => preferred,
+        }
+    }
+}
+
 impl EndpointFilter {
     /// The endpoint of the service of this type, by its official name or an alias:
     /// `compute`, `block-storage`, `volumev3`.
@@ -224,6 +235,11 @@ impl EndpointFilter {
             microversion::Wanted::This(_) => None,
             microversion::Wanted::Newest(range) => Some(range),
         }
+    }
+
+    /// Whether the two are one filter. Others may be equal all the same.
+    pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     pub(crate) fn service_type(&self) -> Option<&str> {

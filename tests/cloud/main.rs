@@ -4,6 +4,7 @@
 //! under `target/cloud`. A test that cannot have them fails. `TOWER_KEYSTONE_NO_CLOUD=1` leaves these
 //! tests out, for machines without Python 3 or without a package index.
 
+mod discovery;
 mod methods;
 mod outage;
 mod renewal;
