@@ -19,6 +19,12 @@ pub fn per_call(arguments: &[&str], goes: usize) -> f64 {
     counted as f64 / goes as f64
 }
 
+/// The instructions of one go, of all that the child does for it: the difference of a long and a short run.
+pub fn per_go(arguments: &[&str], goes: usize) -> f64 {
+    let (short, long) = (run(&[], arguments, goes), run(&[], arguments, 5 * goes));
+    (long as f64 - short as f64) / (4 * goes) as f64
+}
+
 fn run(options: &[&str], arguments: &[&str], goes: usize) -> u64 {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])

@@ -11,9 +11,12 @@
 mod callgrind;
 mod counting;
 mod document;
+mod loopback;
 mod peers;
 mod request;
 mod sample;
+mod server;
+mod storm;
 mod table;
 
 use std::{env, process::ExitCode};
@@ -21,8 +24,12 @@ use std::{env, process::ExitCode};
 /// A part of the bench: its name, its run, and what a child of it does for callgrind.
 type Part = (&'static str, fn() -> bool, fn(&[&str], usize));
 
-const PARTS: [Part; 2] =
-    [("request", request::run, request::child), ("document", document::run, document::child)];
+const PARTS: [Part; 4] = [
+    ("request", request::run, request::child),
+    ("document", document::run, document::child),
+    ("loopback", loopback::run, loopback::child),
+    ("storm", storm::run, storm::child),
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();

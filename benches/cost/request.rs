@@ -9,33 +9,22 @@ use std::{
     hint::black_box,
     pin::pin,
     task::{Context, Poll, Waker},
-    time::{Instant, SystemTime},
 };
 
-use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Uri};
-use http_body_util::Full;
-use tower::{BoxError, Service, ServiceBuilder, retry::RetryLayer};
+use tower::{Service, ServiceBuilder, retry::RetryLayer};
 use tower_http::auth::AddAuthorizationLayer;
-use tower_keystone::{
-    AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, EndpointFilter, IdentityPlugin, ReauthPolicy,
-    RenewalPolicy, Renewing, Transport, User, V3Auth,
-    renewal::{Clock, Now},
-};
+use tower_keystone::{AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, IdentityPlugin, ReauthPolicy};
 
 use crate::{
     callgrind::{counted, per_call},
     counting::allocations,
     peers::{Limit, Snapshot, X_AUTH_TOKEN, async_filter},
-    sample::{ENDPOINT, REGION, SERVICE_TYPE, TOKEN, document},
+    sample::{Body, ENDPOINT, PATH, TOKEN, document, filter, renewing},
     table::{Gate, Table, grouped, ratio},
 };
 
 const REQUESTS: usize = 1_000;
-const PATH: &str = "/servers/detail?limit=9&status=ACTIVE";
-
-pub type Body = Full<Bytes>;
-
 /// What a request goes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Stack {
@@ -211,14 +200,6 @@ fn case(arguments: &[&str]) -> (Client, impl Fn() -> Request<Body> + use<>) {
     (stack.client(services, layer_filter), request)
 }
 
-/// Made once, as a program would; clones share it.
-fn filter() -> EndpointFilter {
-    thread_local! {
-        static FILTER: EndpointFilter = EndpointFilter::new(SERVICE_TYPE).region(REGION);
-    }
-    FILTER.with(Clone::clone)
-}
-
 impl Stack {
     fn client(self, services: usize, filter: Option<EndpointFilter>) -> Client {
         let snapshot = || Snapshot {
@@ -254,34 +235,6 @@ where
     match reauth {
         false => client(builder.layer(layer).service(Inner)),
         true => client(builder.layer(RetryLayer::new(ReauthPolicy::new())).layer(layer).service(Inner)),
-    }
-}
-
-/// The plugin that can renew, with a token that need not be renewed.
-fn renewing(access_info: &AccessInfo) -> Renewing<V3Auth> {
-    let nobody =
-        tower::service_fn(|_: Request<Body>| ready(Err::<Response<Body>, BoxError>("no login".into())));
-    let auth_url = Uri::from_static("https://identity.example.com/v3");
-    let alice = User::new().username("alice").user_domain_name("Default");
-    let credentials = V3Auth::new(auth_url, AuthMethod::password(alice, "wonderland"));
-    let plugin = Renewing::with(
-        credentials,
-        Transport::new(nobody),
-        RenewalPolicy::default(),
-        Clocks { start: Instant::now() },
-    );
-    plugin.set_auth_state(Some(&access_info.auth_state())).expect("a good token");
-    plugin
-}
-
-/// What `SystemClock` is in a program: here, tokio's clock is built for tests, in which it can be paused.
-struct Clocks {
-    start: Instant,
-}
-
-impl Clock for Clocks {
-    fn now(&self) -> Now {
-        Now { wall: SystemTime::now(), monotonic: Instant::now().saturating_duration_since(self.start) }
     }
 }
 

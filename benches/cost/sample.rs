@@ -1,11 +1,27 @@
-//! A token and documents as Keystone writes them.
+//! A token, documents as Keystone writes them, and plugins that hold them.
 
-use std::fmt::Write;
+use std::{
+    fmt::Write,
+    future::ready,
+    time::{Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body_util::Full;
+use tower::BoxError;
+use tower_keystone::{
+    AccessInfo, AuthMethod, EndpointFilter, RenewalPolicy, Renewing, Transport, User, V3Auth,
+    renewal::{Clock, Now},
+};
+
+pub type Body = Full<Bytes>;
 
 /// The service that requests are for; in the middle of the catalog.
 pub const SERVICE_TYPE: &str = "compute";
 pub const REGION: &str = "RegionOne";
 pub const ENDPOINT: &str = "https://compute.example.com:9876/v2.1";
+pub const PATH: &str = "/servers/detail?limit=9&status=ACTIVE";
 pub const TOKEN: &str = "gAAAAABnZ3V5-b3BlbnN0YWNrIGtleXN0b25lIHRva2VuIG9mIHRoZSB1c3VhbCBsZW5ndGg_\
     IHdoaWNoIGlzIDE4MyBieXRlcywgYXMgRmVybmV0IG1ha2VzIHRoZW0gZm9yIGEgcHJvamVjdC4gTm90aGluZyBpcyBpbiBpdC4";
 
@@ -75,4 +91,40 @@ pub fn document(services: usize) -> String {
 /// 32 digits, as Keystone's ids are.
 fn id(number: usize) -> String {
     format!("{:032x}", (number as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835))
+}
+
+/// Made once, as a program would; clones share it.
+pub fn filter() -> EndpointFilter {
+    thread_local! {
+        static FILTER: EndpointFilter = EndpointFilter::new(SERVICE_TYPE).region(REGION);
+    }
+    FILTER.with(Clone::clone)
+}
+
+/// The plugin that can renew, with a token that need not be renewed.
+pub fn renewing(access_info: &AccessInfo) -> Renewing<V3Auth> {
+    let nobody =
+        tower::service_fn(|_: Request<Body>| ready(Err::<Response<Body>, BoxError>("nobody".into())));
+    let auth_url = Uri::from_static("https://identity.example.com/v3");
+    let alice = User::new().username("alice").user_domain_name("Default");
+    let credentials = V3Auth::new(auth_url, AuthMethod::password(alice, "wonderland"));
+    let plugin = Renewing::with(
+        credentials,
+        Transport::new(nobody),
+        RenewalPolicy::default(),
+        Clocks { start: Instant::now() },
+    );
+    plugin.set_auth_state(Some(&access_info.auth_state())).expect("a good token");
+    plugin
+}
+
+/// What `SystemClock` is in a program: here, tokio's clock is built for tests, in which it can be paused.
+struct Clocks {
+    start: Instant,
+}
+
+impl Clock for Clocks {
+    fn now(&self) -> Now {
+        Now { wall: SystemTime::now(), monotonic: Instant::now().saturating_duration_since(self.start) }
+    }
 }
