@@ -30,6 +30,7 @@ pub struct Unauthenticated;
 
 /// Whether the caller has put a token there. A look at the few headers that a request has is less work
 /// than to hash the name.
+#[inline]
 fn has_token(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| name == X_AUTH_TOKEN)
 }
@@ -50,6 +51,7 @@ enum Token {
 
 impl Outgoing {
     /// Reads the request, and takes out of its extensions what is meant for this layer.
+    #[inline]
     pub(crate) fn take<B>(request: &mut Request<B>, settings: &Settings) -> Self {
         let extensions = request.extensions_mut();
         let filter = extensions.remove().or_else(|| settings.endpoint.clone());
@@ -63,12 +65,14 @@ impl Outgoing {
         Self { filter, relative: request.uri().scheme().is_none(), token }
     }
 
+    #[inline]
     pub(crate) fn carries_our_token(&self) -> bool {
         self.token == Token::Ours
     }
 
     /// Whether the request cannot be sent without an access: for the token, for the catalog, or for
     /// the ids in an endpoint override.
+    #[inline]
     pub(crate) fn needs_access(&self) -> bool {
         let for_endpoint = || {
             (self.relative || self.negotiates())
@@ -80,11 +84,13 @@ impl Outgoing {
     }
 
     /// Whether a microversion is to be found that the service has.
+    #[inline]
     fn negotiates(&self) -> bool {
         self.filter.as_ref().is_some_and(|filter| filter.wanted_microversions().is_some())
     }
 
     /// The endpoint of the version that the filter wants, if it wants one: there at once or in time.
+    #[inline]
     pub(crate) fn discover<P: IdentityPlugin>(
         &self,
         access: Option<&Arc<Access>>,
@@ -113,6 +119,7 @@ impl Outgoing {
     }
 
     /// Gives the request its URI and its token.
+    #[inline]
     pub(crate) fn prepare<B, P: IdentityPlugin>(
         &self,
         request: &mut Request<B>,
@@ -144,6 +151,7 @@ impl Outgoing {
     }
 
     /// The relative URI joined to its endpoint.
+    #[inline]
     fn absolute(
         &self,
         relative: &Uri,
@@ -164,6 +172,7 @@ impl Outgoing {
     }
 
     /// Lets the token out only to an origin that somebody trustworthy has named.
+    #[inline]
     fn guard(
         &self,
         uri: &Uri,

@@ -176,6 +176,7 @@ impl ServiceCatalog {
     }
 
     /// The URL that requests with this filter are joined to: that of the first match that is usable.
+    #[inline]
     pub(crate) fn base_url_for<'a>(&'a self, filter: &EndpointFilter) -> Result<&'a Uri, Error> {
         if let Some(url) = self.remembered.get(filter) {
             return Ok(url);

@@ -15,6 +15,7 @@ const ANSWERS: usize = 8;
 pub(super) struct Remembered([OnceLock<(EndpointFilter, Uri)>; ANSWERS]);
 
 impl Remembered {
+    #[inline]
     pub(super) fn get(&self, filter: &EndpointFilter) -> Option<&Uri> {
         let mut answers = self.0.iter().map_while(OnceLock::get);
         answers.find_map(|(known, url)| known.is_clone_of(filter).then_some(url))
