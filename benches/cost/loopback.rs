@@ -80,7 +80,7 @@ pub fn run() -> bool {
                     grouped(at_once),
                     ratio(Some(by_at_once)),
                 ],
-                &if case == BARE {
+                &if [BARE, INDEXED].contains(&case) {
                     vec![]
                 } else {
                     vec![Gate::at_most("x instructions", by_instructions, MOST)]
