@@ -12,7 +12,7 @@ use tower_keystone::{AccessInfo, EndpointFilter};
 use crate::{
     callgrind::{counted, per_call},
     counting::{allocations, held},
-    sample::{ENDPOINT, REGION, SERVICE_TYPE, TOKEN, document},
+    sample::{ENDPOINT, REGION, SERVICE_TYPE, TOKEN, document, new_filter},
     table::{Gate, Table, grouped, ratio},
 };
 
@@ -85,7 +85,7 @@ fn count<R: Read>(what: &str, document: &str, goes: usize) {
         return;
     }
     let read = R::read(document);
-    let filter = EndpointFilter::new(SERVICE_TYPE).region(REGION);
+    let filter = new_filter();
     let mut lookup = |filter| read.lookup(filter, black_box(SERVICE_TYPE), black_box(REGION)).map(str::len);
     for _ in 0..goes {
         assert_eq!(counted(&mut lookup, &filter), Some(ENDPOINT.len()));
@@ -143,7 +143,7 @@ impl Cost {
 fn lookup<R: Read>(table: &mut Table, document: &str, services: usize, value: Option<f64>) -> f64 {
     let instructions = per_call(&["document", "lookup", R::NAME, &services.to_string()], 100);
     let read = R::read(document);
-    let filter = EndpointFilter::new(SERVICE_TYPE).region(REGION);
+    let filter = new_filter();
     let allocations = allocations(|| read.lookup(&filter, SERVICE_TYPE, REGION)) as f64;
     let gate = (R::NAME == AccessInfo::NAME).then(|| Gate::at_most("allocations", allocations, 0.0));
     table.row(

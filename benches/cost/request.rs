@@ -20,7 +20,7 @@ use crate::{
     callgrind::{counted, per_call},
     counting::allocations,
     peers::{Limit, Snapshot, X_AUTH_TOKEN, async_filter},
-    sample::{Body, ENDPOINT, PATH, TOKEN, document, filter, renewing},
+    sample::{Body, ENDPOINT, PATH, TOKEN, document, filter, new_filter, renewing},
     table::{Gate, Table, grouped, ratio},
 };
 
@@ -44,8 +44,10 @@ enum Stack {
 enum Form {
     Relative,
     Absolute,
-    /// Relative, with an `EndpointFilter` of its own; the layer has none.
+    /// Relative, with an `EndpointFilter` of its own, a clone of one; the layer has none.
     Filter,
+    /// The same with a filter that was made for this request.
+    NewFilter,
 }
 
 const STACKS: [(Stack, &str); 9] = [
@@ -60,16 +62,17 @@ const STACKS: [(Stack, &str); 9] = [
     (Stack::ReauthRenewing, "RetryLayer(ReauthPolicy), AuthLayer(Renewing)"),
 ];
 
-const FORMS: [(Form, &str); 3] = [
+const FORMS: [(Form, &str); 4] = [
     (Form::Relative, "relative URI"),
     (Form::Absolute, "absolute URI"),
     (Form::Filter, "filter in the request"),
+    (Form::NewFilter, "new filter in the request"),
 ];
 
 /// What is counted, and how many times the limit it may cost, in instructions and in allocations.
 type Case = (Stack, Form, usize, Option<(f64, usize)>);
 
-const CASES: [Case; 21] = [
+const CASES: [Case; 23] = [
     (Stack::AddAuthorization, Form::Relative, 20, None),
     (Stack::Limit, Form::Relative, 20, None),
     (Stack::AsyncFilter, Form::Relative, 20, None),
@@ -81,6 +84,8 @@ const CASES: [Case; 21] = [
     (Stack::Renewing, Form::Filter, 20, Some((1.5, 1))),
     (Stack::AccessInfo, Form::Filter, 1_000, Some((1.5, 1))),
     (Stack::Renewing, Form::Filter, 1_000, Some((1.5, 1))),
+    (Stack::Renewing, Form::NewFilter, 20, Some((1.5, 1))),
+    (Stack::Renewing, Form::NewFilter, 1_000, Some((1.5, 1))),
     (Stack::Limit, Form::Absolute, 20, None),
     (Stack::AccessInfo, Form::Absolute, 20, Some((f64::INFINITY, 0))),
     (Stack::Renewing, Form::Absolute, 20, Some((f64::INFINITY, 0))),
@@ -117,7 +122,7 @@ pub fn run() -> bool {
             (Stack::LimitAndClone | Stack::ReauthAccessInfo | Stack::ReauthRenewing, form) => {
                 beyond_bare(Stack::LimitAndClone, form, 20).0
             }
-            (_, Form::Filter) => beyond_bare(Stack::Limit, Form::Relative, 20).0,
+            (_, Form::Filter | Form::NewFilter) => beyond_bare(Stack::Limit, Form::Relative, 20).0,
             (_, form) => beyond_bare(Stack::Limit, form, 20).0,
         };
         let mut gates = Vec::new();
@@ -193,10 +198,14 @@ fn case(arguments: &[&str]) -> (Client, impl Fn() -> Request<Body> + use<>) {
     let uri = if form == Form::Absolute { absolute } else { Uri::from_static(PATH) };
     let request = move || {
         let request = Request::get(uri.clone()).header("accept", "application/json");
-        let request = if form == Form::Filter { request.extension(filter()) } else { request };
+        let request = match form {
+            Form::Relative | Form::Absolute => request,
+            Form::Filter => request.extension(filter()),
+            Form::NewFilter => request.extension(new_filter()),
+        };
         request.body(Body::default()).unwrap()
     };
-    let layer_filter = (form != Form::Filter).then(filter);
+    let layer_filter = matches!(form, Form::Relative | Form::Absolute).then(filter);
     (stack.client(services, layer_filter), request)
 }
 

@@ -96,9 +96,13 @@ fn id(number: usize) -> String {
 /// Made once, as a program would; clones share it.
 pub fn filter() -> EndpointFilter {
     thread_local! {
-        static FILTER: EndpointFilter = EndpointFilter::new(SERVICE_TYPE).region(REGION);
+        static FILTER: EndpointFilter = new_filter();
     }
     FILTER.with(Clone::clone)
+}
+
+pub fn new_filter() -> EndpointFilter {
+    EndpointFilter::new(SERVICE_TYPE).region(REGION)
 }
 
 /// The plugin that can renew, with a token that need not be renewed.
