@@ -21,7 +21,7 @@ use crate::{
     counting::allocations,
     peers::{Limit, Snapshot, X_AUTH_TOKEN, async_filter},
     sample::{Body, ENDPOINT, PATH, TOKEN, document, filter, new_filter, renewing},
-    table::{Gate, Table, grouped, ratio},
+    table::{Gates, Table, grouped, ratio},
 };
 
 const REQUESTS: usize = 1_000;
@@ -69,87 +69,85 @@ const FORMS: [(Form, &str); 4] = [
     (Form::NewFilter, "new filter in the request"),
 ];
 
-/// What is counted, and how many times the limit it may cost, in instructions and in allocations.
-type Case = (Stack, Form, usize, Option<(f64, usize)>);
-
-const CASES: [Case; 23] = [
-    (Stack::AddAuthorization, Form::Relative, 20, None),
-    (Stack::Limit, Form::Relative, 20, None),
-    (Stack::AsyncFilter, Form::Relative, 20, None),
-    (Stack::AccessInfo, Form::Relative, 20, Some((1.2, 1))),
-    (Stack::Renewing, Form::Relative, 20, Some((1.2, 1))),
-    (Stack::AccessInfo, Form::Relative, 1_000, Some((1.2, 1))),
-    (Stack::Renewing, Form::Relative, 1_000, Some((1.2, 1))),
-    (Stack::AccessInfo, Form::Filter, 20, Some((1.5, 1))),
-    (Stack::Renewing, Form::Filter, 20, Some((1.5, 1))),
-    (Stack::AccessInfo, Form::Filter, 1_000, Some((1.5, 1))),
-    (Stack::Renewing, Form::Filter, 1_000, Some((1.5, 1))),
-    (Stack::Renewing, Form::NewFilter, 20, Some((1.5, 1))),
-    (Stack::Renewing, Form::NewFilter, 1_000, Some((1.5, 1))),
-    (Stack::Limit, Form::Absolute, 20, None),
-    (Stack::AccessInfo, Form::Absolute, 20, Some((f64::INFINITY, 0))),
-    (Stack::Renewing, Form::Absolute, 20, Some((f64::INFINITY, 0))),
-    (Stack::AccessInfo, Form::Absolute, 1_000, Some((f64::INFINITY, 0))),
-    (Stack::Renewing, Form::Absolute, 1_000, Some((f64::INFINITY, 0))),
-    (Stack::LimitAndClone, Form::Relative, 20, None),
-    (Stack::ReauthAccessInfo, Form::Relative, 20, Some((1.2, usize::MAX))),
-    (Stack::ReauthRenewing, Form::Relative, 20, Some((1.2, usize::MAX))),
-    (Stack::ReauthAccessInfo, Form::Relative, 1_000, Some((1.2, usize::MAX))),
-    (Stack::ReauthRenewing, Form::Relative, 1_000, Some((1.2, usize::MAX))),
+const CASES: [(Stack, Form, usize); 23] = [
+    (Stack::AddAuthorization, Form::Relative, 20),
+    (Stack::Limit, Form::Relative, 20),
+    (Stack::AsyncFilter, Form::Relative, 20),
+    (Stack::AccessInfo, Form::Relative, 20),
+    (Stack::AccessInfo, Form::Relative, 1_000),
+    (Stack::Renewing, Form::Relative, 20),
+    (Stack::Renewing, Form::Relative, 1_000),
+    (Stack::AccessInfo, Form::Filter, 20),
+    (Stack::AccessInfo, Form::Filter, 1_000),
+    (Stack::Renewing, Form::Filter, 20),
+    (Stack::Renewing, Form::Filter, 1_000),
+    (Stack::Renewing, Form::NewFilter, 20),
+    (Stack::Renewing, Form::NewFilter, 1_000),
+    (Stack::Limit, Form::Absolute, 20),
+    (Stack::AccessInfo, Form::Absolute, 20),
+    (Stack::AccessInfo, Form::Absolute, 1_000),
+    (Stack::Renewing, Form::Absolute, 20),
+    (Stack::Renewing, Form::Absolute, 1_000),
+    (Stack::LimitAndClone, Form::Relative, 20),
+    (Stack::ReauthAccessInfo, Form::Relative, 20),
+    (Stack::ReauthAccessInfo, Form::Relative, 1_000),
+    (Stack::ReauthRenewing, Form::Relative, 20),
+    (Stack::ReauthRenewing, Form::Relative, 1_000),
 ];
 
-/// Whether all of it kept to its gates.
-pub fn run() -> bool {
+pub fn run(gates: &mut Gates) {
     println!(
         "A request within the process: instructions and allocations beyond those of the bare service.\n"
     );
     let mut known = HashMap::new();
-    let mut beyond_bare = |stack, form, services| -> (f64, f64) {
-        let mut count = |stack, services| {
-            *known.entry((stack, form, services)).or_insert_with(|| {
-                let [stack, form, services] = arguments(stack, form, services);
-                let arguments = ["request", &*stack, &*form, &*services];
-                (per_call(&arguments, REQUESTS), count_allocations(&arguments[1..]))
-            })
-        };
-        let ((instructions, allocations), bare) = (count(stack, services), count(Stack::Bare, 20));
-        (instructions - bare.0, allocations - bare.1)
+    let mut count = |stack: Stack, form: Form, services: usize| {
+        *known.entry((stack, form, services)).or_insert_with(|| {
+            let of_case = [format!("{stack:?}"), format!("{form:?}"), services.to_string()];
+            let of_case = of_case.each_ref().map(String::as_str);
+            let instructions = per_call(&[&["request"], &of_case[..]].concat(), REQUESTS);
+            (instructions, count_allocations(&of_case))
+        })
     };
-    let mut table = Table::new(&["request", "services", "instructions", "allocations", "x limit"]);
-    for (stack, form, services, gate) in CASES {
+    let mut beyond_bare = |stack, form, services| -> (f64, f64) {
+        let (case, bare) = (count(stack, form, services), count(Stack::Bare, form, 20));
+        (case.0 - bare.0, case.1 - bare.1)
+    };
+    let mut table = Table::new(&["request", "services", "instructions", "x limit", "allocations"]);
+    for (stack, form, services) in CASES {
         let (instructions, allocations) = beyond_bare(stack, form, services);
-        let limit = match (stack, form) {
-            (Stack::LimitAndClone | Stack::ReauthAccessInfo | Stack::ReauthRenewing, form) => {
-                beyond_bare(Stack::LimitAndClone, form, 20).0
-            }
-            (_, Form::Filter | Form::NewFilter) => beyond_bare(Stack::Limit, Form::Relative, 20).0,
-            (_, form) => beyond_bare(Stack::Limit, form, 20).0,
-        };
-        let mut gates = Vec::new();
-        if let Some((most, most_allocations)) = gate {
-            if most.is_finite() {
-                gates.push(Gate::at_most("x", instructions / limit, most));
-            }
-            if most_allocations < usize::MAX {
-                gates.push(Gate::at_most("allocations", allocations, most_allocations as f64));
-            }
-            if services > 20 {
-                let of_20 = beyond_bare(stack, form, 20).0;
-                gates.push(Gate::at_most("x 20 services", instructions / of_20, 1.02));
-            }
+        let limit = if stack.keeps_a_clone() { Stack::LimitAndClone } else { Stack::Limit };
+        let form_of_limit = if form == Form::Absolute { form } else { Form::Relative };
+        let x_limit = instructions / beyond_bare(limit, form_of_limit, 20).0;
+        table.row([
+            format!("{}, {}", name(&STACKS, stack), name(&FORMS, form)),
+            services.to_string(),
+            grouped(instructions),
+            ratio(x_limit),
+            grouped(allocations),
+        ]);
+        if !stack.is_ours() {
+            continue;
         }
-        table.row(
-            [
-                format!("{}, {}", name(&STACKS, stack), name(&FORMS, form)),
-                services.to_string(),
-                grouped(instructions),
-                grouped(allocations),
-                ratio(Some(instructions / limit)),
-            ],
-            &gates,
-        );
+        let (what, beside, most) = match (stack.keeps_a_clone(), form) {
+            (true, _) => ("instructions inside RetryLayer(ReauthPolicy)", "limit and clone", Some(1.2)),
+            (_, Form::Relative) => ("instructions of a request", "limit", Some(1.2)),
+            (_, Form::Filter) => ("instructions with a filter in the request", "limit", Some(1.5)),
+            (_, Form::NewFilter) => ("instructions with a new filter in the request", "limit", Some(1.5)),
+            (_, Form::Absolute) => ("instructions with an absolute URI", "limit", None),
+        };
+        match most {
+            Some(most) => gates.at_most(what, beside, x_limit, most),
+            None => gates.tell(what, beside, x_limit),
+        }
+        let x_20 = instructions / beyond_bare(stack, form, 20).0;
+        gates.at_most("instructions with 1,000 services", "20 services", x_20, 1.02);
+        match form {
+            _ if stack.keeps_a_clone() => {}
+            Form::Absolute => gates.at_most("allocations with an absolute URI", "", allocations, 0.0),
+            _ => gates.at_most("allocations of a request", "", allocations, 1.0),
+        }
     }
-    table.print()
+    table.print();
 }
 
 /// What a child does that is counted.
@@ -183,10 +181,6 @@ fn name<T: PartialEq>(names: &[(T, &'static str)], of: T) -> &'static str {
     names.iter().find(|(named, _)| *named == of).map_or("", |(_, name)| name)
 }
 
-fn arguments(stack: Stack, form: Form, services: usize) -> [String; 3] {
-    [format!("{stack:?}"), format!("{form:?}"), services.to_string()]
-}
-
 /// The client and what makes its requests, from the arguments of a child.
 fn case(arguments: &[&str]) -> (Client, impl Fn() -> Request<Body> + use<>) {
     let [stack, form, services] = arguments else { panic!("stack, form and services") };
@@ -210,6 +204,15 @@ fn case(arguments: &[&str]) -> (Client, impl Fn() -> Request<Body> + use<>) {
 }
 
 impl Stack {
+    fn is_ours(self) -> bool {
+        matches!(self, Self::AccessInfo | Self::Renewing)
+            || self.keeps_a_clone() && self != Self::LimitAndClone
+    }
+
+    fn keeps_a_clone(self) -> bool {
+        matches!(self, Self::LimitAndClone | Self::ReauthAccessInfo | Self::ReauthRenewing)
+    }
+
     fn client(self, services: usize, filter: Option<EndpointFilter>) -> Client {
         let snapshot = || Snapshot {
             token: HeaderValue::from_static(TOKEN),

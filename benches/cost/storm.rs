@@ -19,15 +19,14 @@ use crate::{
     peers::X_AUTH_TOKEN,
     sample::{Body, PATH, SERVICE_TYPE},
     server::{HyperClient, Protocol, Server, client},
-    table::{Gate, Table, grouped, ratio},
+    table::{Gates, Table, grouped, ratio},
 };
 
 const SIZES: [usize; 2] = [1_000, 10_000];
 /// As long as Keystone takes to hash a password.
 const LOGIN: Duration = Duration::from_millis(100);
 
-/// Whether all of it kept to its gates.
-pub fn run() -> bool {
+pub fn run(gates: &mut Gates) {
     println!("Requests at once over HTTP/2, with a login of 0.1 s: what is lost, and the time it takes.\n");
     let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut table = Table::new(&["storm", "requests", "logins", "refused", "lost", "time", "x bare + login"]);
@@ -35,29 +34,25 @@ pub fn run() -> bool {
         let bare = runtime.block_on(bare(requests));
         let none = String::new;
         let cells = ["bare".to_owned(), requests.to_string(), none(), none(), none(), millis(bare), none()];
-        table.row(cells, &[]);
+        table.row(cells);
         for (name, revoked) in [("without a token", false), ("token revoked half way", true)] {
             let storm = runtime.block_on(storm(requests, revoked));
             let beside = storm.time.as_secs_f64() / (bare + LOGIN).as_secs_f64();
-            let gates = [
-                Gate::at_most("logins", storm.logins as f64, 1.0),
-                Gate::at_most("lost", storm.lost as f64, 0.0),
-            ];
-            table.row(
-                [
-                    name.to_owned(),
-                    requests.to_string(),
-                    storm.logins.to_string(),
-                    grouped(storm.refused as f64),
-                    storm.lost.to_string(),
-                    millis(storm.time),
-                    ratio(Some(beside)),
-                ],
-                &gates,
-            );
+            table.row([
+                name.to_owned(),
+                requests.to_string(),
+                storm.logins.to_string(),
+                grouped(storm.refused as f64),
+                storm.lost.to_string(),
+                millis(storm.time),
+                ratio(beside),
+            ]);
+            gates.at_most("logins in a storm", "", storm.logins as f64, 1.0);
+            gates.at_most("requests lost in a storm", "", storm.lost as f64, 0.0);
+            gates.tell("time of a storm", "bare storm and login", beside);
         }
     }
-    table.print()
+    table.print();
 }
 
 /// Nothing here is counted by callgrind.
