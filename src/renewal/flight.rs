@@ -3,9 +3,14 @@
 use std::{
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
     task::Poll,
 };
+
+#[cfg(shuttle)] // the model checker, see CONTRIBUTING.md
+use shuttle::sync::{Mutex, MutexGuard};
+#[cfg(not(shuttle))]
+use std::sync::{Mutex, MutexGuard};
 
 use tokio::{
     runtime::Handle,
@@ -81,8 +86,14 @@ impl<C: Credentials> Shared<C> {
                 Waiting::Done(outcome) => return outcome,
                 Waiting::For(id, receiver) => (id, receiver),
             };
-            match receiver.wait_for(Option::is_some).await {
-                Ok(outcome) => match &*outcome {
+            let patience = self.lock().state.patience(self.clock.now());
+            let landed = receiver.wait_for(Option::is_some);
+            let landed = match patience {
+                None => Ok(landed.await),
+                Some(patience) => timeout(patience, landed).await,
+            };
+            match landed {
+                Ok(Ok(outcome)) => match &*outcome {
                     // One who comes late for it gets another one.
                     Some(Ok(access)) if self.lock().state.is_expired(access, self.clock.now()) => {}
                     Some(Ok(access)) => return Ok(Arc::clone(access)),
@@ -92,7 +103,12 @@ impl<C: Credentials> Shared<C> {
                     }
                     None => {}
                 },
-                Err(_) => self.lock().lost(id),
+                Ok(Err(_)) => self.lock().lost(id),
+                Err(_) => {
+                    if let Some(access) = self.lock().state.usable(self.clock.now()) {
+                        return Ok(access);
+                    }
+                }
             }
         }
         Err(Error::NoRuntime)
@@ -178,9 +194,9 @@ impl<C: Credentials> Shared<C> {
             };
             let now = self.clock.now();
             if let Err(error) = &brought {
-                let pause = self.lock().state.attempt_failed(id, attempts, error, now);
                 let left = load_timeout.saturating_sub(now.since(started));
-                if let Some(pause) = pause.filter(|pause| *pause < left) {
+                let pause = self.lock().state.attempt_failed(id, attempts, error, now, left);
+                if let Some(pause) = pause {
                     sleep(pause).await;
                     continue;
                 }

@@ -30,7 +30,8 @@ pub struct RenewalPolicy {
     pub attempt_timeout: Duration,
     /// The time that requests wait, over all attempts; 30 s.
     pub load_timeout: Duration,
-    /// The first pause after a failure that can pass by itself; 1 s. Each further one doubles.
+    /// The first pause after a failure that can pass by itself; 1 s. Each further one doubles. All are up to
+    /// 15 % shorter, at random, and none outlasts the time until the token at hand is hard, or expires.
     pub first_pause: Duration,
     /// The longest such pause; 30 s.
     pub longest_pause: Duration,
@@ -70,6 +71,10 @@ impl Default for RenewalPolicy {
     }
 }
 
+/// How much shorter than said a pause may be, as a share of it. With more of it, an outage during the soft
+/// phase would cost more tries than the pauses are there to allow.
+const PAUSE_JITTER: f64 = 0.15;
+
 impl RenewalPolicy {
     /// The ages at which a token of this lifetime becomes soft and hard. `chance` is from 0 to 1.
     pub(super) fn ages(&self, lifetime: Duration, chance: f64) -> (Duration, Duration) {
@@ -82,7 +87,7 @@ impl RenewalPolicy {
     /// How long to wait after the `failures`th failure in a row that can pass by itself.
     pub(super) fn pause(&self, failures: u32, error: &Error, chance: f64) -> Duration {
         let doubled = self.first_pause.saturating_mul(1 << failures.saturating_sub(1).min(20));
-        let pause = scaled(doubled.min(self.longest_pause), 0.5 + chance / 2.0);
+        let pause = scaled(doubled.min(self.longest_pause), 1.0 - PAUSE_JITTER * (1.0 - chance));
         match error.retry_after() {
             None => pause,
             Some(asked) => pause.max(asked.clamp(Duration::from_secs(1), self.longest_retry_after)),
@@ -125,7 +130,7 @@ mod tests {
         let error = Error::Timeout { within: Duration::ZERO };
         let pauses: Vec<_> = (1..=7).map(|failures| policy.pause(failures, &error, 1.0).as_secs()).collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
-        assert_eq!(policy.pause(1, &error, 0.0), Duration::from_millis(500));
+        assert_eq!(policy.pause(1, &error, 0.0), Duration::from_millis(850));
         assert_eq!(policy.pause(u32::MAX, &error, 1.0), Duration::from_secs(30));
     }
 }

@@ -111,6 +111,14 @@ impl State {
         Some(Arc::clone(&held.access))
     }
 
+    /// How long a request that cannot go on at once may wait: half of the time in which the access at hand
+    /// may still be sent. `None` without such an access.
+    pub(super) fn patience(&self, now: Now) -> Option<Duration> {
+        let held = self.current.as_ref()?;
+        let left = held.lifetime.checked_sub(now.since(held.asked_for))?;
+        (!left.is_zero()).then_some(left / 2)
+    }
+
     /// Whether this access is the one at hand and may no longer be sent.
     pub(super) fn is_expired(&self, access: &Arc<Access>, now: Now) -> bool {
         self.current().is_some_and(|current| Arc::ptr_eq(current, access)) && self.age(now) == Age::Expired
@@ -133,16 +141,24 @@ impl State {
     }
 
     /// Whether the flight is worth another attempt after this error, and after which pause: if it can
-    /// pass by itself, and requests have nothing else to be sent with.
+    /// pass by itself, requests have nothing else to be sent with, and there is time `left` for it.
     pub(super) fn attempt_failed(
         &mut self,
         id: FlightId,
         attempts: u32,
         error: &Error,
         now: Now,
+        left: Duration,
     ) -> Option<Duration> {
-        let wanted = self.flight == Some(id) && self.age(now) == Age::Expired && error.is_transient();
-        wanted.then(|| self.policy.pause(attempts, error, self.random.f64()))
+        if self.flight != Some(id) || self.age(now) != Age::Expired || !error.is_transient() {
+            return None;
+        }
+        let pause = self.policy.pause(attempts, error, self.random.f64());
+        match error.retry_after() {
+            Some(_) => (pause < left).then_some(pause),
+            // All of the time is made use of: the pauses get shorter towards its end.
+            None => (left / 2 >= self.policy.first_pause).then(|| pause.min(left / 2)),
+        }
     }
 
     /// A flight has ended. What it brought becomes the current access, unless it is no longer the one
@@ -180,7 +196,10 @@ impl State {
                     self.failure.as_ref().map_or((0, 0), |failure| (failure.transient, failure.definite));
                 let pause = if error.is_transient() {
                     transient += 1;
-                    self.policy.pause(transient, &error, self.random.f64())
+                    let pause = self.policy.pause(transient, &error, self.random.f64());
+                    // Unless Keystone asks for it, no token gets too old for want of another go.
+                    let most = self.until_older(now).filter(|_| error.retry_after().is_none());
+                    most.map_or(pause, |most| pause.min(most))
                 } else {
                     definite += 1;
                     self.policy.definite_pause(definite)
@@ -254,6 +273,13 @@ impl State {
             age if age >= held.soft => Age::Soft,
             _ => Age::Fresh,
         }
+    }
+
+    /// How long it is until the access at hand is hard, or expires if it is hard.
+    fn until_older(&self, now: Now) -> Option<Duration> {
+        let held = self.current.as_ref()?;
+        let age = now.since(held.asked_for);
+        [held.hard, held.lifetime].iter().find_map(|at| at.checked_sub(age).filter(|left| !left.is_zero()))
     }
 
     fn held(&mut self, auth_ref: AccessInfo, asked_for: Now) -> Result<Held, Error> {

@@ -1,9 +1,24 @@
 //! One flight for all who wait, and what comes after a flight that failed.
 
-use std::sync::Arc;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
-use http::Uri;
-use tower_keystone::{Credentials, Error, IdentityPlugin, RenewalPolicy, Transport, identity::AuthRefFuture};
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body::{Body, Frame};
+use tokio::time::{Sleep, sleep};
+use tower_keystone::{
+    BoxError, Credentials, Error, IdentityPlugin, RenewalPolicy, Renewing, Transport, V3Auth,
+    identity::AuthRefFuture,
+};
 
 use crate::support::*;
 
@@ -74,7 +89,8 @@ async fn a_forced_renewal_brings_a_new_token_and_a_failed_one_keeps_the_old() {
 
 #[tokio::test(start_paused = true)]
 async fn while_requests_wait_a_failure_that_may_pass_is_tried_again() {
-    for failure in [Answer::Status(503), Answer::NoConnection, Answer::Body("<html>"), Answer::Hang] {
+    let statuses = [500, 502, 503, 504].map(Answer::Status);
+    for failure in statuses.into_iter().chain([Answer::NoConnection, Answer::Body("<html>"), Answer::Hang]) {
         let keystone = Keystone::new();
         keystone.then([failure.clone(), failure.clone()]);
         let plugin = keystone.plugin();
@@ -109,26 +125,183 @@ async fn keystone_is_left_alone_for_as_long_as_it_asks() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_outage_before_the_end_of_a_token_is_not_noticed() {
+/// Keystone is down from 300 s before the end of a token until so many seconds before it. Returns the tries that
+/// are made meanwhile by requests that come so often.
+async fn outage(seed: u64, until: u64, answer: Answer, every: Duration) -> usize {
     let keystone = Keystone::new();
-    let plugin = keystone.plugin();
+    let plugin = keystone.plugin().seed(seed);
     token(&plugin).await.unwrap();
     pass(HOUR - 300).await;
-    keystone.usually(Answer::NoConnection);
-    for _ in 0..280 {
-        assert_eq!(token(&plugin).await.unwrap(), "token-1");
-        pass(1).await;
-    }
-    let tries = keystone.logins() - 1;
-    assert!((5..=20).contains(&tries), "{tries} tries");
-    keystone.usually(Answer::Token);
-    for _ in 0..60 {
-        token(&plugin).await.unwrap();
-        pass(1).await;
+    keystone.usually(answer);
+    let mut tries = 0;
+    while keystone.time().elapsed() < seconds(HOUR + 60) {
+        if keystone.time().elapsed() >= seconds(HOUR - until) && tries == 0 {
+            tries = keystone.logins() - 1;
+            keystone.usually(Answer::Token);
+        }
+        let brought = token(&plugin).await;
+        assert!(brought.is_ok(), "seed {seed}, at {:?}: {brought:?}", keystone.time().elapsed());
+        tokio::time::sleep(every).await;
     }
     assert_eq!(token(&plugin).await.unwrap(), "token-2");
     assert_eq!(keystone.logins(), tries + 2);
+    tries
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_before_the_end_of_a_token_costs_fifteen_tries_at_most_and_no_request() {
+    for seed in 0..500 {
+        let tries = outage(seed, 20, Answer::NoConnection, seconds(1)).await;
+        assert!((5..=15).contains(&tries), "seed {seed}: {tries} tries");
+    }
+    for seed in 0..20 {
+        for answer in [Answer::NoConnection, Answer::Status(502), Answer::Body("<html>"), Answer::Hang] {
+            let tries = outage(seed, 20, answer.clone(), millis(50)).await;
+            assert!((5..=15).contains(&tries), "seed {seed}, {answer:?}: {tries} tries");
+        }
+    }
+    // To the last seconds, in which there is one more.
+    for seed in 0..100 {
+        let tries = outage(seed, 5, Answer::NoConnection, seconds(1)).await;
+        assert!((5..=16).contains(&tries), "seed {seed}: {tries} tries");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_expires_rather_than_that_keystone_is_asked_earlier_than_it_wants() {
+    let keystone = Keystone::new();
+    let plugin = keystone.plugin();
+    token(&plugin).await.unwrap();
+    pass(HOUR - 290).await;
+    keystone.then([Answer::RetryAfter("300")]);
+    for left in (-9..=290).rev() {
+        assert_eq!(token(&plugin).await.is_ok(), left > 0, "{left} s before its end");
+        pass(1).await;
+    }
+    assert_eq!(keystone.logins(), 2);
+    assert_eq!(token(&plugin).await.unwrap(), "token-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_callers_get_through_an_outage_that_is_shorter_than_their_patience() {
+    for seed in 0..200 {
+        let keystone = Keystone::new();
+        keystone.usually(Answer::NoConnection);
+        let plugin = keystone.plugin().seed(seed);
+        let waiting: Vec<_> = (0..100).map(|_| tokio::spawn(plugin.access())).collect();
+        pass(20).await;
+        keystone.usually(Answer::Token);
+        let tries = keystone.logins();
+        for waiter in waiting {
+            assert_eq!(token_of_access(&waiter.await.unwrap().unwrap()), "token-1", "seed {seed}");
+        }
+        assert!((4..=6).contains(&tries), "seed {seed}: {tries} tries");
+        assert_eq!(keystone.logins(), tries + 1, "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_callers_share_the_failure_of_a_longer_outage_and_the_next_ones_recover() {
+    for seed in 0..200 {
+        let keystone = Keystone::new();
+        keystone.usually(Answer::NoConnection);
+        let plugin = keystone.plugin().seed(seed);
+        let waiting: Vec<_> = (0..100).map(|_| tokio::spawn(plugin.access())).collect();
+        for waiter in waiting {
+            assert!(matches!(waiter.await.unwrap(), Err(Error::ConnectFailure { .. })), "seed {seed}");
+        }
+        assert!(keystone.time().elapsed() <= seconds(30));
+        assert!((6..=10).contains(&keystone.logins()), "seed {seed}: {} tries", keystone.logins());
+        keystone.usually(Answer::Token);
+        pass(1).await;
+        assert_eq!(token(&plugin).await.unwrap(), "token-1", "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_that_outlasts_the_token_the_first_success_is_everybodys() {
+    for seed in 0..100 {
+        let keystone = Keystone::new();
+        let plugin = keystone.plugin().seed(seed);
+        token(&plugin).await.unwrap();
+        pass(HOUR - 300).await;
+        keystone.usually(Answer::NoConnection);
+        while keystone.time().elapsed() < seconds(HOUR + 600) {
+            let brought = token(&plugin).await;
+            let now = keystone.time().elapsed();
+            assert_eq!(brought.is_ok(), now < seconds(HOUR), "seed {seed}, at {now:?}: {brought:?}");
+            pass(1).await;
+        }
+        keystone.usually(Answer::Token);
+        let back = keystone.time().elapsed();
+        while token(&plugin).await.is_err() {
+            pass(1).await;
+        }
+        assert!(keystone.time().elapsed() <= back + seconds(31), "seed {seed}");
+        assert_eq!(keystone.issued().len(), 2, "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_keystone_is_waited_for_as_long_as_an_attempt_may_take() {
+    // How long every answer takes, and the first one alone; the time and the logins that it costs.
+    let every = |time| vec![Answer::Token.slowly(millis(time)); 9];
+    let first = |time| vec![Answer::Token.slowly(millis(time))];
+    let table = [
+        (every(9_900), true, 9_900, 1),
+        (every(10_100), false, 30_000, 3),
+        (first(10_100), true, 11_000, 2),
+        (first(29_000), true, 11_000, 2),
+        (first(31_000), true, 11_000, 2),
+    ];
+    for (answers, succeeds, takes, logins) in table {
+        let keystone = Keystone::new();
+        keystone.then(answers);
+        let plugin = keystone.plugin();
+        let hasty = tokio::time::timeout(seconds(5), plugin.access());
+        let patient = tokio::spawn(plugin.access());
+        assert!(hasty.await.is_err(), "who waits no longer than five seconds gets nothing");
+        assert_eq!(patient.await.unwrap().is_ok(), succeeds);
+        let took = keystone.time().elapsed();
+        assert!(
+            took <= millis(takes) && took + millis(160) >= millis(takes),
+            "{took:?} instead of {takes} ms"
+        );
+        assert_eq!(keystone.logins(), logins);
+    }
+}
+
+/// An answer that never ends: a byte each second.
+struct Drip(Pin<Box<Sleep>>);
+
+impl Body for Drip {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        ready!(self.0.as_mut().poll(cx));
+        self.0 = Box::pin(sleep(seconds(1)));
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b" ")))))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_drips_is_given_up_when_the_attempt_has_taken_its_time() {
+    let keystone = Keystone::new();
+    let drip = tower::service_fn(|_: Request<_>| async {
+        Ok::<_, BoxError>(Response::builder().status(201).body(Drip(Box::pin(sleep(seconds(1))))).unwrap())
+    });
+    let plugin = Renewing::with(
+        keystone.credentials(),
+        Transport::new(drip),
+        RenewalPolicy::default(),
+        keystone.time(),
+    );
+    assert!(matches!(token(&plugin).await, Err(Error::Timeout { .. })));
+    assert!(keystone.time().elapsed() <= seconds(30));
 }
 
 #[tokio::test(start_paused = true)]
@@ -149,10 +322,6 @@ async fn a_stored_token_is_taken_over_and_no_flight_displaces_what_was_set() {
     other.set_auth_state(None).unwrap();
     assert!(other.auth_state().is_none());
     assert_eq!(keystone.logins(), 2);
-}
-
-fn token_of_access(access: &tower_keystone::Access) -> String {
-    access.auth_ref().unwrap().auth_token().unwrap().to_owned()
 }
 
 /// Credentials that panic, at once or when they are waited for.
@@ -185,4 +354,47 @@ async fn credentials_that_panic_are_an_error_to_all_who_wait() {
         pass(31).await;
         assert!(matches!(token(&plugin).await, Err(Error::PluginPanicked)));
     }
+}
+
+/// The cause of an error that panics when it is printed.
+#[derive(thiserror::Error)]
+#[error("a bomb")]
+struct Bomb;
+
+impl std::fmt::Debug for Bomb {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("a test wants this panic")
+    }
+}
+
+/// Credentials whose first login fails with a bomb.
+#[derive(Debug)]
+struct Mined {
+    credentials: V3Auth,
+    stepped_on: AtomicBool,
+}
+
+impl Credentials for Mined {
+    fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
+        if self.stepped_on.swap(true, SeqCst) {
+            return self.credentials.get_auth_ref(transport);
+        }
+        Box::pin(async { Err(Error::plugin(false, Bomb)) })
+    }
+
+    fn auth_url(&self) -> &Uri {
+        self.credentials.auth_url()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_the_state_is_locked_leaves_the_plugin_usable() {
+    let keystone = Keystone::new();
+    let credentials = Mined { credentials: keystone.credentials(), stepped_on: AtomicBool::new(false) };
+    let plugin = keystone.plugin_of(credentials, RenewalPolicy::default());
+    assert!(matches!(token(&plugin).await, Err(Error::Plugin { .. })));
+    assert!(catch_unwind(AssertUnwindSafe(|| format!("{plugin:?}"))).is_err());
+    assert!(matches!(token(&plugin).await, Err(Error::Plugin { .. })));
+    pass(30).await;
+    assert_eq!(token(&plugin).await.unwrap(), "token-1");
 }

@@ -119,6 +119,27 @@ async fn in_its_last_seconds_the_old_token_serves_if_the_renewal_fails() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_its_last_seconds_nobody_waits_for_keystone_until_the_old_token_has_expired() {
+    for answer in [Answer::Hang, Answer::Token.slowly(millis(9_500))] {
+        let (keystone, plugin) = logged_in().await;
+        keystone.usually(answer.clone());
+        pass(HOUR - 9).await;
+        for left in [9, 3, 1] {
+            tokio::time::sleep(seconds(HOUR - left) - keystone.time().elapsed()).await;
+            let waiting: Vec<_> = (0..100).map(|_| tokio::spawn(plugin.access())).collect();
+            for waiter in waiting {
+                assert_eq!(token_of_access(&waiter.await.unwrap().unwrap()), "token-1", "{answer:?}");
+            }
+            assert!(
+                keystone.time().elapsed() < seconds(HOUR),
+                "{answer:?}: waited for longer than it served"
+            );
+        }
+        assert_eq!(keystone.logins(), 2, "{answer:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_expired_token_is_never_handed_out() {
     let (keystone, plugin) = logged_in().await;
     keystone.usually(Answer::NoConnection);
@@ -233,12 +254,28 @@ async fn tokens_that_live_for_seconds_cause_at_most_six_logins_a_minute() {
             }
             tokio::time::sleep(millis(500)).await;
         }
-        let logins = keystone.logins_at();
-        let most = logins
-            .iter()
-            .map(|from| logins.iter().filter(|at| (*from..*from + seconds(60)).contains(at)).count());
-        let most = most.max().unwrap();
+        let most = most_within_a_minute(&keystone.logins_at());
         assert!((3..=6).contains(&most), "{lifetime}: {most}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_live_for_seconds_and_are_refused_cause_three_logins_more_at_most() {
+    for lifetime in [1, 5] {
+        let keystone = Keystone::new();
+        keystone.lifetime(Some(lifetime));
+        let plugin = keystone.plugin();
+        // Half of all tokens are too old when they reach the service.
+        for request in 0..1_200 {
+            if let Ok(access) = plugin.access().await
+                && request % 2 == 0
+            {
+                plugin.invalidate(&access);
+            }
+            tokio::time::sleep(millis(500)).await;
+        }
+        let most = most_within_a_minute(&keystone.logins_at());
+        assert!((3..=6 + 3).contains(&most), "{lifetime}: {most}");
     }
 }
 

@@ -70,6 +70,21 @@ async fn a_service_that_refuses_every_token_causes_few_logins() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_that_refuses_every_token_for_long_causes_few_logins_in_any_minute() {
+    let keystone = Keystone::new();
+    let plugin = keystone.plugin();
+    let nova = Nova::new(&keystone, || Duration::ZERO).closed();
+    let mut behind = nova.behind_retry(&plugin);
+    for _ in 0..6_000 {
+        behind.ready().await.unwrap().call(get()).await.unwrap();
+        tokio::time::sleep(millis(100)).await;
+    }
+    let most = most_within_a_minute(&keystone.logins_at());
+    assert!((1..=4).contains(&most), "{most}");
+    assert!(keystone.logins() > 20, "it is tried again every minute");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_refused_while_its_successor_is_on_the_way_costs_no_second_login() {
     let keystone = Keystone::new();
     let plugin = keystone.plugin();

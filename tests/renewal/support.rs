@@ -18,8 +18,8 @@ use tower::{
     retry::{Policy, Retry},
 };
 use tower_keystone::{
-    AccessFuture, Auth, AuthLayer, AuthMethod, BoxError, Credentials, EndpointFilter, Error, IdentityPlugin,
-    Refusal, RenewalPolicy, Renewing, Transport, User, V3Auth,
+    Access, AccessFuture, Auth, AuthLayer, AuthMethod, BoxError, Credentials, EndpointFilter, Error,
+    IdentityPlugin, Refusal, RenewalPolicy, Renewing, Transport, User, V3Auth,
     fixture::{CatalogService, V3Token},
     renewal::{Clock, Now},
 };
@@ -265,6 +265,12 @@ impl Keystone {
     }
 }
 
+/// The most of these moments that are within one minute.
+pub(crate) fn most_within_a_minute(moments: &[Duration]) -> usize {
+    let within = |from: Duration| moments.iter().filter(|at| (from..from + seconds(60)).contains(at)).count();
+    moments.iter().map(|from| within(*from)).max().unwrap_or_default()
+}
+
 /// A login under way; dropped when it was answered, or given up.
 struct UnderWay(Keystone);
 
@@ -323,8 +329,11 @@ pub(crate) fn token_at_once<C: Credentials>(plugin: &Renewing<C>) -> Option<Resu
 }
 
 pub(crate) async fn token_of(access: AccessFuture) -> Result<String, Error> {
-    let access = access.await?;
-    Ok(access.auth_ref().unwrap().auth_token().unwrap().to_owned())
+    Ok(token_of_access(&*access.await?))
+}
+
+pub(crate) fn token_of_access(access: &Access) -> String {
+    access.auth_ref().unwrap().auth_token().unwrap().to_owned()
 }
 
 /// A service that lets in whoever has a good token, and says so after a while. It looks at the token when
