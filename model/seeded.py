@@ -80,8 +80,8 @@ BUGS = {
             (FLIGHT, "                    None => {}\n", "                    _ => {}\n"),
             (
                 STATE,
-                "failed: now, pause, transient, definite }",
-                "failed: now, pause: pause * 0, transient, definite }",
+                "failed: now, pause, waited, transient, definite }",
+                "failed: now, pause: pause * 0, waited: false, transient, definite }",
             ),
         ],
     ),

@@ -7,7 +7,7 @@ use http::{Request, Uri};
 use crate::{
     Access, EndpointFilter, Error, IdentityPlugin,
     discovery::{Discovered, DiscoveredFuture},
-    endpoint::{Origin, WantsVersion, check_base, join},
+    endpoint::{Origin, WantsDiscovery, check_base, join},
     layer::{Settings, Shared},
     needs::Found,
     plugin::X_AUTH_TOKEN,
@@ -65,12 +65,17 @@ impl Outgoing {
     /// the ids in an endpoint override.
     pub(crate) fn needs_access(&self) -> bool {
         let for_endpoint = || {
-            self.relative
+            (self.relative || self.negotiates())
                 && self.filter.as_ref().is_none_or(|filter| {
                     !filter.is_auth() && filter.wanted_override().is_none_or(|url| url.needs_access())
                 })
         };
         self.carries_our_token() || for_endpoint()
+    }
+
+    /// Whether a microversion is to be found that the service has.
+    fn negotiates(&self) -> bool {
+        self.filter.as_ref().is_some_and(|filter| filter.wanted_microversions().is_some())
     }
 
     /// The endpoint of the version that the filter wants, if it wants one: there at once or in time.
@@ -79,10 +84,11 @@ impl Outgoing {
         access: Option<&Arc<Access>>,
         shared: &Shared<P>,
     ) -> Result<Option<Result<Arc<Discovered>, DiscoveredFuture>>, Error> {
-        let Some(filter) = self.filter.as_ref().filter(|_| self.relative) else { return Ok(None) };
-        let wants = filter.wants_version();
-        // An endpoint that is fixed serves whatever is asked for.
-        if wants == WantsVersion::No || access.is_some_and(|access| access.fixed_endpoint().is_some()) {
+        let Some(filter) = self.filter.as_ref().filter(|_| self.relative || self.negotiates()) else {
+            return Ok(None);
+        };
+        let wants = filter.wants_discovery(access.is_some_and(|access| access.fixed_endpoint().is_some()));
+        if wants == WantsDiscovery::No {
             return Ok(None);
         }
         let settings = &shared.settings;
@@ -95,7 +101,7 @@ impl Outgoing {
                     })
                     .map(Some)
             }
-            None if wants == WantsVersion::Implied => Ok(None),
+            None if wants == WantsDiscovery::IfThereIs => Ok(None),
             None => Err(Error::NoDiscovery),
         }
     }
@@ -116,7 +122,9 @@ impl Outgoing {
             };
             *request.uri_mut() = uri;
         }
-        if let Some(microversion) = self.filter.as_ref().and_then(EndpointFilter::wanted_microversion) {
+        let negotiated = found.discovered.as_ref().and_then(|discovered| discovered.microversion.as_ref());
+        let wanted = self.filter.as_ref().and_then(EndpointFilter::wanted_microversion);
+        if let Some(microversion) = negotiated.or(wanted) {
             microversion.insert(request.headers_mut())?;
         }
         match access {

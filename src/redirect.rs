@@ -36,7 +36,7 @@
 //! ```
 //!
 //! - **Inside of the layer** every request is absolute, so that redirects of all are followed. Another origin
-//!   gets no token, even if the catalog knows it, and answers 401 for its part, if it wants one.
+//!   gets no token, even if the catalog knows it. If it answers 401, the layer takes that for a refusal.
 //! - **Outside of the layer** a redirect comes through it again: origins that the catalog knows get the token,
 //!   and others are [`Error::OriginNotAllowed`](crate::Error::OriginNotAllowed). But `FollowRedirect` can follow
 //!   only what has an absolute URI before the layer, and hands out redirects of relative ones as they are.

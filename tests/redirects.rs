@@ -251,9 +251,14 @@ async fn below_the_layer_a_401_after_a_redirect_is_a_refusal() {
     let servers = Servers::start().await;
     for (_, client) in clients() {
         let nova = servers.layer().layer(following(client));
-        let response = nova.oneshot(post("/moved/308//denied")).await.unwrap();
-        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-        assert_eq!(response.extensions().get(), Some(&Refusal::Final));
+        for denied in ["/denied".to_owned(), format!("{}/denied", servers.foreign.origin)] {
+            let response = nova.clone().oneshot(post(format!("/moved/308/{denied}"))).await.unwrap();
+            assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+            assert_eq!(response.extensions().get(), Some(&Refusal::Final));
+            assert_eq!(servers.foreign.take().len(), usize::from(denied != "/denied"));
+        }
+        servers.ours.take();
+        nova.oneshot(post("/moved/308//denied")).await.unwrap();
         let paths: Vec<_> = servers.ours.take().into_iter().map(|seen| seen.path).collect();
         assert_eq!(paths, ["/moved/308//denied", "/denied"]);
     }

@@ -15,7 +15,10 @@ use super::{
     cache::{Cache, Times},
     search::{Question, Search},
 };
-use crate::{Access, EndpointFilter, Error, IdentityPlugin, Transport, endpoint::base_url};
+use crate::{
+    Access, EndpointFilter, Error, IdentityPlugin, Transport,
+    endpoint::{Microversion, base_url},
+};
 
 /// How many answers are kept ready for requests.
 const READY: usize = 1024;
@@ -35,6 +38,8 @@ pub struct Discovery {
 /// An endpoint that requests can be sent to.
 pub(crate) struct Discovered {
     pub(crate) base: Uri,
+    /// The one that was found for the filter, if it asks for the newest of a range.
+    pub(crate) microversion: Option<Microversion>,
 }
 
 /// An endpoint that takes documents to be found.
@@ -137,12 +142,8 @@ impl Discovery {
     where
         P: IdentityPlugin + ?Sized,
     {
-        let mut question = filter.question(discover_versions)?;
         let access = plugin.access().await?;
-        if access.fixed_endpoint().is_some() {
-            // All requests go there, whatever their filter says.
-            question.range = VersionRange::default();
-        }
+        let question = question(filter, discover_versions, Some(&access))?;
         let endpoint = Endpoint::undiscovered(filter, Some(&access), plugin.auth_url())?;
         let project_id = access.project_id().filter(|_| !filter.is_auth());
         match self.search(&endpoint, question, project_id, Some(&access)).await {
@@ -228,9 +229,10 @@ impl Discovery {
         if let Some(found) = self.ready(filter, undiscovered.url(), project_id) {
             return Ok(Ok(found));
         }
+        let question = question(filter, filter.wanted_microversions().is_some(), access)?;
         let token_of = access.filter(|_| may_send_token(&undiscovered)).cloned();
         let project_id = project_id.map(Into::into);
-        let discovering = self.clone().discover(filter.clone(), undiscovered, project_id, token_of);
+        let discovering = self.clone().discover(filter.clone(), question, undiscovered, project_id, token_of);
         Ok(Err(Box::pin(discovering)))
     }
 
@@ -249,15 +251,20 @@ impl Discovery {
     async fn discover(
         self,
         filter: EndpointFilter,
+        question: Question,
         undiscovered: Endpoint,
         project_id: Option<Box<str>>,
         access: Option<Arc<Access>>,
     ) -> Result<Arc<Discovered>, Error> {
-        let question = filter.question(false)?;
         let project_id = project_id.as_deref();
         let (endpoint, until) = self.search(&undiscovered, question, project_id, access.as_ref()).await?;
-        let base = base_url(endpoint.url()).map_err(|reason| Error::InvalidEndpoint { reason })?;
-        let found = Arc::new(Discovered { base });
+        // Whoever asks for no version in particular does not want to be sent elsewhere.
+        let url = if question.range.is_any() { undiscovered.url() } else { endpoint.url() };
+        let base = base_url(url).map_err(|reason| Error::InvalidEndpoint { reason })?;
+        let offered = (endpoint.min_microversion(), endpoint.max_microversion());
+        let microversions = filter.wanted_microversions();
+        let microversion = microversions.map(|wanted| wanted.newest_of(offered)).transpose()?;
+        let found = Arc::new(Discovered { base, microversion });
 
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         if ready.len() >= READY {
@@ -277,6 +284,20 @@ impl Discovery {
         });
         Ok(found)
     }
+}
+
+/// What a filter asks of the versions of its endpoint. To one that is fixed all requests go, whatever
+/// version they ask for.
+fn question(
+    filter: &EndpointFilter,
+    discover_versions: bool,
+    access: Option<&Arc<Access>>,
+) -> Result<Question, Error> {
+    let mut question = filter.question(discover_versions)?;
+    if access.is_some_and(|access| access.fixed_endpoint().is_some()) {
+        question.range = VersionRange::default();
+    }
+    Ok(question)
 }
 
 impl Ready {

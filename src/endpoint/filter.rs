@@ -2,7 +2,10 @@ use std::{fmt, sync::Arc};
 
 use http::Uri;
 
-use super::{Interface, base_url, microversion::Microversion};
+use super::{
+    Interface, base_url,
+    microversion::{self, Microversion},
+};
 use crate::{
     Access, Error,
     discovery::{Allow, Question, Version, VersionRange, implied_version},
@@ -29,7 +32,7 @@ struct Parts {
     endpoint_id: Option<Box<str>>,
     endpoint_override: Option<Override>,
     versions: Versions,
-    microversion: Option<Microversion>,
+    microversion: Option<microversion::Wanted>,
 }
 
 /// What is asked of the versions of an endpoint, as it was said.
@@ -44,12 +47,12 @@ struct Versions {
     no_version_hack: bool,
 }
 
-/// Whether a filter wants a version of its endpoint.
+/// Whether a filter wants something that takes discovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WantsVersion {
+pub(crate) enum WantsDiscovery {
     No,
     /// Its service type does, such as `volumev3`; the catalog's endpoint of that type will do.
-    Implied,
+    IfThereIs,
     Yes,
 }
 
@@ -180,7 +183,21 @@ impl EndpointFilter {
     pub fn microversion(self, microversion: impl AsRef<str>) -> Self {
         self.with(|parts| {
             let microversion = Microversion::new(parts.service_type.as_deref(), microversion.as_ref());
-            parts.microversion = Some(microversion);
+            parts.microversion = Some(microversion::Wanted::This(microversion));
+        })
+    }
+
+    /// Asks the service for the newest microversion from `min` to `max` that it has, by what its version
+    /// document says; `max` may be `latest`. This needs
+    /// [`AuthLayer::discovery`](crate::AuthLayer::discovery), and a document even where the URL would do.
+    ///
+    /// Where the service has none of them, a request gets [`Error::UnsupportedMicroversion`].
+    #[must_use]
+    pub fn newest_microversion(self, min: impl AsRef<str>, max: impl AsRef<str>) -> Self {
+        self.with(|parts| {
+            let service_type = parts.service_type.as_deref();
+            let range = microversion::Range::new(service_type, min.as_ref(), max.as_ref());
+            parts.microversion = Some(microversion::Wanted::Newest(range));
         })
     }
 
@@ -190,11 +207,23 @@ impl EndpointFilter {
     pub fn microversion_for(self, service_type: impl AsRef<str>, microversion: impl AsRef<str>) -> Self {
         let service_type = Some(service_type.as_ref()).filter(|said| !said.is_empty());
         let microversion = Microversion::new(service_type, microversion.as_ref());
-        self.with(|parts| parts.microversion = Some(microversion))
+        self.with(|parts| parts.microversion = Some(microversion::Wanted::This(microversion)))
     }
 
+    /// The microversion that is to be asked for whatever the service has.
     pub(crate) fn wanted_microversion(&self) -> Option<&Microversion> {
-        self.0.microversion.as_ref()
+        match self.0.microversion.as_ref()? {
+            microversion::Wanted::This(microversion) => Some(microversion),
+            microversion::Wanted::Newest(_) => None,
+        }
+    }
+
+    /// The microversions of which the newest is to be found.
+    pub(crate) fn wanted_microversions(&self) -> Option<&microversion::Range> {
+        match self.0.microversion.as_ref()? {
+            microversion::Wanted::This(_) => None,
+            microversion::Wanted::Newest(range) => Some(range),
+        }
     }
 
     pub(crate) fn service_type(&self) -> Option<&str> {
@@ -243,13 +272,17 @@ impl EndpointFilter {
         if self.0.interface == Wanted::Default { self.interface(Interface::Public) } else { self }
     }
 
-    pub(crate) fn wants_version(&self) -> WantsVersion {
+    /// Whether requests with this filter need discovery. An endpoint that is fixed serves whatever
+    /// version is asked for.
+    pub(crate) fn wants_discovery(&self, fixed: bool) -> WantsDiscovery {
         let Versions { version, min, max, implied, .. } = &self.0.versions;
         match version.or(*min).or(*max) {
-            Some(_) => WantsVersion::Yes,
+            _ if self.wanted_microversions().is_some() => WantsDiscovery::Yes,
+            _ if fixed => WantsDiscovery::No,
+            Some(_) => WantsDiscovery::Yes,
             // An override is where the service is, by whichever name it was asked for.
-            None if *implied && self.wanted_override().is_none() => WantsVersion::Implied,
-            None => WantsVersion::No,
+            None if *implied && self.wanted_override().is_none() => WantsDiscovery::IfThereIs,
+            None => WantsDiscovery::No,
         }
     }
 
@@ -321,8 +354,8 @@ impl fmt::Display for EndpointFilter {
 impl fmt::Debug for EndpointFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "EndpointFilter({self}")?;
-        if let Some(microversion) = self.wanted_microversion() {
-            write!(f, ", microversion {}", microversion.wanted().escape_debug())?;
+        if let Some(microversion) = &self.0.microversion {
+            write!(f, ", microversion {microversion}")?;
         }
         if self.0.endpoint_override.is_some() {
             f.write_str(", endpoint override")?;

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{
@@ -10,11 +12,28 @@ const NOVA: HeaderName = HeaderName::from_static("x-openstack-nova-api-version")
 const IRONIC: HeaderName = HeaderName::from_static("x-openstack-ironic-api-version");
 const MANILA: HeaderName = HeaderName::from_static("x-openstack-manila-api-version");
 
-/// The microversion that requests ask for, and the headers that do it, made once.
+/// What is asked of the microversion of requests.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Wanted {
+    /// This one.
+    This(Microversion),
+    /// The newest one of a range that the service has too.
+    Newest(Range),
+}
+
+/// A microversion, and the headers that ask for it, made once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Microversion {
     wanted: Box<str>,
     headers: Result<Headers, &'static str>,
+}
+
+/// Microversions of which one is to be found.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Range {
+    service_type: Option<Box<str>>,
+    min: Box<str>,
+    max: Box<str>,
 }
 
 /// The header of all services, and the older one that some have besides.
@@ -29,16 +48,10 @@ impl Microversion {
         Self { wanted: wanted.into(), headers: Headers::new(service_type, wanted) }
     }
 
-    /// As it was said.
-    pub(crate) fn wanted(&self) -> &str {
-        &self.wanted
-    }
-
     /// Puts the headers in, as far as the request does not have them of its own.
     pub(crate) fn insert(&self, into: &mut HeaderMap) -> Result<(), Error> {
-        let Headers { openstack, legacy } = self.headers.as_ref().map_err(|reason| {
-            Error::InvalidMicroversion { wanted: self.wanted.chars().take(40).collect(), reason }
-        })?;
+        let Headers { openstack, legacy } =
+            self.headers.as_ref().map_err(|reason| invalid(&self.wanted, reason))?;
         into.entry(OPENSTACK).or_insert_with(|| openstack.clone());
         if let Some((name, value)) = legacy {
             into.entry(name).or_insert_with(|| value.clone());
@@ -47,11 +60,53 @@ impl Microversion {
     }
 }
 
+impl Range {
+    pub(crate) fn new(service_type: Option<&str>, min: &str, max: &str) -> Self {
+        Self { service_type: service_type.map(Into::into), min: min.into(), max: max.into() }
+    }
+
+    /// The newest of these that is among those of the service, whose oldest and newest are given.
+    pub(crate) fn newest_of(
+        &self,
+        offered: (Option<Version>, Option<Version>),
+    ) -> Result<Microversion, Error> {
+        let parse = |text: &str| text.parse::<Version>().map_err(|_| invalid(text, NO_MICROVERSION));
+        let (min, max) = (parse(&self.min)?, parse(&self.max)?);
+        let unsupported = || Error::UnsupportedMicroversion {
+            service_type: self.service_type.as_deref().unwrap_or("the service").into(),
+            asked: (min, max),
+            offered: offered.0.zip(offered.1),
+        };
+        let newest = max.min(offered.1.ok_or_else(unsupported)?);
+        if newest < min || offered.0.is_some_and(|oldest| newest < oldest) {
+            return Err(unsupported());
+        }
+        Ok(Microversion::new(self.service_type.as_deref(), &newest.to_string()))
+    }
+}
+
+fn invalid(wanted: &str, reason: &'static str) -> Error {
+    Error::InvalidMicroversion { wanted: wanted.chars().take(40).collect(), reason }
+}
+
+const NO_MICROVERSION: &str = "it is neither two numbers with a dot between them nor `latest`";
+
+/// As a sentence part: `2.79`, `2.60 to latest`.
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::This(Microversion { wanted, .. }) => write!(f, "{}", wanted.escape_debug()),
+            Self::Newest(Range { min, max, .. }) => {
+                write!(f, "{} to {}", min.escape_debug(), max.escape_debug())
+            }
+        }
+    }
+}
+
 impl Headers {
     /// By the rules of keystoneauth, which go by the service type as it was asked for.
     fn new(service_type: Option<&str>, wanted: &str) -> Result<Self, &'static str> {
-        let version: Version =
-            wanted.parse().map_err(|_| "it is neither two numbers with a dot between them nor `latest`")?;
+        let version: Version = wanted.parse().map_err(|_| NO_MICROVERSION)?;
         if version.minor == LATEST && version != Version::latest() {
             return Err("`latest` stands alone: no service takes the latest of one major version");
         }
@@ -114,6 +169,31 @@ mod tests {
             let legacy = legacy.map(|legacy| format!("x-openstack-{legacy}"));
             assert_eq!(headers(service_type, wanted).unwrap(), (openstack.to_owned(), legacy));
         }
+    }
+
+    #[test]
+    fn the_newest_microversion_that_both_know_is_taken() {
+        let version = |text: &str| text.parse::<Version>().ok();
+        for (min, max, oldest, newest, expected) in [
+            ("2.1", "2.60", "2.1", "2.90", Some("2.60")),
+            ("2.60", "2.95", "2.1", "2.90", Some("2.90")),
+            ("2.60", "latest", "2.1", "2.90", Some("2.90")),
+            ("2.90", "2.90", "2.90", "2.90", Some("2.90")),
+            ("2.91", "latest", "2.1", "2.90", None),
+            ("2.1", "2.9", "2.10", "2.90", None),
+            ("2.60", "2.50", "2.1", "2.90", None),
+            ("2.1", "latest", "", "", None),
+            ("2.1", "latest", "", "2.90", Some("2.90")),
+        ] {
+            let found = Range::new(Some("compute"), min, max).newest_of((version(oldest), version(newest)));
+            match (found, expected) {
+                (Ok(found), Some(expected)) => assert_eq!(&*found.wanted, expected),
+                (Err(Error::UnsupportedMicroversion { .. }), None) => {}
+                (found, _) => panic!("{min} to {max} of {oldest} to {newest}: {found:?}"),
+            }
+        }
+        let error = Range::new(None, "2.x", "latest").newest_of((None, None)).unwrap_err();
+        assert!(matches!(error, Error::InvalidMicroversion { .. }), "{error}");
     }
 
     #[test]

@@ -44,6 +44,7 @@ mod origin;
 pub use filter::EndpointFilter;
 pub use interface::Interface;
 
-pub(crate) use filter::{Wanted, WantsVersion};
+pub(crate) use filter::{Wanted, WantsDiscovery};
 pub(crate) use join::{base_url, check_base, join};
+pub(crate) use microversion::Microversion;
 pub(crate) use origin::Origin;

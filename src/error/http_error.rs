@@ -11,14 +11,14 @@ use super::retry_after;
 use crate::Refusal;
 
 /// An answer that is an error: keystoneauth's `HttpError`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HttpError {
     /// Its status.
     pub status: StatusCode,
     /// What it says, where it is a document that says something.
     pub message: Option<String>,
-    /// What it says further. It is not shown with the message.
+    /// What it says further, at any length. It is not shown with the message, nor in `Debug`.
     pub details: Option<String>,
     /// The id under which the server's logs have the request.
     pub request_id: Option<String>,
@@ -92,6 +92,18 @@ impl fmt::Display for HttpError {
             write!(f, " (request {})", request_id.escape_debug())?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpError")
+            .field("status", &self.status)
+            .field("message", &self.message)
+            .field("request_id", &self.request_id)
+            .field("retry_after", &self.retry_after)
+            .field("refusal", &self.refusal)
+            .finish_non_exhaustive()
     }
 }
 

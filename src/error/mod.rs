@@ -36,7 +36,8 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Why a request could not be sent with a token, or a token document not be read.
 ///
-/// No variant holds a token, a document or a request, and none shows one.
+/// No variant holds a token, a token document or a request, and none shows one. What an [`HttpError`] shows
+/// of an answer is its message.
 ///
 /// See the [module docs](self) for how to find it under a [`BoxError`].
 #[derive(Clone, Debug, thiserror::Error)]
@@ -110,6 +111,21 @@ pub enum Error {
         wanted: Box<str>,
         /// What is wrong, and what to do about it.
         reason: &'static str,
+    },
+
+    /// A service has no microversion of the range that is asked for.
+    #[error(
+        "{service_type} has {}, and one from {} to {} is asked for; ask for others, or for none",
+        Offered(*.offered), .asked.0, .asked.1
+    )]
+    #[non_exhaustive]
+    UnsupportedMicroversion {
+        /// The service type.
+        service_type: Box<str>,
+        /// The oldest and the newest that will do.
+        asked: (Version, Version),
+        /// The oldest and the newest that the service has, if its version document says so.
+        offered: Option<(Version, Version)>,
     },
 
     /// Versions are asked for that no API can have.
@@ -417,6 +433,17 @@ struct At(Option<usize>);
 impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |offset| write!(f, ", at offset {offset}"))
+    }
+}
+
+struct Offered(Option<(Version, Version)>);
+
+impl fmt::Display for Offered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str("no microversions that its version document tells"),
+            Some((oldest, newest)) => write!(f, "microversions {oldest} to {newest}"),
+        }
     }
 }
 

@@ -177,11 +177,14 @@ impl<C: Credentials> Shared<C> {
     /// Asks for a token, again if that may help those who wait, and enters what came of it.
     async fn fly(&self, id: FlightId) -> Result<Arc<Access>, Error> {
         let started = self.clock.now();
-        let (attempt_timeout, load_timeout) = {
+        let (attempt_timeout, load_timeout, wait) = {
             let guarded = self.lock();
             let policy = guarded.state.policy();
-            (policy.attempt_timeout, policy.load_timeout)
+            (policy.attempt_timeout, policy.load_timeout, guarded.state.wait(started))
         };
+        if !wait.is_zero() {
+            sleep(wait).await;
+        }
         let mut attempts = 0;
         loop {
             attempts += 1;

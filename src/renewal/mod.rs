@@ -49,9 +49,10 @@
 //! A failure never displaces a token that is still good. One that can pass by itself
 //! ([`Error::is_transient`](crate::Error::is_transient)) is tried again after a pause that doubles and is
 //! jittered, and when the token gets hard or expires at the latest, or after as long as Keystone asks; while
-//! requests wait, for up to 30 s in all. Any other, such as a wrong password, is what all requests get for
-//! the next 30 s, then 5 min, then 30 min, so that the account is not locked. [`Renewing::reset`] forgets
-//! it. Every figure can be set in [`RenewalPolicy`].
+//! requests wait, for up to 30 s in all. If a token ends in a pause of which no request knew, a new one is
+//! asked for at once, or when Keystone's time is up. Any other failure, such as a wrong password, is what all
+//! requests get for the next 30 s, then 5 min, then 30 min, so that the account is not locked.
+//! [`Renewing::reset`] forgets it. Every figure can be set in [`RenewalPolicy`].
 //!
 //! A flight belongs to no request: it runs in a task of its own, its outcome is shared, and dropping any of
 //! those who wait for it changes nothing. It needs a tokio runtime with time enabled.

@@ -37,6 +37,8 @@ struct Failure {
     error: Error,
     failed: Now,
     pause: Duration,
+    /// Whether requests had no token meanwhile, so that they waited for it in vain.
+    waited: bool,
     /// How many of its kind there were in a row.
     transient: u32,
     definite: u32,
@@ -61,7 +63,7 @@ pub(super) enum Decision {
     Join,
     /// Start this flight and wait for it.
     Start(FlightId),
-    /// There is no token, and it is too early for another go.
+    /// There is no token, and to wait for one is of no use yet.
     Fail(Error),
 }
 
@@ -100,8 +102,10 @@ impl State {
                 Decision::Use(Arc::clone(&held.access))
             }
             (_, _, Some(_), _) => Decision::Join,
-            (_, _, None, Some(failure)) => Decision::Fail(failure.error.clone()),
-            (_, _, None, None) => Decision::Start(self.start()),
+            (_, _, None, Some(failure)) if failure.is_final(now, &self.policy) => {
+                Decision::Fail(failure.error.clone())
+            }
+            (_, _, None, _) => Decision::Start(self.start()),
         }
     }
 
@@ -140,6 +144,11 @@ impl State {
         self.flight.is_none().then(|| self.start())
     }
 
+    /// How long a flight that starts now is to wait first: as long as Keystone has asked for.
+    pub(super) fn wait(&self, now: Now) -> Duration {
+        self.failure.as_ref().map_or(Duration::ZERO, |failure| failure.rest(now))
+    }
+
     /// Whether the flight is worth another attempt after this error, and after which pause: if it can
     /// pass by itself, requests have nothing else to be sent with, and there is time `left` for it.
     pub(super) fn attempt_failed(
@@ -175,6 +184,7 @@ impl State {
             return held.map(|held| held.access);
         }
         self.flight = None;
+        let waited = self.age(now) == Age::Expired;
         match held {
             Ok(held) => {
                 let access = Arc::clone(&held.access);
@@ -184,6 +194,7 @@ impl State {
                     error: Error::ShortLived,
                     failed: asked_for,
                     pause: self.policy.least_interval,
+                    waited: true,
                     transient: 0,
                     definite: 0,
                 });
@@ -205,7 +216,7 @@ impl State {
                     self.policy.definite_pause(definite)
                 };
                 self.failure =
-                    Some(Failure { error: error.clone(), failed: now, pause, transient, definite });
+                    Some(Failure { error: error.clone(), failed: now, pause, waited, transient, definite });
                 Err(error)
             }
         }
@@ -300,5 +311,18 @@ impl State {
         let access = Arc::new(Access::from_auth_ref(auth_ref)?);
         let (soft, hard) = self.policy.ages(lifetime, self.random.f64());
         Ok(Held { access, asked_for, soft, hard, lifetime })
+    }
+}
+
+impl Failure {
+    /// Whether requests that have no token get this failure, rather than wait for another go.
+    fn is_final(&self, now: Now, policy: &RenewalPolicy) -> bool {
+        self.waited || !self.error.is_transient() || self.rest(now) >= policy.load_timeout
+    }
+
+    /// What is left of the time that Keystone asked to wait.
+    fn rest(&self, now: Now) -> Duration {
+        let asked = self.error.retry_after().map_or(Duration::ZERO, |_| self.pause);
+        asked.saturating_sub(now.since(self.failed))
     }
 }

@@ -10,6 +10,10 @@ Two Keystones share a database and keys. The one at `auth_url` caches users, pro
 memory: change those there, else it notices late. The one at `short_auth_url` caches nothing and
 issues tokens that live a few seconds. Placement asks the first one about every token it gets, and
 all three heed a revocation at once.
+
+A third Keystone, like the second one, runs only when it is told to, by lines on standard input.
+`start` starts it, on the same port each time, and is answered by a line of JSON with its `auth_url`
+once it serves. `kill` ends it by SIGKILL, and is answered by `{}` once its port refuses connections.
 """
 
 import argparse
@@ -19,6 +23,7 @@ import fcntl
 import hashlib
 import json
 import os
+import queue
 import secrets
 import select
 import shlex
@@ -34,7 +39,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 
-from services import Cloud, listen, request, run, say, spawning, stop_children  # noqa: E402
+from services import Cloud, kill, listen, request, run, say, spawning, stop_children  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 REQUIREMENTS = HERE / "requirements.txt"
@@ -45,8 +50,10 @@ ADMIN_PASSWORD = "admin-secret"
 DEMO_PASSWORD = "demo-secret"
 PLACEMENT_PASSWORD = "placement-secret"
 INTERFACES = ("public", "internal", "admin")
-LASTING = {"expiration": 3600, "cache": "dogpile.cache.memory"}
+# Pickled, so that no thread changes what another one finds.
+LASTING = {"expiration": 3600, "cache": "dogpile.cache.memory_pickle"}
 SHORT_LIVED = {"expiration": 6, "cache": "dogpile.cache.null"}
+MORTAL = {"expiration": 10, "cache": "dogpile.cache.null"}
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -154,6 +161,7 @@ def boot(cloud):
     point_catalog(cloud.data / "keystone.db", identity=auth_url, placement=placement)
     cloud.configure_keystone("keystone", **LASTING)
     cloud.configure_keystone("keystone-short", **SHORT_LIVED)
+    cloud.configure_keystone("keystone-mortal", **MORTAL)
     configure_placement(cloud, keystone)
 
     keystone_process = cloud.serve_keystone("keystone", keystone_listener)
@@ -189,6 +197,28 @@ def exports(facts):
     return "\n".join(f"export OS_{name.upper()}={shlex.quote(facts[name])}" for name in names)
 
 
+class Mortal:
+    """The Keystone that is started and killed on demand."""
+
+    def __init__(self, cloud):
+        self.cloud = cloud
+        self.port = 0
+        self.process = None
+
+    def obey(self, command):
+        if command == "start" and not self.process:
+            listener, url = listen(self.port)
+            self.port = listener.getsockname()[1]
+            self.process = self.cloud.serve_keystone("keystone-mortal", listener)
+            request("GET", f"{url}/v3")
+            return {"auth_url": f"{url}/v3"}
+        if command == "kill" and self.process:
+            kill(self.process, self.port)
+            self.process = None
+            return {}
+        return {"error": f"not to be done now: {command}"}
+
+
 @contextlib.contextmanager
 def locked(path):
     with open(path, "w") as lock:
@@ -213,7 +243,7 @@ def ensure(directory, sources, make):
     stamp.write_text(digest.hexdigest())
 
 
-def work(state, as_env):
+def work(state, as_env, commands):
     state.mkdir(parents=True, exist_ok=True)
     venv, seed, root = state / "venv", state / "seed", None
     try:
@@ -228,8 +258,9 @@ def work(state, as_env):
             facts = boot(cloud)
             say("ready")
             print(exports(facts) if as_env else json.dumps(facts), flush=True)
+            mortal = Mortal(cloud)
             while True:
-                signal.pause()
+                print(json.dumps(mortal.obey(commands.get())), flush=True)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         stop_children()
@@ -243,8 +274,11 @@ def stop(*_):
     raise Stop
 
 
-def interrupt_at_end(lifeline):
-    lifeline.recv(1)
+def listen_to(lifeline, commands):
+    """Passes on what the caller says, and interrupts at the end of it."""
+    with contextlib.suppress(OSError), lifeline.makefile() as lines:
+        for line in lines:
+            commands.put(line.strip())
     spawning.acquire()
     signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
 
@@ -253,9 +287,10 @@ def worker(lifeline, arguments):
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop)
-    threading.Thread(target=interrupt_at_end, args=[lifeline], daemon=True).start()
+    commands = queue.SimpleQueue()
     try:
-        work(arguments.state.resolve(), arguments.env)
+        threading.Thread(target=listen_to, args=[lifeline, commands], daemon=True).start()
+        work(arguments.state.resolve(), arguments.env, commands)
     except Stop:
         say("stopped: standard input ended or a signal came")
         return 0
@@ -265,13 +300,15 @@ def worker(lifeline, arguments):
 
 
 def supervise(child, lifeline):
-    """Keeps the lifeline open until the caller wants the end; if killed, the kernel closes it."""
-    with contextlib.suppress(Stop), lifeline:
+    """Passes on what the caller says until there is an end of it; if killed, the kernel makes one."""
+    with contextlib.suppress(Stop, BrokenPipeError), lifeline:
         for number in SIGNALS:
             signal.signal(number, stop)
-        while lifeline not in (ready := select.select([0, lifeline], [], [])[0]):
-            if ready and not os.read(0, 4096):
+        while lifeline not in select.select([0, lifeline], [], [])[0]:
+            said = os.read(0, 4096)
+            if not said:
                 break
+            lifeline.sendall(said)
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

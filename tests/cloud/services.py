@@ -102,8 +102,20 @@ def stop_children():
         children.pop().wait()
 
 
-def listen():
-    listener = socket.create_server(("127.0.0.1", 0))
+def kill(child, port):
+    """Ends a service at once, and waits until nobody accepts connections in its place."""
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    children.remove(child)
+    # Its workers are nobody's children now, so that there is only the port to ask.
+    with contextlib.suppress(ConnectionRefusedError):
+        while True:
+            socket.create_connection(("127.0.0.1", port)).close()
+            time.sleep(0.01)
+
+
+def listen(port=0):
+    listener = socket.create_server(("127.0.0.1", port))
     return listener, "http://127.0.0.1:%d" % listener.getsockname()[1]
 
 

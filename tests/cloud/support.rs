@@ -1,17 +1,18 @@
 use std::{
     env,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Uri};
+use http::{Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::{
@@ -19,14 +20,23 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use serde_json::{Value, json};
-use tower::{Service, ServiceExt};
-use tower_keystone::{AccessInfo, AuthMethod, GenericAuth, Scope, User, V3Auth};
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    task::block_in_place,
+    time::{sleep, timeout},
+};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, retry::Retry};
+use tower_keystone::{
+    AccessInfo, AccessInfoPlugin, Auth, AuthLayer, AuthMethod, Credentials, EndpointFilter, GenericAuth,
+    IdentityPlugin, Interface, ReauthPolicy, RenewalPolicy, Scope, Transport, User, V3Auth,
+};
 
-type Body = Full<Bytes>;
+pub(crate) type Body = Full<Bytes>;
 
 /// The running services. They end when this process does: their standard input is a pipe from here.
 pub(crate) struct Real {
     told: Value,
+    mortal: Mutex<Mortal>,
     _services: Child,
 }
 
@@ -47,12 +57,43 @@ fn boot() -> Real {
         .stdout(Stdio::piped())
         .spawn()
         .expect("python3 starts; TOWER_KEYSTONE_NO_CLOUD=1 does without");
-    let mut line = String::new();
-    let output = services.stdout.take().expect("it is piped");
-    BufReader::new(output).read_line(&mut line).expect("its output is text");
-    let told =
-        serde_json::from_str(&line).expect("boot.py says where the services are; its errors are above");
-    Real { told, _services: services }
+    let input = services.stdin.take().expect("it is piped");
+    let output = BufReader::new(services.stdout.take().expect("it is piped"));
+    let mut mortal = Mortal { input, output };
+    Real { told: mortal.answer(), mortal: Mutex::new(mortal), _services: services }
+}
+
+/// The Keystone that can be killed, and started again on the same port. Its tokens live for 10 s.
+///
+/// Told by boot.py's standard input; see there.
+pub(crate) struct Mortal {
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Mortal {
+    /// Starts it, and says where it is once it serves.
+    pub(crate) fn start(&mut self) -> Uri {
+        self.tell("start")["auth_url"].as_str().expect("it was not running").parse().expect("a URL")
+    }
+
+    /// Kills it. From then on its port refuses connections.
+    pub(crate) fn kill(&mut self) {
+        assert_eq!(self.tell("kill"), json!({}));
+    }
+
+    fn tell(&mut self, command: &str) -> Value {
+        block_in_place(|| {
+            writeln!(self.input, "{command}").expect("boot.py listens");
+            self.answer()
+        })
+    }
+
+    fn answer(&mut self) -> Value {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("its output is text");
+        serde_json::from_str(&line).expect("boot.py answers in JSON; its errors are above")
+    }
 }
 
 impl Real {
@@ -64,38 +105,39 @@ impl Real {
         self.text("auth_url").parse().expect("a URL")
     }
 
-    pub(crate) fn placement_url(&self) -> &str {
-        self.text("placement_url")
-    }
-
-    pub(crate) fn project_scope(&self) -> Value {
-        let domain = json!({"name": self.text("project_domain_name")});
-        json!({"project": {"name": self.text("project_name"), "domain": domain}})
-    }
-
     /// Where tokens are issued that live for 6 s.
     pub(crate) fn short_auth_url(&self) -> Uri {
         self.text("short_auth_url").parse().expect("a URL")
     }
 
+    pub(crate) fn placement_url(&self) -> &str {
+        self.text("placement_url")
+    }
+
+    /// The one Keystone that may be killed, for one test at a time.
+    pub(crate) async fn mortal(&self) -> MutexGuard<'_, Mortal> {
+        self.mortal.lock().await
+    }
+
+    pub(crate) fn project_scope(&self) -> Scope {
+        Scope::new()
+            .project_name(self.text("project_name"))
+            .project_domain_name(self.text("project_domain_name"))
+    }
+
     /// The credentials of the administrator in their project.
     pub(crate) fn credentials(&self, auth_url: Uri) -> V3Auth {
-        V3Auth::new(auth_url, AuthMethod::password(self.user(), self.text("password"))).scope(self.scope())
+        V3Auth::new(auth_url, AuthMethod::password(self.user(), self.text("password")))
+            .scope(self.project_scope())
     }
 
     /// The same for whichever version there is.
     pub(crate) fn generic_credentials(&self, auth_url: Uri) -> GenericAuth {
-        GenericAuth::password(auth_url, self.user(), self.text("password")).scope(self.scope())
+        GenericAuth::password(auth_url, self.user(), self.text("password")).scope(self.project_scope())
     }
 
     fn user(&self) -> User {
         User::new().username(self.text("username")).user_domain_name(self.text("user_domain_name"))
-    }
-
-    fn scope(&self) -> Scope {
-        Scope::new()
-            .project_name(self.text("project_name"))
-            .project_domain_name(self.text("project_domain_name"))
     }
 
     /// A client of this test's runtime.
@@ -105,27 +147,168 @@ impl Real {
         Client { inner, sent: Arc::default() }
     }
 
-    /// A token of the administrator with this scope.
-    pub(crate) async fn token(&self, scope: &Value) -> AccessInfo {
-        let user = json!({
-            "name": self.text("username"),
-            "password": self.text("password"),
-            "domain": {"name": self.text("user_domain_name")},
-        });
-        let body = json!({"auth": {
-            "identity": {"methods": ["password"], "password": {"user": user}},
-            "scope": scope,
-        }});
-        let request = Request::post(format!("{}/auth/tokens", self.auth_url()))
-            .header("content-type", "application/json")
-            .body(body_of(&body.to_string()))
-            .expect("a request");
-        let response = self.client().oneshot(request).await.expect("Keystone answers");
-        assert_eq!(response.status(), StatusCode::CREATED);
-        let headers = response.headers().clone();
-        let body = response.into_body().collect().await.expect("a whole body").to_bytes();
-        AccessInfo::from_response(&headers, body).expect("a token document")
+    pub(crate) fn transport(&self) -> Transport {
+        Transport::new(self.client())
     }
+
+    /// A token of the administrator with this scope.
+    pub(crate) async fn token(&self, scope: Scope) -> AccessInfo {
+        let credentials = self.credentials(self.auth_url()).scope(scope);
+        credentials.get_auth_ref(self.transport()).await.expect("Keystone gives a token")
+    }
+
+    /// The administrator at Keystone.
+    pub(crate) async fn admin(&self) -> Caller {
+        Caller(self.openstack(&self.token(self.project_scope()).await))
+    }
+
+    /// The services as whoever has this token sees them.
+    pub(crate) fn openstack(&self, access_info: &AccessInfo) -> Auth<AccessInfoPlugin, Client> {
+        let plugin = AccessInfoPlugin::new(access_info.clone()).auth_url(self.auth_url());
+        AuthLayer::new(plugin).layer(self.client())
+    }
+
+    /// Placement, asked once more where it refuses a token that can be renewed.
+    pub(crate) fn placement<P: IdentityPlugin>(
+        &self,
+        plugin: P,
+    ) -> Retry<ReauthPolicy<Body>, Auth<P, Client>> {
+        ServiceBuilder::new()
+            .retry(ReauthPolicy::new())
+            .layer(AuthLayer::new(plugin).endpoint(EndpointFilter::new("placement")))
+            .service(self.client())
+    }
+}
+
+pub(crate) fn keystone() -> EndpointFilter {
+    EndpointFilter::default().interface(Interface::Auth)
+}
+
+/// A request that Placement answers whoever is an administrator somewhere.
+pub(crate) fn providers() -> Request<Body> {
+    Request::get("/resource_providers").body(body_of("")).expect("a request")
+}
+
+/// Figures for tokens that live for seconds, and for services that refuse many of them.
+pub(crate) fn hasty() -> RenewalPolicy {
+    let mut policy = RenewalPolicy::default();
+    policy.least_interval = Duration::ZERO;
+    policy.refusals = usize::MAX;
+    policy
+}
+
+/// Whoever has a token, at Keystone.
+pub(crate) struct Caller(pub(crate) Auth<AccessInfoPlugin, Client>);
+
+impl Caller {
+    /// Asks Keystone for something that it grants. The answer is null if it has no body.
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: Value) -> Value {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/json")
+            .extension(keystone())
+            .body(body_of(&if body.is_null() { String::new() } else { body.to_string() }))
+            .expect("a request");
+        let response = self.0.clone().oneshot(request).await.expect("Keystone answers");
+        let status = response.status();
+        let body = response.into_body().collect().await.expect("a whole body").to_bytes();
+        assert!(status.is_success(), "{path}: {status} {body:?}");
+        if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("JSON") }
+    }
+
+    /// Makes something; its id.
+    pub(crate) async fn create(&self, path: &str, kind: &str, fields: Value) -> String {
+        let created = self.ask(Method::POST, path, json!({kind: fields})).await;
+        created[kind]["id"].as_str().expect("an id").to_owned()
+    }
+
+    pub(crate) async fn role_id(&self, role: &str) -> String {
+        let found = self.ask(Method::GET, &format!("/roles?name={role}"), Value::Null).await;
+        found["roles"][0]["id"].as_str().expect("a role of this name").to_owned()
+    }
+
+    /// Gives the user this role on a project, a domain or the system.
+    pub(crate) async fn grant(&self, on: &str, user: &Person, role: &str) {
+        let role = self.role_id(role).await;
+        let path = format!("/{on}/users/{}/roles/{role}", user.id);
+        self.ask(Method::PUT, &path, Value::Null).await;
+    }
+
+    /// A user who has this role on their default project, both made for one test.
+    pub(crate) async fn person(&self, role: &str) -> Person {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("person-{}", MADE.fetch_add(1, Ordering::Relaxed));
+        let project = json!({"name": name, "domain_id": "default"});
+        let project_id = self.create("/projects", "project", project).await;
+        let user = json!({
+            "name": name,
+            "password": PASSWORD,
+            "domain_id": "default",
+            "default_project_id": project_id,
+        });
+        let id = self.create("/users", "user", user).await;
+        let person = Person { id, name, project_id };
+        self.grant(&format!("projects/{}", person.project_id), &person, role).await;
+        person
+    }
+
+    /// Changes what Keystone knows of a user.
+    pub(crate) async fn update(&self, person: &Person, fields: Value) {
+        self.ask(Method::PATCH, &format!("/users/{}", person.id), json!({"user": fields})).await;
+    }
+}
+
+const PASSWORD: &str = "of-a-test";
+
+/// A user made for one test.
+pub(crate) struct Person {
+    pub(crate) id: String,
+    /// The name of the user, and of their project.
+    pub(crate) name: String,
+    pub(crate) project_id: String,
+}
+
+impl Person {
+    pub(crate) fn user(&self) -> User {
+        User::new().user_id(&*self.id)
+    }
+
+    pub(crate) fn password(&self) -> AuthMethod {
+        AuthMethod::password(self.user(), PASSWORD)
+    }
+
+    pub(crate) fn scope(&self) -> Scope {
+        Scope::new().project_id(&*self.project_id)
+    }
+
+    /// The user's password in their project.
+    pub(crate) fn credentials(&self, auth_url: Uri) -> V3Auth {
+        V3Auth::new(auth_url, self.password()).scope(self.scope())
+    }
+}
+
+/// Waits until the clock, which is Keystone's too, has passed this time.
+pub(crate) async fn past(time: SystemTime) {
+    while let Ok(left) = time.duration_since(SystemTime::now()) {
+        sleep(left + Duration::from_millis(1)).await;
+    }
+}
+
+/// Waits until a token is issued in a later second than whatever was done before. Keystone's
+/// revocations have whole seconds, and end the tokens that are issued in theirs.
+pub(crate) async fn next_second() {
+    past(SystemTime::now() + Duration::from_secs(1)).await;
+}
+
+/// Waits until it is so.
+pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 /// An HTTP client that counts what it sends.

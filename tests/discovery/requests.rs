@@ -1,6 +1,6 @@
 //! Requests with a filter that asks for versions.
 
-use http::Request;
+use http::{Request, Response};
 use tower::{Layer, Service, ServiceExt};
 use tower_keystone::{
     AccessInfoPlugin, AuthLayer, BoxError, EndpointFilter, Error, FixedEndpointPlugin, IdentityPlugin,
@@ -193,4 +193,64 @@ async fn keystone_itself_and_an_override_have_versions_and_a_fixed_endpoint_has_
     let filter = EndpointFilter::new("baremetal").version(2, 0);
     let layer = AuthLayer::new(fixed);
     assert_eq!(sent(&layer, filter).await.unwrap(), "https://ironic.example.com/v1/servers");
+}
+
+/// Sends one request, and says which microversion it asked for.
+async fn asked_for<P: IdentityPlugin>(
+    layer: &AuthLayer<P>,
+    filter: EndpointFilter,
+    uri: &str,
+) -> Result<String, BoxError> {
+    let inner = tower::service_fn(|request: Request<Body>| async move {
+        let value =
+            request.headers().get("openstack-api-version").map(|value| value.to_str().unwrap().to_owned());
+        Ok::<_, BoxError>(Response::new(format!("{} {}", request.uri(), value.unwrap_or_default())))
+    });
+    let request = Request::get(uri).extension(filter).body(Body::default())?;
+    Ok(layer.layer(inner).oneshot(request).await?.into_body())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_newest_microversion_that_the_service_has_is_asked_for() {
+    let servers = Servers::default();
+    servers.at("https://nova.example.com/v2.1", nova_versions());
+    let layer = AuthLayer::new(plugin("https://nova.example.com/v2.1/p1")).discovery(servers.discovery());
+    let base = "https://nova.example.com/v2.1/p1";
+    for (min, max, expected) in [
+        ("2.1", "latest", "compute 2.96"),
+        ("2.60", "2.79", "compute 2.79"),
+        ("2.96", "2.100", "compute 2.96"),
+    ] {
+        let filter = compute().newest_microversion(min, max);
+        let expected = format!("{base}/servers {expected}");
+        assert_eq!(asked_for(&layer, filter.clone(), "/servers").await.unwrap(), expected);
+        let absolute = format!("{base}/servers");
+        assert_eq!(asked_for(&layer, filter, &absolute).await.unwrap(), expected);
+    }
+    assert_eq!(servers.asked(), ["https://nova.example.com/v2.1"], "one document for all of them");
+
+    let error = asked_for(&layer, compute().newest_microversion("2.97", "latest"), "/").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "compute has microversions 2.1 to 2.96, and one from 2.97 to latest is asked for; ask for others, or \
+         for none"
+    );
+    let error = AuthLayer::new(plugin(base));
+    let error = asked_for(&error, compute().newest_microversion("2.1", "latest"), "/").await.unwrap_err();
+    assert!(matches!(Error::find(&*error), Some(Error::NoDiscovery)), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_range_of_microversions_leaves_the_endpoint_where_it_is() {
+    let servers = Servers::default();
+    servers.at(NOVA, nova_versions()).at("https://ironic.example.com/v1", nova_versions());
+    let layer = AuthLayer::new(plugin(NOVA)).discovery(servers.discovery());
+    let filter = compute().newest_microversion("2.1", "latest");
+    let asked = asked_for(&layer, filter.clone(), "/servers").await.unwrap();
+    assert_eq!(asked, "https://nova.example.com/servers compute 2.96");
+
+    let fixed = FixedEndpointPlugin::no_auth("https://ironic.example.com/v1".parse().unwrap()).unwrap();
+    let layer = AuthLayer::new(fixed).discovery(servers.discovery());
+    let asked = asked_for(&layer, filter.version(9, 0), "/nodes").await.unwrap();
+    assert_eq!(asked, "https://ironic.example.com/v1/nodes compute 2.96");
 }

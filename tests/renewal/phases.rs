@@ -159,6 +159,42 @@ async fn an_expired_token_is_never_handed_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_that_ends_in_a_pause_is_asked_for_at_once_or_when_keystone_says() {
+    for (failure, waited) in [(Answer::NoConnection, 0..=0), (Answer::RetryAfter("20"), 1..=20)] {
+        let (keystone, plugin) = logged_in().await;
+        keystone.usually(failure.clone());
+        pass(HOUR - 310).await;
+        for _ in 0..310 {
+            assert_eq!(token(&plugin).await.unwrap(), "token-1");
+            pass(1).await;
+        }
+        let (tries, end) = (keystone.logins(), keystone.time().elapsed());
+        keystone.usually(Answer::Token);
+        for request in [plugin.access(), plugin.access()] {
+            assert_eq!(token_of(request).await.unwrap(), "token-2", "{failure:?}");
+        }
+        assert_eq!(keystone.logins(), tries + 1, "{failure:?}");
+        let waited_for = (keystone.logins_at()[tries] - end).as_secs();
+        assert!(waited.contains(&waited_for), "{failure:?}: {waited_for}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_token_ends_in_a_pause_that_is_too_long_to_wait_requests_fail_at_once() {
+    for failure in [Answer::RetryAfter("300"), Answer::Status(401)] {
+        let (keystone, plugin) = logged_in().await;
+        keystone.usually(failure.clone());
+        pass(HOUR - 20).await;
+        assert_eq!(token(&plugin).await.unwrap(), "token-1");
+        settle().await;
+        pass(21).await;
+        let error = token_at_once(&plugin).expect("nobody waits").unwrap_err();
+        assert!(matches!(error, Error::Http(_)), "{failure:?}: {error}");
+        assert_eq!(keystone.logins(), 2, "{failure:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_caller_that_comes_late_for_its_token_does_not_get_an_expired_one() {
     let keystone = Keystone::new();
     let plugin = keystone.plugin();

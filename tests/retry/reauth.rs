@@ -14,25 +14,15 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keystone::{
-    Access, AccessInfoPlugin, AuthLayer, AuthMethod, BoxError, EndpointFilter, IdentityPlugin, ReauthPolicy,
-    Refusal, Renewing, ReplayBody, Scope, Transport, User, V3Auth, fixture::Cloud,
+    Access, AccessInfoPlugin, AuthLayer, BoxError, EndpointFilter, IdentityPlugin, ReauthPolicy, Refusal,
+    ReplayBody, Transport, fixture::Cloud,
 };
+
+use crate::support::*;
 
 /// What reached nova: the token, the header and the body of each request.
 #[derive(Clone, Default)]
 struct Seen(Arc<Mutex<Vec<(String, usize)>>>);
-
-fn cloud() -> Cloud {
-    Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo")
-}
-
-fn password(cloud: &Cloud) -> Renewing<V3Auth> {
-    let alice = User::new().username("alice").user_domain_name("Default");
-    let credentials =
-        V3Auth::new(cloud.keystone().auth_url().parse().unwrap(), AuthMethod::password(alice, "wonderland"))
-            .scope(Scope::new().project_name("demo").project_domain_name("Default"));
-    Renewing::new(credentials, Transport::new(cloud.clone()))
-}
 
 fn token(access: &Access) -> String {
     access.auth_ref().unwrap().auth_token().unwrap().to_owned()
@@ -103,7 +93,7 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    let plugin = password(cloud);
+    let plugin = password(cloud, Transport::new(cloud.clone()));
     let seen = Seen::default();
     let mut nova = ServiceBuilder::new()
         .retry(policy)
@@ -174,7 +164,7 @@ async fn a_body_that_was_too_long_to_keep_is_not_sent_again() {
 #[tokio::test]
 async fn a_second_refusal_is_the_answer() {
     let cloud = cloud();
-    let plugin = password(&cloud);
+    let plugin = password(&cloud, Transport::new(cloud.clone()));
     let sent = Arc::new(Mutex::new(0));
     let count = Arc::clone(&sent);
     let refuses = service_fn(move |_: Request<Full<Bytes>>| {

@@ -22,8 +22,10 @@ use tower::{
 };
 use tower_keystone::{
     AuthLayer, AuthMethod, EndpointFilter, Error, ReauthPolicy, Refusal, Renewing, ReplayBody, RetryPolicy,
-    Scope, Transport, User, V3Auth, fixture::Cloud,
+    Transport, User, V3Auth, fixture::Cloud,
 };
+
+use crate::support::*;
 
 type Answer = Result<Response<()>, BoxError>;
 
@@ -233,18 +235,6 @@ async fn a_refused_connection_of_hypers_client_is_a_failure_to_connect() {
     assert_eq!(*attempts.lock().unwrap(), 9);
     counted(told).oneshot(elsewhere()).await.unwrap_err();
     assert_eq!(*attempts.lock().unwrap(), 13);
-}
-
-fn cloud() -> Cloud {
-    Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo")
-}
-
-fn password(cloud: &Cloud, transport: Transport) -> Renewing<V3Auth> {
-    let alice = User::new().username("alice").user_domain_name("Default");
-    let credentials =
-        V3Auth::new(cloud.keystone().auth_url().parse().unwrap(), AuthMethod::password(alice, "wonderland"))
-            .scope(Scope::new().project_name("demo").project_domain_name("Default"));
-    Renewing::new(credentials, transport)
 }
 
 #[tokio::test(start_paused = true)]

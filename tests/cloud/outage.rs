@@ -1,0 +1,112 @@
+//! Keystone killed and started again while requests run. Placement asks another Keystone, which has the
+//! same database and keys, about the tokens, as where several Keystones serve one cloud.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use http::{Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::task::JoinSet;
+use tower::ServiceExt;
+use tower_keystone::{IdentityPlugin, RenewalPolicy, Renewing, Transport, renewal::SystemClock};
+
+use crate::support::{Client, hasty, past, providers, real, until};
+
+/// A way to Keystone, and the number of tokens that came over it.
+fn counting(client: Client) -> (Transport, Arc<AtomicUsize>) {
+    let tokens = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&tokens);
+    let client = client.map_response(move |response: Response<Incoming>| {
+        if response.status() == StatusCode::CREATED {
+            counted.fetch_add(1, Relaxed);
+        }
+        response
+    });
+    (Transport::new(client), tokens)
+}
+
+/// Figures for a Keystone that takes a while to start on a busy machine.
+fn patient() -> RenewalPolicy {
+    let mut policy = hasty();
+    policy.attempt_timeout = Duration::from_secs(50);
+    policy.load_timeout = Duration::from_secs(50);
+    policy.first_pause = Duration::from_millis(100);
+    policy.longest_pause = Duration::from_millis(400);
+    policy
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_keystone_is_down_the_token_serves_and_then_requests_wait_for_the_next() {
+    let Some(real) = real() else { return };
+    let mut keystone = real.mortal().await;
+    let asked = real.client();
+    let (transport, tokens) = counting(asked.clone());
+    let credentials = real.credentials(keystone.start());
+    let plugin = Renewing::with(credentials, transport, patient(), SystemClock);
+    let placement = real.placement(plugin.clone());
+    let (served, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let access = plugin.force().await.unwrap();
+    let mut callers = JoinSet::new();
+    for _ in 0..8 {
+        let (placement, served, done) = (placement.clone(), Arc::clone(&served), Arc::clone(&done));
+        callers.spawn(async move {
+            while !done.load(Relaxed) {
+                let answer = placement.clone().oneshot(providers()).await.unwrap();
+                assert_eq!(answer.status(), StatusCode::OK);
+                served.fetch_add(1, Relaxed);
+            }
+        });
+    }
+
+    keystone.kill();
+    until("a login was tried while Keystone was down", || asked.sent() > 1).await;
+    let so_far = served.load(Relaxed);
+    until("requests went on with the old token", || served.load(Relaxed) >= so_far + 8).await;
+
+    // Issued some time in its first second, so that it may count for a second longer here.
+    let expires = access.auth_ref().unwrap().expires().unwrap().unwrap();
+    past(expires + Duration::from_secs(1)).await;
+    let so_far = asked.sent();
+    until("a login was tried for those who wait", || asked.sent() > so_far).await;
+    done.store(true, Relaxed);
+    assert_eq!(tokens.load(Relaxed), 1);
+
+    let so_far = served.load(Relaxed);
+    keystone.start();
+    while let Some(caller) = callers.join_next().await {
+        caller.unwrap();
+    }
+    assert_eq!(served.load(Relaxed) - so_far, 8, "all of them waited");
+    assert_eq!(tokens.load(Relaxed), 2);
+    keystone.kill();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logins_that_a_kill_cuts_off_are_made_again() {
+    let Some(real) = real() else { return };
+    let mut keystone = real.mortal().await;
+    let asked = real.client();
+    let (transport, tokens) = counting(asked.clone());
+    let credentials = real.credentials(keystone.start());
+    let mut logins = JoinSet::new();
+    for _ in 0..20 {
+        let plugin = Renewing::with(credentials.clone(), transport.clone(), patient(), SystemClock);
+        logins.spawn(async move { plugin.access().await });
+    }
+    until("all logins were on their way", || asked.sent() >= 20).await;
+    keystone.kill();
+    let made = tokens.load(Relaxed);
+    assert!(made < 20, "some were cut off");
+
+    keystone.start();
+    while let Some(login) = logins.join_next().await {
+        login.unwrap().unwrap();
+    }
+    assert_eq!(tokens.load(Relaxed), 20);
+    keystone.kill();
+}
