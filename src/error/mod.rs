@@ -17,7 +17,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{Uri, uri::Authority};
+use http::{StatusCode, Uri, uri::Authority};
 
 use crate::{
     EndpointFilter, Secret,
@@ -244,6 +244,23 @@ pub enum Error {
     #[error("the service answered {0}")]
     Service(Arc<HttpError>),
 
+    /// Keystone's answer to credentials is a redirect that they must not follow.
+    ///
+    /// Followed are 307 and 308 within the origin of the `auth_url`, three times at most.
+    #[error(
+        "{auth_url} answers credentials by {status}{}, and they are not sent there; correct the auth_url",
+        To(.location.as_deref())
+    )]
+    #[non_exhaustive]
+    LoginRedirected {
+        /// The status of the answer.
+        status: StatusCode,
+        /// Where the credentials were sent, without a user name and a query that may be in it.
+        auth_url: Box<str>,
+        /// Scheme, host and port of where they were to go, if the answer says it.
+        location: Option<Box<str>>,
+    },
+
     /// Keystone could not be reached, or its answer broke off: keystoneauth's `ConnectFailure`.
     #[error("Keystone could not be reached; is it at the auth_url?")]
     #[non_exhaustive]
@@ -296,6 +313,14 @@ impl Error {
 
     pub(crate) fn https_required(uri: &Uri) -> Self {
         Self::HttpsRequired { origin: origin_in_words(uri) }
+    }
+
+    pub(crate) fn login_redirected(status: StatusCode, auth_url: &Uri, location: Option<&Uri>) -> Self {
+        Self::LoginRedirected {
+            status,
+            auth_url: format!("{}{}", origin_in_words(auth_url), auth_url.path()).into(),
+            location: location.map(origin_in_words),
+        }
     }
 
     pub(crate) fn connect(source: impl Into<BoxError>) -> Self {
@@ -444,6 +469,14 @@ impl fmt::Display for Offered {
             None => f.write_str("no microversions that its version document tells"),
             Some((oldest, newest)) => write!(f, "microversions {oldest} to {newest}"),
         }
+    }
+}
+
+struct To<'a>(Option<&'a str>);
+
+impl fmt::Display for To<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |location| write!(f, ", to {location}"))
     }
 }
 

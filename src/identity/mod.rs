@@ -25,6 +25,7 @@ mod generic;
 #[cfg(feature = "hyper")]
 mod hyper;
 mod json;
+mod login;
 mod method;
 mod parameters;
 mod pool;
