@@ -261,6 +261,14 @@ pub enum Error {
         location: Option<Box<str>>,
     },
 
+    /// A [`Transport`](crate::Transport) goes through an [`AuthLayer`](crate::AuthLayer): what it sends to
+    /// obtain a token would wait for that token.
+    #[error(
+        "a request that is to obtain a token came to an AuthLayer, which would wait for that token; \
+         give the Transport a client without the layer"
+    )]
+    Recursion,
+
     /// Keystone could not be reached, or its answer broke off: keystoneauth's `ConnectFailure`.
     #[error("Keystone could not be reached; is it at the auth_url?")]
     #[non_exhaustive]
@@ -323,8 +331,13 @@ impl Error {
         }
     }
 
+    /// What an HTTP client says; if that is an error of this crate, the same.
     pub(crate) fn connect(source: impl Into<BoxError>) -> Self {
-        Self::ConnectFailure { source: source.into().into() }
+        let source = source.into();
+        match Self::find(&*source) {
+            Some(ours) => ours.clone(),
+            None => Self::ConnectFailure { source: source.into() },
+        }
     }
 
     /// Whether the same request can succeed later without anybody changing anything.
