@@ -347,7 +347,8 @@ impl Error {
             Self::Http(error) | Self::Service(error) => error.is_transient(),
             Self::DiscoveryFailure(failure) => failure.is_transient(),
             // What answers with something that is no token is a proxy that is not ready, most often.
-            Self::ConnectFailure { .. } | Self::Timeout { .. } | Self::InvalidResponse { .. } => true,
+            Self::Timeout { .. } | Self::InvalidResponse { .. } => true,
+            Self::ConnectFailure { source } => !is_about_a_certificate(&**source),
             Self::ShortLived | Self::PluginPanicked | Self::NoRuntime => true,
             _ => false,
         }
@@ -373,6 +374,13 @@ impl Error {
         }
         None
     }
+}
+
+/// Whether a connection failed by a certificate, which stays as it is. TLS libraries have no type of
+/// error in common, but all of them say the word.
+fn is_about_a_certificate(error: &(dyn StdError + 'static)) -> bool {
+    let mut chain = std::iter::successors(Some(error), |&error| error.source());
+    chain.any(|error| error.to_string().to_ascii_lowercase().contains("certificate"))
 }
 
 /// Scheme, host and port of a URL as far as it has them, without a user name that may be in it.

@@ -22,8 +22,8 @@ const MAX_ANSWER: usize = 4 * 1024 * 1024;
 /// [`AuthLayer`](crate::AuthLayer), which refuses that ([`Error::Recursion`]), and it must not follow
 /// redirects. What it does about timeouts and TLS is its own affair; answers are read up to 4 MiB.
 ///
-/// What the client fails with is [`Error::ConnectFailure`]. A client
-/// that knows better fails with an error of this crate, such as [`Error::plugin`].
+/// What the client fails with is [`Error::ConnectFailure`], tried again unless it speaks of a certificate.
+/// A client that knows better fails with an error of this crate, such as [`Error::plugin`].
 ///
 /// Clones share the client. See the [module docs](super) for an example.
 #[derive(Clone)]
