@@ -113,6 +113,8 @@ pub struct Access {
     endpoint: Option<Uri>,
     /// The accesses that this one was put together of.
     parts: Vec<Arc<Access>>,
+    /// Where the catalog before this one had endpoints, sorted.
+    previous_origins: Vec<Origin>,
 }
 
 impl Access {
@@ -124,7 +126,7 @@ impl Access {
     pub fn from_auth_ref(auth_ref: AccessInfo) -> Result<Self, Error> {
         let token = auth_ref.token_header().ok_or(Error::NoToken)?.clone();
         let headers = vec![(X_AUTH_TOKEN, token)];
-        Ok(Self { headers, auth_ref: Some(auth_ref), endpoint: None, parts: Vec::new() })
+        Ok(Self { headers, auth_ref: Some(auth_ref), ..Self::empty() })
     }
 
     /// An access without a catalog: whatever is asked for, it is at this endpoint. It has no headers,
@@ -135,7 +137,24 @@ impl Access {
     /// [`Error::InvalidEndpoint`] if paths cannot be appended to the URL.
     pub fn fixed(endpoint: Uri) -> Result<Self, Error> {
         check_base(&endpoint).map_err(|reason| Error::InvalidEndpoint { reason })?;
-        Ok(Self { headers: Vec::new(), auth_ref: None, endpoint: Some(endpoint), parts: Vec::new() })
+        Ok(Self { endpoint: Some(endpoint), ..Self::empty() })
+    }
+
+    fn empty() -> Self {
+        Self {
+            headers: Vec::new(),
+            auth_ref: None,
+            endpoint: None,
+            parts: Vec::new(),
+            previous_origins: Vec::new(),
+        }
+    }
+
+    /// Lets the token go where the catalog before this one had endpoints too: links in what a service
+    /// answered then are followed now.
+    pub(crate) fn with_previous_origins(mut self, origins: Vec<Origin>) -> Self {
+        self.previous_origins = origins;
+        self
     }
 
     /// Adds a header to send. Its value is marked sensitive.
@@ -155,6 +174,7 @@ impl Access {
             auth_ref: user.auth_ref.clone(),
             endpoint: user.endpoint.clone(),
             parts: vec![Arc::clone(user), Arc::clone(service)],
+            previous_origins: user.previous_origins.clone(),
         }
     }
 
@@ -205,10 +225,16 @@ impl Access {
         }
     }
 
-    /// Whether one of the endpoints of this access lives there.
+    /// Whether one of the endpoints of this access, or of the one before it, lives there.
     pub(crate) fn has_origin(&self, origin: &Origin) -> bool {
         self.endpoint.as_ref().and_then(Origin::of).as_ref() == Some(origin)
             || self.auth_ref().is_some_and(|auth_ref| auth_ref.service_catalog().has_origin(origin))
+            || self.previous_origins.binary_search(origin).is_ok()
+    }
+
+    /// The origins of its catalog, sorted.
+    pub(crate) fn origins(&self) -> &[Origin] {
+        self.auth_ref().map_or(&[], |auth_ref| auth_ref.service_catalog().origins())
     }
 }
 

@@ -159,14 +159,18 @@ impl ServiceCatalog {
 
     /// Whether an endpoint of the catalog, of any service, lives there.
     pub(crate) fn has_origin(&self, origin: &Origin) -> bool {
-        let known = self.origins.get_or_init(|| {
+        self.origins().binary_search(origin).is_ok()
+    }
+
+    /// The origins of all usable endpoints, sorted.
+    pub(crate) fn origins(&self) -> &[Origin] {
+        self.origins.get_or_init(|| {
             let bases = self.endpoints.iter().filter_map(|endpoint| endpoint.base_url().ok());
             let mut origins: Vec<_> = bases.filter_map(Origin::of).collect();
             origins.sort_unstable();
             origins.dedup();
             origins
-        });
-        known.binary_search(origin).is_ok()
+        })
     }
 
     /// The matching endpoints of the best matching type, the best first; if no known type is asked

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{Now, RenewalPolicy};
-use crate::{Access, AccessInfo, Error};
+use crate::{Access, AccessInfo, Error, endpoint::Origin};
 
 /// The number of a flight: one go at obtaining a token.
 pub(super) type FlightId = u64;
@@ -19,6 +19,8 @@ pub(super) struct State {
     failure: Option<Failure>,
     /// When tokens were refused by services, the latest last.
     refused: VecDeque<Now>,
+    /// Where the last catalog has endpoints.
+    origins: Vec<Origin>,
 }
 
 /// A token and the time it has.
@@ -77,6 +79,7 @@ impl State {
             flights: 0,
             failure: None,
             refused: VecDeque::new(),
+            origins: Vec::new(),
         }
     }
 
@@ -199,7 +202,7 @@ impl State {
                     definite: 0,
                 });
                 let past = age >= held.lifetime;
-                self.current = Some(held);
+                self.hold(held);
                 if past { Err(Error::ShortLived) } else { Ok(access) }
             }
             Err(error) => {
@@ -254,6 +257,7 @@ impl State {
         self.flight = None;
         self.failure = None;
         self.refused.clear();
+        self.origins.clear();
     }
 
     /// Takes over an access info that was stored.
@@ -265,8 +269,13 @@ impl State {
         };
         let held = self.with_lifetime(auth_ref, now, lifetime)?;
         self.reset();
-        self.current = Some(held);
+        self.hold(held);
         Ok(())
+    }
+
+    fn hold(&mut self, held: Held) {
+        self.origins = held.access.origins().to_vec();
+        self.current = Some(held);
     }
 
     fn start(&mut self) -> FlightId {
@@ -308,7 +317,8 @@ impl State {
         asked_for: Now,
         lifetime: Duration,
     ) -> Result<Held, Error> {
-        let access = Arc::new(Access::from_auth_ref(auth_ref)?);
+        let access = Access::from_auth_ref(auth_ref)?.with_previous_origins(self.origins.clone());
+        let access = Arc::new(access);
         let (soft, hard) = self.policy.ages(lifetime, self.random.f64());
         Ok(Held { access, asked_for, soft, hard, lifetime })
     }
