@@ -265,7 +265,14 @@ impl State {
         // It was asked for at a time that nobody knows, so that its expiry has to be taken at its word.
         let lifetime = match auth_ref.expires()? {
             None => self.policy.unknown_lifetime,
-            Some(expires) => expires.duration_since(now.wall).unwrap_or_default(),
+            Some(expires) => {
+                let left = expires.duration_since(now.wall).unwrap_or_default();
+                // A clock that is slow makes no token live longer than it does by Keystone's own.
+                let issued = auth_ref.issued().ok().flatten();
+                issued
+                    .and_then(|issued| expires.duration_since(issued).ok())
+                    .map_or(left, |all| left.min(all))
+            }
         };
         let held = self.with_lifetime(auth_ref, now, lifetime)?;
         self.reset();
