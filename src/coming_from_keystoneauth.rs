@@ -51,6 +51,7 @@
 //! | `version`, `min_version`, `max_version` | [`EndpointFilter::version`], [`min_version`](EndpointFilter::min_version), [`max_version`](EndpointFilter::max_version) |
 //! | `discover.LATEST`, `'2.latest'` | [`LATEST`](discovery::LATEST) for a part of a version |
 //! | `allow={'allow_experimental': True}` | [`EndpointFilter::allow`] |
+//! | `add_catalog_discover_hack` | [`Discovery::version_hack`] |
 //! | `allow_version_hack=False` | [`EndpointFilter::no_version_hack`] |
 //! | `EndpointData`, `get_versioned_data` | [`Endpoint`], [`Discovery::versioned_data`] |
 //! | `Discover`, `get_discovery` | [`VersionDocument`](discovery::VersionDocument), [`Discovery::document`] |
@@ -128,12 +129,14 @@
 //! | a version document is got with a token from any URL that says 401, and over any redirect | with one on known origins only; redirects stay on theirs | |
 //! | a version document is remembered for ever, a failure not at all | for an hour, and for ten seconds | both can pass |
 //! | `%(project_id)s` is filled in on some paths | on all | |
+//! | beside an `endpoint_override` a session ignores the version, discovery does not | it is looked for from the override, as the option's help there has it | an unversioned override and a version together name an endpoint |
 //!
 //! [`Discovery::endpoint`]: discovery::Discovery::endpoint
 //! [`Discovery::endpoint_data`]: discovery::Discovery::endpoint_data
 //! [`Discovery::api_major_version`]: discovery::Discovery::api_major_version
 //! [`Discovery::all_version_data`]: discovery::Discovery::all_version_data
 //! [`Discovery::versioned_data`]: discovery::Discovery::versioned_data
+//! [`Discovery::version_hack`]: discovery::Discovery::version_hack
 //! [`Discovery::document`]: discovery::Discovery::document
 //! [`Discovery`]: discovery::Discovery
 //! [`Endpoint`]: discovery::Endpoint

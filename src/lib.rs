@@ -42,7 +42,9 @@
 //! 3. The [`IdentityPlugin`] is asked for its [`Access`]. If that is at hand, the request goes on in
 //!    the same call: no lock, no box, no clone of the inner service, and one allocation, that of the
 //!    joined URI. If it is not, the request waits for it, holding the inner service that is ready.
-//! 4. A relative URI is joined to the endpoint, an absolute one is left as it is. See [`endpoint`].
+//! 4. A relative URI is joined to the endpoint, an absolute one is left as it is. See [`endpoint`]. If the
+//!    filter asks for a version, the endpoint is the one that [`discovery`] has found for it; the first such
+//!    request waits for that.
 //! 5. The origin guard: the token goes only to origins that the catalog, the plugin's `auth_url`, an
 //!    endpoint override or [`AuthLayer::allow_origin`] names. All else is [`Error::OriginNotAllowed`].
 //! 6. `X-Auth-Token` is inserted: a sensitive header value that was made when the access was. A request
@@ -94,8 +96,9 @@
 //! - `follow-redirect`: `RedirectPolicy`, with which tower-http's `FollowRedirect` leaves the token at home.
 //! - `hyper`: `Transport::hyper`, a ready-made way to Keystone over HTTP/1.1; TLS is the caller's choice.
 //!
-//! The default has no HTTP client and no TLS. [`Renewing`] runs its logins as tasks of tokio. Those who know the Python library find
-//! its names in [`coming_from_keystoneauth`].
+//! The default has no HTTP client and no TLS. [`Renewing`] runs its logins as tasks of tokio, and so does
+//! discovery with its requests. Those who know the Python library find its names in
+//! [`coming_from_keystoneauth`].
 
 #![forbid(unsafe_code)]
 #![warn(missing_debug_implementations, missing_docs, unreachable_pub, clippy::await_holding_lock)]

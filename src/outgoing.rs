@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Request, Uri};
+use http::{HeaderMap, Request, Uri};
 
 use crate::{
     Access, EndpointFilter, Error, IdentityPlugin,
@@ -29,6 +29,13 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unauthenticated;
 
+/// Whether the caller has put a token there. A look at the few headers that a request has is less work
+/// than to hash the name.
+#[inline]
+fn has_token(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| name == X_AUTH_TOKEN)
+}
+
 /// What was decided of one request before an access is asked for.
 pub(crate) struct Outgoing {
     filter: Option<EndpointFilter>,
@@ -47,13 +54,14 @@ enum Token {
 
 impl Outgoing {
     /// Reads the request, and takes out of its extensions what is meant for this layer.
+    #[inline]
     pub(crate) fn take<B>(request: &mut Request<B>, settings: &Settings) -> Self {
         let extensions = request.extensions_mut();
         let obtains = extensions.remove::<Obtains>().is_some();
         let filter = extensions.remove().or_else(|| settings.endpoint.clone());
         let token = if extensions.remove::<Unauthenticated>().is_some() {
             Token::None
-        } else if !settings.overwrite_token && request.headers().contains_key(X_AUTH_TOKEN) {
+        } else if !settings.overwrite_token && has_token(request.headers()) {
             Token::Callers
         } else {
             Token::Ours
@@ -66,12 +74,14 @@ impl Outgoing {
         self.obtains
     }
 
+    #[inline]
     pub(crate) fn carries_our_token(&self) -> bool {
         self.token == Token::Ours
     }
 
     /// Whether the request cannot be sent without an access: for the token, for the catalog, or for
     /// the ids in an endpoint override.
+    #[inline]
     pub(crate) fn needs_access(&self) -> bool {
         let for_endpoint = || {
             (self.relative || self.negotiates())
@@ -83,11 +93,13 @@ impl Outgoing {
     }
 
     /// Whether a microversion is to be found that the service has.
+    #[inline]
     fn negotiates(&self) -> bool {
         self.filter.as_ref().is_some_and(|filter| filter.wanted_microversions().is_some())
     }
 
     /// The endpoint of the version that the filter wants, if it wants one: there at once or in time.
+    #[inline]
     pub(crate) fn discover<P: IdentityPlugin>(
         &self,
         access: Option<&Arc<Access>>,
@@ -116,6 +128,7 @@ impl Outgoing {
     }
 
     /// Gives the request its URI and its token.
+    #[inline]
     pub(crate) fn prepare<B, P: IdentityPlugin>(
         &self,
         request: &mut Request<B>,
@@ -147,6 +160,7 @@ impl Outgoing {
     }
 
     /// The relative URI joined to its endpoint.
+    #[inline]
     fn absolute(
         &self,
         relative: &Uri,
@@ -162,10 +176,12 @@ impl Outgoing {
         if let Some(url) = filter.and_then(EndpointFilter::wanted_override) {
             return join(&url.resolve(access)?, relative);
         }
-        join(access.ok_or(Error::NoEndpointFilter)?.base_url_for(filter)?, relative)
+        let Some(access) = access else { return Err(Error::NoEndpointFilter) };
+        join(access.base_url_for(filter)?, relative)
     }
 
     /// Lets the token out only to an origin that somebody trustworthy has named.
+    #[inline]
     fn guard(
         &self,
         uri: &Uri,

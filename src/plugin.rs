@@ -40,6 +40,7 @@
 //! ```
 
 use std::{
+    collections::HashSet,
     fmt,
     future::Future,
     pin::Pin,
@@ -107,14 +108,17 @@ impl<P: IdentityPlugin + ?Sized> IdentityPlugin for Arc<P> {
 ///
 /// See the [module docs](self) for an example.
 pub struct Access {
+    /// What is sent as `X-Auth-Token`.
+    token: Option<HeaderValue>,
+    /// What is sent as other headers.
     headers: Vec<(HeaderName, HeaderValue)>,
     auth_ref: Option<AccessInfo>,
     /// Where all requests go, if there is no catalog to ask.
     endpoint: Option<Uri>,
     /// The accesses that this one was put together of.
     parts: Vec<Arc<Access>>,
-    /// Where the catalog before this one had endpoints, sorted.
-    previous_origins: Vec<Origin>,
+    /// Where the catalog before this one had endpoints.
+    previous_origins: Option<Arc<HashSet<Origin>>>,
 }
 
 impl Access {
@@ -125,8 +129,7 @@ impl Access {
     /// [`Error::NoToken`] if the access info has no token.
     pub fn from_auth_ref(auth_ref: AccessInfo) -> Result<Self, Error> {
         let token = auth_ref.token_header().ok_or(Error::NoToken)?.clone();
-        let headers = vec![(X_AUTH_TOKEN, token)];
-        Ok(Self { headers, auth_ref: Some(auth_ref), ..Self::empty() })
+        Ok(Self { token: Some(token), auth_ref: Some(auth_ref), ..Self::nothing() })
     }
 
     /// An access without a catalog: whatever is asked for, it is at this endpoint. It has no headers,
@@ -137,22 +140,23 @@ impl Access {
     /// [`Error::InvalidEndpoint`] if paths cannot be appended to the URL.
     pub fn fixed(endpoint: Uri) -> Result<Self, Error> {
         check_base(&endpoint).map_err(|reason| Error::InvalidEndpoint { reason })?;
-        Ok(Self { endpoint: Some(endpoint), ..Self::empty() })
+        Ok(Self { endpoint: Some(endpoint), ..Self::nothing() })
     }
 
-    fn empty() -> Self {
+    const fn nothing() -> Self {
         Self {
+            token: None,
             headers: Vec::new(),
             auth_ref: None,
             endpoint: None,
             parts: Vec::new(),
-            previous_origins: Vec::new(),
+            previous_origins: None,
         }
     }
 
     /// Lets the token go where the catalog before this one had endpoints too: links in what a service
     /// answered then are followed now.
-    pub(crate) fn with_previous_origins(mut self, origins: Vec<Origin>) -> Self {
+    pub(crate) fn with_previous_origins(mut self, origins: Option<Arc<HashSet<Origin>>>) -> Self {
         self.previous_origins = origins;
         self
     }
@@ -161,15 +165,19 @@ impl Access {
     #[must_use]
     pub fn header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
         value.set_sensitive(true);
-        self.headers.push((name, value));
+        if name == X_AUTH_TOKEN {
+            self.token = Some(value);
+        } else {
+            self.headers.push((name, value));
+        }
         self
     }
 
     /// The access of `user`, with the token of `service` as a further header.
     pub(crate) fn with_service_token(user: &Arc<Self>, service: &Arc<Self>) -> Self {
-        let token = service.headers.iter().find(|(name, _)| *name == X_AUTH_TOKEN);
-        let token = token.map(|(_, value)| (X_SERVICE_TOKEN, value.clone()));
+        let token = service.token.clone().map(|token| (X_SERVICE_TOKEN, token));
         Self {
+            token: user.token.clone(),
             headers: user.headers.iter().cloned().chain(token).collect(),
             auth_ref: user.auth_ref.clone(),
             endpoint: user.endpoint.clone(),
@@ -201,25 +209,33 @@ impl Access {
     /// Puts the headers of this access in place of any of the same name: keystoneauth's `get_headers`.
     ///
     /// The values are sensitive and were made when the access was; nothing is copied.
+    #[inline]
     pub fn insert_headers(&self, headers: &mut HeaderMap) {
+        if let Some(token) = &self.token {
+            headers.insert(X_AUTH_TOKEN, token.clone());
+        }
         for (name, value) in &self.headers {
             headers.insert(name, value.clone());
         }
     }
 
     /// Where all requests go, if there is no catalog to ask.
+    #[inline]
     pub(crate) fn fixed_endpoint(&self) -> Option<&Uri> {
         self.endpoint.as_ref()
     }
 
     /// The URL that requests with this filter are joined to.
+    #[inline]
     pub(crate) fn base_url_for(&self, filter: Option<&EndpointFilter>) -> Result<&Uri, Error> {
         match (&self.endpoint, &self.auth_ref) {
             (Some(endpoint), _) => Ok(endpoint),
             (None, Some(auth_ref)) => {
                 // Whatever is first in a catalog is nobody's choice: a service has to be named.
-                let named = filter.filter(|filter| filter.service_type().is_some());
-                auth_ref.service_catalog().base_url_for(named.ok_or(Error::NoEndpointFilter)?)
+                match filter.filter(|filter| filter.service_type().is_some()) {
+                    Some(named) => auth_ref.service_catalog().base_url_for(named),
+                    None => Err(Error::NoEndpointFilter),
+                }
             }
             (None, None) => Err(Error::EmptyCatalog),
         }
@@ -229,19 +245,20 @@ impl Access {
     pub(crate) fn has_origin(&self, origin: &Origin) -> bool {
         self.endpoint.as_ref().and_then(Origin::of).as_ref() == Some(origin)
             || self.auth_ref().is_some_and(|auth_ref| auth_ref.service_catalog().has_origin(origin))
-            || self.previous_origins.binary_search(origin).is_ok()
+            || self.previous_origins.as_ref().is_some_and(|origins| origins.contains(origin))
     }
 
-    /// The origins of its catalog, sorted.
-    pub(crate) fn origins(&self) -> &[Origin] {
-        self.auth_ref().map_or(&[], |auth_ref| auth_ref.service_catalog().origins())
+    /// The origins of its catalog.
+    pub(crate) fn origins(&self) -> Option<&Arc<HashSet<Origin>>> {
+        Some(self.auth_ref()?.service_catalog().origins())
     }
 }
 
 /// Whom the access stands for, never the values of its headers.
 impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let headers: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        let token = self.token.iter().map(|_| X_AUTH_TOKEN);
+        let headers: Vec<_> = token.chain(self.headers.iter().map(|(name, _)| name.clone())).collect();
         f.debug_struct("Access")
             .field("headers", &headers)
             .field("auth_ref", &self.auth_ref)
@@ -271,6 +288,7 @@ impl AccessFuture {
     }
 
     /// The answer, if it is there at once, else the future of it.
+    #[inline]
     pub(crate) fn now(self) -> Result<Result<Arc<Access>, Error>, Self> {
         match self.0 {
             State::Ready(Some(access)) => Ok(access),

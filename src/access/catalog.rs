@@ -1,8 +1,14 @@
-use std::{collections::HashMap, fmt, sync::OnceLock};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use http::Uri;
 
-use super::{catalog_document::RawService, endpoint_data::EndpointData, service_types};
+use super::{
+    catalog_document::RawService, endpoint_data::EndpointData, remembered::Remembered, service_types,
+};
 use crate::{
     EndpointFilter, Error, Interface,
     endpoint::{Origin, Wanted, base_url},
@@ -27,7 +33,8 @@ pub struct ServiceCatalog {
     types: Vec<ServiceType>,
     /// Indexes into `types`, by official type; by the listed type itself where there is no official one.
     by_official_type: HashMap<Box<str>, Vec<usize>>,
-    origins: OnceLock<Vec<Origin>>,
+    origins: OnceLock<Arc<HashSet<Origin>>>,
+    remembered: Remembered,
 }
 
 pub(super) struct Service {
@@ -112,7 +119,7 @@ impl ServiceCatalog {
     ///
     /// [`Error::EmptyCatalog`] if no service is listed, [`Error::EndpointNotFound`] if none matches.
     pub fn endpoint_data_for<'a>(&'a self, filter: &EndpointFilter) -> Result<EndpointData<'a>, Error> {
-        self.matching(filter).next().ok_or_else(|| self.not_found(filter, |_| None))
+        self.best(filter).ok_or_else(|| self.not_found(filter, |_| None))
     }
 
     /// The URL of [`endpoint_data_for`](Self::endpoint_data_for): keystoneauth's `url_for`.
@@ -151,25 +158,55 @@ impl ServiceCatalog {
     }
 
     /// The URL that requests with this filter are joined to: that of the first match that is usable.
+    #[inline]
     pub(crate) fn base_url_for<'a>(&'a self, filter: &EndpointFilter) -> Result<&'a Uri, Error> {
-        self.matching(filter)
-            .find_map(|found| found.base_url().ok())
-            .ok_or_else(|| self.not_found(filter, |found| found.base_url().err()))
+        if let Some(url) = self.remembered.get(filter) {
+            return Ok(url);
+        }
+        let best = self.best(filter).and_then(|found| found.base_url().ok());
+        let url = best
+            .or_else(|| self.matching(filter).find_map(|found| found.base_url().ok()))
+            .ok_or_else(|| self.not_found(filter, |found| found.base_url().err()))?;
+        self.remembered.put(filter, url);
+        Ok(url)
     }
 
     /// Whether an endpoint of the catalog, of any service, lives there.
     pub(crate) fn has_origin(&self, origin: &Origin) -> bool {
-        self.origins().binary_search(origin).is_ok()
+        self.origins().contains(origin)
     }
 
-    /// The origins of all usable endpoints, sorted.
-    pub(crate) fn origins(&self) -> &[Origin] {
+    /// The origins of all usable endpoints.
+    pub(crate) fn origins(&self) -> &Arc<HashSet<Origin>> {
         self.origins.get_or_init(|| {
             let bases = self.endpoints.iter().filter_map(|endpoint| endpoint.base_url().ok());
-            let mut origins: Vec<_> = bases.filter_map(Origin::of).collect();
-            origins.sort_unstable();
-            origins.dedup();
-            origins
+            bases.filter_map(Origin::of).collect::<HashSet<_>>().into()
+        })
+    }
+
+    /// The first of the [`matching`](Self::matching) endpoints: what requests ask for, and found in one
+    /// look at each endpoint.
+    fn best<'a>(&'a self, filter: &EndpointFilter) -> Option<EndpointData<'a>> {
+        let wanted = filter.wanted_interfaces().in_order();
+        self.listed_types(filter).find_map(|listed| match wanted {
+            [] => self.first_of_type(listed, filter, None),
+            wanted => wanted.iter().find_map(|interface| self.first_of_type(listed, filter, Some(interface))),
+        })
+    }
+
+    fn first_of_type<'a>(
+        &'a self,
+        listed: &'a ServiceType,
+        filter: &EndpointFilter,
+        interface: Option<&Interface>,
+    ) -> Option<EndpointData<'a>> {
+        listed.endpoints.iter().find_map(|&index| {
+            let endpoint = self.endpoints.get(index)?;
+            if interface.is_some() && endpoint.interface.as_ref() != interface {
+                return None;
+            }
+            let found = EndpointData::new(&listed.name, self.services.get(endpoint.service)?, endpoint);
+            found.mismatch(filter).is_none().then_some(found)
         })
     }
 
@@ -224,11 +261,7 @@ impl ServiceCatalog {
                 found.mismatch(filter).is_none().then_some(found)
             })
         };
-        let wanted: &[Interface] = match interfaces {
-            Wanted::Any => &[],
-            Wanted::Default => &[Interface::Public],
-            Wanted::Preferred(preferred) => preferred,
-        };
+        let wanted = interfaces.in_order();
         let best = wanted.iter().find(|&interface| all().any(|found| found.interface() == Some(interface)));
         all().filter(move |found| wanted.is_empty() || best.is_some() && found.interface() == best)
     }

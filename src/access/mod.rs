@@ -31,6 +31,7 @@ mod document;
 mod endpoint_data;
 mod info;
 mod properties;
+mod remembered;
 pub mod service_types;
 mod timestamp;
 mod token;

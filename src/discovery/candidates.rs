@@ -15,16 +15,40 @@ pub(super) struct Candidates {
     pub(super) project_suffix: Option<Box<str>>,
 }
 
+/// Where the version document of a kind of endpoint is, though its URL does not say so.
+#[derive(Clone, Debug)]
+pub(super) struct Hack {
+    pub(super) service_type: Box<str>,
+    /// How the endpoint's URL ends, without a slash.
+    pub(super) ending: Box<str>,
+    /// What is to be there instead.
+    pub(super) instead: Box<str>,
+}
+
+impl Hack {
+    /// Catalogs have Keystone with its v2.0 API, which had no version document that lists the others.
+    pub(super) fn of_keystone() -> Self {
+        Self { service_type: "identity".into(), ending: "/v2.0".into(), instead: "/".into() }
+    }
+
+    fn apply(&self, endpoint: &Endpoint) -> Option<String> {
+        let url = endpoint.url();
+        let above = url.strip_suffix('/').unwrap_or(url).strip_suffix(&*self.ending)?;
+        let is_meant = endpoint.service_type.as_ref() == Some(&self.service_type);
+        is_meant.then(|| format!("{above}{}", self.instead))
+    }
+}
+
 impl Candidates {
     /// The candidates of an endpoint whose version is to be in `range`.
     ///
-    /// With `allow_version_hack` the unversioned URL above the endpoint is among them, so that versions
-    /// can be found which the catalog does not list.
+    /// With `hacks`, the unversioned URL above the endpoint is among them, so that versions can be found
+    /// which the catalog does not list, and the URL that the first fitting hack makes of the endpoint's.
     pub(super) fn of(
         endpoint: &Endpoint,
         project_id: Option<&str>,
         range: VersionRange,
-        allow_version_hack: bool,
+        hacks: Option<&[Hack]>,
     ) -> Self {
         let mut found = Self::default();
         let url = endpoint.url().trim_end_matches('/');
@@ -61,7 +85,7 @@ impl Candidates {
             segments.pop();
         }
 
-        if allow_version_hack {
+        if let Some(hacks) = hacks {
             let mut unversioned = with_path(&segments);
             if endpoint.catalog_url.as_deref() != Some(&unversioned) {
                 unversioned = format!("{}/", unversioned.trim_end_matches('/'));
@@ -70,7 +94,8 @@ impl Candidates {
             if let Some(url) = catalog_version {
                 found.add(url);
             }
-            found.add(version_hack(endpoint));
+            let hacked = hacks.iter().find_map(|hack| hack.apply(endpoint));
+            found.add(hacked.unwrap_or_else(|| endpoint.url().to_owned()));
         } else if let (Some(versioned), Some(_)) = (versioned, &found.project_suffix) {
             found.add(versioned);
         }
@@ -84,15 +109,5 @@ impl Candidates {
         if !self.urls.contains(&url) {
             self.urls.push(url);
         }
-    }
-}
-
-/// Catalogs have Keystone with its v2.0 API, which had no version document that lists the others.
-fn version_hack(endpoint: &Endpoint) -> String {
-    let url = endpoint.url();
-    let above = url.strip_suffix('/').unwrap_or(url).strip_suffix("/v2.0");
-    match above.filter(|_| endpoint.service_type.as_deref() == Some("identity")) {
-        Some(above) => format!("{above}/"),
-        None => url.to_owned(),
     }
 }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::{
     Endpoint, Version, VersionDocument, VersionRange,
     cache::{Cache, Times},
+    candidates::Hack,
     search::{Question, Search},
 };
 use crate::{
@@ -32,6 +33,7 @@ const READY: usize = 1024;
 #[derive(Clone)]
 pub struct Discovery {
     pub(super) cache: Arc<Cache>,
+    pub(super) hacks: Arc<[Hack]>,
     ready: Arc<Mutex<HashMap<EndpointFilter, Vec<Ready>>>>,
 }
 
@@ -59,7 +61,8 @@ impl Discovery {
     pub fn new(transport: Transport) -> Self {
         let seconds = Duration::from_secs;
         let times = Times { lifetime: seconds(3600), failure_lifetime: seconds(10), timeout: seconds(10) };
-        Self { cache: Arc::new(Cache::new(transport, times)), ready: Arc::default() }
+        let hacks = Arc::new([Hack::of_keystone()]);
+        Self { cache: Arc::new(Cache::new(transport, times)), hacks, ready: Arc::default() }
     }
 
     /// How long documents are remembered, and how long failures are. What is remembered is forgotten.
@@ -78,7 +81,23 @@ impl Discovery {
 
     fn with(self, times: Times) -> Self {
         let cache = Arc::new(Cache::new(self.cache.transport.clone(), times));
-        Self { cache, ready: Arc::default() }
+        Self { cache, ready: Arc::default(), ..self }
+    }
+
+    /// Says where the version document of a kind of endpoint is, whose URL does not say so: for endpoints
+    /// of exactly this service type, where their URL ends in `ending`, with or without a slash after it, it
+    /// has `instead`. keystoneauth's `add_catalog_discover_hack`; the one that it has by itself is here too:
+    /// Keystone's `/v2.0` becomes `/`. Of several that fit the first counts.
+    #[must_use]
+    pub fn version_hack(
+        mut self,
+        service_type: impl Into<Box<str>>,
+        ending: impl Into<Box<str>>,
+        instead: impl Into<Box<str>>,
+    ) -> Self {
+        let hack = Hack { service_type: service_type.into(), ending: ending.into(), instead: instead.into() };
+        self.hacks = self.hacks.iter().cloned().chain([hack]).collect();
+        self
     }
 
     /// The endpoint that a filter means, with what its version document says: keystoneauth's
@@ -190,7 +209,7 @@ impl Discovery {
         access: Option<&Arc<Access>>,
     ) -> Result<(Endpoint, Instant), Error> {
         let times = self.cache.times;
-        let mut search = match Search::new(endpoint, question, project_id) {
+        let mut search = match Search::new(endpoint, question, project_id, &self.hacks) {
             Ok(endpoint) => return Ok((endpoint, Instant::now() + times.lifetime)),
             Err(search) => search,
         };

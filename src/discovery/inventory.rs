@@ -73,7 +73,7 @@ impl Discovery {
         access: &Arc<Access>,
     ) -> Result<Vec<VersionData>, Error> {
         let project_id = access.project_id();
-        for url in Candidates::of(endpoint, project_id, VersionRange::default(), true).urls {
+        for url in Candidates::of(endpoint, project_id, VersionRange::default(), Some(&self.hacks)).urls {
             let document = match self.cache.document(&url, Some(access)).await {
                 Ok((document, _)) => document,
                 Err(Error::DiscoveryFailure(_)) => continue,

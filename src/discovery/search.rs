@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     Allow, Endpoint, VersionDocument, VersionRange,
-    candidates::Candidates,
+    candidates::{Candidates, Hack},
     failure::{DiscoveryFailure, Miss},
 };
 use crate::Error;
@@ -36,6 +36,7 @@ impl Search {
         endpoint: &Endpoint,
         mut question: Question,
         project_id: Option<&str>,
+        hacks: &[Hack],
     ) -> Result<Endpoint, Box<Self>> {
         let mut endpoint = endpoint.clone();
         if question.range.is_any() {
@@ -50,7 +51,8 @@ impl Search {
         {
             return Ok(found);
         }
-        let candidates = Candidates::of(&endpoint, project_id, question.range, question.allow_version_hack);
+        let hacks = question.allow_version_hack.then_some(hacks);
+        let candidates = Candidates::of(&endpoint, project_id, question.range, hacks);
         if candidates.project_suffix.is_some() {
             endpoint.project_suffix = candidates.project_suffix;
         }

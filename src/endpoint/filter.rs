@@ -66,6 +66,17 @@ pub(crate) enum Wanted {
     Preferred(Vec<Interface>),
 }
 
+impl Wanted {
+    /// The interfaces that will do, the most wanted first; none if any will do.
+    pub(crate) fn in_order(&self) -> &[Interface] {
+        match self {
+            Self::Any => &[],
+            Self::Default => &[Interface::Public],
+            Self::Preferred(preferred) => preferred,
+        }
+    }
+}
+
 impl EndpointFilter {
     /// The endpoint of the service of this type, by its official name or an alias:
     /// `compute`, `block-storage`, `volumev3`.
@@ -132,6 +143,9 @@ impl EndpointFilter {
     /// `%(project_id)s` and `%(user_id)s` stand for the ids of the access in use. A URL that cannot
     /// be used is reported when a request needs it ([`Error::InvalidEndpoint`]), and so is an id
     /// that the access does not have ([`Error::MissingOverrideValue`]). The URL's origin gets the token.
+    ///
+    /// A [`version`](Self::version) that is asked for besides is looked for at this URL and below it; without one,
+    /// requests go to the URL as it is.
     #[must_use]
     pub fn endpoint_override(self, url: impl AsRef<str>) -> Self {
         self.with(|parts| parts.endpoint_override = said(url).map(Override::new))
@@ -211,6 +225,7 @@ impl EndpointFilter {
     }
 
     /// The microversion that is to be asked for whatever the service has.
+    #[inline]
     pub(crate) fn wanted_microversion(&self) -> Option<&Microversion> {
         match self.0.microversion.as_ref()? {
             microversion::Wanted::This(microversion) => Some(microversion),
@@ -219,6 +234,7 @@ impl EndpointFilter {
     }
 
     /// The microversions of which the newest is to be found.
+    #[inline]
     pub(crate) fn wanted_microversions(&self) -> Option<&microversion::Range> {
         match self.0.microversion.as_ref()? {
             microversion::Wanted::This(_) => None,
@@ -226,6 +242,13 @@ impl EndpointFilter {
         }
     }
 
+    /// Whether the two are one filter. Others may be equal all the same.
+    #[inline]
+    pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    #[inline]
     pub(crate) fn service_type(&self) -> Option<&str> {
         self.0.service_type.as_deref()
     }
@@ -255,11 +278,13 @@ impl EndpointFilter {
         &self.0.interface
     }
 
+    #[inline]
     pub(crate) fn wanted_override(&self) -> Option<&Override> {
         self.0.endpoint_override.as_ref()
     }
 
     /// The interface that is wanted most, if the filter says one.
+    #[inline]
     pub(crate) fn preferred_interface(&self) -> Option<&Interface> {
         match &self.0.interface {
             Wanted::Preferred(preferred) => preferred.first(),
@@ -274,6 +299,7 @@ impl EndpointFilter {
 
     /// Whether requests with this filter need discovery. An endpoint that is fixed serves whatever
     /// version is asked for.
+    #[inline]
     pub(crate) fn wants_discovery(&self, fixed: bool) -> WantsDiscovery {
         let Versions { version, min, max, implied, .. } = &self.0.versions;
         match version.or(*min).or(*max) {
@@ -299,6 +325,7 @@ impl EndpointFilter {
     }
 
     /// Whether Keystone at the `auth_url` is meant.
+    #[inline]
     pub(crate) fn is_auth(&self) -> bool {
         self.preferred_interface() == Some(&Interface::Auth)
     }

@@ -1,4 +1,7 @@
-use std::{cmp::Ordering, fmt};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 use http::{Uri, uri::Authority};
 
@@ -11,6 +14,8 @@ use http::{Uri, uri::Authority};
 pub(crate) struct Origin {
     https: bool,
     authority: Authority,
+    /// How long the host is, at the beginning of the authority, in bytes.
+    host: usize,
     port: u16,
 }
 
@@ -42,11 +47,11 @@ impl Origin {
             Some(port) if port.starts_with('+') => return None,
             Some(port) => port.parse().ok()?,
         };
-        clear.then(|| Self { https, authority: authority.clone(), port })
+        clear.then(|| Self { https, authority: authority.clone(), host: host.len(), port })
     }
 
     fn host(&self) -> &str {
-        split(self.authority.as_str()).map_or("", |(host, _)| host)
+        self.authority.as_str().get(..self.host).unwrap_or_default()
     }
 }
 
@@ -65,30 +70,20 @@ fn split(authority: &str) -> Option<(&str, Option<&str>)> {
     }
 }
 
-impl Ord for Origin {
-    fn cmp(&self, other: &Self) -> Ordering {
-        fn lower_case(host: &str) -> impl Iterator<Item = u8> + '_ {
-            host.bytes().map(|byte| byte.to_ascii_lowercase())
-        }
-        (self.https, self.port)
-            .cmp(&(other.https, other.port))
-            .then_with(|| lower_case(self.host()).cmp(lower_case(other.host())))
-    }
-}
-
-impl PartialOrd for Origin {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
 impl PartialEq for Origin {
     fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
+        (self.https, self.port) == (other.https, other.port) && self.host().eq_ignore_ascii_case(other.host())
     }
 }
 
 impl Eq for Origin {}
+
+impl Hash for Origin {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.https, self.port).hash(state);
+        self.host().bytes().for_each(|byte| state.write_u8(byte.to_ascii_lowercase()));
+    }
+}
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,10 @@
 //! What is known of the token, and what follows from it. No I/O, no waiting, no clock of its own.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{Now, RenewalPolicy};
 use crate::{Access, AccessInfo, Error, endpoint::Origin};
@@ -20,7 +24,7 @@ pub(super) struct State {
     /// When tokens were refused by services, the latest last.
     refused: VecDeque<Now>,
     /// Where the last catalog has endpoints.
-    origins: Vec<Origin>,
+    origins: Option<Arc<HashSet<Origin>>>,
 }
 
 /// A token and the time it has.
@@ -79,7 +83,7 @@ impl State {
             flights: 0,
             failure: None,
             refused: VecDeque::new(),
-            origins: Vec::new(),
+            origins: None,
         }
     }
 
@@ -257,7 +261,7 @@ impl State {
         self.flight = None;
         self.failure = None;
         self.refused.clear();
-        self.origins.clear();
+        self.origins = None;
     }
 
     /// Takes over an access info that was stored.
@@ -281,7 +285,7 @@ impl State {
     }
 
     fn hold(&mut self, held: Held) {
-        self.origins = held.access.origins().to_vec();
+        self.origins = held.access.origins().cloned();
         self.current = Some(held);
     }
 

@@ -26,7 +26,7 @@ const ANY_ERROR: [&str; 13] = [
 /// An error in the form in which the data has it, as far as it has one.
 pub(crate) fn described(error: &Error) -> Value {
     match error {
-        Error::Http(error) => json!({
+        Error::Http(error) | Error::Service(error) => json!({
             "error": "HttpError",
             "http_status": error.status.as_u16(),
             "message": error.message,
@@ -55,6 +55,8 @@ fn class(error: &Error) -> &'static str {
         Error::EndpointNotFound(_) | Error::NoEndpointFilter | Error::NoAuthUrl => "EndpointNotFound",
         Error::EmptyCatalog => "EmptyCatalog",
         Error::DiscoveryFailure(_) => "DiscoveryFailure",
+        Error::ImpliedVersionMismatch { end: "maximum", .. } => "ImpliedMaxVersionMismatch",
+        Error::ImpliedVersionMismatch { .. } => "ImpliedMinVersionMismatch",
         Error::ConnectFailure { .. } => "ConnectFailure",
         Error::Timeout { .. } => "ConnectTimeout",
         Error::Plugin { .. } => "MissingAuthPlugin",
@@ -110,7 +112,9 @@ pub(crate) fn compare_sent(
         let question = format!("{question}: requests");
         differences.push(Difference { question, expected: json!(requests), got: json!(sent) });
     }
-    let sleeps: Vec<_> = expected["sleeps"].as_array().into_iter().flatten().map(Value::as_f64).collect();
+    let sleeps = expected["sleeps"].as_array().into_iter().flatten().map(Value::as_f64);
+    // To sleep for no time is not to sleep.
+    let sleeps: Vec<_> = sleeps.filter(|seconds| *seconds != Some(0.0)).collect();
     if sleeps != pauses.iter().copied().map(Some).collect::<Vec<_>>() {
         let question = format!("{question}: sleeps");
         differences.push(Difference { question, expected: expected["sleeps"].clone(), got: json!(pauses) });

@@ -183,8 +183,8 @@ pub(crate) const DISCOVERY: [Rule; 13] = [
     },
 ];
 
-/// Whether there are further requests after the expected ones.
-fn goes_on(difference: &Difference) -> bool {
+/// Whether there are further requests after the expected ones, or further pauses.
+pub(crate) fn goes_on(difference: &Difference) -> bool {
     match (difference.expected.as_array(), difference.got.as_array()) {
         (Some(expected), Some(got)) => got.len() > expected.len() && got.starts_with(expected),
         _ => false,

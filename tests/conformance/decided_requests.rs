@@ -1,8 +1,8 @@
-//! The same for what plugins and sessions send.
+//! The same for what plugins send.
 
 use serde_json::Value;
 
-use crate::{Case, Difference, decided::Rule, plugins::Described, servers::Exchange};
+use crate::{Case, Difference, decided::Rule, plugins::Described};
 
 /// What differs in identity plugins.
 pub(crate) const PLUGINS: [Rule; 16] = [
@@ -49,16 +49,8 @@ pub(crate) const PLUGINS: [Rule; 16] = [
                 && methods.iter().any(|name| name == "v3oauth2clientcredential")
         },
     },
-    Rule {
-        decision: "what Keystone's error says is kept (the data has no message)",
-        covers: |_, difference| is(difference, ": message", Value::is_null, Value::is_string),
-    },
-    Rule {
-        decision: "Retry-After is read whatever the status of the error",
-        covers: |_, difference| {
-            is(difference, ": retry_after", |expected| *expected == 0, |got| got.as_u64() > Some(0))
-        },
-    },
+    MESSAGE,
+    RETRY_AFTER,
     Rule {
         decision: "a 3xx in answer to a login is an HTTP error: it will not pass by itself",
         covers: |_, difference| {
@@ -128,66 +120,17 @@ pub(crate) const PLUGINS: [Rule; 16] = [
     },
 ];
 
-/// What differs in sessions.
-pub(crate) const SESSIONS: [Rule; 7] = [
-    Rule {
-        decision: "an answer of a service is handed over as it is, whatever its status (raise_exc)",
-        covers: |_, difference| {
-            let expected = &difference.expected["http_status"];
-            difference.question == "call" && expected.is_u64() && difference.got["status"] == *expected
-        },
+/// Of errors, wherever they come from.
+pub(crate) const MESSAGE: Rule = Rule {
+    decision: "what an error says is kept (the data has no message)",
+    covers: |_, difference| is(difference, ": message", Value::is_null, Value::is_string),
+};
+pub(crate) const RETRY_AFTER: Rule = Rule {
+    decision: "Retry-After is read whatever the status of the error",
+    covers: |_, difference| {
+        is(difference, ": retry_after", |expected| *expected == 0, |got| got.as_u64() > Some(0))
     },
-    Rule {
-        decision: "every 401 is told to the plugin, also that of a second attempt: the next request has a new token",
-        covers: |case, difference| {
-            difference.question == "call: requests"
-                && case.exchanges.iter().any(Exchange::is_refusal)
-                && without_logins(&difference.got) == without_logins(&difference.expected)
-        },
-    },
-    Rule {
-        decision: "the token goes to known origins only, so an absolute URL elsewhere is refused",
-        covers: |case, difference| {
-            let absolute =
-                calls(case).any(|call| call["url"].as_str().is_some_and(|url| url.contains("://")));
-            let refused = text_of(difference).contains("is not an origin of the service catalog");
-            absolute && (refused || is_less(difference))
-        },
-    },
-    Rule {
-        decision: "a relative URI begins with a slash: `servers` is a host in `http::Uri`",
-        covers: |case, difference| {
-            let relative = calls(case).any(|call| !call["url"].as_str().unwrap_or_default().contains('/'));
-            let refused = text_of(difference).contains("neither absolute nor a path");
-            relative && (refused || is_less(difference))
-        },
-    },
-    Rule {
-        decision: "a URI that begins with `//` is a path to be joined, not a URL without a scheme",
-        covers: |case, difference| {
-            let path = calls(case).any(|call| call["url"].as_str().is_some_and(|url| url.starts_with("//")));
-            path && (error_of(difference) == Some("UnknownConnectionError") || is_more(difference))
-        },
-    },
-    Rule {
-        decision: "a `%` in an endpoint override that begins no `%(name)s` stands for itself",
-        covers: |case, difference| {
-            let mut overrides = calls(case).filter_map(|call| call["args"]["endpoint_override"].as_str());
-            let percent = overrides.any(|url| url.replace("%(", "").contains('%'));
-            percent && (error_of(difference) == Some("ValueError") || is_more(difference))
-        },
-    },
-    Rule {
-        decision: "a layer has a plugin, and that has what it needs: no session without one",
-        covers: |case, difference| match case.plugin() {
-            None => {
-                let failed = difference.got["error"] == "MissingAuthPlugin";
-                error_of(difference) == Some("EndpointNotFound") && failed
-            }
-            Some(plugin) => is_not_made(&plugin, difference),
-        },
-    },
-];
+};
 
 fn described(case: &Case) -> Described {
     case.plugin().expect("a case has a plugin")
@@ -201,11 +144,12 @@ pub(crate) fn error_of(difference: &Difference) -> Option<&str> {
     difference.expected["error"].as_str()
 }
 
-fn text_of(difference: &Difference) -> &str {
-    difference.got["text"].as_str().unwrap_or_default()
-}
-
-fn is(difference: &Difference, member: &str, expected: fn(&Value) -> bool, got: fn(&Value) -> bool) -> bool {
+pub(crate) fn is(
+    difference: &Difference,
+    member: &str,
+    expected: fn(&Value) -> bool,
+    got: fn(&Value) -> bool,
+) -> bool {
     difference.question.ends_with(member) && expected(&difference.expected) && got(&difference.got)
 }
 
@@ -239,27 +183,9 @@ fn is_about_a_later_token(case: &Case, difference: &Difference) -> bool {
 }
 
 /// Whether of the expected requests only the last was not sent.
-fn is_less(difference: &Difference) -> bool {
+pub(crate) fn is_less(difference: &Difference) -> bool {
     let requests = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let (mut expected, got) = (requests(&difference.expected), requests(&difference.got));
     expected.pop();
     difference.question.ends_with(": requests") && expected == got
-}
-
-/// Whether there is a request that the reference comes to no more.
-fn is_more(difference: &Difference) -> bool {
-    let requests = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let (expected, mut got) = (requests(&difference.expected), requests(&difference.got));
-    got.pop();
-    difference.question.ends_with(": requests") && expected == got
-}
-
-/// The requests that are not for a token, without their tokens.
-fn without_logins(requests: &Value) -> Vec<Value> {
-    let mut requests = requests.as_array().cloned().unwrap_or_default();
-    requests.retain(|request| request["url"].as_str().is_some_and(|url| !url.ends_with("/tokens")));
-    for headers in requests.iter_mut().filter_map(|request| request["headers"].as_object_mut()) {
-        headers.remove("x-auth-token");
-    }
-    requests
 }

@@ -13,6 +13,7 @@ mod catalog;
 mod decided;
 mod decided_discovery;
 mod decided_requests;
+mod decided_sessions;
 mod discovery;
 mod plugins;
 mod servers;
@@ -77,7 +78,7 @@ const FILES: [(&str, Option<Replay>, &[Rule]); 6] = [
     ("versions", Some(|case| Ok(versions::replay(case))), &decided_discovery::VERSIONS),
     ("discovery", Some(discovery::replay), &decided_discovery::DISCOVERY),
     ("auth_requests", Some(auth_requests::replay), &decided_requests::PLUGINS),
-    ("session", Some(session::replay), &decided_requests::SESSIONS),
+    ("session", Some(session::replay), &decided_sessions::SESSIONS),
 ];
 
 fn main() -> ExitCode {
@@ -112,7 +113,8 @@ fn main() -> ExitCode {
         println!("no case found in {}", directory.display());
         return ExitCode::FAILURE;
     }
-    println!("\n{} passed, {failed} failed, {not_built} not built", total - failed - not_built);
+    let skipped = if not_built == 0 { String::new() } else { format!(", {not_built} skipped") };
+    println!("\n{} passed, {failed} failed{skipped}", total - failed - not_built);
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

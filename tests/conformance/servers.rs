@@ -48,7 +48,19 @@ enum WhenToken {
 
 impl Exchange {
     pub(crate) fn is_redirect(&self) -> bool {
-        (300..400).contains(&self.status) && self.headers.keys().any(|name| name == "Location")
+        (300..400).contains(&self.status) && self.headers.contains_key("Location")
+    }
+
+    /// Whether it redirects from https to http, or by 305, which is deprecated.
+    pub(crate) fn is_never_followed(&self) -> bool {
+        let location = self.headers.get("Location").map_or("", String::as_str);
+        let downgrade = self.url.starts_with("https:") && location.starts_with("http:");
+        self.is_redirect() && (self.status == 305 || downgrade)
+    }
+
+    /// Its `Retry-After`, or nothing.
+    pub(crate) fn retry_after(&self) -> &str {
+        self.headers.get("Retry-After").map_or("", String::as_str)
     }
 
     /// Whether it redirects to another origin.

@@ -176,6 +176,19 @@ async fn where_there_is_no_document_the_endpoint_of_the_catalog_serves() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_version_document_can_be_said_to_be_elsewhere() {
+    let servers = Servers::default();
+    servers.at("https://nova.example.com/api/versions", nova_versions());
+    let layer = AuthLayer::new(plugin("https://nova.example.com/api/public/"));
+    let discovery = servers.discovery().version_hack("compute", "/public", "/versions");
+    let expected = "https://nova.example.com/v2.1/servers +token";
+    let layer = layer.discovery(discovery);
+    assert_eq!(sent(&layer, compute().version(2, 1)).await.unwrap(), expected);
+    let unhacked = compute().version(2, 1).no_version_hack();
+    assert!(sent(&layer, unhacked).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn keystone_itself_and_an_override_have_versions_and_a_fixed_endpoint_has_none() {
     let servers = Servers::default();
     let versions = tower_keystone::fixture::Discovery::new().version("v3.14", "stable", "/v3/");
