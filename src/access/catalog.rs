@@ -34,7 +34,7 @@ pub struct ServiceCatalog {
     types: Vec<ServiceType>,
     /// Indexes into `types`, by official type; by the listed type itself where there is no official one.
     by_official_type: HashMap<Box<str>, Vec<usize>>,
-    origins: OnceLock<HashSet<Origin>>,
+    origins: OnceLock<Arc<HashSet<Origin>>>,
     remembered: Remembered,
 }
 
@@ -191,11 +191,15 @@ impl ServiceCatalog {
 
     /// Whether an endpoint of the catalog, of any service, lives there.
     pub(crate) fn has_origin(&self, origin: &Origin) -> bool {
-        let origins = self.origins.get_or_init(|| {
+        self.origins().contains(origin)
+    }
+
+    /// The origins of all usable endpoints.
+    pub(crate) fn origins(&self) -> &Arc<HashSet<Origin>> {
+        self.origins.get_or_init(|| {
             let bases = self.endpoints.iter().filter_map(|endpoint| endpoint.base_url().ok());
-            bases.filter_map(Origin::of).collect()
-        });
-        origins.contains(origin)
+            bases.filter_map(Origin::of).collect::<HashSet<_>>().into()
+        })
     }
 
     /// The first of the [`matching`](Self::matching) endpoints: what requests ask for, and found in one
