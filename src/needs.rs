@@ -36,6 +36,9 @@ impl Found {
         if !outgoing.needs_access() {
             return Self::with(None, outgoing, shared);
         }
+        if outgoing.obtains_access() {
+            return Ok(Err(Error::Recursion));
+        }
         match shared.plugin.access().now().map_err(Awaited::Access)? {
             Ok(access) => Self::with(Some(access), outgoing, shared),
             Err(error) => Ok(Err(error)),

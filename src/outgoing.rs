@@ -8,6 +8,7 @@ use crate::{
     Access, EndpointFilter, Error, IdentityPlugin,
     discovery::{Discovered, DiscoveredFuture},
     endpoint::{Origin, WantsDiscovery, check_base, join},
+    identity::Obtains,
     layer::{Settings, Shared},
     needs::Found,
     plugin::X_AUTH_TOKEN,
@@ -40,6 +41,8 @@ pub(crate) struct Outgoing {
     filter: Option<EndpointFilter>,
     relative: bool,
     token: Token,
+    /// Whether an access waits for what this request brings.
+    obtains: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,6 +57,7 @@ impl Outgoing {
     #[inline]
     pub(crate) fn take<B>(request: &mut Request<B>, settings: &Settings) -> Self {
         let extensions = request.extensions_mut();
+        let obtains = extensions.remove::<Obtains>().is_some();
         let filter = extensions.remove().or_else(|| settings.endpoint.clone());
         let token = if extensions.remove::<Unauthenticated>().is_some() {
             Token::None
@@ -62,7 +66,12 @@ impl Outgoing {
         } else {
             Token::Ours
         };
-        Self { filter, relative: request.uri().scheme().is_none(), token }
+        Self { filter, relative: request.uri().scheme().is_none(), token, obtains }
+    }
+
+    /// Whether the request would wait for itself if it had to have an access.
+    pub(crate) fn obtains_access(&self) -> bool {
+        self.obtains
     }
 
     #[inline]

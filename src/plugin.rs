@@ -40,6 +40,7 @@
 //! ```
 
 use std::{
+    collections::HashSet,
     fmt,
     future::Future,
     pin::Pin,
@@ -116,6 +117,8 @@ pub struct Access {
     endpoint: Option<Uri>,
     /// The accesses that this one was put together of.
     parts: Vec<Arc<Access>>,
+    /// Where the catalog before this one had endpoints.
+    previous_origins: Option<Arc<HashSet<Origin>>>,
 }
 
 impl Access {
@@ -141,7 +144,21 @@ impl Access {
     }
 
     const fn nothing() -> Self {
-        Self { token: None, headers: Vec::new(), auth_ref: None, endpoint: None, parts: Vec::new() }
+        Self {
+            token: None,
+            headers: Vec::new(),
+            auth_ref: None,
+            endpoint: None,
+            parts: Vec::new(),
+            previous_origins: None,
+        }
+    }
+
+    /// Lets the token go where the catalog before this one had endpoints too: links in what a service
+    /// answered then are followed now.
+    pub(crate) fn with_previous_origins(mut self, origins: Option<Arc<HashSet<Origin>>>) -> Self {
+        self.previous_origins = origins;
+        self
     }
 
     /// Adds a header to send. Its value is marked sensitive.
@@ -165,6 +182,7 @@ impl Access {
             auth_ref: user.auth_ref.clone(),
             endpoint: user.endpoint.clone(),
             parts: vec![Arc::clone(user), Arc::clone(service)],
+            previous_origins: user.previous_origins.clone(),
         }
     }
 
@@ -223,10 +241,16 @@ impl Access {
         }
     }
 
-    /// Whether one of the endpoints of this access lives there.
+    /// Whether one of the endpoints of this access, or of the one before it, lives there.
     pub(crate) fn has_origin(&self, origin: &Origin) -> bool {
         self.endpoint.as_ref().and_then(Origin::of).as_ref() == Some(origin)
             || self.auth_ref().is_some_and(|auth_ref| auth_ref.service_catalog().has_origin(origin))
+            || self.previous_origins.as_ref().is_some_and(|origins| origins.contains(origin))
+    }
+
+    /// The origins of its catalog.
+    pub(crate) fn origins(&self) -> Option<&Arc<HashSet<Origin>>> {
+        Some(self.auth_ref()?.service_catalog().origins())
     }
 }
 

@@ -114,6 +114,19 @@ fn one_bad_entry_of_a_catalog_spoils_no_other() {
 }
 
 #[test]
+fn texts_of_a_catalog_may_be_escaped() {
+    let body = r#"{"token": {"\u0063atalog": [{"t\u0079pe": "comp\u0075te", "name": "n\"\u00f6", "endpoints": [
+        {"interface": "publ\u0069c", "region_id": "R\/1", "url": "https:\/\/one.example.com\/v2"},
+        {"interface": "public", "region_id": "R/1", "id": "e\u0032", "url": "https://two.example.com"}
+    ]}]}}"#;
+    let access_info = AccessInfo::from_body(body).unwrap();
+    let filter = EndpointFilter::new("compute").region("R/1").service_name("n\"ö");
+    let urls: Vec<_> = access_info.service_catalog().urls(&filter).collect();
+    assert_eq!(urls, ["https://one.example.com/v2", "https://two.example.com"]);
+    assert_eq!(access_info.service_catalog().url_for(&filter.endpoint_id("e2")).unwrap(), urls[1]);
+}
+
+#[test]
 fn an_empty_catalog_is_another_error_than_a_missing_endpoint() {
     let compute = EndpointFilter::new("compute");
     for none in [json!([]), json!(null), json!({}), json!([{}])] {

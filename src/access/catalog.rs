@@ -1,13 +1,14 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt,
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 use http::Uri;
 
 use super::{
-    catalog_document::RawService, endpoint_data::EndpointData, remembered::Remembered, service_types,
+    catalog_document::RawEndpoint, endpoint_data::EndpointData, remembered::Remembered, service_types,
+    tolerant::Text,
 };
 use crate::{
     EndpointFilter, Error, Interface,
@@ -33,7 +34,7 @@ pub struct ServiceCatalog {
     types: Vec<ServiceType>,
     /// Indexes into `types`, by official type; by the listed type itself where there is no official one.
     by_official_type: HashMap<Box<str>, Vec<usize>>,
-    origins: OnceLock<HashSet<Origin>>,
+    origins: OnceLock<Arc<HashSet<Origin>>>,
     remembered: Remembered,
 }
 
@@ -53,7 +54,8 @@ struct ServiceType {
 pub(super) struct Endpoint {
     service: usize,
     pub(super) interface: Option<Interface>,
-    pub(super) region_name: Option<Box<str>>,
+    /// Shared by endpoints of the same region that follow each other.
+    pub(super) region_name: Option<Arc<str>>,
     pub(super) id: Option<Box<str>>,
     pub(super) url: Box<str>,
     /// Read when a request first goes there.
@@ -61,45 +63,61 @@ pub(super) struct Endpoint {
 }
 
 impl ServiceCatalog {
-    pub(super) fn new(document: Vec<RawService>) -> Self {
-        let mut catalog = Self::default();
-        for RawService { service_type, name, id, endpoints } in document {
-            let Some(service_type) = service_type else { continue };
-            let service = catalog.services.len();
-            catalog.services.push(Service { name, id });
-            let listed = catalog.listed_type(service_type);
-            let Some(of_type) = catalog.types.get_mut(listed) else { continue };
-            of_type.services.push(service);
-            for endpoint in endpoints {
-                let Some(url) = endpoint.url else { continue };
-                of_type.endpoints.push(catalog.endpoints.len());
-                catalog.endpoints.push(Endpoint {
-                    service,
-                    interface: endpoint.interface,
-                    region_name: endpoint.region_name,
-                    id: endpoint.id,
-                    url,
-                    base: OnceLock::new(),
-                });
-            }
+    /// Enters a service and its endpoints, as far as they are what they should be.
+    pub(super) fn add<'de>(
+        &mut self,
+        service_type: Text<'de>,
+        name: Text<'de>,
+        id: Text<'de>,
+        endpoints: impl Iterator<Item = RawEndpoint<'de>>,
+    ) {
+        let Text(Some(service_type)) = service_type else { return };
+        let service = self.services.len();
+        self.services.push(Service { name: name.boxed(), id: id.boxed() });
+        let listed = self.listed_type(&service_type);
+        let Some(of_type) = self.types.get_mut(listed) else { return };
+        of_type.services.push(service);
+        for RawEndpoint { interface, region_name, id, url } in endpoints {
+            let Some(url) = url.boxed() else { continue };
+            let before = self.endpoints.last().and_then(|before| before.region_name.as_ref());
+            let region_name = region_name.0.map(|name| match before {
+                Some(before) if **before == *name => Arc::clone(before),
+                _ => name.into(),
+            });
+            of_type.endpoints.push(self.endpoints.len());
+            let endpoint =
+                Endpoint { service, interface, region_name, id: id.boxed(), url, base: OnceLock::new() };
+            self.endpoints.push(endpoint);
         }
-        for names in catalog.by_official_type.values_mut() {
-            names.sort_by_key(|&index| catalog.types.get(index).map(|listed| listed.rank));
+    }
+
+    /// Puts the names of each type into the order of preference, once all services are entered.
+    pub(super) fn complete(mut self) -> Self {
+        for names in self.by_official_type.values_mut() {
+            names.sort_by_key(|&index| self.types.get(index).map(|listed| listed.rank));
         }
-        catalog
+        self.services.shrink_to_fit();
+        self.endpoints.shrink_to_fit();
+        self.types.shrink_to_fit();
+        self
     }
 
     /// The index of this type in `types`, where it is entered if it is new.
-    fn listed_type(&mut self, name: Box<str>) -> usize {
-        let (official, rank) = service_types::place(&name).unwrap_or((&name, 0));
+    fn listed_type(&mut self, name: &str) -> usize {
+        let (official, rank) = service_types::place(name).unwrap_or((name, 0));
         let names = match self.by_official_type.get_mut(official) {
             Some(names) => names,
             None => self.by_official_type.entry(official.into()).or_default(),
         };
-        let is_same = |index: &usize| self.types.get(*index).is_some_and(|listed| listed.name == name);
+        let is_same = |index: &usize| self.types.get(*index).is_some_and(|listed| *listed.name == *name);
         names.iter().copied().find(is_same).unwrap_or_else(|| {
             names.push(self.types.len());
-            self.types.push(ServiceType { name, rank, services: Vec::new(), endpoints: Vec::new() });
+            self.types.push(ServiceType {
+                name: name.into(),
+                rank,
+                services: Vec::new(),
+                endpoints: Vec::new(),
+            });
             self.types.len() - 1
         })
     }
@@ -173,11 +191,15 @@ impl ServiceCatalog {
 
     /// Whether an endpoint of the catalog, of any service, lives there.
     pub(crate) fn has_origin(&self, origin: &Origin) -> bool {
-        let origins = self.origins.get_or_init(|| {
+        self.origins().contains(origin)
+    }
+
+    /// The origins of all usable endpoints.
+    pub(crate) fn origins(&self) -> &Arc<HashSet<Origin>> {
+        self.origins.get_or_init(|| {
             let bases = self.endpoints.iter().filter_map(|endpoint| endpoint.base_url().ok());
-            bases.filter_map(Origin::of).collect()
-        });
-        origins.contains(origin)
+            bases.filter_map(Origin::of).collect::<HashSet<_>>().into()
+        })
     }
 
     /// The first of the [`matching`](Self::matching) endpoints: what requests ask for, and found in one

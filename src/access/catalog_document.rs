@@ -1,8 +1,13 @@
 //! The service catalog as the token document spells it, v2.0 and v3.
 
+use std::borrow::Cow;
+
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 
-use super::tolerant::{self, List, Read, Text, Tolerant};
+use super::{
+    ServiceCatalog,
+    tolerant::{self, List, Read, Text, Tolerant},
+};
 use crate::Interface;
 
 /// How endpoints are written down.
@@ -14,59 +19,56 @@ pub(super) enum Form {
     V2,
 }
 
-/// A service with all its endpoints.
-pub(super) struct RawService {
-    pub(super) service_type: Option<Box<str>>,
-    pub(super) name: Option<Box<str>>,
-    pub(super) id: Option<Box<str>>,
-    pub(super) endpoints: Vec<RawEndpoint>,
-}
-
-pub(super) struct RawEndpoint {
+/// An endpoint as v3 has it, of one interface.
+pub(super) struct RawEndpoint<'de> {
     pub(super) interface: Option<Interface>,
-    pub(super) region_name: Option<Box<str>>,
-    pub(super) id: Option<Box<str>>,
-    pub(super) url: Option<Box<str>>,
+    pub(super) region_name: Text<'de>,
+    pub(super) id: Text<'de>,
+    pub(super) url: Text<'de>,
 }
 
-/// The value of `catalog` or `serviceCatalog`.
+/// The value of `catalog`.
 #[derive(Default)]
-pub(super) struct CatalogDocument(List<ServiceDocument>);
+pub(super) struct V3Catalog(pub(super) ServiceCatalog);
 
-impl<'de> Tolerant<'de> for CatalogDocument {
+/// The value of `serviceCatalog`.
+#[derive(Default)]
+pub(super) struct V2Catalog(pub(super) ServiceCatalog);
+
+impl<'de> Tolerant<'de> for V3Catalog {
     fn from_seq<A: SeqAccess<'de>>(seq: A) -> Result<Self, A::Error> {
-        List::from_seq(seq).map(Self)
+        read(seq, |endpoint| Some(endpoint.v3())).map(Self)
     }
 }
 
-impl CatalogDocument {
-    /// The services with their endpoints as v3 has them, one interface each.
-    pub(super) fn services(self, form: Form) -> Vec<RawService> {
-        let CatalogDocument(List(services)) = self;
-        services
-            .into_iter()
-            .map(|service| RawService {
-                service_type: service.service_type.0,
-                name: service.name.0,
-                id: service.id.0,
-                endpoints: match form {
-                    Form::V3 => service.endpoints.0.into_iter().map(EndpointDocument::v3).collect(),
-                    Form::V2 => service.endpoints.0.into_iter().flat_map(EndpointDocument::v2).collect(),
-                },
-            })
-            .collect()
+impl<'de> Tolerant<'de> for V2Catalog {
+    fn from_seq<A: SeqAccess<'de>>(seq: A) -> Result<Self, A::Error> {
+        read(seq, EndpointDocument::v2).map(Self)
     }
+}
+
+/// Enters each service as it is read, so that no more than one is held in the form of the document.
+fn read<'de, A: SeqAccess<'de>, E: IntoIterator<Item = RawEndpoint<'de>>>(
+    mut seq: A,
+    endpoints: fn(EndpointDocument<'de>) -> E,
+) -> Result<ServiceCatalog, A::Error> {
+    let mut catalog = ServiceCatalog::default();
+    while let Some(Read(service)) = seq.next_element()? {
+        let ServiceDocument { service_type, name, id, endpoints: List(documents) } = service;
+        catalog.add(service_type, name, id, documents.into_iter().flat_map(endpoints));
+    }
+    Ok(catalog.complete())
 }
 
 #[derive(Default)]
-struct ServiceDocument {
-    service_type: Text,
-    name: Text,
-    id: Text,
-    endpoints: List<EndpointDocument>,
+struct ServiceDocument<'de> {
+    service_type: Text<'de>,
+    name: Text<'de>,
+    id: Text<'de>,
+    endpoints: List<EndpointDocument<'de>>,
 }
 
-impl<'de> Tolerant<'de> for ServiceDocument {
+impl<'de> Tolerant<'de> for ServiceDocument<'de> {
     fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
         let mut service = Self::default();
         while let Some(Read(member)) = map.next_key()? {
@@ -83,30 +85,30 @@ impl<'de> Tolerant<'de> for ServiceDocument {
 }
 
 #[derive(Default)]
-struct EndpointDocument {
-    id: Text,
-    region: Text,
-    region_id: Text,
+struct EndpointDocument<'de> {
+    id: Text<'de>,
+    region: Text<'de>,
+    region_id: Text<'de>,
     interface: ReadInterface,
-    url: Text,
+    url: Text<'de>,
     /// The members that end in `URL`, in the order of the document.
-    urls: Vec<(Interface, Text)>,
+    urls: Vec<(Interface, Text<'de>)>,
 }
 
-impl EndpointDocument {
-    fn v3(self) -> RawEndpoint {
+impl<'de> EndpointDocument<'de> {
+    fn v3(self) -> RawEndpoint<'de> {
         RawEndpoint {
             interface: self.interface.0,
-            region_name: self.region_id.0.or(self.region.0),
-            id: self.id.0,
-            url: self.url.0,
+            region_name: Text(self.region_id.0.or(self.region.0)),
+            id: self.id,
+            url: self.url,
         }
     }
 
-    fn v2(self) -> impl Iterator<Item = RawEndpoint> {
-        let region_name = self.region_id.0.or(self.region.0);
-        let id = self.id.0;
-        self.urls.into_iter().map(move |(interface, Text(url))| RawEndpoint {
+    fn v2(self) -> impl Iterator<Item = RawEndpoint<'de>> {
+        let region_name = Text(self.region_id.0.or(self.region.0));
+        let id = self.id;
+        self.urls.into_iter().map(move |(interface, url)| RawEndpoint {
             interface: Some(interface),
             region_name: region_name.clone(),
             id: id.clone(),
@@ -115,7 +117,7 @@ impl EndpointDocument {
     }
 }
 
-impl<'de> Tolerant<'de> for EndpointDocument {
+impl<'de> Tolerant<'de> for EndpointDocument<'de> {
     fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
         let mut endpoint = Self::default();
         while let Some(Read(member)) = map.next_key()? {
@@ -142,9 +144,9 @@ impl<'de> Tolerant<'de> for EndpointDocument {
 #[derive(Default)]
 struct ReadInterface(Option<Interface>);
 
-impl Tolerant<'_> for ReadInterface {
-    fn from_text(text: &str) -> Self {
-        Self((!text.is_empty()).then(|| text.into()))
+impl<'de> Tolerant<'de> for ReadInterface {
+    fn from_text(text: Cow<'de, str>) -> Self {
+        Self((!text.is_empty()).then(|| (&*text).into()))
     }
 }
 
@@ -164,9 +166,9 @@ enum Member {
     Unknown,
 }
 
-impl Tolerant<'_> for Member {
-    fn from_text(text: &str) -> Self {
-        match text {
+impl<'de> Tolerant<'de> for Member {
+    fn from_text(text: Cow<'de, str>) -> Self {
+        match &*text {
             "type" => Member::Type,
             "name" => Member::Name,
             "id" => Member::Id,

@@ -6,7 +6,8 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::{
-    catalog_document::{CatalogDocument, Form},
+    ServiceCatalog,
+    catalog_document::{Form, V2Catalog, V3Catalog},
     tolerant,
 };
 use crate::Error;
@@ -15,7 +16,7 @@ use crate::Error;
 pub(super) struct Document {
     pub(super) form: Form,
     pub(super) members: Map<String, Value>,
-    pub(super) catalog: Option<CatalogDocument>,
+    pub(super) catalog: Option<ServiceCatalog>,
 }
 
 impl Document {
@@ -95,7 +96,10 @@ impl<'de> Visitor<'de> for Part {
         let mut document = Document { form, members: Map::new(), catalog: None };
         while let Some(key) = map.next_key::<String>()? {
             if key == name_of_catalog {
-                document.catalog = Some(tolerant::value(&mut map)?);
+                document.catalog = Some(match form {
+                    Form::V3 => tolerant::value::<V3Catalog, _>(&mut map)?.0,
+                    Form::V2 => tolerant::value::<V2Catalog, _>(&mut map)?.0,
+                });
             } else {
                 let value = map.next_value()?;
                 document.members.insert(key, value);

@@ -167,13 +167,7 @@ impl AccessInfo {
         let inside = inside.as_ref().map(Secret::expose);
         let token = token.filter(|token| !token.is_empty()).or(inside).or(token);
         let token = token.map(token::header_value).transpose()?;
-        Ok(Self(Arc::new(Inner {
-            token,
-            form,
-            members,
-            catalog: catalog.map(|catalog| ServiceCatalog::new(catalog.services(form))),
-            body: Zeroizing::new(body.to_owned()),
-        })))
+        Ok(Self(Arc::new(Inner { token, form, members, catalog, body: Zeroizing::new(body.to_owned()) })))
     }
 }
 

@@ -4,13 +4,13 @@
 //! null must cost that one entry and nothing else. serde's derived readers give up on the whole
 //! document; here the wrong kind of value is read over and leaves the part at its default.
 
-use std::{fmt, marker::PhantomData};
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// A part that is made of one kind of JSON value and is empty for all others.
 pub(super) trait Tolerant<'de>: Default {
-    fn from_text(_text: &str) -> Self {
+    fn from_text(_text: Cow<'de, str>) -> Self {
         Self::default()
     }
 
@@ -48,8 +48,12 @@ impl<'de, T: Tolerant<'de>> Visitor<'de> for Reader<T> {
         f.write_str("any JSON value")
     }
 
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<T, E> {
+        Ok(T::from_text(Cow::Borrowed(text)))
+    }
+
     fn visit_str<E>(self, text: &str) -> Result<T, E> {
-        Ok(T::from_text(text))
+        Ok(T::from_text(Cow::Owned(text.to_owned())))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<T, A::Error> {
@@ -81,13 +85,20 @@ impl<'de, T: Tolerant<'de>> Visitor<'de> for Reader<T> {
     }
 }
 
-/// A text that is there and not empty; keystoneauth treats an empty one as none.
-#[derive(Default)]
-pub(super) struct Text(pub(super) Option<Box<str>>);
+/// A text that is there and not empty; keystoneauth treats an empty one as none. It is that of the
+/// document itself, unless something in it was escaped.
+#[derive(Clone, Default)]
+pub(super) struct Text<'de>(pub(super) Option<Cow<'de, str>>);
 
-impl Tolerant<'_> for Text {
-    fn from_text(text: &str) -> Self {
-        Self((!text.is_empty()).then(|| text.into()))
+impl<'de> Tolerant<'de> for Text<'de> {
+    fn from_text(text: Cow<'de, str>) -> Self {
+        Self((!text.is_empty()).then_some(text))
+    }
+}
+
+impl Text<'_> {
+    pub(super) fn boxed(self) -> Option<Box<str>> {
+        self.0.map(Into::into)
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn on_origin_of(document: &str, link: &str) -> Option<Box<str>> {
 }
 
 /// The URL that a reference in something at `base` stands for (RFC 3986).
-pub(super) fn resolve(base: &str, reference: &str) -> Option<String> {
+pub(crate) fn resolve(base: &str, reference: &str) -> Option<String> {
     let base = base.split('#').next().unwrap_or(base);
     let reference = UriReferenceStr::new(reference).ok()?;
     Some(reference.resolve_against(UriAbsoluteStr::new(base).ok()?).to_string())

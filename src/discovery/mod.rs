@@ -59,5 +59,6 @@ pub use range::VersionRange;
 pub use version::{LATEST, Version};
 
 pub(crate) use client::{Discovered, DiscoveredFuture};
+pub(crate) use link::resolve;
 pub(crate) use range::implied_version;
 pub(crate) use search::Question;

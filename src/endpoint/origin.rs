@@ -43,6 +43,8 @@ impl Origin {
                     80
                 }
             }
+            // A number may have a sign for Rust, and not for anybody else.
+            Some(port) if port.starts_with('+') => return None,
             Some(port) => port.parse().ok()?,
         };
         clear.then(|| Self { https, authority: authority.clone(), host: host.len(), port })
@@ -145,6 +147,7 @@ mod tests {
             "https://evil.org%2F.nova.example.com/",
             "https://nova.example.com:99999/",
             "https://nova.example.com:/",
+            "https://nova.example.com:+443/",
             "https://[::1%25eth0]/",
             "https://[::1",
             "https://nova.example.com\\@evil.org/",

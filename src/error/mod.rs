@@ -17,7 +17,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{Uri, uri::Authority};
+use http::{StatusCode, Uri, uri::Authority};
 
 use crate::{
     EndpointFilter, Secret,
@@ -244,6 +244,31 @@ pub enum Error {
     #[error("the service answered {0}")]
     Service(Arc<HttpError>),
 
+    /// Keystone's answer to credentials is a redirect that they must not follow.
+    ///
+    /// Followed are 307 and 308 within the origin of the `auth_url`, three times at most.
+    #[error(
+        "{auth_url} answers credentials by {status}{}, and they are not sent there; correct the auth_url",
+        To(.location.as_deref())
+    )]
+    #[non_exhaustive]
+    LoginRedirected {
+        /// The status of the answer.
+        status: StatusCode,
+        /// Where the credentials were sent, without a user name and a query that may be in it.
+        auth_url: Box<str>,
+        /// Scheme, host and port of where they were to go, if the answer says it.
+        location: Option<Box<str>>,
+    },
+
+    /// A [`Transport`](crate::Transport) goes through an [`AuthLayer`](crate::AuthLayer): what it sends to
+    /// obtain a token would wait for that token.
+    #[error(
+        "a request that is to obtain a token came to an AuthLayer, which would wait for that token; \
+         give the Transport a client without the layer"
+    )]
+    Recursion,
+
     /// Keystone could not be reached, or its answer broke off: keystoneauth's `ConnectFailure`.
     #[error("Keystone could not be reached; is it at the auth_url?")]
     #[non_exhaustive]
@@ -298,8 +323,21 @@ impl Error {
         Self::HttpsRequired { origin: origin_in_words(uri) }
     }
 
+    pub(crate) fn login_redirected(status: StatusCode, auth_url: &Uri, location: Option<&Uri>) -> Self {
+        Self::LoginRedirected {
+            status,
+            auth_url: format!("{}{}", origin_in_words(auth_url), auth_url.path()).into(),
+            location: location.map(origin_in_words),
+        }
+    }
+
+    /// What an HTTP client says; if that is an error of this crate, the same.
     pub(crate) fn connect(source: impl Into<BoxError>) -> Self {
-        Self::ConnectFailure { source: source.into().into() }
+        let source = source.into();
+        match Self::find(&*source) {
+            Some(ours) => ours.clone(),
+            None => Self::ConnectFailure { source: source.into() },
+        }
     }
 
     /// Whether the same request can succeed later without anybody changing anything.
@@ -309,7 +347,8 @@ impl Error {
             Self::Http(error) | Self::Service(error) => error.is_transient(),
             Self::DiscoveryFailure(failure) => failure.is_transient(),
             // What answers with something that is no token is a proxy that is not ready, most often.
-            Self::ConnectFailure { .. } | Self::Timeout { .. } | Self::InvalidResponse { .. } => true,
+            Self::Timeout { .. } | Self::InvalidResponse { .. } => true,
+            Self::ConnectFailure { source } => !is_about_a_certificate(&**source),
             Self::ShortLived | Self::PluginPanicked | Self::NoRuntime => true,
             _ => false,
         }
@@ -335,6 +374,13 @@ impl Error {
         }
         None
     }
+}
+
+/// Whether a connection failed by a certificate, which stays as it is. TLS libraries have no type of
+/// error in common, but all of them say the word.
+fn is_about_a_certificate(error: &(dyn StdError + 'static)) -> bool {
+    let mut chain = std::iter::successors(Some(error), |&error| error.source());
+    chain.any(|error| error.to_string().to_ascii_lowercase().contains("certificate"))
 }
 
 /// Scheme, host and port of a URL as far as it has them, without a user name that may be in it.
@@ -444,6 +490,14 @@ impl fmt::Display for Offered {
             None => f.write_str("no microversions that its version document tells"),
             Some((oldest, newest)) => write!(f, "microversions {oldest} to {newest}"),
         }
+    }
+}
+
+struct To<'a>(Option<&'a str>);
+
+impl fmt::Display for To<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |location| write!(f, ", to {location}"))
     }
 }
 

@@ -22,7 +22,7 @@ impl Transport {
     ///
     /// - Connecting may take 3.1 s. The whole is bounded by whoever sends:
     ///   [`RenewalPolicy::attempt_timeout`](crate::RenewalPolicy::attempt_timeout) for credentials.
-    /// - Redirects are not followed, so that a password goes to the `auth_url` only.
+    /// - Redirects are not followed, so that a password goes to the origin of the `auth_url` only.
     /// - Answers may be compressed by gzip; the limit of 4 MiB is that of the decoded answer.
     /// - Connections are closed after each answer: until the next login, Keystone would have closed them.
     ///
@@ -189,7 +189,7 @@ mod tests {
         let credentials = V3Auth::new(origin.parse().unwrap(), alice);
         let error = credentials.get_auth_ref(Transport::hyper().build()).await.unwrap_err();
         match &error {
-            Error::Http(answer) => assert_eq!(answer.status, StatusCode::TEMPORARY_REDIRECT),
+            Error::LoginRedirected { status, .. } => assert_eq!(*status, StatusCode::TEMPORARY_REDIRECT),
             other => panic!("{other}"),
         }
         assert!(!error.is_transient());

@@ -25,6 +25,7 @@ mod generic;
 #[cfg(feature = "hyper")]
 mod hyper;
 mod json;
+mod login;
 mod method;
 mod parameters;
 mod pool;
@@ -47,3 +48,5 @@ pub use service_token::ServiceTokenAuthWrapper;
 pub use transport::Transport;
 pub use v2::V2Auth;
 pub use v3::V3Auth;
+
+pub(crate) use transport::Obtains;

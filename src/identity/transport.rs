@@ -19,8 +19,11 @@ const MAX_ANSWER: usize = 4 * 1024 * 1024;
 /// The way to Keystone: any HTTP client that is a tower service, whatever its response body.
 ///
 /// It is what credentials are sent through, so it must not be wrapped in an
-/// [`AuthLayer`](crate::AuthLayer), and it must not follow redirects. What it does about timeouts and
-/// TLS is its own affair; answers are read up to 4 MiB.
+/// [`AuthLayer`](crate::AuthLayer), which refuses that ([`Error::Recursion`]), and it must not follow
+/// redirects. What it does about timeouts and TLS is its own affair; answers are read up to 4 MiB.
+///
+/// What the client fails with is [`Error::ConnectFailure`], tried again unless it speaks of a certificate.
+/// A client that knows better fails with an error of this crate, such as [`Error::plugin`].
 ///
 /// Clones share the client. See the [module docs](super) for an example.
 #[derive(Clone)]
@@ -28,6 +31,10 @@ pub struct Transport(Arc<dyn Wire>);
 
 /// A request on its way, and its answer read to the end.
 type Sending = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Error>> + Send>>;
+
+/// A request extension: this request is to obtain what other requests wait for.
+#[derive(Clone, Copy)]
+pub(crate) struct Obtains;
 
 trait Wire: Send + Sync {
     fn send(&self, request: Request<Full<Bytes>>) -> Sending;
@@ -53,7 +60,8 @@ impl Transport {
     ///
     /// [`Error::ConnectFailure`] with what the client says, [`Error::InvalidResponse`] for an answer that
     /// is longer than 4 MiB.
-    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Error> {
+    pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Error> {
+        request.extensions_mut().insert(Obtains);
         self.0.send(request).await
     }
 }

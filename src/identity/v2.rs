@@ -9,6 +9,7 @@ use super::{
     cache_id::{auth_url_element, cache_id},
     credentials::AuthRefFuture,
     json::Json,
+    login,
     parameters::{said, texts},
 };
 use crate::{Error, Secret, access::token_header};
@@ -110,7 +111,7 @@ impl V2Auth {
 impl Credentials for V2Auth {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
         let request = self.request();
-        Box::pin(async move { answer::v2(transport.send(request?).await?) })
+        Box::pin(async move { answer::v2(login::send(&transport, request?).await?) })
     }
 
     fn auth_url(&self) -> &Uri {

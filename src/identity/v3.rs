@@ -9,6 +9,7 @@ use super::{
     cache_id::{auth_url_element, cache_id},
     credentials::AuthRefFuture,
     json::Json,
+    login,
     method::domain,
     parameters::said,
 };
@@ -132,7 +133,7 @@ fn scope(scope: &Scope) -> Result<Option<Json<'_>>, Error> {
 impl Credentials for V3Auth {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
         let request = self.request();
-        Box::pin(async move { answer::v3(transport.send(request?).await?) })
+        Box::pin(async move { answer::v3(login::send(&transport, request?).await?) })
     }
 
     fn auth_url(&self) -> &Uri {

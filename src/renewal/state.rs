@@ -1,9 +1,13 @@
 //! What is known of the token, and what follows from it. No I/O, no waiting, no clock of its own.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{Now, RenewalPolicy};
-use crate::{Access, AccessInfo, Error};
+use crate::{Access, AccessInfo, Error, endpoint::Origin};
 
 /// The number of a flight: one go at obtaining a token.
 pub(super) type FlightId = u64;
@@ -19,6 +23,8 @@ pub(super) struct State {
     failure: Option<Failure>,
     /// When tokens were refused by services, the latest last.
     refused: VecDeque<Now>,
+    /// Where the last catalog has endpoints.
+    origins: Option<Arc<HashSet<Origin>>>,
 }
 
 /// A token and the time it has.
@@ -77,6 +83,7 @@ impl State {
             flights: 0,
             failure: None,
             refused: VecDeque::new(),
+            origins: None,
         }
     }
 
@@ -199,7 +206,7 @@ impl State {
                     definite: 0,
                 });
                 let past = age >= held.lifetime;
-                self.current = Some(held);
+                self.hold(held);
                 if past { Err(Error::ShortLived) } else { Ok(access) }
             }
             Err(error) => {
@@ -254,6 +261,7 @@ impl State {
         self.flight = None;
         self.failure = None;
         self.refused.clear();
+        self.origins = None;
     }
 
     /// Takes over an access info that was stored.
@@ -261,12 +269,24 @@ impl State {
         // It was asked for at a time that nobody knows, so that its expiry has to be taken at its word.
         let lifetime = match auth_ref.expires()? {
             None => self.policy.unknown_lifetime,
-            Some(expires) => expires.duration_since(now.wall).unwrap_or_default(),
+            Some(expires) => {
+                let left = expires.duration_since(now.wall).unwrap_or_default();
+                // A clock that is slow makes no token live longer than it does by Keystone's own.
+                let issued = auth_ref.issued().ok().flatten();
+                issued
+                    .and_then(|issued| expires.duration_since(issued).ok())
+                    .map_or(left, |all| left.min(all))
+            }
         };
         let held = self.with_lifetime(auth_ref, now, lifetime)?;
         self.reset();
-        self.current = Some(held);
+        self.hold(held);
         Ok(())
+    }
+
+    fn hold(&mut self, held: Held) {
+        self.origins = held.access.origins().cloned();
+        self.current = Some(held);
     }
 
     fn start(&mut self) -> FlightId {
@@ -308,7 +328,8 @@ impl State {
         asked_for: Now,
         lifetime: Duration,
     ) -> Result<Held, Error> {
-        let access = Arc::new(Access::from_auth_ref(auth_ref)?);
+        let access = Access::from_auth_ref(auth_ref)?.with_previous_origins(self.origins.clone());
+        let access = Arc::new(access);
         let (soft, hard) = self.policy.ages(lifetime, self.random.f64());
         Ok(Held { access, asked_for, soft, hard, lifetime })
     }

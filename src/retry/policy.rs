@@ -165,7 +165,8 @@ impl<B> RetryPolicy<B> {
         let mut next = Some(error);
         while let Some(error) = next {
             if let Some(ours) = error.downcast_ref::<Error>() {
-                return matches!(ours, Error::ConnectFailure { .. } | Error::Timeout { .. });
+                let reached = !matches!(ours, Error::ConnectFailure { .. } | Error::Timeout { .. });
+                return !reached && ours.is_transient();
             }
             let io = error.downcast_ref::<io::Error>();
             if io.is_some_and(|io| is_of_connecting(io.kind())) || (self.connect_failure)(error) {

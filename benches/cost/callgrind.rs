@@ -1,0 +1,54 @@
+//! Instruction counts: this program runs itself under valgrind.
+
+use std::{env, process::Command};
+
+/// Whether there is a valgrind to count with; if not, what to do.
+pub fn check() -> Result<(), String> {
+    match Command::new("valgrind").arg("--version").output() {
+        Ok(output) if output.status.success() => Ok(()),
+        _ => Err("valgrind is not there, and without it no instructions can be counted. \
+                  Install it with the packages of your system (`apt-get install valgrind`)."
+            .to_owned()),
+    }
+}
+
+/// The instructions of one go of what is counted: of `goes` calls of [`counted`], in a child of ours with
+/// these arguments.
+pub fn per_call(arguments: &[&str], goes: usize) -> f64 {
+    let counted = run(&["--toggle-collect=*counted_by_callgrind*"], arguments, goes);
+    counted as f64 / goes as f64
+}
+
+/// The instructions of one go, of all that the child does for it: the difference of a long and a short run.
+pub fn per_go(arguments: &[&str], goes: usize) -> f64 {
+    let (short, long) = (run(&[], arguments, goes), run(&[], arguments, 5 * goes));
+    (long as f64 - short as f64) / (4 * goes) as f64
+}
+
+fn run(options: &[&str], arguments: &[&str], goes: usize) -> u64 {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .args(options)
+        .arg(env::current_exe().expect("this program has a file"))
+        .arg("child")
+        .args(arguments)
+        .arg(goes.to_string())
+        .output()
+        .expect("valgrind runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?} failed under valgrind:\n{said}");
+    said.lines()
+        .find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok())
+        .unwrap_or_else(|| panic!("no count from valgrind:\n{said}"))
+}
+
+/// What is counted is what is done in here.
+#[inline(never)]
+pub fn counted<A, R>(work: &mut dyn FnMut(A) -> R, argument: A) -> R {
+    counted_by_callgrind(work, argument)
+}
+
+#[inline(never)]
+fn counted_by_callgrind<A, R>(work: &mut dyn FnMut(A) -> R, argument: A) -> R {
+    work(argument)
+}

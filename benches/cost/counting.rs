@@ -1,0 +1,59 @@
+//! An allocator that counts: how often memory was asked for, and how much of it is held.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    hint::black_box,
+};
+
+/// Counts for each thread by itself.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static BYTES: Cell<isize> = const { Cell::new(0) };
+}
+
+fn grow(by: usize, less: usize) {
+    BYTES.set(BYTES.get() + by as isize - less as isize);
+}
+
+// Safety: all is handed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        grow(layout.size(), 0);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        grow(size, layout.size());
+        unsafe { System.realloc(memory, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        grow(0, layout.size());
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// How often this thread asks for memory while it does this work and drops what comes of it.
+pub fn allocations<T>(work: impl FnOnce() -> T) -> usize {
+    let before = ALLOCATIONS.get();
+    drop(black_box(work()));
+    ALLOCATIONS.get() - before
+}
+
+/// How many bytes are held by what this work makes.
+#[allow(dead_code)] // not every program that counts is interested
+pub fn held<T>(work: impl FnOnce() -> T) -> usize {
+    let before = BYTES.get();
+    let made = black_box(work());
+    let held = BYTES.get() - before;
+    drop(made);
+    held.try_into().unwrap_or(0)
+}

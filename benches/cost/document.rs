@@ -1,0 +1,261 @@
+//! Token documents into access infos and lookups in them, beside serde_json.
+
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use serde::Deserialize;
+use serde_json::Value;
+use tower_keystone::{AccessInfo, EndpointFilter};
+
+use crate::{
+    callgrind::{counted, per_call},
+    counting::{allocations, held},
+    sample::{ENDPOINT, REGION, SERVICE_TYPE, TOKEN, document, new_filter},
+    table::{Gates, Table, grouped, ratio},
+};
+
+const SIZES: [usize; 2] = [20, 1_000];
+/// The instructions and the allocations of an access info, as a part of those of a `Value`.
+const MOST: (f64, f64) = (1.0, 0.6);
+
+/// A document read into something.
+trait Read: Sized + 'static {
+    const NAME: &str;
+
+    fn read(document: &str) -> Self;
+
+    /// The URL of the public endpoint of a service in a region.
+    fn lookup<'a>(&'a self, filter: &EndpointFilter, service_type: &str, region: &str) -> Option<&'a str>;
+}
+
+pub fn run(gates: &mut Gates) {
+    println!("A token document, read: instructions, allocations, time, and the memory that is held then.\n");
+    let headers =
+        ["into", "services", "instructions", "x Value", "allocations", "x Value", "time", "x Value"];
+    let mut table = Table::new(&[&headers[..], &["bytes held"]].concat());
+    for services in SIZES {
+        let document = document(services);
+        let value = Cost::of::<Value>(&document, services);
+        let typed = Cost::of::<Typed>(&document, services);
+        let access_info = Cost::of::<AccessInfo>(&document, services);
+        for cost in [&value, &typed, &access_info] {
+            cost.row(&mut table, &value);
+        }
+        let beside = "serde_json::Value";
+        let [instructions, allocations, time] = access_info.beside(&value);
+        gates.at_most("instructions to read a document", beside, instructions, MOST.0);
+        gates.at_most("allocations to read a document", beside, allocations, MOST.1);
+        gates.tell("time to read a document", beside, time);
+    }
+    table.print();
+
+    println!("One lookup of an endpoint by type, region and interface.\n");
+    let mut table = Table::new(&["in", "services", "instructions", "x Value", "allocations"]);
+    for services in SIZES {
+        let document = document(services);
+        let (value, _) = lookup::<Value>(&mut table, &document, services, None);
+        lookup::<Typed>(&mut table, &document, services, Some(value));
+        let (_, allocations) = lookup::<AccessInfo>(&mut table, &document, services, Some(value));
+        gates.at_most("allocations of a lookup", "", allocations, 0.0);
+    }
+    table.print();
+}
+
+/// What a child does that is counted.
+pub fn child(arguments: &[&str], goes: usize) {
+    let [what, into, services] = arguments else { panic!("what, into and services") };
+    let document = document(services.parse().expect("a number of services"));
+    match *into {
+        Value::NAME => count::<Value>(what, &document, goes),
+        Typed::NAME => count::<Typed>(what, &document, goes),
+        AccessInfo::NAME => count::<AccessInfo>(what, &document, goes),
+        other => panic!("{other} is nothing that documents are read into"),
+    }
+}
+
+fn count<R: Read>(what: &str, document: &str, goes: usize) {
+    if what == "read" {
+        for _ in 0..goes {
+            drop(counted(&mut R::read, document));
+        }
+        return;
+    }
+    let read = R::read(document);
+    let filter = new_filter();
+    let mut lookup = |filter| read.lookup(filter, black_box(SERVICE_TYPE), black_box(REGION)).map(str::len);
+    for _ in 0..goes {
+        assert_eq!(counted(&mut lookup, &filter), Some(ENDPOINT.len()));
+    }
+}
+
+struct Cost {
+    name: &'static str,
+    services: usize,
+    instructions: f64,
+    allocations: f64,
+    time: Duration,
+    held: usize,
+}
+
+impl Cost {
+    fn of<R: Read>(document: &str, services: usize) -> Self {
+        let mut times: Vec<_> = (0..2_000_000 / document.len())
+            .map(|_| {
+                let started = Instant::now();
+                let read = black_box(R::read(document));
+                let took = started.elapsed();
+                drop(read);
+                took
+            })
+            .collect();
+        times.sort_unstable();
+        Self {
+            name: R::NAME,
+            services,
+            instructions: per_call(&["document", "read", R::NAME, &services.to_string()], 2),
+            allocations: allocations(|| R::read(document)) as f64,
+            time: times.get(times.len() / 2).copied().unwrap_or_default(),
+            held: held(|| R::read(document)),
+        }
+    }
+
+    /// Instructions, allocations and time as parts of those of another.
+    fn beside(&self, other: &Self) -> [f64; 3] {
+        [
+            self.instructions / other.instructions,
+            self.allocations / other.allocations,
+            self.time.as_secs_f64() / other.time.as_secs_f64(),
+        ]
+    }
+
+    fn row(&self, table: &mut Table, value: &Self) {
+        let [x_instructions, x_allocations, x_time] = self.beside(value).map(ratio);
+        table.row([
+            self.name.to_owned(),
+            self.services.to_string(),
+            grouped(self.instructions),
+            x_instructions,
+            grouped(self.allocations),
+            x_allocations,
+            format!("{:.0} us", self.time.as_secs_f64() * 1e6),
+            x_time,
+            grouped(self.held as f64),
+        ]);
+    }
+}
+
+/// Instructions and allocations of a lookup.
+fn lookup<R: Read>(table: &mut Table, document: &str, services: usize, value: Option<f64>) -> (f64, f64) {
+    let instructions = per_call(&["document", "lookup", R::NAME, &services.to_string()], 100);
+    let read = R::read(document);
+    let filter = new_filter();
+    let allocations = allocations(|| read.lookup(&filter, SERVICE_TYPE, REGION)) as f64;
+    table.row([
+        R::NAME.to_owned(),
+        services.to_string(),
+        grouped(instructions),
+        ratio(instructions / value.unwrap_or(instructions)),
+        grouped(allocations),
+    ]);
+    (instructions, allocations)
+}
+
+impl Read for AccessInfo {
+    const NAME: &str = "AccessInfo";
+
+    fn read(document: &str) -> Self {
+        Self::new(TOKEN, document).expect("a token document")
+    }
+
+    fn lookup<'a>(&'a self, filter: &EndpointFilter, _: &str, _: &str) -> Option<&'a str> {
+        self.service_catalog().url_for(filter).ok()
+    }
+}
+
+impl Read for Value {
+    const NAME: &str = "serde_json::Value";
+
+    fn read(document: &str) -> Self {
+        serde_json::from_str(document).expect("a document")
+    }
+
+    fn lookup<'a>(&'a self, _: &EndpointFilter, service_type: &str, region: &str) -> Option<&'a str> {
+        let catalog = self["token"]["catalog"].as_array()?;
+        let of_type = catalog.iter().filter(|service| service["type"] == service_type);
+        let mut endpoints = of_type.filter_map(|service| service["endpoints"].as_array()).flatten();
+        let fits = |endpoint: &&Value| endpoint["interface"] == "public" && endpoint["region_id"] == region;
+        endpoints.find(fits)?["url"].as_str()
+    }
+}
+
+/// The structs that one would write down for serde to derive from, with what most programs want.
+#[derive(Deserialize)]
+struct Typed {
+    token: Token,
+}
+
+#[derive(Deserialize)]
+#[allow(dead_code)]
+struct Token {
+    user: Named,
+    project: Option<Named>,
+    #[serde(default)]
+    roles: Vec<Role>,
+    methods: Vec<String>,
+    expires_at: String,
+    issued_at: String,
+    #[serde(default)]
+    catalog: Vec<Service>,
+}
+
+#[derive(Deserialize)]
+#[allow(dead_code)]
+struct Named {
+    id: String,
+    name: String,
+    domain: Role,
+}
+
+#[derive(Deserialize)]
+#[allow(dead_code)]
+struct Role {
+    id: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[allow(dead_code)]
+struct Service {
+    id: String,
+    #[serde(rename = "type")]
+    service_type: String,
+    name: String,
+    endpoints: Vec<Endpoint>,
+}
+
+#[derive(Deserialize)]
+#[allow(dead_code)]
+struct Endpoint {
+    id: String,
+    interface: String,
+    region: String,
+    region_id: String,
+    url: String,
+}
+
+impl Read for Typed {
+    const NAME: &str = "derived structs";
+
+    fn read(document: &str) -> Self {
+        serde_json::from_str(document).expect("a document")
+    }
+
+    fn lookup<'a>(&'a self, _: &EndpointFilter, service_type: &str, region: &str) -> Option<&'a str> {
+        let of_type = self.token.catalog.iter().filter(|service| service.service_type == service_type);
+        let mut endpoints = of_type.flat_map(|service| &service.endpoints);
+        let fits = |endpoint: &&Endpoint| endpoint.interface == "public" && endpoint.region_id == region;
+        Some(&endpoints.find(fits)?.url)
+    }
+}

@@ -1,0 +1,232 @@
+//! End to end over loopback, beside a bare hyper-util client with a static, sensitive header. The server is another
+//! process, so that the client's instructions are all that is counted.
+
+use std::{
+    env,
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use http::{HeaderValue, Request, Response, Uri};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::{runtime, task::JoinSet};
+use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, retry::RetryLayer};
+use tower_keystone::{AccessInfo, AccessInfoPlugin, AuthLayer, ReauthPolicy};
+
+use crate::{
+    callgrind::per_go,
+    peers::X_AUTH_TOKEN,
+    sample::{Body, ENDPOINT, PATH, TOKEN, document, filter, renewing},
+    server::{Protocol, Server, client},
+    table::{Gates, Table, grouped, ratio},
+};
+
+/// Instructions, as a part of those of the bare client.
+const MOST: f64 = 1.1;
+const AT_ONCE: usize = 64;
+const TIMED: usize = 50 * AT_ONCE;
+
+const PROTOCOLS: [(Protocol, &str); 2] = [(Protocol::Http1, "HTTP/1.1"), (Protocol::Http2, "HTTP/2")];
+
+const BARE: &str = "hyper-util client, static header";
+/// Over HTTP/2 a header that is not sensitive is sent once; each later request names its place in a table.
+const INDEXED: &str = "hyper-util client, static header, not sensitive";
+const ACCESS_INFO: &str = "AuthLayer(AccessInfoPlugin)";
+const RENEWING: &str = "AuthLayer(Renewing)";
+const REAUTH: &str = "RetryLayer(ReauthPolicy), AuthLayer(Renewing)";
+
+const CASES: [(&str, usize); 7] = [
+    (BARE, 20),
+    (INDEXED, 20),
+    (ACCESS_INFO, 20),
+    (ACCESS_INFO, 1_000),
+    (RENEWING, 20),
+    (RENEWING, 1_000),
+    (REAUTH, 20),
+];
+
+pub fn run(gates: &mut Gates) {
+    println!(
+        "End to end over loopback: instructions of the client for a request, and requests in a second.\n"
+    );
+    let headers =
+        ["client", "services", "instructions", "x bare", "one by one", "x bare", "64 at once", "x bare"];
+    let mut table = Table::new(&headers);
+    for (protocol, name) in PROTOCOLS {
+        let server = Process::start(protocol);
+        let mut bare = None;
+        for (case, services) in CASES {
+            let services = services.to_string();
+            let of_case = ["loopback", name, case, &*services, &*server.url];
+            let instructions = per_go(&of_case, 200);
+            let beside = instructions / *bare.get_or_insert(instructions);
+            let of_bare = [name, BARE, "20", &*server.url];
+            let [one_by_one, at_once] =
+                [1, AT_ONCE].map(|at_once| Rate::of(&of_case[1..], &of_bare, at_once));
+            table.row([
+                format!("{name}, {case}"),
+                services,
+                grouped(instructions),
+                ratio(beside),
+                grouped(one_by_one.a_second),
+                ratio(one_by_one.beside_bare),
+                grouped(at_once.a_second),
+                ratio(at_once.beside_bare),
+            ]);
+            match case {
+                BARE | INDEXED => {}
+                REAUTH => {
+                    gates.tell(&format!("instructions over {name}, with ReauthPolicy"), "bare client", beside)
+                }
+                _ => gates.at_most(&format!("instructions over {name}"), "bare client", beside, MOST),
+            }
+        }
+    }
+    table.print();
+}
+
+struct Rate {
+    a_second: f64,
+    beside_bare: f64,
+}
+
+impl Rate {
+    /// The median of some rounds. Bare and other requests take turns, since others are at work on a machine too.
+    fn of(case: &[&str], bare: &[&str], at_once: usize) -> Self {
+        let mut rounds = [(); 5].map(|()| {
+            let [bare, of_case] =
+                [bare, case].map(|case| TIMED as f64 / send(case, TIMED, at_once).as_secs_f64());
+            (of_case / bare, of_case)
+        });
+        rounds.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let (beside_bare, a_second) = rounds[rounds.len() / 2];
+        Self { a_second, beside_bare }
+    }
+}
+
+/// What a child does: it serves until its input ends, or it sends requests that callgrind counts.
+pub fn child(arguments: &[&str], requests: usize) {
+    match arguments {
+        ["serve", protocol] => serve(named(protocol)),
+        of_case => drop(send(of_case, requests, 1)),
+    }
+}
+
+fn named(protocol: &str) -> Protocol {
+    PROTOCOLS.into_iter().find(|(_, name)| *name == protocol).expect("a protocol").0
+}
+
+fn serve(protocol: Protocol) {
+    let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let server = Server::new(Duration::ZERO);
+    server.tokens.lock().unwrap().insert(TOKEN.to_owned());
+    runtime.block_on(server.serve(protocol));
+    println!("{}", server.url());
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+}
+
+/// This program as a server, which ends with it.
+struct Process {
+    process: Child,
+    url: String,
+}
+
+impl Process {
+    fn start(protocol: Protocol) -> Self {
+        let name = PROTOCOLS.into_iter().find(|(known, _)| *known == protocol).expect("a protocol").1;
+        let mut process = Command::new(env::current_exe().expect("this program has a file"))
+            .args(["child", "loopback", "serve", name, "0"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let mut url = String::new();
+        let output = process.stdout.take().expect("its output is piped");
+        BufReader::new(output).read_line(&mut url).expect("the server says where it is");
+        Self { process, url: url.trim().to_owned() }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+    }
+}
+
+/// How long it takes to send so many requests.
+fn send(of_case: &[&str], requests: usize, at_once: usize) -> Duration {
+    let [protocol, case, services, url] = of_case else { panic!("protocol, case, services and URL") };
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let services = services.parse().expect("a number of services");
+    let access_info = || {
+        let document = document(services).replace(ENDPOINT, url);
+        AccessInfo::new(TOKEN, document).expect("a document")
+    };
+    let client = client(named(protocol));
+    let relative = Uri::from_static(PATH);
+    match *case {
+        BARE | INDEXED => {
+            let uri: Uri = format!("{url}{PATH}").parse().unwrap();
+            let mut token = HeaderValue::from_static(TOKEN);
+            token.set_sensitive(*case == BARE);
+            let request = move || {
+                Request::get(uri.clone()).header(X_AUTH_TOKEN, token.clone()).body(Body::default()).unwrap()
+            };
+            runtime.block_on(drive(client, request, requests, at_once))
+        }
+        ACCESS_INFO => {
+            let layer = AuthLayer::new(AccessInfoPlugin::new(access_info())).endpoint(filter());
+            runtime.block_on(drive(layer.layer(client), with(relative), requests, at_once))
+        }
+        RENEWING => {
+            let layer = AuthLayer::new(renewing(&access_info())).endpoint(filter());
+            runtime.block_on(drive(layer.layer(client), with(relative), requests, at_once))
+        }
+        _ => {
+            let layer = AuthLayer::new(renewing(&access_info())).endpoint(filter());
+            let stack = ServiceBuilder::new()
+                .layer(RetryLayer::new(ReauthPolicy::new()))
+                .layer(layer)
+                .service(client);
+            runtime.block_on(drive(stack, with(relative), requests, at_once))
+        }
+    }
+}
+
+fn with(uri: Uri) -> impl Fn() -> Request<Body> + Clone + Send + 'static {
+    move || Request::get(uri.clone()).body(Body::default()).unwrap()
+}
+
+async fn drive<S>(
+    service: S,
+    request: impl Fn() -> Request<Body> + Clone + Send + 'static,
+    requests: usize,
+    at_once: usize,
+) -> Duration
+where
+    S: Service<Request<Body>, Response = Response<Incoming>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+{
+    let started = Instant::now();
+    let mut callers = JoinSet::new();
+    for _ in 0..at_once {
+        let (mut service, request) = (service.clone(), request.clone());
+        callers.spawn(async move {
+            for _ in 0..requests / at_once {
+                let response =
+                    service.ready().await.map_err(Into::into)?.call(request()).await.map_err(Into::into)?;
+                assert_eq!(response.status(), 200);
+                response.into_body().collect().await?;
+            }
+            Ok::<_, BoxError>(())
+        });
+    }
+    while let Some(done) = callers.join_next().await {
+        done.expect("a caller ends").expect("all requests are answered");
+    }
+    started.elapsed()
+}

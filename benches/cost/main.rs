@@ -1,0 +1,52 @@
+//! What the crate costs, beside the limit and its peers.
+//!
+//! ```sh
+//! cargo bench --bench cost               # all of it
+//! cargo bench --bench cost -- request    # one part: request, document, loopback, storm
+//! ```
+//!
+//! Instructions are counted by valgrind's callgrind, allocations by an allocator that counts. The last table
+//! says which of these figures has to keep to what; if one does not, the exit code is 1. Times are told only.
+
+mod callgrind;
+mod counting;
+mod document;
+mod loopback;
+mod peers;
+mod request;
+mod sample;
+mod server;
+mod storm;
+mod table;
+
+use std::{env, process::ExitCode};
+
+use table::Gates;
+
+/// A part of the bench: its name, its run, and what a child of it does for callgrind.
+type Part = (&'static str, fn(&mut Gates), fn(&[&str], usize));
+
+const PARTS: [Part; 4] = [
+    ("request", request::run, request::child),
+    ("document", document::run, document::child),
+    ("loopback", loopback::run, loopback::child),
+    ("storm", storm::run, storm::child),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if let ["child", part, of_case @ .., goes] = &*arguments {
+        let (_, _, child) = PARTS.into_iter().find(|(name, ..)| name == part).expect("a part");
+        child(of_case, goes.parse().expect("how many"));
+        return ExitCode::SUCCESS;
+    }
+    if let Err(advice) = callgrind::check() {
+        eprintln!("{advice}");
+        return ExitCode::FAILURE;
+    }
+    let wanted = |name: &str| arguments.is_empty() || arguments.contains(&name);
+    let mut gates = Gates::default();
+    PARTS.into_iter().filter(|(name, ..)| wanted(name)).for_each(|(_, run, _)| run(&mut gates));
+    if gates.print() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

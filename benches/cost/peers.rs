@@ -1,0 +1,134 @@
+//! What the crate is measured beside.
+
+use std::{
+    future::Future,
+    hint::black_box,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderName, HeaderValue, Request, Response, StatusCode, Uri,
+    uri::{Parts, PathAndQuery},
+};
+use pin_project_lite::pin_project;
+use tokio::sync::Mutex;
+use tower::{BoxError, Service};
+
+pub const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+
+/// The least that a request can cost which is joined to an endpoint, carries a token that can change, and
+/// whose 401 is noticed: no lookup, no guard, no choice.
+#[derive(Clone)]
+pub struct Limit<S> {
+    current: Arc<Snapshot>,
+    keep: bool,
+    inner: S,
+}
+
+pub struct Snapshot {
+    pub token: HeaderValue,
+    pub endpoint: Uri,
+}
+
+impl<S> Limit<S> {
+    pub fn new(current: Snapshot, inner: S) -> Self {
+        Self { current: Arc::new(current), keep: false, inner }
+    }
+
+    /// The same with a clone of each request, to send it once more.
+    pub fn keeping(current: Snapshot, inner: S) -> Self {
+        Self { keep: true, ..Self::new(current, inner) }
+    }
+}
+
+impl<S, B, ResBody> Service<Request<B>> for Limit<S>
+where
+    S: Service<Request<B>, Response = Response<ResBody>>,
+    B: Clone,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = LimitFuture<S::Future, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let kept = self.keep.then(|| request.clone());
+        let used = Arc::clone(&self.current);
+        if request.uri().scheme().is_none() {
+            *request.uri_mut() = join(&used.endpoint, request.uri());
+        }
+        request.headers_mut().insert(X_AUTH_TOKEN, used.token.clone());
+        LimitFuture { response: self.inner.call(request), used, kept }
+    }
+}
+
+pin_project! {
+    pub struct LimitFuture<F, B> {
+        #[pin]
+        response: F,
+        used: Arc<Snapshot>,
+        kept: Option<Request<B>>,
+    }
+}
+
+impl<F, B, ResBody, E> Future for LimitFuture<F, B>
+where
+    F: Future<Output = Result<Response<ResBody>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let response = ready!(this.response.poll(cx))?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            black_box((this.used, this.kept.take()));
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+/// One allocation, and nothing that is looked at twice.
+fn join(base: &Uri, relative: &Uri) -> Uri {
+    let above = base.path().trim_end_matches('/');
+    let below = relative.path_and_query().map_or("/", PathAndQuery::as_str);
+    let mut path = Vec::with_capacity(above.len() + below.len());
+    path.extend_from_slice(above.as_bytes());
+    path.extend_from_slice(below.as_bytes());
+    let mut parts = Parts::default();
+    parts.scheme = base.scheme().cloned();
+    parts.authority = base.authority().cloned();
+    parts.path_and_query = PathAndQuery::from_maybe_shared(Bytes::from(path)).ok();
+    Uri::from_parts(parts).expect("a path was joined to a URL")
+}
+
+/// The token of the form that is found in other clients: behind an asynchronous mutex, in a boxed future
+/// of an `AsyncFilter`, with the base URI in front of the path by way of its text.
+pub fn async_filter<S, B: Send + 'static>(
+    token: &str,
+    base: &str,
+    inner: S,
+) -> impl Service<Request<B>, Response = S::Response, Error = BoxError> + use<S, B>
+where
+    S: Service<Request<B>> + Clone,
+    S::Error: Into<BoxError>,
+{
+    type Checked<B> = Pin<Box<dyn Future<Output = Result<Request<B>, BoxError>> + Send>>;
+    let token = Arc::new(Mutex::new(HeaderValue::from_str(token).expect("a token")));
+    let base: Arc<str> = base.into();
+    tower::filter::AsyncFilter::new(inner, move |mut request: Request<B>| -> Checked<B> {
+        let (token, base) = (Arc::clone(&token), Arc::clone(&base));
+        Box::pin(async move {
+            let token = token.lock().await.clone();
+            request.headers_mut().insert(X_AUTH_TOKEN, token);
+            let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+            *request.uri_mut() = Uri::try_from(format!("{base}{path}"))?;
+            Ok(request)
+        })
+    })
+}

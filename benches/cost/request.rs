@@ -1,0 +1,295 @@
+//! The way of a request within the process, beside the bare service, a static header, the limit, and the
+//! form that other clients have.
+
+use std::{
+    cell::Cell,
+    collections::HashMap,
+    convert::Infallible,
+    future::{Future, Ready, ready},
+    hint::black_box,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use http::{HeaderValue, Request, Response, Uri};
+use tower::{Service, ServiceBuilder, retry::RetryLayer};
+use tower_http::auth::AddAuthorizationLayer;
+use tower_keystone::{AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, IdentityPlugin, ReauthPolicy};
+
+use crate::{
+    callgrind::{counted, per_call},
+    counting::allocations,
+    peers::{Limit, Snapshot, X_AUTH_TOKEN, async_filter},
+    sample::{Body, ENDPOINT, PATH, TOKEN, document, filter, new_filter, renewing},
+    table::{Gates, Table, grouped, ratio},
+};
+
+const REQUESTS: usize = 1_000;
+/// What a request goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Stack {
+    Bare,
+    AddAuthorization,
+    Limit,
+    LimitAndClone,
+    AsyncFilter,
+    AccessInfo,
+    Renewing,
+    ReauthAccessInfo,
+    ReauthRenewing,
+}
+
+/// What the request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Form {
+    Relative,
+    Absolute,
+    /// Relative, with an `EndpointFilter` of its own, a clone of one; the layer has none.
+    Filter,
+    /// The same with a filter that was made for this request.
+    NewFilter,
+}
+
+const STACKS: [(Stack, &str); 9] = [
+    (Stack::Bare, "the bare service"),
+    (Stack::AddAuthorization, "AddAuthorization"),
+    (Stack::Limit, "the limit"),
+    (Stack::LimitAndClone, "the limit, a clone of the request kept"),
+    (Stack::AsyncFilter, "AsyncFilter, boxed, async mutex"),
+    (Stack::AccessInfo, "AuthLayer(AccessInfoPlugin)"),
+    (Stack::Renewing, "AuthLayer(Renewing)"),
+    (Stack::ReauthAccessInfo, "RetryLayer(ReauthPolicy), AuthLayer(AccessInfoPlugin)"),
+    (Stack::ReauthRenewing, "RetryLayer(ReauthPolicy), AuthLayer(Renewing)"),
+];
+
+const FORMS: [(Form, &str); 4] = [
+    (Form::Relative, "relative URI"),
+    (Form::Absolute, "absolute URI"),
+    (Form::Filter, "filter in the request"),
+    (Form::NewFilter, "new filter in the request"),
+];
+
+const CASES: [(Stack, Form, usize); 23] = [
+    (Stack::AddAuthorization, Form::Relative, 20),
+    (Stack::Limit, Form::Relative, 20),
+    (Stack::AsyncFilter, Form::Relative, 20),
+    (Stack::AccessInfo, Form::Relative, 20),
+    (Stack::AccessInfo, Form::Relative, 1_000),
+    (Stack::Renewing, Form::Relative, 20),
+    (Stack::Renewing, Form::Relative, 1_000),
+    (Stack::AccessInfo, Form::Filter, 20),
+    (Stack::AccessInfo, Form::Filter, 1_000),
+    (Stack::Renewing, Form::Filter, 20),
+    (Stack::Renewing, Form::Filter, 1_000),
+    (Stack::Renewing, Form::NewFilter, 20),
+    (Stack::Renewing, Form::NewFilter, 1_000),
+    (Stack::Limit, Form::Absolute, 20),
+    (Stack::AccessInfo, Form::Absolute, 20),
+    (Stack::AccessInfo, Form::Absolute, 1_000),
+    (Stack::Renewing, Form::Absolute, 20),
+    (Stack::Renewing, Form::Absolute, 1_000),
+    (Stack::LimitAndClone, Form::Relative, 20),
+    (Stack::ReauthAccessInfo, Form::Relative, 20),
+    (Stack::ReauthAccessInfo, Form::Relative, 1_000),
+    (Stack::ReauthRenewing, Form::Relative, 20),
+    (Stack::ReauthRenewing, Form::Relative, 1_000),
+];
+
+pub fn run(gates: &mut Gates) {
+    println!(
+        "A request within the process: instructions and allocations beyond those of the bare service.\n"
+    );
+    let mut known = HashMap::new();
+    let mut count = |stack: Stack, form: Form, services: usize| {
+        *known.entry((stack, form, services)).or_insert_with(|| {
+            let of_case = [format!("{stack:?}"), format!("{form:?}"), services.to_string()];
+            let of_case = of_case.each_ref().map(String::as_str);
+            let instructions = per_call(&[&["request"], &of_case[..]].concat(), REQUESTS);
+            (instructions, count_allocations(&of_case))
+        })
+    };
+    let mut beyond_bare = |stack, form, services| -> (f64, f64) {
+        let (case, bare) = (count(stack, form, services), count(Stack::Bare, form, 20));
+        (case.0 - bare.0, case.1 - bare.1)
+    };
+    let mut table = Table::new(&["request", "services", "instructions", "x limit", "allocations"]);
+    for (stack, form, services) in CASES {
+        let (instructions, allocations) = beyond_bare(stack, form, services);
+        let limit = if stack.keeps_a_clone() { Stack::LimitAndClone } else { Stack::Limit };
+        let form_of_limit = if form == Form::Absolute { form } else { Form::Relative };
+        let x_limit = instructions / beyond_bare(limit, form_of_limit, 20).0;
+        table.row([
+            format!("{}, {}", name(&STACKS, stack), name(&FORMS, form)),
+            services.to_string(),
+            grouped(instructions),
+            ratio(x_limit),
+            grouped(allocations),
+        ]);
+        if !stack.is_ours() {
+            continue;
+        }
+        let (what, beside, most) = match (stack.keeps_a_clone(), form) {
+            (true, _) => ("instructions inside RetryLayer(ReauthPolicy)", "limit and clone", Some(1.2)),
+            (_, Form::Relative) => ("instructions of a request", "limit", Some(1.2)),
+            (_, Form::Filter) => ("instructions with a filter in the request", "limit", Some(1.5)),
+            (_, Form::NewFilter) => ("instructions with a new filter in the request", "limit", Some(1.5)),
+            (_, Form::Absolute) => ("instructions with an absolute URI", "limit", None),
+        };
+        match most {
+            Some(most) => gates.at_most(what, beside, x_limit, most),
+            None => gates.tell(what, beside, x_limit),
+        }
+        let x_20 = instructions / beyond_bare(stack, form, 20).0;
+        gates.at_most("instructions with 1,000 services", "20 services", x_20, 1.02);
+        match form {
+            _ if stack.keeps_a_clone() => {}
+            Form::Absolute => gates.at_most("allocations with an absolute URI", "", allocations, 0.0),
+            _ => gates.at_most("allocations of a request", "", allocations, 1.0),
+        }
+    }
+    table.print();
+}
+
+/// What a child does that is counted.
+pub fn child(arguments: &[&str], requests: usize) {
+    let (mut client, request) = case(arguments);
+    warm_up(&mut client, &request);
+    for _ in 0..requests {
+        let request = request();
+        counted(&mut *client, request);
+    }
+}
+
+fn count_allocations(arguments: &[&str]) -> f64 {
+    let (mut client, request) = case(arguments);
+    warm_up(&mut client, &request);
+    let counted = (0..REQUESTS).map(|_| {
+        let request = request();
+        allocations(|| client(request))
+    });
+    counted.sum::<usize>() as f64 / REQUESTS as f64
+}
+
+fn warm_up(client: &mut Client, request: &impl Fn() -> Request<Body>) {
+    CHECKING.set(true);
+    client(request());
+    CHECKING.set(false);
+    client(request());
+}
+
+fn name<T: PartialEq>(names: &[(T, &'static str)], of: T) -> &'static str {
+    names.iter().find(|(named, _)| *named == of).map_or("", |(_, name)| name)
+}
+
+/// The client and what makes its requests, from the arguments of a child.
+fn case(arguments: &[&str]) -> (Client, impl Fn() -> Request<Body> + use<>) {
+    let [stack, form, services] = arguments else { panic!("stack, form and services") };
+    let (stack, _) = STACKS.into_iter().find(|(known, _)| format!("{known:?}") == *stack).expect("a stack");
+    let (form, _) = FORMS.into_iter().find(|(known, _)| format!("{known:?}") == *form).expect("a form");
+    let services = services.parse().expect("a number of services");
+
+    let absolute: Uri = format!("{ENDPOINT}{PATH}").parse().unwrap();
+    let uri = if form == Form::Absolute { absolute } else { Uri::from_static(PATH) };
+    let request = move || {
+        let request = Request::get(uri.clone()).header("accept", "application/json");
+        let request = match form {
+            Form::Relative | Form::Absolute => request,
+            Form::Filter => request.extension(filter()),
+            Form::NewFilter => request.extension(new_filter()),
+        };
+        request.body(Body::default()).unwrap()
+    };
+    let layer_filter = matches!(form, Form::Relative | Form::Absolute).then(filter);
+    (stack.client(services, layer_filter), request)
+}
+
+impl Stack {
+    fn is_ours(self) -> bool {
+        matches!(self, Self::AccessInfo | Self::Renewing)
+            || self.keeps_a_clone() && self != Self::LimitAndClone
+    }
+
+    fn keeps_a_clone(self) -> bool {
+        matches!(self, Self::LimitAndClone | Self::ReauthAccessInfo | Self::ReauthRenewing)
+    }
+
+    fn client(self, services: usize, filter: Option<EndpointFilter>) -> Client {
+        let snapshot = || Snapshot {
+            token: HeaderValue::from_static(TOKEN),
+            endpoint: ENDPOINT.parse().expect("a URL"),
+        };
+        let access_info = || AccessInfo::new(TOKEN, document(services)).expect("a document");
+        match self {
+            Self::Bare => client(Inner),
+            Self::AddAuthorization => {
+                client(ServiceBuilder::new().layer(AddAuthorizationLayer::bearer(TOKEN)).service(Inner))
+            }
+            Self::Limit => client(Limit::new(snapshot(), Inner)),
+            Self::LimitAndClone => client(Limit::keeping(snapshot(), Inner)),
+            Self::AsyncFilter => client(async_filter(TOKEN, ENDPOINT, Inner)),
+            Self::AccessInfo => auth(AccessInfoPlugin::new(access_info()), filter, false),
+            Self::Renewing => auth(renewing(&access_info()), filter, false),
+            Self::ReauthAccessInfo => auth(AccessInfoPlugin::new(access_info()), filter, true),
+            Self::ReauthRenewing => auth(renewing(&access_info()), filter, true),
+        }
+    }
+}
+
+fn auth<P>(plugin: P, filter: Option<EndpointFilter>, reauth: bool) -> Client
+where
+    P: IdentityPlugin + 'static,
+{
+    let mut layer = AuthLayer::new(plugin);
+    if let Some(filter) = filter {
+        layer = layer.endpoint(filter);
+    }
+    let builder = ServiceBuilder::new();
+    match reauth {
+        false => client(builder.layer(layer).service(Inner)),
+        true => client(builder.layer(RetryLayer::new(ReauthPolicy::new())).layer(layer).service(Inner)),
+    }
+}
+
+/// Sends one request and drops its response.
+type Client = Box<dyn FnMut(Request<Body>)>;
+
+fn client<S>(mut service: S) -> Client
+where
+    S: Service<Request<Body>, Response = Response<()>> + 'static,
+{
+    Box::new(move |request| {
+        let mut cx = Context::from_waker(Waker::noop());
+        let Poll::Ready(Ok(())) = service.poll_ready(&mut cx) else { panic!("the inner service is ready") };
+        let Poll::Ready(Ok(response)) = pin!(service.call(request)).poll(&mut cx) else {
+            panic!("the inner service answers at once")
+        };
+        drop(black_box(response));
+    })
+}
+
+thread_local! {
+    static CHECKING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Answers at once.
+#[derive(Clone)]
+struct Inner;
+
+impl Service<Request<Body>> for Inner {
+    type Response = Response<()>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<()>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if CHECKING.get() && request.headers().contains_key(X_AUTH_TOKEN) {
+            assert_eq!(*request.uri(), *format!("{ENDPOINT}{PATH}"));
+            assert_eq!(request.headers()[X_AUTH_TOKEN], TOKEN);
+        }
+        drop(black_box(request));
+        ready(Ok(Response::new(())))
+    }
+}

@@ -1,0 +1,48 @@
+//! Credentials on their way to Keystone, and along the few redirects that may take them further.
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, Uri, header::LOCATION};
+use http_body_util::Full;
+
+use super::Transport;
+use crate::{Error, discovery::resolve, endpoint::Origin};
+
+/// How many redirects are followed.
+const MAX_REDIRECTS: usize = 3;
+
+/// Sends credentials, and hands out the first answer that is no redirect.
+///
+/// Redirects that keep method and body (307, 308) are followed within the origin. All others are
+/// [`Error::LoginRedirected`]: credentials go to the host that was named for them, and to no other.
+pub(super) async fn send(
+    transport: &Transport,
+    mut request: Request<Full<Bytes>>,
+) -> Result<Response<Bytes>, Error> {
+    let auth_url = request.uri().clone();
+    let mut followed = 0;
+    loop {
+        let answer = transport.send(request.clone()).await?;
+        let status = answer.status();
+        if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+            return Ok(answer);
+        }
+        let location = location(request.uri(), &answer);
+        let keeps_body = matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
+        match location {
+            Some(to) if keeps_body && followed < MAX_REDIRECTS && same_origin(&auth_url, &to) => {
+                *request.uri_mut() = to;
+                followed += 1;
+            }
+            _ => return Err(Error::login_redirected(status, &auth_url, location.as_ref())),
+        }
+    }
+}
+
+fn location(from: &Uri, answer: &Response<Bytes>) -> Option<Uri> {
+    let location = answer.headers().get(LOCATION)?.to_str().ok()?;
+    resolve(&from.to_string(), location)?.parse().ok()
+}
+
+fn same_origin(one: &Uri, other: &Uri) -> bool {
+    Origin::of(one).is_some_and(|origin| Origin::of(other) == Some(origin))
+}

@@ -1,0 +1,356 @@
+//! Servers of raw bytes, and what Keystone's side of a connection can do.
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body_util::Full;
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::{
+    client::legacy::Client,
+    rt::{TokioExecutor, TokioIo},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::{sleep, timeout},
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+    },
+};
+use tower_http::compression::CompressionLayer;
+use tower_keystone::{Credentials, Error, RenewalPolicy, Renewing, Transport, V3Auth, renewal::SystemClock};
+
+use crate::{answers::Endless, support::*};
+
+cases![
+    running a05_an_answer_that_never_ends_is_given_up_with_its_connection,
+    running a05_a_connect_that_never_ends_is_given_up,
+    running a12_a_connection_that_breaks_is_tried_again,
+    running a12_a_certificate_that_is_no_good_is_final_and_sees_no_password,
+    running a14_a_small_answer_that_unpacks_to_a_gigabyte_is_read_up_to_the_limit,
+];
+
+/// A server that does with each connection as it is told. Dropped with its runtime.
+#[derive(Clone)]
+pub(crate) struct Wire {
+    pub(crate) address: SocketAddr,
+    state: Arc<WireState>,
+}
+
+#[derive(Default)]
+struct WireState {
+    connections: AtomicUsize,
+    open: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Wire {
+    /// Runs the script for each connection, with the number of those before it.
+    pub(crate) async fn serve<F>(script: impl Fn(TcpStream, usize) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = io::Result<()>> + Send + 'static,
+    {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let wire = Self { address: listener.local_addr().unwrap(), state: Arc::default() };
+        let state = Arc::clone(&wire.state);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let before = state.connections.fetch_add(1, Ordering::Relaxed);
+                let open = state.open.fetch_add(1, Ordering::Relaxed) + 1;
+                state.most.fetch_max(open, Ordering::Relaxed);
+                let (state, served) = (Arc::clone(&state), script(stream, before));
+                tokio::spawn(async move {
+                    let _ = served.await;
+                    state.open.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+        });
+        wire
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.state.connections.load(Ordering::Relaxed)
+    }
+
+    /// The most connections that were open at once.
+    pub(crate) fn most(&self) -> usize {
+        self.state.most.load(Ordering::Relaxed)
+    }
+
+    /// Waits until all connections are closed.
+    pub(crate) async fn closed(&self) {
+        let closing = async {
+            while self.state.open.load(Ordering::Relaxed) > 0 {
+                sleep(millis(1)).await;
+            }
+        };
+        timeout(seconds(20), closing).await.expect("all connections are closed");
+    }
+}
+
+/// Reads up to a text, which is part of what it returns.
+pub(crate) async fn read_to(stream: &mut (impl AsyncReadExt + Unpin), end: &[u8]) -> io::Result<Vec<u8>> {
+    let mut read = Vec::new();
+    while !read.ends_with(end) {
+        read.push(stream.read_u8().await?);
+    }
+    Ok(read)
+}
+
+/// Reads a request of HTTP/1.1 with the length of its body in its head.
+pub(crate) async fn read_request(stream: &mut (impl AsyncReadExt + Unpin)) -> io::Result<Vec<u8>> {
+    let mut request = read_to(stream, b"\r\n\r\n").await?;
+    let head = String::from_utf8_lossy(&request).to_ascii_lowercase();
+    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body).await?;
+    request.extend(body);
+    Ok(request)
+}
+
+/// Reads until the other side has closed the connection.
+pub(crate) async fn until_closed(stream: &mut (impl AsyncReadExt + Unpin)) -> io::Result<()> {
+    let mut rest = [0; 4096];
+    while stream.read(&mut rest).await? > 0 {}
+    Ok(())
+}
+
+fn token_in_bytes() -> Vec<u8> {
+    let body = hour().to_string();
+    let length = body.len();
+    format!("HTTP/1.1 201 Created\r\nx-subject-token: token-1\r\ncontent-length: {length}\r\n\r\n{body}")
+        .into_bytes()
+}
+
+/// A plugin for a Keystone of raw bytes, with times that suit a test.
+fn plugin(url: &str, transport: Transport, attempt: u64, load: u64) -> Renewing<V3Auth> {
+    let mut policy = RenewalPolicy::default();
+    policy.attempt_timeout = millis(attempt);
+    policy.load_timeout = millis(load);
+    policy.first_pause = millis(1);
+    Renewing::with(password_at(url), transport, policy, SystemClock)
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Stall {
+    BeforeTheAnswer,
+    InTheHead,
+    InTheBody,
+    ByteByByteOfTheHead,
+    ByteByByteOfTheBody,
+}
+
+async fn a05_an_answer_that_never_ends_is_given_up_with_its_connection() {
+    use Stall::*;
+    for stall in [BeforeTheAnswer, InTheHead, InTheBody, ByteByByteOfTheHead, ByteByByteOfTheBody] {
+        let keystone = Wire::serve(move |mut stream, before| async move {
+            read_request(&mut stream).await?;
+            if before > 0 {
+                stream.write_all(&token_in_bytes()).await?;
+                return until_closed(&mut stream).await;
+            }
+            let sent: &[u8] = match stall {
+                BeforeTheAnswer | ByteByByteOfTheHead => b"",
+                InTheHead => b"HTTP/1.1 201 Cre",
+                InTheBody | ByteByByteOfTheBody => b"HTTP/1.1 201 Created\r\ncontent-length: 100000\r\n\r\n{",
+            };
+            stream.write_all(sent).await?;
+            if let ByteByByteOfTheHead | ByteByByteOfTheBody = stall {
+                let whole = token_in_bytes().into_iter().chain(std::iter::repeat(b' '));
+                for byte in whole {
+                    stream.write_all(&[byte]).await?;
+                    sleep(millis(5)).await;
+                }
+            }
+            until_closed(&mut stream).await
+        })
+        .await;
+        let plugin = plugin(&keystone.url(), Transport::hyper().build(), 100, 100);
+        let given_up = timeout(seconds(20), token(&plugin)).await.expect("it is given up");
+        assert!(matches!(given_up, Err(Error::Timeout { .. })), "{stall:?}: {given_up:?}");
+        keystone.closed().await;
+        assert_eq!(keystone.connections(), 1);
+        plugin.reset();
+        assert_eq!(token(&plugin).await.unwrap(), "token-1", "{stall:?}");
+        assert_eq!(keystone.connections(), 2);
+    }
+}
+
+async fn a05_a_connect_that_never_ends_is_given_up() {
+    let connects = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connects);
+    let never = tower::service_fn(move |_: Uri| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        std::future::pending::<io::Result<TokioIo<TcpStream>>>()
+    });
+    let plugin = plugin("http://127.0.0.1:1", Transport::hyper().connector(|_| never).build(), 50, 50);
+    let given_up = timeout(seconds(20), token(&plugin)).await.expect("it is given up");
+    assert!(matches!(given_up, Err(Error::Timeout { .. })), "{given_up:?}");
+    assert_eq!(connects.load(Ordering::Relaxed), 1);
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Break {
+    AtOnce,
+    AfterTheRequest,
+    InTheHead,
+    InTheBody,
+    Reset,
+}
+
+/// The alert `handshake_failure` of TLS 1.2, which is fatal.
+const ALERT: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 40];
+
+async fn a12_a_connection_that_breaks_is_tried_again() {
+    use Break::*;
+    for kind in [AtOnce, AfterTheRequest, InTheHead, InTheBody, Reset] {
+        let keystone = Wire::serve(move |mut stream, before| async move {
+            if before == 0 && matches!(kind, AtOnce) {
+                return Ok(());
+            }
+            read_request(&mut stream).await?;
+            if before > 0 {
+                return stream.write_all(&token_in_bytes()).await;
+            }
+            match kind {
+                InTheHead => stream.write_all(b"HTTP/1.1 201 Crea").await,
+                InTheBody | Reset => {
+                    stream.write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 1000\r\n\r\n{").await?;
+                    if let Reset = kind { stream.set_zero_linger() } else { Ok(()) }
+                }
+                _ => Ok(()),
+            }
+        })
+        .await;
+        let plugin = plugin(&keystone.url(), Transport::hyper().build(), 10_000, 20_000);
+        assert_eq!(token(&plugin).await.unwrap(), "token-1", "{kind:?}");
+        assert_eq!(keystone.connections(), 2, "{kind:?}");
+    }
+
+    // A connection that was kept open, and that the server closes just when it is used again.
+    let keystone = Wire::serve(move |mut stream, before| async move {
+        read_request(&mut stream).await?;
+        stream.write_all(&token_in_bytes()).await?;
+        read_request(&mut stream).await?;
+        if before == 0 { Ok(()) } else { until_closed(&mut stream).await }
+    })
+    .await;
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let kept_open = plugin(&keystone.url(), Transport::new(client), 10_000, 20_000);
+    kept_open.force().await.unwrap();
+    kept_open.reset();
+    assert_eq!(token(&kept_open).await.unwrap(), "token-1");
+    assert_eq!(keystone.connections(), 2);
+
+    // HTTP/2, where the server goes away with the request under way.
+    let keystone = Wire::serve(move |stream, before| async move {
+        let mut connection = h2::server::handshake(stream).await.map_err(io::Error::other)?;
+        while let Some(stream) = connection.accept().await {
+            let (_, mut respond) = stream.map_err(io::Error::other)?;
+            if before == 0 {
+                connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
+                continue;
+            }
+            let head = Response::builder().status(201).header("x-subject-token", "token-1").body(()).unwrap();
+            let mut body = respond.send_response(head, false).map_err(io::Error::other)?;
+            body.send_data(hour().to_string().into(), true).map_err(io::Error::other)?;
+        }
+        Ok(())
+    })
+    .await;
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+    let gone_away = plugin(&keystone.url(), Transport::new(client), 10_000, 20_000);
+    assert_eq!(token(&gone_away).await.unwrap(), "token-1");
+    assert_eq!(keystone.connections(), 2);
+
+    // TLS that says no, with an alert.
+    let keystone = Wire::serve(|mut stream, _| async move {
+        stream.read_u8().await?;
+        stream.write_all(&ALERT).await?;
+        until_closed(&mut stream).await
+    })
+    .await;
+    let error =
+        password_at(&format!("https://{}", keystone.address)).get_auth_ref(over_tls()).await.unwrap_err();
+    assert!(matches!(error, Error::ConnectFailure { .. }) && error.is_transient(), "{error:?}");
+    assert_eq!(keystone.connections(), 1);
+}
+
+fn over_tls() -> Transport {
+    let tls = HttpsConnectorBuilder::new().with_webpki_roots().https_only().enable_http1();
+    Transport::hyper().connector(|http| tls.wrap_connector(http)).build()
+}
+
+/// A certificate for localhost that nobody has signed but itself, and its key.
+pub(crate) fn certificate() -> CertificateDer<'static> {
+    CertificateDer::from(&include_bytes!("localhost.der")[..])
+}
+
+pub(crate) fn acceptor() -> TlsAcceptor {
+    // An Ed25519 key of 32 sevens, as PKCS #8 has it.
+    let head = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+    let key: Vec<u8> = head.into_iter().chain([7; 32]).collect();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key));
+    let config = ServerConfig::builder().with_no_client_auth();
+    TlsAcceptor::from(Arc::new(config.with_single_cert(vec![certificate()], key).unwrap()))
+}
+
+async fn a12_a_certificate_that_is_no_good_is_final_and_sees_no_password() {
+    let trusted = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&trusted);
+    let keystone = Wire::serve(move |stream, _| {
+        let counted = Arc::clone(&counted);
+        async move {
+            let mut tls = acceptor().accept(stream).await?;
+            read_request(&mut tls).await?;
+            counted.fetch_add(1, Ordering::Relaxed);
+            tls.write_all(&token_in_bytes()).await
+        }
+    })
+    .await;
+    let plugin = plugin(&format!("https://{}", keystone.address), over_tls(), 10_000, 20_000);
+    for _ in 0..100 {
+        let error = token(&plugin).await.unwrap_err();
+        assert!(matches!(error, Error::ConnectFailure { .. }) && !error.is_transient(), "{error:?}");
+    }
+    keystone.closed().await;
+    assert_eq!((keystone.connections(), trusted.load(Ordering::Relaxed)), (1, 0));
+}
+
+async fn a14_a_small_answer_that_unpacks_to_a_gigabyte_is_read_up_to_the_limit() {
+    let posts = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&posts);
+    let bomb = tower::service_fn(move |_: Request<axum::body::Body>| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        let body = axum::body::Body::new(Endless::new(1 << 30));
+        let answer = Response::builder().status(201).header("content-type", "application/json").body(body);
+        async move { Ok::<_, std::convert::Infallible>(answer.unwrap()) }
+    });
+    let routes = axum::Router::new().fallback_service(bomb).layer(CompressionLayer::new());
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(async move { axum::serve(listener, routes).await });
+    let most = most_from_now();
+    let error = password_at(&url).get_auth_ref(Transport::hyper().build()).await.unwrap_err();
+    assert!(matches!(error, Error::InvalidResponse { reason, .. } if reason.contains("4 MiB")), "{error}");
+    assert!(most() <= 8 * 1024 * 1024, "{} bytes in use", most());
+    assert_eq!(posts.load(Ordering::Relaxed), 1);
+    serving.abort();
+}
