@@ -24,11 +24,13 @@ use crate::{
     discovery::{DiscoveryFailure, Version},
 };
 
+mod echo;
 mod http_error;
 mod retry_after;
 
 pub use http_error::HttpError;
 
+pub(crate) use echo::repeats;
 pub(crate) use retry_after::retry_after;
 
 /// The error type of tower's middleware: any error in a box.
@@ -37,7 +39,7 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 /// Why a request could not be sent with a token, or a token document not be read.
 ///
 /// No variant holds a token, a token document or a request, and none shows one. What an [`HttpError`] shows
-/// of an answer is its message.
+/// of an answer is its message, unless that repeats a secret which was sent.
 ///
 /// See the [module docs](self) for how to find it under a [`BoxError`].
 #[derive(Clone, Debug, thiserror::Error)]
