@@ -108,13 +108,28 @@ impl AccessInfo {
     /// Token and document in one text that can be stored and read again by
     /// [`from_auth_state`](Self::from_auth_state), and by keystoneauth's `set_auth_state`.
     pub fn auth_state(&self) -> Secret {
-        // A token is visible ASCII: quote and backslash are all that JSON wants escaped.
-        let token = match self.auth_token() {
-            Some(token) => format!("\"{}\"", token.replace('\\', "\\\\").replace('"', "\\\"")),
-            None => "null".to_owned(),
-        };
-        let token = Zeroizing::new(token);
-        Secret::new(format!("{{\"auth_token\": {}, \"body\": {}}}", *token, *self.0.body))
+        // Room for all of it at once: a text that grows leaves copies behind.
+        let length = 2 * self.auth_token().map_or(0, str::len) + self.0.body.len();
+        let mut state = String::with_capacity(length + r#"{"auth_token": null, "body": }"#.len());
+        state.push_str(r#"{"auth_token": "#);
+        match self.auth_token() {
+            None => state.push_str("null"),
+            Some(token) => {
+                state.push('"');
+                for character in token.chars() {
+                    // A token is visible ASCII: these two are all that JSON wants escaped.
+                    if matches!(character, '"' | '\\') {
+                        state.push('\\');
+                    }
+                    state.push(character);
+                }
+                state.push('"');
+            }
+        }
+        state.push_str(r#", "body": "#);
+        state.push_str(&self.0.body);
+        state.push('}');
+        Secret::new(state)
     }
 
     /// The document as it came. A v2.0 document has the token in it.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::Value;
+use zeroize::Zeroize;
 
 use crate::{
     AccessInfo, Error, Secret,
@@ -32,9 +33,11 @@ fn access_info(
         return Err(refusal(parts.status, &parts.headers, &body, secrets));
     }
     let access_info = match version {
-        IdentityVersion::V3 => AccessInfo::from_response(&parts.headers, &body)?,
-        IdentityVersion::V2 => AccessInfo::from_body(&body)?,
+        IdentityVersion::V3 => AccessInfo::from_response(&parts.headers, &body),
+        IdentityVersion::V2 => AccessInfo::from_body(&body),
     };
+    wipe(body);
+    let access_info = access_info?;
     if access_info.version() != version {
         return Err(Error::InvalidResponse {
             reason: "it is of another version of the API",
@@ -43,6 +46,13 @@ fn access_info(
         });
     }
     Ok(access_info)
+}
+
+/// Wipes a body, unless it is part of a buffer that others hold too.
+fn wipe(body: Bytes) {
+    if let Ok(mut body) = body.try_into_mut() {
+        body.as_mut().zeroize();
+    }
 }
 
 /// What an answer that is no token means.

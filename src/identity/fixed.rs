@@ -40,8 +40,15 @@ impl FixedEndpointPlugin {
     ///
     /// That of [`no_auth`](Self::no_auth).
     pub fn http_basic(endpoint: Uri, username: &str, password: &Secret) -> Result<Self, Error> {
-        let pair = Zeroizing::new(format!("{username}:{}", password.expose()));
-        let value = Zeroizing::new(format!("Basic {}", BASE64_STANDARD.encode(&*pair)));
+        // Room for all of it at once: a text that grows leaves copies behind.
+        let mut pair = Zeroizing::new(String::with_capacity(username.len() + 1 + password.expose().len()));
+        for part in [username, ":", password.expose()] {
+            pair.push_str(part);
+        }
+        let encoded = base64::encoded_len(pair.len(), true).unwrap_or_default();
+        let mut value = Zeroizing::new(String::with_capacity("Basic ".len() + encoded));
+        value.push_str("Basic ");
+        BASE64_STANDARD.encode_string(&*pair, &mut value);
         let value = HeaderValue::from_maybe_shared(bytes::Bytes::from_owner(ZeroizedText(value)))
             .map_err(|_| Error::InvalidEndpoint { reason: "the credentials cannot be sent in a header" })?;
         Ok(Self::new(Access::fixed(endpoint)?.header(AUTHORIZATION, value)))
