@@ -45,8 +45,9 @@
 //! 4. A relative URI is joined to the endpoint, an absolute one is left as it is. See [`endpoint`]. If the
 //!    filter asks for a version, the endpoint is the one that [`discovery`] has found for it; the first such
 //!    request waits for that.
-//! 5. The origin guard: the token goes only to origins that the catalog, the plugin's `auth_url`, an
-//!    endpoint override or [`AuthLayer::allow_origin`] names. All else is [`Error::OriginNotAllowed`].
+//! 5. The origin guard: the token goes only to origins that the catalog, the one before it ([`Renewing`]), the
+//!    plugin's `auth_url`, an endpoint override or [`AuthLayer::allow_origin`] names. All else is
+//!    [`Error::OriginNotAllowed`].
 //! 6. `X-Auth-Token` is inserted: a sensitive header value that was made when the access was. A request
 //!    that comes with an `X-Auth-Token` of its own keeps it, unless [`AuthLayer::overwrite_token`] is on.
 //! 7. A 401 to a request that carried our token is told to the plugin
