@@ -58,8 +58,8 @@ pub(super) struct Endpoint {
     pub(super) region_name: Option<Arc<str>>,
     pub(super) id: Option<Box<str>>,
     pub(super) url: Box<str>,
-    /// Read when a request first goes there.
-    base: OnceLock<Result<Uri, &'static str>>,
+    /// Read when a request first goes there, which most endpoints never see; so they have no room for it.
+    base: OnceLock<Box<Result<Uri, &'static str>>>,
 }
 
 impl ServiceCatalog {
@@ -105,10 +105,7 @@ impl ServiceCatalog {
     /// The index of this type in `types`, where it is entered if it is new.
     fn listed_type(&mut self, name: &str) -> usize {
         let (official, rank) = service_types::place(name).unwrap_or((name, 0));
-        let names = match self.by_official_type.get_mut(official) {
-            Some(names) => names,
-            None => self.by_official_type.entry(official.into()).or_default(),
-        };
+        let names = self.by_official_type.entry(official.into()).or_default();
         let is_same = |index: &usize| self.types.get(*index).is_some_and(|listed| *listed.name == *name);
         names.iter().copied().find(is_same).unwrap_or_else(|| {
             names.push(self.types.len());
@@ -316,7 +313,8 @@ impl ServiceCatalog {
 
 impl Endpoint {
     pub(super) fn base_url(&self) -> Result<&Uri, &'static str> {
-        self.base.get_or_init(|| base_url(&self.url)).as_ref().map_err(|reason| *reason)
+        let base = self.base.get_or_init(|| Box::new(base_url(&self.url)));
+        Result::as_ref(base).map_err(|reason| *reason)
     }
 }
 
