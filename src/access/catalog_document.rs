@@ -19,6 +19,13 @@ pub(super) enum Form {
     V2,
 }
 
+/// A service without its endpoints.
+pub(super) struct RawService<'de> {
+    pub(super) service_type: Text<'de>,
+    pub(super) name: Text<'de>,
+    pub(super) id: Text<'de>,
+}
+
 /// An endpoint as v3 has it, of one interface.
 pub(super) struct RawEndpoint<'de> {
     pub(super) interface: Option<Interface>,
@@ -53,9 +60,11 @@ fn read<'de, A: SeqAccess<'de>, E: IntoIterator<Item = RawEndpoint<'de>>>(
     endpoints: fn(EndpointDocument<'de>) -> E,
 ) -> Result<ServiceCatalog, A::Error> {
     let mut catalog = ServiceCatalog::default();
+    let mut texts = String::new();
     while let Some(Read(service)) = seq.next_element()? {
         let ServiceDocument { service_type, name, id, endpoints: List(documents) } = service;
-        catalog.add(service_type, name, id, documents.into_iter().flat_map(endpoints));
+        let service = RawService { service_type, name, id };
+        catalog.add(service, documents.into_iter().flat_map(endpoints), &mut texts);
     }
     Ok(catalog.complete())
 }

@@ -96,12 +96,6 @@ impl<'de> Tolerant<'de> for Text<'de> {
     }
 }
 
-impl Text<'_> {
-    pub(super) fn boxed(self) -> Option<Box<str>> {
-        self.0.map(Into::into)
-    }
-}
-
 /// The entries of a list; nothing where there is no list.
 pub(super) struct List<T>(pub(super) Vec<T>);
 
