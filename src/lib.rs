@@ -55,6 +55,13 @@
 //!    which says whether the plugin can renew. [`AccessInfoPlugin`] cannot: there a 401 is final.
 //!    [`Renewing`] holds credentials and can: see [`renewal`].
 //!
+//! # What a request costs
+//!
+//! With a token at hand, one allocation more than the inner service (none with an absolute URI) and about as many
+//! instructions as a layer that is written by hand for one endpoint and one token; the number of services in the
+//! catalog does not matter. Over HTTP on loopback that is less than a tenth of what the client itself executes, and
+//! `cargo bench --bench cost` counts all of it.
+//!
 //! # The order of layers
 //!
 //! From the outside in:
