@@ -12,7 +12,6 @@ use super::{
     endpoint_data::EndpointData,
     remembered::Remembered,
     service_types,
-    tolerant::Text,
 };
 use crate::{
     EndpointFilter, Error, Interface,
@@ -71,27 +70,27 @@ pub(super) struct Endpoint {
 impl ServiceCatalog {
     /// Enters a service and its endpoints, as far as they are what they should be. `texts` is room to put
     /// their texts together in.
-    pub(super) fn add<'de>(
+    pub(super) fn add<'a>(
         &mut self,
-        service: RawService<'de>,
-        endpoints: impl Iterator<Item = RawEndpoint<'de>>,
+        service: RawService<'a>,
+        endpoints: impl Iterator<Item = RawEndpoint<'a>>,
         texts: &mut String,
     ) {
-        let Text(Some(service_type)) = service.service_type else { return };
-        let mut keep = |Text(text): Text<'de>| {
+        let Some(service_type) = service.service_type else { return };
+        let mut keep = |text: Option<&str>| {
             let start = texts.len();
-            texts.push_str(text.as_deref().unwrap_or_default());
+            texts.push_str(text.unwrap_or_default());
             start..texts.len()
         };
         let (name, id) = (keep(service.name), keep(service.id));
         let (number, first) = (self.services.len(), self.endpoints.len());
         for RawEndpoint { interface, region_name, id, url } in endpoints {
-            if url.0.is_none() {
+            if url.is_none() {
                 continue;
             }
             self.endpoints.push(Endpoint {
                 service: number,
-                interface,
+                interface: interface.cloned(),
                 region_name: keep(region_name),
                 id: keep(id),
                 url: keep(url),
@@ -100,7 +99,7 @@ impl ServiceCatalog {
         }
         self.services.push(Service { texts: (&**texts).into(), name, id });
         texts.clear();
-        let listed = self.listed_type(&service_type);
+        let listed = self.listed_type(service_type);
         let Some(of_type) = self.types.get_mut(listed) else { return };
         of_type.services.push(number);
         of_type.endpoints.extend(first..self.endpoints.len());
