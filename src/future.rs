@@ -16,7 +16,7 @@ use crate::{
     Access, BoxError, Error, IdentityPlugin, Refusal,
     layer::Shared,
     needs::{Awaited, Found},
-    outgoing::Outgoing,
+    outgoing::{Outgoing, SentWith},
 };
 
 pin_project! {
@@ -123,11 +123,15 @@ where
                 }
                 StateProj::Responding { response, used } => {
                     let mut response = ready!(response.poll(cx)).map_err(Into::into)?;
-                    if response.status() == StatusCode::UNAUTHORIZED
+                    let status = response.status();
+                    if status.as_u16() >= 400
                         && let Some((plugin, used)) = used
                     {
-                        let refusal = Refusal::new(plugin.invalidate(used));
-                        response.extensions_mut().insert(refusal);
+                        if status == StatusCode::UNAUTHORIZED {
+                            let refusal = Refusal::new(plugin.invalidate(used));
+                            response.extensions_mut().insert(refusal);
+                        }
+                        response.extensions_mut().insert(SentWith(Arc::clone(used)));
                     }
                     return Poll::Ready(Ok(response));
                 }

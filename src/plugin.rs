@@ -219,6 +219,12 @@ impl Access {
         }
     }
 
+    /// The values of the headers: what must not be seen of it.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> + Clone {
+        let others = self.headers.iter().map(|(_, value)| value);
+        self.token.iter().chain(others).filter_map(|value| value.to_str().ok())
+    }
+
     /// Where all requests go, if there is no catalog to ask.
     #[inline]
     pub(crate) fn fixed_endpoint(&self) -> Option<&Uri> {

@@ -54,7 +54,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{BoxError, Error, error::HttpError};
+use crate::{BoxError, Error, error::HttpError, outgoing::SentWith};
 
 /// The most that is read of the body of an answer that is an error, in bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -164,6 +164,9 @@ impl<B: Body> Failed<B> {
         }
         let mut error = HttpError::read(this.parts.status, &this.parts.headers, this.read);
         error.refusal = this.parts.extensions.get().copied();
+        if let Some(SentWith(access)) = this.parts.extensions.get() {
+            error.withhold(access.secrets());
+        }
         Poll::Ready(Error::Service(Arc::new(error)))
     }
 }

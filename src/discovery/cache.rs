@@ -63,6 +63,11 @@ impl Cache {
         url: &str,
         access: Option<&Arc<Access>>,
     ) -> Result<Document, Error> {
+        if url.parse().ok().as_ref().and_then(Origin::of).is_none() {
+            // A user name, with a password perhaps, is not to be seen.
+            let host = url.rsplit('@').next().unwrap_or_default();
+            return Err(Miss::new(host, "it is no URL with a clear host and port").into());
+        }
         for _ in 0..=ADOPTIONS {
             let mut flight = self.flight(url, access)?;
             if let Ok(outcome) = flight.wait_for(Option::is_some).await

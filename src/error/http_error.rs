@@ -7,7 +7,7 @@ use std::{
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-use super::retry_after;
+use super::{repeats, retry_after};
 use crate::Refusal;
 
 /// An answer that is an error: keystoneauth's `HttpError`.
@@ -16,7 +16,8 @@ use crate::Refusal;
 pub struct HttpError {
     /// Its status.
     pub status: StatusCode,
-    /// What it says, where it is a document that says something.
+    /// What it says, where it is a document that says something. A text that repeats a token or another
+    /// secret which was sent is replaced, here and in `details`.
     pub message: Option<String>,
     /// What it says further, at any length. It is not shown with the message, nor in `Debug`.
     pub details: Option<String>,
@@ -36,6 +37,15 @@ impl HttpError {
         status == StatusCode::TOO_MANY_REQUESTS
             || status == StatusCode::REQUEST_TIMEOUT
             || status.is_server_error()
+    }
+
+    /// Takes away what repeats one of the secrets that were sent.
+    pub(crate) fn withhold<'a>(&mut self, secrets: impl IntoIterator<Item = &'a str> + Clone) {
+        for text in [&mut self.message, &mut self.details, &mut self.request_id] {
+            if text.as_deref().is_some_and(|text| repeats(text, secrets.clone())) {
+                *text = Some(WITHHELD.to_owned());
+            }
+        }
     }
 
     /// Reads an answer, of which the body may be cut short.
@@ -108,6 +118,9 @@ impl fmt::Debug for HttpError {
 }
 
 impl StdError for HttpError {}
+
+/// What is said instead of a text that repeats a secret.
+const WITHHELD: &str = "(withheld: it repeats a secret that was sent)";
 
 /// How much of a message is shown, in characters.
 const SHOWN: usize = 256;

@@ -23,6 +23,7 @@ use http::{StatusCode, Uri, uri::Authority};
 use crate::EndpointFilter;
 use crate::discovery::{DiscoveryFailure, Version};
 
+mod echo;
 mod endpoint_not_found;
 mod http_error;
 mod missing_auth_methods;
@@ -32,6 +33,7 @@ pub use endpoint_not_found::{EndpointNotFound, NearMiss};
 pub use http_error::HttpError;
 pub use missing_auth_methods::MissingAuthMethods;
 
+pub(crate) use echo::repeats;
 pub(crate) use retry_after::retry_after;
 
 /// The error type of tower's middleware: any error in a box.
@@ -40,7 +42,7 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 /// Why a request could not be sent with a token, or a token document not be read.
 ///
 /// No variant holds a token, a token document or a request, and none shows one. What an [`HttpError`] shows
-/// of an answer is its message.
+/// of an answer is its message, unless that repeats a secret which was sent.
 ///
 /// See the [module docs](self) for how to find it under a [`BoxError`].
 #[derive(Clone, Debug, thiserror::Error)]

@@ -9,23 +9,27 @@ use serde_json::Value;
 use crate::{
     AccessInfo, Error, Secret,
     access::{IdentityVersion, parse_time},
-    error::{HttpError, MissingAuthMethods},
+    error::{HttpError, MissingAuthMethods, repeats},
 };
 
-/// The access info of an answer of the v3 API.
-pub(super) fn v3(answer: Response<Bytes>) -> Result<AccessInfo, Error> {
-    access_info(answer, IdentityVersion::V3)
+/// The access info of an answer of the v3 API to a request with these secrets.
+pub(super) fn v3(answer: Response<Bytes>, secrets: &[Secret]) -> Result<AccessInfo, Error> {
+    access_info(answer, IdentityVersion::V3, secrets)
 }
 
-/// The access info of an answer of the v2.0 API.
-pub(super) fn v2(answer: Response<Bytes>) -> Result<AccessInfo, Error> {
-    access_info(answer, IdentityVersion::V2)
+/// The access info of an answer of the v2.0 API to a request with this secret.
+pub(super) fn v2(answer: Response<Bytes>, secret: &Secret) -> Result<AccessInfo, Error> {
+    access_info(answer, IdentityVersion::V2, std::slice::from_ref(secret))
 }
 
-fn access_info(answer: Response<Bytes>, version: IdentityVersion) -> Result<AccessInfo, Error> {
+fn access_info(
+    answer: Response<Bytes>,
+    version: IdentityVersion,
+    secrets: &[Secret],
+) -> Result<AccessInfo, Error> {
     let (parts, body) = answer.into_parts();
     if !parts.status.is_success() {
-        return Err(refusal(parts.status, &parts.headers, &body));
+        return Err(refusal(parts.status, &parts.headers, &body, secrets));
     }
     let access_info = match version {
         IdentityVersion::V3 => AccessInfo::from_response(&parts.headers, &body)?,
@@ -42,20 +46,31 @@ fn access_info(answer: Response<Bytes>, version: IdentityVersion) -> Result<Acce
 }
 
 /// What an answer that is no token means.
-fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8], secrets: &[Secret]) -> Error {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let json = || serde_json::from_slice::<Value>(body).unwrap_or_default();
     if status == StatusCode::UNAUTHORIZED
         && let Some(receipt) = text("openstack-auth-receipt")
     {
-        return missing_methods(receipt, &json());
+        return missing_methods(receipt, &json(), secrets);
     }
-    Error::Http(Arc::new(HttpError::read(status, headers, body)))
+    let mut error = HttpError::read(status, headers, body);
+    error.withhold(secrets.iter().map(Secret::expose));
+    Error::Http(Arc::new(error))
 }
 
-fn missing_methods(receipt: &str, body: &Value) -> Error {
+/// The methods of Keystone's own, which a weak password may be the name of.
+const METHODS: [&str; 8] =
+    ["application_credential", "external", "mapped", "oauth1", "openid", "password", "token", "totp"];
+
+fn missing_methods(receipt: &str, body: &Value, secrets: &[Secret]) -> Error {
     let names = |list: &Value| -> Option<Vec<String>> {
-        list.as_array()?.iter().map(|name| name.as_str().map(str::to_owned)).collect()
+        let name = |name: &Value| {
+            let name = name.as_str()?;
+            let known = METHODS.contains(&name);
+            (known || !repeats(name, secrets.iter().map(Secret::expose))).then(|| name.to_owned())
+        };
+        list.as_array()?.iter().map(name).collect()
     };
     let read = || {
         Some(MissingAuthMethods {

@@ -101,6 +101,17 @@ impl AuthMethod {
         }
     }
 
+    /// What must not be seen of it.
+    pub(super) fn secret(&self) -> &Secret {
+        match &self.0 {
+            Kind::Password { password: secret, .. }
+            | Kind::Totp { passcode: secret, .. }
+            | Kind::ApplicationCredential { secret, .. }
+            | Kind::Token(secret)
+            | Kind::Receipt(secret) => secret,
+        }
+    }
+
     /// What tells this method from others in a cache id.
     pub(super) fn cache_id_elements(&self) -> Vec<(String, &str)> {
         let (method, mut elements): (_, Vec<(&str, Option<&str>)>) = match &self.0 {

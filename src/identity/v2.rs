@@ -12,7 +12,7 @@ use super::{
     login,
     parameters::{said, texts},
 };
-use crate::{Error, Secret, access::token_header};
+use crate::{Error, Secret, access::token_header, endpoint::check_base};
 
 /// Credentials for Keystone's v2.0 API, where that is still found: keystoneauth's `v2.Password` and
 /// `v2.Token`.
@@ -69,8 +69,10 @@ impl V2Auth {
     ///
     /// # Errors
     ///
-    /// [`Error::AuthorizationFailure`] if neither the name nor the id of a user is given with the password.
+    /// [`Error::AuthorizationFailure`] if neither the name nor the id of a user is given with the password;
+    /// [`Error::InvalidEndpoint`] if the `auth_url` is none, or has a user name in it.
     pub fn request(&self) -> Result<Request<Full<Bytes>>, Error> {
+        check_base(&self.auth_url).map_err(|reason| Error::InvalidEndpoint { reason })?;
         let refused = |reason| Error::AuthorizationFailure { reason };
         let mut auth = match &self.proof {
             Proof::Password { username, user_id, password } => {
@@ -111,7 +113,9 @@ impl V2Auth {
 impl Credentials for V2Auth {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
         let request = self.request();
-        Box::pin(async move { answer::v2(login::send(&transport, request?).await?) })
+        let (Proof::Password { password: secret, .. } | Proof::Token(secret)) = &self.proof;
+        let secret = secret.clone();
+        Box::pin(async move { answer::v2(login::send(&transport, request?).await?, &secret) })
     }
 
     fn auth_url(&self) -> &Uri {

@@ -13,7 +13,7 @@ use super::{
     method::domain,
     parameters::said,
 };
-use crate::{Error, access::token_header};
+use crate::{Error, access::token_header, endpoint::check_base};
 
 /// Credentials for Keystone's v3 API: keystoneauth's `v3.Password`, `v3.Token`, `v3.TOTP`,
 /// `v3.ApplicationCredential` and `v3.MultiFactor`, by the methods it is given.
@@ -58,8 +58,10 @@ impl V3Auth {
     ///
     /// # Errors
     ///
-    /// [`Error::AuthorizationFailure`] if no method would be sent, or more than one scope is asked for.
+    /// [`Error::AuthorizationFailure`] if no method would be sent, or more than one scope is asked for;
+    /// [`Error::InvalidEndpoint`] if the `auth_url` is none, or has a user name in it.
     pub fn request(&self) -> Result<Request<Full<Bytes>>, Error> {
+        check_base(&self.auth_url).map_err(|reason| Error::InvalidEndpoint { reason })?;
         let refused = |reason| Error::AuthorizationFailure { reason };
         let sent: Vec<_> = self.methods.iter().filter_map(AuthMethod::body).collect();
         if sent.is_empty() {
@@ -133,7 +135,8 @@ fn scope(scope: &Scope) -> Result<Option<Json<'_>>, Error> {
 impl Credentials for V3Auth {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
         let request = self.request();
-        Box::pin(async move { answer::v3(login::send(&transport, request?).await?) })
+        let secrets: Vec<_> = self.methods.iter().map(AuthMethod::secret).cloned().collect();
+        Box::pin(async move { answer::v3(login::send(&transport, request?).await?, &secrets) })
     }
 
     fn auth_url(&self) -> &Uri {

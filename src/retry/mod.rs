@@ -99,10 +99,12 @@
 
 mod again;
 mod delays;
+mod pause;
 mod policy;
 mod reauth;
 mod replay_body;
 
+pub use pause::Pause;
 pub use policy::RetryPolicy;
 pub use reauth::ReauthPolicy;
 pub use replay_body::ReplayBody;

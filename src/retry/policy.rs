@@ -7,16 +7,13 @@ use std::{
 
 use http::{Request, Response, StatusCode};
 use http_body::Body;
-use tokio::{
-    runtime::Handle,
-    time::{Sleep, sleep},
-};
+use tokio::runtime::Handle;
 use tower::retry::{
     Policy,
     budget::{Budget, TpsBudget},
 };
 
-use super::{ReplayBody, again::Again, delays::Delays};
+use super::{Pause, ReplayBody, again::Again, delays::Delays};
 use crate::{BoxError, Error, error::retry_after};
 
 /// The longest that a server may ask to wait.
@@ -186,13 +183,13 @@ fn is_of_connecting(kind: io::ErrorKind) -> bool {
 }
 
 impl<B, ResBody> Policy<Request<B>, Response<ResBody>, BoxError> for RetryPolicy<B> {
-    type Future = Sleep;
+    type Future = Pause;
 
     fn retry(
         &mut self,
         request: &mut Request<B>,
         result: &mut Result<Response<ResBody>, BoxError>,
-    ) -> Option<Sleep> {
+    ) -> Option<Pause> {
         let (delays, asked) = match result {
             Ok(response) if self.retriable_status_codes.contains(&response.status()) => {
                 (&mut self.status, retry_after(response.headers(), SystemTime::now()))
@@ -210,7 +207,7 @@ impl<B, ResBody> Policy<Request<B>, Response<ResBody>, BoxError> for RetryPolicy
             None => delays.next(chance)?,
         };
         let possible = self.again.can_send(request) && Handle::try_current().is_ok();
-        (possible && self.budget.withdraw()).then(|| sleep(delay))
+        (possible && self.budget.withdraw()).then(|| Pause::new(delay))
     }
 
     fn clone_request(&mut self, request: &Request<B>) -> Option<Request<B>> {

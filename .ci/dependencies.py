@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""What the crate depends on is what it says: how many packages, and whose types are in its public API."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Public types come from these, and from std.
+PUBLIC = {"bytes", "http", "http_body", "serde_json", "tower_layer", "tower_service"}
+# And these, for one reason each.
+REASONS = {
+    "hyper_util": ("hyper_util::client::legacy::connect::", "the connector of Transport::hyper can be wrapped"),
+    "http_body_util": ("http_body_util::full::Full", "the body of what a Transport sends"),
+    "tower": ("tower::retry::", "the retry policies are tower's, and so is their budget"),
+    "tower_http": ("tower_http::follow_redirect::policy::", "RedirectPolicy is a policy of tower-http's"),
+}
+STD = {"alloc", "core", "std"}
+
+
+def cargo(*arguments: str, **environment: str) -> str:
+    command = ["cargo", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=os.environ | environment, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+
+
+def packages() -> list[str]:
+    """The number that the README tells is that of the default build."""
+    tree = cargo("tree", "--locked", "--edges", "normal", "--prefix", "none")
+    built = len({line.removesuffix(" (*)") for line in tree.splitlines() if line})
+    told = re.search(r"for which (\d+) packages are built", (ROOT / "README.md").read_text())
+    if told is None or int(told[1]) != built:
+        return [f"{built} packages are built; the README says {told and told[1]}"]
+    print(f"{built} packages are built by default")
+    return []
+
+
+def referred(value: object) -> set[int]:
+    """The ids of all types and traits in a part of rustdoc's JSON."""
+    ids = set()
+    if isinstance(value, dict):
+        if "path" in value and "id" in value:
+            ids.add(value["id"])
+        for part in value.values():
+            ids |= referred(part)
+    elif isinstance(value, list):
+        for part in value:
+            ids |= referred(part)
+    return ids
+
+
+def public_types() -> list[str]:
+    """The types and traits in the public API are those of the crates named above."""
+    # The format is not stable; the variable lets a stable rustdoc write it.
+    options = ("--all-features", "--", "-Z", "unstable-options", "--output-format", "json")
+    cargo("rustdoc", "--locked", "--quiet", "--lib", *options, RUSTC_BOOTSTRAP="1")
+    target = Path(json.loads(cargo("metadata", "--format-version", "1", "--no-deps"))["target_directory"])
+    document = json.loads((target / "doc" / "tower_keystone.json").read_text())
+    crates = {int(crate): about["name"] for crate, about in document["external_crates"].items()}
+
+    used: dict[str, set[str]] = {}
+    for item in document["index"].values():
+        implementation = item["inner"].get("impl", {})
+        if implementation.get("blanket_impl") or implementation.get("is_synthetic"):
+            continue
+        for referred_to in referred(item["inner"]):
+            about = document["paths"].get(str(referred_to))
+            if about is not None and about["crate_id"] != 0 and "__private" not in about["path"]:
+                used.setdefault(crates[about["crate_id"]], set()).add("::".join(about["path"]))
+
+    wrong = []
+    for crate, types in sorted(used.items()):
+        if crate in STD | PUBLIC:
+            continue
+        prefix, _ = REASONS.get(crate, (None, None))
+        wrong += [f"{name} is in the public API" for name in sorted(types) if not prefix or not name.startswith(prefix)]
+    missing = sorted((PUBLIC | REASONS.keys()) - used.keys())
+    wrong += [f"nothing of {crate} is in the public API, and it is listed here" for crate in missing]
+    if not wrong:
+        print(f"the public API has types of {', '.join(sorted(used.keys() - STD))} and std")
+    return wrong
+
+
+def main() -> int:
+    wrong = packages() + public_types()
+    for complaint in wrong:
+        print(complaint, file=sys.stderr)
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+//! Keystone's answer to a login.
+
+use http::Uri;
+use tower_keystone::{AccessInfo, AuthMethod, Credentials, Error, Renewing, User, V2Auth, V3Auth};
+
+use crate::{
+    auth_state, input,
+    requests::{keystone, now},
+};
+
+/// The input is an HTTP answer.
+pub fn run(input: &[u8]) {
+    let Some(answer) = input::answer(input) else { return };
+    let read = AccessInfo::from_response(answer.headers(), answer.body());
+    let auth_url = Uri::from_static("https://keystone.example.com/v3");
+    let user = || User::new().user_id("u");
+
+    let v3 = V3Auth::new(auth_url.clone(), AuthMethod::password(user(), "pw"));
+    let obtained = now(v3.get_auth_ref(keystone(answer.clone())));
+    match &obtained {
+        Ok(access_info) => {
+            assert!(answer.status().is_success());
+            assert!(access_info.auth_token().is_some());
+            assert_eq!(read.as_ref().expect("the same answer").body(), access_info.body());
+            auth_state::look_at(access_info);
+            let renewing = Renewing::new(v3, keystone(answer.clone()));
+            let _ = renewing.set_auth_state(Some(&access_info.auth_state()));
+        }
+        Err(error) => look_at(error),
+    }
+    let v2 = V2Auth::password(auth_url.clone(), "alice", "pw");
+    now(v2.get_auth_ref(keystone(answer.clone()))).err().iter().for_each(look_at);
+}
+
+/// An error can be shown, at a length that a log can bear.
+fn look_at(error: &Error) {
+    let shown = error.to_string();
+    assert!(shown.len() < 100_000, "{} bytes", shown.len());
+    let _ = (format!("{error:?}"), error.is_transient());
+}

@@ -1,0 +1,130 @@
+//! The corpus of every target, and some thousands of mutations of it: no fuzzer is needed for these.
+//!
+//! `FUZZ_MUTATIONS` is how many mutations each target gets.
+
+use std::{fs, path::Path};
+
+/// What parsers trip over.
+const WORDS: [&str; 48] = [
+    "\n",
+    "\n\n",
+    "/",
+    "//",
+    "..",
+    "/../",
+    "%2e",
+    "%2F",
+    "%5c",
+    "\\",
+    "@",
+    ":",
+    ":443",
+    ":80",
+    ":0",
+    ":65536",
+    "?",
+    "#",
+    ";",
+    "[::1]",
+    "[",
+    "]",
+    ".",
+    "http://",
+    "https://",
+    "HTTPS://",
+    "evil.org",
+    "127.0.0.1",
+    "0x7f.1",
+    "\0",
+    "\r\n",
+    "\t",
+    " ",
+    "\u{e9}",
+    "\"",
+    "null",
+    "[]",
+    "{}",
+    "[[[[[[[[",
+    "-1",
+    "1e999",
+    "99999999999999999999",
+    "latest",
+    "v2.1",
+    "Z",
+    "+00:00",
+    "$(tenant_id)s",
+    "%(project_id)s",
+];
+
+macro_rules! targets {
+    ($($target:ident),+) => {$(
+        #[test]
+        fn $target() {
+            replay(stringify!($target), tower_keystone_fuzz::$target::run);
+        }
+    )+};
+}
+
+targets! {
+    auth_response, auth_state, catalog, discovery, join, origin_guard, retry_after, timestamp, token_header
+}
+
+fn replay(name: &str, target: fn(&[u8])) {
+    let mutations = std::env::var("FUZZ_MUTATIONS").map_or(20_000, |number| number.parse().unwrap());
+    let corpus = corpus(name);
+    assert!(!corpus.is_empty(), "{name} has a corpus");
+    let inputs = corpus.iter().cloned().chain([Vec::new()]);
+    let mutated = (0..mutations).map(|seed| mutated(&corpus, seed));
+    for input in inputs.chain(mutated) {
+        let shown = Shown(name, &input);
+        target(&input);
+        std::mem::forget(shown);
+    }
+}
+
+/// Shows the input if the target panics.
+struct Shown<'a>(&'a str, &'a [u8]);
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        let Self(name, input) = self;
+        eprintln!("{name} fails for this input, to be kept in fuzz/corpus/{name}:\n{}", input.escape_ascii());
+    }
+}
+
+fn corpus(name: &str) -> Vec<Vec<u8>> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
+    let mut files: Vec<_> = fs::read_dir(directory).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files.into_iter().map(|file| fs::read(file).unwrap()).collect()
+}
+
+/// One of the corpus, changed in some places.
+fn mutated(corpus: &[Vec<u8>], seed: u64) -> Vec<u8> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut input = rng.choice(corpus).unwrap().clone();
+    for _ in 0..rng.usize(1..=6) {
+        let at = rng.usize(..=input.len());
+        let end = (at + rng.usize(..=16)).min(input.len());
+        match rng.u8(..6) {
+            0 if at < input.len() => input[at] ^= 1 << rng.u8(..8),
+            1 if at < input.len() => input[at] = rng.u8(..),
+            2 => drop(input.drain(at..end)),
+            3 => {
+                let part = input[at..end].to_vec();
+                input.splice(at..at, part);
+            }
+            4 => {
+                let other = rng.choice(corpus).unwrap();
+                let from = rng.usize(..=other.len());
+                let to = (from + rng.usize(..=64)).min(other.len());
+                input.splice(at..end, other[from..to].iter().copied());
+            }
+            _ => {
+                let word = rng.choice(WORDS).unwrap();
+                input.splice(at..end, word.bytes());
+            }
+        }
+    }
+    input
+}

@@ -1,0 +1,419 @@
+//! Every kind of secret on every way, with servers that repeat what they were sent; and nothing that is
+//! logged, shown or said of an error has one in it, in no encoding.
+
+use std::{
+    collections::BTreeSet,
+    error::Error as StdError,
+    fmt::{Debug, Display, Write as _},
+    io,
+    sync::{Arc, Mutex, Once},
+};
+
+use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD, Engine};
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use tower::{BoxError, ServiceBuilder, ServiceExt, retry::RetryLayer, service_fn, util::BoxCloneService};
+use tower_http::{
+    follow_redirect::FollowRedirectLayer,
+    trace::{DefaultMakeSpan, TraceLayer},
+};
+use tower_keystone::{
+    Access, AccessFuture, AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, Credentials, EndpointFilter,
+    Error, FixedEndpointPlugin, GenericAuth, IdentityPlugin, PluginPool, RaiseForStatusLayer, ReauthPolicy,
+    RedirectPolicy, Renewing, ReplayBody, RetryPolicy, Secret, ServiceTokenAuthWrapper, Transport, User,
+    V2Auth, V3Auth,
+    discovery::Discovery,
+    fixture::{CatalogService, V3Token},
+    identity::AuthRefFuture,
+};
+
+/// What every secret has in it.
+const CANARY: &str = "canary-7d1f-6b2a";
+
+const KEYSTONE: &str = "https://keystone.example.com/v3";
+const NOVA: &str = "https://nova.example.com/v2.1";
+
+/// A password that looks different in JSON, and a token.
+fn password() -> String {
+    format!(r#"{CANARY}-"pass\word""#)
+}
+
+fn token(of: &str) -> String {
+    format!("{CANARY}-{of}")
+}
+
+/// All that was logged, shown and said.
+static SEEN: Mutex<String> = Mutex::new(String::new());
+
+struct Log;
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        SEEN.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn watch() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(|| Log).init();
+        std::panic::set_hook(Box::new(|panic| {
+            let said = format!("{panic} {panic:?}\n");
+            SEEN.lock().unwrap().push_str(&said);
+            if !said.contains("no credentials here") {
+                eprintln!("{panic}");
+            }
+        }));
+    });
+}
+
+fn debug(value: &dyn Debug) {
+    let shown = format!("{value:?}\n{value:#?}\n");
+    assert_clean(&shown);
+    SEEN.lock().unwrap().push_str(&shown);
+}
+
+fn display(value: &dyn Display) {
+    let shown = format!("{value}\n{value:#}\n");
+    assert_clean(&shown);
+    SEEN.lock().unwrap().push_str(&shown);
+}
+
+/// Shows an error and all that is under it; the name of its variant.
+fn error(error: &(dyn StdError + 'static)) -> String {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        debug(&error);
+        display(&error);
+        next = error.source();
+    }
+    let found = format!("{:?}", Error::find(error).expect("an error of ours"));
+    found.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
+}
+
+/// What the canary looks like in a text, whatever stands before and after it there.
+fn forms() -> Vec<String> {
+    let hex: String = CANARY.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let percent: String = CANARY.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let mut forms = vec![CANARY.to_owned(), hex, percent];
+    for before in 0..3_usize {
+        // In base64, three bytes of the text are four of the code: the whole ones that are the canary's own.
+        let whole = &CANARY[(3 - before) % 3..];
+        let whole = &whole[..whole.len() / 3 * 3];
+        forms.extend([BASE64_STANDARD_NO_PAD.encode(whole), BASE64_URL_SAFE_NO_PAD.encode(whole)]);
+    }
+    forms
+}
+
+fn leaked(text: &str) -> Option<String> {
+    let lower = text.to_ascii_lowercase();
+    forms().into_iter().find(|form| text.contains(&**form) || lower.contains(&**form))
+}
+
+#[track_caller]
+fn assert_clean(shown: &str) {
+    if let Some(form) = leaked(shown) {
+        panic!("the secret is seen as {form} in: {}", shown.replace(&form, "<HERE>"));
+    }
+}
+
+#[test]
+fn a_secret_would_be_found_in_every_encoding() {
+    let secret = password();
+    for before in ["", "a", "ab", "admin:"] {
+        let text = format!("{before}{secret}");
+        let hex: String = text.bytes().map(|byte| format!("{byte:02X}")).collect();
+        let percent: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        for shown in
+            [BASE64_STANDARD_NO_PAD.encode(&text), BASE64_URL_SAFE_NO_PAD.encode(&text), hex, percent, text]
+        {
+            assert!(leaked(&format!("x {shown} y")).is_some(), "{shown}");
+        }
+    }
+    assert!(leaked("canary-7d1f").is_none());
+}
+
+/// How a server repeats what it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Echo {
+    Message,
+    Details,
+    Errors,
+    Html,
+    RequestId,
+    BrokenJson,
+    Receipt,
+    Redirect,
+    Versions,
+    NoConnection,
+}
+
+const ECHOES: [Echo; 10] = [
+    Echo::Message,
+    Echo::Details,
+    Echo::Errors,
+    Echo::Html,
+    Echo::RequestId,
+    Echo::BrokenJson,
+    Echo::Receipt,
+    Echo::Redirect,
+    Echo::Versions,
+    Echo::NoConnection,
+];
+
+/// A server that has one answer: what it was sent, headers and body, repeated in some way.
+type Server = BoxCloneService<Request<Full<Bytes>>, Response<UnsyncBoxBody<Bytes, BoxError>>, BoxError>;
+
+fn server(status: u16, echo: Echo) -> Server {
+    let trace = TraceLayer::new_for_http().make_span_with(DefaultMakeSpan::new().include_headers(true));
+    let server = service_fn(move |request: Request<Full<Bytes>>| async move {
+        let (parts, body) = request.into_parts();
+        tracing::trace!(headers = ?parts.headers, uri = %parts.uri, "a request came");
+        let mut said = String::from_utf8(body.collect().await?.to_bytes().to_vec())?;
+        for (name, value) in &parts.headers {
+            write!(said, " {name}: {}", value.to_str()?)?;
+        }
+        answer(status, echo, &said)
+    });
+    let boxed =
+        |response: Response<_>| response.map(|body| BodyExt::map_err(body, BoxError::from).boxed_unsync());
+    BoxCloneService::new(ServiceBuilder::new().map_response(boxed).layer(trace).service(server))
+}
+
+fn answer(status: u16, echo: Echo, said: &str) -> Result<Response<Full<Bytes>>, BoxError> {
+    let response = Response::builder().status(status);
+    let json = |response: http::response::Builder, body: serde_json::Value| {
+        let body = Full::new(Bytes::from(body.to_string()));
+        Ok(response.header("content-type", "application/json").body(body)?)
+    };
+    let receipt = serde_json::json!({
+        "receipt": {"methods": [said], "expires_at": "2036-01-15T13:00:00Z"},
+        "required_auth_methods": [["password", said]],
+    });
+    match echo {
+        Echo::Message => json(response, serde_json::json!({"error": {"message": said}})),
+        Echo::Details => json(response, serde_json::json!({"error": {"message": "no", "details": said}})),
+        Echo::Errors => json(response, serde_json::json!({"errors": [{"title": said, "detail": said}]})),
+        Echo::Html => {
+            Ok(response.header("content-type", "text/html").body(Full::new(Bytes::from(said.to_owned())))?)
+        }
+        Echo::RequestId => json(response.header("x-openstack-request-id", said), serde_json::json!({})),
+        Echo::BrokenJson => Ok(response.body(Full::new(Bytes::from(format!("{{\"token\": {said}"))))?),
+        Echo::Receipt => json(response.header("openstack-auth-receipt", token("receipt")), receipt),
+        Echo::Redirect => {
+            let evil = format!("https://{}@evil.example.org/{}?{}", token("a"), token("b"), token("c"));
+            Ok(response.header("location", evil).body(Full::new(Bytes::from(said.to_owned())))?)
+        }
+        Echo::Versions => {
+            let link = serde_json::json!([{"rel": "self", "href": said}]);
+            json(response, serde_json::json!({"versions": [{"id": said, "status": said, "links": link}]}))
+        }
+        Echo::NoConnection => Err("connection refused".into()),
+    }
+}
+
+/// Credentials that do not get as far as a request.
+#[derive(Debug)]
+struct Panicking {
+    #[expect(dead_code, reason = "it is shown")]
+    password: Secret,
+    auth_url: Uri,
+}
+
+impl Credentials for Panicking {
+    fn get_auth_ref(&self, _: Transport) -> AuthRefFuture {
+        panic!("no credentials here: {self:?}");
+    }
+
+    fn auth_url(&self) -> &Uri {
+        &self.auth_url
+    }
+}
+
+/// Logs in with all kinds of answers, by itself and for a request; the errors there were.
+async fn log_in<C: Credentials + Debug>(make: impl Fn() -> C) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    debug(&make());
+    for status in [201, 300, 302, 307, 400, 401, 403, 404, 500, 503] {
+        for echo in ECHOES {
+            let renewing = Renewing::new(make(), Transport::new(server(status, echo)));
+            let layer = AuthLayer::new(renewing.clone()).endpoint(EndpointFilter::new("compute"));
+            let nova = ServiceBuilder::new().layer(&layer).service(server(200, echo));
+            let refused =
+                nova.oneshot(Request::get("/servers").body(Full::default()).unwrap()).await.unwrap_err();
+            seen.insert(error(&*refused));
+            let refused = renewing.force().await.unwrap_err();
+            seen.insert(error(&refused));
+            debug(&renewing);
+            debug(&layer);
+            display(&renewing.cache_id().unwrap_or_default());
+        }
+    }
+    seen
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_login_shows_its_credentials() {
+    watch();
+    let auth_url = || Uri::from_static(KEYSTONE);
+    let user = || User::new().username("alice").user_domain_name("Default");
+    let v3 = |method: fn() -> AuthMethod| move || V3Auth::new(Uri::from_static(KEYSTONE), method());
+    let mut seen = BTreeSet::new();
+    seen.append(&mut log_in(|| V3Auth::new(auth_url(), AuthMethod::password(user(), password()))).await);
+    seen.append(&mut log_in(v3(|| AuthMethod::totp(User::new().user_id("u"), token("totp")))).await);
+    seen.append(&mut log_in(v3(|| AuthMethod::token(token("own")))).await);
+    seen.append(&mut log_in(v3(|| AuthMethod::application_credential("id", password()))).await);
+    seen.append(
+        &mut log_in(|| {
+            V3Auth::new(auth_url(), AuthMethod::receipt(token("receipt")))
+                .and(AuthMethod::password(user(), password()))
+                .and(AuthMethod::totp(user(), token("totp")))
+        })
+        .await,
+    );
+    let v2 = Uri::from_static("https://keystone.example.com/v2.0");
+    seen.append(&mut log_in(|| V2Auth::password(v2.clone(), "alice", password())).await);
+    seen.append(&mut log_in(|| V2Auth::token(v2.clone(), token("own"))).await);
+    seen.append(&mut log_in(|| GenericAuth::password(auth_url(), user(), password())).await);
+    let root = Uri::from_static("https://keystone.example.com");
+    seen.append(&mut log_in(|| GenericAuth::token(root.clone(), token("own"))).await);
+    let unclear: Uri = format!("https://admin:{CANARY}@keystone.example.com").parse().unwrap();
+    seen.append(&mut log_in(|| GenericAuth::token(unclear.clone(), token("own"))).await);
+    seen.append(&mut log_in(|| V3Auth::new(unclear.clone(), AuthMethod::token(token("own")))).await);
+    seen.append(&mut log_in(|| Panicking { password: password().into(), auth_url: auth_url() }).await);
+
+    for expected in [
+        "ConnectFailure",
+        "DiscoveryFailure",
+        "Http",
+        "InvalidEndpoint",
+        "InvalidResponse",
+        "LoginRedirected",
+        "PluginPanicked",
+    ] {
+        assert!(seen.contains(expected), "{expected} is among {seen:?}");
+    }
+    assert_nothing_was_seen();
+}
+
+/// An access info with a token, and a password in the URL of one of its services.
+fn access_info(token: &str) -> AccessInfo {
+    let nova = CatalogService::new("compute").standard_endpoints("RegionOne", NOVA);
+    let odd = format!("https://admin:{CANARY}@odd.example.com/v1");
+    let odd = CatalogService::new("odd").standard_endpoints("RegionOne", &odd);
+    V3Token::new("u", "alice").project("p", "demo").service(&nova).service(&odd).access_info(token).unwrap()
+}
+
+/// Sends requests of all kinds through a stack with everything in it; the errors there were.
+async fn send<P: IdentityPlugin + Debug + 'static>(plugin: P) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    debug(&plugin);
+    let plugin: Arc<dyn IdentityPlugin> = Arc::new(plugin);
+    debug(&plugin.access().await);
+    for status in [200, 307, 401, 403, 404, 500, 503] {
+        for echo in ECHOES {
+            let compute = EndpointFilter::new("compute");
+            let discovery = Discovery::new(Transport::new(server(status, echo)));
+            let layer =
+                AuthLayer::new(Arc::clone(&plugin)).endpoint(compute.clone()).discovery(discovery.clone());
+            debug(&layer);
+            debug(&discovery);
+            let logged =
+                TraceLayer::new_for_http().make_span_with(DefaultMakeSpan::new().include_headers(true));
+            let reauth = ReauthPolicy::new();
+            let retry = RetryPolicy::new().status_code_retries(1).connect_retries(1);
+            debug(&(&reauth, &retry));
+            let stack = ServiceBuilder::new()
+                .layer(RaiseForStatusLayer::new())
+                .layer(RetryLayer::new(retry))
+                .layer(RetryLayer::new(reauth))
+                .layer(layer)
+                .layer(logged)
+                .layer(FollowRedirectLayer::with_policy(RedirectPolicy::new()))
+                .map_request(|request: Request<Full<Bytes>>| {
+                    debug(&request);
+                    request
+                })
+                .service(server(status, echo));
+            for request in [
+                Request::get("/servers"),
+                Request::get("/servers").header("x-auth-token", "the caller's own"),
+                Request::get("/servers").extension(compute.clone().min_version(2, 1)),
+                Request::get("/servers").extension(compute.clone().newest_microversion("2.1", "latest")),
+                Request::get("/servers").extension(EndpointFilter::new("odd").min_version(2, 1)),
+                Request::get("/servers")
+                    .extension(EndpointFilter::new("odd").version(2, 1).no_version_hack()),
+                Request::get("/servers").extension(EndpointFilter::new("image")),
+                Request::get("https://evil.example.org/servers"),
+                Request::get(format!("https://{}@nova.example.com/", token("user"))),
+                Request::get("/../servers"),
+            ] {
+                match stack.clone().oneshot(request.body(Full::default()).unwrap()).await {
+                    Ok(response) => assert!(response.status().as_u16() < 400),
+                    Err(refused) if Error::find(&*refused).is_some() => drop(seen.insert(error(&*refused))),
+                    Err(of_the_server) => assert_eq!(of_the_server.to_string(), "connection refused"),
+                }
+            }
+            let odd = format!("https://admin:{CANARY}@odd.example.com/v1");
+            seen.insert(error(&discovery.document(&odd).await.unwrap_err()));
+            let found = discovery.endpoint_data(&*plugin, &compute.clone().version(2, 1)).await;
+            match found {
+                Ok(endpoint) => debug(&endpoint),
+                Err(refused) => drop(seen.insert(error(&refused))),
+            }
+        }
+    }
+    seen
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_request_shows_its_token() {
+    watch();
+    let endpoint = || Uri::from_static(NOVA);
+    let issued = || AccessInfoPlugin::new(access_info(&token("issued")));
+    let admin = || FixedEndpointPlugin::admin_token(endpoint(), &token("admin").into()).unwrap();
+    let mut seen = send(issued().auth_url(Uri::from_static(KEYSTONE))).await;
+    seen.append(&mut send(admin()).await);
+    seen.append(
+        &mut send(FixedEndpointPlugin::http_basic(endpoint(), "alice", &password().into()).unwrap()).await,
+    );
+    seen.append(&mut send(ServiceTokenAuthWrapper::new(issued(), admin())).await);
+
+    let credentials = || V3Auth::new(Uri::from_static(KEYSTONE), AuthMethod::token(token("own")));
+    let renewing = Renewing::new(credentials(), Transport::new(server(401, Echo::Message)));
+    let state = access_info(&token("stored")).auth_state();
+    debug(&state);
+    let pool = PluginPool::new(2);
+    let pooled = pool.get_or_insert_with(token("key"), || renewing);
+    debug(&pool);
+    pooled.set_auth_state(Some(&state)).unwrap();
+    debug(&pooled.auth_state());
+    seen.append(&mut send(pooled.clone()).await);
+    error(
+        &pooled.set_auth_state(Some(&Secret::new(format!(r#"{{"auth_token": "{CANARY}"}}"#)))).unwrap_err(),
+    );
+
+    debug(&ReplayBody::new(Full::new(Bytes::from(password())), 1024));
+    let own = AccessFuture::ready(Access::from_auth_ref(access_info(&token("issued"))).map(Arc::new));
+    debug(&own);
+    for expected in
+        ["DiscoveryFailure", "EndpointNotFound", "Http", "OriginNotAllowed", "PathAboveEndpoint", "Service"]
+    {
+        assert!(seen.contains(expected), "{expected} is among {seen:?}");
+    }
+    assert_nothing_was_seen();
+}
+
+fn assert_nothing_was_seen() {
+    let seen = SEEN.lock().unwrap().clone();
+    assert!(seen.contains("a request came") && seen.len() > 100_000, "{} bytes were seen", seen.len());
+    for line in seen.lines() {
+        assert_clean(line);
+    }
+}
