@@ -107,6 +107,7 @@
 //! | `invalidate()` drops whatever token is current | it compares with the one that was refused | a late 401 threw away the new token, and requests with it |
 //! | the token goes to any absolute URL | to known origins only; [`AuthLayer::allow_origin`] names more | a token is worth as much as a password for an hour |
 //! | redirects carry the token to any host | with `RedirectPolicy` to the same origin only; redirects that come through the layer again are for its guard | the same |
+//! | credentials follow redirects to any host | 307 and 308 within the origin of the `auth_url`; others are [`Error::LoginRedirected`] | a password is for the host that was named |
 //! | redirects from https to http, and 305, are followed | they are the answer | what was meant to be private stays so; RFC 9110 has deprecated 305 |
 //! | a relative `Location` is an error, the next request gets the answer's request id | it is resolved; it keeps its own id | RFC 9110 |
 //! | the layer's token overwrites an `X-Auth-Token` of the request | the request keeps its own; [`AuthLayer::overwrite_token`] | whoever sets a token by hand means it |

@@ -45,14 +45,22 @@
 //! 4. A relative URI is joined to the endpoint, an absolute one is left as it is. See [`endpoint`]. If the
 //!    filter asks for a version, the endpoint is the one that [`discovery`] has found for it; the first such
 //!    request waits for that.
-//! 5. The origin guard: the token goes only to origins that the catalog, the plugin's `auth_url`, an
-//!    endpoint override or [`AuthLayer::allow_origin`] names. All else is [`Error::OriginNotAllowed`].
+//! 5. The origin guard: the token goes only to origins that the catalog, the one before it ([`Renewing`]), the
+//!    plugin's `auth_url`, an endpoint override or [`AuthLayer::allow_origin`] names. All else is
+//!    [`Error::OriginNotAllowed`].
 //! 6. `X-Auth-Token` is inserted: a sensitive header value that was made when the access was. A request
 //!    that comes with an `X-Auth-Token` of its own keeps it, unless [`AuthLayer::overwrite_token`] is on.
 //! 7. A 401 to a request that carried our token is told to the plugin
 //!    ([`invalidate`](IdentityPlugin::invalidate)); the response gets a [`Refusal`] into its extensions,
 //!    which says whether the plugin can renew. [`AccessInfoPlugin`] cannot: there a 401 is final.
 //!    [`Renewing`] holds credentials and can: see [`renewal`].
+//!
+//! # What a request costs
+//!
+//! With a token at hand, one allocation more than the inner service (none with an absolute URI) and less than twice
+//! the instructions of a layer that is written by hand for one endpoint and one token, however many services the
+//! catalog has. Over HTTP on loopback that is less than a tenth of what the client itself executes;
+//! `cargo bench --bench cost` counts all of it.
 //!
 //! # The order of layers
 //!

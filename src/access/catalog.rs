@@ -1,14 +1,17 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt,
+    ops::Range,
     sync::{Arc, OnceLock},
 };
 
 use http::Uri;
 
 use super::{
-    catalog_document::RawEndpoint, endpoint_data::EndpointData, remembered::Remembered, service_types,
-    tolerant::Text,
+    catalog_document::{RawEndpoint, RawService},
+    endpoint_data::EndpointData,
+    remembered::Remembered,
+    service_types,
 };
 use crate::{
     EndpointFilter, Error, Interface,
@@ -38,9 +41,11 @@ pub struct ServiceCatalog {
     remembered: Remembered,
 }
 
+/// A service, and all that it and its endpoints say, one text after the other.
 pub(super) struct Service {
-    pub(super) name: Option<Box<str>>,
-    pub(super) id: Option<Box<str>>,
+    texts: Box<str>,
+    name: Range<usize>,
+    id: Range<usize>,
 }
 
 struct ServiceType {
@@ -54,41 +59,50 @@ struct ServiceType {
 pub(super) struct Endpoint {
     service: usize,
     pub(super) interface: Option<Interface>,
-    /// Shared by endpoints of the same region that follow each other.
-    pub(super) region_name: Option<Arc<str>>,
-    pub(super) id: Option<Box<str>>,
-    pub(super) url: Box<str>,
-    /// Read when a request first goes there.
-    base: OnceLock<Result<Uri, &'static str>>,
+    /// Places in the texts of the service; empty for what is not there.
+    pub(super) region_name: Range<usize>,
+    pub(super) id: Range<usize>,
+    pub(super) url: Range<usize>,
+    /// Read when a request first goes there, which most endpoints never see; so they have no room for it.
+    base: OnceLock<Box<Result<Uri, &'static str>>>,
 }
 
 impl ServiceCatalog {
-    /// Enters a service and its endpoints, as far as they are what they should be.
-    pub(super) fn add<'de>(
+    /// Enters a service and its endpoints, as far as they are what they should be. `texts` is room to put
+    /// their texts together in.
+    pub(super) fn add<'a>(
         &mut self,
-        service_type: Text<'de>,
-        name: Text<'de>,
-        id: Text<'de>,
-        endpoints: impl Iterator<Item = RawEndpoint<'de>>,
+        service: RawService<'a>,
+        endpoints: impl Iterator<Item = RawEndpoint<'a>>,
+        texts: &mut String,
     ) {
-        let Text(Some(service_type)) = service_type else { return };
-        let service = self.services.len();
-        self.services.push(Service { name: name.boxed(), id: id.boxed() });
-        let listed = self.listed_type(&service_type);
-        let Some(of_type) = self.types.get_mut(listed) else { return };
-        of_type.services.push(service);
+        let Some(service_type) = service.service_type else { return };
+        let mut keep = |text: Option<&str>| {
+            let start = texts.len();
+            texts.push_str(text.unwrap_or_default());
+            start..texts.len()
+        };
+        let (name, id) = (keep(service.name), keep(service.id));
+        let (number, first) = (self.services.len(), self.endpoints.len());
         for RawEndpoint { interface, region_name, id, url } in endpoints {
-            let Some(url) = url.boxed() else { continue };
-            let before = self.endpoints.last().and_then(|before| before.region_name.as_ref());
-            let region_name = region_name.0.map(|name| match before {
-                Some(before) if **before == *name => Arc::clone(before),
-                _ => name.into(),
+            if url.is_none() {
+                continue;
+            }
+            self.endpoints.push(Endpoint {
+                service: number,
+                interface: interface.cloned(),
+                region_name: keep(region_name),
+                id: keep(id),
+                url: keep(url),
+                base: OnceLock::new(),
             });
-            of_type.endpoints.push(self.endpoints.len());
-            let endpoint =
-                Endpoint { service, interface, region_name, id: id.boxed(), url, base: OnceLock::new() };
-            self.endpoints.push(endpoint);
         }
+        self.services.push(Service { texts: (&**texts).into(), name, id });
+        texts.clear();
+        let listed = self.listed_type(service_type);
+        let Some(of_type) = self.types.get_mut(listed) else { return };
+        of_type.services.push(number);
+        of_type.endpoints.extend(first..self.endpoints.len());
     }
 
     /// Puts the names of each type into the order of preference, once all services are entered.
@@ -105,10 +119,7 @@ impl ServiceCatalog {
     /// The index of this type in `types`, where it is entered if it is new.
     fn listed_type(&mut self, name: &str) -> usize {
         let (official, rank) = service_types::place(name).unwrap_or((name, 0));
-        let names = match self.by_official_type.get_mut(official) {
-            Some(names) => names,
-            None => self.by_official_type.entry(official.into()).or_default(),
-        };
+        let names = self.by_official_type.entry(official.into()).or_default();
         let is_same = |index: &usize| self.types.get(*index).is_some_and(|listed| *listed.name == *name);
         names.iter().copied().find(is_same).unwrap_or_else(|| {
             names.push(self.types.len());
@@ -197,7 +208,8 @@ impl ServiceCatalog {
     /// The origins of all usable endpoints.
     pub(crate) fn origins(&self) -> &Arc<HashSet<Origin>> {
         self.origins.get_or_init(|| {
-            let bases = self.endpoints.iter().filter_map(|endpoint| endpoint.base_url().ok());
+            let base_of = |endpoint| Endpoint::base_url(endpoint, self.services.get(endpoint.service)?).ok();
+            let bases = self.endpoints.iter().filter_map(base_of);
             bases.filter_map(Origin::of).collect::<HashSet<_>>().into()
         })
     }
@@ -314,9 +326,25 @@ impl ServiceCatalog {
     }
 }
 
+impl Service {
+    /// One of its texts, or of those of its endpoints.
+    pub(super) fn text(&self, place: &Range<usize>) -> Option<&str> {
+        self.texts.get(place.clone()).filter(|text| !text.is_empty())
+    }
+
+    pub(super) fn name(&self) -> Option<&str> {
+        self.text(&self.name)
+    }
+
+    pub(super) fn id(&self) -> Option<&str> {
+        self.text(&self.id)
+    }
+}
+
 impl Endpoint {
-    pub(super) fn base_url(&self) -> Result<&Uri, &'static str> {
-        self.base.get_or_init(|| base_url(&self.url)).as_ref().map_err(|reason| *reason)
+    pub(super) fn base_url(&self, service: &Service) -> Result<&Uri, &'static str> {
+        let read = || Box::new(base_url(service.text(&self.url).unwrap_or_default()));
+        Result::as_ref(self.base.get_or_init(read)).map_err(|reason| *reason)
     }
 }
 

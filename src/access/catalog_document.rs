@@ -19,12 +19,19 @@ pub(super) enum Form {
     V2,
 }
 
+/// A service without its endpoints.
+pub(super) struct RawService<'a> {
+    pub(super) service_type: Option<&'a str>,
+    pub(super) name: Option<&'a str>,
+    pub(super) id: Option<&'a str>,
+}
+
 /// An endpoint as v3 has it, of one interface.
-pub(super) struct RawEndpoint<'de> {
-    pub(super) interface: Option<Interface>,
-    pub(super) region_name: Text<'de>,
-    pub(super) id: Text<'de>,
-    pub(super) url: Text<'de>,
+pub(super) struct RawEndpoint<'a> {
+    pub(super) interface: Option<&'a Interface>,
+    pub(super) region_name: Option<&'a str>,
+    pub(super) id: Option<&'a str>,
+    pub(super) url: Option<&'a str>,
 }
 
 /// The value of `catalog`.
@@ -37,25 +44,27 @@ pub(super) struct V2Catalog(pub(super) ServiceCatalog);
 
 impl<'de> Tolerant<'de> for V3Catalog {
     fn from_seq<A: SeqAccess<'de>>(seq: A) -> Result<Self, A::Error> {
-        read(seq, |endpoint| Some(endpoint.v3())).map(Self)
+        read(seq, Form::V3).map(Self)
     }
 }
 
 impl<'de> Tolerant<'de> for V2Catalog {
     fn from_seq<A: SeqAccess<'de>>(seq: A) -> Result<Self, A::Error> {
-        read(seq, EndpointDocument::v2).map(Self)
+        read(seq, Form::V2).map(Self)
     }
 }
 
 /// Enters each service as it is read, so that no more than one is held in the form of the document.
-fn read<'de, A: SeqAccess<'de>, E: IntoIterator<Item = RawEndpoint<'de>>>(
-    mut seq: A,
-    endpoints: fn(EndpointDocument<'de>) -> E,
-) -> Result<ServiceCatalog, A::Error> {
+fn read<'de, A: SeqAccess<'de>>(mut seq: A, form: Form) -> Result<ServiceCatalog, A::Error> {
     let mut catalog = ServiceCatalog::default();
-    while let Some(Read(service)) = seq.next_element()? {
-        let ServiceDocument { service_type, name, id, endpoints: List(documents) } = service;
-        catalog.add(service_type, name, id, documents.into_iter().flat_map(endpoints));
+    let mut texts = String::new();
+    while let Some(Read(ServiceDocument { service_type, name, id, endpoints })) = seq.next_element()? {
+        let List(endpoints) = endpoints;
+        let service = RawService { service_type: service_type.get(), name: name.get(), id: id.get() };
+        match form {
+            Form::V3 => catalog.add(service, endpoints.iter().map(EndpointDocument::v3), &mut texts),
+            Form::V2 => catalog.add(service, endpoints.iter().flat_map(EndpointDocument::v2), &mut texts),
+        }
     }
     Ok(catalog.complete())
 }
@@ -95,24 +104,26 @@ struct EndpointDocument<'de> {
     urls: Vec<(Interface, Text<'de>)>,
 }
 
-impl<'de> EndpointDocument<'de> {
-    fn v3(self) -> RawEndpoint<'de> {
+impl EndpointDocument<'_> {
+    fn region_name(&self) -> Option<&str> {
+        self.region_id.get().or(self.region.get())
+    }
+
+    fn v3(&self) -> RawEndpoint<'_> {
         RawEndpoint {
-            interface: self.interface.0,
-            region_name: Text(self.region_id.0.or(self.region.0)),
-            id: self.id,
-            url: self.url,
+            interface: self.interface.0.as_ref(),
+            region_name: self.region_name(),
+            id: self.id.get(),
+            url: self.url.get(),
         }
     }
 
-    fn v2(self) -> impl Iterator<Item = RawEndpoint<'de>> {
-        let region_name = Text(self.region_id.0.or(self.region.0));
-        let id = self.id;
-        self.urls.into_iter().map(move |(interface, url)| RawEndpoint {
+    fn v2(&self) -> impl Iterator<Item = RawEndpoint<'_>> {
+        self.urls.iter().map(|(interface, url)| RawEndpoint {
             interface: Some(interface),
-            region_name: region_name.clone(),
-            id: id.clone(),
-            url,
+            region_name: self.region_name(),
+            id: self.id.get(),
+            url: url.get(),
         })
     }
 }

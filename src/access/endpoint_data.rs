@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use super::catalog::{Endpoint, Service};
 use crate::{EndpointFilter, Interface, discovery::Version, endpoint::Wanted};
@@ -16,9 +16,13 @@ impl<'a> EndpointData<'a> {
         Self { service_type, service, endpoint }
     }
 
+    fn text(&self, place: &Range<usize>) -> Option<&'a str> {
+        self.service.text(place)
+    }
+
     /// The URL as the catalog has it.
     pub fn url(&self) -> &'a str {
-        &self.endpoint.url
+        self.text(&self.endpoint.url).unwrap_or_default()
     }
 
     /// The service type that the endpoint is listed under, which may be an alias of the one asked for.
@@ -28,12 +32,12 @@ impl<'a> EndpointData<'a> {
 
     /// The name of the service, where the catalog has names.
     pub fn service_name(&self) -> Option<&'a str> {
-        self.service.name.as_deref()
+        self.service.name()
     }
 
     /// The id of the service; none in v2.0 catalogs.
     pub fn service_id(&self) -> Option<&'a str> {
-        self.service.id.as_deref()
+        self.service.id()
     }
 
     /// The interface of the endpoint.
@@ -43,12 +47,12 @@ impl<'a> EndpointData<'a> {
 
     /// The region: `region_id` of the document or, where that is missing, `region`.
     pub fn region_name(&self) -> Option<&'a str> {
-        self.endpoint.region_name.as_deref()
+        self.text(&self.endpoint.region_name)
     }
 
     /// The id of the endpoint.
     pub fn endpoint_id(&self) -> Option<&'a str> {
-        self.endpoint.id.as_deref()
+        self.text(&self.endpoint.id)
     }
 
     /// The API version that the URL names, if it names one; see [`Version::in_url`].
@@ -57,7 +61,7 @@ impl<'a> EndpointData<'a> {
     }
 
     pub(super) fn base_url(&self) -> Result<&'a http::Uri, &'static str> {
-        self.endpoint.base_url()
+        self.endpoint.base_url(self.service)
     }
 
     /// Why this is not the endpoint meant, the interface aside.
@@ -111,8 +115,8 @@ impl Service {
         let differs = |what, asked: Option<&str>, is: Option<&'a str>| {
             (asked.is_some() && is.is_some() && asked != is).then_some(Mismatch { what, is })
         };
-        differs("service name", filter.wanted_service_name(), self.name.as_deref())
-            .or_else(|| differs("service id", filter.wanted_service_id(), self.id.as_deref()))
+        differs("service name", filter.wanted_service_name(), self.name())
+            .or_else(|| differs("service id", filter.wanted_service_id(), self.id()))
     }
 }
 

@@ -10,7 +10,7 @@ const ANSWERS: usize = 8;
 /// The answers to the filters that were asked about first.
 ///
 /// As a rule these are all that a program has, since its layers and requests have clones of a few
-/// filters. Others are looked up each time.
+/// filters. Others are looked up each time, and so are those that are made for one request.
 #[derive(Default)]
 pub(super) struct Remembered([OnceLock<(EndpointFilter, Uri)>; ANSWERS]);
 
@@ -22,6 +22,9 @@ impl Remembered {
     }
 
     pub(super) fn put(&self, filter: &EndpointFilter, url: &Uri) {
+        if !filter.has_clones() || self.0.last().is_some_and(|last| last.get().is_some()) {
+            return;
+        }
         let mut answer = (filter.clone(), url.clone());
         for place in &self.0 {
             match place.set(answer) {
@@ -41,8 +44,11 @@ mod tests {
         let remembered = Remembered::default();
         let filters: Vec<_> = (0..=ANSWERS).map(|number| EndpointFilter::new(number.to_string())).collect();
         for (number, filter) in filters.iter().enumerate() {
-            assert!(remembered.get(filter).is_none());
-            remembered.put(filter, &format!("https://h/{number}").parse().unwrap());
+            let url = &format!("https://h/{number}").parse().unwrap();
+            remembered.put(filter, url);
+            assert!(remembered.get(filter).is_none(), "nobody else has it");
+            let _clone = filter.clone();
+            remembered.put(filter, url);
         }
         for (number, filter) in filters.iter().enumerate() {
             let url = remembered.get(&filter.clone()).map(Uri::to_string);

@@ -12,8 +12,13 @@
 //! assert!(!service_types::is_match("volumev2", "volumev3"));
 //! ```
 
-/// Each official type with its aliases, the most preferred alias first; sorted by official type.
-const TYPES: &[(&str, &[&str])] = &[
+use std::sync::LazyLock;
+
+/// An official type with its aliases, the most preferred alias first.
+type Row = (&'static str, &'static [&'static str]);
+
+/// Sorted by official type.
+static TYPES: [Row; 45] = [
     ("accelerator", &[]),
     ("admin-logic", &["registration"]),
     ("alarm", &["alarming"]),
@@ -99,17 +104,26 @@ pub fn is_match(requested: &str, found: &str) -> bool {
         || row(found).is_some_and(|(official, aliases)| same(official, found) && aliases.contains(&requested))
 }
 
-fn row(name: &str) -> Option<&'static (&'static str, &'static [&'static str])> {
-    TYPES
-        .iter()
-        .find(|(official, _)| same(official, name))
-        .or_else(|| TYPES.iter().find(|(_, aliases)| aliases.iter().any(|alias| same(alias, name))))
+/// Every name with its row, sorted.
+static NAMES: LazyLock<Vec<(&str, &Row)>> = LazyLock::new(|| {
+    let of_row = |row: &'static Row| row.1.iter().chain([&row.0]).map(move |name| (*name, row));
+    let mut names: Vec<_> = TYPES.iter().flat_map(of_row).collect();
+    names.sort_unstable_by_key(|(name, _)| *name);
+    names
+});
+
+fn row(name: &str) -> Option<&'static Row> {
+    let found = NAMES.binary_search_by(|(listed, _)| listed.bytes().cmp(name.bytes().map(hyphen)));
+    found.ok().and_then(|index| NAMES.get(index)).map(|(_, row)| *row)
 }
 
 /// Equality with underscores in `name` read as hyphens.
 fn same(listed: &str, name: &str) -> bool {
-    let hyphen = |byte| if byte == b'_' { b'-' } else { byte };
     listed.len() == name.len() && listed.bytes().eq(name.bytes().map(hyphen))
+}
+
+fn hyphen(byte: u8) -> u8 {
+    if byte == b'_' { b'-' } else { byte }
 }
 
 #[cfg(test)]

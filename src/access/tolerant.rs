@@ -87,18 +87,18 @@ impl<'de, T: Tolerant<'de>> Visitor<'de> for Reader<T> {
 
 /// A text that is there and not empty; keystoneauth treats an empty one as none. It is that of the
 /// document itself, unless something in it was escaped.
-#[derive(Clone, Default)]
-pub(super) struct Text<'de>(pub(super) Option<Cow<'de, str>>);
+#[derive(Default)]
+pub(super) struct Text<'de>(Option<Cow<'de, str>>);
+
+impl Text<'_> {
+    pub(super) fn get(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+}
 
 impl<'de> Tolerant<'de> for Text<'de> {
     fn from_text(text: Cow<'de, str>) -> Self {
         Self((!text.is_empty()).then_some(text))
-    }
-}
-
-impl Text<'_> {
-    pub(super) fn boxed(self) -> Option<Box<str>> {
-        self.0.map(Into::into)
     }
 }
 

@@ -18,6 +18,9 @@ use tokio::{
 use super::{VersionDocument, failure::Miss, link::Parts};
 use crate::{Access, Error, Transport, endpoint::Origin};
 
+/// How many documents are remembered, before they are all forgotten.
+const MOST_DOCUMENTS: usize = 1024;
+
 /// How many redirects are followed, as many as keystoneauth follows.
 const MAX_REDIRECTS: usize = 30;
 
@@ -95,8 +98,9 @@ impl Cache {
         }
         let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
         let now = Instant::now();
+        let full = flights.len() >= MOST_DOCUMENTS;
         flights.retain(|_, flight| match &*flight.borrow() {
-            Some((document, until)) => document.is_ok() || now < *until,
+            Some((document, until)) => !full && (document.is_ok() || now < *until),
             None => true,
         });
         let (sender, receiver) = watch::channel(None);

@@ -35,6 +35,7 @@
 //! # let _ = newest;
 //! ```
 
+mod endpoint_override;
 mod filter;
 mod interface;
 mod join;

@@ -19,16 +19,19 @@ use std::{
 
 use http::{StatusCode, Uri, uri::Authority};
 
-use crate::{
-    EndpointFilter, Secret,
-    discovery::{DiscoveryFailure, Version},
-};
+#[cfg(doc)]
+use crate::EndpointFilter;
+use crate::discovery::{DiscoveryFailure, Version};
 
 mod echo;
+mod endpoint_not_found;
 mod http_error;
+mod missing_auth_methods;
 mod retry_after;
 
+pub use endpoint_not_found::{EndpointNotFound, NearMiss};
 pub use http_error::HttpError;
+pub use missing_auth_methods::MissingAuthMethods;
 
 pub(crate) use echo::repeats;
 pub(crate) use retry_after::retry_after;
@@ -392,89 +395,6 @@ fn origin_in_words(uri: &Uri) -> Box<str> {
     let host = authority.rsplit('@').next().unwrap_or_default();
     format!("{scheme}://{host}").into()
 }
-
-/// A multi-factor authentication of which some factors are missing.
-///
-/// Send the receipt and the missing ones:
-/// [`AuthMethod::receipt`](crate::AuthMethod::receipt), then the others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MissingAuthMethods {
-    /// The proof of the methods that were right.
-    pub receipt: Secret,
-    /// The methods that were right.
-    pub methods: Vec<String>,
-    /// The sets of methods of which one has to be complete.
-    pub required_auth_methods: Vec<Vec<String>>,
-    /// Until when the receipt is good.
-    pub expires: SystemTime,
-}
-
-impl fmt::Display for MissingAuthMethods {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sets: Vec<_> = self.required_auth_methods.iter().map(|set| set.join(" and ")).collect();
-        write!(
-            f,
-            "further methods of authentication are required: {}; done: {}",
-            sets.join(", or "),
-            self.methods.join(" and "),
-        )
-    }
-}
-
-impl StdError for MissingAuthMethods {}
-
-/// What was asked of the service catalog, and what came close: keystoneauth's `EndpointNotFound`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct EndpointNotFound {
-    /// What was asked for, in words.
-    pub asked: String,
-    /// The endpoints of the service type that were not taken.
-    pub near_misses: Vec<NearMiss>,
-    /// The service types that the catalog lists instead, if the one asked for is not among them.
-    pub listed: Vec<Box<str>>,
-}
-
-/// An endpoint of the right service type that was not taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct NearMiss {
-    /// The endpoint, in words.
-    pub endpoint: String,
-    /// Why it is not the one.
-    pub reason: String,
-}
-
-impl EndpointNotFound {
-    pub(crate) fn new(filter: &EndpointFilter) -> Self {
-        Self { asked: filter.to_string(), near_misses: Vec::new(), listed: Vec::new() }
-    }
-}
-
-/// How many near misses or types a message names.
-const NAMED: usize = 8;
-
-impl fmt::Display for EndpointNotFound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the service catalog has no endpoint for {}", self.asked)?;
-        for (index, miss) in self.near_misses.iter().take(NAMED).enumerate() {
-            let before = if index == 0 { "; near misses: " } else { ", " };
-            write!(f, "{before}{} ({})", miss.endpoint, miss.reason)?;
-        }
-        for (index, listed) in self.listed.iter().take(NAMED).enumerate() {
-            let before = if index == 0 { "; it lists " } else { ", " };
-            write!(f, "{before}{listed}")?;
-        }
-        let more = self.near_misses.len().max(self.listed.len()).saturating_sub(NAMED);
-        if more > 0 {
-            write!(f, " and {more} more")?;
-        }
-        Ok(())
-    }
-}
-
-impl StdError for EndpointNotFound {}
 
 struct At(Option<usize>);
 

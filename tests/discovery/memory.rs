@@ -184,3 +184,21 @@ async fn services_are_asked_side_by_side_for_the_versions_of_a_cloud() {
     assert_eq!(public.len(), 20);
     assert_eq!(public["service-7"].len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn so_many_documents_are_remembered_and_then_forgotten() {
+    let servers = Servers::default();
+    let urls: Vec<_> = (0..=1024).map(|number| format!("https://s{number}.example.com/")).collect();
+    for url in &urls {
+        servers.at(url, nova_versions());
+    }
+    let discovery = servers.discovery();
+    for url in &urls {
+        discovery.document(url).await.unwrap();
+    }
+    assert_eq!(servers.asked().len(), 1025);
+    discovery.document(&urls[1024]).await.unwrap();
+    assert!(servers.asked().is_empty());
+    discovery.document(&urls[0]).await.unwrap();
+    assert_eq!(servers.asked().len(), 1);
+}

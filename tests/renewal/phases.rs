@@ -13,16 +13,6 @@ async fn logged_in() -> (Keystone, Plugin) {
     (keystone, plugin)
 }
 
-/// How many logins it takes to have a request every 30 s for half a day.
-async fn logins_of_half_a_day(keystone: &Keystone) -> usize {
-    let plugin = keystone.plugin();
-    for _ in 0..12 * HOUR / 30 {
-        token(&plugin).await.unwrap();
-        pass(30).await;
-    }
-    keystone.logins()
-}
-
 #[tokio::test(start_paused = true)]
 async fn nothing_is_asked_of_keystone_before_a_request_comes() {
     let keystone = Keystone::new();
@@ -207,17 +197,6 @@ async fn a_caller_that_comes_late_for_its_token_does_not_get_an_expired_one() {
     settle().await;
     assert_eq!(assert_ready!(late.poll()).unwrap(), "token-2");
     assert_eq!(keystone.logins(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_clock_of_keystone_may_be_wrong() {
-    let right = logins_of_half_a_day(&Keystone::new()).await;
-    assert!((13..=15).contains(&right), "{right}");
-    for skew in [-86_400, -600, 600, 86_400] {
-        let keystone = Keystone::new();
-        keystone.skew(skew);
-        assert_eq!(logins_of_half_a_day(&keystone).await, right, "{skew}");
-    }
 }
 
 #[tokio::test(start_paused = true)]

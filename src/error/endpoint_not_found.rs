@@ -1,0 +1,55 @@
+use std::{error::Error as StdError, fmt};
+
+use crate::EndpointFilter;
+
+/// What was asked of the service catalog, and what came close: keystoneauth's `EndpointNotFound`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndpointNotFound {
+    /// What was asked for, in words.
+    pub asked: String,
+    /// The endpoints of the service type that were not taken.
+    pub near_misses: Vec<NearMiss>,
+    /// The service types that the catalog lists instead, if the one asked for is not among them.
+    pub listed: Vec<Box<str>>,
+}
+
+/// An endpoint of the right service type that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NearMiss {
+    /// The endpoint, in words.
+    pub endpoint: String,
+    /// Why it is not the one.
+    pub reason: String,
+}
+
+impl EndpointNotFound {
+    pub(crate) fn new(filter: &EndpointFilter) -> Self {
+        Self { asked: filter.to_string(), near_misses: Vec::new(), listed: Vec::new() }
+    }
+}
+
+/// How many near misses or types a message names.
+const NAMED: usize = 8;
+
+impl fmt::Display for EndpointNotFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the service catalog has no endpoint for {}", self.asked)?;
+        for (index, miss) in self.near_misses.iter().take(NAMED).enumerate() {
+            let before = if index == 0 { "; near misses: " } else { ", " };
+            write!(f, "{before}{} ({})", miss.endpoint, miss.reason)?;
+        }
+        for (index, listed) in self.listed.iter().take(NAMED).enumerate() {
+            let before = if index == 0 { "; it lists " } else { ", " };
+            write!(f, "{before}{listed}")?;
+        }
+        let more = self.near_misses.len().max(self.listed.len()).saturating_sub(NAMED);
+        if more > 0 {
+            write!(f, " and {more} more")?;
+        }
+        Ok(())
+    }
+}
+
+impl StdError for EndpointNotFound {}
