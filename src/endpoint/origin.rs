@@ -151,6 +151,10 @@ mod tests {
             "https://[::1%25eth0]/",
             "https://[::1",
             "https://nova.example.com\\@evil.org/",
+            "https://nova.example.com;evil.org/",
+            "https://nova.example.com,evil.org/",
+            "https://nova.example.com&evil.org/",
+            "https://~nova.example.com/",
         ] {
             assert!(origin(url).is_none(), "{url}");
         }
