@@ -137,6 +137,10 @@ async fn a_token_is_sent_for_a_document_only_after_a_401_and_not_over_http_if_ht
 
     let plain = "http://nova.example.com/";
     servers.at(plain, nova_versions().with_a_token());
+    let layer = AuthLayer::new(plugin(plain)).discovery(servers.discovery());
+    sent(&layer, compute().version(2, 1)).await.unwrap();
+    assert_eq!(servers.asked(), [plain.to_owned(), format!("{plain} +token")]);
+
     let layer = AuthLayer::new(plugin(plain)).discovery(servers.discovery()).require_https();
     let filter = compute().version(2, 1).no_version_hack();
     sent(&layer, filter).await.unwrap_err();
