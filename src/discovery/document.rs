@@ -183,7 +183,7 @@ impl VersionDocument {
         allow: Allow,
     ) -> Option<&VersionData> {
         let mut newest_first = self.newest_first(allow);
-        if range.is_latest() || range.is_any() && at.is_none() {
+        if range.is_any() && at.is_none() {
             return newest_first.next();
         }
         let is_at = |data: &VersionData| {

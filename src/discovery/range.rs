@@ -80,12 +80,6 @@ impl VersionRange {
         self.min.is_none() && self.max.is_none()
     }
 
-    /// Whether the newest version of all is wanted.
-    pub(super) fn is_latest(self) -> bool {
-        let latest = Some(Version::latest());
-        self.max == latest && (self.min.is_none() || self.min == latest)
-    }
-
     /// Whether this version lies between the two ends: keystoneauth's `version_between`.
     pub fn contains(self, version: Version) -> bool {
         self.min.is_none_or(|min| min <= version) && self.max.is_none_or(|max| version <= max)
@@ -107,6 +101,25 @@ impl fmt::Display for VersionRange {
             (None, Some(max)) => write!(f, "version {max} or older"),
             (Some(min), Some(max)) if min == max => write!(f, "version {min}"),
             (Some(min), Some(max)) => write!(f, "version {min} to {max}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_told_in_words() {
+        let version = |major, minor| Some(Version::new(major, minor));
+        for (version, min, max, words) in [
+            (None, None, None, "any version"),
+            (version(2, 1), None, None, "version 2.1 to 2.latest"),
+            (None, version(2, 1), None, "version 2.1 to latest"),
+            (None, version(2, 1), version(2, 1), "version 2.1"),
+            (None, None, version(2, 1), "version 2.1 or older"),
+        ] {
+            assert_eq!(VersionRange::new(version, min, max).unwrap().to_string(), words);
         }
     }
 }
