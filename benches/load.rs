@@ -69,7 +69,8 @@ impl Shifted {
 
 impl Clock for Shifted {
     fn now(&self) -> Now {
-        Now { wall: self.begin + self.passed(), monotonic: self.passed() }
+        let passed = self.passed();
+        Now { wall: self.begin + passed, monotonic: self.start + passed }
     }
 }
 

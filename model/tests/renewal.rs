@@ -8,10 +8,10 @@ use std::{
     collections::VecDeque,
     panic::resume_unwind,
     sync::{
-        Arc, Mutex,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -137,8 +137,9 @@ impl Credentials for Keystone {
 
 impl Clock for Keystone {
     fn now(&self) -> Now {
-        let monotonic = Duration::from_secs(self.0.now.load(SeqCst));
-        Now { wall: SystemTime::UNIX_EPOCH + monotonic, monotonic }
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        let passed = Duration::from_secs(self.0.now.load(SeqCst));
+        Now { wall: SystemTime::UNIX_EPOCH + passed, monotonic: *START + passed }
     }
 }
 

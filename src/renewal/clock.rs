@@ -1,24 +1,43 @@
-use std::{
-    sync::LazyLock,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, Instant, SystemTime};
 
-use tokio::time::Instant;
+/// The longest that is counted ahead: clocks of some machines end not long after.
+const FAR_AHEAD: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// What time it is, by both clocks of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
     /// The time of day. It may be set forth and back.
     pub wall: SystemTime,
-    /// The time since some moment in the past. It may stand still while the machine sleeps.
-    pub monotonic: Duration,
+    /// A clock that is never set. It may stand still while the machine sleeps.
+    pub monotonic: Instant,
 }
 
 impl Now {
     /// How much time has passed since `earlier`, by the clock that says more.
     pub(super) fn since(self, earlier: Self) -> Duration {
         let wall = self.wall.duration_since(earlier.wall).unwrap_or_default();
-        wall.max(self.monotonic.saturating_sub(earlier.monotonic))
+        wall.max(self.monotonic.saturating_duration_since(earlier.monotonic))
+    }
+
+    /// How much time is left until `later`, by the clock that says less.
+    pub(super) fn until(self, later: Self) -> Duration {
+        let wall = later.wall.duration_since(self.wall).unwrap_or_default();
+        wall.min(later.monotonic.saturating_duration_since(self.monotonic))
+    }
+
+    /// Whether this is `moment` or later, by either clock.
+    #[inline]
+    pub(super) fn has_reached(self, moment: Self) -> bool {
+        self.wall >= moment.wall || self.monotonic >= moment.monotonic
+    }
+
+    /// So much later by both clocks, up to thirty years.
+    pub(super) fn after(self, time: Duration) -> Self {
+        let time = time.min(FAR_AHEAD);
+        Self {
+            wall: self.wall.checked_add(time).unwrap_or(self.wall),
+            monotonic: self.monotonic.checked_add(time).unwrap_or(self.monotonic),
+        }
     }
 }
 
@@ -34,7 +53,6 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Now {
-        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-        Now { wall: SystemTime::now(), monotonic: Instant::now().saturating_duration_since(*START) }
+        Now { wall: SystemTime::now(), monotonic: tokio::time::Instant::now().into_std() }
     }
 }

@@ -27,14 +27,13 @@ pub(super) struct State {
     origins: Option<Arc<HashSet<Origin>>>,
 }
 
-/// A token and the time it has.
+/// A token, and when it becomes soft, hard and expired.
 #[derive(Debug)]
 struct Held {
     access: Arc<Access>,
-    asked_for: Now,
-    soft: Duration,
-    hard: Duration,
-    lifetime: Duration,
+    soft: Now,
+    hard: Now,
+    end: Now,
 }
 
 /// Why there is no new token, and from when on another go may be made.
@@ -96,6 +95,7 @@ impl State {
     }
 
     /// What a request that comes now is to do. A flight that is to be started counts as under way.
+    #[inline(always)]
     pub(super) fn decide(&mut self, now: Now) -> Decision {
         let age = self.age(now);
         let paused = self.failure.as_ref().filter(|failure| now.since(failure.failed) < failure.pause);
@@ -125,8 +125,7 @@ impl State {
     /// How long a request that cannot go on at once may wait: half of the time in which the access at hand
     /// may still be sent. `None` without such an access.
     pub(super) fn patience(&self, now: Now) -> Option<Duration> {
-        let held = self.current.as_ref()?;
-        let left = held.lifetime.checked_sub(now.since(held.asked_for))?;
+        let left = now.until(self.current.as_ref()?.end);
         (!left.is_zero()).then_some(left / 2)
     }
 
@@ -195,9 +194,8 @@ impl State {
         match held {
             Ok(held) => {
                 let access = Arc::clone(&held.access);
-                let age = now.since(held.asked_for);
                 // A token that will be old at once is no reason to ask again at once.
-                self.failure = (held.soft < self.policy.least_interval).then(|| Failure {
+                self.failure = (held.soft.since(asked_for) < self.policy.least_interval).then(|| Failure {
                     error: Error::ShortLived,
                     failed: asked_for,
                     pause: self.policy.least_interval,
@@ -205,7 +203,7 @@ impl State {
                     transient: 0,
                     definite: 0,
                 });
-                let past = age >= held.lifetime;
+                let past = now.has_reached(held.end);
                 self.hold(held);
                 if past { Err(Error::ShortLived) } else { Ok(access) }
             }
@@ -295,22 +293,21 @@ impl State {
         self.flights
     }
 
+    #[inline(always)]
     fn age(&self, now: Now) -> Age {
         let Some(held) = &self.current else { return Age::Expired };
-        let age = now.since(held.asked_for);
-        match age {
-            age if age >= held.lifetime => Age::Expired,
-            age if age >= held.hard => Age::Hard,
-            age if age >= held.soft => Age::Soft,
-            _ => Age::Fresh,
+        match held {
+            held if !now.has_reached(held.soft) => Age::Fresh,
+            held if !now.has_reached(held.hard) => Age::Soft,
+            held if !now.has_reached(held.end) => Age::Hard,
+            _ => Age::Expired,
         }
     }
 
     /// How long it is until the access at hand is hard, or expires if it is hard.
     fn until_older(&self, now: Now) -> Option<Duration> {
         let held = self.current.as_ref()?;
-        let age = now.since(held.asked_for);
-        [held.hard, held.lifetime].iter().find_map(|at| at.checked_sub(age).filter(|left| !left.is_zero()))
+        [held.hard, held.end].into_iter().map(|at| now.until(at)).find(|left| !left.is_zero())
     }
 
     fn held(&mut self, auth_ref: AccessInfo, asked_for: Now) -> Result<Held, Error> {
@@ -331,7 +328,8 @@ impl State {
         let access = Access::from_auth_ref(auth_ref)?.with_previous_origins(self.origins.clone());
         let access = Arc::new(access);
         let (soft, hard) = self.policy.ages(lifetime, self.random.f64());
-        Ok(Held { access, asked_for, soft, hard, lifetime })
+        let [soft, hard, end] = [soft, hard, lifetime].map(|age| asked_for.after(age));
+        Ok(Held { access, soft, hard, end })
     }
 }
 

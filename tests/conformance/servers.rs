@@ -223,8 +223,7 @@ impl FrozenClock {
 
 impl Clock for FrozenClock {
     fn now(&self) -> Now {
-        let monotonic = self.started.elapsed();
-        Now { wall: self.wall + monotonic, monotonic }
+        Now { wall: self.wall + self.started.elapsed(), monotonic: Instant::now().into_std() }
     }
 }
 
