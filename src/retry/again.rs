@@ -5,18 +5,27 @@ use super::ReplayBody;
 
 /// How a request with such a body is sent more than once.
 pub(super) struct Again<B> {
-    clone_body: fn(&B) -> Option<B>,
+    clone: CloneRequest<B>,
     can_send: fn(&B) -> bool,
+}
+
+/// With the extensions, and in them the `EndpointFilter` that the layer takes out.
+enum CloneRequest<B> {
+    AsItIs(fn(&Request<B>) -> Request<B>),
+    WithBody(fn(&B) -> Option<B>),
 }
 
 impl<B> Again<B> {
     pub(super) const fn with_body(clone_body: fn(&B) -> Option<B>) -> Self {
-        Self { clone_body, can_send: |_| true }
+        Self { clone: CloneRequest::WithBody(clone_body), can_send: |_| true }
     }
 
-    /// A clone with the extensions, and in them the `EndpointFilter` that the layer takes out.
     pub(super) fn clone_request(&self, request: &Request<B>) -> Option<Request<B>> {
-        let mut clone = Request::new((self.clone_body)(request.body())?);
+        let clone_body = match self.clone {
+            CloneRequest::AsItIs(clone) => return Some(clone(request)),
+            CloneRequest::WithBody(clone_body) => clone_body,
+        };
+        let mut clone = Request::new(clone_body(request.body())?);
         clone.method_mut().clone_from(request.method());
         clone.uri_mut().clone_from(request.uri());
         *clone.version_mut() = request.version();
@@ -33,13 +42,13 @@ impl<B> Again<B> {
 
 impl<B: Clone> Again<B> {
     pub(super) const fn cloning() -> Self {
-        Self::with_body(|body| Some(body.clone()))
+        Self { clone: CloneRequest::AsItIs(Request::clone), can_send: |_| true }
     }
 }
 
 impl<B: Body> Again<ReplayBody<B>> {
     pub(super) const fn replaying() -> Self {
-        Self { clone_body: |body| Some(body.clone()), can_send: ReplayBody::can_replay }
+        Self { clone: CloneRequest::AsItIs(Request::clone), can_send: ReplayBody::can_replay }
     }
 }
 
@@ -50,3 +59,11 @@ impl<B> Clone for Again<B> {
 }
 
 impl<B> Copy for Again<B> {}
+
+impl<B> Clone for CloneRequest<B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B> Copy for CloneRequest<B> {}
