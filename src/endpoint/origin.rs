@@ -28,26 +28,16 @@ impl Origin {
             _ => return None,
         };
         let authority = uri.authority()?;
-        let (host, port) = split(authority.as_str())?;
-        let clear = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        let clear = match address {
-            Some(address) => address.bytes().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(&byte)),
-            None => !host.is_empty() && host.bytes().all(clear),
-        };
-        let port = match port {
-            None => {
-                if https {
-                    443
-                } else {
-                    80
-                }
+        let (host, rest) = split(authority.as_str())?;
+        let port = match rest.strip_prefix(':') {
+            Some(digits) if digits.starts_with(|first: char| first.is_ascii_digit()) => {
+                digits.parse().ok()?
             }
-            // A number may have a sign for Rust, and not for anybody else.
-            Some(port) if port.starts_with('+') => return None,
-            Some(port) => port.parse().ok()?,
+            None if rest.is_empty() && https => 443,
+            None if rest.is_empty() => 80,
+            _ => return None,
         };
-        clear.then(|| Self { https, authority: authority.clone(), host: host.len(), port })
+        Some(Self { https, authority: authority.clone(), host: host.len(), port })
     }
 
     fn host(&self) -> &str {
@@ -55,19 +45,23 @@ impl Origin {
     }
 }
 
-/// Host and port as written. An authority with a user name has none that we would take.
-fn split(authority: &str) -> Option<(&str, Option<&str>)> {
-    if authority.contains('@') {
-        return None;
-    }
-    let after_address = authority.rfind(']').map_or(0, |end| end + 1);
-    match authority.get(after_address..)?.find(':') {
-        None => Some((authority, None)),
-        Some(colon) => {
-            let (host, port) = authority.split_at_checked(after_address + colon)?;
-            Some((host, port.get(1..)))
+/// The host as written, and what follows it: a port, or nothing. Whatever else an authority may have, a user
+/// name for one, ends the host where nothing should follow.
+fn split(authority: &str) -> Option<(&str, &str)> {
+    let host = match authority.strip_prefix('[') {
+        None => length(authority, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))?,
+        Some(address) => {
+            let end = length(address, |byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))?;
+            address.get(end..)?.starts_with(']').then_some(end + 2)?
         }
-    }
+    };
+    authority.split_at_checked(host)
+}
+
+/// How many such bytes a text begins with, at least one.
+fn length(text: &str, is_part: impl Fn(u8) -> bool) -> Option<usize> {
+    let end = text.bytes().position(|byte| !is_part(byte)).unwrap_or(text.len());
+    (end > 0).then_some(end)
 }
 
 impl PartialEq for Origin {
@@ -81,7 +75,11 @@ impl Eq for Origin {}
 impl Hash for Origin {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.https, self.port).hash(state);
-        self.host().bytes().for_each(|byte| state.write_u8(byte.to_ascii_lowercase()));
+        for bytes in self.host().as_bytes().chunks(8) {
+            let mut word = [0; 8];
+            word.iter_mut().zip(bytes).for_each(|(lower, byte)| *lower = byte.to_ascii_lowercase());
+            state.write(&word);
+        }
     }
 }
 
