@@ -34,9 +34,9 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<P, S, F, B> {
-        Failed { error: Option<Error> },
-        // Boxed, so that requests which need not wait do not carry the room for it.
-        Waiting { waiting: Box<Waiting<P, S, B>> },
+        // Boxed, so that requests which need not wait do not carry the room for it. `None` once it is over:
+        // what the inner service has reserved for a request that fails is given back with the error.
+        Waiting { waiting: Option<Box<Waiting<P, S, B>>> },
         Responding {
             #[pin]
             response: F,
@@ -48,54 +48,40 @@ pin_project! {
 /// A request that needs something which is still to come, and the service that is ready for it.
 struct Waiting<P, S, B> {
     awaited: Awaited,
-    /// `None` once sent.
-    request: Option<(Request<B>, Outgoing)>,
+    request: Request<B>,
+    outgoing: Outgoing,
     ready: S,
     shared: Shared<P>,
 }
 
 impl<P, S, B> ResponseFuture<P, S, B>
 where
-    P: IdentityPlugin,
     S: Service<Request<B>>,
 {
-    /// Sends the request with what it needs to a service that is ready.
-    pub(crate) fn sent(
-        mut request: Request<B>,
-        outgoing: Outgoing,
-        found: Result<Found, Error>,
-        ready: &mut S,
-        shared: &Shared<P>,
-    ) -> Self {
-        let prepared = found.and_then(|found| {
-            outgoing.prepare(&mut request, &found, shared)?;
-            Ok(found.access.filter(|_| outgoing.carries_our_token()))
-        });
-        let state = match prepared {
-            Ok(used) => State::Responding {
-                response: ready.call(request),
-                used: used.map(|access| (Arc::clone(&shared.plugin), access)),
-            },
-            Err(error) => State::Failed { error: Some(error) },
-        };
-        Self { state }
-    }
-
-    /// Whether the request failed without being sent.
-    pub(crate) fn is_failed(&self) -> bool {
-        matches!(self.state, State::Failed { .. })
+    /// The response to a request that was sent, and the access whose token it carries.
+    #[inline(always)]
+    pub(crate) fn sent(response: S::Future, used: Option<Arc<Access>>, plugin: &Arc<P>) -> Self {
+        let used = used.map(|access| (Arc::clone(plugin), access));
+        Self { state: State::Responding { response, used } }
     }
 
     /// Sends the request once what it needs is there.
     pub(crate) fn waiting(
+        awaited: Awaited,
         request: Request<B>,
         outgoing: Outgoing,
-        awaited: Awaited,
         ready: S,
         shared: Shared<P>,
     ) -> Self {
-        let waiting = Waiting { awaited, request: Some((request, outgoing)), ready, shared };
-        Self { state: State::Waiting { waiting: Box::new(waiting) } }
+        let waiting = Waiting { awaited, request, outgoing, ready, shared };
+        Self { state: State::Waiting { waiting: Some(Box::new(waiting)) } }
+    }
+}
+
+impl<P: IdentityPlugin, S: Service<Request<B>>, B> Waiting<P, S, B> {
+    fn send(mut self, found: Found) -> Result<ResponseFuture<P, S, B>, Error> {
+        let used = self.outgoing.prepare(&mut self.request, found, &self.shared)?;
+        Ok(ResponseFuture::sent(self.ready.call(self.request), used, &self.shared.plugin))
     }
 }
 
@@ -107,27 +93,28 @@ where
 {
     type Output = Result<Response<ResBody>, BoxError>;
 
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            let next = match self.as_mut().project().state.project() {
-                StateProj::Failed { error } => {
-                    let error = error.take().expect("polled after it was ready");
-                    return Poll::Ready(Err(error.into()));
-                }
+            match self.as_mut().project().state.project() {
                 StateProj::Waiting { waiting } => {
-                    let Waiting { awaited, request, ready, shared } = &mut **waiting;
-                    let (_, outgoing) = request.as_ref().expect("a request is sent once");
-                    let found = ready!(awaited.poll(cx, outgoing, shared));
-                    let (request, outgoing) = request.take().expect("a request is sent once");
-                    Self::sent(request, outgoing, found, ready, shared)
+                    let mut request = waiting.take().expect("polled after it was ready");
+                    match request.awaited.poll(cx, &request.outgoing, &request.shared) {
+                        Poll::Ready(found) => self.set(request.send(found?)?),
+                        Poll::Pending => {
+                            *waiting = Some(request);
+                            return Poll::Pending;
+                        }
+                    }
                 }
                 StateProj::Responding { response, used } => {
-                    let mut response = ready!(response.poll(cx)).map_err(Into::into)?;
-                    let status = response.status();
-                    if status.as_u16() >= 400
-                        && let Some((plugin, used)) = used
-                    {
-                        if status == StatusCode::UNAUTHORIZED {
+                    let mut response = match ready!(response.poll(cx)) {
+                        Ok(response) if response.status().as_u16() < 400 => return Poll::Ready(Ok(response)),
+                        Ok(response) => response,
+                        Err(error) => return Poll::Ready(Err(error.into())),
+                    };
+                    if let Some((plugin, used)) = used {
+                        if response.status() == StatusCode::UNAUTHORIZED {
                             let refusal = Refusal::new(plugin.invalidate(used));
                             response.extensions_mut().insert(refusal);
                         }
@@ -135,8 +122,7 @@ where
                     }
                     return Poll::Ready(Ok(response));
                 }
-            };
-            self.set(next);
+            }
         }
     }
 }
@@ -148,7 +134,6 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.state {
-            State::Failed { .. } => "ResponseFuture(failed)",
             State::Waiting { .. } => "ResponseFuture(waiting to be sent)",
             State::Responding { .. } => "ResponseFuture(sent)",
         })

@@ -10,12 +10,12 @@ use std::{
 use crate::{
     Access, AccessFuture, Error, IdentityPlugin,
     discovery::{Discovered, DiscoveredFuture},
+    endpoint::WantsDiscovery,
     layer::Shared,
     outgoing::Outgoing,
 };
 
 /// What a request is sent with; each only if it needs it.
-#[derive(Default)]
 pub(crate) struct Found {
     pub(crate) access: Option<Arc<Access>>,
     pub(crate) discovered: Option<Arc<Discovered>>,
@@ -28,38 +28,47 @@ pub(crate) enum Awaited {
 }
 
 impl Found {
-    /// What the request needs, or the error of finding it, if that is there at once.
+    /// What the request needs, if that is there at once.
+    #[inline(always)]
     pub(crate) fn at_once<P: IdentityPlugin>(
         outgoing: &Outgoing,
         shared: &Shared<P>,
-    ) -> Result<Result<Self, Error>, Awaited> {
+    ) -> Result<Self, Awaited> {
         if !outgoing.needs_access() {
             return Self::with(None, outgoing, shared);
         }
         if outgoing.obtains_access() {
-            return Ok(Err(Error::Recursion));
+            return Err(Awaited::error(Error::Recursion));
         }
-        match shared.plugin.access().now().map_err(Awaited::Access)? {
-            Ok(access) => Self::with(Some(access), outgoing, shared),
-            Err(error) => Ok(Err(error)),
-        }
+        let access = shared.plugin.access().now().map_err(Awaited::Access)?;
+        Self::with(Some(access), outgoing, shared)
     }
 
+    #[inline(always)]
     fn with<P: IdentityPlugin>(
         access: Option<Arc<Access>>,
         outgoing: &Outgoing,
         shared: &Shared<P>,
-    ) -> Result<Result<Self, Error>, Awaited> {
-        match outgoing.discover(access.as_ref(), shared) {
-            Ok(None) => Ok(Ok(Self { access, discovered: None })),
-            Ok(Some(Ok(discovered))) => Ok(Ok(Self { access, discovered: Some(discovered) })),
-            Ok(Some(Err(future))) => Err(Awaited::Discovered(access, future)),
-            Err(error) => Ok(Err(error)),
-        }
+    ) -> Result<Self, Awaited> {
+        let discovered = match outgoing.wants_discovery(access.as_deref()) {
+            WantsDiscovery::No => None,
+            WantsDiscovery::IfThereIs if shared.settings.discovery.is_none() => None,
+            _ => match outgoing.discover(access.as_ref(), shared) {
+                Ok(Ok(discovered)) => Some(discovered),
+                Ok(Err(future)) => return Err(Awaited::Discovered(access, future)),
+                Err(error) => return Err(Awaited::error(error)),
+            },
+        };
+        Ok(Self { access, discovered })
     }
 }
 
 impl Awaited {
+    /// Nothing but the error, which is there at once.
+    pub(crate) fn error(error: Error) -> Self {
+        Self::Access(AccessFuture::ready(Err(error)))
+    }
+
     pub(crate) fn poll<P: IdentityPlugin>(
         &mut self,
         cx: &mut Context<'_>,
@@ -71,7 +80,7 @@ impl Awaited {
                 Self::Access(access) => {
                     let access = ready!(Pin::new(access).poll(cx))?;
                     match Found::with(Some(access), outgoing, shared) {
-                        Ok(found) => return Poll::Ready(found),
+                        Ok(found) => return Poll::Ready(Ok(found)),
                         Err(awaited) => awaited,
                     }
                 }

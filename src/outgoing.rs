@@ -7,7 +7,7 @@ use http::{HeaderMap, Request, Uri};
 use crate::{
     Access, EndpointFilter, Error, IdentityPlugin,
     discovery::{Discovered, DiscoveredFuture},
-    endpoint::{Origin, WantsDiscovery, check_base, join},
+    endpoint::{BaseUrl, Origin, WantsDiscovery},
     identity::Obtains,
     layer::{Settings, Shared},
     needs::Found,
@@ -59,19 +59,24 @@ enum Token {
 
 impl Outgoing {
     /// Reads the request, and takes out of its extensions what is meant for this layer.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take<B>(request: &mut Request<B>, settings: &Settings) -> Self {
         let extensions = request.extensions_mut();
-        let obtains = extensions.remove::<Obtains>().is_some();
-        let filter = extensions.remove().or_else(|| settings.endpoint.clone());
-        let token = if extensions.remove::<Unauthenticated>().is_some() {
+        let (obtains, filter, unauthenticated) = match extensions.is_empty() {
+            true => (None, None, None),
+            false => {
+                (extensions.remove::<Obtains>(), extensions.remove(), extensions.remove::<Unauthenticated>())
+            }
+        };
+        let filter = filter.or_else(|| settings.endpoint.clone());
+        let token = if unauthenticated.is_some() {
             Token::None
         } else if !settings.overwrite_token && has_token(request.headers()) {
             Token::Callers
         } else {
             Token::Ours
         };
-        Self { filter, relative: request.uri().scheme().is_none(), token, obtains }
+        Self { filter, relative: request.uri().scheme().is_none(), token, obtains: obtains.is_some() }
     }
 
     /// Whether the request would wait for itself if it had to have an access.
@@ -103,114 +108,92 @@ impl Outgoing {
         self.filter.as_ref().is_some_and(|filter| filter.wanted_microversions().is_some())
     }
 
-    /// The endpoint of the version that the filter wants, if it wants one: there at once or in time.
+    /// Whether the endpoint is not that of the catalog as it is, but the one of a version.
     #[inline]
+    pub(crate) fn wants_discovery(&self, access: Option<&Access>) -> WantsDiscovery {
+        let filter = self.filter.as_ref().filter(|_| self.relative || self.negotiates());
+        let fixed = || access.is_some_and(|access| access.fixed_endpoint().is_some());
+        filter.map_or(WantsDiscovery::No, |filter| filter.wants_discovery(fixed()))
+    }
+
+    /// The endpoint of the version that the filter wants: there at once or in time.
     pub(crate) fn discover<P: IdentityPlugin>(
         &self,
         access: Option<&Arc<Access>>,
         shared: &Shared<P>,
-    ) -> Result<Option<Result<Arc<Discovered>, DiscoveredFuture>>, Error> {
-        let Some(filter) = self.filter.as_ref().filter(|_| self.relative || self.negotiates()) else {
-            return Ok(None);
-        };
-        let wants = filter.wants_discovery(access.is_some_and(|access| access.fixed_endpoint().is_some()));
-        if wants == WantsDiscovery::No {
-            return Ok(None);
-        }
+    ) -> Result<Result<Arc<Discovered>, DiscoveredFuture>, Error> {
         let settings = &shared.settings;
-        match &settings.discovery {
-            Some(discovery) => {
-                let may_send_token = !settings.require_https;
-                discovery
-                    .for_requests(filter, access, shared.plugin.auth_url(), |endpoint| {
-                        may_send_token || endpoint.url().starts_with("https://")
-                    })
-                    .map(Some)
-            }
-            None if wants == WantsDiscovery::IfThereIs => Ok(None),
-            None => Err(Error::NoDiscovery),
-        }
+        let (Some(filter), Some(discovery)) = (&self.filter, &settings.discovery) else {
+            return Err(Error::NoDiscovery);
+        };
+        discovery.for_requests(filter, access, shared.plugin.auth_url(), |endpoint| {
+            !settings.require_https || endpoint.url().starts_with("https://")
+        })
     }
 
-    /// Gives the request its URI and its token.
-    #[inline]
+    /// Gives the request its URI and its headers. What it brings is the access whose token it carries.
+    #[inline(always)]
     pub(crate) fn prepare<B, P: IdentityPlugin>(
         &self,
         request: &mut Request<B>,
-        found: &Found,
+        found: Found,
         shared: &Shared<P>,
-    ) -> Result<(), Error> {
-        let access = found.access.as_deref();
-        let auth_url = shared.plugin.auth_url();
+    ) -> Result<Option<Arc<Access>>, Error> {
+        let Found { access, discovered } = found;
         if self.relative {
-            let uri = match &found.discovered {
-                Some(discovered) => join(&discovered.base, request.uri())?,
-                None => self.absolute(request.uri(), access, auth_url)?,
-            };
-            *request.uri_mut() = uri;
+            match &discovered {
+                Some(discovered) => discovered.base.join(request.uri_mut())?,
+                None => self.join_endpoint(request.uri_mut(), access.as_deref(), &*shared.plugin)?,
+            }
         }
-        let negotiated = found.discovered.as_ref().and_then(|discovered| discovered.microversion.as_ref());
+        let negotiated = discovered.as_ref().and_then(|discovered| discovered.microversion.as_ref());
         let wanted = self.filter.as_ref().and_then(EndpointFilter::wanted_microversion);
         if let Some(microversion) = negotiated.or(wanted) {
             microversion.insert(request.headers_mut())?;
         }
-        match access {
-            Some(access) if self.carries_our_token() => {
-                self.guard(request.uri(), access, auth_url, &shared.settings)?;
-                access.insert_headers(request.headers_mut());
-            }
-            _ => {}
+        let Some(access) = access.filter(|_| self.carries_our_token()) else { return Ok(None) };
+        if !self.relative && !self.is_known(request.uri(), &access, shared) {
+            return Err(Error::origin_not_allowed(request.uri()));
         }
-        Ok(())
+        if shared.settings.require_https && request.uri().scheme_str() != Some("https") {
+            return Err(Error::https_required(request.uri()));
+        }
+        access.insert_headers(request.headers_mut());
+        Ok(Some(access))
     }
 
-    /// The relative URI joined to its endpoint.
-    #[inline]
-    fn absolute(
+    /// Joins a relative URI to its endpoint.
+    #[inline(always)]
+    fn join_endpoint<P: IdentityPlugin>(
         &self,
-        relative: &Uri,
+        uri: &mut Uri,
         access: Option<&Access>,
-        auth_url: Option<&Uri>,
-    ) -> Result<Uri, Error> {
+        plugin: &P,
+    ) -> Result<(), Error> {
         let filter = self.filter.as_ref();
         if filter.is_some_and(EndpointFilter::is_auth) {
-            let auth_url = auth_url.ok_or(Error::NoAuthUrl)?;
-            check_base(auth_url).map_err(|reason| Error::InvalidEndpoint { reason })?;
-            return join(auth_url, relative);
+            let auth_url = plugin.auth_url().ok_or(Error::NoAuthUrl)?;
+            let auth_url = BaseUrl::new(auth_url.clone());
+            return auth_url.map_err(|reason| Error::InvalidEndpoint { reason })?.join(uri);
         }
         if let Some(url) = filter.and_then(EndpointFilter::wanted_override) {
-            return join(&url.resolve(access)?, relative);
+            return url.resolve(access)?.join(uri);
         }
         let Some(access) = access else { return Err(Error::NoEndpointFilter) };
-        join(access.base_url_for(filter)?, relative)
+        access.base_url_for(filter)?.join(uri)
     }
 
-    /// Lets the token out only to an origin that somebody trustworthy has named.
-    #[inline]
-    fn guard(
-        &self,
-        uri: &Uri,
-        access: &Access,
-        auth_url: Option<&Uri>,
-        settings: &Settings,
-    ) -> Result<(), Error> {
-        let known = |origin: &Origin| {
-            access.has_origin(origin)
-                || auth_url.and_then(Origin::of).as_ref() == Some(origin)
-                || self.override_origin(access).as_ref() == Some(origin)
-                || settings.allowed_origins.contains(origin)
-        };
-        if !self.relative && !Origin::of(uri).as_ref().is_some_and(known) {
-            return Err(Error::origin_not_allowed(uri));
-        }
-        if settings.require_https && uri.scheme_str() != Some("https") {
-            return Err(Error::https_required(uri));
-        }
-        Ok(())
+    /// Whether somebody trustworthy has named the origin of an absolute URI: the token goes nowhere else.
+    fn is_known<P: IdentityPlugin>(&self, uri: &Uri, access: &Access, shared: &Shared<P>) -> bool {
+        let Some(origin) = Origin::of(uri) else { return false };
+        access.has_origin(&origin)
+            || shared.plugin.auth_url().and_then(Origin::of).as_ref() == Some(&origin)
+            || self.override_origin(access).as_ref() == Some(&origin)
+            || shared.settings.allowed_origins.contains(&origin)
     }
 
     fn override_origin(&self, access: &Access) -> Option<Origin> {
         let url = self.filter.as_ref()?.wanted_override()?.resolve(Some(access)).ok()?;
-        Origin::of(&url)
+        Origin::of(url.url())
     }
 }

@@ -52,7 +52,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use crate::{
     AccessInfo, EndpointFilter, Error,
-    endpoint::{Origin, check_base},
+    endpoint::{BaseUrl, Origin},
 };
 
 /// The header that carries the token of a request's sender.
@@ -114,7 +114,7 @@ pub struct Access {
     headers: Vec<(HeaderName, HeaderValue)>,
     auth_ref: Option<AccessInfo>,
     /// Where all requests go, if there is no catalog to ask.
-    endpoint: Option<Uri>,
+    endpoint: Option<BaseUrl>,
     /// The accesses that this one was put together of.
     parts: Vec<Arc<Access>>,
     /// Where the catalog before this one had endpoints.
@@ -139,7 +139,7 @@ impl Access {
     ///
     /// [`Error::InvalidEndpoint`] if paths cannot be appended to the URL.
     pub fn fixed(endpoint: Uri) -> Result<Self, Error> {
-        check_base(&endpoint).map_err(|reason| Error::InvalidEndpoint { reason })?;
+        let endpoint = BaseUrl::new(endpoint).map_err(|reason| Error::InvalidEndpoint { reason })?;
         Ok(Self { endpoint: Some(endpoint), ..Self::nothing() })
     }
 
@@ -209,7 +209,7 @@ impl Access {
     /// Puts the headers of this access in place of any of the same name: keystoneauth's `get_headers`.
     ///
     /// The values are sensitive and were made when the access was; nothing is copied.
-    #[inline]
+    #[inline(always)]
     pub fn insert_headers(&self, headers: &mut HeaderMap) {
         if let Some(token) = &self.token {
             headers.insert(X_AUTH_TOKEN, token.clone());
@@ -228,28 +228,26 @@ impl Access {
     /// Where all requests go, if there is no catalog to ask.
     #[inline]
     pub(crate) fn fixed_endpoint(&self) -> Option<&Uri> {
-        self.endpoint.as_ref()
+        self.endpoint.as_ref().map(BaseUrl::url)
     }
 
     /// The URL that requests with this filter are joined to.
-    #[inline]
-    pub(crate) fn base_url_for(&self, filter: Option<&EndpointFilter>) -> Result<&Uri, Error> {
-        match (&self.endpoint, &self.auth_ref) {
-            (Some(endpoint), _) => Ok(endpoint),
-            (None, Some(auth_ref)) => {
-                // Whatever is first in a catalog is nobody's choice: a service has to be named.
-                match filter.filter(|filter| filter.service_type().is_some()) {
-                    Some(named) => auth_ref.service_catalog().base_url_for(named),
-                    None => Err(Error::NoEndpointFilter),
-                }
-            }
-            (None, None) => Err(Error::EmptyCatalog),
+    #[inline(always)]
+    pub(crate) fn base_url_for(&self, filter: Option<&EndpointFilter>) -> Result<&BaseUrl, Error> {
+        if let Some(endpoint) = &self.endpoint {
+            return Ok(endpoint);
+        }
+        let Some(auth_ref) = &self.auth_ref else { return Err(Error::EmptyCatalog) };
+        match filter {
+            // Whatever is first in a catalog is nobody's choice: a service has to be named.
+            Some(named) if named.service_type().is_some() => auth_ref.service_catalog().base_url_for(named),
+            _ => Err(Error::NoEndpointFilter),
         }
     }
 
     /// Whether one of the endpoints of this access, or of the one before it, lives there.
     pub(crate) fn has_origin(&self, origin: &Origin) -> bool {
-        self.endpoint.as_ref().and_then(Origin::of).as_ref() == Some(origin)
+        self.fixed_endpoint().and_then(Origin::of).as_ref() == Some(origin)
             || self.auth_ref().is_some_and(|auth_ref| auth_ref.service_catalog().has_origin(origin))
             || self.previous_origins.as_ref().is_some_and(|origins| origins.contains(origin))
     }
@@ -278,14 +276,19 @@ pub struct AccessFuture(State);
 
 enum State {
     /// `None` once taken.
-    Ready(Option<Result<Arc<Access>, Error>>),
+    Ready(Option<Arc<Access>>),
+    /// Errors too: they need not be quick, and would make every answer as big as they are.
     Boxed(Pin<Box<dyn Future<Output = Result<Arc<Access>, Error>> + Send>>),
 }
 
 impl AccessFuture {
     /// An answer that is there at once.
+    #[inline]
     pub fn ready(access: Result<Arc<Access>, Error>) -> Self {
-        Self(State::Ready(Some(access)))
+        match access {
+            Ok(access) => Self(State::Ready(Some(access))),
+            Err(error) => Self::new(std::future::ready(Err(error))),
+        }
     }
 
     /// An answer that has to be obtained first.
@@ -293,9 +296,9 @@ impl AccessFuture {
         Self(State::Boxed(Box::pin(access)))
     }
 
-    /// The answer, if it is there at once, else the future of it.
+    /// The access, if it is there at once, else the future of it.
     #[inline]
-    pub(crate) fn now(self) -> Result<Result<Arc<Access>, Error>, Self> {
+    pub(crate) fn now(self) -> Result<Arc<Access>, Self> {
         match self.0 {
             State::Ready(Some(access)) => Ok(access),
             _ => Err(self),
@@ -310,15 +313,14 @@ impl Future for AccessFuture {
     ///
     /// If polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let access = match &mut self.0 {
-            State::Ready(access) => access.take().expect("polled after it was ready"),
+        match &mut self.0 {
+            State::Ready(access) => Poll::Ready(Ok(access.take().expect("polled after it was ready"))),
             State::Boxed(future) => {
                 let access = ready!(future.as_mut().poll(cx));
                 self.0 = State::Ready(None);
-                access
+                Poll::Ready(access)
             }
-        };
-        Poll::Ready(access)
+        }
     }
 }
 

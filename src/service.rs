@@ -7,7 +7,10 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use crate::{
-    AuthLayer, BoxError, IdentityPlugin, future::ResponseFuture, layer::Shared, needs::Found,
+    AuthLayer, BoxError, IdentityPlugin,
+    future::ResponseFuture,
+    layer::Shared,
+    needs::{Awaited, Found},
     outgoing::Outgoing,
 };
 
@@ -64,22 +67,16 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let outgoing = Outgoing::take(&mut request, &self.shared.settings);
-        match Found::at_once(&outgoing, &self.shared) {
-            Ok(found) => {
-                let response = ResponseFuture::sent(request, outgoing, found, &mut self.inner, &self.shared);
-                if response.is_failed() {
-                    // Nothing was sent: what the inner service has reserved for it is given back.
-                    self.inner = self.inner.clone();
-                }
-                response
-            }
+        let prepared = Found::at_once(&outgoing, &self.shared)
+            .and_then(|found| outgoing.prepare(&mut request, found, &self.shared).map_err(Awaited::error));
+        match prepared {
+            Ok(used) => ResponseFuture::sent(self.inner.call(request), used, &self.shared.plugin),
             Err(awaited) => {
                 // What was polled ready has to be what is called later, so a clone takes its place
                 // here; see "Be careful when cloning inner services" at tower's `Service`.
                 let fresh = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, fresh);
-                let shared = self.shared.clone();
-                ResponseFuture::waiting(request, outgoing, awaited, ready, shared)
+                ResponseFuture::waiting(awaited, request, outgoing, ready, self.shared.clone())
             }
         }
     }

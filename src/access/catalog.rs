@@ -5,8 +5,6 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use http::Uri;
-
 use super::{
     catalog_document::{RawEndpoint, RawService},
     endpoint_data::EndpointData,
@@ -15,7 +13,7 @@ use super::{
 };
 use crate::{
     EndpointFilter, Error, Interface,
-    endpoint::{Origin, Wanted, base_url},
+    endpoint::{BaseUrl, Origin, Wanted},
     error::{EndpointNotFound, NearMiss},
 };
 
@@ -64,7 +62,7 @@ pub(super) struct Endpoint {
     pub(super) id: Range<usize>,
     pub(super) url: Range<usize>,
     /// Read when a request first goes there, which most endpoints never see; so they have no room for it.
-    base: OnceLock<Box<Result<Uri, &'static str>>>,
+    base: OnceLock<Box<Result<BaseUrl, &'static str>>>,
 }
 
 impl ServiceCatalog {
@@ -187,8 +185,8 @@ impl ServiceCatalog {
     }
 
     /// The URL that requests with this filter are joined to: that of the first match that is usable.
-    #[inline]
-    pub(crate) fn base_url_for<'a>(&'a self, filter: &EndpointFilter) -> Result<&'a Uri, Error> {
+    #[inline(always)]
+    pub(crate) fn base_url_for<'a>(&'a self, filter: &EndpointFilter) -> Result<&'a BaseUrl, Error> {
         if let Some(url) = self.remembered.get(filter) {
             return Ok(url);
         }
@@ -210,7 +208,7 @@ impl ServiceCatalog {
         self.origins.get_or_init(|| {
             let base_of = |endpoint| Endpoint::base_url(endpoint, self.services.get(endpoint.service)?).ok();
             let bases = self.endpoints.iter().filter_map(base_of);
-            bases.filter_map(Origin::of).collect::<HashSet<_>>().into()
+            bases.filter_map(|base| Origin::of(base.url())).collect::<HashSet<_>>().into()
         })
     }
 
@@ -342,8 +340,8 @@ impl Service {
 }
 
 impl Endpoint {
-    pub(super) fn base_url(&self, service: &Service) -> Result<&Uri, &'static str> {
-        let read = || Box::new(base_url(service.text(&self.url).unwrap_or_default()));
+    pub(super) fn base_url(&self, service: &Service) -> Result<&BaseUrl, &'static str> {
+        let read = || Box::new(BaseUrl::parse(service.text(&self.url).unwrap_or_default()));
         Result::as_ref(self.base.get_or_init(read)).map_err(|reason| *reason)
     }
 }

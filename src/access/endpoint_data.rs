@@ -1,7 +1,11 @@
 use std::{fmt, ops::Range};
 
 use super::catalog::{Endpoint, Service};
-use crate::{EndpointFilter, Interface, discovery::Version, endpoint::Wanted};
+use crate::{
+    EndpointFilter, Interface,
+    discovery::Version,
+    endpoint::{BaseUrl, Wanted},
+};
 
 /// One endpoint found in a [`ServiceCatalog`](super::ServiceCatalog), with the service it belongs to.
 #[derive(Clone, Copy)]
@@ -60,7 +64,7 @@ impl<'a> EndpointData<'a> {
         Version::in_url(self.url())
     }
 
-    pub(super) fn base_url(&self) -> Result<&'a http::Uri, &'static str> {
+    pub(super) fn base_url(&self) -> Result<&'a BaseUrl, &'static str> {
         self.endpoint.base_url(self.service)
     }
 

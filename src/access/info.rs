@@ -1,8 +1,4 @@
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{Arc, LazyLock},
-};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, value::RawValue};
@@ -28,8 +24,9 @@ struct Inner {
     form: Form,
     /// The members of `token` or `access`, without the catalog and without the token.
     members: Map<String, Value>,
-    /// `None` where the document has no such member.
-    catalog: Option<ServiceCatalog>,
+    /// Empty where the document has no such member.
+    catalog: ServiceCatalog,
+    has_catalog: bool,
     body: Zeroizing<String>,
 }
 
@@ -143,15 +140,15 @@ impl AccessInfo {
     }
 
     /// The endpoints that go with the token; empty where the document lists none.
+    #[inline]
     pub fn service_catalog(&self) -> &ServiceCatalog {
-        static EMPTY: LazyLock<ServiceCatalog> = LazyLock::new(ServiceCatalog::default);
-        self.0.catalog.as_ref().unwrap_or(&EMPTY)
+        &self.0.catalog
     }
 
     /// Whether the document has a service catalog, be it an empty one. Keystone leaves it out of
     /// unscoped tokens and on request (`?nocatalog`).
     pub fn has_service_catalog(&self) -> bool {
-        self.0.catalog.is_some()
+        self.0.has_catalog
     }
 
     /// The token as a sensitive header value, made when the access info was.
@@ -182,7 +179,9 @@ impl AccessInfo {
         let inside = inside.as_ref().map(Secret::expose);
         let token = token.filter(|token| !token.is_empty()).or(inside).or(token);
         let token = token.map(token::header_value).transpose()?;
-        Ok(Self(Arc::new(Inner { token, form, members, catalog, body: Zeroizing::new(body.to_owned()) })))
+        let (has_catalog, catalog) = (catalog.is_some(), catalog.unwrap_or_default());
+        let body = Zeroizing::new(body.to_owned());
+        Ok(Self(Arc::new(Inner { token, form, members, catalog, has_catalog, body })))
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Access, EndpointFilter, Error, IdentityPlugin, Transport,
-    endpoint::{Microversion, base_url},
+    endpoint::{BaseUrl, Microversion},
 };
 
 /// How many answers are kept ready for requests.
@@ -39,7 +39,7 @@ pub struct Discovery {
 
 /// An endpoint that requests can be sent to.
 pub(crate) struct Discovered {
-    pub(crate) base: Uri,
+    pub(crate) base: BaseUrl,
     /// The one that was found for the filter, if it asks for the newest of a range.
     pub(crate) microversion: Option<Microversion>,
 }
@@ -279,7 +279,7 @@ impl Discovery {
         let (endpoint, until) = self.search(&undiscovered, question, project_id, access.as_ref()).await?;
         // Whoever asks for no version in particular does not want to be sent elsewhere.
         let url = if question.range.is_any() { undiscovered.url() } else { endpoint.url() };
-        let base = base_url(url).map_err(|reason| Error::InvalidEndpoint { reason })?;
+        let base = BaseUrl::parse(url).map_err(|reason| Error::InvalidEndpoint { reason })?;
         let offered = (endpoint.min_microversion(), endpoint.max_microversion());
         let microversions = filter.wanted_microversions();
         let microversion = microversions.map(|wanted| wanted.newest_of(offered)).transpose()?;

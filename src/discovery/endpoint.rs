@@ -59,7 +59,7 @@ impl Endpoint {
             });
         }
         if let Some(url) = filter.wanted_override() {
-            let url: Box<str> = url.resolve(access)?.to_string().into();
+            let url: Box<str> = url.resolve(access)?.url().to_string().into();
             return Ok(Self {
                 service_url: Some(url.clone()),
                 region_name: filter.wanted_region().map(Into::into),

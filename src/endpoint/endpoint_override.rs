@@ -1,14 +1,12 @@
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use http::Uri;
-
-use super::base_url;
+use super::BaseUrl;
 use crate::{Access, Error};
 
 /// A URL that stands in for the catalog's.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Override {
-    Fixed(Uri),
+    Fixed(BaseUrl),
     /// With ids of the access still to be filled in.
     Template(Box<str>),
     /// Not usable, and why.
@@ -20,7 +18,7 @@ impl Override {
         if url.contains("%(") {
             return Self::Template(url);
         }
-        base_url(&url).map_or_else(Self::Invalid, Self::Fixed)
+        BaseUrl::parse(&url).map_or_else(Self::Invalid, Self::Fixed)
     }
 
     /// Whether ids of an access have to be filled in.
@@ -29,13 +27,13 @@ impl Override {
     }
 
     /// The URL with the ids of this access in it.
-    pub(crate) fn resolve(&self, access: Option<&Access>) -> Result<Uri, Error> {
+    pub(crate) fn resolve(&self, access: Option<&Access>) -> Result<Cow<'_, BaseUrl>, Error> {
         match self {
-            Self::Fixed(url) => Ok(url.clone()),
+            Self::Fixed(url) => Ok(Cow::Borrowed(url)),
             Self::Invalid(reason) => Err(Error::InvalidEndpoint { reason }),
             Self::Template(template) => {
                 let url = fill_in(template, access)?;
-                base_url(&url).map_err(|reason| Error::InvalidEndpoint { reason })
+                BaseUrl::parse(&url).map(Cow::Owned).map_err(|reason| Error::InvalidEndpoint { reason })
             }
         }
     }

@@ -247,11 +247,6 @@ impl EndpointFilter {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Whether somebody has a clone of it, and may ask with that.
-    pub(crate) fn has_clones(&self) -> bool {
-        Arc::strong_count(&self.0) > 1
-    }
-
     #[inline]
     pub(crate) fn service_type(&self) -> Option<&str> {
         self.0.service_type.as_deref()

@@ -35,17 +35,18 @@
 //! # let _ = newest;
 //! ```
 
+mod base_url;
+mod climbs;
 mod endpoint_override;
 mod filter;
 mod interface;
-mod join;
 mod microversion;
 mod origin;
 
 pub use filter::EndpointFilter;
 pub use interface::Interface;
 
+pub(crate) use base_url::BaseUrl;
 pub(crate) use filter::{Wanted, WantsDiscovery};
-pub(crate) use join::{base_url, check_base, join};
 pub(crate) use microversion::Microversion;
 pub(crate) use origin::Origin;

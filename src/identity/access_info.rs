@@ -50,6 +50,7 @@ impl AccessInfoPlugin {
         self
     }
 
+    #[inline(always)]
     fn access_at(&self, now: impl FnOnce() -> SystemTime) -> Result<Arc<Access>, Error> {
         match self.refused_from {
             Some(expired) if expired <= now() => Err(Error::Expired { expired }),
@@ -60,6 +61,7 @@ impl AccessInfoPlugin {
 
 impl IdentityPlugin for AccessInfoPlugin {
     /// The access info it was made with, at once.
+    #[inline(always)]
     fn access(&self) -> AccessFuture {
         AccessFuture::ready(self.access_at(SystemTime::now))
     }

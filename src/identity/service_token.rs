@@ -5,7 +5,7 @@ use std::{
 
 use http::Uri;
 
-use crate::{Access, AccessFuture, Error, IdentityPlugin};
+use crate::{Access, AccessFuture, IdentityPlugin};
 
 /// Sends a user's requests with a service's token beside the user's: keystoneauth's plugin of this name.
 ///
@@ -53,10 +53,7 @@ where
 {
     fn access(&self) -> AccessFuture {
         let (user, service) = match (self.0.user.access().now(), self.0.service.access().now()) {
-            (Ok(user), Ok(service)) => {
-                let both = user.and_then(|user| Ok((user, service?)));
-                return AccessFuture::ready(both.map(|(user, service)| self.0.together(&user, &service)));
-            }
+            (Ok(user), Ok(service)) => return AccessFuture::ready(Ok(self.0.together(&user, &service))),
             (user, service) => (later(user), later(service)),
         };
         let inner = Arc::clone(&self.0);
@@ -80,8 +77,8 @@ where
     }
 }
 
-fn later(access: Result<Result<Arc<Access>, Error>, AccessFuture>) -> AccessFuture {
-    access.map_or_else(|waiting| waiting, AccessFuture::ready)
+fn later(access: Result<Arc<Access>, AccessFuture>) -> AccessFuture {
+    access.map_or_else(|waiting| waiting, |access| AccessFuture::ready(Ok(access)))
 }
 
 impl<U, S> Clone for ServiceTokenAuthWrapper<U, S> {

@@ -12,7 +12,7 @@ use super::{
     login,
     parameters::{said, texts},
 };
-use crate::{Error, Secret, access::token_header, endpoint::check_base};
+use crate::{Error, Secret, access::token_header, endpoint::BaseUrl};
 
 /// Credentials for Keystone's v2.0 API, where that is still found: keystoneauth's `v2.Password` and
 /// `v2.Token`.
@@ -72,7 +72,7 @@ impl V2Auth {
     /// [`Error::AuthorizationFailure`] if neither the name nor the id of a user is given with the password;
     /// [`Error::InvalidEndpoint`] if the `auth_url` is none, or has a user name in it.
     pub fn request(&self) -> Result<Request<Full<Bytes>>, Error> {
-        check_base(&self.auth_url).map_err(|reason| Error::InvalidEndpoint { reason })?;
+        BaseUrl::new(self.auth_url.clone()).map_err(|reason| Error::InvalidEndpoint { reason })?;
         let refused = |reason| Error::AuthorizationFailure { reason };
         let mut auth = match &self.proof {
             Proof::Password { username, user_id, password } => {

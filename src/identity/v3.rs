@@ -13,7 +13,7 @@ use super::{
     method::domain,
     parameters::said,
 };
-use crate::{Error, access::token_header, endpoint::check_base};
+use crate::{Error, access::token_header, endpoint::BaseUrl};
 
 /// Credentials for Keystone's v3 API: keystoneauth's `v3.Password`, `v3.Token`, `v3.TOTP`,
 /// `v3.ApplicationCredential` and `v3.MultiFactor`, by the methods it is given.
@@ -61,7 +61,7 @@ impl V3Auth {
     /// [`Error::AuthorizationFailure`] if no method would be sent, or more than one scope is asked for;
     /// [`Error::InvalidEndpoint`] if the `auth_url` is none, or has a user name in it.
     pub fn request(&self) -> Result<Request<Full<Bytes>>, Error> {
-        check_base(&self.auth_url).map_err(|reason| Error::InvalidEndpoint { reason })?;
+        BaseUrl::new(self.auth_url.clone()).map_err(|reason| Error::InvalidEndpoint { reason })?;
         let refused = |reason| Error::AuthorizationFailure { reason };
         let sent: Vec<_> = self.methods.iter().filter_map(AuthMethod::body).collect();
         if sent.is_empty() {

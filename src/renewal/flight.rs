@@ -22,7 +22,7 @@ use super::{
     Clock,
     state::{Decision, FlightId, State},
 };
-use crate::{Access, AccessInfo, Credentials, Error, Transport};
+use crate::{Access, AccessFuture, AccessInfo, Credentials, Error, Transport};
 
 /// What a flight brought; `None` while it is under way.
 type Outcome = Option<Result<Arc<Access>, Error>>;
@@ -60,27 +60,28 @@ impl<C: Credentials> Shared<C> {
     }
 
     /// The access, or the reason why there is none, if that can be said without waiting.
-    pub(super) fn at_once(self: &Arc<Self>) -> Option<Result<Arc<Access>, Error>> {
+    pub(super) fn access(self: &Arc<Self>) -> AccessFuture {
         let now = self.clock.now();
         let mut guarded = self.lock();
-        match guarded.state.decide(now) {
-            Decision::Use(access) => Some(Ok(access)),
-            Decision::Fail(error) => Some(Err(error)),
-            Decision::Join => None,
+        let access = match guarded.state.decide(now) {
+            Decision::Use(access) => Ok(access),
+            Decision::Fail(error) => Err(error),
+            Decision::Join => return AccessFuture::new(Arc::clone(self).obtain()),
             Decision::UseAndStart(access, id) => {
                 // Without a runtime the token at hand serves until somebody waits for a new one.
                 let _ = self.launch(&mut guarded, id);
-                Some(Ok(access))
+                Ok(access)
             }
             Decision::Start(id) => match self.launch(&mut guarded, id) {
-                Ok(_) => None,
-                Err(error) => Some(Err(error)),
+                Ok(_) => return AccessFuture::new(Arc::clone(self).obtain()),
+                Err(error) => Err(error),
             },
-        }
+        };
+        AccessFuture::ready(access)
     }
 
     /// Waits for the access that the flight under way brings, or starts one.
-    pub(super) async fn obtain(self: Arc<Self>) -> Result<Arc<Access>, Error> {
+    async fn obtain(self: Arc<Self>) -> Result<Arc<Access>, Error> {
         for _ in 0..=ADOPTIONS {
             let (id, mut receiver) = match self.join() {
                 Waiting::Done(outcome) => return outcome,

@@ -91,10 +91,7 @@ impl<C: Credentials> Renewing<C> {
 impl<C: Credentials> IdentityPlugin for Renewing<C> {
     /// The current access, or the one that the flight under way brings.
     fn access(&self) -> AccessFuture {
-        match self.0.at_once() {
-            Some(access) => AccessFuture::ready(access),
-            None => AccessFuture::new(Arc::clone(&self.0).obtain()),
-        }
+        self.0.access()
     }
 
     /// Drops `used` if it is the current access. False only if services have refused so many new

@@ -1,0 +1,163 @@
+use http::{
+    Uri,
+    uri::{Parts, PathAndQuery},
+};
+
+use super::{Origin, climbs::climbs};
+use crate::Error;
+
+/// A URL that paths can be appended to.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct BaseUrl {
+    url: Uri,
+    /// Its path without the slashes at the end.
+    above: Box<str>,
+}
+
+impl BaseUrl {
+    /// Reads such a URL; if it is none, why.
+    pub(crate) fn parse(url: &str) -> Result<Self, &'static str> {
+        if url.contains("$(") || url.contains("%(") {
+            return Err("its URL has a placeholder that nobody filled in");
+        }
+        if url.contains('#') {
+            return Err("its URL has a fragment");
+        }
+        Self::new(url.parse().map_err(|_| "its URL is not valid")?)
+    }
+
+    /// The URL, if it is such a one; if not, why.
+    pub(crate) fn new(url: Uri) -> Result<Self, &'static str> {
+        if !matches!(url.scheme_str(), Some("http" | "https")) {
+            return Err("its URL is neither http nor https");
+        }
+        if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err("its URL carries a user name");
+        }
+        if Origin::of(&url).is_none() {
+            return Err("its URL has no clear host and port");
+        }
+        if url.query().is_some() {
+            return Err("its URL has a query");
+        }
+        let above = url.path().trim_end_matches('/').into();
+        Ok(Self { url, above })
+    }
+
+    /// The URL as it came.
+    pub(crate) fn url(&self) -> &Uri {
+        &self.url
+    }
+
+    /// Puts this URL in front of the path and query that are `uri`, with one slash between them.
+    ///
+    /// This is keystoneauth's joining (`base.rstrip('/') + '/' + path.lstrip('/')`), with one
+    /// allocation. A path that climbs above this URL is refused ([`Error::PathAboveEndpoint`]).
+    pub(crate) fn join(&self, uri: &mut Uri) -> Result<(), Error> {
+        let Some(path) = uri.path_and_query() else { return Err(Error::NotAPath) };
+        let mut below = path.as_str().as_bytes();
+        if !matches!(below, [b'/' | b'?', ..]) {
+            return Err(Error::NotAPath);
+        }
+        if climbs(path.path()) {
+            return Err(Error::PathAboveEndpoint);
+        }
+
+        while let [b'/', shorter @ ..] = below {
+            below = shorter;
+        }
+        let mut joined = Vec::with_capacity(self.above.len() + 1 + below.len());
+        joined.extend_from_slice(self.above.as_bytes());
+        joined.push(b'/');
+        joined.extend_from_slice(below);
+
+        let mut parts = Parts::default();
+        parts.scheme = self.url.scheme().cloned();
+        parts.authority = self.url.authority().cloned();
+        parts.path_and_query = PathAndQuery::try_from(joined).ok();
+        let Ok(joined) = Uri::from_parts(parts) else { return Err(Error::NotAPath) };
+        *uri = joined;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joined(base: &str, relative: &str) -> Result<String, Error> {
+        let mut uri = relative.parse().unwrap();
+        BaseUrl::parse(base).unwrap().join(&mut uri).map(|()| uri.to_string())
+    }
+
+    #[test]
+    fn one_slash_between_and_every_byte_kept() {
+        for (base, relative, expected) in [
+            ("https://h", "/servers", "https://h/servers"),
+            ("https://h/", "/servers", "https://h/servers"),
+            ("https://h/v2.1", "/servers/detail?limit=9", "https://h/v2.1/servers/detail?limit=9"),
+            ("https://h/v2.1//", "//servers", "https://h/v2.1/servers"),
+            (
+                "https://h:8774/v1/AUTH_x",
+                "/a%2Fb/%e3%81%82%20c",
+                "https://h:8774/v1/AUTH_x/a%2Fb/%e3%81%82%20c",
+            ),
+            ("https://h/v3", "/?q=%2E%2e/..", "https://h/v3/?q=%2E%2e/.."),
+            ("http://[::1]:9292/v2", "/images//x/", "http://[::1]:9292/v2/images//x/"),
+            ("https://h/a%20b", "/..x/.../x..", "https://h/a%20b/..x/.../x.."),
+            ("https://h/v1", "/c/./../d", "https://h/v1/c/./../d"),
+        ] {
+            assert_eq!(joined(base, relative).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn no_path_climbs_above_its_endpoint() {
+        for path in [
+            "/..",
+            "/../admin",
+            "/a/../../b",
+            "/./../b",
+            "//../b",
+            "/a//../../b",
+            "/%2e%2e/x",
+            "/.%2E/x",
+            "/a%2f..%2F..%2fb",
+            "/a/..%5c../b",
+            "/..;x=y/z",
+            "/a/..;/..;",
+            "/a\\..\\..\\b",
+            "/a/../b/../..",
+        ] {
+            assert!(matches!(joined("https://h/v3/x", path), Err(Error::PathAboveEndpoint)), "{path}");
+        }
+    }
+
+    #[test]
+    fn only_a_path_can_be_joined() {
+        for not_a_path in ["servers", "host:443", "*"] {
+            assert!(matches!(joined("https://h", not_a_path), Err(Error::NotAPath)), "{not_a_path}");
+        }
+    }
+
+    #[test]
+    fn urls_that_nothing_can_be_appended_to() {
+        for url in [
+            "",
+            "/v3",
+            "h",
+            "ftp://h/",
+            "file:///etc",
+            "https://user:canary@h/",
+            "https://h/?x=1",
+            "https://h/#x",
+            "https://h/$(tenant_id)s",
+            "https://h/%(tenant_id)s",
+            "https://h:port/",
+            "https://h h/",
+        ] {
+            let Err(reason) = BaseUrl::parse(url) else { panic!("{url}") };
+            assert!(!reason.contains("canary"));
+        }
+    }
+}
