@@ -177,7 +177,7 @@ impl ServiceCatalog {
             .filter(|listed| self.has_service(listed, filter))
             .map(|listed| (listed, self.of_type(listed, filter, interfaces).collect::<Vec<_>>()))
             .collect();
-        if filter.official_type().is_some() && found.len() > 1 {
+        if filter.official_type().is_some() {
             let best = found.iter().position(|(_, endpoints)| !endpoints.is_empty());
             found = found.into_iter().skip(best.unwrap_or(0)).take(1).collect();
         }

@@ -41,12 +41,11 @@ struct Shared<B> {
     rest: Pin<Box<B>>,
     /// What was read of the stream so far; nothing once it was too much.
     sent: Vec<Sent>,
-    /// The room that is left for it, in bytes.
-    room: usize,
+    /// The room that is left for it, in bytes. `None` once it was too much, or the stream broke: what was read
+    /// cannot be had again.
+    room: Option<usize>,
     /// How many frames were read of the stream.
     read: usize,
-    /// It was too much, or the stream broke: what was read cannot be had again.
-    gone: bool,
     ended: bool,
 }
 
@@ -60,14 +59,14 @@ impl<B: Body> ReplayBody<B> {
     /// Keeps up to `cap` bytes of this body.
     pub fn new(body: B, cap: usize) -> Self {
         let shared =
-            Shared { rest: Box::pin(body), sent: Vec::new(), room: cap, read: 0, gone: false, ended: false };
+            Shared { rest: Box::pin(body), sent: Vec::new(), room: Some(cap), read: 0, ended: false };
         Self { shared: Arc::new(Mutex::new(shared)), position: 0 }
     }
 
     /// Whether this body can still be sent from where it is: from its beginning, if nothing was read here.
     pub fn can_replay(&self) -> bool {
         let shared = self.lock();
-        !shared.gone || self.position == shared.read
+        shared.room.is_some() || self.position == shared.read
     }
 }
 
@@ -85,18 +84,11 @@ impl<B: Body> Shared<B> {
             Sent::Trailers(_) => 0,
         };
         self.read += 1;
-        match self.room.checked_sub(bytes) {
-            Some(room) if !self.gone => {
-                self.room = room;
-                self.sent.push(frame);
-            }
-            _ => self.forget(),
+        self.room = self.room.and_then(|room| room.checked_sub(bytes));
+        match self.room {
+            Some(_) => self.sent.push(frame),
+            None => self.sent = Vec::new(),
         }
-    }
-
-    fn forget(&mut self) {
-        self.gone = true;
-        self.sent = Vec::new();
     }
 }
 
@@ -116,7 +108,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let shared = Arc::clone(&self.shared);
         let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        if shared.gone && self.position != shared.read {
+        if shared.room.is_none() && self.position != shared.read {
             return Poll::Ready(Some(
                 Err("the body cannot be sent again: its beginning was not kept".into()),
             ));
@@ -134,7 +126,8 @@ where
                 }
                 Some(Err(error)) => {
                     shared.read += 1;
-                    shared.forget();
+                    shared.room = None;
+                    shared.sent = Vec::new();
                     return Poll::Ready(Some(Err(error.into())));
                 }
                 Some(Ok(frame)) => Sent::read(frame),

@@ -199,6 +199,37 @@ async fn what_else_is_a_failure_to_connect_is_told_by_a_predicate() {
 }
 
 /// A port of loopback where nobody listens.
+#[tokio::test(start_paused = true)]
+async fn of_the_errors_of_this_crate_a_keystone_out_of_reach_is_a_failure_to_connect() {
+    let cloud = cloud();
+    let login_that_fails = async |why: &'static str| {
+        let transport = Transport::new(service_fn(move |_| async move {
+            Err::<Response<Full<Bytes>>, _>(BoxError::from(why))
+        }));
+        password(&cloud, transport).force().await.unwrap_err()
+    };
+    for (error, attempts) in [
+        (login_that_fails("no route").await, 2),
+        (login_that_fails("invalid peer certificate").await, 1),
+        (Error::NoToken, 1),
+        // It may pass, and whether anything was sent is not known.
+        (Error::plugin(true, "busy"), 1),
+    ] {
+        let server = Server::new([Err(error.clone().into())]);
+        let answer = server.get(exact()).await;
+        assert_eq!((server.attempts(), answer.is_ok()), (attempts, attempts == 2), "{error}");
+    }
+}
+
+#[test]
+fn policies_show_what_they_were_told_and_not_their_functions() {
+    let policy = format!("{:?}", exact().connect_retries(7));
+    assert!(policy.starts_with("RetryPolicy") && policy.contains("connect_retries: 7"), "{policy}");
+    assert_eq!(format!("{:?}", ReauthPolicy::<()>::new()), "ReauthPolicy { tried: false, .. }");
+    let body = ReplayBody::new(Full::new(Bytes::from("canary")), 10);
+    assert_eq!(format!("{body:?}"), "ReplayBody { position: 0, .. }");
+}
+
 async fn nobody() -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     format!("http://{}/", listener.local_addr().unwrap())

@@ -82,6 +82,22 @@ impl Body for Chunks {
     }
 }
 
+/// The data of these chunks, and then an error.
+struct Breaking(Chunks);
+
+impl Body for Breaking {
+    type Data = Bytes;
+    type Error = &'static str;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+        let data = self.0.0.pop_front().filter(Frame::is_data);
+        Poll::Ready(Some(data.ok_or("it broke")))
+    }
+}
+
 async fn post<B>(
     cloud: &Cloud,
     policy: ReauthPolicy<B>,
@@ -217,6 +233,21 @@ async fn a_body_whose_beginning_is_gone_is_an_error_and_never_its_rest() {
     assert!(!second.can_replay());
     assert!(second.collect().await.is_err());
     assert_eq!(first.collect().await.unwrap().to_bytes(), "chunk   2\n", "the first attempt goes on");
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_cannot_be_sent_again() {
+    for read in [0, 1] {
+        let mut first = ReplayBody::new(Breaking(chunks(read)), 100);
+        let second = first.clone();
+        for _ in 0..read {
+            first.frame().await.unwrap().unwrap();
+        }
+        assert!(second.can_replay());
+        assert_eq!(first.frame().await.unwrap().unwrap_err().to_string(), "it broke");
+        assert!(!second.can_replay());
+        assert!(second.collect().await.is_err());
+    }
 }
 
 #[tokio::test]
