@@ -134,6 +134,18 @@ mod tests {
     }
 
     #[test]
+    fn no_path_climbs_wherever_its_dots_are() {
+        for length in 0..20 {
+            let name = "x".repeat(length);
+            for path in
+                [format!("/../{name}"), format!("/{name}/../.."), format!("/{name}/%2e%2E/%2e./{name}")]
+            {
+                assert!(matches!(joined("https://h/v3", &path), Err(Error::PathAboveEndpoint)), "{path}");
+            }
+        }
+    }
+
+    #[test]
     fn only_a_path_can_be_joined() {
         for not_a_path in ["servers", "host:443", "*"] {
             assert!(matches!(joined("https://h", not_a_path), Err(Error::NotAPath)), "{not_a_path}");
