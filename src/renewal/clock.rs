@@ -56,3 +56,33 @@ impl Clock for SystemClock {
         Now { wall: SystemTime::now(), monotonic: tokio::time::Instant::now().into_std() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_clock_that_is_ahead_says_how_late_it_is() {
+        let start = SystemClock.now();
+        let moment = start.after(10 * SECOND);
+        assert!(!start.after(9 * SECOND).has_reached(moment) && moment.has_reached(moment));
+        let (asleep, set_back) =
+            (Now { monotonic: start.monotonic, ..moment }, Now { wall: start.wall, ..moment });
+        for late in [moment, asleep, set_back] {
+            assert!(late.has_reached(moment));
+            assert_eq!((late.since(start), late.until(moment)), (10 * SECOND, Duration::ZERO));
+        }
+        let set_back = Now { wall: start.wall - 5 * SECOND, monotonic: start.monotonic + 7 * SECOND };
+        assert_eq!((set_back.since(start), set_back.until(moment)), (7 * SECOND, 3 * SECOND));
+    }
+
+    #[test]
+    fn what_never_comes_comes_in_thirty_years() {
+        let start = SystemClock.now();
+        let most = start.after(Duration::MAX);
+        assert_eq!(start.until(most), 946_080_000 * SECOND);
+        assert_eq!(start.until(start.after(946_079_999 * SECOND)), 946_079_999 * SECOND);
+    }
+}
