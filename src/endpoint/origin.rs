@@ -98,6 +98,8 @@ impl fmt::Debug for Origin {
 
 #[cfg(test)]
 mod tests {
+    use std::hash::{BuildHasher, RandomState};
+
     use super::*;
 
     fn origin(url: &str) -> Option<Origin> {
@@ -113,6 +115,19 @@ mod tests {
         }
         assert_eq!(origin("http://[::1]:80/"), origin("http://[::1]/x"));
         assert_eq!(known.to_string(), "https://nova.example.com:443");
+        assert_eq!(format!("{known:?}"), "Origin(https://nova.example.com:443)");
+    }
+
+    #[test]
+    fn equal_origins_have_equal_hashes_and_others_have_others() {
+        let state = RandomState::new();
+        let hash = |url| state.hash_one(origin(url).unwrap());
+        let known = hash("https://nova.example.com/");
+        assert_eq!(known, hash("HTTPS://NOVA.Example.com:443/v2.1"));
+        for other in ["http://nova.example.com/", "https://nova.example.com:1/", "https://nova.example.org/"]
+        {
+            assert_ne!(known, hash(other), "{other}");
+        }
     }
 
     #[test]
