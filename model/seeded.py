@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 COPY = ROOT / "target" / "seeded"
 
-STATE, FLIGHT, PLUGIN = "state.rs", "flight.rs", "plugin.rs"
+STATE, FLIGHT = "state.rs", "flight.rs"
 
 # name: (scenario, [(file, what is there, what is put in its place), ...])
 BUGS = {
@@ -49,10 +49,10 @@ BUGS = {
                 "guarded.started = Some(AbortOnDrop(task));\n        Ok(receiver)\n",
             ),
             (
-                PLUGIN,
-                "None => AccessFuture::new(Arc::clone(&self.0).obtain()),",
+                FLIGHT,
+                "None => AccessFuture::new(Arc::clone(self).obtain()),",
                 """None => {
-                    let (started, obtain) = (self.0.lock().started.take(), Arc::clone(&self.0).obtain());
+                    let (started, obtain) = (guarded.started.take(), Arc::clone(self).obtain());
                     AccessFuture::new(async move {
                         let _started = started;
                         obtain.await

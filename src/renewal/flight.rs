@@ -59,25 +59,25 @@ impl<C: Credentials> Shared<C> {
         self.guarded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The access, or the reason why there is none, if that can be said without waiting.
+    /// The access at hand or, if there is none that will do, the one that a flight brings.
     pub(super) fn access(self: &Arc<Self>) -> AccessFuture {
         let now = self.clock.now();
         let mut guarded = self.lock();
-        let access = match guarded.state.decide(now) {
-            Decision::Use(access) => Ok(access),
-            Decision::Fail(error) => Err(error),
-            Decision::Join => return AccessFuture::new(Arc::clone(self).obtain()),
+        let failed = match guarded.state.decide(now) {
+            Decision::Use(access) => return AccessFuture::ready(Ok(access)),
             Decision::UseAndStart(access, id) => {
                 // Without a runtime the token at hand serves until somebody waits for a new one.
                 let _ = self.launch(&mut guarded, id);
-                Ok(access)
+                return AccessFuture::ready(Ok(access));
             }
-            Decision::Start(id) => match self.launch(&mut guarded, id) {
-                Ok(_) => return AccessFuture::new(Arc::clone(self).obtain()),
-                Err(error) => Err(error),
-            },
+            Decision::Fail(error) => Some(error),
+            Decision::Join => None,
+            Decision::Start(id) => self.launch(&mut guarded, id).err(),
         };
-        AccessFuture::ready(access)
+        match failed {
+            Some(error) => AccessFuture::ready(Err(error)),
+            None => AccessFuture::new(Arc::clone(self).obtain()),
+        }
     }
 
     /// Waits for the access that the flight under way brings, or starts one.
