@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    future::ready,
     pin::Pin,
     sync::{
         Arc,
@@ -194,6 +195,28 @@ async fn a_refusal_is_retried_first_and_then_in_the_error() {
         .service(cloud.clone());
     let error = raised(stack.oneshot(request()).await);
     assert_eq!((error.status, error.refusal), (StatusCode::UNAUTHORIZED, Some(Refusal::Final)));
+}
+
+#[tokio::test]
+async fn a_token_that_the_service_repeats_is_withheld() {
+    for code in [400, 404, 500] {
+        let info = AccessInfo::new("gAAAA-canary", r#"{"token": {}}"#).unwrap();
+        let nova = service_fn(move |request: Request<Full<Bytes>>| {
+            let token = request.headers()["x-auth-token"].to_str().unwrap();
+            let body = format!(r#"{{"badRequest": {{"message": "what is {token}?", "code": {code}}}}}"#);
+            let answer = Response::builder().status(code).header("content-type", "application/json");
+            ready(Ok::<_, Infallible>(answer.body(Full::new(Bytes::from(body))).unwrap()))
+        });
+        let filter = EndpointFilter::new("compute").endpoint_override("https://nova.example.com");
+        let stack = ServiceBuilder::new()
+            .layer(RaiseForStatusLayer::new())
+            .layer(AuthLayer::new(AccessInfoPlugin::new(info)).endpoint(filter))
+            .service(nova);
+        let request = Request::get("/servers").body(Full::default()).unwrap();
+        let error = raised(stack.oneshot(request).await);
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains("withheld") && !shown.contains("canary"), "{shown}");
+    }
 }
 
 #[tokio::test]

@@ -75,6 +75,21 @@ async fn a_reset_logs_in_at_once_after_the_password_was_mended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_flight_that_a_reset_overtook_is_no_longer_the_one_that_counts() {
+    let keystone = Keystone::new();
+    keystone.then([Answer::Token.slowly(seconds(2)), Answer::Token.slowly(seconds(5))]);
+    let plugin = keystone.plugin();
+    let before = tokio::spawn(plugin.access());
+    settle().await;
+    plugin.reset();
+    let after = tokio::spawn(plugin.access());
+    let [before, after] = [before.await, after.await].map(|access| access.unwrap().unwrap());
+    assert_eq!((&*token_of_access(&before), &*token_of_access(&after)), ("token-1", "token-2"));
+    assert_eq!(token(&plugin).await.unwrap(), "token-2");
+    assert_eq!(keystone.logins(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_forced_renewal_brings_a_new_token_and_a_failed_one_keeps_the_old() {
     let keystone = Keystone::new();
     let plugin = keystone.plugin();

@@ -149,6 +149,36 @@ async fn an_expired_token_is_never_handed_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pause_ends_when_the_token_gets_into_its_last_seconds() {
+    let (keystone, plugin) = logged_in().await;
+    keystone.usually(Answer::NoConnection);
+    pass(HOUR - 320).await;
+    // So that the last of the pauses would be half a minute.
+    for _ in 0..6 {
+        assert_eq!(token(&plugin).await.unwrap(), "token-1");
+        pass(50).await;
+    }
+    assert_eq!(token(&plugin).await.unwrap(), "token-1");
+    settle().await;
+    assert_eq!(keystone.logins(), 8);
+    keystone.usually(Answer::Token);
+    pass(9).await;
+    assert_eq!(token(&plugin).await.unwrap(), "token-1");
+    assert_eq!(keystone.logins(), 8, "the pause goes on");
+    pass(2).await;
+    assert_eq!(token(&plugin).await.unwrap(), "token-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_for_as_long_as_requests_wait_is_too_long() {
+    let keystone = Keystone::new();
+    let plugin = keystone.plugin();
+    keystone.usually(Answer::RetryAfter("30"));
+    assert!(matches!(token(&plugin).await.unwrap_err(), Error::Http(_)));
+    assert_eq!((keystone.logins(), keystone.time().elapsed()), (1, seconds(0)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_that_ends_in_a_pause_is_asked_for_at_once_or_when_keystone_says() {
     for (failure, waited) in [(Answer::NoConnection, 0..=0), (Answer::RetryAfter("20"), 1..=20)] {
         let (keystone, plugin) = logged_in().await;
