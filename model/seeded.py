@@ -50,14 +50,14 @@ BUGS = {
             ),
             (
                 FLIGHT,
-                "None => AccessFuture::new(Arc::clone(self).obtain()),",
-                """None => {
-                    let (started, obtain) = (guarded.started.take(), Arc::clone(self).obtain());
-                    AccessFuture::new(async move {
-                        let _started = started;
-                        obtain.await
-                    })
-                }""",
+                "        AccessFuture::new(Arc::clone(self).obtain())\n",
+                """
+                let (started, obtain) = (guarded.started.take(), Arc::clone(self).obtain());
+                AccessFuture::new(async move {
+                    let _started = started;
+                    obtain.await
+                })
+                """,
             ),
         ],
     ),

@@ -134,7 +134,8 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.state {
-            State::Waiting { .. } => "ResponseFuture(waiting to be sent)",
+            State::Waiting { waiting: Some(_) } => "ResponseFuture(waiting to be sent)",
+            State::Waiting { waiting: None } => "ResponseFuture(over)",
             State::Responding { .. } => "ResponseFuture(sent)",
         })
     }

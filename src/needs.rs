@@ -64,7 +64,7 @@ impl Found {
 }
 
 impl Awaited {
-    /// Nothing but the error, which is there at once.
+    /// Nothing but this error: an access that cannot be had, whatever went wrong.
     pub(crate) fn error(error: Error) -> Self {
         Self::Access(AccessFuture::ready(Err(error)))
     }

@@ -62,11 +62,15 @@ impl Outgoing {
     #[inline(always)]
     pub(crate) fn take<B>(request: &mut Request<B>, settings: &Settings) -> Self {
         let extensions = request.extensions_mut();
-        let (obtains, filter, unauthenticated) = match extensions.is_empty() {
-            true => (None, None, None),
-            false => {
-                (extensions.remove::<Obtains>(), extensions.remove(), extensions.remove::<Unauthenticated>())
-            }
+        // Most have none, and need not be asked for each.
+        let (obtains, filter, unauthenticated) = if extensions.is_empty() {
+            (None, None, None)
+        } else {
+            (
+                extensions.remove::<Obtains>(),
+                extensions.remove::<EndpointFilter>(),
+                extensions.remove::<Unauthenticated>(),
+            )
         };
         let filter = filter.or_else(|| settings.endpoint.clone());
         let token = if unauthenticated.is_some() {

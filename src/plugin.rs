@@ -282,7 +282,7 @@ enum State {
 }
 
 impl AccessFuture {
-    /// An answer that is there at once.
+    /// An answer that is there at once; an error is told when it is polled.
     #[inline]
     pub fn ready(access: Result<Arc<Access>, Error>) -> Self {
         match access {
@@ -328,7 +328,7 @@ impl fmt::Debug for AccessFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             State::Ready(_) => "AccessFuture(ready)",
-            State::Boxed(_) => "AccessFuture(pending)",
+            State::Boxed(_) => "AccessFuture(to be polled)",
         })
     }
 }

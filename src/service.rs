@@ -73,7 +73,9 @@ where
             Ok(used) => ResponseFuture::sent(self.inner.call(request), used, &self.shared.plugin),
             Err(awaited) => {
                 // What was polled ready has to be what is called later, so a clone takes its place
-                // here; see "Be careful when cloning inner services" at tower's `Service`.
+                // here; see "Be careful when cloning inner services" at tower's `Service`. A request that
+                // has failed goes this way too: what it waits for is its error, and with it what the inner
+                // service has reserved is given back.
                 let fresh = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, fresh);
                 ResponseFuture::waiting(awaited, request, outgoing, ready, self.shared.clone())

@@ -7,7 +7,8 @@ const ANSWERS: usize = 8;
 
 /// The answers to the filters that were asked about first.
 ///
-/// As a rule these are all that a program has. Others are looked up each time.
+/// As a rule these are all that a program has. Others are looked up each time, and so is everything once
+/// filters that were made for one request have taken the places.
 #[derive(Default)]
 pub(super) struct Remembered([OnceLock<(EndpointFilter, BaseUrl)>; ANSWERS]);
 

@@ -10,8 +10,8 @@ use crate::Error;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct BaseUrl {
     url: Uri,
-    /// Its path without the slashes at the end.
-    above: Box<str>,
+    /// How long its path is without the slashes at the end, in bytes.
+    above: usize,
 }
 
 impl BaseUrl {
@@ -28,20 +28,26 @@ impl BaseUrl {
 
     /// The URL, if it is such a one; if not, why.
     pub(crate) fn new(url: Uri) -> Result<Self, &'static str> {
+        Self::check(&url)?;
+        let above = url.path().trim_end_matches('/').len();
+        Ok(Self { url, above })
+    }
+
+    /// Whether it is such a URL; if not, why.
+    pub(crate) fn check(url: &Uri) -> Result<(), &'static str> {
         if !matches!(url.scheme_str(), Some("http" | "https")) {
             return Err("its URL is neither http nor https");
         }
         if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err("its URL carries a user name");
         }
-        if Origin::of(&url).is_none() {
+        if Origin::of(url).is_none() {
             return Err("its URL has no clear host and port");
         }
         if url.query().is_some() {
             return Err("its URL has a query");
         }
-        let above = url.path().trim_end_matches('/').into();
-        Ok(Self { url, above })
+        Ok(())
     }
 
     /// The URL as it came.
@@ -66,14 +72,17 @@ impl BaseUrl {
         while let [b'/', shorter @ ..] = below {
             below = shorter;
         }
-        let mut joined = Vec::with_capacity(self.above.len() + 1 + below.len());
-        joined.extend_from_slice(self.above.as_bytes());
+        let above = self.url.path_and_query().map_or("", PathAndQuery::as_str);
+        let above = above.as_bytes().get(..self.above).unwrap_or_default();
+        let mut joined = Vec::with_capacity(above.len() + 1 + below.len());
+        joined.extend_from_slice(above);
         joined.push(b'/');
         joined.extend_from_slice(below);
 
         let mut parts = Parts::default();
         parts.scheme = self.url.scheme().cloned();
         parts.authority = self.url.authority().cloned();
+        // It fails if the two are too long together, and then there is no path to make a URI of.
         parts.path_and_query = PathAndQuery::try_from(joined).ok();
         let Ok(joined) = Uri::from_parts(parts) else { return Err(Error::NotAPath) };
         *uri = joined;

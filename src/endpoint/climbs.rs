@@ -3,7 +3,7 @@
 /// What some server on the way might take for a dot or a slash (`%2e`, `%2f`, a backslash) counts as
 /// one, empty segments count for nothing, and what follows a `;` in a segment is not looked at.
 pub(super) fn climbs(path: &str) -> bool {
-    if !has_dots(path.as_bytes()) {
+    if !may_have_dots(path.as_bytes()) {
         return false;
     }
     let mut depth = 0_usize;
@@ -30,10 +30,11 @@ pub(super) fn climbs(path: &str) -> bool {
     segment.close(depth).is_none()
 }
 
-/// Whether there is a dot in it, as itself or encoded: most paths have none, and climb nowhere.
+/// Whether there may be a dot in it: itself, or a `%` that may begin one. Most paths have neither, and climb
+/// nowhere.
 ///
 /// It looks at eight bytes at a time, the last eight once more rather than one by one.
-fn has_dots(path: &[u8]) -> bool {
+fn may_have_dots(path: &[u8]) -> bool {
     let may_be_dot = |byte: &u8| matches!(byte, b'.' | b'%');
     let among_eight = |bytes: &[u8; 8]| bytes.iter().fold(false, |found, byte| found | may_be_dot(byte));
     match path.last_chunk() {

@@ -15,7 +15,7 @@ pub(crate) struct Origin {
     https: bool,
     authority: Authority,
     /// How long the host is, at the beginning of the authority, in bytes.
-    host: usize,
+    host_len: usize,
     port: u16,
 }
 
@@ -37,11 +37,11 @@ impl Origin {
             None if rest.is_empty() => 80,
             _ => return None,
         };
-        Some(Self { https, authority: authority.clone(), host: host.len(), port })
+        Some(Self { https, authority: authority.clone(), host_len: host.len(), port })
     }
 
     fn host(&self) -> &str {
-        self.authority.as_str().get(..self.host).unwrap_or_default()
+        self.authority.as_str().get(..self.host_len).unwrap_or_default()
     }
 }
 
@@ -49,9 +49,11 @@ impl Origin {
 /// name for one, ends the host where nothing should follow.
 fn split(authority: &str) -> Option<(&str, &str)> {
     let host = match authority.strip_prefix('[') {
-        None => length(authority, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))?,
+        None => {
+            prefix_len(authority, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))?
+        }
         Some(address) => {
-            let end = length(address, |byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))?;
+            let end = prefix_len(address, |byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))?;
             address.get(end..)?.starts_with(']').then_some(end + 2)?
         }
     };
@@ -59,7 +61,7 @@ fn split(authority: &str) -> Option<(&str, &str)> {
 }
 
 /// How many such bytes a text begins with, at least one.
-fn length(text: &str, is_part: impl Fn(u8) -> bool) -> Option<usize> {
+fn prefix_len(text: &str, is_part: impl Fn(u8) -> bool) -> Option<usize> {
     let end = text.bytes().position(|byte| !is_part(byte)).unwrap_or(text.len());
     (end > 0).then_some(end)
 }

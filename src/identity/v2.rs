@@ -72,7 +72,7 @@ impl V2Auth {
     /// [`Error::AuthorizationFailure`] if neither the name nor the id of a user is given with the password;
     /// [`Error::InvalidEndpoint`] if the `auth_url` is none, or has a user name in it.
     pub fn request(&self) -> Result<Request<Full<Bytes>>, Error> {
-        BaseUrl::new(self.auth_url.clone()).map_err(|reason| Error::InvalidEndpoint { reason })?;
+        BaseUrl::check(&self.auth_url).map_err(|reason| Error::InvalidEndpoint { reason })?;
         let refused = |reason| Error::AuthorizationFailure { reason };
         let mut auth = match &self.proof {
             Proof::Password { username, user_id, password } => {

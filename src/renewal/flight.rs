@@ -63,21 +63,22 @@ impl<C: Credentials> Shared<C> {
     pub(super) fn access(self: &Arc<Self>) -> AccessFuture {
         let now = self.clock.now();
         let mut guarded = self.lock();
-        let failed = match guarded.state.decide(now) {
+        match guarded.state.decide(now) {
             Decision::Use(access) => return AccessFuture::ready(Ok(access)),
             Decision::UseAndStart(access, id) => {
                 // Without a runtime the token at hand serves until somebody waits for a new one.
                 let _ = self.launch(&mut guarded, id);
                 return AccessFuture::ready(Ok(access));
             }
-            Decision::Fail(error) => Some(error),
-            Decision::Join => None,
-            Decision::Start(id) => self.launch(&mut guarded, id).err(),
-        };
-        match failed {
-            Some(error) => AccessFuture::ready(Err(error)),
-            None => AccessFuture::new(Arc::clone(self).obtain()),
+            Decision::Fail(error) => return AccessFuture::ready(Err(error)),
+            Decision::Start(id) => {
+                if let Err(error) = self.launch(&mut guarded, id) {
+                    return AccessFuture::ready(Err(error));
+                }
+            }
+            Decision::Join => {}
         }
+        AccessFuture::new(Arc::clone(self).obtain())
     }
 
     /// Waits for the access that the flight under way brings, or starts one.

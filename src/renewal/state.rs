@@ -296,11 +296,14 @@ impl State {
     #[inline(always)]
     fn age(&self, now: Now) -> Age {
         let Some(held) = &self.current else { return Age::Expired };
-        match held {
-            held if !now.has_reached(held.soft) => Age::Fresh,
-            held if !now.has_reached(held.hard) => Age::Soft,
-            held if !now.has_reached(held.end) => Age::Hard,
-            _ => Age::Expired,
+        if !now.has_reached(held.soft) {
+            Age::Fresh
+        } else if !now.has_reached(held.hard) {
+            Age::Soft
+        } else if !now.has_reached(held.end) {
+            Age::Hard
+        } else {
+            Age::Expired
         }
     }
 

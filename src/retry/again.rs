@@ -9,9 +9,10 @@ pub(super) struct Again<B> {
     can_send: fn(&B) -> bool,
 }
 
-/// With the extensions, and in them the `EndpointFilter` that the layer takes out.
+/// A request whose body is `Clone` is cloned whole, which is cheaper than field by field. Either way its
+/// extensions come along, and in them the `EndpointFilter` that the layer takes out.
 enum CloneRequest<B> {
-    AsItIs(fn(&Request<B>) -> Request<B>),
+    Whole(fn(&Request<B>) -> Request<B>),
     WithBody(fn(&B) -> Option<B>),
 }
 
@@ -22,7 +23,7 @@ impl<B> Again<B> {
 
     pub(super) fn clone_request(&self, request: &Request<B>) -> Option<Request<B>> {
         let clone_body = match self.clone {
-            CloneRequest::AsItIs(clone) => return Some(clone(request)),
+            CloneRequest::Whole(clone) => return Some(clone(request)),
             CloneRequest::WithBody(clone_body) => clone_body,
         };
         let mut clone = Request::new(clone_body(request.body())?);
@@ -42,13 +43,13 @@ impl<B> Again<B> {
 
 impl<B: Clone> Again<B> {
     pub(super) const fn cloning() -> Self {
-        Self { clone: CloneRequest::AsItIs(Request::clone), can_send: |_| true }
+        Self { clone: CloneRequest::Whole(Request::clone), can_send: |_| true }
     }
 }
 
 impl<B: Body> Again<ReplayBody<B>> {
     pub(super) const fn replaying() -> Self {
-        Self { clone: CloneRequest::AsItIs(Request::clone), can_send: ReplayBody::can_replay }
+        Self { clone: CloneRequest::Whole(Request::clone), can_send: ReplayBody::can_replay }
     }
 }
 

@@ -198,7 +198,6 @@ async fn what_else_is_a_failure_to_connect_is_told_by_a_predicate() {
     assert_eq!(server.get(policy).await.unwrap().status(), 200);
 }
 
-/// A port of loopback where nobody listens.
 #[tokio::test(start_paused = true)]
 async fn of_the_errors_of_this_crate_a_keystone_out_of_reach_is_a_failure_to_connect() {
     let cloud = cloud();
@@ -230,6 +229,7 @@ fn policies_show_what_they_were_told_and_not_their_functions() {
     assert_eq!(format!("{body:?}"), "ReplayBody { position: 0, .. }");
 }
 
+/// A port of loopback where nobody listens.
 async fn nobody() -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     format!("http://{}/", listener.local_addr().unwrap())
