@@ -65,14 +65,20 @@ impl<B: Body> ReplayBody<B> {
 
     /// Whether this body can still be sent from where it is: from its beginning, if nothing was read here.
     pub fn can_replay(&self) -> bool {
-        let shared = self.lock();
-        shared.room.is_some() || self.position == shared.read
+        !self.lock().is_gone(self.position)
     }
 }
 
 impl<B> ReplayBody<B> {
     fn lock(&self) -> MutexGuard<'_, Shared<B>> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<B> Shared<B> {
+    /// Whether what comes at this position cannot be had any more.
+    fn is_gone(&self, position: usize) -> bool {
+        self.room.is_none() && position != self.read
     }
 }
 
@@ -108,7 +114,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let shared = Arc::clone(&self.shared);
         let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        if shared.room.is_none() && self.position != shared.read {
+        if shared.is_gone(self.position) {
             return Poll::Ready(Some(
                 Err("the body cannot be sent again: its beginning was not kept".into()),
             ));
@@ -143,11 +149,17 @@ where
 
     fn is_end_stream(&self) -> bool {
         let shared = self.lock();
-        self.position >= shared.sent.len() && (shared.ended || shared.rest.is_end_stream())
+        // Whoever believed that a body has ended whose beginning is gone would send an empty one.
+        !shared.is_gone(self.position)
+            && self.position >= shared.sent.len()
+            && (shared.ended || shared.rest.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
         let shared = self.lock();
+        if shared.is_gone(self.position) {
+            return SizeHint::default();
+        }
         let kept: u64 = shared.sent.iter().skip(self.position).map(Sent::len).sum();
         let rest = if shared.ended { SizeHint::with_exact(0) } else { shared.rest.size_hint() };
         let mut hint = SizeHint::new();
