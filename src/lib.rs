@@ -40,8 +40,8 @@
 //! 2. Its [`EndpointFilter`] is taken out of its extensions; without one, the layer's default holds.
 //!    [`Unauthenticated`] there means: without a token.
 //! 3. The [`IdentityPlugin`] is asked for its [`Access`]. If that is at hand, the request goes on in
-//!    the same call: no lock, no box, no clone of the inner service, and one allocation, that of the
-//!    joined URI. If it is not, the request waits for it, holding the inner service that is ready.
+//!    the same call: no box, no clone of the inner service, and one allocation, that of the joined URI. If
+//!    it is not, the request waits for it, holding the inner service that is ready. No lock is held meanwhile.
 //! 4. A relative URI is joined to the endpoint, an absolute one is left as it is. See [`endpoint`]. If the
 //!    filter asks for a version, the endpoint is the one that [`discovery`] has found for it; the first such
 //!    request waits for that.
@@ -57,8 +57,9 @@
 //!
 //! # What a request costs
 //!
-//! With a token at hand, one allocation more than the inner service (none with an absolute URI) and less than twice
-//! the instructions of a layer that is written by hand for one endpoint and one token, however many services the
+//! With a token at hand, one allocation more than the inner service, and none with an absolute URI. Beside a layer
+//! that is written by hand for one endpoint and one token, a relative URI takes 1.2 times the instructions with
+//! [`AccessInfoPlugin`], and 1.33 times with [`Renewing`], which looks at two clocks; however many services the
 //! catalog has. Over HTTP on loopback that is less than a tenth of what the client itself executes;
 //! `cargo bench --bench cost` counts all of it.
 //!
