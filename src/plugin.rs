@@ -238,11 +238,8 @@ impl Access {
             return Ok(endpoint);
         }
         let Some(auth_ref) = &self.auth_ref else { return Err(Error::EmptyCatalog) };
-        match filter {
-            // Whatever is first in a catalog is nobody's choice: a service has to be named.
-            Some(named) if named.service_type().is_some() => auth_ref.service_catalog().base_url_for(named),
-            _ => Err(Error::NoEndpointFilter),
-        }
+        let Some(filter) = filter else { return Err(Error::NoEndpointFilter) };
+        auth_ref.service_catalog().base_url_for(filter)
     }
 
     /// Whether one of the endpoints of this access, or of the one before it, lives there.

@@ -187,8 +187,16 @@ impl ServiceCatalog {
     /// The URL that requests with this filter are joined to: that of the first match that is usable.
     #[inline(always)]
     pub(crate) fn base_url_for<'a>(&'a self, filter: &EndpointFilter) -> Result<&'a BaseUrl, Error> {
-        if let Some(url) = self.remembered.get(filter) {
-            return Ok(url);
+        match self.remembered.get(filter) {
+            Some(url) => Ok(url),
+            None => self.look_up(filter),
+        }
+    }
+
+    fn look_up<'a>(&'a self, filter: &EndpointFilter) -> Result<&'a BaseUrl, Error> {
+        // Whatever is first in a catalog is nobody's choice: a service has to be named.
+        if filter.service_type().is_none() {
+            return Err(Error::NoEndpointFilter);
         }
         let best = self.best(filter).and_then(|found| found.base_url().ok());
         let url = best
