@@ -63,6 +63,15 @@
 //! catalog has. Over HTTP on loopback that is less than a tenth of what the client itself executes;
 //! `cargo bench --bench cost` counts all of it.
 //!
+//! # What is logged
+//!
+//! By [tracing](https://docs.rs/tracing), and nothing of a single request, which has its error:
+//!
+//! - a warning when no good token can be had from Keystone any more, and a word when that is over. Requests may
+//!   notice neither, since the token at hand serves meanwhile;
+//! - a warning with each token if the clocks of Keystone and of this machine differ by more than 30 s;
+//! - a warning for each endpoint of the catalog that was to be used and cannot be.
+//!
 //! # The order of layers
 //!
 //! From the outside in:

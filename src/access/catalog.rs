@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use tracing::warn;
+
 use super::{
     catalog_document::{RawEndpoint, RawService},
     endpoint_data::EndpointData,
@@ -349,7 +351,14 @@ impl Service {
 
 impl Endpoint {
     pub(super) fn base_url(&self, service: &Service) -> Result<&BaseUrl, &'static str> {
-        let read = || Box::new(BaseUrl::parse(service.text(&self.url).unwrap_or_default()));
+        let read = || {
+            let base = BaseUrl::parse(service.text(&self.url).unwrap_or_default());
+            if let Err(reason) = base {
+                let (service, interface) = (service.name(), self.interface.as_ref().map(Interface::as_str));
+                warn!(service, interface, reason, "an endpoint of the service catalog is passed over");
+            }
+            Box::new(base)
+        };
         Result::as_ref(self.base.get_or_init(read)).map_err(|reason| *reason)
     }
 }

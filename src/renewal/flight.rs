@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    Clock,
+    Clock, Now, report,
     state::{Decision, FlightId, State},
 };
 use crate::{Access, AccessFuture, AccessInfo, Credentials, Error, Transport};
@@ -206,8 +206,29 @@ impl<C: Credentials> Shared<C> {
                     continue;
                 }
             }
-            return self.lock().state.landed(id, asked_for, brought, now);
+            return self.land(id, asked_for, brought, now);
         }
+    }
+
+    /// Enters what a flight brought.
+    fn land(
+        &self,
+        id: FlightId,
+        asked_for: Now,
+        brought: Result<AccessInfo, Error>,
+        now: Now,
+    ) -> Result<Arc<Access>, Error> {
+        if let Ok(auth_ref) = &brought {
+            report::skew(auth_ref, asked_for, now);
+        }
+        let (outcome, failed_before, failure) = {
+            let state = &mut self.lock().state;
+            let failed_before = state.failure().is_some();
+            let outcome = state.landed(id, asked_for, brought, now);
+            (outcome, failed_before, state.failure().cloned())
+        };
+        report::episode(failed_before, failure.as_ref());
+        outcome
     }
 
     /// One attempt. A panic of the credentials is an error like others.

@@ -61,6 +61,7 @@ mod clock;
 mod flight;
 mod plugin;
 mod policy;
+mod report;
 mod state;
 
 pub use clock::{Clock, Now, SystemClock};

@@ -139,6 +139,11 @@ impl State {
         self.current.as_ref().map(|held| &held.access)
     }
 
+    /// Why there is no new token, or no good one.
+    pub(super) fn failure(&self) -> Option<&Error> {
+        self.failure.as_ref().map(|failure| &failure.error)
+    }
+
     /// Whether a request that comes now would have a new token fetched.
     pub(super) fn needs_renewal(&self, now: Now) -> bool {
         self.age(now) > Age::Fresh

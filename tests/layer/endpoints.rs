@@ -9,7 +9,7 @@ use tower_keystone::{
     Unauthenticated, discovery::Discovery, error::EndpointNotFound,
 };
 
-use crate::support::*;
+use crate::{log::Log, support::*};
 
 fn overridden(url: &str) -> EndpointFilter {
     EndpointFilter::new("compute").endpoint_override(url)
@@ -212,4 +212,21 @@ async fn a_catalog_that_is_empty_or_missing_is_said_to_be() {
         let error = refused(&AuthLayer::new(plugin).endpoint(to_nova()), get("/servers")).await;
         assert!(matches!(error, Error::EmptyCatalog), "{error}");
     }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_passed_over_is_told_once_and_without_its_url() {
+    let (log, _guard) = Log::new();
+    let urls = ["https://admin:canary@nova.example.com/", "https://nova.example.com/"];
+    let layer = AuthLayer::new(compute_at(&urls));
+    for region in ["", "", "other"] {
+        let inner = Inner::new();
+        let filter = EndpointFilter::new("compute").region(region);
+        let request = Request::get("/servers").extension(filter).body(()).unwrap();
+        assert_eq!(send(&layer, &inner, request).await.is_ok(), region.is_empty());
+    }
+    let lines = log.lines();
+    let [warning] = &*lines else { panic!("{lines:?}") };
+    assert!(warning.contains("WARN") && warning.contains("interface=\"public\""), "{warning}");
+    assert!(warning.contains("user name") && !warning.contains("canary"), "{warning}");
 }

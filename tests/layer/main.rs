@@ -3,6 +3,8 @@
 mod bodies;
 mod endpoints;
 mod errors;
+#[path = "../renewal/log.rs"]
+mod log;
 mod microversions;
 mod origins;
 mod redirects;

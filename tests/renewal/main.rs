@@ -2,7 +2,9 @@
 
 mod cancellation;
 mod flights;
+mod log;
 mod phases;
 mod refusals;
+mod reports;
 mod simulated_days;
 mod support;
