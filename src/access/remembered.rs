@@ -18,12 +18,12 @@ impl Remembered {
         // A clone is told by its address, and as a rule it is one.
         match self.answers().find(|(known, _)| known.is_clone_of(filter)) {
             Some((_, url)) => Some(url),
-            None => self.get_equal(filter),
+            None => self.get_same(filter),
         }
     }
 
-    fn get_equal(&self, filter: &EndpointFilter) -> Option<&BaseUrl> {
-        let (_, url) = self.answers().find(|(known, _)| known == filter)?;
+    fn get_same(&self, filter: &EndpointFilter) -> Option<&BaseUrl> {
+        let (_, url) = self.answers().find(|(known, _)| known.is_of_same_endpoint(filter))?;
         Some(url)
     }
 
@@ -60,10 +60,21 @@ mod tests {
         }
         for (number, filter) in filters.iter().enumerate() {
             let expected = (number < ANSWERS).then(|| format!("https://h/{number}"));
-            for same in [filter.clone(), EndpointFilter::new(number.to_string())] {
+            let equal = EndpointFilter::new(number.to_string());
+            for same in [filter.clone(), equal.clone(), equal.microversion("2.79").min_version(2, 0)] {
                 assert_eq!(remembered.get(&same).map(|base| base.url().to_string()), expected);
             }
         }
-        assert!(remembered.get(&filters[0].clone().region("R")).is_none());
+        let filter = || filters[0].clone();
+        for other in [
+            filter().region("R"),
+            filter().interface("internal"),
+            filter().any_interface(),
+            filter().service_name("nova"),
+            filter().service_id("id"),
+            filter().endpoint_id("id"),
+        ] {
+            assert!(remembered.get(&other).is_none(), "{other:?}");
+        }
     }
 }

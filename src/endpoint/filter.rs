@@ -247,6 +247,16 @@ impl EndpointFilter {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Whether the two mean the same endpoint of a catalog, whatever else they ask for.
+    pub(crate) fn is_of_same_endpoint(&self, other: &Self) -> bool {
+        let [ours, theirs] = [self, other].map(|EndpointFilter(parts)| {
+            let Parts { service_type, service_name, service_id, interface, region_name, endpoint_id, .. } =
+                &**parts;
+            (service_type, region_name, interface, service_name, service_id, endpoint_id)
+        });
+        ours == theirs
+    }
+
     #[inline]
     pub(crate) fn service_type(&self) -> Option<&str> {
         self.0.service_type.as_deref()
