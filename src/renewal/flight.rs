@@ -60,6 +60,7 @@ impl<C: Credentials> Shared<C> {
     }
 
     /// The access at hand or, if there is none that will do, the one that a flight brings.
+    #[inline(always)]
     pub(super) fn access(self: &Arc<Self>) -> AccessFuture {
         let now = self.clock.now();
         let mut guarded = self.lock();

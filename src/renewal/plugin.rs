@@ -90,6 +90,7 @@ impl<C: Credentials> Renewing<C> {
 
 impl<C: Credentials> IdentityPlugin for Renewing<C> {
     /// The current access, or the one that the flight under way brings.
+    #[inline(always)]
     fn access(&self) -> AccessFuture {
         self.0.access()
     }
