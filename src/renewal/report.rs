@@ -30,6 +30,6 @@ pub(super) fn skew(auth_ref: &AccessInfo, asked_for: Now, now: Now) {
     let ahead = issued.duration_since(now.wall).unwrap_or_default();
     let seconds = behind.max(ahead).as_secs();
     if seconds > SKEW.as_secs() {
-        warn!(seconds, "the clocks of Keystone and of this machine differ");
+        warn!(seconds, "the clocks of Keystone and of this machine differ, or its token is not new");
     }
 }
