@@ -249,12 +249,13 @@ impl EndpointFilter {
 
     /// Whether the two mean the same endpoint of a catalog, whatever else they ask for.
     pub(crate) fn is_of_same_endpoint(&self, other: &Self) -> bool {
-        let [ours, theirs] = [self, other].map(|EndpointFilter(parts)| {
-            let Parts { service_type, service_name, service_id, interface, region_name, endpoint_id, .. } =
-                &**parts;
-            (service_type, region_name, interface, service_name, service_id, endpoint_id)
-        });
-        ours == theirs
+        let (ours, theirs) = (&*self.0, &*other.0);
+        ours.service_type == theirs.service_type
+            && ours.region_name == theirs.region_name
+            && ours.interface == theirs.interface
+            && ours.service_name == theirs.service_name
+            && ours.service_id == theirs.service_id
+            && ours.endpoint_id == theirs.endpoint_id
     }
 
     #[inline]
