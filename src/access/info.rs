@@ -27,7 +27,7 @@ struct Inner {
     /// Empty where the document has no such member.
     catalog: ServiceCatalog,
     has_catalog: bool,
-    body: Zeroizing<String>,
+    body: Zeroizing<Box<str>>,
 }
 
 impl AccessInfo {
@@ -180,7 +180,7 @@ impl AccessInfo {
         let token = token.filter(|token| !token.is_empty()).or(inside).or(token);
         let token = token.map(token::header_value).transpose()?;
         let (has_catalog, catalog) = (catalog.is_some(), catalog.unwrap_or_default());
-        let body = Zeroizing::new(body.to_owned());
+        let body = Zeroizing::new(body.into());
         Ok(Self(Arc::new(Inner { token, form, members, catalog, has_catalog, body })))
     }
 }
