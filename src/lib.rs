@@ -1,6 +1,6 @@
 //! OpenStack authentication as tower middleware: tokens, endpoints and what to do about a 401.
 //!
-//! [`AuthLayer`] wraps any `Service<http::Request<B>>`. It gives each request the URL of its service,
+//! [`AuthLayer`] wraps any `Service<http::Request<B>>` that can be cloned. It gives each request the URL of its service,
 //! found in the service catalog, and an `X-Auth-Token` from an identity plugin:
 //!
 //! ```
@@ -24,7 +24,7 @@
 //!         AuthLayer::new(AccessInfoPlugin::new(access_info))
 //!             .endpoint(EndpointFilter::new("compute").region("RegionOne")),
 //!     )
-//!     .service(client); // any Service<Request<B>>, any B
+//!     .service(client); // any Service<Request<B>> + Clone, any B
 //!
 //! let request = Request::get("/servers/detail").body(body)?;
 //! let servers = nova.ready().await?.call(request).await?;
@@ -65,9 +65,9 @@
 //!
 //! # What is logged
 //!
-//! By [tracing](https://docs.rs/tracing), and nothing of a single request, which has its error:
+//! By [tracing](https://docs.rs/tracing). Single requests are not logged: their errors say what went wrong.
 //!
-//! - a warning when no good token can be had from Keystone any more, and a word when that is over. Requests may
+//! - a warning when no good token can be had from Keystone any more, and an info when that is over. Requests may
 //!   notice neither, since the token at hand serves meanwhile;
 //! - a warning with each token if the clocks of Keystone and of this machine differ by more than 30 s;
 //! - a warning for each endpoint of the catalog that was to be used and cannot be.
@@ -81,10 +81,12 @@
 //!   a refused request once more, with its extensions, unless its [`Refusal`] is final; [`RetryPolicy`] sends one
 //!   again that found no connection or no server with time for it. See [`retry`] for the order of the two.
 //! - **[`RaiseForStatus`]**: outside of what retries, for those who want statuses of 400 and above as errors.
-//! - **`Timeout`**: outside the layer it bounds the wait for a token too, inside it does not.
-//! - **`ConcurrencyLimit`**: a request that waits for its token holds its permit. What the plugin
-//!   itself sends must not need a permit of the same limit. Inside the layer it counts what is on its way
-//!   alone.
+//! - **`Timeout`**: outside the layer it bounds the wait for a token too, inside it does not. One outside should be
+//!   longer than [`RenewalPolicy::load_timeout`] (30 s): else a request that waits for a Keystone which is down ends
+//!   with `Elapsed`, which does not say why.
+//! - **`ConcurrencyLimit`**: a request that waits for its token holds its permit, outside of the layer and inside,
+//!   since it holds the inner service that is ready. What the plugin itself sends must not need a permit of the
+//!   same limit.
 //! - **`RateLimit`**: inside the layer, with a `Buffer` around it, since it cannot be cloned and all clones of
 //!   the stack are to share it.
 //! - **`SetRequestId`** (tower-http): outside of what retries, so that all attempts have the same id.

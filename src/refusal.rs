@@ -19,7 +19,8 @@ use std::fmt;
 pub enum Refusal {
     /// The plugin renews: the same request, sent again, goes with a new token.
     Renewable,
-    /// The plugin cannot renew: to send the request again is of no use.
+    /// The plugin has no better token, since it cannot renew or its last tokens were refused too: to send the
+    /// request again is of no use.
     Final,
 }
 
@@ -28,7 +29,7 @@ impl Refusal {
         if renewable { Self::Renewable } else { Self::Final }
     }
 
-    /// Whether it makes sense to send the request again.
+    /// Whether it is of no use to send the request again.
     pub fn is_final(self) -> bool {
         self == Self::Final
     }
@@ -39,8 +40,8 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::Renewable => "the token was refused and dropped; sent again, the request gets a new one",
             Self::Final => {
-                "the token was refused and the identity plugin cannot renew it; \
-                 it needs an access info that was obtained anew"
+                "the token was refused, and the identity plugin has no better one: \
+                 it cannot renew, or its last tokens were refused too"
             }
         })
     }

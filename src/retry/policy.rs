@@ -121,10 +121,9 @@ impl<B> RetryPolicy<B> {
 
     /// What else is a failure to connect, after which it is certain that no server got the request.
     ///
-    /// It is asked about each error in the chain of sources. These are known without it: an
-    /// [`io::Error`] of a kind that only connecting has (refused, no route to host or network, no free
-    /// address), and Keystone's being out of reach ([`Error::ConnectFailure`], [`Error::Timeout`]).
-    /// Clients tell the others, such as names that are not resolved and connects that take too long:
+    /// It is asked about each error in the chain of sources. Known without it is an [`io::Error`] of a kind
+    /// that only connecting has (refused, no route to host or network, no free address). Clients tell the
+    /// others, such as names that are not resolved and connects that take too long:
     ///
     /// ```
     /// use bytes::Bytes;
@@ -138,6 +137,10 @@ impl<B> RetryPolicy<B> {
     /// ```
     ///
     /// There, failures of TLS are among them, which keystoneauth does not try again.
+    ///
+    /// Errors of this crate ([`Error`]) are none, and it is not asked about them or what is under them: the
+    /// plugin has tried to reach Keystone for as long as a request may wait
+    /// ([`RenewalPolicy::load_timeout`](crate::RenewalPolicy::load_timeout)).
     #[must_use]
     pub fn connect_failure(mut self, predicate: fn(&(dyn StdError + 'static)) -> bool) -> Self {
         self.connect_failure = predicate;
@@ -161,9 +164,8 @@ impl<B> RetryPolicy<B> {
     fn is_connect_failure(&self, error: &(dyn StdError + 'static)) -> bool {
         let mut next = Some(error);
         while let Some(error) = next {
-            if let Some(ours) = error.downcast_ref::<Error>() {
-                let reached = !matches!(ours, Error::ConnectFailure { .. } | Error::Timeout { .. });
-                return !reached && ours.is_transient();
+            if error.is::<Error>() {
+                return false;
             }
             let io = error.downcast_ref::<io::Error>();
             if io.is_some_and(|io| is_of_connecting(io.kind())) || (self.connect_failure)(error) {
