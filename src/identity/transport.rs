@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -27,7 +27,7 @@ const MAX_ANSWER: usize = 4 * 1024 * 1024;
 ///
 /// Clones share the client. See the [module docs](super) for an example.
 #[derive(Clone)]
-pub struct Transport(Arc<dyn Wire>);
+pub struct Transport(Arc<dyn Fn(Request<Full<Bytes>>) -> Sending + Send + Sync>);
 
 /// A request on its way, and its answer read to the end.
 type Sending = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Error>> + Send>>;
@@ -35,10 +35,6 @@ type Sending = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Error>> + Sen
 /// A request extension: this request is to obtain what other requests wait for.
 #[derive(Clone, Copy)]
 pub(crate) struct Obtains;
-
-trait Wire: Send + Sync {
-    fn send(&self, request: Request<Full<Bytes>>) -> Sending;
-}
 
 impl Transport {
     /// Wraps an HTTP client. Each request is sent through a clone of it that was polled ready.
@@ -51,7 +47,16 @@ impl Transport {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        Self(Arc::new(Client(Mutex::new(client))))
+        let client = Mutex::new(client);
+        Self(Arc::new(move |request| {
+            let mut client = client.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            Box::pin(async move {
+                poll_fn(|cx| client.poll_ready(cx)).await.map_err(Error::connect)?;
+                let (parts, body) = client.call(request).await.map_err(Error::connect)?.into_parts();
+                let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(unread)?;
+                Ok(Response::from_parts(parts, body.to_bytes()))
+            })
+        }))
     }
 
     /// Sends a request and reads its answer.
@@ -62,35 +67,16 @@ impl Transport {
     /// is longer than 4 MiB.
     pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Error> {
         request.extensions_mut().insert(Obtains);
-        self.0.send(request).await
+        (self.0)(request).await
     }
 }
 
-struct Client<S>(Mutex<S>);
-
-impl<S, B> Wire for Client<S>
-where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
-    fn send(&self, request: Request<Full<Bytes>>) -> Sending {
-        let mut client = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Box::pin(async move {
-            std::future::poll_fn(|cx| client.poll_ready(cx)).await.map_err(Error::connect)?;
-            let (parts, body) = client.call(request).await.map_err(Error::connect)?.into_parts();
-            let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|error| match error
-                .is::<LengthLimitError>(
-            ) {
-                true => Error::InvalidResponse { reason: "it is longer than 4 MiB", line: 0, column: 0 },
-                false => Error::connect(error),
-            })?;
-            Ok(Response::from_parts(parts, body.to_bytes()))
-        })
+/// Why an answer could not be read to the end.
+fn unread(error: BoxError) -> Error {
+    if error.is::<LengthLimitError>() {
+        return Error::InvalidResponse { reason: "it is longer than 4 MiB", line: 0, column: 0 };
     }
+    Error::connect(error)
 }
 
 impl fmt::Debug for Transport {
