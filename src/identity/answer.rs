@@ -13,17 +13,8 @@ use crate::{
     error::{HttpError, MissingAuthMethods, repeats},
 };
 
-/// The access info of an answer of the v3 API to a request with these secrets.
-pub(super) fn v3(answer: Response<Bytes>, secrets: &[Secret]) -> Result<AccessInfo, Error> {
-    access_info(answer, IdentityVersion::V3, secrets)
-}
-
-/// The access info of an answer of the v2.0 API to a request with this secret.
-pub(super) fn v2(answer: Response<Bytes>, secret: &Secret) -> Result<AccessInfo, Error> {
-    access_info(answer, IdentityVersion::V2, std::slice::from_ref(secret))
-}
-
-fn access_info(
+/// The access info of an answer of this version of the API to a request with these secrets.
+pub(super) fn access_info(
     answer: Response<Bytes>,
     version: IdentityVersion,
     secrets: &[Secret],

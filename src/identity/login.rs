@@ -1,14 +1,34 @@
 //! Credentials on their way to Keystone, and along the few redirects that may take them further.
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Uri, header::LOCATION};
+use http::{
+    HeaderValue, Request, Response, StatusCode, Uri,
+    header::{ACCEPT, CONTENT_TYPE, LOCATION},
+};
 use http_body_util::Full;
 
-use super::Transport;
-use crate::{Error, discovery::resolve, endpoint::Origin};
+use super::{Transport, json::Json};
+use crate::{Error, Secret, access::token_header, discovery::resolve, endpoint::Origin};
 
 /// How many redirects are followed.
 const MAX_REDIRECTS: usize = 3;
+
+/// The request that brings `auth` to this URL, with what of the credentials goes in headers.
+pub(super) fn request<'a>(
+    url: String,
+    headers: impl IntoIterator<Item = (&'static str, &'a Secret)>,
+    auth: Vec<(&str, Json<'_>)>,
+) -> Result<Request<Full<Bytes>>, Error> {
+    let body = Json::Object(vec![("auth", Json::Object(auth))])
+        .into_bytes()
+        .map_err(|_| Error::AuthorizationFailure { reason: "the credentials cannot be written as JSON" })?;
+    let json = HeaderValue::from_static("application/json");
+    let mut request = Request::post(url).header(ACCEPT, json.clone()).header(CONTENT_TYPE, json);
+    for (name, secret) in headers {
+        request = request.header(name, token_header(secret.expose())?);
+    }
+    request.body(Full::new(body)).map_err(|_| Error::InvalidEndpoint { reason: "the auth_url is not a URL" })
+}
 
 /// Sends credentials, and hands out the first answer that is no redirect.
 ///

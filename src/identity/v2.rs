@@ -1,7 +1,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Uri, header};
+use http::{Request, Uri};
 use http_body_util::Full;
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     login,
     parameters::{said, texts},
 };
-use crate::{Error, Secret, access::token_header, endpoint::BaseUrl};
+use crate::{Error, Secret, access::IdentityVersion, endpoint::BaseUrl};
 
 /// Credentials for Keystone's v2.0 API, where that is still found: keystoneauth's `v2.Password` and
 /// `v2.Token`.
@@ -73,19 +73,22 @@ impl V2Auth {
     /// [`Error::InvalidEndpoint`] if the `auth_url` is none, or has a user name in it.
     pub fn request(&self) -> Result<Request<Full<Bytes>>, Error> {
         BaseUrl::check(&self.auth_url).map_err(|reason| Error::InvalidEndpoint { reason })?;
-        let refused = |reason| Error::AuthorizationFailure { reason };
-        let mut auth = match &self.proof {
+        let (mut auth, header) = match &self.proof {
             Proof::Password { username, user_id, password } => {
                 let user = match (said(username), said(user_id)) {
                     (Some(username), _) => ("username", Json::Text(username)),
                     (None, Some(id)) => ("userId", Json::Text(id)),
-                    (None, None) => return Err(refused("neither the name nor the id of a user is given")),
+                    (None, None) => {
+                        let reason = "neither the name nor the id of a user is given";
+                        return Err(Error::AuthorizationFailure { reason });
+                    }
                 };
                 let members = vec![("password", Json::Text(password.expose())), user];
-                vec![("passwordCredentials", Json::Object(members))]
+                (vec![("passwordCredentials", Json::Object(members))], None)
             }
             Proof::Token(token) => {
-                vec![("token", Json::Object(vec![("id", Json::Text(token.expose()))]))]
+                let id = ("id", Json::Text(token.expose()));
+                (vec![("token", Json::Object(vec![id]))], Some(("x-auth-token", token)))
             }
         };
         auth.extend(match (said(&self.tenant_id), said(&self.tenant_name)) {
@@ -93,20 +96,9 @@ impl V2Auth {
             (None, name) => name.map(|name| ("tenantName", Json::Text(name))),
         });
         auth.extend(said(&self.trust_id).map(|id| ("trust_id", Json::Text(id))));
-        let body = Json::Object(vec![("auth", Json::Object(auth))])
-            .into_bytes()
-            .map_err(|_| refused("the credentials cannot be written as JSON"))?;
 
         let auth_url = self.auth_url.to_string();
-        let mut request = Request::post(format!("{}/tokens", auth_url.trim_end_matches('/')))
-            .header(header::ACCEPT, HeaderValue::from_static("application/json"))
-            .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Proof::Token(token) = &self.proof {
-            request = request.header("x-auth-token", token_header(token.expose())?);
-        }
-        request
-            .body(Full::new(body))
-            .map_err(|_| Error::InvalidEndpoint { reason: "the auth_url is not a URL" })
+        login::request(format!("{}/tokens", auth_url.trim_end_matches('/')), header, auth)
     }
 }
 
@@ -114,8 +106,11 @@ impl Credentials for V2Auth {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
         let request = self.request();
         let (Proof::Password { password: secret, .. } | Proof::Token(secret)) = &self.proof;
-        let secret = secret.clone();
-        Box::pin(async move { answer::v2(login::send(&transport, request?).await?, &secret) })
+        let secrets = [secret.clone()];
+        Box::pin(async move {
+            let answer = login::send(&transport, request?).await?;
+            answer::access_info(answer, IdentityVersion::V2, &secrets)
+        })
     }
 
     fn auth_url(&self) -> &Uri {

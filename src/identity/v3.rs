@@ -1,7 +1,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Uri, header};
+use http::{Request, Uri};
 use http_body_util::Full;
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     method::domain,
     parameters::said,
 };
-use crate::{Error, access::token_header, endpoint::BaseUrl};
+use crate::{Error, access::IdentityVersion, endpoint::BaseUrl};
 
 /// Credentials for Keystone's v3 API: keystoneauth's `v3.Password`, `v3.Token`, `v3.TOTP`,
 /// `v3.ApplicationCredential` and `v3.MultiFactor`, by the methods it is given.
@@ -62,10 +62,10 @@ impl V3Auth {
     /// [`Error::InvalidEndpoint`] if the `auth_url` is none, or has a user name in it.
     pub fn request(&self) -> Result<Request<Full<Bytes>>, Error> {
         BaseUrl::check(&self.auth_url).map_err(|reason| Error::InvalidEndpoint { reason })?;
-        let refused = |reason| Error::AuthorizationFailure { reason };
         let sent: Vec<_> = self.methods.iter().filter_map(AuthMethod::body).collect();
         if sent.is_empty() {
-            return Err(refused("no method of authentication is given, such as a password"));
+            let reason = "no method of authentication is given, such as a password";
+            return Err(Error::AuthorizationFailure { reason });
         }
         let names = sent.iter().map(|(name, _)| Json::Text(name)).collect();
         let mut identity = vec![("methods", Json::List(names))];
@@ -76,23 +76,13 @@ impl V3Auth {
         }
         let mut auth = vec![("identity", Json::Object(identity))];
         auth.extend(scope(&self.scope)?.map(|scope| ("scope", scope)));
-        let body = Json::Object(vec![("auth", Json::Object(auth))])
-            .into_bytes()
-            .map_err(|_| refused("the credentials cannot be written as JSON"))?;
 
         let auth_url = self.auth_url.to_string();
         let auth_url = auth_url.trim_end_matches('/');
         let v3 = if auth_url.ends_with("/v3") { "" } else { "/v3" };
         let query = if self.include_catalog { "" } else { "?nocatalog" };
-        let mut request = Request::post(format!("{auth_url}{v3}/auth/tokens{query}"))
-            .header(header::ACCEPT, HeaderValue::from_static("application/json"))
-            .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        for (name, value) in self.methods.iter().filter_map(AuthMethod::header) {
-            request = request.header(name, token_header(value.expose())?);
-        }
-        request
-            .body(Full::new(body))
-            .map_err(|_| Error::InvalidEndpoint { reason: "the auth_url is not a URL" })
+        let headers = self.methods.iter().filter_map(AuthMethod::header);
+        login::request(format!("{auth_url}{v3}/auth/tokens{query}"), headers, auth)
     }
 }
 
@@ -136,7 +126,10 @@ impl Credentials for V3Auth {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
         let request = self.request();
         let secrets: Vec<_> = self.methods.iter().map(AuthMethod::secret).cloned().collect();
-        Box::pin(async move { answer::v3(login::send(&transport, request?).await?, &secrets) })
+        Box::pin(async move {
+            let answer = login::send(&transport, request?).await?;
+            answer::access_info(answer, IdentityVersion::V3, &secrets)
+        })
     }
 
     fn auth_url(&self) -> &Uri {
