@@ -5,19 +5,10 @@ use std::borrow::Cow;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 
 use super::{
-    ServiceCatalog,
+    IdentityVersion, ServiceCatalog,
     tolerant::{self, List, Read, Text, Tolerant},
 };
 use crate::Interface;
-
-/// How endpoints are written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    /// One object an endpoint, with `interface` and `url`.
-    V3,
-    /// One object for all interfaces, with `publicURL`, `internalURL` and so on.
-    V2,
-}
 
 /// A service without its endpoints.
 pub(super) struct RawService<'a> {
@@ -34,36 +25,40 @@ pub(super) struct RawEndpoint<'a> {
     pub(super) url: Option<&'a str>,
 }
 
-/// The value of `catalog`.
+/// The value of `catalog`: one object an endpoint, with `interface` and `url`.
 #[derive(Default)]
 pub(super) struct V3Catalog(pub(super) ServiceCatalog);
 
-/// The value of `serviceCatalog`.
+/// The value of `serviceCatalog`: one object for all interfaces, with `publicURL`, `internalURL` and so on.
 #[derive(Default)]
 pub(super) struct V2Catalog(pub(super) ServiceCatalog);
 
 impl<'de> Tolerant<'de> for V3Catalog {
     fn from_seq<A: SeqAccess<'de>>(seq: A) -> Result<Self, A::Error> {
-        read(seq, Form::V3).map(Self)
+        read(seq, IdentityVersion::V3).map(Self)
     }
 }
 
 impl<'de> Tolerant<'de> for V2Catalog {
     fn from_seq<A: SeqAccess<'de>>(seq: A) -> Result<Self, A::Error> {
-        read(seq, Form::V2).map(Self)
+        read(seq, IdentityVersion::V2).map(Self)
     }
 }
 
 /// Enters each service as it is read, so that no more than one is held in the form of the document.
-fn read<'de, A: SeqAccess<'de>>(mut seq: A, form: Form) -> Result<ServiceCatalog, A::Error> {
+fn read<'de, A: SeqAccess<'de>>(mut seq: A, version: IdentityVersion) -> Result<ServiceCatalog, A::Error> {
     let mut catalog = ServiceCatalog::default();
     let mut texts = String::new();
     while let Some(Read(ServiceDocument { service_type, name, id, endpoints })) = seq.next_element()? {
         let List(endpoints) = endpoints;
         let service = RawService { service_type: service_type.get(), name: name.get(), id: id.get() };
-        match form {
-            Form::V3 => catalog.add(service, endpoints.iter().map(EndpointDocument::v3), &mut texts),
-            Form::V2 => catalog.add(service, endpoints.iter().flat_map(EndpointDocument::v2), &mut texts),
+        match version {
+            IdentityVersion::V3 => {
+                catalog.add(service, endpoints.iter().map(EndpointDocument::v3), &mut texts)
+            }
+            IdentityVersion::V2 => {
+                catalog.add(service, endpoints.iter().flat_map(EndpointDocument::v2), &mut texts)
+            }
         }
     }
     Ok(catalog.complete())

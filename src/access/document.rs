@@ -6,15 +6,15 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::{
-    ServiceCatalog,
-    catalog_document::{Form, V2Catalog, V3Catalog},
+    IdentityVersion, ServiceCatalog,
+    catalog_document::{V2Catalog, V3Catalog},
     tolerant,
 };
 use crate::Error;
 
 /// What a token document says: the members of `token` (v3) or `access` (v2.0), the catalog apart.
 pub(super) struct Document {
-    pub(super) form: Form,
+    pub(super) version: IdentityVersion,
     pub(super) members: Map<String, Value>,
     pub(super) catalog: Option<ServiceCatalog>,
 }
@@ -60,8 +60,8 @@ impl<'de> Visitor<'de> for Root {
         let mut v2 = None;
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
-                "token" => v3 = Some(map.next_value_seed(Part(Form::V3))?),
-                "access" if v3.is_none() => v2 = Some(map.next_value_seed(Part(Form::V2))?),
+                "token" => v3 = Some(map.next_value_seed(Part(IdentityVersion::V3))?),
+                "access" if v3.is_none() => v2 = Some(map.next_value_seed(Part(IdentityVersion::V2))?),
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -70,7 +70,7 @@ impl<'de> Visitor<'de> for Root {
 }
 
 /// Reads the value of `token` or `access`.
-struct Part(Form);
+struct Part(IdentityVersion);
 
 impl<'de> DeserializeSeed<'de> for Part {
     type Value = Document;
@@ -88,17 +88,17 @@ impl<'de> Visitor<'de> for Part {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
-        let Part(form) = self;
-        let name_of_catalog = match form {
-            Form::V3 => "catalog",
-            Form::V2 => "serviceCatalog",
+        let Part(version) = self;
+        let name_of_catalog = match version {
+            IdentityVersion::V3 => "catalog",
+            IdentityVersion::V2 => "serviceCatalog",
         };
-        let mut document = Document { form, members: Map::new(), catalog: None };
+        let mut document = Document { version, members: Map::new(), catalog: None };
         while let Some(key) = map.next_key::<String>()? {
             if key == name_of_catalog {
-                document.catalog = Some(match form {
-                    Form::V3 => tolerant::value::<V3Catalog, _>(&mut map)?.0,
-                    Form::V2 => tolerant::value::<V2Catalog, _>(&mut map)?.0,
+                document.catalog = Some(match version {
+                    IdentityVersion::V3 => tolerant::value::<V3Catalog, _>(&mut map)?.0,
+                    IdentityVersion::V2 => tolerant::value::<V2Catalog, _>(&mut map)?.0,
                 });
             } else {
                 let value = map.next_value()?;

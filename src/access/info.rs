@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, value::RawValue};
 use zeroize::Zeroizing;
 
-use super::{ServiceCatalog, catalog_document::Form, document::Document, token};
+use super::{IdentityVersion, ServiceCatalog, document::Document, token};
 use crate::{Error, Secret};
 
 /// The header in which Keystone answers a v3 token.
@@ -21,7 +21,7 @@ pub struct AccessInfo(Arc<Inner>);
 
 struct Inner {
     token: Option<HeaderValue>,
-    form: Form,
+    version: IdentityVersion,
     /// The members of `token` or `access`, without the catalog and without the token.
     members: Map<String, Value>,
     /// Empty where the document has no such member.
@@ -134,6 +134,11 @@ impl AccessInfo {
         &self.0.body
     }
 
+    /// Which Identity API the document comes from.
+    pub fn version(&self) -> IdentityVersion {
+        self.0.version
+    }
+
     /// The token itself. `None` only if the access info was made of a body that has none.
     pub fn auth_token(&self) -> Option<&str> {
         self.0.token.as_ref()?.to_str().ok()
@@ -156,10 +161,6 @@ impl AccessInfo {
         self.0.token.as_ref()
     }
 
-    pub(super) fn form(&self) -> Form {
-        self.0.form
-    }
-
     pub(super) fn members(&self) -> &Map<String, Value> {
         &self.0.members
     }
@@ -170,10 +171,10 @@ impl AccessInfo {
             line: 0,
             column: 0,
         })?;
-        let Document { form, mut members, catalog } = Document::read(body)?;
-        let inside = match form {
-            Form::V3 => None,
-            Form::V2 => take_token(&mut members),
+        let Document { version, mut members, catalog } = Document::read(body)?;
+        let inside = match version {
+            IdentityVersion::V3 => None,
+            IdentityVersion::V2 => take_token(&mut members),
         };
         // As in keystoneauth, an empty token gives way to the one in the document.
         let inside = inside.as_ref().map(Secret::expose);
@@ -181,7 +182,7 @@ impl AccessInfo {
         let token = token.map(token::header_value).transpose()?;
         let (has_catalog, catalog) = (catalog.is_some(), catalog.unwrap_or_default());
         let body = Zeroizing::new(body.into());
-        Ok(Self(Arc::new(Inner { token, form, members, catalog, has_catalog, body })))
+        Ok(Self(Arc::new(Inner { token, version, members, catalog, has_catalog, body })))
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{AccessInfo, catalog_document::Form, timestamp};
+use super::{AccessInfo, timestamp};
 use crate::Error;
 
 /// The Identity API that a token document comes from.
@@ -51,9 +51,9 @@ impl AccessInfo {
     ///
     /// [`Error::InvalidTimestamp`] if it says something that is no time.
     pub fn expires(&self) -> Result<Option<SystemTime>, Error> {
-        match self.form() {
-            Form::V3 => self.time("expires_at", &["expires_at"]),
-            Form::V2 => self.time("expires", &["token", "expires"]),
+        match self.version() {
+            IdentityVersion::V3 => self.time("expires_at", &["expires_at"]),
+            IdentityVersion::V2 => self.time("expires", &["token", "expires"]),
         }
     }
 
@@ -101,14 +101,6 @@ impl AccessInfo {
 
 /// # Who
 impl AccessInfo {
-    /// Which Identity API the document comes from.
-    pub fn version(&self) -> IdentityVersion {
-        match self.form() {
-            Form::V3 => IdentityVersion::V3,
-            Form::V2 => IdentityVersion::V2,
-        }
-    }
-
     /// The id of the user.
     pub fn user_id(&self) -> Option<&str> {
         self.text(&["user", "id"])
@@ -136,22 +128,22 @@ impl AccessInfo {
 
     /// The ids of the roles on the scope.
     pub fn role_ids(&self) -> impl Iterator<Item = &str> {
-        match self.form() {
-            Form::V3 => self.list(&["roles"]),
-            Form::V2 => self.list(&["metadata", "roles"]),
+        match self.version() {
+            IdentityVersion::V3 => self.list(&["roles"]),
+            IdentityVersion::V2 => self.list(&["metadata", "roles"]),
         }
         .iter()
-        .filter_map(|role| match self.form() {
-            Form::V3 => role.get("id")?.as_str(),
-            Form::V2 => role.as_str(),
+        .filter_map(|role| match self.version() {
+            IdentityVersion::V3 => role.get("id")?.as_str(),
+            IdentityVersion::V2 => role.as_str(),
         })
     }
 
     /// The names of the roles on the scope.
     pub fn role_names(&self) -> impl Iterator<Item = &str> {
-        match self.form() {
-            Form::V3 => self.list(&["roles"]),
-            Form::V2 => self.list(&["user", "roles"]),
+        match self.version() {
+            IdentityVersion::V3 => self.list(&["roles"]),
+            IdentityVersion::V2 => self.list(&["user", "roles"]),
         }
         .iter()
         .filter_map(|role| role.get("name")?.as_str())
@@ -168,10 +160,10 @@ impl AccessInfo {
 impl AccessInfo {
     /// The id of the project that the token is scoped to.
     pub fn project_id(&self) -> Option<&str> {
-        match self.form() {
-            Form::V3 => self.text(&["project", "id"]),
+        match self.version() {
+            IdentityVersion::V3 => self.text(&["project", "id"]),
             // The last two are what v2.0 wrote before it had tenants with names.
-            Form::V2 => self
+            IdentityVersion::V2 => self
                 .text(&["token", "tenant", "id"])
                 .or_else(|| self.text(&["user", "tenantId"]))
                 .or_else(|| self.text(&["token", "tenantId"])),
@@ -180,9 +172,9 @@ impl AccessInfo {
 
     /// The name of the project that the token is scoped to.
     pub fn project_name(&self) -> Option<&str> {
-        match self.form() {
-            Form::V3 => self.text(&["project", "name"]),
-            Form::V2 => self
+        match self.version() {
+            IdentityVersion::V3 => self.text(&["project", "name"]),
+            IdentityVersion::V2 => self
                 .text(&["token", "tenant", "name"])
                 .or_else(|| self.text(&["user", "tenantName"]))
                 .or_else(|| self.text(&["token", "tenantId"])),
@@ -211,9 +203,9 @@ impl AccessInfo {
 
     /// Whether the project acts as a domain; `None` where the document does not say.
     pub fn project_is_domain(&self) -> Option<bool> {
-        match self.form() {
-            Form::V3 => self.value(&["is_domain"])?.as_bool(),
-            Form::V2 => Some(false),
+        match self.version() {
+            IdentityVersion::V3 => self.value(&["is_domain"])?.as_bool(),
+            IdentityVersion::V2 => Some(false),
         }
     }
 
@@ -257,26 +249,26 @@ impl AccessInfo {
 impl AccessInfo {
     /// The id of the trust that the token was issued under.
     pub fn trust_id(&self) -> Option<&str> {
-        match self.form() {
-            Form::V3 => self.text(&["OS-TRUST:trust", "id"]),
-            Form::V2 => self.text(&["trust", "id"]),
+        match self.version() {
+            IdentityVersion::V3 => self.text(&["OS-TRUST:trust", "id"]),
+            IdentityVersion::V2 => self.text(&["trust", "id"]),
         }
     }
 
     /// Whether the token was issued under a trust.
     pub fn trust_scoped(&self) -> bool {
-        let path = match self.form() {
-            Form::V3 => "OS-TRUST:trust",
-            Form::V2 => "trust",
+        let path = match self.version() {
+            IdentityVersion::V3 => "OS-TRUST:trust",
+            IdentityVersion::V2 => "trust",
         };
         self.value(&[path]).is_some_and(truthy)
     }
 
     /// The user who is trusted.
     pub fn trustee_user_id(&self) -> Option<&str> {
-        match self.form() {
-            Form::V3 => self.text(&["OS-TRUST:trust", "trustee_user", "id"]),
-            Form::V2 => self.text(&["trust", "trustee_user_id"]),
+        match self.version() {
+            IdentityVersion::V3 => self.text(&["OS-TRUST:trust", "trustee_user", "id"]),
+            IdentityVersion::V2 => self.text(&["trust", "trustee_user_id"]),
         }
     }
 
@@ -356,18 +348,18 @@ impl AccessInfo {
 impl AccessInfo {
     /// Where v2.0 has one more level for what is said of the token itself.
     fn token_path<'a>(&self, name: &'a str) -> Vec<&'a str> {
-        match self.form() {
-            Form::V3 => vec![name],
-            Form::V2 => vec!["token", name],
+        match self.version() {
+            IdentityVersion::V3 => vec![name],
+            IdentityVersion::V2 => vec!["token", name],
         }
     }
 
     fn v3<T>(&self, read: impl FnOnce() -> Option<T>) -> Option<T> {
-        matches!(self.form(), Form::V3).then(read).flatten()
+        matches!(self.version(), IdentityVersion::V3).then(read).flatten()
     }
 
     fn v2<T>(&self, read: impl FnOnce() -> Option<T>) -> Option<T> {
-        matches!(self.form(), Form::V2).then(read).flatten()
+        matches!(self.version(), IdentityVersion::V2).then(read).flatten()
     }
 
     fn value(&self, path: &[&str]) -> Option<&Value> {
