@@ -23,8 +23,8 @@ impl Document {
     /// Reads a document. The errors show nothing of it: it may hold a token.
     pub(super) fn read(body: &str) -> Result<Self, Error> {
         let mut reader = serde_json::Deserializer::from_str(body);
-        let document = Root
-            .deserialize(&mut reader)
+        let document = reader
+            .deserialize_map(Root)
             .and_then(|document| reader.end().map(|()| document))
             .map_err(|error| {
                 let reason = match error.classify() {
@@ -39,14 +39,6 @@ impl Document {
 
 /// Reads the outermost object.
 struct Root;
-
-impl<'de> DeserializeSeed<'de> for Root {
-    type Value = Document;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Document, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
 
 impl<'de> Visitor<'de> for Root {
     type Value = Document;
