@@ -177,8 +177,7 @@ impl Outgoing {
         let filter = self.filter.as_ref();
         if filter.is_some_and(EndpointFilter::is_auth) {
             let auth_url = plugin.auth_url().ok_or(Error::NoAuthUrl)?;
-            let auth_url = BaseUrl::new(auth_url.clone());
-            return auth_url.map_err(|reason| Error::InvalidEndpoint { reason })?.join(uri);
+            return BaseUrl::new(auth_url.clone())?.join(uri);
         }
         if let Some(url) = filter.and_then(EndpointFilter::wanted_override) {
             return url.resolve(access)?.join(uri);

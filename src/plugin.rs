@@ -139,7 +139,7 @@ impl Access {
     ///
     /// [`Error::InvalidEndpoint`] if paths cannot be appended to the URL.
     pub fn fixed(endpoint: Uri) -> Result<Self, Error> {
-        let endpoint = BaseUrl::new(endpoint).map_err(|reason| Error::InvalidEndpoint { reason })?;
+        let endpoint = BaseUrl::new(endpoint)?;
         Ok(Self { endpoint: Some(endpoint), ..Self::nothing() })
     }
 

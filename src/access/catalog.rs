@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     EndpointFilter, Error, Interface,
-    endpoint::{BaseUrl, Origin, Wanted},
+    endpoint::{BaseUrl, Origin, Unusable, Wanted},
     error::{EndpointNotFound, NearMiss},
 };
 
@@ -64,7 +64,7 @@ pub(super) struct Endpoint {
     pub(super) id: Range<usize>,
     pub(super) url: Range<usize>,
     /// Read when a request first goes there, which most endpoints never see; so they have no room for it.
-    base: OnceLock<Box<Result<BaseUrl, &'static str>>>,
+    base: OnceLock<Box<Result<BaseUrl, Unusable>>>,
 }
 
 impl ServiceCatalog {
@@ -308,7 +308,7 @@ impl ServiceCatalog {
     fn not_found(
         &self,
         filter: &EndpointFilter,
-        unusable: impl Fn(EndpointData<'_>) -> Option<&'static str>,
+        unusable: impl Fn(EndpointData<'_>) -> Option<Unusable>,
     ) -> Error {
         if self.is_empty() {
             return Error::EmptyCatalog;
@@ -320,7 +320,7 @@ impl ServiceCatalog {
                 let found = EndpointData::new(&listed.name, service, endpoint);
                 let reason = match found.mismatch(filter).or_else(|| found.interface_mismatch(filter)) {
                     Some(mismatch) => Some(mismatch.to_string()),
-                    None => unusable(found).map(str::to_owned),
+                    None => unusable(found).map(|Unusable(reason)| reason.to_owned()),
                 };
                 if let Some(reason) = reason {
                     error.near_misses.push(NearMiss { endpoint: found.to_string(), reason });
@@ -350,16 +350,16 @@ impl Service {
 }
 
 impl Endpoint {
-    pub(super) fn base_url(&self, service: &Service) -> Result<&BaseUrl, &'static str> {
+    pub(super) fn base_url(&self, service: &Service) -> Result<&BaseUrl, Unusable> {
         let read = || {
             let base = BaseUrl::parse(service.text(&self.url).unwrap_or_default());
-            if let Err(reason) = base {
+            if let Err(Unusable(reason)) = base {
                 let (service, interface) = (service.name(), self.interface.as_ref().map(Interface::as_str));
                 warn!(service, interface, reason, "an endpoint of the service catalog is passed over");
             }
             Box::new(base)
         };
-        Result::as_ref(self.base.get_or_init(read)).map_err(|reason| *reason)
+        Result::as_ref(self.base.get_or_init(read)).map_err(|unusable| *unusable)
     }
 }
 

@@ -4,7 +4,7 @@ use super::catalog::{Endpoint, Service};
 use crate::{
     EndpointFilter, Interface,
     discovery::Version,
-    endpoint::{BaseUrl, Wanted},
+    endpoint::{BaseUrl, Unusable, Wanted},
 };
 
 /// One endpoint found in a [`ServiceCatalog`](super::ServiceCatalog), with the service it belongs to.
@@ -64,7 +64,7 @@ impl<'a> EndpointData<'a> {
         Version::in_url(self.url())
     }
 
-    pub(super) fn base_url(&self) -> Result<&'a BaseUrl, &'static str> {
+    pub(super) fn base_url(&self) -> Result<&'a BaseUrl, Unusable> {
         self.endpoint.base_url(self.service)
     }
 

@@ -279,7 +279,7 @@ impl Discovery {
         let (endpoint, until) = self.search(&undiscovered, question, project_id, access.as_ref()).await?;
         // Whoever asks for no version in particular does not want to be sent elsewhere.
         let url = if question.range.is_any() { undiscovered.url() } else { endpoint.url() };
-        let base = BaseUrl::parse(url).map_err(|reason| Error::InvalidEndpoint { reason })?;
+        let base = BaseUrl::parse(url)?;
         let offered = (endpoint.min_microversion(), endpoint.max_microversion());
         let microversions = filter.wanted_microversions();
         let microversion = microversions.map(|wanted| wanted.newest_of(offered)).transpose()?;

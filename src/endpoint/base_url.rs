@@ -14,38 +14,48 @@ pub(crate) struct BaseUrl {
     above: usize,
 }
 
+/// Why paths cannot be appended to a URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Unusable(pub(crate) &'static str);
+
+impl From<Unusable> for Error {
+    fn from(Unusable(reason): Unusable) -> Self {
+        Self::InvalidEndpoint { reason }
+    }
+}
+
 impl BaseUrl {
-    /// Reads such a URL; if it is none, why.
-    pub(crate) fn parse(url: &str) -> Result<Self, &'static str> {
+    /// Reads such a URL.
+    pub(crate) fn parse(url: &str) -> Result<Self, Unusable> {
         if url.contains("$(") || url.contains("%(") {
-            return Err("its URL has a placeholder that nobody filled in");
+            return Err(Unusable("its URL has a placeholder that nobody filled in"));
         }
         if url.contains('#') {
-            return Err("its URL has a fragment");
+            return Err(Unusable("its URL has a fragment"));
         }
-        Self::new(url.parse().map_err(|_| "its URL is not valid")?)
+        Self::new(url.parse().map_err(|_| Unusable("its URL is not valid"))?)
     }
 
-    /// The URL, if it is such a one; if not, why.
-    pub(crate) fn new(url: Uri) -> Result<Self, &'static str> {
+    /// The URL, if it is such a one.
+    pub(crate) fn new(url: Uri) -> Result<Self, Unusable> {
         Self::check(&url)?;
         let above = url.path().trim_end_matches('/').len();
         Ok(Self { url, above })
     }
 
-    /// Whether it is such a URL; if not, why.
-    pub(crate) fn check(url: &Uri) -> Result<(), &'static str> {
+    /// Whether it is such a URL.
+    pub(crate) fn check(url: &Uri) -> Result<(), Unusable> {
         if !matches!(url.scheme_str(), Some("http" | "https")) {
-            return Err("its URL is neither http nor https");
+            return Err(Unusable("its URL is neither http nor https"));
         }
         if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err("its URL carries a user name");
+            return Err(Unusable("its URL carries a user name"));
         }
         if Origin::of(url).is_none() {
-            return Err("its URL has no clear host and port");
+            return Err(Unusable("its URL has no clear host and port"));
         }
         if url.query().is_some() {
-            return Err("its URL has a query");
+            return Err(Unusable("its URL has a query"));
         }
         Ok(())
     }
@@ -177,7 +187,7 @@ mod tests {
             "https://h:port/",
             "https://h h/",
         ] {
-            let Err(reason) = BaseUrl::parse(url) else { panic!("{url}") };
+            let Err(Unusable(reason)) = BaseUrl::parse(url) else { panic!("{url}") };
             assert!(!reason.contains("canary"));
         }
     }

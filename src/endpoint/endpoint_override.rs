@@ -1,6 +1,6 @@
 use std::{borrow::Cow, fmt};
 
-use super::BaseUrl;
+use super::{BaseUrl, Unusable};
 use crate::{Access, Error};
 
 /// A URL that stands in for the catalog's.
@@ -9,8 +9,7 @@ pub(crate) enum Override {
     Fixed(BaseUrl),
     /// With ids of the access still to be filled in.
     Template(Box<str>),
-    /// Not usable, and why.
-    Invalid(&'static str),
+    Invalid(Unusable),
 }
 
 impl Override {
@@ -30,17 +29,13 @@ impl Override {
     pub(crate) fn resolve(&self, access: Option<&Access>) -> Result<Cow<'_, BaseUrl>, Error> {
         match self {
             Self::Fixed(url) => Ok(Cow::Borrowed(url)),
-            Self::Invalid(reason) => Err(Error::InvalidEndpoint { reason }),
-            Self::Template(template) => {
-                let url = fill_in(template, access)?;
-                BaseUrl::parse(&url).map(Cow::Owned).map_err(|reason| Error::InvalidEndpoint { reason })
-            }
+            Self::Invalid(unusable) => Err((*unusable).into()),
+            Self::Template(template) => Ok(Cow::Owned(BaseUrl::parse(&fill_in(template, access)?)?)),
         }
     }
 }
 
 fn fill_in(template: &str, access: Option<&Access>) -> Result<String, Error> {
-    let missing = |name: &str| Error::MissingOverrideValue { name: name.into() };
     let mut url = String::with_capacity(template.len() + 32);
     let mut rest = template;
     while let Some((before, after)) = rest.split_once("%(") {
@@ -52,7 +47,7 @@ fn fill_in(template: &str, access: Option<&Access>) -> Result<String, Error> {
             "user_id" => access.and_then(Access::user_id),
             _ => None,
         };
-        let value = value.ok_or_else(|| missing(name))?;
+        let value = value.ok_or_else(|| Error::MissingOverrideValue { name: name.into() })?;
         if !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) {
             return Err(Error::InvalidEndpoint { reason: "an id put into it is not made for URLs" });
         }

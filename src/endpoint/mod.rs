@@ -46,7 +46,7 @@ mod origin;
 pub use filter::EndpointFilter;
 pub use interface::Interface;
 
-pub(crate) use base_url::BaseUrl;
+pub(crate) use base_url::{BaseUrl, Unusable};
 pub(crate) use filter::{Wanted, WantsDiscovery};
 pub(crate) use microversion::Microversion;
 pub(crate) use origin::Origin;

@@ -117,7 +117,7 @@ impl GenericAuth {
 
     /// The credentials of the version that Keystone has and that can do what is asked for.
     async fn choose(&self, transport: Transport) -> Result<Box<dyn Credentials>, Error> {
-        BaseUrl::check(&self.auth_url).map_err(|reason| Error::InvalidEndpoint { reason })?;
+        BaseUrl::check(&self.auth_url)?;
         let document = match Discovery::new(transport).document(&self.auth_url.to_string()).await {
             Ok(document) => document,
             Err(failure @ Error::DiscoveryFailure(_)) => return self.by_path().ok_or(failure),

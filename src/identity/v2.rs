@@ -72,7 +72,7 @@ impl V2Auth {
     /// [`Error::AuthorizationFailure`] if neither the name nor the id of a user is given with the password;
     /// [`Error::InvalidEndpoint`] if the `auth_url` is none, or has a user name in it.
     pub fn request(&self) -> Result<Request<Full<Bytes>>, Error> {
-        BaseUrl::check(&self.auth_url).map_err(|reason| Error::InvalidEndpoint { reason })?;
+        BaseUrl::check(&self.auth_url)?;
         let (mut auth, header) = match &self.proof {
             Proof::Password { username, user_id, password } => {
                 let user = match (said(username), said(user_id)) {

@@ -61,7 +61,7 @@ impl V3Auth {
     /// [`Error::AuthorizationFailure`] if no method would be sent, or more than one scope is asked for;
     /// [`Error::InvalidEndpoint`] if the `auth_url` is none, or has a user name in it.
     pub fn request(&self) -> Result<Request<Full<Bytes>>, Error> {
-        BaseUrl::check(&self.auth_url).map_err(|reason| Error::InvalidEndpoint { reason })?;
+        BaseUrl::check(&self.auth_url)?;
         let sent: Vec<_> = self.methods.iter().filter_map(AuthMethod::body).collect();
         if sent.is_empty() {
             let reason = "no method of authentication is given, such as a password";
