@@ -1,10 +1,12 @@
 use std::{fmt, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use http::{HeaderName, HeaderValue, Uri, header::AUTHORIZATION};
+use http::{HeaderValue, Uri, header::AUTHORIZATION};
 use zeroize::Zeroizing;
 
-use crate::{Access, AccessFuture, Error, IdentityPlugin, Secret, access::token_header};
+use crate::{
+    Access, AccessFuture, Error, IdentityPlugin, Secret, access::token_header, plugin::X_AUTH_TOKEN,
+};
 
 /// The plugin for one endpoint that is reached without Keystone: without authentication, with a
 /// token that never changes, or with HTTP basic authentication.
@@ -31,14 +33,14 @@ impl FixedEndpointPlugin {
     /// That of [`no_auth`](Self::no_auth), and [`Error::InvalidToken`].
     pub fn admin_token(endpoint: Uri, token: &Secret) -> Result<Self, Error> {
         let token = token_header(token.expose())?;
-        Ok(Self::new(Access::fixed(endpoint)?.header(HeaderName::from_static("x-auth-token"), token)))
+        Ok(Self::new(Access::fixed(endpoint)?.header(X_AUTH_TOKEN, token)))
     }
 
     /// HTTP basic authentication (RFC 7617): keystoneauth's `http_basic`.
     ///
     /// # Errors
     ///
-    /// That of [`no_auth`](Self::no_auth).
+    /// That of [`no_auth`](Self::no_auth), and [`Error::AuthorizationFailure`].
     pub fn http_basic(endpoint: Uri, username: &str, password: &Secret) -> Result<Self, Error> {
         // Room for all of it at once: a text that grows leaves copies behind.
         let mut pair = Zeroizing::new(String::with_capacity(username.len() + 1 + password.expose().len()));
@@ -50,7 +52,7 @@ impl FixedEndpointPlugin {
         value.push_str("Basic ");
         BASE64_STANDARD.encode_string(&*pair, &mut value);
         let value = HeaderValue::from_maybe_shared(bytes::Bytes::from_owner(ZeroizedText(value)))
-            .map_err(|_| Error::InvalidEndpoint { reason: "the credentials cannot be sent in a header" })?;
+            .map_err(|_| Error::AuthorizationFailure { reason: "they cannot be sent in a header" })?;
         Ok(Self::new(Access::fixed(endpoint)?.header(AUTHORIZATION, value)))
     }
 
