@@ -50,13 +50,13 @@ impl Found {
         outgoing: &Outgoing,
         shared: &Shared<P>,
     ) -> Result<Self, Awaited> {
-        let discovered = match outgoing.wants_discovery(access.as_deref()) {
-            WantsDiscovery::No => None,
-            WantsDiscovery::IfThereIs if shared.settings.discovery.is_none() => None,
-            _ => match outgoing.discover(access.as_ref(), shared) {
-                Ok(Ok(discovered)) => Some(discovered),
-                Ok(Err(future)) => return Err(Awaited::Discovered(access, future)),
-                Err(error) => return Err(Awaited::error(error)),
+        let wanted = outgoing.wants_discovery(access.as_deref());
+        let discovered = match (wanted, &shared.settings.discovery) {
+            (WantsDiscovery::No, _) | (WantsDiscovery::IfThereIs, None) => None,
+            (WantsDiscovery::Yes, None) => return Err(Awaited::error(Error::NoDiscovery)),
+            (_, Some(discovery)) => match outgoing.discover(discovery, access.as_ref(), shared) {
+                Ok(discovered) => Some(discovered),
+                Err(future) => return Err(Awaited::Discovered(access, future)),
             },
         };
         Ok(Self { access, discovered })

@@ -6,7 +6,7 @@ use http::{HeaderMap, Request, Uri};
 
 use crate::{
     Access, EndpointFilter, Error, IdentityPlugin,
-    discovery::{Discovered, DiscoveredFuture},
+    discovery::{Discovered, DiscoveredFuture, Discovery},
     endpoint::{BaseUrl, Origin, WantsDiscovery},
     identity::Obtains,
     layer::{Settings, Shared},
@@ -123,16 +123,12 @@ impl Outgoing {
     /// The endpoint of the version that the filter wants: there at once or in time.
     pub(crate) fn discover<P: IdentityPlugin>(
         &self,
+        discovery: &Discovery,
         access: Option<&Arc<Access>>,
         shared: &Shared<P>,
-    ) -> Result<Result<Arc<Discovered>, DiscoveredFuture>, Error> {
-        let settings = &shared.settings;
-        let (Some(filter), Some(discovery)) = (&self.filter, &settings.discovery) else {
-            return Err(Error::NoDiscovery);
-        };
-        discovery.for_requests(filter, access, shared.plugin.auth_url(), |endpoint| {
-            !settings.require_https || endpoint.url().starts_with("https://")
-        })
+    ) -> Result<Arc<Discovered>, DiscoveredFuture> {
+        let filter = self.filter.clone().unwrap_or_default();
+        discovery.for_requests(&filter, access, shared.plugin.auth_url(), shared.settings.require_https)
     }
 
     /// Gives the request its URI and its headers. What it brings is the access whose token it carries.

@@ -1,28 +1,15 @@
-use std::{
-    collections::HashMap,
-    fmt,
-    future::Future,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use http::Uri;
 use tokio::time::Instant;
 
 use super::{
     Endpoint, Version, VersionDocument, VersionRange,
     cache::{Cache, Times},
     candidates::Hack,
+    requests::Ready,
     search::{Question, Search},
 };
-use crate::{
-    Access, EndpointFilter, Error, IdentityPlugin, Transport,
-    endpoint::{BaseUrl, Microversion},
-};
-
-/// How many answers are kept ready for requests.
-const READY: usize = 1024;
+use crate::{Access, EndpointFilter, Error, IdentityPlugin, Transport};
 
 /// Asks services for their versions, and remembers what they say.
 ///
@@ -34,25 +21,7 @@ const READY: usize = 1024;
 pub struct Discovery {
     pub(super) cache: Arc<Cache>,
     pub(super) hacks: Arc<[Hack]>,
-    ready: Arc<Mutex<HashMap<EndpointFilter, Vec<Ready>>>>,
-}
-
-/// An endpoint that requests can be sent to.
-pub(crate) struct Discovered {
-    pub(crate) base: BaseUrl,
-    /// The one that was found for the filter, if it asks for the newest of a range.
-    pub(crate) microversion: Option<Microversion>,
-}
-
-/// An endpoint that takes documents to be found.
-pub(crate) type DiscoveredFuture = Pin<Box<dyn Future<Output = Result<Arc<Discovered>, Error>> + Send>>;
-
-/// What was found for a filter, at an endpoint of the catalog.
-struct Ready {
-    undiscovered: Box<str>,
-    project_id: Option<Box<str>>,
-    until: Instant,
-    found: Arc<Discovered>,
+    pub(super) ready: Arc<Ready>,
 }
 
 impl Discovery {
@@ -162,9 +131,9 @@ impl Discovery {
         P: IdentityPlugin + ?Sized,
     {
         let access = plugin.access().await?;
-        let question = question(filter, discover_versions, Some(&access))?;
+        let question = question(filter, discover_versions, Some(&*access))?;
         let endpoint = Endpoint::undiscovered(filter, Some(&access), plugin.auth_url())?;
-        let project_id = access.project_id().filter(|_| !filter.is_auth());
+        let project_id = project_id(filter, Some(&*access));
         match self.search(&endpoint, question, project_id, Some(&access)).await {
             Err(Error::DiscoveryFailure(_)) if question.range.is_any() => Ok(endpoint),
             found => found.map(|(endpoint, _)| endpoint),
@@ -201,7 +170,7 @@ impl Discovery {
     }
 
     /// The answer to a question, and until when it is good.
-    async fn search(
+    pub(super) async fn search(
         &self,
         endpoint: &Endpoint,
         question: Question,
@@ -224,93 +193,14 @@ impl Discovery {
         }
         Ok((search.exhausted()?, Instant::now() + times.failure_lifetime))
     }
-
-    /// The endpoint that requests with this filter go to. It is there at once if it was found before.
-    ///
-    /// Its documents are asked for with the token of the access, if that may be sent there.
-    pub(crate) fn for_requests(
-        &self,
-        filter: &EndpointFilter,
-        access: Option<&Arc<Access>>,
-        auth_url: Option<&Uri>,
-        may_send_token: impl FnOnce(&Endpoint) -> bool,
-    ) -> Result<Result<Arc<Discovered>, DiscoveredFuture>, Error> {
-        let project_id = access.and_then(|access| access.project_id()).filter(|_| !filter.is_auth());
-        let auth_ref = access.and_then(|access| access.auth_ref());
-        let in_catalog = auth_ref.filter(|_| !filter.is_auth() && filter.wanted_override().is_none());
-        if let Some(auth_ref) = in_catalog
-            && let listed = auth_ref.service_catalog().endpoint_data_for(filter)?.url()
-            && let Some(found) = self.ready(filter, listed, project_id)
-        {
-            return Ok(Ok(found));
-        }
-        let undiscovered = Endpoint::undiscovered(filter, access.map(|access| &**access), auth_url)?;
-        if let Some(found) = self.ready(filter, undiscovered.url(), project_id) {
-            return Ok(Ok(found));
-        }
-        let question = question(filter, filter.wanted_microversions().is_some(), access)?;
-        let token_of = access.filter(|_| may_send_token(&undiscovered)).cloned();
-        let project_id = project_id.map(Into::into);
-        let discovering = self.clone().discover(filter.clone(), question, undiscovered, project_id, token_of);
-        Ok(Err(Box::pin(discovering)))
-    }
-
-    fn ready(
-        &self,
-        filter: &EndpointFilter,
-        undiscovered: &str,
-        project_id: Option<&str>,
-    ) -> Option<Arc<Discovered>> {
-        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = ready.get(filter)?.iter().find(|ready| ready.is_of(undiscovered, project_id))?;
-        (Instant::now() < found.until).then(|| Arc::clone(&found.found))
-    }
-
-    /// Finds the endpoint, and keeps it ready for the requests that follow.
-    async fn discover(
-        self,
-        filter: EndpointFilter,
-        question: Question,
-        undiscovered: Endpoint,
-        project_id: Option<Box<str>>,
-        access: Option<Arc<Access>>,
-    ) -> Result<Arc<Discovered>, Error> {
-        let project_id = project_id.as_deref();
-        let (endpoint, until) = self.search(&undiscovered, question, project_id, access.as_ref()).await?;
-        // Whoever asks for no version in particular does not want to be sent elsewhere.
-        let url = if question.range.is_any() { undiscovered.url() } else { endpoint.url() };
-        let base = BaseUrl::parse(url)?;
-        let offered = (endpoint.min_microversion(), endpoint.max_microversion());
-        let microversions = filter.wanted_microversions();
-        let microversion = microversions.map(|wanted| wanted.newest_of(offered)).transpose()?;
-        let found = Arc::new(Discovered { base, microversion });
-
-        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        if ready.len() >= READY {
-            ready.clear();
-        }
-        let of_filter = ready.entry(filter).or_default();
-        let now = Instant::now();
-        of_filter.retain(|ready| now < ready.until && !ready.is_of(undiscovered.url(), project_id));
-        if of_filter.len() >= READY {
-            of_filter.clear();
-        }
-        of_filter.push(Ready {
-            undiscovered: undiscovered.url().into(),
-            project_id: project_id.map(Into::into),
-            until,
-            found: Arc::clone(&found),
-        });
-        Ok(found)
-    }
 }
 
 /// What a filter asks of the versions of its endpoint. To one that is fixed all requests go, whatever
 /// version they ask for.
-fn question(
+pub(super) fn question(
     filter: &EndpointFilter,
     discover_versions: bool,
-    access: Option<&Arc<Access>>,
+    access: Option<&Access>,
 ) -> Result<Question, Error> {
     let mut question = filter.question(discover_versions)?;
     if access.is_some_and(|access| access.fixed_endpoint().is_some()) {
@@ -319,10 +209,9 @@ fn question(
     Ok(question)
 }
 
-impl Ready {
-    fn is_of(&self, undiscovered: &str, project_id: Option<&str>) -> bool {
-        *self.undiscovered == *undiscovered && self.project_id.as_deref() == project_id
-    }
+/// The project id that may stand at the end of the URL. Keystone's own has none.
+pub(super) fn project_id<'a>(filter: &EndpointFilter, access: Option<&'a Access>) -> Option<&'a str> {
+    access.and_then(Access::project_id).filter(|_| !filter.is_auth())
 }
 
 impl From<Transport> for Discovery {

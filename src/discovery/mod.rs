@@ -47,6 +47,7 @@ mod failure;
 mod inventory;
 mod link;
 mod range;
+mod requests;
 mod search;
 mod version;
 
@@ -58,7 +59,7 @@ pub use inventory::VersionsByRegion;
 pub use range::VersionRange;
 pub use version::{LATEST, Version};
 
-pub(crate) use client::{Discovered, DiscoveredFuture};
 pub(crate) use link::resolve;
 pub(crate) use range::implied_version;
+pub(crate) use requests::{Discovered, DiscoveredFuture};
 pub(crate) use search::Question;
