@@ -45,18 +45,20 @@ BUGS = {
             (FLIGHT, "runtime.spawn(async move {", "let task = runtime.spawn(async move {"),
             (
                 FLIGHT,
-                "        Ok(receiver)\n",
-                "guarded.started = Some(AbortOnDrop(task));\n        Ok(receiver)\n",
+                "        Ok((id, receiver))\n",
+                "guarded.started = Some(AbortOnDrop(task));\n        Ok((id, receiver))\n",
             ),
             (
                 FLIGHT,
-                "        AccessFuture::new(Arc::clone(self).obtain())\n",
+                "            Ok(flight) => AccessFuture::new(Arc::clone(self).wait_for(flight, in_vain)),\n",
                 """
-                let (started, obtain) = (guarded.started.take(), Arc::clone(self).obtain());
-                AccessFuture::new(async move {
-                    let _started = started;
-                    obtain.await
-                })
+                Ok(flight) => {
+                    let (started, waiting) = (guarded.started.take(), Arc::clone(self).wait_for(flight, in_vain));
+                    AccessFuture::new(async move {
+                        let _started = started;
+                        waiting.await
+                    })
+                }
                 """,
             ),
         ],
@@ -76,8 +78,8 @@ BUGS = {
     "failure-not-shared": (
         "a_failure_is_shared_by_all_who_wait",
         [
-            (FLIGHT, "Some(Err(error)) => {\n", "Some(Err(error)) if false => {\n"),
-            (FLIGHT, "                    None => {}\n", "                    _ => {}\n"),
+            (FLIGHT, "Ok(Some(Err(error))) =>", "Ok(Some(Err(error))) if false =>"),
+            (FLIGHT, "Ok(None) =>", "Ok(_) =>"),
             (
                 STATE,
                 "failed: now, pause, waited, transient, definite }",
@@ -98,12 +100,11 @@ BUGS = {
             (FLIGHT, "            sender.send_replace(", "std::mem::ManuallyDrop::new(sender).send_replace("),
             (
                 FLIGHT,
-                "                Waiting::For(id, receiver) => (id, receiver),\n            };",
+                "        let patience =",
                 """
-                Waiting::For(id, receiver) => (id, receiver),
-            };
-            receiver.borrow_and_update();
-            let _ = receiver.changed().await;""",
+        outcome.borrow_and_update();
+        let _ = outcome.changed().await;
+        let patience =""",
             ),
         ],
     ),
@@ -140,7 +141,7 @@ BUGS = {
     # Nobody takes over a flight whose runtime is gone.
     "nobody-takes-over": (
         "a_flight_whose_runtime_is_gone_is_taken_over_once",
-        [(FLIGHT, "Ok(Err(_)) => self.lock().lost(id),", "Ok(Err(_)) => return Err(Error::NoRuntime),")],
+        [(FLIGHT, "Ok(None) => self.lock().lost(id),", "Ok(None) => return Err(Error::NoRuntime),")],
     ),
 }
 

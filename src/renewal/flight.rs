@@ -27,6 +27,9 @@ use crate::{Access, AccessFuture, AccessInfo, Credentials, Error, Transport};
 /// What a flight brought; `None` while it is under way.
 type Outcome = Option<Result<Arc<Access>, Error>>;
 
+/// A flight, and where its outcome will be.
+type Flight = (FlightId, watch::Receiver<Outcome>);
+
 /// How often one who waits takes over a flight whose runtime was shut down under it.
 const ADOPTIONS: usize = 3;
 
@@ -40,14 +43,7 @@ pub(super) struct Shared<C> {
 
 pub(super) struct Guarded {
     pub(super) state: State,
-    /// Where the outcome of the flight under way will be.
-    flight: Option<(FlightId, watch::Receiver<Outcome>)>,
-}
-
-/// What a request is to do that cannot go on at once.
-enum Waiting {
-    For(FlightId, watch::Receiver<Outcome>),
-    Done(Result<Arc<Access>, Error>),
+    flight: Option<Flight>,
 }
 
 impl<C: Credentials> Shared<C> {
@@ -62,9 +58,15 @@ impl<C: Credentials> Shared<C> {
     /// The access at hand or, if there is none that will do, the one that a flight brings.
     #[inline(always)]
     pub(super) fn access(self: &Arc<Self>) -> AccessFuture {
+        self.access_after(0)
+    }
+
+    /// The same for one who has waited for so many flights in vain.
+    #[inline(always)]
+    fn access_after(self: &Arc<Self>, in_vain: usize) -> AccessFuture {
         let now = self.clock.now();
         let mut guarded = self.lock();
-        match guarded.state.decide(now) {
+        let flight = match guarded.state.decide(now) {
             Decision::Use(access) => return AccessFuture::ready(Ok(access)),
             Decision::UseAndStart(access, id) => {
                 // Without a runtime the token at hand serves until somebody waits for a new one.
@@ -72,97 +74,60 @@ impl<C: Credentials> Shared<C> {
                 return AccessFuture::ready(Ok(access));
             }
             Decision::Fail(error) => return AccessFuture::ready(Err(error)),
-            Decision::Start(id) => {
-                if let Err(error) = self.launch(&mut guarded, id) {
-                    return AccessFuture::ready(Err(error));
-                }
-            }
-            Decision::Join => {}
+            Decision::Start(id) => self.launch(&mut guarded, id),
+            Decision::Join => guarded.under_way(),
+        };
+        match flight {
+            Ok(flight) => AccessFuture::new(Arc::clone(self).wait_for(flight, in_vain)),
+            Err(error) => AccessFuture::ready(Err(error)),
         }
-        AccessFuture::new(Arc::clone(self).obtain())
     }
 
-    /// Waits for the access that the flight under way brings, or starts one.
-    async fn obtain(self: Arc<Self>) -> Result<Arc<Access>, Error> {
-        for _ in 0..=ADOPTIONS {
-            let (id, mut receiver) = match self.join() {
-                Waiting::Done(outcome) => return outcome,
-                Waiting::For(id, receiver) => (id, receiver),
-            };
-            let patience = self.lock().state.patience(self.clock.now());
-            let landed = receiver.wait_for(Option::is_some);
-            let landed = match patience {
-                None => Ok(landed.await),
-                Some(patience) => timeout(patience, landed).await,
-            };
-            match landed {
-                Ok(Ok(outcome)) => match &*outcome {
-                    // One who comes late for it gets another one.
-                    Some(Ok(access)) if self.lock().state.is_expired(access, self.clock.now()) => {}
-                    Some(Ok(access)) => return Ok(Arc::clone(access)),
-                    // A token that is in its last seconds is better than none.
-                    Some(Err(error)) => {
-                        return self.lock().state.usable(self.clock.now()).ok_or_else(|| error.clone());
-                    }
-                    None => {}
-                },
-                Ok(Err(_)) => self.lock().lost(id),
-                Err(_) => {
-                    if let Some(access) = self.lock().state.usable(self.clock.now()) {
-                        return Ok(access);
-                    }
+    /// Waits for the access that a flight brings, or else for that of another one.
+    async fn wait_for(
+        self: Arc<Self>,
+        (id, mut outcome): Flight,
+        in_vain: usize,
+    ) -> Result<Arc<Access>, Error> {
+        let patience = self.lock().state.patience(self.clock.now());
+        let landed = match patience {
+            None => Ok(landing(&mut outcome).await),
+            Some(patience) => timeout(patience, landing(&mut outcome)).await,
+        };
+        let now = self.clock.now();
+        match landed {
+            // One who comes late for it gets another one.
+            Ok(Some(Ok(access))) if self.lock().state.is_expired(&access, now) => {}
+            Ok(Some(Ok(access))) => return Ok(access),
+            // A token that is in its last seconds is better than none.
+            Ok(Some(Err(error))) => return self.lock().state.usable(now).ok_or(error),
+            Ok(None) => self.lock().lost(id),
+            Err(_) => {
+                if let Some(access) = self.lock().state.usable(now) {
+                    return Ok(access);
                 }
             }
         }
-        Err(Error::NoRuntime)
+        if in_vain == ADOPTIONS {
+            return Err(Error::NoRuntime);
+        }
+        self.access_after(in_vain + 1).await
     }
 
     /// Renews now, unless a flight is under way already, and waits for it.
     pub(super) async fn force(self: Arc<Self>) -> Result<Arc<Access>, Error> {
-        let receiver = {
+        let (_, mut outcome) = {
             let mut guarded = self.lock();
             match guarded.state.force() {
                 Some(id) => self.launch(&mut guarded, id)?,
-                None => match &guarded.flight {
-                    Some((_, receiver)) => receiver.clone(),
-                    None => return Err(Error::NoRuntime),
-                },
+                None => guarded.under_way()?,
             }
         };
-        let mut receiver = receiver;
-        match receiver.wait_for(Option::is_some).await {
-            Ok(outcome) => outcome.clone().unwrap_or(Err(Error::NoRuntime)),
-            Err(_) => Err(Error::NoRuntime),
-        }
-    }
-
-    fn join(self: &Arc<Self>) -> Waiting {
-        let now = self.clock.now();
-        let mut guarded = self.lock();
-        match guarded.state.decide(now) {
-            Decision::Use(access) => Waiting::Done(Ok(access)),
-            Decision::Fail(error) => Waiting::Done(Err(error)),
-            Decision::UseAndStart(access, id) => {
-                let _ = self.launch(&mut guarded, id);
-                Waiting::Done(Ok(access))
-            }
-            Decision::Start(id) => match self.launch(&mut guarded, id) {
-                Ok(receiver) => Waiting::For(id, receiver),
-                Err(error) => Waiting::Done(Err(error)),
-            },
-            Decision::Join => match &guarded.flight {
-                Some((id, receiver)) => Waiting::For(*id, receiver.clone()),
-                None => Waiting::Done(Err(Error::NoRuntime)),
-            },
-        }
+        landing(&mut outcome).await.unwrap_or(Err(Error::NoRuntime))
     }
 
     /// Sends a flight off in a task of its own.
-    fn launch(
-        self: &Arc<Self>,
-        guarded: &mut Guarded,
-        id: FlightId,
-    ) -> Result<watch::Receiver<Outcome>, Error> {
+    fn launch(self: &Arc<Self>, guarded: &mut Guarded, id: FlightId) -> Result<Flight, Error> {
         let Ok(runtime) = Handle::try_current() else {
             guarded.lost(id);
             return Err(Error::NoRuntime);
@@ -174,7 +139,7 @@ impl<C: Credentials> Shared<C> {
             let outcome = shared.fly(id).await;
             sender.send_replace(Some(outcome));
         });
-        Ok(receiver)
+        Ok((id, receiver))
     }
 
     /// Asks for a token, again if that may help those who wait, and enters what came of it.
@@ -245,7 +210,16 @@ impl<C: Credentials> Shared<C> {
     }
 }
 
+/// Waits until the flight has landed; `None` if it is lost.
+async fn landing(outcome: &mut watch::Receiver<Outcome>) -> Outcome {
+    outcome.wait_for(Option::is_some).await.ok()?.clone()
+}
+
 impl Guarded {
+    fn under_way(&self) -> Result<Flight, Error> {
+        self.flight.clone().ok_or(Error::NoRuntime)
+    }
+
     fn lost(&mut self, id: FlightId) {
         self.state.lost(id);
         self.flight.take_if(|(flight, _)| *flight == id);
