@@ -12,12 +12,11 @@
 
 use std::{
     error::Error as StdError,
-    fmt,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use http::{StatusCode, Uri, uri::Authority};
+use http::{StatusCode, Uri};
 
 #[cfg(doc)]
 use crate::EndpointFilter;
@@ -28,6 +27,7 @@ mod endpoint_not_found;
 mod http_error;
 mod missing_auth_methods;
 mod retry_after;
+mod words;
 
 pub use endpoint_not_found::{EndpointNotFound, NearMiss};
 pub use http_error::HttpError;
@@ -61,7 +61,7 @@ pub enum Error {
     },
 
     /// A token cannot be one: it would not survive the way in a header unchanged.
-    #[error("not a token: {reason} ({length} bytes{})", At(*.offset))]
+    #[error("not a token: {reason} ({length} bytes{})", words::at(*.offset))]
     #[non_exhaustive]
     InvalidToken {
         /// What is wrong with it.
@@ -85,7 +85,7 @@ pub enum Error {
     NoToken,
 
     /// The token has expired, and the plugin was told to refuse it then.
-    #[error("the token expired at {} and this plugin cannot renew it; give it a new access info", Seconds(*.expired))]
+    #[error("the token expired at {} and this plugin cannot renew it; give it a new access info", words::seconds(*.expired))]
     #[non_exhaustive]
     Expired {
         /// When it expired.
@@ -121,7 +121,7 @@ pub enum Error {
     /// A service has no microversion of the range that is asked for.
     #[error(
         "{service_type} has {}, and one from {} to {} is asked for; ask for others, or for none",
-        Offered(*.offered), .asked.0, .asked.1
+        words::microversions(*.offered), .asked.0, .asked.1
     )]
     #[non_exhaustive]
     UnsupportedMicroversion {
@@ -254,7 +254,7 @@ pub enum Error {
     /// Followed are 307 and 308 within the origin of the `auth_url`, three times at most.
     #[error(
         "{auth_url} answers credentials by {status}{}, and they are not sent there; correct the auth_url",
-        To(.location.as_deref())
+        words::to(.location.as_deref())
     )]
     #[non_exhaustive]
     LoginRedirected {
@@ -321,18 +321,18 @@ impl Error {
     }
 
     pub(crate) fn origin_not_allowed(uri: &Uri) -> Self {
-        Self::OriginNotAllowed { origin: origin_in_words(uri) }
+        Self::OriginNotAllowed { origin: words::origin(uri) }
     }
 
     pub(crate) fn https_required(uri: &Uri) -> Self {
-        Self::HttpsRequired { origin: origin_in_words(uri) }
+        Self::HttpsRequired { origin: words::origin(uri) }
     }
 
     pub(crate) fn login_redirected(status: StatusCode, auth_url: &Uri, location: Option<&Uri>) -> Self {
         Self::LoginRedirected {
             status,
-            auth_url: format!("{}{}", origin_in_words(auth_url), auth_url.path()).into(),
-            location: location.map(origin_in_words),
+            auth_url: format!("{}{}", words::origin(auth_url), auth_url.path()).into(),
+            location: location.map(words::origin),
         }
     }
 
@@ -386,48 +386,4 @@ impl Error {
 fn is_about_a_certificate(error: &(dyn StdError + 'static)) -> bool {
     let mut chain = std::iter::successors(Some(error), |&error| error.source());
     chain.any(|error| error.to_string().to_ascii_lowercase().contains("certificate"))
-}
-
-/// Scheme, host and port of a URL as far as it has them, without a user name that may be in it.
-fn origin_in_words(uri: &Uri) -> Box<str> {
-    let scheme = uri.scheme_str().unwrap_or_default();
-    let authority = uri.authority().map_or("", Authority::as_str);
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    format!("{scheme}://{host}").into()
-}
-
-struct At(Option<usize>);
-
-impl fmt::Display for At {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |offset| write!(f, ", at offset {offset}"))
-    }
-}
-
-struct Offered(Option<(Version, Version)>);
-
-impl fmt::Display for Offered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            None => f.write_str("no microversions that its version document tells"),
-            Some((oldest, newest)) => write!(f, "microversions {oldest} to {newest}"),
-        }
-    }
-}
-
-struct To<'a>(Option<&'a str>);
-
-impl fmt::Display for To<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |location| write!(f, ", to {location}"))
-    }
-}
-
-struct Seconds(SystemTime);
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        write!(f, "{seconds} s after 1970")
-    }
 }

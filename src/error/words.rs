@@ -1,0 +1,35 @@
+//! Parts of messages.
+
+use std::time::SystemTime;
+
+use http::{Uri, uri::Authority};
+
+use crate::discovery::Version;
+
+/// Scheme, host and port of a URL as far as it has them, without a user name that may be in it.
+pub(super) fn origin(uri: &Uri) -> Box<str> {
+    let scheme = uri.scheme_str().unwrap_or_default();
+    let authority = uri.authority().map_or("", Authority::as_str);
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}").into()
+}
+
+pub(super) fn at(offset: Option<usize>) -> String {
+    offset.map(|offset| format!(", at offset {offset}")).unwrap_or_default()
+}
+
+pub(super) fn to(location: Option<&str>) -> String {
+    location.map(|location| format!(", to {location}")).unwrap_or_default()
+}
+
+pub(super) fn microversions(offered: Option<(Version, Version)>) -> String {
+    match offered {
+        None => "no microversions that its version document tells".to_owned(),
+        Some((oldest, newest)) => format!("microversions {oldest} to {newest}"),
+    }
+}
+
+pub(super) fn seconds(time: SystemTime) -> String {
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    format!("{seconds} s after 1970")
+}
