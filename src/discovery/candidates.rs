@@ -69,8 +69,7 @@ impl Candidates {
         let mut versioned = None;
         let mut catalog_version = None;
         if let Some(version) = segments.last().and_then(|last| Version::in_segment(last)) {
-            let bounded = range.min().is_some() && range.max().is_some();
-            found.matches = bounded && range.contains(version);
+            found.matches = range.min().is_some() && range.contains(version);
             let same_major = range.max().is_some_and(|max| max.major == version.major);
             found.matches_exactly = found.matches && same_major;
             versioned = Some(with_path(&segments));

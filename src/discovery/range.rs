@@ -9,6 +9,7 @@ use crate::{Error, service_types};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct VersionRange {
     min: Option<Version>,
+    /// `None` only where any version will do: above a minimum there is always the latest one.
     max: Option<Version>,
 }
 
@@ -77,7 +78,7 @@ impl VersionRange {
 
     /// Whether every version will do, and none in particular is wanted.
     pub fn is_any(self) -> bool {
-        self.min.is_none() && self.max.is_none()
+        self.max.is_none()
     }
 
     /// Whether this version lies between the two ends: keystoneauth's `version_between`.
@@ -96,8 +97,7 @@ pub(crate) fn implied_version(service_type: &str) -> Option<u32> {
 impl fmt::Display for VersionRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.min, self.max) {
-            (None, None) => f.write_str("any version"),
-            (Some(min), None) => write!(f, "version {min} or newer"),
+            (_, None) => f.write_str("any version"),
             (None, Some(max)) => write!(f, "version {max} or older"),
             (Some(min), Some(max)) if min == max => write!(f, "version {min}"),
             (Some(min), Some(max)) => write!(f, "version {min} to {max}"),
