@@ -52,14 +52,12 @@ impl HttpError {
     pub(crate) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let content_type = text("content-type").unwrap_or_default();
-        let (message, details) = match () {
-            () if content_type.starts_with("application/json") => {
-                serde_json::from_slice(body).map_or((None, None), |body| explanation(&body))
-            }
-            () if content_type.starts_with("text/") => {
-                (None, body.utf8_chunks().next().map(|text| text.valid().to_owned()))
-            }
-            () => (None, None),
+        let (message, details) = if content_type.starts_with("application/json") {
+            serde_json::from_slice(body).map_or((None, None), |body| explanation(&body))
+        } else if content_type.starts_with("text/") {
+            (None, body.utf8_chunks().next().map(|text| text.valid().to_owned()))
+        } else {
+            (None, None)
         };
         let request_id = text("x-openstack-request-id").or_else(|| text("x-compute-request-id"));
         Self {
