@@ -16,7 +16,7 @@ use crate::{
     Access, BoxError, Error, IdentityPlugin, Refusal,
     layer::Shared,
     needs::{Awaited, Found},
-    outgoing::{Outgoing, SentWith},
+    outgoing::Outgoing,
 };
 
 pin_project! {
@@ -84,6 +84,11 @@ impl<P: IdentityPlugin, S: Service<Request<B>>, B> Waiting<P, S, B> {
         Ok(ResponseFuture::sent(self.ready.call(self.request), used, &self.shared.plugin))
     }
 }
+
+/// An extension of a response that is an error: what its request was sent with, for
+/// [`RaiseForStatus`](crate::RaiseForStatus) to know what must not be seen.
+#[derive(Clone)]
+pub(crate) struct SentWith(pub(crate) Arc<Access>);
 
 impl<P, S, B, ResBody> Future for ResponseFuture<P, S, B>
 where

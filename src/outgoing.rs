@@ -29,11 +29,6 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unauthenticated;
 
-/// An extension of a response that is an error: what its request was sent with, for
-/// [`RaiseForStatus`](crate::RaiseForStatus) to know what must not be seen.
-#[derive(Clone)]
-pub(crate) struct SentWith(pub(crate) Arc<Access>);
-
 /// Whether the caller has put a token there. A look at the few headers that a request has is less work
 /// than to hash the name.
 #[inline]

@@ -54,7 +54,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{BoxError, Error, error::HttpError, outgoing::SentWith};
+use crate::{BoxError, Error, error::HttpError, future::SentWith};
 
 /// The most that is read of the body of an answer that is an error, in bytes.
 const MAX_BODY: usize = 64 * 1024;
