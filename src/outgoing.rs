@@ -104,7 +104,7 @@ impl Outgoing {
     /// Whether a microversion is to be found that the service has.
     #[inline]
     fn negotiates(&self) -> bool {
-        self.filter.as_ref().is_some_and(|filter| filter.wanted_microversions().is_some())
+        self.filter.as_ref().is_some_and(|filter| filter.wanted_microversion_range().is_some())
     }
 
     /// Whether the endpoint is not that of the catalog as it is, but the one of a version.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     EndpointFilter, Error, Interface,
-    endpoint::{BaseUrl, Origin, Unusable, Wanted},
+    endpoint::{BaseUrl, Interfaces, Origin, Unusable},
     error::{EndpointNotFound, NearMiss},
 };
 
@@ -171,7 +171,7 @@ impl ServiceCatalog {
     /// Unlike for the other lookups, every interface will do if the filter names none.
     pub fn endpoints_data<'a>(&'a self, filter: &EndpointFilter) -> Vec<(&'a str, Vec<EndpointData<'a>>)> {
         let interfaces = match filter.wanted_interfaces() {
-            Wanted::Default => &Wanted::Any,
+            Interfaces::Default => &Interfaces::Any,
             said => said,
         };
         let mut found: Vec<_> = self
@@ -289,7 +289,7 @@ impl ServiceCatalog {
         &'a self,
         listed: &'a ServiceType,
         filter: &'f EndpointFilter,
-        interfaces: &'f Wanted,
+        interfaces: &'f Interfaces,
     ) -> impl Iterator<Item = EndpointData<'a>> {
         let all = move || {
             listed.endpoints.iter().filter_map(move |&index| {

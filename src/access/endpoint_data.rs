@@ -4,7 +4,7 @@ use super::catalog::{Endpoint, Service};
 use crate::{
     EndpointFilter, Interface,
     discovery::Version,
-    endpoint::{BaseUrl, Unusable, Wanted},
+    endpoint::{BaseUrl, Interfaces, Unusable},
 };
 
 /// One endpoint found in a [`ServiceCatalog`](super::ServiceCatalog), with the service it belongs to.
@@ -82,9 +82,9 @@ impl<'a> EndpointData<'a> {
     pub(super) fn interface_mismatch(&self, filter: &EndpointFilter) -> Option<Mismatch<'a>> {
         let is = self.interface();
         let fits = match filter.wanted_interfaces() {
-            Wanted::Any => true,
-            Wanted::Default => is == Some(&Interface::Public),
-            Wanted::Preferred(preferred) => is.is_some_and(|is| preferred.contains(is)),
+            Interfaces::Any => true,
+            Interfaces::Default => is == Some(&Interface::Public),
+            Interfaces::Preferred(preferred) => is.is_some_and(|is| preferred.contains(is)),
         };
         (!fits).then_some(Mismatch { what: "interface", is: is.map(Interface::as_str) })
     }

@@ -92,7 +92,7 @@ impl Discovery {
         https_required: bool,
     ) -> Result<Arc<Discovered>, Error> {
         let undiscovered = Endpoint::undiscovered(&filter, access.as_deref(), auth_url.as_ref())?;
-        let question = question(&filter, filter.wanted_microversions().is_some(), access.as_deref())?;
+        let question = question(&filter, filter.wanted_microversion_range().is_some(), access.as_deref())?;
         let project_id = project_id(&filter, access.as_deref());
         let may_send_token = !https_required || undiscovered.url().starts_with("https://");
         let token_of = access.as_ref().filter(|_| may_send_token);
@@ -101,7 +101,7 @@ impl Discovery {
         let url = if question.range.is_any() { undiscovered.url() } else { endpoint.url() };
         let base = BaseUrl::parse(url)?;
         let offered = (endpoint.min_microversion(), endpoint.max_microversion());
-        let microversions = filter.wanted_microversions();
+        let microversions = filter.wanted_microversion_range();
         let microversion = microversions.map(|wanted| wanted.newest_of(offered)).transpose()?;
         let found = Arc::new(Discovered { base, microversion });
         let answer = Answer {

@@ -26,7 +26,7 @@ struct Parts {
     official_type: Option<&'static str>,
     service_name: Option<Box<str>>,
     service_id: Option<Box<str>>,
-    interface: Wanted,
+    interface: Interfaces,
     region_name: Option<Box<str>>,
     endpoint_id: Option<Box<str>>,
     endpoint_override: Option<Override>,
@@ -57,7 +57,7 @@ pub(crate) enum WantsDiscovery {
 
 /// The interfaces that will do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) enum Wanted {
+pub(crate) enum Interfaces {
     #[default]
     Default,
     Any,
@@ -65,7 +65,7 @@ pub(crate) enum Wanted {
     Preferred(Vec<Interface>),
 }
 
-impl Wanted {
+impl Interfaces {
     /// The interfaces that will do, the most wanted first; none if any will do.
     pub(crate) fn in_order(&self) -> &[Interface] {
         match self {
@@ -115,14 +115,15 @@ impl EndpointFilter {
     {
         let preferred: Vec<_> = interfaces.into_iter().map(Into::into).collect();
         self.with(|parts| {
-            parts.interface = if preferred.is_empty() { Wanted::Any } else { Wanted::Preferred(preferred) };
+            parts.interface =
+                if preferred.is_empty() { Interfaces::Any } else { Interfaces::Preferred(preferred) };
         })
     }
 
     /// Any interface, whichever comes first in the catalog.
     #[must_use]
     pub fn any_interface(self) -> Self {
-        self.with(|parts| parts.interface = Wanted::Any)
+        self.with(|parts| parts.interface = Interfaces::Any)
     }
 
     /// Only endpoints in this region.
@@ -234,7 +235,7 @@ impl EndpointFilter {
 
     /// The microversions of which the newest is to be found.
     #[inline]
-    pub(crate) fn wanted_microversions(&self) -> Option<&microversion::Range> {
+    pub(crate) fn wanted_microversion_range(&self) -> Option<&microversion::Range> {
         match self.0.microversion.as_ref()? {
             microversion::Wanted::This(_) => None,
             microversion::Wanted::Newest(range) => Some(range),
@@ -284,7 +285,7 @@ impl EndpointFilter {
         self.0.endpoint_id.as_deref()
     }
 
-    pub(crate) fn wanted_interfaces(&self) -> &Wanted {
+    pub(crate) fn wanted_interfaces(&self) -> &Interfaces {
         &self.0.interface
     }
 
@@ -297,14 +298,14 @@ impl EndpointFilter {
     #[inline]
     pub(crate) fn preferred_interface(&self) -> Option<&Interface> {
         match &self.0.interface {
-            Wanted::Preferred(preferred) => preferred.first(),
-            Wanted::Default | Wanted::Any => None,
+            Interfaces::Preferred(preferred) => preferred.first(),
+            Interfaces::Default | Interfaces::Any => None,
         }
     }
 
     /// The same filter, but for the interface, which is public if it says none.
     pub(crate) fn public_by_default(self) -> Self {
-        if self.0.interface == Wanted::Default { self.interface(Interface::Public) } else { self }
+        if self.0.interface == Interfaces::Default { self.interface(Interface::Public) } else { self }
     }
 
     /// Whether requests with this filter need discovery. An endpoint that is fixed serves whatever
@@ -313,7 +314,7 @@ impl EndpointFilter {
     pub(crate) fn wants_discovery(&self, fixed: bool) -> WantsDiscovery {
         let Versions { version, min, max, implied, .. } = &self.0.versions;
         match version.or(*min).or(*max) {
-            _ if self.wanted_microversions().is_some() => WantsDiscovery::Yes,
+            _ if self.wanted_microversion_range().is_some() => WantsDiscovery::Yes,
             _ if fixed => WantsDiscovery::No,
             Some(_) => WantsDiscovery::Yes,
             // An override is where the service is, by whichever name it was asked for.
@@ -359,9 +360,9 @@ impl fmt::Display for EndpointFilter {
             None => f.write_str("any service type")?,
         }
         match &parts.interface {
-            Wanted::Default => f.write_str(", interface public")?,
-            Wanted::Any => f.write_str(", any interface")?,
-            Wanted::Preferred(preferred) => {
+            Interfaces::Default => f.write_str(", interface public")?,
+            Interfaces::Any => f.write_str(", any interface")?,
+            Interfaces::Preferred(preferred) => {
                 for (index, interface) in preferred.iter().enumerate() {
                     write!(f, "{}{interface}", if index == 0 { ", interface " } else { " or " })?;
                 }

@@ -47,6 +47,6 @@ pub use filter::EndpointFilter;
 pub use interface::Interface;
 
 pub(crate) use base_url::{BaseUrl, Unusable};
-pub(crate) use filter::{Wanted, WantsDiscovery};
+pub(crate) use filter::{Interfaces, WantsDiscovery};
 pub(crate) use microversion::Microversion;
 pub(crate) use origin::Origin;
