@@ -4,7 +4,7 @@ use super::catalog::{Endpoint, Service};
 use crate::{
     EndpointFilter, Interface,
     discovery::Version,
-    endpoint::{BaseUrl, Interfaces, Unusable},
+    endpoint::{BaseUrl, Unusable},
 };
 
 /// One endpoint found in a [`ServiceCatalog`](super::ServiceCatalog), with the service it belongs to.
@@ -81,11 +81,8 @@ impl<'a> EndpointData<'a> {
 
     pub(super) fn interface_mismatch(&self, filter: &EndpointFilter) -> Option<Mismatch<'a>> {
         let is = self.interface();
-        let fits = match filter.wanted_interfaces() {
-            Interfaces::Any => true,
-            Interfaces::Default => is == Some(&Interface::Public),
-            Interfaces::Preferred(preferred) => is.is_some_and(|is| preferred.contains(is)),
-        };
+        let wanted = filter.wanted_interfaces().in_order();
+        let fits = wanted.is_empty() || is.is_some_and(|is| wanted.contains(is));
         (!fits).then_some(Mismatch { what: "interface", is: is.map(Interface::as_str) })
     }
 }
