@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Uri, header};
+use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
 use tokio::{
     runtime::Handle,
@@ -15,7 +15,11 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{VersionDocument, failure::Miss, link::Parts};
+use super::{
+    VersionDocument,
+    failure::Miss,
+    link::{Parts, location},
+};
 use crate::{Access, Error, Transport, endpoint::Origin};
 
 /// How many documents are remembered, before they are all forgotten.
@@ -156,7 +160,8 @@ impl Cache {
                 access.insert_headers(request.headers_mut());
             }
             let answer = self.transport.send(request).await.map_err(|error| unreachable(url, &error))?;
-            match redirect(&next, &answer) {
+            let redirects = matches!(answer.status().as_u16(), 301 | 302 | 303 | 305 | 307 | 308);
+            match location(&next, answer.headers()).filter(|_| redirects) {
                 None => return Ok(answer),
                 Some(location)
                     if Origin::of(&location) == next.parse().ok().and_then(|url| Origin::of(&url)) =>
@@ -185,13 +190,4 @@ fn unreachable(url: &str, error: &Error) -> Miss {
         error => Miss::new(url, error.to_string()),
     };
     if error.is_transient() { miss.transient() } else { miss }
-}
-
-/// Where an answer leads to, if it is a redirect that says so.
-fn redirect(from: &str, answer: &Response<Bytes>) -> Option<Uri> {
-    if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 305 | 307 | 308) {
-        return None;
-    }
-    let location = answer.headers().get(header::LOCATION)?.to_str().ok()?;
-    super::link::resolve(from, location)?.parse().ok()
 }

@@ -1,6 +1,7 @@
 //! Links of version documents. What they say of a host is not believed: behind a proxy they name the
 //! service's own one, and a token is not to follow them elsewhere.
 
+use http::{HeaderMap, Uri, header::LOCATION};
 use iri_string::types::{UriAbsoluteStr, UriReferenceStr};
 
 /// A URL in its parts, as it is written.
@@ -48,8 +49,13 @@ pub(super) fn on_origin_of(document: &str, link: &str) -> Option<Box<str>> {
     Some(format!("{}{path_and_rest}", base.origin).into())
 }
 
+/// Where an answer from `url` leads, if its `Location` says so.
+pub(crate) fn location(url: &str, headers: &HeaderMap) -> Option<Uri> {
+    resolve(url, headers.get(LOCATION)?.to_str().ok()?)?.parse().ok()
+}
+
 /// The URL that a reference in something at `base` stands for (RFC 3986).
-pub(crate) fn resolve(base: &str, reference: &str) -> Option<String> {
+fn resolve(base: &str, reference: &str) -> Option<String> {
     let base = base.split('#').next().unwrap_or(base);
     let reference = UriReferenceStr::new(reference).ok()?;
     Some(reference.resolve_against(UriAbsoluteStr::new(base).ok()?).to_string())

@@ -59,7 +59,7 @@ pub use inventory::VersionsByRegion;
 pub use range::VersionRange;
 pub use version::{LATEST, Version};
 
-pub(crate) use link::resolve;
+pub(crate) use link::location;
 pub(crate) use range::implied_version;
 pub(crate) use requests::{Discovered, DiscoveredFuture};
 pub(crate) use search::Question;

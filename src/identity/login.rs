@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use http::{
     HeaderValue, Request, Response, StatusCode, Uri,
-    header::{ACCEPT, CONTENT_TYPE, LOCATION},
+    header::{ACCEPT, CONTENT_TYPE},
 };
 use http_body_util::Full;
 
 use super::{Transport, json::Json};
-use crate::{Error, Secret, access::token_header, discovery::resolve, endpoint::Origin};
+use crate::{Error, Secret, access::token_header, discovery::location, endpoint::Origin};
 
 /// How many redirects are followed.
 const MAX_REDIRECTS: usize = 3;
@@ -46,7 +46,7 @@ pub(super) async fn send(
         if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
             return Ok(answer);
         }
-        let location = location(request.uri(), &answer);
+        let location = location(&request.uri().to_string(), answer.headers());
         let keeps_body = matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
         match location {
             Some(to) if keeps_body && followed < MAX_REDIRECTS && same_origin(&auth_url, &to) => {
@@ -56,11 +56,6 @@ pub(super) async fn send(
             _ => return Err(Error::login_redirected(status, &auth_url, location.as_ref())),
         }
     }
-}
-
-fn location(from: &Uri, answer: &Response<Bytes>) -> Option<Uri> {
-    let location = answer.headers().get(LOCATION)?.to_str().ok()?;
-    resolve(&from.to_string(), location)?.parse().ok()
 }
 
 fn same_origin(one: &Uri, other: &Uri) -> bool {
