@@ -78,8 +78,8 @@ BUGS = {
     "failure-not-shared": (
         "a_failure_is_shared_by_all_who_wait",
         [
-            (FLIGHT, "Ok(Some(Err(error))) =>", "Ok(Some(Err(error))) if false =>"),
-            (FLIGHT, "Ok(None) =>", "Ok(_) =>"),
+            (FLIGHT, "Some(Some(Err(error))) =>", "Some(Some(Err(error))) if false =>"),
+            (FLIGHT, "Some(None) =>", "Some(_) =>"),
             (
                 STATE,
                 "failed: now, pause, waited, transient, definite }",
@@ -90,7 +90,7 @@ BUGS = {
     # The old token goes when the flight starts, not when the new one is there.
     "clear-before-load": (
         "a_soft_token_serves_all_the_while_whatever_becomes_of_its_successor",
-        [(STATE, "self.flight = Some(self.flights);", "self.flight = Some(self.flights); self.current = None;")],
+        [(STATE, "self.flight = Some((self.flights, now));", "self.flight = Some((self.flights, now)); self.current = None;")],
     ),
     # An outcome that comes between the look at the flight and the wait for it is not noticed.
     "lost-wake-up": (
@@ -111,12 +111,12 @@ BUGS = {
     # What a flight brings becomes current, although a reset overtook it.
     "stale-publish": (
         "what_a_reset_overtook_is_given_to_those_who_waited_and_to_nobody_else",
-        [(STATE, "if self.flight != Some(id) {", "if false {")],
+        [(STATE, "if !self.is_flight(id) {", "if false {")],
     ),
     # The same with a token that was set.
     "stale-publish-over-a-set-token": (
         "a_token_that_was_set_is_not_displaced_by_the_flight_that_it_overtook",
-        [(STATE, "if self.flight != Some(id) {", "if false {")],
+        [(STATE, "if !self.is_flight(id) {", "if false {")],
     ),
     # A refused token that has a successor already is said to be final.
     "false-for-a-newer-token": (
@@ -126,22 +126,22 @@ BUGS = {
     # A caller does not look whether somebody else's flight is under way.
     "flight-of-ones-own": (
         "callers_who_come_at_once_share_one_login",
-        [(STATE, "(_, _, Some(_), _) => Decision::Join,", "(_, _, Some(_), _) => Decision::Start(self.start()),")],
+        [(STATE, "(_, _, Some(_), _) => Decision::Join,", "(_, _, Some(_), _) => Decision::Start(self.start(now)),")],
     ),
     # To force a renewal does not look either.
     "force-beside-a-flight": (
         "to_force_a_renewal_starts_no_second_flight",
-        [(STATE, "self.flight.is_none().then(|| self.start())", "Some(self.start())")],
+        [(STATE, "self.under_way(now).is_none().then(|| self.start(now))", "Some(self.start(now))")],
     ),
     # Each of those who notice that a flight is gone clears away the one under way, whichever it is.
     "lost-without-comparing": (
         "a_flight_whose_runtime_is_gone_is_taken_over_once",
-        [(STATE, "if self.flight == Some(id) {", "if id > 0 {")],
+        [(STATE, "if self.is_flight(id) {", "if id > 0 {")],
     ),
     # Nobody takes over a flight whose runtime is gone.
     "nobody-takes-over": (
         "a_flight_whose_runtime_is_gone_is_taken_over_once",
-        [(FLIGHT, "Ok(None) => self.lock().lost(id),", "Ok(None) => return Err(Error::NoRuntime),")],
+        [(FLIGHT, "Some(None) => self.lock().lost(id),", "Some(None) => return Err(Error::NoRuntime),")],
     ),
 }
 

@@ -1,10 +1,11 @@
 //! One go at obtaining a token, and those who wait for it.
 
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, PoisonError},
     task::Poll,
+    time::Duration,
 };
 
 #[cfg(shuttle)] // the model checker, see CONTRIBUTING.md
@@ -90,19 +91,16 @@ impl<C: Credentials> Shared<C> {
         in_vain: usize,
     ) -> Result<Arc<Access>, Error> {
         let patience = self.lock().state.patience(self.clock.now());
-        let landed = match patience {
-            None => Ok(landing(&mut outcome).await),
-            Some(patience) => timeout(patience, landing(&mut outcome)).await,
-        };
+        let landed = within(patience, landing(&mut outcome)).await;
         let now = self.clock.now();
         match landed {
             // One who comes late for it gets another one.
-            Ok(Some(Ok(access))) if self.lock().state.is_expired(&access, now) => {}
-            Ok(Some(Ok(access))) => return Ok(access),
+            Some(Some(Ok(access))) if self.lock().state.is_expired(&access, now) => {}
+            Some(Some(Ok(access))) => return Ok(access),
             // A token that is in its last seconds is better than none.
-            Ok(Some(Err(error))) => return self.lock().state.usable(now).ok_or(error),
-            Ok(None) => self.lock().lost(id),
-            Err(_) => {
+            Some(Some(Err(error))) => return self.lock().state.usable(now).ok_or(error),
+            Some(None) => self.lock().lost(id),
+            None => {
                 if let Some(access) = self.lock().state.usable(now) {
                     return Ok(access);
                 }
@@ -116,14 +114,22 @@ impl<C: Credentials> Shared<C> {
 
     /// Renews now, unless a flight is under way already, and waits for it.
     pub(super) async fn force(self: Arc<Self>) -> Result<Arc<Access>, Error> {
-        let (_, mut outcome) = {
-            let mut guarded = self.lock();
-            match guarded.state.force() {
-                Some(id) => self.launch(&mut guarded, id)?,
-                None => guarded.under_way()?,
+        for _ in 0..=ADOPTIONS {
+            let (longest, (id, mut outcome)) = {
+                let now = self.clock.now();
+                let mut guarded = self.lock();
+                let longest = guarded.state.policy().longest_flight();
+                match guarded.state.force(now) {
+                    Some(id) => (longest, self.launch(&mut guarded, id)?),
+                    None => (longest, guarded.under_way()?),
+                }
+            };
+            if let Some(Some(outcome)) = within(longest, landing(&mut outcome)).await {
+                return outcome;
             }
-        };
-        landing(&mut outcome).await.unwrap_or(Err(Error::NoRuntime))
+            self.lock().lost(id);
+        }
+        Err(Error::NoRuntime)
     }
 
     /// Sends a flight off in a task of its own.
@@ -154,11 +160,13 @@ impl<C: Credentials> Shared<C> {
             sleep(wait).await;
         }
         let mut attempts = 0;
+        // Whoever has waited as long as Keystone asks to is owed a whole attempt.
+        let mut asked_to_wait = !wait.is_zero();
         loop {
             attempts += 1;
             let asked_for = self.clock.now();
             let left = load_timeout.saturating_sub(asked_for.since(started));
-            let within = attempt_timeout.min(left);
+            let within = if asked_to_wait { attempt_timeout } else { attempt_timeout.min(left) };
             let brought = match timeout(within, self.attempt()).await {
                 Ok(brought) => brought,
                 Err(_) => Err(Error::Timeout { within }),
@@ -168,6 +176,7 @@ impl<C: Credentials> Shared<C> {
                 let left = load_timeout.saturating_sub(now.since(started));
                 let pause = self.lock().state.attempt_failed(id, attempts, error, now, left);
                 if let Some(pause) = pause {
+                    asked_to_wait = error.retry_after().is_some();
                     sleep(pause).await;
                     continue;
                 }
@@ -208,6 +217,12 @@ impl<C: Credentials> Shared<C> {
         })
         .await
     }
+}
+
+/// Waits no longer than this; `None` if it took longer, or no runtime is there to tell the time.
+async fn within<T>(time: Duration, awaited: impl Future<Output = T>) -> Option<T> {
+    Handle::try_current().ok()?;
+    timeout(time, awaited).await.ok()
 }
 
 /// Waits until the flight has landed; `None` if it is lost.

@@ -90,8 +90,14 @@ impl RenewalPolicy {
         let pause = scaled(doubled.min(self.longest_pause), 1.0 - PAUSE_JITTER * (1.0 - chance));
         match error.retry_after() {
             None => pause,
-            Some(asked) => pause.max(asked.clamp(Duration::from_secs(1), self.longest_retry_after)),
+            Some(asked) => pause.max(asked.max(Duration::from_secs(1)).min(self.longest_retry_after)),
         }
+    }
+
+    /// The longest that a flight takes, as long as its runtime is driven: the last attempt may begin at the
+    /// end of the time that requests wait, if Keystone has asked to wait that long.
+    pub(super) fn longest_flight(&self) -> Duration {
+        self.load_timeout.saturating_add(self.attempt_timeout)
     }
 
     /// How long to wait after the `failures`th failure in a row that will not pass by itself.
@@ -107,7 +113,12 @@ fn scaled(duration: Duration, share: f64) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use http::{HeaderMap, HeaderValue, StatusCode, header::RETRY_AFTER};
+
     use super::*;
+    use crate::error::HttpError;
 
     #[test]
     fn the_window_fits_the_lifetime() {
@@ -132,5 +143,18 @@ mod tests {
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
         assert_eq!(policy.pause(1, &error, 0.0), Duration::from_millis(850));
         assert_eq!(policy.pause(u32::MAX, &error, 1.0), Duration::from_secs(30));
+    }
+
+    #[test]
+    fn keystone_may_ask_for_no_longer_pause_than_the_policy_says() {
+        let answer = |seconds| {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from(seconds))]);
+            Error::Http(Arc::new(HttpError::read(StatusCode::SERVICE_UNAVAILABLE, &headers, b"")))
+        };
+        for (longest, asked, pause) in [(300, 0_u64, 1), (300, 40, 40), (300, 301, 300), (0, 40, 1)] {
+            let longest_retry_after = Duration::from_secs(longest);
+            let policy = RenewalPolicy { longest_retry_after, ..RenewalPolicy::default() };
+            assert_eq!(policy.pause(1, &answer(asked), 1.0), Duration::from_secs(pause), "{longest} {asked}");
+        }
     }
 }

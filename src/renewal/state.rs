@@ -18,7 +18,8 @@ pub(super) struct State {
     policy: RenewalPolicy,
     random: fastrand::Rng,
     current: Option<Held>,
-    flight: Option<FlightId>,
+    /// The flight under way, and when it was started.
+    flight: Option<(FlightId, Now)>,
     flights: FlightId,
     failure: Option<Failure>,
     /// When tokens were refused by services, the latest last.
@@ -99,11 +100,11 @@ impl State {
     pub(super) fn decide(&mut self, now: Now) -> Decision {
         let age = self.age(now);
         let paused = self.failure.as_ref().filter(|failure| now.since(failure.failed) < failure.pause);
-        match (&self.current, age, self.flight, paused) {
+        match (&self.current, age, self.under_way(now), paused) {
             (Some(held), Age::Fresh, _, _) => Decision::Use(Arc::clone(&held.access)),
             (Some(held), Age::Soft, None, None) => {
                 let access = Arc::clone(&held.access);
-                Decision::UseAndStart(access, self.start())
+                Decision::UseAndStart(access, self.start(now))
             }
             (Some(held), Age::Soft, _, _) | (Some(held), Age::Hard, None, Some(_)) => {
                 Decision::Use(Arc::clone(&held.access))
@@ -112,7 +113,7 @@ impl State {
             (_, _, None, Some(failure)) if failure.is_final(now, &self.policy) => {
                 Decision::Fail(failure.error.clone())
             }
-            (_, _, None, _) => Decision::Start(self.start()),
+            (_, _, None, _) => Decision::Start(self.start(now)),
         }
     }
 
@@ -122,11 +123,11 @@ impl State {
         Some(Arc::clone(&held.access))
     }
 
-    /// How long a request that cannot go on at once may wait: half of the time in which the access at hand
-    /// may still be sent. `None` without such an access.
-    pub(super) fn patience(&self, now: Now) -> Option<Duration> {
-        let left = now.until(self.current.as_ref()?.end);
-        (!left.is_zero()).then_some(left / 2)
+    /// How long a request that cannot go on at once waits for a flight: half of the time in which the access
+    /// at hand may still be sent. Without such an access, as long as a flight can take.
+    pub(super) fn patience(&self, now: Now) -> Duration {
+        let left = self.current.as_ref().map_or(Duration::ZERO, |held| now.until(held.end));
+        if left.is_zero() { self.policy.longest_flight() } else { left / 2 }
     }
 
     /// Whether this access is the one at hand and may no longer be sent.
@@ -150,9 +151,9 @@ impl State {
     }
 
     /// Starts a flight, whatever the age of the token and the last failure. `None` if one is under way.
-    pub(super) fn force(&mut self) -> Option<FlightId> {
+    pub(super) fn force(&mut self, now: Now) -> Option<FlightId> {
         self.failure = None;
-        self.flight.is_none().then(|| self.start())
+        self.under_way(now).is_none().then(|| self.start(now))
     }
 
     /// How long a flight that starts now is to wait first: as long as Keystone has asked for.
@@ -170,7 +171,7 @@ impl State {
         now: Now,
         left: Duration,
     ) -> Option<Duration> {
-        if self.flight != Some(id) || self.age(now) != Age::Expired || !error.is_transient() {
+        if !self.is_flight(id) || self.age(now) != Age::Expired || !error.is_transient() {
             return None;
         }
         let pause = self.policy.pause(attempts, error, self.random.f64());
@@ -191,7 +192,7 @@ impl State {
         now: Now,
     ) -> Result<Arc<Access>, Error> {
         let held = brought.and_then(|auth_ref| self.held(auth_ref, asked_for));
-        if self.flight != Some(id) {
+        if !self.is_flight(id) {
             return held.map(|held| held.access);
         }
         self.flight = None;
@@ -234,7 +235,7 @@ impl State {
 
     /// A flight is gone without an outcome: its runtime was shut down.
     pub(super) fn lost(&mut self, id: FlightId) {
-        if self.flight == Some(id) {
+        if self.is_flight(id) {
             self.flight = None;
         }
     }
@@ -292,10 +293,21 @@ impl State {
         self.current = Some(held);
     }
 
-    fn start(&mut self) -> FlightId {
+    fn start(&mut self, now: Now) -> FlightId {
         self.flights += 1;
-        self.flight = Some(self.flights);
+        self.flight = Some((self.flights, now));
         self.flights
+    }
+
+    /// The flight under way. One that takes longer than it can is none: nobody drives its runtime.
+    #[inline]
+    fn under_way(&self, now: Now) -> Option<FlightId> {
+        let (id, started) = self.flight?;
+        (now.since(started) < self.policy.longest_flight()).then_some(id)
+    }
+
+    fn is_flight(&self, id: FlightId) -> bool {
+        self.flight.is_some_and(|(flight, _)| flight == id)
     }
 
     #[inline(always)]

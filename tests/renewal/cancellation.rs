@@ -1,5 +1,6 @@
 //! Dropping those who wait, and the runtimes that they wait in.
 
+use tokio::runtime::{Builder, Runtime};
 use tokio_test::{assert_pending, task};
 use tower_keystone::{Error, IdentityPlugin};
 
@@ -33,11 +34,14 @@ async fn whoever_is_dropped_whenever_the_flight_goes_on() {
     }
 }
 
+/// A runtime that goes on only as long as somebody blocks on it.
+fn one_thread() -> Runtime {
+    Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+}
+
 #[test]
 fn a_flight_whose_runtime_is_gone_is_taken_over_in_another() {
-    let runtime =
-        || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    let (one, other) = (runtime(), runtime());
+    let (one, other) = (one_thread(), one_thread());
     let keystone = one.block_on(async { Keystone::new() });
     keystone.then([Answer::Hang]);
     let plugin = keystone.plugin();
@@ -57,8 +61,83 @@ fn a_flight_whose_runtime_is_gone_is_taken_over_in_another() {
 }
 
 #[test]
+fn a_forced_renewal_takes_over_too() {
+    let (one, other) = (one_thread(), one_thread());
+    let keystone = one.block_on(async { Keystone::new() });
+    keystone.then([Answer::Hang]);
+    let plugin = keystone.plugin();
+    one.block_on(async {
+        assert_pending!(task::spawn(plugin.access()).poll());
+        settle().await;
+    });
+    drop(one);
+    assert!(other.block_on(plugin.force()).is_ok());
+    assert_eq!(keystone.logins(), 2);
+}
+
+#[test]
+fn a_runtime_that_nobody_drives_keeps_nobody_waiting() {
+    for (forced, later) in [(false, 41), (false, 95), (false, 101), (true, 41), (true, 101)] {
+        let (one, other) = (one_thread(), one_thread());
+        let keystone = one.block_on(async { Keystone::new() });
+        let plugin = keystone.plugin();
+        assert_eq!(one.block_on(token(&plugin)).unwrap(), "token-1");
+        keystone.time().step_wall(3500); // soft: the flight is a task of `one`, whose turn is over at once
+        assert_eq!(one.block_on(token(&plugin)).unwrap(), "token-1");
+        keystone.time().step_wall(later); // soft, hard or expired, and later than any flight lands
+        other.block_on(async {
+            if forced {
+                assert!(plugin.force().await.is_ok());
+            }
+            let _ = token(&plugin).await;
+            settle().await;
+            assert_eq!(token(&plugin).await.unwrap(), "token-2");
+        });
+        assert_eq!(keystone.logins(), 2);
+        // What comes late displaces nothing.
+        one.block_on(settle());
+        assert_eq!(one.block_on(token(&plugin)).unwrap(), "token-2");
+    }
+}
+
+#[test]
+fn whoever_waits_for_a_runtime_that_nobody_drives_gets_a_token_in_the_end() {
+    for forced in [false, true] {
+        let (one, other) = (one_thread(), one_thread());
+        let keystone = one.block_on(async { Keystone::new() });
+        keystone.usually(Answer::Token.slowly(seconds(1)));
+        let plugin = keystone.plugin();
+        one.block_on(async {
+            assert_pending!(task::spawn(plugin.access()).poll());
+        });
+        let brought = other.block_on(async {
+            let waiting = async { if forced { plugin.force().await } else { plugin.access().await } };
+            tokio::time::timeout(seconds(60), waiting).await
+        });
+        assert!(brought.expect("a flight takes 40 s at most").is_ok());
+    }
+}
+
+#[test]
+fn without_a_runtime_the_token_at_hand_serves_to_its_end() {
+    let one = one_thread();
+    let keystone = one.block_on(async { Keystone::new() });
+    let plugin = keystone.plugin();
+    assert_eq!(one.block_on(token(&plugin)).unwrap(), "token-1");
+    keystone.usually(Answer::Token.slowly(seconds(5)));
+    one.block_on(async {
+        keystone.time().step_wall(3592);
+        assert_pending!(task::spawn(plugin.access()).poll());
+        settle().await;
+    });
+    assert_eq!(token_at_once(&plugin).unwrap().unwrap(), "token-1");
+    keystone.time().step_wall(8);
+    assert!(matches!(token_at_once(&plugin), Some(Err(Error::NoRuntime))));
+}
+
+#[test]
 fn without_a_runtime_there_is_an_error_and_no_panic() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let keystone = runtime.block_on(async { Keystone::new() });
     let plugin = keystone.plugin();
     assert!(matches!(token_at_once(&plugin), Some(Err(Error::NoRuntime))));

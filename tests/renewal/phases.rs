@@ -179,6 +179,21 @@ async fn a_pause_for_as_long_as_requests_wait_is_too_long() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_attempt_that_keystone_has_asked_to_wait_for_has_its_whole_time() {
+    let (keystone, plugin) = logged_in().await;
+    pass(HOUR - 300).await;
+    keystone.then([Answer::RetryAfter("30")]);
+    assert_eq!(token(&plugin).await.unwrap(), "token-1");
+    settle().await;
+    let used = plugin.access().await.unwrap();
+    tokio::time::sleep(millis(200)).await;
+    plugin.invalidate(&used);
+    keystone.usually(Answer::Token.slowly(seconds(9)));
+    assert_eq!(token(&plugin).await.unwrap(), "token-2");
+    assert_eq!(keystone.logins(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_that_ends_in_a_pause_is_asked_for_at_once_or_when_keystone_says() {
     for (failure, waited) in [(Answer::NoConnection, 0..=0), (Answer::RetryAfter("20"), 1..=20)] {
         let (keystone, plugin) = logged_in().await;
