@@ -8,8 +8,8 @@ use std::{
 };
 
 use crate::{
-    Access, AccessFuture, Error, IdentityPlugin,
-    discovery::{Discovered, DiscoveredFuture},
+    Access, AccessFuture, EndpointFilter, Error, IdentityPlugin,
+    discovery::{Discovered, Discovery},
     endpoint::WantsDiscovery,
     layer::Shared,
     outgoing::Outgoing,
@@ -24,7 +24,8 @@ pub(crate) struct Found {
 /// What a request waits for.
 pub(crate) enum Awaited {
     Access(AccessFuture),
-    Discovered(Option<Arc<Access>>, DiscoveredFuture),
+    /// Version documents, and the access as it is after them.
+    Found(Pin<Box<dyn Future<Output = Result<Found, Error>> + Send>>),
 }
 
 impl Found {
@@ -54,13 +55,41 @@ impl Found {
         let discovered = match (wanted, &shared.settings.discovery) {
             (WantsDiscovery::No, _) | (WantsDiscovery::IfThereIs, None) => None,
             (WantsDiscovery::Yes, None) => return Err(Awaited::error(Error::NoDiscovery)),
-            (_, Some(discovery)) => match outgoing.discover(discovery, access.as_ref(), shared) {
-                Ok(discovered) => Some(discovered),
-                Err(future) => return Err(Awaited::Discovered(access, future)),
-            },
+            (_, Some(discovery)) => {
+                let filter = outgoing.filter();
+                match discovery.ready_for(&filter, access.as_deref(), shared.plugin.auth_url()) {
+                    Some(discovered) => Some(discovered),
+                    None => {
+                        let discovering = discover(discovery.clone(), filter, access, shared.clone());
+                        return Err(Awaited::Found(Box::pin(discovering)));
+                    }
+                }
+            }
         };
         Ok(Self { access, discovered })
     }
+}
+
+/// Asks for the endpoint of a version.
+async fn discover<P: IdentityPlugin>(
+    discovery: Discovery,
+    filter: EndpointFilter,
+    access: Option<Arc<Access>>,
+    Shared { plugin, settings }: Shared<P>,
+) -> Result<Found, Error> {
+    let ask = |access| discovery.discover(&filter, access, plugin.auth_url(), settings.require_https);
+    let Some(access) = access else {
+        return Ok(Found { access: None, discovered: Some(ask(None).await?) });
+    };
+    let discovered = match ask(Some(&access)).await {
+        // The request itself will not get so far as to be refused.
+        Err(Error::DiscoveryFailure(failure)) if failure.was_refused() && plugin.invalidate(&access) => {
+            ask(Some(&plugin.access().await?)).await?
+        }
+        discovered => discovered?,
+    };
+    // Documents take their time, in which a token ends.
+    Ok(Found { access: Some(plugin.access().await?), discovered: Some(discovered) })
 }
 
 impl Awaited {
@@ -84,10 +113,7 @@ impl Awaited {
                         Err(awaited) => awaited,
                     }
                 }
-                Self::Discovered(access, discovered) => {
-                    let discovered = Some(ready!(discovered.as_mut().poll(cx))?);
-                    return Poll::Ready(Ok(Found { access: access.take(), discovered }));
-                }
+                Self::Found(found) => return found.as_mut().poll(cx),
             };
         }
     }

@@ -6,7 +6,6 @@ use http::{HeaderMap, Request, Uri};
 
 use crate::{
     Access, EndpointFilter, Error, IdentityPlugin,
-    discovery::{Discovered, DiscoveredFuture, Discovery},
     endpoint::{BaseUrl, Origin, WantsDiscovery},
     identity::Obtains,
     layer::{Settings, Shared},
@@ -115,15 +114,9 @@ impl Outgoing {
         filter.map_or(WantsDiscovery::No, |filter| filter.wants_discovery(fixed()))
     }
 
-    /// The endpoint of the version that the filter wants: there at once or in time.
-    pub(crate) fn discover<P: IdentityPlugin>(
-        &self,
-        discovery: &Discovery,
-        access: Option<&Arc<Access>>,
-        shared: &Shared<P>,
-    ) -> Result<Arc<Discovered>, DiscoveredFuture> {
-        let filter = self.filter.clone().unwrap_or_default();
-        discovery.for_requests(&filter, access, shared.plugin.auth_url(), shared.settings.require_https)
+    /// What the endpoint of the request is to be; whatever the catalog has, if nothing was said.
+    pub(crate) fn filter(&self) -> EndpointFilter {
+        self.filter.clone().unwrap_or_default()
     }
 
     /// Gives the request its URI and its headers. What it brings is the access whose token it carries.

@@ -66,12 +66,13 @@ const X_SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token");
 /// The methods are called on the request path: they must not block.
 ///
 /// See the [module docs](self) for an example.
-pub trait IdentityPlugin: Send + Sync {
+pub trait IdentityPlugin: Send + Sync + 'static {
     /// The access to send a request with: keystoneauth's `get_access`.
     ///
-    /// Called once for each request that needs a token or the catalog. What is at hand is answered
-    /// with [`AccessFuture::ready`], and the request is passed on in the same call. Otherwise the
-    /// request waits for the future; dropping it must not disturb others that wait for the same token.
+    /// Called for each request that needs a token or the catalog, once, and again after it has waited for a
+    /// version document. What is at hand is answered with [`AccessFuture::ready`], and the request is passed
+    /// on in the same call. Otherwise the request waits for the future; dropping it must not disturb others
+    /// that wait for the same token.
     fn access(&self) -> AccessFuture;
 
     /// A service refused what was sent with `used` (401). Does it make sense to try again?

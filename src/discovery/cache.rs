@@ -2,8 +2,9 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    ptr,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -20,7 +21,7 @@ use super::{
     failure::Miss,
     link::{Parts, location},
 };
-use crate::{Access, Error, Transport, endpoint::Origin};
+use crate::{Access, Error, Transport, endpoint::Origin, error::retry_after, within::within};
 
 /// How many documents are remembered, before they are all forgotten.
 const MOST_DOCUMENTS: usize = 1024;
@@ -28,8 +29,11 @@ const MOST_DOCUMENTS: usize = 1024;
 /// How many redirects are followed, as many as keystoneauth follows.
 const MAX_REDIRECTS: usize = 30;
 
-/// How many times one who waits starts again because the runtime of a flight was shut down.
+/// How many times one who waits starts again because the runtime of a flight was shut down, or is not driven.
 const ADOPTIONS: usize = 3;
+
+/// How much longer than a document may take it is waited for by those who did not start the flight.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// How long things are remembered, and how long one document may take.
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +46,16 @@ pub(super) struct Times {
 /// A document and until when it is good.
 pub(super) type Document = (Arc<VersionDocument>, Instant);
 
-/// What a request for a document brought; `None` while it is under way.
-type Outcome = Option<(Result<Arc<VersionDocument>, Miss>, Instant)>;
+/// What a flight brought; `None` while it is under way.
+type Outcome = Option<Landed>;
+
+/// What a request for a document brought, and until when that is good.
+struct Landed {
+    document: Result<Arc<VersionDocument>, Miss>,
+    until: Instant,
+    /// Whose token was refused, if that is what happened: others' may be good.
+    refused: Option<Weak<Access>>,
+}
 
 /// A document by its URL, and by whether a token may be sent for it.
 type Key = (Box<str>, bool);
@@ -74,13 +86,21 @@ impl Cache {
         }
         for _ in 0..=ADOPTIONS {
             let mut flight = self.flight(url, access)?;
-            if let Ok(outcome) = flight.wait_for(Option::is_some).await
-                && let Some((document, until)) = &*outcome
+            let longest = self.times.timeout.saturating_add(GRACE);
+            if let Some(Ok(outcome)) = within(longest, flight.wait_for(Option::is_some)).await
+                && let Some(landed) = &*outcome
             {
-                return Ok((document.clone()?, *until));
+                return Ok((landed.document.clone()?, landed.until));
             }
+            self.lost(&flight);
         }
         Err(Error::NoRuntime)
+    }
+
+    /// A flight is gone without an outcome, or stands still.
+    fn lost(&self, flight: &watch::Receiver<Outcome>) {
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        flights.retain(|_, known| !known.same_channel(flight));
     }
 
     fn flight(
@@ -92,11 +112,7 @@ impl Cache {
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         let before = flights.get(&key).cloned();
         if let Some(flight) = &before
-            && match &*flight.borrow() {
-                Some((_, until)) => Instant::now() < *until,
-                // Its runtime may have been shut down.
-                None => flight.has_changed().is_ok(),
-            }
+            && flight.borrow().as_ref().is_none_or(|landed| landed.is_good_for(access))
         {
             return Ok(flight.clone());
         }
@@ -104,7 +120,7 @@ impl Cache {
         let now = Instant::now();
         let full = flights.len() >= MOST_DOCUMENTS;
         flights.retain(|_, flight| match &*flight.borrow() {
-            Some((document, until)) => !full && (document.is_ok() || now < *until),
+            Some(landed) => !full && (landed.document.is_ok() || now < landed.until),
             None => true,
         });
         let (sender, receiver) = watch::channel(None);
@@ -121,12 +137,14 @@ impl Cache {
                 Err(_) => cache.times.failure_lifetime,
             };
             // What was known before serves until the service answers again.
-            let known = || before.and_then(|flight| flight.borrow().as_ref()?.0.clone().ok());
-            let outcome = match fetched {
+            let known = || before.and_then(|flight| flight.borrow().as_ref()?.document.clone().ok());
+            let document = match fetched {
                 Err(miss) if miss.transient => known().ok_or(miss),
                 fetched => fetched,
             };
-            sender.send_replace(Some((outcome, Instant::now() + lifetime)));
+            let refused = document.as_ref().is_err_and(|miss| miss.refused);
+            let refused = access.as_ref().filter(|_| refused).map(Arc::downgrade);
+            sender.send_replace(Some(Landed { document, until: Instant::now() + lifetime, refused }));
         });
         Ok(receiver)
     }
@@ -139,7 +157,9 @@ impl Cache {
         }
         let status = answer.status();
         if status.is_client_error() || status.is_server_error() {
-            let miss = Miss::new(url, format!("it answered {status}"));
+            let mut miss = Miss::new(url, format!("it answered {status}"));
+            miss.refused = status == StatusCode::UNAUTHORIZED && access.is_some();
+            miss.retry_after = retry_after(answer.headers(), SystemTime::now());
             let passes = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
             return Err(if passes { miss.transient() } else { miss });
         }
@@ -172,6 +192,15 @@ impl Cache {
             }
         }
         Err(Miss::new(url, "it redirects in circles"))
+    }
+}
+
+impl Landed {
+    fn is_good_for(&self, access: Option<&Arc<Access>>) -> bool {
+        let is_his = |refused: &Weak<Access>| {
+            access.is_some_and(|access| ptr::eq(refused.as_ptr(), Arc::as_ptr(access)))
+        };
+        Instant::now() < self.until && self.refused.as_ref().is_none_or(is_his)
     }
 }
 

@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{Allow, Endpoint, VersionDocument, search::Question};
 use crate::Error;
@@ -26,11 +26,15 @@ pub struct Miss {
     pub reason: String,
     /// Whether that can be otherwise later without anybody changing anything.
     pub transient: bool,
+    /// Whether it refused the token that it had asked for.
+    pub(super) refused: bool,
+    /// How long its server asks to wait.
+    pub(super) retry_after: Option<Duration>,
 }
 
 impl Miss {
     pub(super) fn new(url: impl Into<Box<str>>, reason: impl Into<String>) -> Self {
-        Self { url: url.into(), reason: reason.into(), transient: false }
+        Self { url: url.into(), reason: reason.into(), transient: false, refused: false, retry_after: None }
     }
 
     pub(super) fn transient(self) -> Self {
@@ -59,6 +63,16 @@ impl DiscoveryFailure {
 
     pub(super) fn no_document(endpoint: &Endpoint, question: Question, missed: Vec<Miss>) -> Self {
         Self { asked: asked(endpoint, question), listed: None, missed }
+    }
+
+    /// Whether a token was refused where one was asked for.
+    pub(crate) fn was_refused(&self) -> bool {
+        self.missed.iter().any(|miss| miss.refused)
+    }
+
+    /// How long a server asks to wait, if one does.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        self.missed.iter().filter_map(|miss| miss.retry_after).max()
     }
 
     /// Whether the same can be found later without anybody changing anything.

@@ -61,5 +61,5 @@ pub use version::{LATEST, Version};
 
 pub(crate) use link::location;
 pub(crate) use range::implied_version;
-pub(crate) use requests::{Discovered, DiscoveredFuture};
+pub(crate) use requests::Discovered;
 pub(crate) use search::Question;

@@ -2,8 +2,6 @@
 
 use std::{
     collections::HashMap,
-    future::Future,
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -29,9 +27,6 @@ pub(crate) struct Discovered {
     pub(crate) microversion: Option<Microversion>,
 }
 
-/// An endpoint that takes documents to be found.
-pub(crate) type DiscoveredFuture = Pin<Box<dyn Future<Output = Result<Arc<Discovered>, Error>> + Send>>;
-
 /// What was found for filters.
 #[derive(Default)]
 pub(super) struct Ready(Mutex<HashMap<EndpointFilter, Vec<Answer>>>);
@@ -45,24 +40,8 @@ struct Answer {
 }
 
 impl Discovery {
-    /// The endpoint that requests with this filter go to. It is there at once if it was found before.
-    ///
-    /// Its documents are asked for with the token of the access, if that may be sent there.
-    pub(crate) fn for_requests(
-        &self,
-        filter: &EndpointFilter,
-        access: Option<&Arc<Access>>,
-        auth_url: Option<&Uri>,
-        https_required: bool,
-    ) -> Result<Arc<Discovered>, DiscoveredFuture> {
-        if let Some(found) = self.ready_for(filter, access.map(|access| &**access), auth_url) {
-            return Ok(found);
-        }
-        let (filter, access, auth_url) = (filter.clone(), access.cloned(), auth_url.cloned());
-        Err(Box::pin(self.clone().discover(filter, access, auth_url, https_required)))
-    }
-
-    fn ready_for(
+    /// The endpoint that requests with this filter go to, if it was found before.
+    pub(crate) fn ready_for(
         &self,
         filter: &EndpointFilter,
         access: Option<&Access>,
@@ -84,18 +63,21 @@ impl Discovery {
     }
 
     /// Finds the endpoint, and keeps it ready for the requests that follow.
-    async fn discover(
-        self,
-        filter: EndpointFilter,
-        access: Option<Arc<Access>>,
-        auth_url: Option<Uri>,
+    ///
+    /// Its documents are asked for with the token of the access, if that may be sent there.
+    pub(crate) async fn discover(
+        &self,
+        filter: &EndpointFilter,
+        access: Option<&Arc<Access>>,
+        auth_url: Option<&Uri>,
         https_required: bool,
     ) -> Result<Arc<Discovered>, Error> {
-        let undiscovered = Endpoint::undiscovered(&filter, access.as_deref(), auth_url.as_ref())?;
-        let question = question(&filter, filter.wanted_microversion_range().is_some(), access.as_deref())?;
-        let project_id = project_id(&filter, access.as_deref());
+        let of_access = access.map(|access| &**access);
+        let undiscovered = Endpoint::undiscovered(filter, of_access, auth_url)?;
+        let question = question(filter, filter.wanted_microversion_range().is_some(), of_access)?;
+        let project_id = project_id(filter, of_access);
         let may_send_token = !https_required || undiscovered.url().starts_with("https://");
-        let token_of = access.as_ref().filter(|_| may_send_token);
+        let token_of = access.filter(|_| may_send_token);
         let (endpoint, until) = self.search(&undiscovered, question, project_id, token_of).await?;
         // Whoever asks for no version in particular does not want to be sent elsewhere.
         let url = if question.range.is_any() { undiscovered.url() } else { endpoint.url() };
@@ -110,7 +92,7 @@ impl Discovery {
             until,
             found: Arc::clone(&found),
         };
-        self.ready.put(filter, answer);
+        self.ready.put(filter.clone(), answer);
         Ok(found)
     }
 }

@@ -363,6 +363,7 @@ impl Error {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Http(error) => error.retry_after,
+            Self::DiscoveryFailure(failure) => failure.retry_after(),
             _ => None,
         }
     }

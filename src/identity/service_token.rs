@@ -48,8 +48,8 @@ impl<U, S> Inner<U, S> {
 
 impl<U, S> IdentityPlugin for ServiceTokenAuthWrapper<U, S>
 where
-    U: IdentityPlugin + 'static,
-    S: IdentityPlugin + 'static,
+    U: IdentityPlugin,
+    S: IdentityPlugin,
 {
     fn access(&self) -> AccessFuture {
         let (user, service) = match (self.0.user.access().now(), self.0.service.access().now()) {
@@ -59,7 +59,10 @@ where
         let inner = Arc::clone(&self.0);
         AccessFuture::new(async move {
             // One after the other: a flight goes on whether or not it is waited for.
-            let (user, service) = (user.await?, service.await?);
+            let (user, _) = (user.await?, service.await?);
+            // What was at hand, or landed first, may have ended since.
+            let service = inner.service.access().await?;
+            let user = inner.user.access().now().unwrap_or(user);
             Ok(inner.together(&user, &service))
         })
     }

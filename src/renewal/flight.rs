@@ -1,11 +1,10 @@
 //! One go at obtaining a token, and those who wait for it.
 
 use std::{
-    future::{Future, poll_fn},
+    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, PoisonError},
     task::Poll,
-    time::Duration,
 };
 
 #[cfg(shuttle)] // the model checker, see CONTRIBUTING.md
@@ -23,7 +22,7 @@ use super::{
     Clock, Now, report,
     state::{Decision, FlightId, State},
 };
-use crate::{Access, AccessFuture, AccessInfo, Credentials, Error, Transport};
+use crate::{Access, AccessFuture, AccessInfo, Credentials, Error, Transport, within::within};
 
 /// What a flight brought; `None` while it is under way.
 type Outcome = Option<Result<Arc<Access>, Error>>;
@@ -217,12 +216,6 @@ impl<C: Credentials> Shared<C> {
         })
         .await
     }
-}
-
-/// Waits no longer than this; `None` if it took longer, or no runtime is there to tell the time.
-async fn within<T>(time: Duration, awaited: impl Future<Output = T>) -> Option<T> {
-    Handle::try_current().ok()?;
-    timeout(time, awaited).await.ok()
 }
 
 /// Waits until the flight has landed; `None` if it is lost.

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use http::Request;
 use tokio::{
+    runtime::{Builder, Runtime},
     task::JoinSet,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
-use tower::{Layer, ServiceExt};
+use tower::{Layer, ServiceExt, service_fn};
 use tower_keystone::{
-    AccessInfoPlugin, AuthLayer, EndpointFilter, Error,
+    AccessInfoPlugin, AuthLayer, EndpointFilter, Error, Transport,
     discovery::{Discovery, Endpoint},
+    fixture::{CatalogService, V3Token},
 };
 
 use crate::support::*;
@@ -62,6 +64,45 @@ async fn whoever_is_dropped_while_waiting_takes_nothing_along() {
     assert!(first.await.unwrap_err().is_cancelled());
     found(&discovery).await.unwrap();
     assert_eq!(servers.asked(), [NOVA]);
+}
+
+#[test]
+fn a_runtime_that_nobody_drives_keeps_nobody_waiting() {
+    let one_thread =
+        || -> Runtime { Builder::new_current_thread().enable_all().start_paused(true).build().unwrap() };
+    let (one, other) = (one_thread(), one_thread());
+    let servers = Servers::default();
+    servers.at(NOVA, nova_versions().after(seconds(2)));
+    let discovery = servers.discovery();
+    let given_up = one.block_on(async { timeout(seconds(1), discovery.document(NOVA)).await });
+    assert!(given_up.is_err());
+    let brought = other.block_on(async { timeout(seconds(60), discovery.document(NOVA)).await });
+    assert!(brought.expect("a document takes 10 s at most").is_ok());
+    assert_eq!(servers.asked().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_was_refused_is_nobody_elses_affair() {
+    let service = service_fn(|request: Request<Body>| async move {
+        let is_bobs = request.headers().get("x-auth-token").is_some_and(|token| token == "bobs");
+        let answer = if is_bobs { nova_versions() } else { Answer::status(401) };
+        let servers = Servers::default();
+        servers.at(NOVA, answer);
+        servers.oneshot(request).await
+    });
+    let discovery = Discovery::new(Transport::new(service));
+    let of = |token: &str| {
+        let nova = CatalogService::new("compute").standard_endpoints("RegionOne", NOVA);
+        let access_info = V3Token::new("u", token).service(&nova).access_info(token).unwrap();
+        let layer = AuthLayer::new(AccessInfoPlugin::new(access_info)).discovery(discovery.clone());
+        layer.endpoint(compute().no_version_hack()).layer(Servers::default())
+    };
+    let get = || Request::get("/servers").body(Body::default()).unwrap();
+    for _ in 0..2 {
+        let error = of("alices").oneshot(get()).await.unwrap_err();
+        assert!(matches!(Error::find(&*error), Some(Error::DiscoveryFailure(_))), "{error}");
+    }
+    assert!(of("bobs").oneshot(get()).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,3 +8,4 @@ mod refusals;
 mod reports;
 mod simulated_days;
 mod support;
+mod together;
