@@ -99,9 +99,11 @@ impl State {
     #[inline(always)]
     pub(super) fn decide(&mut self, now: Now) -> Decision {
         let age = self.age(now);
+        if let (Some(held), Age::Fresh) = (&self.current, age) {
+            return Decision::Use(Arc::clone(&held.access));
+        }
         let paused = self.failure.as_ref().filter(|failure| now.since(failure.failed) < failure.pause);
         match (&self.current, age, self.under_way(now), paused) {
-            (Some(held), Age::Fresh, _, _) => Decision::Use(Arc::clone(&held.access)),
             (Some(held), Age::Soft, None, None) => {
                 let access = Arc::clone(&held.access);
                 Decision::UseAndStart(access, self.start(now))
