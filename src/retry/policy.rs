@@ -122,8 +122,8 @@ impl<B> RetryPolicy<B> {
     /// What else is a failure to connect, after which it is certain that no server got the request.
     ///
     /// It is asked about each error in the chain of sources. Known without it is an [`io::Error`] of a kind
-    /// that only connecting has (refused, no route to host or network, no free address). Clients tell the
-    /// others, such as names that are not resolved and connects that take too long:
+    /// that only connecting has (refused, no free address). Clients tell the others, such as hosts without a
+    /// route, names that are not resolved and connects that take too long:
     ///
     /// ```
     /// use bytes::Bytes;
@@ -180,8 +180,9 @@ impl<B> RetryPolicy<B> {
 }
 
 fn is_of_connecting(kind: io::ErrorKind) -> bool {
-    use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable};
-    matches!(kind, AddrNotAvailable | ConnectionRefused | HostUnreachable | NetworkUnreachable)
+    use io::ErrorKind::{AddrNotAvailable, ConnectionRefused};
+    // Not HostUnreachable and NetworkUnreachable: a connection on which things were sent fails by them too.
+    matches!(kind, AddrNotAvailable | ConnectionRefused)
 }
 
 impl<B, ResBody> Policy<Request<B>, Response<ResBody>, BoxError> for RetryPolicy<B> {

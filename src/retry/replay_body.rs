@@ -1,8 +1,8 @@
 use std::{
-    fmt,
+    fmt, mem,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{Buf, Bytes};
@@ -47,6 +47,8 @@ struct Shared<B> {
     /// How many frames were read of the stream.
     read: usize,
     ended: bool,
+    /// Who waits for the stream, which itself wakes only whoever polled it last.
+    waiting: Vec<Waker>,
 }
 
 #[derive(Clone)]
@@ -58,8 +60,14 @@ enum Sent {
 impl<B: Body> ReplayBody<B> {
     /// Keeps up to `cap` bytes of this body.
     pub fn new(body: B, cap: usize) -> Self {
-        let shared =
-            Shared { rest: Box::pin(body), sent: Vec::new(), room: Some(cap), read: 0, ended: false };
+        let shared = Shared {
+            rest: Box::pin(body),
+            sent: Vec::new(),
+            room: Some(cap),
+            read: 0,
+            ended: false,
+            waiting: Vec::new(),
+        };
         Self { shared: Arc::new(Mutex::new(shared)), position: 0 }
     }
 
@@ -83,6 +91,17 @@ impl<B> Shared<B> {
 }
 
 impl<B: Body> Shared<B> {
+    /// Polls the stream on behalf of all who wait for it.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let polled = self.rest.as_mut().poll_frame(cx);
+        self.waiting.retain(|waker| !waker.will_wake(cx.waker()));
+        match polled {
+            Poll::Pending => self.waiting.push(cx.waker().clone()),
+            Poll::Ready(_) => self.waiting.drain(..).for_each(Waker::wake),
+        }
+        polled
+    }
+
     /// Keeps a frame that is read for the first time, if there is room for it.
     fn keep(&mut self, frame: Sent) {
         let bytes = match &frame {
@@ -125,7 +144,7 @@ where
             return Poll::Ready(Some(Ok(sent.into())));
         }
         while !shared.ended {
-            let sent = match ready!(shared.rest.as_mut().poll_frame(cx)) {
+            let sent = match ready!(shared.poll_rest(cx)) {
                 None => {
                     shared.ended = true;
                     break;
@@ -194,6 +213,14 @@ impl From<Sent> for Frame<Bytes> {
             Sent::Data(data) => Self::data(data),
             Sent::Trailers(trailers) => Self::trailers(trailers),
         }
+    }
+}
+
+/// It may have been the one that the stream wakes.
+impl<B> Drop for ReplayBody<B> {
+    fn drop(&mut self) {
+        let waiting = mem::take(&mut self.lock().waiting);
+        waiting.into_iter().for_each(Waker::wake);
     }
 }
 
