@@ -240,13 +240,8 @@ impl Credentials for GenericAuth {
         match &self.proof {
             Proof::Password(given, password) => {
                 user = self.full_user(given);
-                elements.extend([
-                    ("user_id".to_owned(), user.user_id.as_deref()),
-                    ("username".to_owned(), user.username.as_deref()),
-                    ("user_domain_id".to_owned(), user.user_domain_id.as_deref()),
-                    ("user_domain_name".to_owned(), user.user_domain_name.as_deref()),
-                    ("password".to_owned(), Some(password.expose())),
-                ]);
+                elements.extend(user.cache_id_elements().map(|(name, value)| (name.to_owned(), value)));
+                elements.push(("password".to_owned(), Some(password.expose())));
             }
             Proof::Token(token) => elements.push(("token".to_owned(), Some(token.expose()))),
         }

@@ -132,12 +132,7 @@ impl AuthMethod {
         | Kind::Totp { user, .. }
         | Kind::ApplicationCredential { user, .. } = &self.0
         {
-            elements.extend([
-                ("user_id", user.user_id.as_deref()),
-                ("username", user.username.as_deref()),
-                ("user_domain_id", user.user_domain_id.as_deref()),
-                ("user_domain_name", user.user_domain_name.as_deref()),
-            ]);
+            elements.extend(user.cache_id_elements());
         }
         elements.into_iter().filter_map(|(name, value)| Some((format!("{method}_{name}"), value?))).collect()
     }

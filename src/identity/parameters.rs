@@ -49,6 +49,16 @@ impl User {
         /// The name of the domain of the named user (`OS_USER_DOMAIN_NAME`).
         user_domain_name,
     }
+
+    /// What tells this user from others in a cache id.
+    pub(super) fn cache_id_elements(&self) -> [(&'static str, Option<&str>); 4] {
+        [
+            ("user_id", self.user_id.as_deref()),
+            ("username", self.username.as_deref()),
+            ("user_domain_id", self.user_domain_id.as_deref()),
+            ("user_domain_name", self.user_domain_name.as_deref()),
+        ]
+    }
 }
 
 impl fmt::Debug for User {
