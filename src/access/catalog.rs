@@ -200,9 +200,9 @@ impl ServiceCatalog {
         if filter.service_type().is_none() {
             return Err(Error::NoEndpointFilter);
         }
-        let best = self.best(filter).and_then(|found| found.base_url().ok());
-        let url = best
-            .or_else(|| self.matching(filter).find_map(|found| found.base_url().ok()))
+        let url = self
+            .matching(filter)
+            .find_map(|found| found.base_url().ok())
             .ok_or_else(|| self.not_found(filter, |found| found.base_url().err()))?;
         self.remembered.put(filter, url);
         Ok(url)
@@ -222,30 +222,10 @@ impl ServiceCatalog {
         })
     }
 
-    /// The first of the [`matching`](Self::matching) endpoints: what requests ask for, and found in one
-    /// look at each endpoint.
+    /// The first of the [`matching`](Self::matching) endpoints.
     fn best<'a>(&'a self, filter: &EndpointFilter) -> Option<EndpointData<'a>> {
-        let wanted = filter.wanted_interfaces().in_order();
-        self.listed_types(filter).find_map(|listed| match wanted {
-            [] => self.first_of_type(listed, filter, None),
-            wanted => wanted.iter().find_map(|interface| self.first_of_type(listed, filter, Some(interface))),
-        })
-    }
-
-    fn first_of_type<'a>(
-        &'a self,
-        listed: &'a ServiceType,
-        filter: &EndpointFilter,
-        interface: Option<&Interface>,
-    ) -> Option<EndpointData<'a>> {
-        listed.endpoints.iter().find_map(|&index| {
-            let endpoint = self.endpoints.get(index)?;
-            if interface.is_some() && endpoint.interface.as_ref() != interface {
-                return None;
-            }
-            let found = EndpointData::new(&listed.name, self.services.get(endpoint.service)?, endpoint);
-            found.mismatch(filter).is_none().then_some(found)
-        })
+        let interfaces = filter.wanted_interfaces();
+        self.listed_types(filter).find_map(|listed| self.of_type(listed, filter, interfaces).next())
     }
 
     /// The matching endpoints of the best matching type, the best first; if no known type is asked
@@ -291,17 +271,27 @@ impl ServiceCatalog {
         filter: &'f EndpointFilter,
         interfaces: &'f Interfaces,
     ) -> impl Iterator<Item = EndpointData<'a>> {
-        let all = move || {
-            listed.endpoints.iter().filter_map(move |&index| {
-                let endpoint = self.endpoints.get(index)?;
-                let service = self.services.get(endpoint.service)?;
-                let found = EndpointData::new(&listed.name, service, endpoint);
-                found.mismatch(filter).is_none().then_some(found)
-            })
-        };
         let wanted = interfaces.in_order();
-        let best = wanted.iter().find(|&interface| all().any(|found| found.interface() == Some(interface)));
-        all().filter(move |found| wanted.is_empty() || best.is_some() && found.interface() == best)
+        let is_there = |interface| self.with_interface(listed, filter, Some(interface)).next().is_some();
+        let best = wanted.iter().find(|&interface| is_there(interface));
+        self.with_interface(listed, filter, best).filter(move |_| wanted.is_empty() || best.is_some())
+    }
+
+    /// The matching endpoints of one type and this interface; of every one without.
+    fn with_interface<'a, 'f>(
+        &'a self,
+        listed: &'a ServiceType,
+        filter: &'f EndpointFilter,
+        interface: Option<&'f Interface>,
+    ) -> impl Iterator<Item = EndpointData<'a>> {
+        listed.endpoints.iter().filter_map(move |&index| {
+            let endpoint = self.endpoints.get(index)?;
+            if interface.is_some() && endpoint.interface.as_ref() != interface {
+                return None;
+            }
+            let found = EndpointData::new(&listed.name, self.services.get(endpoint.service)?, endpoint);
+            found.mismatch(filter).is_none().then_some(found)
+        })
     }
 
     /// The error that tells what was asked for, and of each endpoint that came close, why it is not it.
