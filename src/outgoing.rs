@@ -83,7 +83,7 @@ impl Outgoing {
     }
 
     #[inline]
-    pub(crate) fn carries_our_token(&self) -> bool {
+    fn carries_our_token(&self) -> bool {
         self.token == Token::Ours
     }
 

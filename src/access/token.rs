@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::Error;
 
 /// The longest token that is accepted, in bytes.
-pub(crate) const MAX_TOKEN_LEN: usize = 16 * 1024;
+const MAX_TOKEN_LEN: usize = 16 * 1024;
 
 /// Makes the sensitive header value of a token; its memory is wiped when the last clone is dropped.
 ///
