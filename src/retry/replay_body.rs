@@ -131,16 +131,16 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let shared = Arc::clone(&self.shared);
+        let Self { shared, position } = &mut *self;
         let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        if shared.is_gone(self.position) {
+        if shared.is_gone(*position) {
             return Poll::Ready(Some(
                 Err("the body cannot be sent again: its beginning was not kept".into()),
             ));
         }
-        if let Some(sent) = shared.sent.get(self.position) {
+        if let Some(sent) = shared.sent.get(*position) {
             let sent = sent.clone();
-            self.position += 1;
+            *position += 1;
             return Poll::Ready(Some(Ok(sent.into())));
         }
         while !shared.ended {
@@ -159,7 +159,7 @@ where
             };
             if let Some(sent) = sent {
                 shared.keep(sent.clone());
-                self.position += 1;
+                *position += 1;
                 return Poll::Ready(Some(Ok(sent.into())));
             }
         }
