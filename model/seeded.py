@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 COPY = ROOT / "target" / "seeded"
 
-STATE, FLIGHT = "state.rs", "flight.rs"
+STATE, FLIGHT, WORK = "renewal/state.rs", "renewal/flight.rs", "work.rs"
 
 # name: (scenario, [(file, what is there, what is put in its place), ...])
 BUGS = {
@@ -42,11 +42,13 @@ BUGS = {
                 """,
             ),
             (FLIGHT, "Guarded { state, flight: None }", "Guarded { state, flight: None, started: None }"),
-            (FLIGHT, "runtime.spawn(async move {", "let task = runtime.spawn(async move {"),
+            (WORK, "(watch::Receiver<Option<T>>);", "(watch::Receiver<Option<T>>, pub(crate) shuttle::future::AbortHandle);"),
+            (WORK, "runtime.spawn(async move {", "let task = runtime.spawn(async move {"),
+            (WORK, "Ok(Self(receiver))", "Ok(Self(receiver, task))"),
             (
                 FLIGHT,
-                "        Ok((id, receiver))\n",
-                "guarded.started = Some(AbortOnDrop(task));\n        Ok((id, receiver))\n",
+                "        Ok((id, work))\n",
+                "guarded.started = Some(AbortOnDrop(work.1.clone()));\n        Ok((id, work))\n",
             ),
             (
                 FLIGHT,
@@ -97,14 +99,14 @@ BUGS = {
         "callers_who_come_at_once_share_one_login",
         [
             # The end of the channel would wake everybody once more.
-            (FLIGHT, "            sender.send_replace(", "std::mem::ManuallyDrop::new(sender).send_replace("),
+            (WORK, "            sender.send_replace(", "std::mem::ManuallyDrop::new(sender).send_replace("),
             (
-                FLIGHT,
-                "        let patience =",
+                WORK,
+                "        let done = timeout(",
                 """
-        outcome.borrow_and_update();
-        let _ = outcome.changed().await;
-        let patience =""",
+        self.0.borrow_and_update();
+        let _ = self.0.changed().await;
+        let done = timeout(""",
             ),
         ],
     ),
@@ -174,7 +176,7 @@ def main():
         edit(COPY / "model" / "Cargo.toml", [('"tower-keystone-model"', '"tower-keystone-seeded"')])
         edit(COPY / "model" / "Cargo.lock", [('"tower-keystone-model"', '"tower-keystone-seeded"')])
         for file in {file for file, _, _ in edits}:
-            edit(COPY / "src" / "renewal" / file, [edit[1:] for edit in edits if edit[0] == file])
+            edit(COPY / "src" / file, [edit[1:] for edit in edits if edit[0] == file])
         built = cargo("--no-run")
         if built.returncode != 0:
             sys.exit(f"{name} does not build:\n{built.stdout}")

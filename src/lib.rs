@@ -147,7 +147,7 @@ pub mod renewal;
 pub mod retry;
 pub mod secret;
 mod service;
-mod within;
+mod work;
 
 pub use access::{AccessInfo, EndpointData, ServiceCatalog, service_types};
 pub use endpoint::{EndpointFilter, Interface};

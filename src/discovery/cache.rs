@@ -10,18 +10,14 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
-use tokio::{
-    runtime::Handle,
-    sync::watch,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
 use super::{
     VersionDocument,
     failure::Miss,
     link::{Parts, location},
 };
-use crate::{Access, Error, Transport, endpoint::Origin, error::retry_after, within::within};
+use crate::{Access, Error, Transport, endpoint::Origin, error::retry_after, work::Work};
 
 /// How many documents are remembered, before they are all forgotten.
 const MOST_DOCUMENTS: usize = 1024;
@@ -46,10 +42,8 @@ pub(super) struct Times {
 /// A document and until when it is good.
 pub(super) type Document = (Arc<VersionDocument>, Instant);
 
-/// What a flight brought; `None` while it is under way.
-type Outcome = Option<Landed>;
-
 /// What a request for a document brought, and until when that is good.
+#[derive(Clone)]
 struct Landed {
     document: Result<Arc<VersionDocument>, Miss>,
     until: Instant,
@@ -63,7 +57,7 @@ type Key = (Box<str>, bool);
 pub(super) struct Cache {
     pub(super) transport: Transport,
     pub(super) times: Times,
-    flights: Mutex<HashMap<Key, watch::Receiver<Outcome>>>,
+    flights: Mutex<HashMap<Key, Work<Landed>>>,
 }
 
 impl Cache {
@@ -87,10 +81,8 @@ impl Cache {
         for _ in 0..=ADOPTIONS {
             let mut flight = self.flight(url, access)?;
             let longest = self.times.timeout.saturating_add(GRACE);
-            if let Some(Ok(outcome)) = within(longest, flight.wait_for(Option::is_some)).await
-                && let Some(landed) = &*outcome
-            {
-                return Ok((landed.document.clone()?, landed.until));
+            if let Some(Some(landed)) = flight.done(longest).await {
+                return Ok((landed.document?, landed.until));
             }
             self.lost(&flight);
         }
@@ -98,35 +90,28 @@ impl Cache {
     }
 
     /// A flight is gone without an outcome, or stands still.
-    fn lost(&self, flight: &watch::Receiver<Outcome>) {
+    fn lost(&self, flight: &Work<Landed>) {
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        flights.retain(|_, known| !known.same_channel(flight));
+        flights.retain(|_, known| !known.is(flight));
     }
 
-    fn flight(
-        self: &Arc<Self>,
-        url: &str,
-        access: Option<&Arc<Access>>,
-    ) -> Result<watch::Receiver<Outcome>, Error> {
+    fn flight(self: &Arc<Self>, url: &str, access: Option<&Arc<Access>>) -> Result<Work<Landed>, Error> {
         let key = (canonical(url), access.is_some());
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         let before = flights.get(&key).cloned();
         if let Some(flight) = &before
-            && flight.borrow().as_ref().is_none_or(|landed| landed.is_good_for(access))
+            && flight.outcome().as_ref().is_none_or(|landed| landed.is_good_for(access))
         {
             return Ok(flight.clone());
         }
-        let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
         let now = Instant::now();
         let full = flights.len() >= MOST_DOCUMENTS;
-        flights.retain(|_, flight| match &*flight.borrow() {
+        flights.retain(|_, flight| match &*flight.outcome() {
             Some(landed) => !full && (landed.document.is_ok() || now < landed.until),
             None => true,
         });
-        let (sender, receiver) = watch::channel(None);
-        flights.insert(key, receiver.clone());
         let (cache, url, access) = (Arc::clone(self), url.to_owned(), access.cloned());
-        runtime.spawn(async move {
+        let flight = Work::start(async move {
             let fetched = timeout(cache.times.timeout, cache.fetch(&url, access.as_deref())).await;
             let fetched = fetched.unwrap_or_else(|_| {
                 let within = cache.times.timeout.as_millis();
@@ -137,16 +122,17 @@ impl Cache {
                 Err(_) => cache.times.failure_lifetime,
             };
             // What was known before serves until the service answers again.
-            let known = || before.and_then(|flight| flight.borrow().as_ref()?.document.clone().ok());
+            let known = || before.and_then(|flight| flight.outcome().as_ref()?.document.clone().ok());
             let document = match fetched {
                 Err(miss) if miss.transient => known().ok_or(miss),
                 fetched => fetched,
             };
             let refused = document.as_ref().is_err_and(|miss| miss.refused);
             let refused = access.as_ref().filter(|_| refused).map(Arc::downgrade);
-            sender.send_replace(Some(Landed { document, until: Instant::now() + lifetime, refused }));
-        });
-        Ok(receiver)
+            Landed { document, until: Instant::now() + lifetime, refused }
+        })?;
+        flights.insert(key, flight.clone());
+        Ok(flight)
     }
 
     /// Asks for a document without a token, and with one if that is wanted and allowed.

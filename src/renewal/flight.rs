@@ -12,23 +12,16 @@ use shuttle::sync::{Mutex, MutexGuard};
 #[cfg(not(shuttle))]
 use std::sync::{Mutex, MutexGuard};
 
-use tokio::{
-    runtime::Handle,
-    sync::watch,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 
 use super::{
     Clock, Now, report,
     state::{Decision, FlightId, State},
 };
-use crate::{Access, AccessFuture, AccessInfo, Credentials, Error, Transport, within::within};
+use crate::{Access, AccessFuture, AccessInfo, Credentials, Error, Transport, work::Work};
 
-/// What a flight brought; `None` while it is under way.
-type Outcome = Option<Result<Arc<Access>, Error>>;
-
-/// A flight, and where its outcome will be.
-type Flight = (FlightId, watch::Receiver<Outcome>);
+/// A flight, and what it is to bring.
+type Flight = (FlightId, Work<Result<Arc<Access>, Error>>);
 
 /// How often one who waits takes over a flight whose runtime was shut down under it.
 const ADOPTIONS: usize = 3;
@@ -84,13 +77,9 @@ impl<C: Credentials> Shared<C> {
     }
 
     /// Waits for the access that a flight brings, or else for that of another one.
-    async fn wait_for(
-        self: Arc<Self>,
-        (id, mut outcome): Flight,
-        in_vain: usize,
-    ) -> Result<Arc<Access>, Error> {
+    async fn wait_for(self: Arc<Self>, (id, mut work): Flight, in_vain: usize) -> Result<Arc<Access>, Error> {
         let patience = self.lock().state.patience(self.clock.now());
-        let landed = within(patience, landing(&mut outcome)).await;
+        let landed = work.done(patience).await;
         let now = self.clock.now();
         match landed {
             // One who comes late for it gets another one.
@@ -114,7 +103,7 @@ impl<C: Credentials> Shared<C> {
     /// Renews now, unless a flight is under way already, and waits for it.
     pub(super) async fn force(self: Arc<Self>) -> Result<Arc<Access>, Error> {
         for _ in 0..=ADOPTIONS {
-            let (longest, (id, mut outcome)) = {
+            let (longest, (id, mut work)) = {
                 let now = self.clock.now();
                 let mut guarded = self.lock();
                 let longest = guarded.state.policy().longest_flight();
@@ -123,7 +112,7 @@ impl<C: Credentials> Shared<C> {
                     None => (longest, guarded.under_way()?),
                 }
             };
-            if let Some(Some(outcome)) = within(longest, landing(&mut outcome)).await {
+            if let Some(Some(outcome)) = work.done(longest).await {
                 return outcome;
             }
             self.lock().lost(id);
@@ -133,18 +122,11 @@ impl<C: Credentials> Shared<C> {
 
     /// Sends a flight off in a task of its own.
     fn launch(self: &Arc<Self>, guarded: &mut Guarded, id: FlightId) -> Result<Flight, Error> {
-        let Ok(runtime) = Handle::try_current() else {
-            guarded.lost(id);
-            return Err(Error::NoRuntime);
-        };
-        let (sender, receiver) = watch::channel(None);
-        guarded.flight = Some((id, receiver.clone()));
         let shared = Arc::clone(self);
-        runtime.spawn(async move {
-            let outcome = shared.fly(id).await;
-            sender.send_replace(Some(outcome));
-        });
-        Ok((id, receiver))
+        let started = Work::start(async move { shared.fly(id).await });
+        let work = started.inspect_err(|_| guarded.lost(id))?;
+        guarded.flight = Some((id, work.clone()));
+        Ok((id, work))
     }
 
     /// Asks for a token, again if that may help those who wait, and enters what came of it.
@@ -216,11 +198,6 @@ impl<C: Credentials> Shared<C> {
         })
         .await
     }
-}
-
-/// Waits until the flight has landed; `None` if it is lost.
-async fn landing(outcome: &mut watch::Receiver<Outcome>) -> Outcome {
-    outcome.wait_for(Option::is_some).await.ok()?.clone()
 }
 
 impl Guarded {
