@@ -1,14 +1,33 @@
 //! Servers that repeat what they were sent.
 
-use zeroize::Zeroizing;
+/// What stands for a character in JSON.
+const JSON: [(&str, &str); 2] = [("\\\"", "\""), ("\\\\", "\\")];
 
-/// Whether a text repeats one of these secrets, as it is or as it stands in JSON.
+/// What stands for a character in HTML. The ampersand comes last: the others may stand in what it begins.
+const HTML: [(&str, &str); 9] = [
+    ("&lt;", "<"),
+    ("&gt;", ">"),
+    ("&quot;", "\""),
+    ("&#34;", "\""),
+    ("&apos;", "'"),
+    ("&#39;", "'"),
+    ("&#039;", "'"),
+    ("&#x27;", "'"),
+    ("&amp;", "&"),
+];
+
+/// Whether a text repeats one of these secrets, as it is or as it stands in JSON or HTML.
 pub(crate) fn repeats<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> bool {
-    let escaped = |secret: &str| secret.replace('\\', "\\\\").replace('"', "\\\"");
-    secrets.into_iter().filter(|secret| !secret.is_empty()).any(|secret| {
-        text.contains(secret)
-            || secret.contains(['\\', '"']) && text.contains(&*Zeroizing::new(escaped(secret)))
-    })
+    let html = unescaped(text, &HTML);
+    let forms = [text, &unescaped(text, &JSON), &unescaped(&html, &JSON), &html];
+    secrets
+        .into_iter()
+        .filter(|secret| !secret.is_empty())
+        .any(|secret| forms.iter().any(|form| form.contains(secret)))
+}
+
+fn unescaped(text: &str, escapes: &[(&str, &str)]) -> String {
+    escapes.iter().fold(text.to_owned(), |text, (escape, character)| text.replace(escape, character))
 }
 
 #[cfg(test)]
@@ -26,5 +45,19 @@ mod tests {
             assert_eq!(repeats(text, ["other", r#"p"w\"#]), found, "{text}");
         }
         assert!(!repeats("anything", [""]));
+    }
+
+    #[test]
+    fn a_secret_is_found_in_html() {
+        for text in [
+            r#"<p>&<1>'"&lt;</p>"#,
+            "<p>&amp;&lt;1&gt;&#x27;&quot;&amp;lt;</p>",
+            "<p>&amp;&lt;1&gt;&#39;&#34;&amp;lt;</p>",
+            "<p>&amp;&lt;1>'\"&amp;lt;</p>",
+            r"<p>{&quot;password&quot;: &quot;&amp;&lt;1&gt;&#039;\&quot;&amp;lt;&quot;}</p>",
+        ] {
+            assert!(repeats(text, [r#"&<1>'"&lt;"#]), "{text}");
+        }
+        assert!(!repeats("&amp;lt;", ["<"]));
     }
 }
