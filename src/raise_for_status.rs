@@ -42,22 +42,37 @@
 use std::{
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, BufMut};
-use http::{Request, Response, response::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, response::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{BoxError, Error, error::HttpError, future::SentWith};
+use crate::{
+    BoxError, Error,
+    error::{HttpError, secrets_in},
+    future::SentWith,
+};
 
 /// The most that is read of the body of an answer that is an error, in bytes.
 const MAX_BODY: usize = 64 * 1024;
+
+/// The headers of a request that have a secret in them even if they are not marked sensitive.
+const SECRETS: [&str; 6] = [
+    "authorization",
+    "cookie",
+    "openstack-auth-receipt",
+    "x-auth-token",
+    "x-service-token",
+    "x-subject-token",
+];
 
 /// Turns answers with a status of 400 or above into [`Error::Service`]: the layer of [`RaiseForStatus`].
 ///
@@ -84,6 +99,10 @@ impl<S> Layer<S> for RaiseForStatusLayer {
 ///
 /// Of such an answer's body up to 64 KiB are read; that it is longer, or breaks off, does not hide the
 /// status. How long that may take is for a `Timeout` around it to say. Other answers pass untouched.
+///
+/// What the answer says is withheld if it repeats a secret: one that [`AuthLayer`](crate::AuthLayer) has put
+/// into the request, or one that the caller has: a token, `Authorization`, a cookie, any header that is marked
+/// sensitive.
 ///
 /// See the [module docs](self) for an example.
 #[derive(Clone, Copy, Debug)]
@@ -123,8 +142,17 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ResponseFuture { response: self.inner.call(request), failed: None }
+        let secrets = secrets_of(request.headers());
+        ResponseFuture { response: self.inner.call(request), failed: None, secrets }
     }
+}
+
+/// The headers with secrets that the caller has put there. Nothing is allocated where there are none.
+fn secrets_of(headers: &HeaderMap) -> Vec<HeaderValue> {
+    let is_secret = |(name, value): &(&HeaderName, &HeaderValue)| {
+        value.is_sensitive() || SECRETS.contains(&name.as_str())
+    };
+    headers.iter().filter(is_secret).map(|(_, value)| value.clone()).collect()
 }
 
 pin_project! {
@@ -135,6 +163,7 @@ pin_project! {
         response: F,
         #[pin]
         failed: Option<Failed<B>>,
+        secrets: Vec<HeaderValue>,
     }
 }
 
@@ -145,6 +174,7 @@ pin_project! {
         #[pin]
         body: B,
         read: Vec<u8>,
+        secrets: Vec<HeaderValue>,
     }
 }
 
@@ -164,6 +194,7 @@ impl<B: Body> Failed<B> {
         }
         let mut error = HttpError::read(this.parts.status, &this.parts.headers, this.read);
         error.refusal = this.parts.extensions.get().copied();
+        error.withhold(this.secrets.iter().flat_map(secrets_in));
         if let Some(SentWith(access)) = this.parts.extensions.get() {
             error.withhold(access.secrets());
         }
@@ -190,7 +221,8 @@ where
                 return Poll::Ready(Ok(response));
             }
             let (parts, body) = response.into_parts();
-            this.failed.set(Some(Failed { parts, body, read: Vec::new() }));
+            let secrets = mem::take(this.secrets);
+            this.failed.set(Some(Failed { parts, body, read: Vec::new(), secrets }));
         }
     }
 }

@@ -20,7 +20,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt};
 use tower_keystone::{
-    AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Interface, Transport,
+    AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Interface, RaiseForStatusLayer, Transport,
     fixture::{CatalogService, Discovery as Versions, V3Token},
 };
 
@@ -149,6 +149,23 @@ async fn a_version_costs_no_more_allocations_once_it_is_found() {
     let first = Request::get("/servers/detail?limit=9").body(()).unwrap();
     layer.layer(Inner::default()).oneshot(first).await.unwrap();
     assert_eq!(cost_of_requests(&layer, "/servers/detail?limit=9", None), (REQUESTS, 0));
+}
+
+#[test]
+fn raising_for_status_costs_nothing_where_there_is_no_secret_and_no_error() {
+    let inner = tower::service_fn(|_: Request<()>| {
+        ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
+    });
+    let mut service = RaiseForStatusLayer::new().layer(inner);
+    let request = Request::get("/servers").header("accept", "application/json").body(()).unwrap();
+    let mut cx = Context::from_waker(Waker::noop());
+    let allocated = allocations(|| {
+        let Poll::Ready(Ok(response)) = pin!(service.call(request)).poll(&mut cx) else {
+            panic!("the inner service answers at once")
+        };
+        response
+    });
+    assert_eq!(allocated, 0);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
@@ -216,6 +216,41 @@ async fn a_token_that_the_service_repeats_is_withheld() {
         let error = raised(stack.oneshot(request).await);
         let shown = format!("{error} {error:?}");
         assert!(shown.contains("withheld") && !shown.contains("canary"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_caller_sends_is_withheld() {
+    for (name, value, repeated) in [
+        ("x-auth-token", "gAAAA-canary", "gAAAA-canary"),
+        ("x-subject-token", "gAAAA-canary", "gAAAA-canary"),
+        ("x-service-token", "gAAAA-canary", "gAAAA-canary"),
+        ("openstack-auth-receipt", "gAAAA-canary", "gAAAA-canary"),
+        ("authorization", "Basic canary", "Basic canary"),
+        ("authorization", "Basic canary", "canary"),
+        ("authorization", "bearer  canary", "canary"),
+        ("cookie", "session=canary", "session=canary"),
+        ("x-of-the-caller", "canary", "canary"),
+        ("x-of-the-caller", "\u{e9}canary", "\u{e9}canary"),
+    ] {
+        let service = service_fn(move |_: Request<()>| {
+            let answer = Response::builder().status(404).header("content-type", "application/json");
+            let body = format!(r#"{{"error": {{"message": "no {repeated}", "details": "{repeated}?"}}}}"#);
+            ready(Ok::<_, Infallible>(answer.body(Full::new(Bytes::from(body))).unwrap()))
+        });
+        let service = ServiceBuilder::new().layer(RaiseForStatusLayer::new()).service(service);
+        let mut request = Request::new(());
+        let mut value = HeaderValue::from_str(value).unwrap();
+        value.set_sensitive(name == "x-of-the-caller");
+        request.headers_mut().insert(name, value);
+        let error = raised(service.clone().oneshot(request).await);
+        let shown = format!("{error} {error:?} {:?}", error.details);
+        assert!(shown.contains("withheld") && !shown.contains("canary"), "{name}: {shown}");
+
+        let mut request = Request::new(());
+        request.headers_mut().insert("x-of-the-caller", HeaderValue::from_str(repeated).unwrap());
+        let error = raised(service.oneshot(request).await);
+        assert_eq!(error.details.as_deref(), Some(&*format!("{repeated}?")), "it is nothing secret");
     }
 }
 

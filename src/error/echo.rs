@@ -1,5 +1,7 @@
 //! Servers that repeat what they were sent.
 
+use http::HeaderValue;
+
 /// What stands for a character in JSON.
 const JSON: [(&str, &str); 2] = [("\\\"", "\""), ("\\\\", "\\")];
 
@@ -24,6 +26,17 @@ pub(crate) fn repeats<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>
         .into_iter()
         .filter(|secret| !secret.is_empty())
         .any(|secret| forms.iter().any(|form| form.contains(secret)))
+}
+
+/// What must not be seen of a header: its value, and what is in it after the word `Basic` or `Bearer`.
+pub(crate) fn secrets_in(header: &HeaderValue) -> impl Iterator<Item = &str> + Clone {
+    let value = str::from_utf8(header.as_bytes()).ok();
+    let credentials = value.and_then(|value| {
+        let (word, credentials) = value.split_once(' ')?;
+        let is_known = word.eq_ignore_ascii_case("basic") || word.eq_ignore_ascii_case("bearer");
+        is_known.then(|| credentials.trim_start())
+    });
+    value.into_iter().chain(credentials)
 }
 
 fn unescaped(text: &str, escapes: &[(&str, &str)]) -> String {

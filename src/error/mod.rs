@@ -33,7 +33,7 @@ pub use endpoint_not_found::{EndpointNotFound, NearMiss};
 pub use http_error::HttpError;
 pub use missing_auth_methods::MissingAuthMethods;
 
-pub(crate) use echo::repeats;
+pub(crate) use echo::{repeats, secrets_in};
 pub(crate) use retry_after::retry_after;
 
 /// The error type of tower's middleware: any error in a box.
