@@ -51,8 +51,9 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use crate::{
-    AccessInfo, EndpointFilter, Error,
+    AccessInfo, EndpointFilter, Error, Secret,
     endpoint::{BaseUrl, Origin},
+    error::secrets_in,
 };
 
 /// The header that carries the token of a request's sender.
@@ -113,6 +114,8 @@ pub struct Access {
     token: Option<HeaderValue>,
     /// What is sent as other headers.
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// What can be read out of those headers.
+    hidden: Vec<Secret>,
     auth_ref: Option<AccessInfo>,
     /// Where all requests go, if there is no catalog to ask.
     endpoint: Option<BaseUrl>,
@@ -148,6 +151,7 @@ impl Access {
         Self {
             token: None,
             headers: Vec::new(),
+            hidden: Vec::new(),
             auth_ref: None,
             endpoint: None,
             parts: Vec::new(),
@@ -174,12 +178,19 @@ impl Access {
         self
     }
 
+    /// Adds what can be read out of a header of its: it must not be seen either.
+    pub(crate) fn hide(mut self, secret: Secret) -> Self {
+        self.hidden.push(secret);
+        self
+    }
+
     /// The access of `user`, with the token of `service` as a further header.
     pub(crate) fn with_service_token(user: &Arc<Self>, service: &Arc<Self>) -> Self {
         let token = service.token.clone().map(|token| (X_SERVICE_TOKEN, token));
         Self {
             token: user.token.clone(),
             headers: user.headers.iter().cloned().chain(token).collect(),
+            hidden: user.hidden.clone(),
             auth_ref: user.auth_ref.clone(),
             endpoint: user.endpoint.clone(),
             parts: vec![Arc::clone(user), Arc::clone(service)],
@@ -220,10 +231,11 @@ impl Access {
         }
     }
 
-    /// The values of the headers: what must not be seen of it.
+    /// What must not be seen of it: what its headers say, and what can be read out of them.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> + Clone {
         let others = self.headers.iter().map(|(_, value)| value);
-        self.token.iter().chain(others).filter_map(|value| value.to_str().ok())
+        let sent = self.token.iter().chain(others).flat_map(secrets_in);
+        sent.chain(self.hidden.iter().map(Secret::expose))
     }
 
     /// Where all requests go, if there is no catalog to ask.

@@ -17,8 +17,9 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keystone::{
-    AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, EndpointFilter, Error, RaiseForStatusLayer,
-    ReauthPolicy, Refusal, Renewing, Scope, Transport, User, V3Auth, error::HttpError, fixture::Cloud,
+    AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, EndpointFilter, Error, FixedEndpointPlugin,
+    RaiseForStatusLayer, ReauthPolicy, Refusal, Renewing, Scope, ServiceTokenAuthWrapper, Transport, User,
+    V3Auth, error::HttpError, fixture::Cloud,
 };
 
 async fn send<B>(answer: Response<B>) -> Result<Response<B>, BoxError>
@@ -216,6 +217,28 @@ async fn a_token_that_the_service_repeats_is_withheld() {
         let error = raised(stack.oneshot(request).await);
         let shown = format!("{error} {error:?}");
         assert!(shown.contains("withheld") && !shown.contains("canary"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_of_http_basic_is_withheld_in_every_form() {
+    let endpoint = "https://ironic.example.com".parse().unwrap();
+    let basic = FixedEndpointPlugin::http_basic(endpoint, "admin", &"canary".into()).unwrap();
+    let service = AccessInfoPlugin::new(AccessInfo::new("gAAAA", r#"{"token": {}}"#).unwrap());
+    let both = ServiceTokenAuthWrapper::new(basic.clone(), service);
+    for repeated in ["canary", "admin:canary", "YWRtaW46Y2FuYXJ5", "Basic YWRtaW46Y2FuYXJ5"] {
+        let ironic = service_fn(move |_: Request<Full<Bytes>>| {
+            let answer = Response::builder().status(401).header("content-type", "text/plain");
+            ready(Ok::<_, Infallible>(answer.body(Full::new(Bytes::from(repeated))).unwrap()))
+        });
+        let stack = ServiceBuilder::new().layer(RaiseForStatusLayer::new());
+        let request = || Request::get("/").body(Full::default()).unwrap();
+        for sent in [
+            stack.clone().layer(AuthLayer::new(basic.clone())).service(ironic).oneshot(request()).await,
+            stack.clone().layer(AuthLayer::new(both.clone())).service(ironic).oneshot(request()).await,
+        ] {
+            assert!(raised(sent).details.as_deref().unwrap().contains("withheld"), "{repeated}");
+        }
     }
 }
 

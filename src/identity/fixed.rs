@@ -53,7 +53,7 @@ impl FixedEndpointPlugin {
         BASE64_STANDARD.encode_string(&*pair, &mut value);
         let value = HeaderValue::from_maybe_shared(bytes::Bytes::from_owner(ZeroizedText(value)))
             .map_err(|_| Error::AuthorizationFailure { reason: "they cannot be sent in a header" })?;
-        Ok(Self::new(Access::fixed(endpoint)?.header(AUTHORIZATION, value)))
+        Ok(Self::new(Access::fixed(endpoint)?.header(AUTHORIZATION, value).hide(password.clone())))
     }
 
     fn new(access: Access) -> Self {
