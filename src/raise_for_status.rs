@@ -100,7 +100,7 @@ impl<S> Layer<S> for RaiseForStatusLayer {
 /// Of such an answer's body up to 64 KiB are read; that it is longer, or breaks off, does not hide the
 /// status. How long that may take is for a `Timeout` around it to say. Other answers pass untouched.
 ///
-/// What the answer says is withheld if it repeats a secret: one that [`AuthLayer`](crate::AuthLayer) has put
+/// What the answer says is withheld if it repeats a secret, or was cut short within it: one that [`AuthLayer`](crate::AuthLayer) has put
 /// into the request, or one that the caller has: a token, `Authorization`, a cookie, any header that is marked
 /// sensitive.
 ///
@@ -181,7 +181,10 @@ pin_project! {
 impl<B: Body> Failed<B> {
     fn poll_error(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Error> {
         let mut this = self.project();
-        while this.read.len() < MAX_BODY {
+        let is_cut = loop {
+            if this.read.len() == MAX_BODY {
+                break true;
+            }
             match ready!(this.body.as_mut().poll_frame(cx)) {
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
@@ -189,15 +192,16 @@ impl<B: Body> Failed<B> {
                         this.read.put(data.take(room));
                     }
                 }
-                None | Some(Err(_)) => break,
+                Some(Err(_)) => break true,
+                None => break false,
             }
-        }
+        };
         let mut error = HttpError::read(this.parts.status, &this.parts.headers, this.read);
         error.refusal = this.parts.extensions.get().copied();
-        error.withhold(this.secrets.iter().flat_map(secrets_in));
-        if let Some(SentWith(access)) = this.parts.extensions.get() {
-            error.withhold(access.secrets());
-        }
+        let of_caller = this.secrets.iter().flat_map(secrets_in);
+        let sent_with: Option<&SentWith> = this.parts.extensions.get();
+        let of_layer = sent_with.into_iter().flat_map(|SentWith(access)| access.secrets());
+        error.withhold(is_cut, of_caller.chain(of_layer));
         Poll::Ready(Error::Service(Arc::new(error)))
     }
 }

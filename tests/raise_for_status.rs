@@ -160,6 +160,27 @@ async fn a_body_is_read_up_to_a_cap_or_to_where_it_breaks_off() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_cut_short_within_a_secret_is_withheld() {
+    let request = || Request::get("/").header("x-auth-token", "xx-canary").body(()).unwrap();
+    for breaks_at in [1_000_000, 3_000] {
+        let service = service_fn(move |_: Request<()>| {
+            let body = Broken { read: Arc::default(), breaks_at };
+            let answer = Response::builder().status(502).header("content-type", "text/plain");
+            ready(Ok::<_, Infallible>(answer.body(body).unwrap()))
+        });
+        let service = ServiceBuilder::new().layer(RaiseForStatusLayer::new()).service(service);
+        let details = raised(service.oneshot(request()).await).details.clone().unwrap();
+        assert!(details.contains("withheld"), "{} bytes", details.len());
+    }
+    let service = service_fn(move |_: Request<()>| {
+        let answer = Response::builder().status(502).header("content-type", "text/plain");
+        ready(Ok::<_, Infallible>(answer.body(Full::new(Bytes::from("it ends in xx"))).unwrap()))
+    });
+    let service = ServiceBuilder::new().layer(RaiseForStatusLayer::new()).service(service);
+    assert_eq!(raised(service.oneshot(request()).await).details.as_deref(), Some("it ends in xx"));
+}
+
+#[tokio::test]
 async fn a_refusal_is_retried_first_and_then_in_the_error() {
     let cloud = Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
     let alice = AuthMethod::password(User::new().username("alice").user_domain_name("Default"), "wonderland");

@@ -39,10 +39,11 @@ impl HttpError {
             || status.is_server_error()
     }
 
-    /// Takes away what repeats one of the secrets that were sent.
-    pub(crate) fn withhold<'a>(&mut self, secrets: impl IntoIterator<Item = &'a str> + Clone) {
-        for text in [&mut self.message, &mut self.details, &mut self.request_id] {
-            if text.as_deref().is_some_and(|text| repeats(text, secrets.clone())) {
+    /// Takes away what repeats one of the secrets that were sent. `is_cut` says whether the body was cut short.
+    pub(crate) fn withhold<'a>(&mut self, is_cut: bool, secrets: impl IntoIterator<Item = &'a str> + Clone) {
+        let texts = [(&mut self.message, false), (&mut self.details, is_cut), (&mut self.request_id, false)];
+        for (text, is_cut) in texts {
+            if text.as_deref().is_some_and(|text| repeats(text, is_cut, secrets.clone())) {
                 *text = Some(WITHHELD.to_owned());
             }
         }

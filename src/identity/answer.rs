@@ -56,7 +56,7 @@ fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8], secrets: &[Secr
         return missing_methods(receipt, &json(), secrets);
     }
     let mut error = HttpError::read(status, headers, body);
-    error.withhold(secrets.iter().map(Secret::expose));
+    error.withhold(false, secrets.iter().map(Secret::expose));
     Error::Http(Arc::new(error))
 }
 
@@ -69,7 +69,7 @@ fn missing_methods(receipt: &str, body: &Value, secrets: &[Secret]) -> Error {
         let name = |name: &Value| {
             let name = name.as_str()?;
             let known = METHODS.contains(&name);
-            (known || !repeats(name, secrets.iter().map(Secret::expose))).then(|| name.to_owned())
+            (known || !repeats(name, false, secrets.iter().map(Secret::expose))).then(|| name.to_owned())
         };
         list.as_array()?.iter().map(name).collect()
     };
