@@ -114,6 +114,23 @@ fn one_bad_entry_of_a_catalog_spoils_no_other() {
 }
 
 #[test]
+fn an_endpoint_of_v2_may_have_any_number_of_interfaces() {
+    // Those of one name count once: where the first is, with what the last says.
+    let urls: String =
+        (0..40_000).map(|index| format!(r#""{index}URL": "https://{index}.example.com", "#)).collect();
+    let body = format!(
+        r#"{{"access": {{"token": {{"id": "t"}}, "serviceCatalog": [{{"type": "compute", "endpoints": [
+            {{{urls}"0URL": "https://last.example.com"}}
+        ]}}]}}}}"#
+    );
+    let info = AccessInfo::from_body(body).unwrap();
+    let filter = EndpointFilter::new("compute").any_interface();
+    let urls: Vec<_> = info.service_catalog().urls(&filter).collect();
+    assert_eq!(urls.len(), 40_000);
+    assert_eq!(urls[..3], ["https://last.example.com", "https://1.example.com", "https://2.example.com"]);
+}
+
+#[test]
 fn texts_of_a_catalog_may_be_escaped() {
     let body = r#"{"token": {"\u0063atalog": [{"t\u0079pe": "comp\u0075te", "name": "n\"\u00f6", "endpoints": [
         {"interface": "publ\u0069c", "region_id": "R\/1", "url": "https:\/\/one.example.com\/v2"},

@@ -1,6 +1,6 @@
 //! The service catalog as the token document spells it, v2.0 and v3.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 
@@ -95,8 +95,8 @@ struct EndpointDocument<'de> {
     region_id: Text<'de>,
     interface: ReadInterface,
     url: Text<'de>,
-    /// The members that end in `URL`, in the order of the document.
-    urls: Vec<(Interface, Text<'de>)>,
+    /// The members that end in `URL`, each with its place in the document.
+    urls: HashMap<Interface, (usize, Text<'de>)>,
 }
 
 impl EndpointDocument<'_> {
@@ -114,7 +114,9 @@ impl EndpointDocument<'_> {
     }
 
     fn v2(&self) -> impl Iterator<Item = RawEndpoint<'_>> {
-        self.urls.iter().map(|(interface, url)| RawEndpoint {
+        let mut urls: Vec<_> = self.urls.iter().collect();
+        urls.sort_unstable_by_key(|(_, (place, _))| *place);
+        urls.into_iter().map(|(interface, (_, url))| RawEndpoint {
             interface: Some(interface),
             region_name: self.region_name(),
             id: self.id.get(),
@@ -135,10 +137,8 @@ impl<'de> Tolerant<'de> for EndpointDocument<'de> {
                 Member::Url => endpoint.url = tolerant::value(&mut map)?,
                 Member::InterfaceUrl(interface) => {
                     let url = tolerant::value(&mut map)?;
-                    match endpoint.urls.iter_mut().find(|(seen, _)| *seen == interface) {
-                        Some((_, seen)) => *seen = url,
-                        None => endpoint.urls.push((interface, url)),
-                    }
+                    let place = endpoint.urls.len();
+                    endpoint.urls.entry(interface).or_insert((place, Text::default())).1 = url;
                 }
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
