@@ -4,6 +4,9 @@
 use http::{HeaderMap, Uri, header::LOCATION};
 use iri_string::types::{UriAbsoluteStr, UriReferenceStr};
 
+/// Another host than that of any document.
+const ELSEWHERE: &str = "http://elsewhere.invalid";
+
 /// A URL in its parts, as it is written.
 #[derive(Clone, Copy)]
 pub(super) struct Parts<'a> {
@@ -34,11 +37,12 @@ impl<'a> Parts<'a> {
 ///
 /// A link to the same host, or without one, counts as it is. Of a link to another host only the last
 /// segment of its path does, which names the version, and the rest is where the document is
-/// (a rule of keystoneauth). `None` for a link that is no URL reference (RFC 3986).
+/// (a rule of keystoneauth). A host that is none, such as `$(host)s`, is another host. `None` for a link that
+/// is no URL reference (RFC 3986) otherwise.
 pub(super) fn on_origin_of(document: &str, link: &str) -> Option<Box<str>> {
     let base = Parts::of(document)?;
     let directory = format!("{}{}/", base.origin, base.path.trim_end_matches('/'));
-    let resolved = resolve(&directory, link)?;
+    let resolved = resolve(&directory, link).or_else(|| resolve(ELSEWHERE, below_host(link)?))?;
     let path_and_rest = match Parts::of(&resolved) {
         Some(resolved) if resolved.authority() == base.authority() => {
             format!("{}{}", resolved.path, resolved.rest)
@@ -47,6 +51,13 @@ pub(super) fn on_origin_of(document: &str, link: &str) -> Option<Box<str>> {
         None => return None,
     };
     Some(format!("{}{path_and_rest}", base.origin).into())
+}
+
+/// What a link that has a host has after it.
+fn below_host(link: &str) -> Option<&str> {
+    let (scheme, after) = link.split_once("//")?;
+    let has_host = scheme.is_empty() || scheme.strip_suffix(':')?.chars().all(|c| c.is_ascii_alphanumeric());
+    after.get(after.find(['/', '?', '#'])?..).filter(|_| has_host)
 }
 
 /// Where an answer from `url` leads, if its `Location` says so.

@@ -69,6 +69,47 @@ fn linked(link: &str) -> Value {
     json!({"versions": [{"id": "v2.1", "status": "CURRENT", "links": [{"rel": "self", "href": link}]}]})
 }
 
+/// Where a document says that its one version is.
+fn version_at(document: &str, link: &str) -> Option<String> {
+    let document = VersionDocument::new(document, &HeaderMap::new(), linked(link).to_string().as_bytes());
+    document.unwrap().version_data(Allow::default()).next().map(|data| data.url.to_string())
+}
+
+#[test]
+fn a_link_with_a_host_that_is_none_is_one_to_another_host() {
+    for host in [
+        "10.0.0.1:$(compute_port)s",
+        "10.0.0.1:None",
+        ":8774",
+        "%(host)s:8774",
+        "{host}:8774",
+        "<host>",
+        "my_host",
+        "host:99999",
+        "host:8774:443",
+        "",
+        "host name",
+        "a@b@c",
+        "[::1",
+        "h\\",
+    ] {
+        for scheme in ["http:", "https:", ""] {
+            let link = format!("{scheme}//{host}/compute/v2.1/");
+            let url = version_at("https://nova.example.com/api", &link);
+            assert_eq!(url.as_deref(), Some("https://nova.example.com/api/v2.1/"), "{link}");
+        }
+    }
+    for link in [
+        "http://{host}",
+        "/{version}//v2.1",
+        "{scheme}://host/v2.1",
+        "?{query}//v2.1/",
+        "http://{host}/{version}/",
+    ] {
+        assert_eq!(version_at("https://nova.example.com/api", link), None, "{link}");
+    }
+}
+
 fn ask_everything(document: &VersionDocument) {
     let mut everything = Allow::default();
     (everything.experimental, everything.unknown) = (true, true);
