@@ -86,8 +86,10 @@ impl Discovery {
             break;
         }
         let url = endpoint.url().trim_end_matches('/');
-        let above = project_id.and_then(|project_id| url.strip_suffix(project_id)?.strip_suffix('/'));
-        let url = format!("{}/", above.unwrap_or(url));
+        // The id may be the end of a segment: Swift has `AUTH_` before it.
+        let has_id = project_id.is_some_and(|project_id| !project_id.is_empty() && url.ends_with(project_id));
+        let above = url.rsplit_once('/').filter(|_| has_id).map_or(url, |(above, _)| above);
+        let url = format!("{above}/");
         Ok(vec![VersionData::inferred(url.into(), Version::in_url(endpoint.url()))])
     }
 }

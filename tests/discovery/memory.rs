@@ -227,6 +227,26 @@ async fn services_are_asked_side_by_side_for_the_versions_of_a_cloud() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_a_service_that_says_nothing_the_version_is_what_is_above_the_project_in_its_url() {
+    let services = [
+        ("object-store", "https://swift.example.com/v1/AUTH_p1"),
+        ("volume", "https://cinder.example.com/v3/p1/"),
+        ("compute", "https://nova.example.com/v2.1/p12"),
+    ];
+    let plugin = AccessInfoPlugin::new(access_info(&services));
+    let discovery = Servers::default().discovery();
+    let all = discovery.all_version_data(&plugin, &EndpointFilter::default()).await.unwrap();
+    for (service_type, version, url) in [
+        ("object-store", "1.0", "https://swift.example.com/v1/"),
+        ("block-storage", "3.0", "https://cinder.example.com/v3/"),
+        ("compute", "2.1", "https://nova.example.com/v2.1/p12/"),
+    ] {
+        let [data] = &*all["RegionOne"]["public"][service_type] else { panic!("{service_type}") };
+        assert_eq!((&*data.version.unwrap().to_string(), &*data.url), (version, url));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn so_many_documents_are_remembered_and_then_forgotten() {
     let servers = Servers::default();
     let urls: Vec<_> = (0..=1024).map(|number| format!("https://s{number}.example.com/")).collect();
