@@ -200,12 +200,25 @@ impl ServiceCatalog {
         if filter.service_type().is_none() {
             return Err(Error::NoEndpointFilter);
         }
-        let url = self
-            .matching(filter)
-            .find_map(|found| found.base_url().ok())
-            .ok_or_else(|| self.not_found(filter, |found| found.base_url().err()))?;
+        let (_, url) = self.usable(filter)?;
         self.remembered.put(filter, url);
         Ok(url)
+    }
+
+    /// The first match that requests can be sent to.
+    pub(crate) fn usable_endpoint_for<'a>(
+        &'a self,
+        filter: &EndpointFilter,
+    ) -> Result<EndpointData<'a>, Error> {
+        self.usable(filter).map(|(found, _)| found)
+    }
+
+    fn usable<'a>(&'a self, filter: &EndpointFilter) -> Result<(EndpointData<'a>, &'a BaseUrl), Error> {
+        let usable = |found: EndpointData<'a>| Some((found, found.base_url().ok()?));
+        self.best(filter)
+            .and_then(usable)
+            .or_else(|| self.matching(filter).find_map(usable))
+            .ok_or_else(|| self.not_found(filter, |found| found.base_url().err()))
     }
 
     /// Whether an endpoint of the catalog, of any service, lives there.

@@ -39,7 +39,8 @@ impl Endpoint {
     }
 
     /// The endpoint that a filter means, as the catalog, the filter's endpoint override or the plugin's
-    /// `auth_url` have it. Nothing is asked of the service.
+    /// `auth_url` have it. Nothing is asked of the service. An endpoint of the catalog that no request can be
+    /// sent to is passed over.
     ///
     /// # Errors
     ///
@@ -74,7 +75,7 @@ impl Endpoint {
             None if filter.service_type().is_none() => Err(Error::NoEndpointFilter),
             None => {
                 let auth_ref = access.auth_ref().ok_or(Error::EmptyCatalog)?;
-                auth_ref.service_catalog().endpoint_data_for(filter).map(Self::from)
+                auth_ref.service_catalog().usable_endpoint_for(filter).map(Self::from)
             }
         }
     }

@@ -52,7 +52,7 @@ impl Discovery {
         match access.and_then(Access::auth_ref).filter(|_| in_catalog) {
             // An endpoint of the catalog is looked at where it stands: most are, and nothing is allocated.
             Some(auth_ref) => {
-                let listed = auth_ref.service_catalog().endpoint_data_for(filter).ok()?;
+                let listed = auth_ref.service_catalog().usable_endpoint_for(filter).ok()?;
                 self.ready.get(filter, listed.url(), project_id)
             }
             None => {

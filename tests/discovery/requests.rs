@@ -62,6 +62,27 @@ async fn the_newest_version_of_the_range_is_found_and_the_project_id_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_endpoint_with_an_unusable_url_gives_way_to_the_next_match() {
+    let servers = Servers::default();
+    servers.at(NOVA, nova_versions());
+    let unusable = ("compute", "https://nova.example.com/v2.1/$(tenant_id)s");
+    let plugin = |services: &[_]| AccessInfoPlugin::new(access_info(services));
+    let layer = AuthLayer::new(plugin(&[unusable, ("compute", NOVA)])).discovery(servers.discovery());
+    for (filter, expected) in [
+        (compute(), "https://nova.example.com/servers +token"),
+        (compute().version(2, 1), "https://nova.example.com/v2.1/servers +token"),
+        (compute().version(2, 1), "https://nova.example.com/v2.1/servers +token"),
+    ] {
+        assert_eq!(sent(&layer, filter).await.unwrap(), expected);
+    }
+    assert_eq!(servers.asked(), [NOVA]);
+
+    let layer = AuthLayer::new(plugin(&[unusable])).discovery(servers.discovery());
+    let error = sent(&layer, compute().version(2, 1)).await.unwrap_err();
+    assert!(matches!(Error::find(&*error), Some(Error::EndpointNotFound(_))), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_version_that_is_not_there_is_an_error_that_lists_what_is() {
     let servers = Servers::default();
     servers.at(NOVA, nova_versions());
