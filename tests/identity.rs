@@ -142,6 +142,20 @@ async fn factors_go_together_and_a_receipt_is_continued() {
 }
 
 #[tokio::test]
+async fn a_receipt_without_what_goes_with_it_is_a_refusal_like_any_other() {
+    for body in [
+        json!({"error": {"code": 401, "message": "more is needed"}}),
+        json!({"error": {"message": "more is needed"}, "receipt": {"methods": ["password"]}}),
+    ] {
+        let (transport, _) = keystone(401, &[("openstack-auth-receipt", "receipt-1")], body);
+        let password = V3Auth::new(auth_url(), AuthMethod::password(alice(), "pw"));
+        let error = password.get_auth_ref(transport).await.unwrap_err();
+        assert!(!error.is_transient());
+        assert_eq!(error.to_string(), "Keystone answered 401 Unauthorized: more is needed");
+    }
+}
+
+#[tokio::test]
 async fn the_url_has_the_version_and_says_whether_the_catalog_is_wanted() {
     for (auth_url, expected) in [
         ("https://h:5000", "https://h:5000/v3/auth/tokens"),

@@ -52,8 +52,9 @@ fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8], secrets: &[Secr
     let json = || serde_json::from_slice::<Value>(body).unwrap_or_default();
     if status == StatusCode::UNAUTHORIZED
         && let Some(receipt) = text("openstack-auth-receipt")
+        && let Some(missing) = missing_methods(receipt, &json(), secrets)
     {
-        return missing_methods(receipt, &json(), secrets);
+        return Error::MissingAuthMethods(Arc::new(missing));
     }
     let mut error = HttpError::read(status, headers, body);
     error.withhold(false, secrets.iter().map(Secret::expose));
@@ -64,7 +65,8 @@ fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8], secrets: &[Secr
 const METHODS: [&str; 8] =
     ["application_credential", "external", "mapped", "oauth1", "openid", "password", "token", "totp"];
 
-fn missing_methods(receipt: &str, body: &Value, secrets: &[Secret]) -> Error {
+/// What goes with a receipt, if the answer says all of it.
+fn missing_methods(receipt: &str, body: &Value, secrets: &[Secret]) -> Option<MissingAuthMethods> {
     let names = |list: &Value| -> Option<Vec<String>> {
         let name = |name: &Value| {
             let name = name.as_str()?;
@@ -73,24 +75,11 @@ fn missing_methods(receipt: &str, body: &Value, secrets: &[Secret]) -> Error {
         };
         list.as_array()?.iter().map(name).collect()
     };
-    let read = || {
-        Some(MissingAuthMethods {
-            receipt: Secret::new(receipt),
-            methods: names(&body["receipt"]["methods"])?,
-            required_auth_methods: body["required_auth_methods"]
-                .as_array()?
-                .iter()
-                .map(names)
-                .collect::<Option<_>>()?,
-            expires: parse_time(body["receipt"]["expires_at"].as_str()?)?,
-        })
-    };
-    match read() {
-        Some(missing) => Error::MissingAuthMethods(Arc::new(missing)),
-        None => Error::InvalidResponse {
-            reason: "it has a receipt, but not what goes with it",
-            line: 0,
-            column: 0,
-        },
-    }
+    let required = body["required_auth_methods"].as_array()?;
+    Some(MissingAuthMethods {
+        receipt: Secret::new(receipt),
+        methods: names(&body["receipt"]["methods"])?,
+        required_auth_methods: required.iter().map(names).collect::<Option<_>>()?,
+        expires: parse_time(body["receipt"]["expires_at"].as_str()?)?,
+    })
 }
