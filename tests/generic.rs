@@ -142,6 +142,8 @@ async fn the_oldest_version_that_can_do_it_is_taken() {
         (at(ROOT).scope(Scope::new().project_id("p").trust_id("t")), V2),
         (at(ROOT).scope(in_domain()), V3),
         (at(ROOT).scope(Scope::new().domain_name("Default")), V3),
+        (at(ROOT).scope(Scope::new().system_scope("all")), V3),
+        (at(ROOT).scope(Scope::new().unscoped()), V3),
         (at(ROOT).default_domain_name("Default"), V3),
         (of_domain, V3),
         (GenericAuth::token(root(), "t"), V2),

@@ -21,10 +21,10 @@ use crate::{
 /// `generic.Token`.
 ///
 /// The first authentication asks for the version document at the `auth_url`, without credentials, and
-/// takes the oldest version in it that can do what is asked for; v2.0 knows nothing of domains. With a
-/// default domain it is the newest one. Where there is no such document, the path of the `auth_url`
-/// decides if it begins with `/v3` or `/v2.0`. The choice is kept. Credentials are only sent to the origin
-/// of the `auth_url`, whatever the links in the document say.
+/// takes the oldest version in it that can do what is asked for; v2.0 knows nothing of domains, of the system
+/// and of tokens that are to be unscoped. With a default domain it is the newest one. Where there is no such
+/// document, the path of the `auth_url` decides if it begins with `/v3` or `/v2.0`. The choice is kept.
+/// Credentials are only sent to the origin of the `auth_url`, whatever the links in the document say.
 ///
 /// [`get_auth_ref`](Credentials::get_auth_ref) has the errors of [`V3Auth`] and [`V2Auth`],
 /// [`Error::DiscoveryFailure`] if there is no version that can do what is asked for or none can be found,
@@ -129,8 +129,8 @@ impl GenericAuth {
         }
         let of_version = |major, url: &str| self.of_version(major, url.parse().ok()?);
         versions.iter().find_map(|data| of_version(data.version?.major, &data.url)).ok_or_else(|| {
-            let asked =
-                "a version of Keystone that these credentials are for (v3, or v2.0 without any domain)";
+            let asked = "a version of Keystone that these credentials are for (v3, or v2.0 without a domain, \
+                         system scope or unscoped)";
             DiscoveryFailure::not_in(&document, asked).into()
         })
     }
@@ -152,12 +152,13 @@ impl GenericAuth {
     }
 
     fn v2(&self, url: Uri) -> Option<V2Auth> {
-        let Scope { project_domain_id, project_domain_name, domain_id, domain_name, .. } = &self.scope;
-        let mut domains = vec![project_domain_id, project_domain_name, domain_id, domain_name];
+        let Scope { project_domain_id, project_domain_name, domain_id, domain_name, system_scope, .. } =
+            &self.scope;
+        let mut unknown = vec![project_domain_id, project_domain_name, domain_id, domain_name, system_scope];
         if let Proof::Password(user, _) = &self.proof {
-            domains.extend([&user.user_domain_id, &user.user_domain_name]);
+            unknown.extend([&user.user_domain_id, &user.user_domain_name]);
         }
-        if domains.into_iter().any(|domain| said(domain).is_some()) {
+        if self.scope.unscoped || unknown.into_iter().any(|text| said(text).is_some()) {
             return None;
         }
         let mut auth = match &self.proof {
