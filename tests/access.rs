@@ -61,6 +61,10 @@ fn what_is_no_token_document_is_refused() {
             other => panic!("{body}: {other:?}"),
         }
     }
+    assert_eq!(
+        AccessInfo::from_body("<html>").unwrap_err().to_string(),
+        "not the document expected: it is not JSON (line 1, column 1); was it OpenStack that answered?"
+    );
     let deep = format!("{{\"token\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(AccessInfo::from_body(deep).is_err());
     assert!(AccessInfo::from_body(b"{\"token\": {\"\xff\": 1}}").is_err());

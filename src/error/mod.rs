@@ -48,8 +48,10 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A body is no token document: keystoneauth's `InvalidResponse`.
-    #[error("not a token document: {reason} (line {line}, column {column}); was it Keystone that answered?")]
+    /// A body is no token document, or no version document: keystoneauth's `InvalidResponse`.
+    #[error(
+        "not the document expected: {reason} (line {line}, column {column}); was it OpenStack that answered?"
+    )]
     #[non_exhaustive]
     InvalidResponse {
         /// What is wrong with it.

@@ -105,4 +105,9 @@ fn what_is_no_version_document_is_refused() {
     ] {
         assert!(matches!(document(url), Err(Error::InvalidResponse { .. })), "{url}");
     }
+    assert_eq!(
+        document("http://127.0.0.1:36006/v1").unwrap_err().to_string(),
+        "not the document expected: it is not a version document (line 1, column 1); \
+         was it OpenStack that answered?"
+    );
 }
