@@ -142,6 +142,21 @@ async fn factors_go_together_and_a_receipt_is_continued() {
 }
 
 #[tokio::test]
+async fn of_a_method_given_twice_the_last_counts() {
+    for (first, second, header) in [
+        (AuthMethod::token("one"), AuthMethod::token("two"), "x-auth-token"),
+        (AuthMethod::receipt("one"), AuthMethod::receipt("two"), "openstack-auth-receipt"),
+    ] {
+        let both = V3Auth::new(auth_url(), first).and(AuthMethod::totp(alice(), "1")).and(second);
+        let request = both.request().unwrap();
+        let sent: Vec<_> = request.headers().get_all(header).iter().collect();
+        assert_eq!(sent, ["two"]);
+    }
+    let both = V3Auth::new(auth_url(), AuthMethod::token("one")).and(AuthMethod::token("two"));
+    assert_eq!(asked(&both).await["auth"]["identity"]["token"], json!({"id": "two"}));
+}
+
+#[tokio::test]
 async fn a_receipt_without_what_goes_with_it_is_a_refusal_like_any_other() {
     for body in [
         json!({"error": {"code": 401, "message": "more is needed"}}),

@@ -23,11 +23,14 @@ pub(super) fn request<'a>(
         .into_bytes()
         .map_err(|_| Error::AuthorizationFailure { reason: "the credentials cannot be written as JSON" })?;
     let json = HeaderValue::from_static("application/json");
-    let mut request = Request::post(url).header(ACCEPT, json.clone()).header(CONTENT_TYPE, json);
+    let request = Request::post(url).header(ACCEPT, json.clone()).header(CONTENT_TYPE, json);
+    let mut request = request
+        .body(Full::new(body))
+        .map_err(|_| Error::InvalidEndpoint { reason: "the auth_url is not a URL" })?;
     for (name, secret) in headers {
-        request = request.header(name, token_header(secret.expose())?);
+        request.headers_mut().insert(name, token_header(secret.expose())?);
     }
-    request.body(Full::new(body)).map_err(|_| Error::InvalidEndpoint { reason: "the auth_url is not a URL" })
+    Ok(request)
 }
 
 /// Sends credentials, and hands out the first answer that is no redirect.
