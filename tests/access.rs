@@ -53,6 +53,8 @@ fn what_is_no_token_document_is_refused() {
         ("[]", "it has neither a `token` nor an `access` object"),
         ("{}", "it has neither a `token` nor an `access` object"),
         (r#"{"token": null}"#, "it has neither a `token` nor an `access` object"),
+        (r#"{"access": null}"#, "it has neither a `token` nor an `access` object"),
+        (r#"{"access": ["t"]}"#, "it has neither a `token` nor an `access` object"),
         (r#"{"token": "t"}"#, "it has neither a `token` nor an `access` object"),
         (r#"{"error": {"code": 401}}"#, "it has neither a `token` nor an `access` object"),
     ] {
@@ -91,6 +93,19 @@ fn the_last_of_two_members_of_one_name_counts() {
     let info = AccessInfo::from_body(body).unwrap();
     assert_eq!(info.user_id(), Some("last"));
     assert!(info.has_service_catalog());
+}
+
+#[test]
+fn beside_a_token_an_access_does_not_count_wherever_it_stands() {
+    let token = r#""token": {"user": {"id": "u"}}"#;
+    for access in ["null", "7", r#""text""#, "[[]]", "{}", r#"{"token": {"id": "t"}, "serviceCatalog": 7}"#] {
+        for body in
+            [format!(r#"{{"access": {access}, {token}}}"#), format!(r#"{{{token}, "access": {access}}}"#)]
+        {
+            let info = AccessInfo::from_body(&body).unwrap();
+            assert_eq!((info.user_id(), info.auth_token()), (Some("u"), None), "{body}");
+        }
+    }
 }
 
 #[test]

@@ -287,7 +287,7 @@ async fn what_the_caller_sends_is_withheld() {
         let mut value = HeaderValue::from_str(value).unwrap();
         value.set_sensitive(name == "x-of-the-caller");
         request.headers_mut().insert(name, value);
-        let error = raised(service.clone().oneshot(request).await);
+        let error = raised(service.oneshot(request).await);
         let shown = format!("{error} {error:?} {:?}", error.details);
         assert!(shown.contains("withheld") && !shown.contains("canary"), "{name}: {shown}");
 

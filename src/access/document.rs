@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{
     IdentityVersion, ServiceCatalog,
     catalog_document::{V2Catalog, V3Catalog},
-    tolerant,
+    tolerant::{self, Tolerant},
 };
 use crate::Error;
 
@@ -53,11 +53,21 @@ impl<'de> Visitor<'de> for Root {
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "token" => v3 = Some(map.next_value_seed(Part(IdentityVersion::V3))?),
-                "access" if v3.is_none() => v2 = Some(map.next_value_seed(Part(IdentityVersion::V2))?),
+                "access" if v3.is_none() => v2 = tolerant::value::<V2Part, _>(&mut map)?.0,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
         v3.or(v2).ok_or_else(|| serde::de::Error::missing_field("token"))
+    }
+}
+
+/// The value of `access`, if it is an object; beside a `token`, wherever that stands, it may be anything.
+#[derive(Default)]
+struct V2Part(Option<Document>);
+
+impl<'de> Tolerant<'de> for V2Part {
+    fn from_map<A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
+        Part(IdentityVersion::V2).visit_map(map).map(|document| Self(Some(document)))
     }
 }
 
