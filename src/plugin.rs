@@ -90,6 +90,7 @@ pub trait IdentityPlugin: Send + Sync + 'static {
 }
 
 impl<P: IdentityPlugin + ?Sized> IdentityPlugin for Arc<P> {
+    #[inline(always)]
     fn access(&self) -> AccessFuture {
         (**self).access()
     }

@@ -91,15 +91,13 @@ impl<B> Shared<B> {
 }
 
 impl<B: Body> Shared<B> {
-    /// Polls the stream on behalf of all who wait for it.
-    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let polled = self.rest.as_mut().poll_frame(cx);
-        self.waiting.retain(|waker| !waker.will_wake(cx.waker()));
-        match polled {
-            Poll::Pending => self.waiting.push(cx.waker().clone()),
-            Poll::Ready(_) => self.waiting.drain(..).for_each(Waker::wake),
+    /// What one has found at the stream, `pending` or not, is the others' affair too.
+    fn was_polled(&mut self, pending: bool, waker: &Waker) {
+        self.waiting.retain(|other| !other.will_wake(waker));
+        match pending {
+            true => self.waiting.push(waker.clone()),
+            false => self.waiting.drain(..).for_each(Waker::wake),
         }
-        polled
     }
 
     /// Keeps a frame that is read for the first time, if there is room for it.
@@ -144,7 +142,9 @@ where
             return Poll::Ready(Some(Ok(sent.into())));
         }
         while !shared.ended {
-            let sent = match ready!(shared.poll_rest(cx)) {
+            let polled = shared.rest.as_mut().poll_frame(cx);
+            shared.was_polled(polled.is_pending(), cx.waker());
+            let sent = match ready!(polled) {
                 None => {
                     shared.ended = true;
                     break;
