@@ -25,7 +25,8 @@ const MOST_DOCUMENTS: usize = 1024;
 /// How many redirects are followed, as many as keystoneauth follows.
 const MAX_REDIRECTS: usize = 30;
 
-/// How many times one who waits starts again because the runtime of a flight was shut down, or is not driven.
+/// How many times one who waits starts again because the runtime of a flight was shut down, or is not driven, or
+/// because it was somebody else's token that was refused.
 const ADOPTIONS: usize = 3;
 
 /// How much longer than a document may take it is waited for by those who did not start the flight.
@@ -78,15 +79,17 @@ impl Cache {
             let host = url.rsplit('@').next().unwrap_or_default();
             return Err(Miss::new(host, "it is no URL with a clear host and port").into());
         }
+        let mut failed = Error::NoRuntime;
         for _ in 0..=ADOPTIONS {
             let mut flight = self.flight(url, access)?;
             let longest = self.times.timeout.saturating_add(GRACE);
-            if let Some(Some(landed)) = flight.done(longest).await {
-                return Ok((landed.document?, landed.until));
+            match flight.done(longest).await {
+                Some(Some(landed)) if landed.is_for(access) => return Ok((landed.document?, landed.until)),
+                Some(Some(landed)) => failed = landed.document.err().map_or(failed, Error::from),
+                _ => self.lost(&flight),
             }
-            self.lost(&flight);
         }
-        Err(Error::NoRuntime)
+        Err(failed)
     }
 
     /// A flight is gone without an outcome, or stands still.
@@ -183,10 +186,15 @@ impl Cache {
 
 impl Landed {
     fn is_good_for(&self, access: Option<&Arc<Access>>) -> bool {
-        let is_his = |refused: &Weak<Access>| {
+        Instant::now() < self.until && self.is_for(access)
+    }
+
+    /// Whether it says something to whoever has this access.
+    fn is_for(&self, access: Option<&Arc<Access>>) -> bool {
+        let is_refused = |refused: &Weak<Access>| {
             access.is_some_and(|access| ptr::eq(refused.as_ptr(), Arc::as_ptr(access)))
         };
-        Instant::now() < self.until && self.refused.as_ref().is_none_or(is_his)
+        self.refused.as_ref().is_none_or(is_refused)
     }
 }
 

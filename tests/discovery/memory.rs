@@ -87,7 +87,7 @@ async fn a_token_that_was_refused_is_nobody_elses_affair() {
         let is_bobs = request.headers().get("x-auth-token").is_some_and(|token| token == "bobs");
         let answer = if is_bobs { nova_versions() } else { Answer::status(401) };
         let servers = Servers::default();
-        servers.at(NOVA, answer);
+        servers.at(NOVA, answer.after(seconds(1)));
         servers.oneshot(request).await
     });
     let discovery = Discovery::new(Transport::new(service));
@@ -102,7 +102,23 @@ async fn a_token_that_was_refused_is_nobody_elses_affair() {
         let error = of("alices").oneshot(get()).await.unwrap_err();
         assert!(matches!(Error::find(&*error), Some(Error::DiscoveryFailure(_))), "{error}");
     }
-    assert!(of("bobs").oneshot(get()).await.is_ok());
+    sleep(seconds(10)).await;
+    let (alices, bobs) = tokio::join!(of("alices").oneshot(get()), of("bobs").oneshot(get()));
+    assert!(alices.is_err() && bobs.is_ok(), "he has waited for what she was told");
+}
+
+#[test]
+fn what_is_known_serves_without_a_runtime_too() {
+    let servers = Servers::default();
+    servers.at(NOVA, nova_versions());
+    let discovery = servers.discovery();
+    let one = Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let first = one.block_on(discovery.document(NOVA)).unwrap();
+    for _ in 0..2 {
+        let again = tokio_test::task::spawn(discovery.document(NOVA)).poll();
+        assert_eq!(tokio_test::assert_ready!(again).unwrap().url(), first.url());
+    }
+    assert_eq!(servers.asked().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
