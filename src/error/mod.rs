@@ -183,7 +183,8 @@ pub enum Error {
     #[error("the identity plugin has no auth_url, which Interface::Auth stands for; give it one")]
     NoAuthUrl,
 
-    /// An endpoint override or an `auth_url` is no URL that paths can be appended to.
+    /// An endpoint override or an `auth_url` is no URL that paths can be appended to, or an `https` one for a
+    /// `Transport::hyper` without TLS.
     #[error("an endpoint cannot be used: {reason}; correct the endpoint override or the auth_url")]
     #[non_exhaustive]
     InvalidEndpoint {

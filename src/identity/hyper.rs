@@ -47,7 +47,8 @@ impl Transport {
     /// # }
     /// ```
     ///
-    /// That one speaks plain http, and refuses an `https` URL. For TLS it takes any connector of yours, made
+    /// That one speaks plain http, and refuses an `https` URL before anything is sent
+    /// ([`Error::InvalidEndpoint`](crate::Error::InvalidEndpoint)). For TLS it takes any connector of yours, made
     /// around its own; here that of hyper-rustls:
     ///
     /// ```
@@ -62,7 +63,7 @@ impl Transport {
         let mut http = HttpConnector::new();
         http.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let user_agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-        HyperTransport { connector: http, user_agent: HeaderValue::from_static(user_agent) }
+        HyperTransport { connector: http, plain: true, user_agent: HeaderValue::from_static(user_agent) }
     }
 }
 
@@ -71,6 +72,8 @@ impl Transport {
 #[derive(Clone)]
 pub struct HyperTransport<C = HttpConnector> {
     connector: C,
+    /// Whether the connector is the one that speaks plain http.
+    plain: bool,
     user_agent: HeaderValue,
 }
 
@@ -81,7 +84,7 @@ impl HyperTransport {
     pub fn connector<C>(self, wrap: impl FnOnce(HttpConnector) -> C) -> HyperTransport<C> {
         let mut http = self.connector;
         http.enforce_http(false);
-        HyperTransport { connector: wrap(http), user_agent: self.user_agent }
+        HyperTransport { connector: wrap(http), plain: false, user_agent: self.user_agent }
     }
 }
 
@@ -100,7 +103,8 @@ impl<C> HyperTransport<C> {
         let client: Client<_, Full<Bytes>> =
             Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(self.connector);
         let client = Decompression::new(client);
-        Transport::new(SetRequestHeader::if_not_present(client, USER_AGENT, self.user_agent))
+        let transport = Transport::new(SetRequestHeader::if_not_present(client, USER_AGENT, self.user_agent));
+        if self.plain { transport.plain_only() } else { transport }
     }
 }
 
@@ -211,6 +215,10 @@ mod tests {
     async fn without_tls_an_https_url_is_refused_before_anything_is_sent() {
         let origin = serve(Router::new()).await.replace("http:", "https:");
         let error = Transport::hyper().build().send(get_of(origin)).await.unwrap_err();
-        assert!(matches!(error, Error::ConnectFailure { .. }), "{error}");
+        assert!(
+            matches!(error, Error::InvalidEndpoint { reason, .. } if reason.contains("plain http only")),
+            "{error}"
+        );
+        assert!(!error.is_transient());
     }
 }

@@ -27,7 +27,11 @@ const MAX_ANSWER: usize = 4 * 1024 * 1024;
 ///
 /// Clones share the client. See the [module docs](super) for an example.
 #[derive(Clone)]
-pub struct Transport(Arc<dyn Fn(Request<Full<Bytes>>) -> Sending + Send + Sync>);
+pub struct Transport {
+    wire: Arc<dyn Fn(Request<Full<Bytes>>) -> Sending + Send + Sync>,
+    /// Whether it is known to speak plain http and nothing else.
+    plain_only: bool,
+}
 
 /// A request on its way, and its answer read to the end.
 type Sending = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Error>> + Send>>;
@@ -48,7 +52,7 @@ impl Transport {
         B::Error: Into<BoxError>,
     {
         let client = Mutex::new(client);
-        Self(Arc::new(move |request| {
+        let wire = move |request| -> Sending {
             let mut client = client.lock().unwrap_or_else(PoisonError::into_inner).clone();
             Box::pin(async move {
                 poll_fn(|cx| client.poll_ready(cx)).await.map_err(Error::connect)?;
@@ -56,7 +60,14 @@ impl Transport {
                 let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(unread)?;
                 Ok(Response::from_parts(parts, body.to_bytes()))
             })
-        }))
+        };
+        Self { wire: Arc::new(wire), plain_only: false }
+    }
+
+    /// The same for a client without TLS, which is not to be tried with https.
+    #[cfg(feature = "hyper")]
+    pub(super) fn plain_only(self) -> Self {
+        Self { plain_only: true, ..self }
     }
 
     /// Sends a request and reads its answer.
@@ -64,10 +75,17 @@ impl Transport {
     /// # Errors
     ///
     /// [`Error::ConnectFailure`] with what the client says, [`Error::InvalidResponse`] for an answer that
-    /// is longer than 4 MiB.
+    /// is longer than 4 MiB, [`Error::InvalidEndpoint`] for an `https` URL if `Transport::hyper` was given no
+    /// connector with TLS.
     pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Error> {
+        if self.plain_only && request.uri().scheme_str() == Some("https") {
+            return Err(Error::InvalidEndpoint {
+                reason: "its URL is https and the Transport speaks plain http only \
+                         (give Transport::hyper a connector with TLS)",
+            });
+        }
         request.extensions_mut().insert(Obtains);
-        (self.0)(request).await
+        (self.wire)(request).await
     }
 }
 
