@@ -2,6 +2,8 @@
 
 use std::{
     convert::Infallible,
+    future::ready,
+    io,
     sync::{Arc, Mutex},
 };
 
@@ -215,6 +217,24 @@ async fn answers_that_are_errors_say_what_keystone_said() {
     }
     let (transport, _) = keystone(201, &[], V3Token::new("u", "alice").document().clone());
     assert!(matches!(credentials.get_auth_ref(transport).await, Err(Error::NoToken)));
+}
+
+#[tokio::test]
+async fn what_a_wrong_auth_url_leads_to_says_so() {
+    let credentials = V3Auth::new(auth_url(), AuthMethod::password(alice(), "pw"));
+    let (transport, _) = keystone(404, &[], json!({"error": {"message": "no such page"}}));
+    let error = credentials.get_auth_ref(transport).await.unwrap_err();
+    assert_eq!(error.to_string(), "Keystone answered 404 Not Found: no such page; is the auth_url right?");
+
+    let refused =
+        |_: Request<Full<Bytes>>| ready(Err::<Response<Full<Bytes>>, _>(io::Error::other("refused")));
+    let transport = Transport::new(service_fn(refused));
+    let error = credentials.get_auth_ref(transport.clone()).await.unwrap_err();
+    let at = "Keystone could not be reached at https://keystone.example.com; is the auth_url right?";
+    assert_eq!(error.to_string(), at);
+    let with_more = Request::get("https://alice:pw@keystone.example.com/v2.0/tokens/gAAAA?x=y");
+    let error = transport.send(with_more.body(Full::default()).unwrap()).await.unwrap_err();
+    assert_eq!(error.to_string(), at);
 }
 
 #[test]

@@ -208,7 +208,7 @@ fn canonical(url: &str) -> Box<str> {
 
 fn unreachable(url: &str, error: &Error) -> Miss {
     let miss = match error {
-        Error::ConnectFailure { source } => Miss::new(url, format!("it could not be reached: {source}")),
+        Error::ConnectFailure { source, .. } => Miss::new(url, format!("it could not be reached: {source}")),
         Error::InvalidResponse { .. } => Miss::new(url, "its answer is longer than 4 MiB"),
         error => Miss::new(url, error.to_string()),
     };

@@ -244,7 +244,7 @@ pub enum Error {
     MissingAuthMethods(Arc<MissingAuthMethods>),
 
     /// Keystone answered an authentication with an error: keystoneauth's `HttpError`.
-    #[error("Keystone answered {0}")]
+    #[error("Keystone answered {}{}", .0, words::doubt(.0.status))]
     Http(Arc<HttpError>),
 
     /// A service answered a request with a status of 400 or above, and
@@ -278,9 +278,11 @@ pub enum Error {
     Recursion,
 
     /// Keystone could not be reached, or its answer broke off: keystoneauth's `ConnectFailure`.
-    #[error("Keystone could not be reached; is it at the auth_url?")]
+    #[error("Keystone could not be reached at {origin}; is the auth_url right?")]
     #[non_exhaustive]
     ConnectFailure {
+        /// Scheme, host and port that the request was for.
+        origin: Box<str>,
         /// What the HTTP client says.
         source: Arc<dyn StdError + Send + Sync>,
     },
@@ -339,12 +341,12 @@ impl Error {
         }
     }
 
-    /// What an HTTP client says; if that is an error of this crate, the same.
-    pub(crate) fn connect(source: impl Into<BoxError>) -> Self {
+    /// What an HTTP client says of a request to this URL; if that is an error of this crate, the same.
+    pub(crate) fn connect(uri: &Uri, source: impl Into<BoxError>) -> Self {
         let source = source.into();
         match Self::find(&*source) {
             Some(ours) => ours.clone(),
-            None => Self::ConnectFailure { source: source.into() },
+            None => Self::ConnectFailure { origin: words::origin(uri), source: source.into() },
         }
     }
 
@@ -356,7 +358,7 @@ impl Error {
             Self::DiscoveryFailure(failure) => failure.is_transient(),
             // What answers with something that is no token is a proxy that is not ready, most often.
             Self::Timeout { .. } | Self::InvalidResponse { .. } => true,
-            Self::ConnectFailure { source } => !is_about_a_certificate(&**source),
+            Self::ConnectFailure { source, .. } => !is_about_a_certificate(&**source),
             Self::ShortLived | Self::PluginPanicked | Self::NoRuntime => true,
             _ => false,
         }

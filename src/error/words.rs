@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use http::{Uri, uri::Authority};
+use http::{StatusCode, Uri, uri::Authority};
 
 use crate::discovery::Version;
 
@@ -20,6 +20,10 @@ pub(super) fn at(offset: Option<usize>) -> String {
 
 pub(super) fn to(location: Option<&str>) -> String {
     location.map(|location| format!(", to {location}")).unwrap_or_default()
+}
+
+pub(super) fn doubt(status: StatusCode) -> &'static str {
+    if status == StatusCode::NOT_FOUND { "; is the auth_url right?" } else { "" }
 }
 
 pub(super) fn microversions(offered: Option<(Version, Version)>) -> String {

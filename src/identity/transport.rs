@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use tower_service::Service;
@@ -52,12 +52,16 @@ impl Transport {
         B::Error: Into<BoxError>,
     {
         let client = Mutex::new(client);
-        let wire = move |request| -> Sending {
+        let wire = move |request: Request<Full<Bytes>>| -> Sending {
             let mut client = client.lock().unwrap_or_else(PoisonError::into_inner).clone();
             Box::pin(async move {
-                poll_fn(|cx| client.poll_ready(cx)).await.map_err(Error::connect)?;
-                let (parts, body) = client.call(request).await.map_err(Error::connect)?.into_parts();
-                let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(unread)?;
+                let uri = request.uri().clone();
+                let failed = |error: BoxError| Error::connect(&uri, error);
+                poll_fn(|cx| client.poll_ready(cx)).await.map_err(|error| failed(error.into()))?;
+                let answer = client.call(request).await.map_err(|error| failed(error.into()))?;
+                let (parts, body) = answer.into_parts();
+                let body =
+                    Limited::new(body, MAX_ANSWER).collect().await.map_err(|error| unread(&uri, error))?;
                 Ok(Response::from_parts(parts, body.to_bytes()))
             })
         };
@@ -90,11 +94,11 @@ impl Transport {
 }
 
 /// Why an answer could not be read to the end.
-fn unread(error: BoxError) -> Error {
+fn unread(uri: &Uri, error: BoxError) -> Error {
     if error.is::<LengthLimitError>() {
         return Error::InvalidResponse { reason: "it is longer than 4 MiB", line: 0, column: 0 };
     }
-    Error::connect(error)
+    Error::connect(uri, error)
 }
 
 impl fmt::Debug for Transport {
