@@ -67,8 +67,9 @@
 //!
 //! By [tracing](https://docs.rs/tracing). Single requests are not logged: their errors say what went wrong.
 //!
-//! - a warning when no good token can be had from Keystone any more, and an info when that is over. Requests may
-//!   notice neither, since the token at hand serves meanwhile;
+//! - a warning when no good token can be had from Keystone any more, with the `auth_url`, the error and whether
+//!   that can pass by itself, and an info when it is over. Requests may notice neither, since the token at hand
+//!   serves meanwhile;
 //! - a warning with each token if the clocks of Keystone and of this machine differ by more than 30 s;
 //! - a warning for each endpoint of the catalog that was to be used and cannot be.
 //!

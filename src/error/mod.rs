@@ -35,6 +35,7 @@ pub use missing_auth_methods::MissingAuthMethods;
 
 pub(crate) use echo::{repeats, secrets_in};
 pub(crate) use retry_after::retry_after;
+pub(crate) use words::url as url_in_words;
 
 /// The error type of tower's middleware: any error in a box.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -336,7 +337,7 @@ impl Error {
     pub(crate) fn login_redirected(status: StatusCode, auth_url: &Uri, location: Option<&Uri>) -> Self {
         Self::LoginRedirected {
             status,
-            auth_url: format!("{}{}", words::origin(auth_url), auth_url.path()).into(),
+            auth_url: words::url(auth_url).into(),
             location: location.map(words::origin),
         }
     }

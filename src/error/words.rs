@@ -14,6 +14,11 @@ pub(super) fn origin(uri: &Uri) -> Box<str> {
     format!("{scheme}://{host}").into()
 }
 
+/// The same with its path, and without a query.
+pub(crate) fn url(uri: &Uri) -> String {
+    format!("{}{}", origin(uri), uri.path())
+}
+
 pub(super) fn at(offset: Option<usize>) -> String {
     offset.map(|offset| format!(", at offset {offset}")).unwrap_or_default()
 }

@@ -183,7 +183,7 @@ impl<C: Credentials> Shared<C> {
             let outcome = state.landed(id, asked_for, brought, now);
             (outcome, failed_before, state.failure().cloned())
         };
-        report::episode(failed_before, failure.as_ref());
+        report::episode(self.credentials.auth_url(), failed_before, failure.as_ref());
         outcome
     }
 

@@ -2,22 +2,31 @@
 
 use std::{error::Error as StdError, time::Duration};
 
+use http::Uri;
 use tracing::{info, warn};
 
 use super::Now;
-use crate::{AccessInfo, Error};
+use crate::{AccessInfo, Error, error::url_in_words};
 
 /// By how much two clocks may differ before that is worth a word.
 const SKEW: Duration = Duration::from_secs(30);
 
 /// Tells that tokens begin to fail, or no longer do.
-pub(super) fn episode(failed_before: bool, failure: Option<&Error>) {
+pub(super) fn episode(auth_url: &Uri, failed_before: bool, failure: Option<&Error>) {
     match (failed_before, failure) {
         (false, Some(error)) => {
+            let auth_url = url_in_words(auth_url);
+            let next = if error.is_transient() {
+                "it is tried again"
+            } else {
+                "the credentials or the configuration have to be mended"
+            };
             let error: &(dyn StdError + 'static) = error;
-            warn!(error, "no good token can be had from Keystone; it is asked again");
+            warn!(auth_url, error, "no good token can be had from Keystone; {next}");
         }
-        (true, None) => info!("good tokens can be had from Keystone again"),
+        (true, None) => {
+            info!(auth_url = url_in_words(auth_url), "good tokens can be had from Keystone again");
+        }
         _ => {}
     }
 }

@@ -1,5 +1,7 @@
 //! What is logged of renewing: what an operator should know, once.
 
+use tower_keystone::{AuthMethod, RenewalPolicy, User, V3Auth};
+
 use crate::{log::Log, support::*};
 
 #[tokio::test(start_paused = true)]
@@ -23,6 +25,8 @@ async fn an_outage_is_one_warning_and_one_word_when_it_is_over() {
             warning.contains("could not be reached") && warning.contains("connection refused"),
             "{warning}"
         );
+        assert!(warning.contains("auth_url=\"https://keystone.test/v3\""), "{warning}");
+        assert!(warning.contains("; it is tried again"), "{warning}");
         keystone.usually(Answer::Token);
         pass(60).await;
         token(&plugin).await.unwrap();
@@ -30,6 +34,26 @@ async fn an_outage_is_one_warning_and_one_word_when_it_is_over() {
         let lines = log.lines();
         let [over] = &*lines else { panic!("{lines:?}") };
         assert!(over.contains("INFO") && over.contains("again"), "{over}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_pass_is_for_somebody_to_mend() {
+    let method = || AuthMethod::password(User::new().user_id("alice"), "wonderland");
+    for (auth_url, answer) in [
+        ("https://keystone.test/v3", Answer::Status(401)),
+        ("https://alice:canary@keystone.test/v3?canary", Answer::Token),
+    ] {
+        let (log, _guard) = Log::new();
+        let keystone = Keystone::new();
+        keystone.usually(answer);
+        let credentials = V3Auth::new(auth_url.parse().unwrap(), method());
+        token(&keystone.plugin_of(credentials, RenewalPolicy::default())).await.unwrap_err();
+        let lines = log.lines();
+        let [warning] = &*lines else { panic!("{lines:?}") };
+        assert!(warning.contains("WARN") && warning.contains("have to be mended"), "{warning}");
+        assert!(warning.contains("auth_url=\"https://keystone.test/v3\""), "{warning}");
+        assert!(!warning.contains("canary"), "{warning}");
     }
 }
 
