@@ -55,7 +55,8 @@
 //! [`Renewing::reset`] forgets it. Every figure can be set in [`RenewalPolicy`].
 //!
 //! A flight belongs to no request: it runs in a task of its own, its outcome is shared, and dropping any of
-//! those who wait for it changes nothing. It needs a tokio runtime with time enabled.
+//! those who wait for it changes nothing. It needs a tokio runtime with time enabled. If that is shut down under
+//! it, or nobody drives it for as long as a flight can take, whoever waits starts another one.
 
 mod clock;
 mod flight;
