@@ -88,7 +88,7 @@ pub enum Error {
     NoToken,
 
     /// The token has expired, and the plugin was told to refuse it then.
-    #[error("the token expired at {} and this plugin cannot renew it; give it a new access info", words::seconds(*.expired))]
+    #[error("the token expired at {} and this plugin cannot renew it; give it a new access info", words::time(*.expired))]
     #[non_exhaustive]
     Expired {
         /// When it expired.
@@ -176,7 +176,7 @@ pub enum Error {
     /// A relative request URI came without an [`EndpointFilter`] that names the type of its service.
     #[error(
         "no service is named for a relative request URI; give the layer or the request an EndpointFilter \
-         with a service type, or make the URI absolute"
+         with a service type (for Keystone itself, one with Interface::Auth), or make the URI absolute"
     )]
     NoEndpointFilter,
 
@@ -225,7 +225,7 @@ pub enum Error {
     },
 
     /// The request would go over plain http, and the layer was told to refuse that.
-    #[error("{origin} is plain http and the layer requires https for whatever carries the token")]
+    #[error("{origin} is plain http, and the layer requires https (AuthLayer::require_https)")]
     #[non_exhaustive]
     HttpsRequired {
         /// Scheme, host and port.
@@ -297,15 +297,21 @@ pub enum Error {
     },
 
     /// Keystone's token is past its end, or was when it came: do the clocks of its servers agree?
-    #[error("Keystone issues tokens that expire at once; is its [token] expiration meant?")]
+    #[error(
+        "Keystone issues tokens that expire at once; is `[token] expiration` in keystone.conf as intended?"
+    )]
     ShortLived,
 
     /// The credentials panicked while they were asked for a token.
     #[error("the credentials panicked while a token was obtained with them")]
     PluginPanicked,
 
-    /// A token has to be obtained, and there is no tokio runtime to do it in.
-    #[error("a token has to be obtained and no tokio runtime is there to do it in; poll requests inside one")]
+    /// A token or a version document has to be obtained, and there is no tokio runtime with time enabled to do it
+    /// in.
+    #[error(
+        "Keystone or a service has to be asked, and there is no tokio runtime with time enabled to do that in; \
+         poll requests inside one"
+    )]
     NoRuntime,
 
     /// An identity plugin of somebody else's failed.
@@ -393,4 +399,19 @@ impl Error {
 fn is_about_a_certificate(error: &(dyn StdError + 'static)) -> bool {
     let mut chain = std::iter::successors(Some(error), |&error| error.source());
     chain.any(|error| error.to_string().to_ascii_lowercase().contains("certificate"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_expired_at_a_time_that_can_be_read() {
+        let told = |seconds: u64| {
+            let expired = SystemTime::UNIX_EPOCH + Duration::from_millis(seconds * 1000 + 1);
+            Error::Expired { expired }.to_string()
+        };
+        assert!(told(1_768_482_000).contains(" at 2026-01-15T13:00:00Z and "), "{}", told(1_768_482_000));
+        assert!(told(1 << 40).contains(" at 1099511627776 s after 1970 and "), "{}", told(1 << 40));
+    }
 }

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use http::{StatusCode, Uri, uri::Authority};
+use jiff::Timestamp;
 
 use crate::discovery::Version;
 
@@ -38,7 +39,11 @@ pub(super) fn microversions(offered: Option<(Version, Version)>) -> String {
     }
 }
 
-pub(super) fn seconds(time: SystemTime) -> String {
-    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    format!("{seconds} s after 1970")
+/// To the second, by RFC 3339.
+pub(super) fn time(time: SystemTime) -> String {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    match i64::try_from(since.as_secs()).map(Timestamp::from_second) {
+        Ok(Ok(time)) => time.to_string(),
+        _ => format!("{} s after 1970", since.as_secs()),
+    }
 }
