@@ -153,9 +153,12 @@ mod work;
 pub use access::{AccessInfo, EndpointData, ServiceCatalog, service_types};
 pub use endpoint::{EndpointFilter, Interface};
 pub use error::{BoxError, Error};
+#[cfg(feature = "hyper")]
+#[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
+pub use identity::HyperTransport;
 pub use identity::{
-    AccessInfoPlugin, AuthMethod, Credentials, FixedEndpointPlugin, GenericAuth, PluginPool, Scope,
-    ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth,
+    AccessInfoPlugin, AuthMethod, AuthRefFuture, Credentials, FixedEndpointPlugin, GenericAuth, PluginPool,
+    Scope, ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth,
 };
 pub use layer::AuthLayer;
 pub use outgoing::Unauthenticated;
@@ -165,7 +168,7 @@ pub use raise_for_status::{RaiseForStatus, RaiseForStatusLayer};
 #[cfg_attr(docsrs, doc(cfg(feature = "follow-redirect")))]
 pub use redirect::RedirectPolicy;
 pub use refusal::Refusal;
-pub use renewal::{RenewalPolicy, Renewing};
+pub use renewal::{RenewalPolicy, Renewing, SystemClock};
 pub use retry::{ReauthPolicy, ReplayBody, RetryPolicy};
 pub use secret::Secret;
 pub use service::Auth;

@@ -13,8 +13,8 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::service_fn;
 use tower_keystone::{
-    Access, AccessInfoPlugin, AuthMethod, Credentials, Error, FixedEndpointPlugin, IdentityPlugin, Scope,
-    ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth, fixture::V3Token,
+    Access, AccessInfoPlugin, AuthMethod, Credentials, Error, FixedEndpointPlugin, IdentityPlugin, Renewing,
+    Scope, ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth, fixture::V3Token,
 };
 
 fn auth_url() -> Uri {
@@ -235,6 +235,28 @@ async fn what_a_wrong_auth_url_leads_to_says_so() {
     let with_more = Request::get("https://alice:pw@keystone.example.com/v2.0/tokens/gAAAA?x=y");
     let error = transport.send(with_more.body(Full::default()).unwrap()).await.unwrap_err();
     assert_eq!(error.to_string(), at);
+}
+
+#[tokio::test]
+async fn credentials_can_be_chosen_at_run_time() {
+    let answer = json!({"error": {"code": 401}});
+    for v3 in [true, false] {
+        let (transport, asked) = keystone(401, &[], answer.clone());
+        let (chosen, cache_id, path): (Arc<dyn Credentials>, _, _) = if v3 {
+            let credentials = V3Auth::new(auth_url(), AuthMethod::password(alice(), "pw"));
+            let cache_id = credentials.cache_id();
+            (Arc::new(credentials), cache_id, "v3/auth/tokens")
+        } else {
+            let credentials = V2Auth::password(auth_url(), "alice", "pw");
+            let cache_id = credentials.cache_id();
+            (Arc::new(credentials), cache_id, "tokens")
+        };
+        let plugin = Renewing::new(chosen, transport);
+        assert!(matches!(plugin.access().await, Err(Error::Http(_))));
+        assert_eq!(*asked.lock().unwrap(), [format!("POST {}{path}", auth_url())]);
+        assert!(plugin.cache_id().is_some() && plugin.cache_id() == cache_id);
+        assert_eq!(plugin.auth_url(), Some(&auth_url()));
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use http::Uri;
 
@@ -11,7 +11,29 @@ pub type AuthRefFuture = Pin<Box<dyn Future<Output = Result<AccessInfo, Error>> 
 /// What a token can be had for, again and again: keystoneauth's `BaseIdentityPlugin` without its cache.
 ///
 /// [`V3Auth`](super::V3Auth), [`V2Auth`](super::V2Auth) and [`GenericAuth`](super::GenericAuth) are
-/// credentials; those of one's own may take several requests. [`Renewing`](crate::Renewing) makes a plugin of them.
+/// credentials; those of one's own may take several requests. [`Renewing`](crate::Renewing) makes a plugin of them,
+/// and of an `Arc<dyn Credentials>` that was chosen at run time:
+///
+/// ```
+/// use std::sync::Arc;
+/// use http::Uri;
+/// use tower_keystone::{AuthMethod, Credentials, GenericAuth, Renewing, Transport, User, V3Auth};
+///
+/// fn plugin(
+///     auth_url: Uri,
+///     application_credential: Option<(&str, &str)>,
+///     (alice, password): (User, &str),
+///     transport: Transport,
+/// ) -> Renewing<Arc<dyn Credentials>> {
+///     let credentials: Arc<dyn Credentials> = match application_credential {
+///         Some((id, secret)) => {
+///             Arc::new(V3Auth::new(auth_url, AuthMethod::application_credential(id, secret)))
+///         }
+///         None => Arc::new(GenericAuth::password(auth_url, alice, password)),
+///     };
+///     Renewing::new(credentials, transport)
+/// }
+/// ```
 pub trait Credentials: Send + Sync + 'static {
     /// Asks Keystone for a token, now: keystoneauth's `get_auth_ref`.
     ///
@@ -25,5 +47,19 @@ pub trait Credentials: Send + Sync + 'static {
     /// `get_cache_id`. `None` if what they obtain must not be shared.
     fn cache_id(&self) -> Option<String> {
         None
+    }
+}
+
+impl<C: Credentials + ?Sized> Credentials for Arc<C> {
+    fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
+        (**self).get_auth_ref(transport)
+    }
+
+    fn auth_url(&self) -> &Uri {
+        (**self).auth_url()
+    }
+
+    fn cache_id(&self) -> Option<String> {
+        (**self).cache_id()
     }
 }
