@@ -1,7 +1,7 @@
 //! OpenStack authentication as tower middleware: tokens, endpoints and what to do about a 401.
 //!
-//! [`AuthLayer`] wraps any `Service<http::Request<B>>` that can be cloned. It gives each request the URL of its service,
-//! found in the service catalog, and an `X-Auth-Token` from an identity plugin:
+//! [`AuthLayer`] wraps any `Service<http::Request<B>>` that is `Clone` (put a `Buffer` around one that is not). It gives
+//! each request the URL of its service, found in the service catalog, and an `X-Auth-Token` from an identity plugin:
 //!
 //! ```
 //! use http::Request;
@@ -32,6 +32,41 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! With credentials in place of a token, [`Renewing`] logs in by itself, with the first request and before its token
+//! expires. Any client is its way to Keystone, such as that of the requests:
+//!
+//! ```
+//! # use tower_keystone::fixture::Cloud;
+//! use tower_keystone::{AuthLayer, AuthMethod, EndpointFilter, Renewing, Scope, Transport, User, V3Auth};
+//!
+//! # fn main() -> Result<(), tower_keystone::BoxError> {
+//! # let client = Cloud::new([]);
+//! let alice = User::new().username("alice").user_domain_name("Default");
+//! let auth_url = "https://keystone.example.com/v3".parse()?;
+//! let credentials = V3Auth::new(auth_url, AuthMethod::password(alice, "wonderland"))
+//!     .scope(Scope::new().project_name("demo").project_domain_name("Default"));
+//! let plugin = Renewing::new(credentials, Transport::new(client.clone()));
+//! let layer = AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute"));
+//! # let _ = layer;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Which plugin?
+//!
+//! | for | it is |
+//! |---|---|
+//! | a password, an application credential, a TOTP passcode, a token to exchange, or several | [`Renewing`] with [`V3Auth`] |
+//! | a password or a token, whichever version of its API Keystone has | [`Renewing`] with [`GenericAuth`] |
+//! | a Keystone that has v2.0 only | [`Renewing`] with [`V2Auth`] |
+//! | a token and its document that somebody else obtained | [`AccessInfoPlugin`] |
+//! | that token, and a service which vouches for it | [`ServiceTokenAuthWrapper`] around two plugins |
+//! | one service without Keystone: no authentication, an admin token, HTTP basic | [`FixedEndpointPlugin`] |
+//! | whatever else a login takes | [`Renewing`] with your own [`Credentials`] |
+//! | whatever else obtains tokens | your own [`IdentityPlugin`] |
+//!
+//! A [`PluginPool`] has one of them for each of many users or projects. See [`identity`] for examples.
 //!
 //! # The way of a request
 //!
@@ -150,26 +185,37 @@ pub mod secret;
 mod service;
 mod work;
 
+#[doc(inline)]
 pub use access::{AccessInfo, EndpointData, ServiceCatalog, service_types};
+#[doc(inline)]
 pub use endpoint::{EndpointFilter, Interface};
+#[doc(inline)]
 pub use error::{BoxError, Error};
 #[cfg(feature = "hyper")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
+#[doc(inline)]
 pub use identity::HyperTransport;
+#[doc(inline)]
 pub use identity::{
     AccessInfoPlugin, AuthMethod, AuthRefFuture, Credentials, FixedEndpointPlugin, GenericAuth, PluginPool,
     Scope, ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth,
 };
 pub use layer::AuthLayer;
 pub use outgoing::Unauthenticated;
+#[doc(inline)]
 pub use plugin::{Access, AccessFuture, IdentityPlugin};
+#[doc(inline)]
 pub use raise_for_status::{RaiseForStatus, RaiseForStatusLayer};
 #[cfg(feature = "follow-redirect")]
 #[cfg_attr(docsrs, doc(cfg(feature = "follow-redirect")))]
+#[doc(inline)]
 pub use redirect::RedirectPolicy;
 pub use refusal::Refusal;
+#[doc(inline)]
 pub use renewal::{RenewalPolicy, Renewing, SystemClock};
+#[doc(inline)]
 pub use retry::{ReauthPolicy, ReplayBody, RetryPolicy};
+#[doc(inline)]
 pub use secret::Secret;
 pub use service::Auth;
 

@@ -34,6 +34,30 @@
 //! # }
 //! ```
 //!
+//! A document that was got in another way is a [`VersionDocument`], which knows a [`Version`] or the newest of a
+//! [`VersionRange`]:
+//!
+//! ```
+//! use http::HeaderMap;
+//! use tower_keystone::discovery::{Allow, Version, VersionDocument, VersionRange};
+//!
+//! let answer = br#"{"versions": [
+//!     {"id": "v2.0", "status": "SUPPORTED", "links": [{"rel": "self", "href": "https://nova.example.com/v2/"}]},
+//!     {"id": "v2.1", "status": "CURRENT", "links": [{"rel": "self", "href": "https://nova.example.com/v2.1/"}],
+//!      "min_version": "2.1", "version": "2.96"}
+//! ]}"#;
+//! let document = VersionDocument::new("https://nova.example.com/", &HeaderMap::new(), answer)?;
+//!
+//! let current = document.data_for("2.1".parse()?, Allow::default()).ok_or("no v2.1")?;
+//! assert_eq!(&*current.url, "https://nova.example.com/v2.1/");
+//! assert!(current.max_microversion >= Some(Version::new(2, 79)));
+//!
+//! let at_most_2_0 = VersionRange::new(None, None, Some(Version::new(2, 0)))?;
+//! let old = document.versioned_data_for(at_most_2_0, None, Allow::default()).ok_or("none so old")?;
+//! assert_eq!(old.version, Some(Version::new(2, 0)));
+//! # Ok::<(), tower_keystone::BoxError>(())
+//! ```
+//!
 //! A version document is asked for without a token first, and with one only if the service says 401 and
 //! its origin is one that the token may go to. What is found is remembered, per URL and for an hour, and a
 //! failure for ten seconds; all who want the same document wait for the same request.
