@@ -12,7 +12,7 @@
 //!    its own (`global_request_id`).
 //! 3. `retry`, twice: after a refused token (`allow_reauth`), and inside of that when there is no connection or
 //!    the server has no time (`connect_retries`, `status_code_retries`).
-//! 4. `timeout`, for each attempt.
+//! 4. `timeout`, for each attempt. With `Renewing`, longer than its `load_timeout`, which is 30 s.
 //! 5. `AuthLayer`: the endpoint, the token and the microversion (`service_type`, `region_name`,
 //!    `default_microversion`).
 //! 6. `FollowRedirectLayer` with `RedirectPolicy`: the token stays within its origin (`redirect`).

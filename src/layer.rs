@@ -7,6 +7,8 @@ use crate::{Auth, EndpointFilter, Error, discovery::Discovery, endpoint::Origin}
 
 /// Gives every request an endpoint and a token: the [`Layer`] of [`Auth`].
 ///
+/// The service inside has to be `Clone`; put tower's `Buffer` around one that is not.
+///
 /// Clones, and the services made of them, share the plugin. See the [crate docs](crate) for an
 /// example and for the order of layers.
 pub struct AuthLayer<P> {
@@ -65,7 +67,8 @@ impl<P> AuthLayer<P> {
         Ok(self.with(|settings| settings.allowed_origins.push(origin)))
     }
 
-    /// Refuses to send the token over plain http ([`Error::HttpsRequired`]).
+    /// Refuses plain http ([`Error::HttpsRequired`]) for all requests but those with a token of their own and those
+    /// that are [`Unauthenticated`](crate::Unauthenticated), whether or not the plugin has a token.
     ///
     /// Without it, http endpoints that the catalog, `auth_url` or an override names are used, since
     /// private clouds have them.

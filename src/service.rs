@@ -14,7 +14,8 @@ use crate::{
     outgoing::Outgoing,
 };
 
-/// Middleware that gives every request an endpoint and a token.
+/// Middleware that gives every request an endpoint and a token. The inner service has to be `Clone`; put tower's
+/// `Buffer` around one that is not.
 ///
 /// Its readiness is exactly the inner service's. Whatever goes wrong with authentication is the
 /// error of the one request's future, so that it cannot wear out a `Buffer` around it.

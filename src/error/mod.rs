@@ -184,8 +184,9 @@ pub enum Error {
     #[error("the identity plugin has no auth_url, which Interface::Auth stands for; give it one")]
     NoAuthUrl,
 
-    /// An endpoint override or an `auth_url` is no URL that paths can be appended to, or an `https` one for a
-    /// `Transport::hyper` without TLS.
+    /// An endpoint override or an `auth_url` is no URL that paths can be appended to: it is not an absolute http or
+    /// https URL, or has a user name, a query or a fragment in it. Or it is an `https` one, and `Transport::hyper` was
+    /// given no connector with TLS.
     #[error("an endpoint cannot be used: {reason}; correct the endpoint override or the auth_url")]
     #[non_exhaustive]
     InvalidEndpoint {

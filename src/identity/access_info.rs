@@ -29,8 +29,8 @@ impl AccessInfoPlugin {
         Self { access: Access::from_auth_ref(access_info).map(Arc::new), auth_url: None, refused_from: None }
     }
 
-    /// Where Keystone is. It serves [`Interface::Auth`](crate::Interface::Auth) and nothing else:
-    /// this plugin never asks Keystone for anything.
+    /// Where Keystone is. Requests with [`Interface::Auth`](crate::Interface::Auth) go there, and its origin is one
+    /// that the token may go to. This plugin itself never asks Keystone for anything.
     #[must_use]
     pub fn auth_url(mut self, auth_url: Uri) -> Self {
         self.auth_url = Some(auth_url);

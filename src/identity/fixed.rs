@@ -11,8 +11,10 @@ use crate::{
 /// The plugin for one endpoint that is reached without Keystone: without authentication, with a
 /// token that never changes, or with HTTP basic authentication.
 ///
-/// There is no catalog: every request goes to the endpoint, whatever its filter says. Nothing can be
-/// renewed, so a 401 is final. See the [module docs](super) for an example.
+/// There is no catalog: requests go to the endpoint, whichever service, region or version their filter names. One
+/// with an [`endpoint_override`](crate::EndpointFilter::endpoint_override) goes to that URL instead, and the token or
+/// password with it. [`Interface::Auth`](crate::Interface::Auth) is [`Error::NoAuthUrl`]. Nothing can be renewed, so
+/// a 401 is final. See the [module docs](super) for an example.
 #[derive(Clone)]
 pub struct FixedEndpointPlugin(Arc<Access>);
 

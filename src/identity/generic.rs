@@ -28,7 +28,8 @@ use crate::{
 ///
 /// [`get_auth_ref`](Credentials::get_auth_ref) has the errors of [`V3Auth`] and [`V2Auth`],
 /// [`Error::DiscoveryFailure`] if there is no version that can do what is asked for or none can be found,
-/// and [`Error::InvalidEndpoint`] if the `auth_url` is none.
+/// and [`Error::InvalidEndpoint`] if the `auth_url` is not an absolute http or https URL, or has a user
+/// name or a query in it.
 ///
 /// ```
 /// # use tower_keystone::fixture::Cloud;
@@ -95,7 +96,7 @@ impl GenericAuth {
     }
 
     /// The id of the domain of a user or a project that is named without one (`OS_DEFAULT_DOMAIN_ID`).
-    /// It is nothing that keeps from v2.0.
+    /// It does not rule out v2.0.
     #[must_use]
     pub fn default_domain_id(mut self, id: impl Into<Box<str>>) -> Self {
         self.default_domain_id = Some(id.into());

@@ -34,7 +34,7 @@ pub struct User {
 }
 
 impl User {
-    /// Nobody yet.
+    /// An empty user; name it by [`user_id`](Self::user_id), or by [`username`](Self::username) and a domain.
     pub fn new() -> Self {
         Self::default()
     }
@@ -89,7 +89,7 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// No scope asked for.
+    /// An empty scope: none is asked for, and Keystone takes the user's default project if there is one.
     pub fn new() -> Self {
         Self::default()
     }

@@ -11,6 +11,11 @@ use std::{
 /// It holds a bounded number of plugins; the one that was not asked for the longest makes room. Clones
 /// are the same pool.
 ///
+/// A plugin is whatever is `Clone` here, a whole stack too, such as tower's `BoxCloneSyncService`. Where stacks are
+/// built for each request or identity, let them share a [`Discovery`](crate::discovery::Discovery) and the
+/// [`budget`](crate::RetryPolicy::budget) of their `RetryPolicy`: one that each of them has for itself remembers
+/// nothing for the others, or limits nothing.
+///
 /// ```
 /// use tower_keystone::{AuthMethod, PluginPool, Renewing, Scope, Transport, User, V3Auth, fixture::Cloud};
 ///

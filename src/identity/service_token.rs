@@ -10,7 +10,14 @@ use crate::{Access, AccessFuture, IdentityPlugin};
 /// Sends a user's requests with a service's token beside the user's: keystoneauth's plugin of this name.
 ///
 /// The service that is called then accepts a user's token that has expired on the way, since the
-/// service which calls vouches for it (`X-Service-Token`). A 401 invalidates both tokens.
+/// service which calls vouches for it (`X-Service-Token`).
+/// [`refuse_expired`](super::AccessInfoPlugin::refuse_expired) on the user's plugin undoes that.
+///
+/// A 401 does not say which of the two tokens it is about, and invalidates both. With [`Renewing`](crate::Renewing)
+/// for the service, a 401 about a user's dead token drops the service's good one and counts as a refusal of it; after
+/// some of them ([`RenewalPolicy::refusals`](crate::RenewalPolicy::refusals)) its tokens are renewed after no 401 for
+/// a while. If such users' tokens are to be expected, give the requests that the service sends for itself another
+/// `Renewing`.
 ///
 /// Clones share both plugins. See the [module docs](super) for an example.
 pub struct ServiceTokenAuthWrapper<U, S>(Arc<Inner<U, S>>);

@@ -16,7 +16,8 @@ use crate::{BoxError, Error};
 /// The most that is read of an answer of Keystone's, in bytes. An answer carries the whole catalog.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
 
-/// The way to Keystone: any HTTP client that is a tower service, whatever its response body.
+/// The way to Keystone: any HTTP client that is a tower service, whatever its response body. If you have a client,
+/// it is `Transport::new(client.clone())`; if not, the feature `hyper` has `Transport::hyper()`.
 ///
 /// It is what credentials are sent through, so it must not be wrapped in an
 /// [`AuthLayer`](crate::AuthLayer), which refuses that ([`Error::Recursion`]), and it must not follow
@@ -41,7 +42,8 @@ type Sending = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Error>> + Sen
 pub(crate) struct Obtains;
 
 impl Transport {
-    /// Wraps an HTTP client. Each request is sent through a clone of it that was polled ready.
+    /// Wraps an HTTP client. Each request is sent through a clone of it that was polled ready. One that is not
+    /// `Clone` goes into a `Buffer` first.
     pub fn new<S, B>(client: S) -> Self
     where
         S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,

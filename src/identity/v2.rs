@@ -70,7 +70,8 @@ impl V2Auth {
     /// # Errors
     ///
     /// [`Error::AuthorizationFailure`] if neither the name nor the id of a user is given with the password;
-    /// [`Error::InvalidEndpoint`] if the `auth_url` is none, or has a user name in it.
+    /// [`Error::InvalidEndpoint`] if the `auth_url` is not an absolute http or https URL, or has a user name or a
+    /// query in it; [`Error::InvalidToken`] if the token cannot be sent in a header.
     pub fn request(&self) -> Result<Request<Full<Bytes>>, Error> {
         BaseUrl::check(&self.auth_url)?;
         let (mut auth, header) = match &self.proof {

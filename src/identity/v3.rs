@@ -29,6 +29,10 @@ pub struct V3Auth {
 
 impl V3Auth {
     /// Credentials for the Keystone at this URL, with or without `/v3` at its end.
+    ///
+    /// Requests with [`Interface::Auth`](crate::Interface::Auth) are joined to the URL as it is. For them give it
+    /// with `/v3`, or ask for [`version(3, 0)`](crate::EndpointFilter::version) in their filter, with an
+    /// [`AuthLayer::discovery`](crate::AuthLayer::discovery).
     pub fn new(auth_url: Uri, method: AuthMethod) -> Self {
         Self { auth_url, methods: vec![method], scope: Scope::new(), include_catalog: true }
     }
@@ -59,7 +63,8 @@ impl V3Auth {
     /// # Errors
     ///
     /// [`Error::AuthorizationFailure`] if no method would be sent, or more than one scope is asked for;
-    /// [`Error::InvalidEndpoint`] if the `auth_url` is none, or has a user name in it.
+    /// [`Error::InvalidEndpoint`] if the `auth_url` is not an absolute http or https URL, or has a user name or a
+    /// query in it; [`Error::InvalidToken`] if a token or a receipt cannot be sent in a header.
     pub fn request(&self) -> Result<Request<Full<Bytes>>, Error> {
         BaseUrl::check(&self.auth_url)?;
         let sent: Vec<_> = self.methods.iter().filter_map(AuthMethod::body).collect();

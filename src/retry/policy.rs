@@ -147,14 +147,28 @@ impl<B> RetryPolicy<B> {
         self
     }
 
-    /// Waits for the delays as they are. The chance is otherwise that of `fastrand` in the thread.
+    /// Waits for the delays as they are. Otherwise the jitter comes from the thread's `fastrand` generator.
     #[must_use]
     pub fn without_jitter(mut self) -> Self {
         self.jitter = false;
         self
     }
 
-    /// What limits the retries of all requests together. Policies can share it.
+    /// What limits the retries of all requests together. Policies can share it, and have to where a stack is built
+    /// for each request: a budget of its own would limit nothing.
+    ///
+    /// ```
+    /// use std::{sync::Arc, time::Duration};
+    /// use bytes::Bytes;
+    /// use http_body_util::Full;
+    /// use tower::retry::budget::TpsBudget;
+    /// use tower_keystone::RetryPolicy;
+    ///
+    /// // Two in a second and a tenth of the requests, as they were in the last ten seconds.
+    /// let budget = Arc::new(TpsBudget::new(Duration::from_secs(10), 2, 0.1));
+    /// let policy = || RetryPolicy::<Full<Bytes>>::new().budget(Arc::clone(&budget));
+    /// # let _ = (policy(), policy());
+    /// ```
     #[must_use]
     pub fn budget(mut self, budget: Arc<TpsBudget>) -> Self {
         self.budget = budget;

@@ -226,6 +226,12 @@ async fn keystone_itself_and_an_override_have_versions_and_a_fixed_endpoint_has_
     assert_eq!(sent(&layer, keystone).await.unwrap(), "https://id.example.com/v3/servers +token");
     let filter = compute().endpoint_override(NOVA).version(2, 1);
     assert_eq!(sent(&layer, filter).await.unwrap(), "https://nova.example.com/v2.1/servers +token");
+    let root = plugin("https://x.example.com").auth_url("https://id.example.com".parse().unwrap());
+    let layer = AuthLayer::new(root).discovery(servers.discovery());
+    let keystone = EndpointFilter::default().interface(Interface::Auth);
+    let versioned = sent(&layer, keystone.clone().version(3, 0)).await.unwrap();
+    assert_eq!(versioned, "https://id.example.com/v3/servers +token");
+    assert_eq!(sent(&layer, keystone).await.unwrap(), "https://id.example.com/servers +token");
 
     let fixed = FixedEndpointPlugin::no_auth("https://ironic.example.com/v1".parse().unwrap()).unwrap();
     let filter = EndpointFilter::new("baremetal").version(2, 0);
