@@ -290,9 +290,11 @@ pub enum Error {
     },
 
     /// Keystone did not answer in time.
-    #[error("Keystone did not answer within {} ms", .within.as_millis())]
+    #[error("Keystone did not answer at {auth_url} within {} ms; is the auth_url right?", .within.as_millis())]
     #[non_exhaustive]
     Timeout {
+        /// Where it was asked, without a user name and a query that may be in it.
+        auth_url: Box<str>,
         /// How long it was waited for.
         within: Duration,
     },
@@ -347,6 +349,10 @@ impl Error {
             auth_url: words::url(auth_url).into(),
             location: location.map(words::origin),
         }
+    }
+
+    pub(crate) fn timeout(auth_url: &Uri, within: Duration) -> Self {
+        Self::Timeout { auth_url: url_in_words(auth_url).into(), within }
     }
 
     /// What an HTTP client says of a request to this URL; if that is an error of this crate, the same.

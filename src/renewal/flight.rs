@@ -150,7 +150,7 @@ impl<C: Credentials> Shared<C> {
             let within = if asked_to_wait { attempt_timeout } else { attempt_timeout.min(left) };
             let brought = match timeout(within, self.attempt()).await {
                 Ok(brought) => brought,
-                Err(_) => Err(Error::Timeout { within }),
+                Err(_) => Err(Error::timeout(self.credentials.auth_url(), within)),
             };
             let now = self.clock.now();
             if let Err(error) = &brought {

@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn pauses_double_up_to_the_longest() {
         let policy = RenewalPolicy::default();
-        let error = Error::Timeout { within: Duration::ZERO };
+        let error = Error::PluginPanicked;
         let pauses: Vec<_> = (1..=7).map(|failures| policy.pause(failures, &error, 1.0).as_secs()).collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
         assert_eq!(policy.pause(1, &error, 0.0), Duration::from_millis(850));

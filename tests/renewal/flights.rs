@@ -119,7 +119,9 @@ async fn requests_wait_no_longer_than_the_load_timeout_and_recover_by_themselves
     let keystone = Keystone::new();
     keystone.usually(Answer::Hang);
     let plugin = keystone.plugin();
-    assert!(matches!(token(&plugin).await, Err(Error::Timeout { .. })));
+    let error = token(&plugin).await.unwrap_err();
+    assert!(matches!(error, Error::Timeout { .. }), "{error}");
+    assert!(error.to_string().contains(" at https://keystone.test/v3 within "), "{error}");
     assert_eq!(keystone.time().elapsed().as_secs(), 30);
     keystone.usually(Answer::Token);
     pass(30).await;
