@@ -54,7 +54,7 @@ use http::{
 use http_body::Body;
 use tower_http::follow_redirect::policy::{Action, Attempt, Limited, Policy};
 
-use crate::{EndpointFilter, Unauthenticated, endpoint::Origin};
+use crate::{EndpointFilter, Unauthenticated, endpoint::Origin, plugin::X_AUTH_TOKEN};
 
 /// How many redirects of one request keystoneauth follows.
 const LIMIT: usize = 30;
@@ -164,15 +164,20 @@ impl<B: Body + Default, E> Policy<B, E> for RedirectPolicy<B> {
         }
         self.original = Some(original);
         if self.elsewhere {
-            for name in &CREDENTIALS {
-                request.headers_mut().remove(name);
+            let headers = request.headers_mut();
+            let had_token = headers.contains_key(X_AUTH_TOKEN);
+            let sensitive = headers.iter().filter(|(_, value)| value.is_sensitive());
+            let sensitive: Vec<_> = sensitive.map(|(name, _)| name.clone()).collect();
+            for name in sensitive.iter().chain(&CREDENTIALS) {
+                headers.remove(name);
             }
             let extensions = request.extensions_mut();
             let filter = extensions.remove::<EndpointFilter>();
             let unauthenticated = extensions.remove::<Unauthenticated>();
             extensions.clear();
             filter.and_then(|filter| extensions.insert(filter));
-            unauthenticated.and_then(|mark| extensions.insert(mark));
+            // Ours is not to take the place of a token that the caller had put there.
+            unauthenticated.or(had_token.then_some(Unauthenticated)).and_then(|mark| extensions.insert(mark));
         }
     }
 

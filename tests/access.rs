@@ -87,6 +87,28 @@ fn a_stored_state_is_that_of_keystoneauth() {
 }
 
 #[test]
+fn what_is_beside_the_catalog_may_be_256_kib() {
+    for (length, reads) in [(250 * 1024, true), (256 * 1024, false)] {
+        let long = "x".repeat(length);
+        for body in [
+            json!({"token": {"user": {"id": "u"}, "roles": [long]}}),
+            json!({"access": {"token": {"id": "t"}, "metadata": long}}),
+        ] {
+            match AccessInfo::new("t", body.to_string()) {
+                Ok(_) => assert!(reads, "{length}"),
+                Err(Error::InvalidResponse { reason, .. }) => assert!(!reads && reason.contains("256 KiB")),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let listed = json!({"token": {"catalog": [{"type": "compute", "name": long, "endpoints": []}]}});
+        assert!(AccessInfo::new("t", listed.to_string()).is_ok());
+    }
+    let deep = format!(r#"{{"token": {{"roles": {}{}}}}}"#, "[".repeat(200), "]".repeat(200));
+    let refused = AccessInfo::new("t", deep).unwrap_err();
+    assert!(matches!(refused, Error::InvalidResponse { reason, .. } if reason.contains("deep")), "{refused}");
+}
+
+#[test]
 fn the_last_of_two_members_of_one_name_counts() {
     let body =
         r#"{"token": {"user": {"id": "first"}, "user": {"id": "last"}, "catalog": null, "catalog": []}}"#;

@@ -223,6 +223,21 @@ fn documents_and_stored_tokens_are_wiped() {
 }
 
 #[test]
+fn a_document_that_breaks_off_leaves_nothing_behind() {
+    static DOCUMENTS: [&str; 3] = [
+        r#"{"access": {"token": {"id": "canary-5c0e-91d7-token", "expires": "#,
+        r#"{"access": {"token": {"id": "canary-5c0e-91d7-token"}, "user": {"#,
+        r#"{"access": {"token": {"id": "canary-5c0e-91d7-token"}}, "token": {}}"#,
+    ];
+    for document in DOCUMENTS.chunks(1) {
+        nothing_is_left_behind(|| AccessInfo::new("other", document[0]));
+        let auth = V2Auth::password(Uri::from_static("https://keystone.example.com/v2.0"), "al", "other");
+        let transport = keystone(200, None, document);
+        nothing_is_left_behind(|| now(auth.get_auth_ref(transport)));
+    }
+}
+
+#[test]
 fn requests_leave_nothing_behind() {
     fn send(plugin: impl IdentityPlugin) {
         let inner = service_fn(|request: Request<()>| {

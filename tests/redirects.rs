@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::{Router, body::to_bytes, extract::Request as Incoming};
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -197,6 +197,42 @@ async fn what_was_left_at_home_does_not_come_back() {
     let [first, last] = &ours.take()[..] else { panic!("two") };
     assert_eq!((first.tokens().len(), last.tokens().len(), foreign.take()[0].tokens().len()), (5, 0, 0));
     assert_eq!((&last.method, &last.body[..]), (&Method::POST, &b"{}"[..]));
+}
+
+#[tokio::test]
+async fn what_is_marked_sensitive_stays_at_home() {
+    let servers = Servers::start().await;
+    let [(_, client), _] = clients();
+    let nova = servers.layer().layer(following(client));
+    for (to, kept) in [(&servers.ours, true), (&servers.foreign, false)] {
+        let mut request = post(format!("/moved/307/{}/new", to.origin));
+        let mut key = HeaderValue::from_static("s");
+        key.set_sensitive(true);
+        request.headers_mut().insert("x-api-key", key);
+        nova.clone().oneshot(request).await.unwrap();
+        let last = to.take().pop().unwrap();
+        assert_eq!(last.headers.contains_key("x-api-key"), kept);
+        assert_eq!(last.headers["x-custom"], "kept");
+    }
+}
+
+#[tokio::test]
+async fn ours_does_not_take_the_place_of_a_token_that_the_caller_sent() {
+    let servers = Servers::start().await;
+    let (ours, foreign) = (&servers.ours, &servers.foreign);
+    let [(_, client), _] = clients();
+    let nova = servers.layer().allow_origin(&foreign.origin.parse().unwrap()).unwrap().layer(client);
+    for (token, reached) in [(Some("the-callers"), None), (None, Some("token-1"))] {
+        let mut request = Request::delete(format!("{}/moved/307/{}/new", ours.origin, foreign.origin));
+        if let Some(token) = token {
+            request = request.header("x-auth-token", token);
+        }
+        following(nova.clone()).oneshot(request.body(Body::default()).unwrap()).await.unwrap();
+        let first = ours.take().pop().unwrap();
+        assert_eq!(first.headers["x-auth-token"], token.unwrap_or("token-1"));
+        let last = foreign.take().pop().unwrap();
+        assert_eq!(last.headers.get("x-auth-token").map(|token| token.to_str().unwrap()), reached);
+    }
 }
 
 #[tokio::test]

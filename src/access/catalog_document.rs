@@ -126,6 +126,10 @@ impl EndpointDocument<'_> {
 }
 
 impl<'de> Tolerant<'de> for EndpointDocument<'de> {
+    fn is_nothing(&self) -> bool {
+        self.url.get().is_none() && self.urls.is_empty()
+    }
+
     fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
         let mut endpoint = Self::default();
         while let Some(Read(member)) = map.next_key()? {
@@ -186,5 +190,17 @@ impl<'de> Tolerant<'de> for Member {
             other if other.ends_with("URL") => Member::InterfaceUrl(other.into()),
             _ => Member::Unknown,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_endpoint_takes_no_room() {
+        let list = r#"[0, {}, {"interface": "public"}, {"url": ""}, {"url": "u"}, {"publicURL": ""}]"#;
+        let Read(List(endpoints)) = serde_json::from_str::<Read<List<EndpointDocument<'_>>>>(list).unwrap();
+        assert_eq!(endpoints.len(), 2);
     }
 }

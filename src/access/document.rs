@@ -3,20 +3,27 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 
 use super::{
     IdentityVersion, ServiceCatalog,
     catalog_document::{V2Catalog, V3Catalog},
     tolerant::{self, Tolerant},
 };
-use crate::Error;
+use crate::{Error, Secret};
+
+/// How long all that is not the catalog may be, in bytes: read into values, JSON can take a hundred times as much.
+const MAX_MEMBERS: usize = 256 * 1024;
 
 /// What a token document says: the members of `token` (v3) or `access` (v2.0), the catalog apart.
 pub(super) struct Document {
     pub(super) version: IdentityVersion,
     pub(super) members: Map<String, Value>,
+    /// The token that is in a v2.0 document; taken out as it is read, so that it is wiped whatever follows.
+    pub(super) token: Option<Secret>,
     pub(super) catalog: Option<ServiceCatalog>,
+    /// Why its members cannot be read.
+    fault: Option<&'static str>,
 }
 
 impl Document {
@@ -33,7 +40,10 @@ impl Document {
                 };
                 Error::InvalidResponse { reason, line: error.line(), column: error.column() }
             })?;
-        Ok(document)
+        match document.fault {
+            Some(reason) => Err(Error::InvalidResponse { reason, line: 0, column: 0 }),
+            None => Ok(document),
+        }
     }
 }
 
@@ -95,7 +105,8 @@ impl<'de> Visitor<'de> for Part {
             IdentityVersion::V3 => "catalog",
             IdentityVersion::V2 => "serviceCatalog",
         };
-        let mut document = Document { version, members: Map::new(), catalog: None };
+        let mut room = MAX_MEMBERS;
+        let mut document = Document { version, members: Map::new(), token: None, catalog: None, fault: None };
         while let Some(key) = map.next_key::<String>()? {
             if key == name_of_catalog {
                 document.catalog = Some(match version {
@@ -103,10 +114,30 @@ impl<'de> Visitor<'de> for Part {
                     IdentityVersion::V2 => tolerant::value::<V2Catalog, _>(&mut map)?.0,
                 });
             } else {
-                let value = map.next_value()?;
+                let text = map.next_value::<&RawValue>()?.get();
+                let Some(left) = room.checked_sub(text.len()) else {
+                    document.fault = Some("what is beside its catalog is longer than 256 KiB");
+                    continue;
+                };
+                room = left;
+                let Ok(mut value) = serde_json::from_str(text) else {
+                    document.fault = Some("it is nested too deep");
+                    continue;
+                };
+                if version == IdentityVersion::V2 && key == "token" {
+                    document.token = take_token(&mut value);
+                }
                 document.members.insert(key, value);
             }
         }
         Ok(document)
+    }
+}
+
+/// Takes `access.token.id` out of the `token` of a v2.0 document, so that it is not left there.
+fn take_token(token: &mut Value) -> Option<Secret> {
+    match token.as_object_mut()?.remove("id")? {
+        Value::String(token) => Some(Secret::new(token)),
+        _ => None,
     }
 }

@@ -171,11 +171,7 @@ impl AccessInfo {
             line: 0,
             column: 0,
         })?;
-        let Document { version, mut members, catalog } = Document::read(body)?;
-        let inside = match version {
-            IdentityVersion::V3 => None,
-            IdentityVersion::V2 => take_token(&mut members),
-        };
+        let Document { version, members, token: inside, catalog, .. } = Document::read(body)?;
         // As in keystoneauth, an empty token gives way to the one in the document.
         let inside = inside.as_ref().map(Secret::expose);
         let token = token.filter(|token| !token.is_empty()).or(inside).or(token);
@@ -183,14 +179,6 @@ impl AccessInfo {
         let (has_catalog, catalog) = (catalog.is_some(), catalog.unwrap_or_default());
         let body = Zeroizing::new(body.into());
         Ok(Self(Arc::new(Inner { token, version, members, catalog, has_catalog, body })))
-    }
-}
-
-/// Takes `access.token.id` out of a v2.0 document, so that the token is not left in its members.
-fn take_token(members: &mut Map<String, Value>) -> Option<Secret> {
-    match members.get_mut("token")?.as_object_mut()?.remove("id")? {
-        Value::String(token) => Some(Secret::new(token)),
-        _ => None,
     }
 }
 

@@ -10,6 +10,11 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 
 /// A part that is made of one kind of JSON value and is empty for all others.
 pub(super) trait Tolerant<'de>: Default {
+    /// Whether it is of no use in a list.
+    fn is_nothing(&self) -> bool {
+        false
+    }
+
     fn from_text(_text: Cow<'de, str>) -> Self {
         Self::default()
     }
@@ -115,7 +120,9 @@ impl<'de, T: Tolerant<'de>> Tolerant<'de> for List<T> {
     fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Self, A::Error> {
         let mut entries = Vec::new();
         while let Some(Read(entry)) = seq.next_element()? {
-            entries.push(entry);
+            if !T::is_nothing(&entry) {
+                entries.push(entry);
+            }
         }
         Ok(Self(entries))
     }

@@ -80,8 +80,8 @@ impl Cache {
             return Err(Miss::new(host, "it is no URL with a clear host and port").into());
         }
         let mut failed = Error::NoRuntime;
-        for _ in 0..=ADOPTIONS {
-            let mut flight = self.flight(url, access)?;
+        for adoption in 0..=ADOPTIONS {
+            let mut flight = self.flight(url, access, adoption == ADOPTIONS)?;
             let longest = self.times.timeout.saturating_add(GRACE);
             match flight.done(longest).await {
                 Some(Some(landed)) if landed.is_for(access) => return Ok((landed.document?, landed.until)),
@@ -98,12 +98,18 @@ impl Cache {
         flights.retain(|_, known| !known.is(flight));
     }
 
-    fn flight(self: &Arc<Self>, url: &str, access: Option<&Arc<Access>>) -> Result<Work<Landed>, Error> {
+    /// `alone` is not to depend on others once more: on their tokens or their runtimes.
+    fn flight(
+        self: &Arc<Self>,
+        url: &str,
+        access: Option<&Arc<Access>>,
+        alone: bool,
+    ) -> Result<Work<Landed>, Error> {
         let key = (canonical(url), access.is_some());
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         let before = flights.get(&key).cloned();
         if let Some(flight) = &before
-            && flight.outcome().as_ref().is_none_or(|landed| landed.is_good_for(access))
+            && flight.outcome().as_ref().map_or(!alone, |landed| landed.is_good_for(access))
         {
             return Ok(flight.clone());
         }

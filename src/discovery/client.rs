@@ -191,7 +191,9 @@ impl Discovery {
                 Err(error) => return Err(error),
             }
         }
-        Ok((search.exhausted()?, Instant::now() + times.failure_lifetime))
+        // That one's token was refused is no answer for others.
+        let lifetime = if search.was_refused() { Duration::ZERO } else { times.failure_lifetime };
+        Ok((search.exhausted()?, Instant::now() + lifetime))
     }
 }
 

@@ -129,6 +129,9 @@ impl Allow {
     }
 }
 
+/// The longest document that is read, in bytes: read into values, JSON can take a hundred times as much.
+const MAX_DOCUMENT: usize = 256 * 1024;
+
 impl VersionDocument {
     /// Reads a service's answer to a `GET` of `url`. Any status below 400 will do: a list of versions
     /// often comes with 300.
@@ -143,6 +146,9 @@ impl VersionDocument {
         let url = url.into();
         let no_document =
             |line, column| Error::InvalidResponse { reason: "it is not a version document", line, column };
+        if body.len() > MAX_DOCUMENT {
+            return Err(no_document(0, 0));
+        }
         let body: Value =
             serde_json::from_slice(body).map_err(|error| no_document(error.line(), error.column()))?;
         let entries = entries(body, headers).ok_or(no_document(0, 0))?;

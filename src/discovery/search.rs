@@ -73,6 +73,11 @@ impl Search {
         self.missed.push(miss);
     }
 
+    /// Whether there may be a document for those whose token is good.
+    pub(super) fn was_refused(&self) -> bool {
+        self.missed.iter().any(|miss| miss.refused)
+    }
+
     /// The answer that a document gives; the first one found decides.
     pub(super) fn found(self, document: Arc<VersionDocument>) -> Result<Endpoint, Error> {
         self.question

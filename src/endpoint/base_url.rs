@@ -147,6 +147,15 @@ mod tests {
             "/a/..;/..;",
             "/a\\..\\..\\b",
             "/a/../b/../..",
+            "/a%2fb/../../admin",
+            "/a%2Fb%2Fc/../../../admin",
+            "/a%5cb/../../admin",
+            "/a%5Cb%2fc/../../../admin",
+            "/a\\b/../../admin",
+            "/..%3b/admin",
+            "/..%3Bx=y/admin",
+            "/%252e%252e/admin",
+            "/a/%25252e%252e%252f%252e%252e%252fx",
         ] {
             assert!(matches!(joined("https://h/v3/x", path), Err(Error::PathAboveEndpoint)), "{path}");
         }

@@ -1,20 +1,31 @@
 /// Whether the `..` segments of a path lead above its beginning.
 ///
 /// What some server on the way might take for a dot or a slash (`%2e`, `%2f`, a backslash) counts as
-/// one, empty segments count for nothing, and what follows a `;` in a segment is not looked at.
+/// one, and also as none: `a%2fb/..` is two segments for some and one for others. Empty segments count for
+/// nothing, and what follows a `;` in a segment is not looked at.
 pub(super) fn climbs(path: &str) -> bool {
-    if !may_have_dots(path.as_bytes()) {
-        return false;
-    }
+    may_have_dots(path.as_bytes())
+        && [(b'/', b'/'), (b'/', b'x'), (b'x', b'/'), (b'x', b'x')]
+            .into_iter()
+            .any(|(encoded, backslash)| climbs_as(path, encoded, backslash))
+}
+
+/// The same for those who read these for an encoded slash and for a backslash.
+fn climbs_as(path: &str, encoded: u8, backslash: u8) -> bool {
     let mut depth = 0_usize;
     let mut segment = Segment::default();
     let mut rest = path.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
+    while let Some((&first, mut after)) = rest.split_first() {
+        // What is encoded twice may be decoded twice.
+        while let (b'%', [b'2', b'5', once @ ..]) = (first, after) {
+            after = once;
+        }
         let (byte, after) = match (first, after) {
             (b'%', [b'2', b'e' | b'E', after @ ..]) => (b'.', after),
-            (b'%', [b'2', b'f' | b'F', after @ ..]) => (b'/', after),
-            (b'%', [b'5', b'c' | b'C', after @ ..]) => (b'/', after),
-            (b'\\', after) => (b'/', after),
+            (b'%', [b'2', b'f' | b'F', after @ ..]) => (encoded, after),
+            (b'%', [b'3', b'b' | b'B', after @ ..]) => (b';', after),
+            (b'%', [b'5', b'c' | b'C', after @ ..]) => (backslash, after),
+            (b'\\', after) => (backslash, after),
             other => other,
         };
         rest = after;

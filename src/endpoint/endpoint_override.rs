@@ -48,7 +48,8 @@ fn fill_in(template: &str, access: Option<&Access>) -> Result<String, Error> {
             _ => None,
         };
         let value = value.ok_or_else(|| Error::MissingOverrideValue { name: name.into() })?;
-        if !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) {
+        let climbs = matches!(value, "." | "..");
+        if climbs || !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) {
             return Err(Error::InvalidEndpoint { reason: "an id put into it is not made for URLs" });
         }
         url.push_str(before);

@@ -2,30 +2,14 @@
 
 use http::HeaderValue;
 
-/// What stands for a character in JSON.
-const JSON: [(&str, &str); 2] = [("\\\"", "\""), ("\\\\", "\\")];
-
-/// What stands for a character in HTML. The ampersand comes last: the others may stand in what it begins.
-const HTML: [(&str, &str); 9] = [
-    ("&lt;", "<"),
-    ("&gt;", ">"),
-    ("&quot;", "\""),
-    ("&#34;", "\""),
-    ("&apos;", "'"),
-    ("&#39;", "'"),
-    ("&#039;", "'"),
-    ("&#x27;", "'"),
-    ("&amp;", "&"),
-];
-
-/// The length of the longest of these, in bytes.
-const LONGEST_ESCAPE: usize = 6;
+/// The length of the longest escape that is looked for, in bytes: `&#x0010ffff;`.
+const LONGEST_ESCAPE: usize = 12;
 
 /// Whether a text repeats one of these secrets, as it is or as it stands in JSON or HTML. One that was cut
 /// short may do so in part, at its end.
 pub(crate) fn repeats<'a>(text: &str, is_cut: bool, secrets: impl IntoIterator<Item = &'a str>) -> bool {
-    let html = unescaped(text, &HTML);
-    let forms = [text, &unescaped(text, &JSON), &unescaped(&html, &JSON), &html];
+    let html = unescaped(text, '&', html);
+    let forms = [text, &unescaped(text, '\\', json), &unescaped(&html, '\\', json), &html];
     secrets
         .into_iter()
         .filter(|secret| !secret.is_empty())
@@ -51,8 +35,67 @@ pub(crate) fn secrets_in(header: &HeaderValue) -> impl Iterator<Item = &str> + C
     value.into_iter().chain(credentials)
 }
 
-fn unescaped(text: &str, escapes: &[(&str, &str)]) -> String {
-    escapes.iter().fold(text.to_owned(), |text, (escape, character)| text.replace(escape, character))
+/// A text with each escape, which such a character begins, replaced by what it stands for.
+fn unescaped(text: &str, begin: char, read: fn(&str) -> Option<(char, &str)>) -> String {
+    let mut unescaped = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(begin) {
+        unescaped.push_str(before);
+        let (character, after) = read(after).unwrap_or((begin, after));
+        unescaped.push(character);
+        rest = after;
+    }
+    unescaped.push_str(rest);
+    unescaped
+}
+
+/// What an escape of JSON stands for, read after the backslash, and what follows it.
+fn json(text: &str) -> Option<(char, &str)> {
+    let mut rest = text.chars();
+    let character = match rest.next()? {
+        'b' => '\u{8}',
+        'f' => '\u{c}',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'u' => return utf16(rest.as_str()),
+        same @ ('"' | '\\' | '/') => same,
+        _ => return None,
+    };
+    Some((character, rest.as_str()))
+}
+
+/// The character of one or two UTF-16 units, the second one with its `\u`.
+fn utf16(text: &str) -> Option<(char, &str)> {
+    let unit = |text: &str| u16::from_str_radix(text.get(..4)?, 16).ok();
+    let (first, rest) = (unit(text)?, text.get(4..)?);
+    let second = rest.strip_prefix("\\u").and_then(unit);
+    let mut characters = char::decode_utf16([Some(first), second].into_iter().flatten());
+    let character = characters.next()?.ok()?;
+    let after = if character > '\u{ffff}' { rest.get(6..)? } else { rest };
+    Some((character, after))
+}
+
+/// What a character reference of HTML stands for, read after the ampersand, and what follows it.
+fn html(text: &str) -> Option<(char, &str)> {
+    let end = text.bytes().take(LONGEST_ESCAPE).position(|byte| byte == b';')?;
+    let (name, rest) = (text.get(..end)?, text.get(end + 1..)?);
+    let character = match name {
+        "lt" => '<',
+        "gt" => '>',
+        "quot" => '"',
+        "apos" => '\'',
+        "amp" => '&',
+        other => {
+            let number = other.strip_prefix('#')?;
+            let number = match number.strip_prefix(['x', 'X']) {
+                Some(hex) => u32::from_str_radix(hex, 16),
+                None => number.parse(),
+            };
+            char::from_u32(number.ok()?)?
+        }
+    };
+    Some((character, rest))
 }
 
 #[cfg(test)]
@@ -70,6 +113,36 @@ mod tests {
             assert_eq!(repeats(text, false, ["other", r#"p"w\"#]), found, "{text}");
         }
         assert!(!repeats("anything", true, [""]));
+    }
+
+    #[test]
+    fn a_secret_is_found_however_json_is_written() {
+        for (secret, text) in [
+            ("pässwörd", r#"{"p": "p\u00e4ssw\u00F6rd"}"#),
+            ("a<b&c", r#"{"p": "a\u003cb\u0026c"}"#),
+            ("a/b\tc", r#"{"p": "a\/b\tc"}"#),
+            ("a\u{1f511}b", r#"{"p": "a\ud83d\udd11b"}"#),
+        ] {
+            assert!(repeats(text, false, [secret]), "{text}");
+        }
+        for text in [r"a\ud83d", r"\ud83d\u0041", r"\u12", r"\x", "\\"] {
+            assert!(!repeats(text, false, ["secret"]), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_found_in_character_references() {
+        for (secret, text) in [
+            ("gAAAA/B==", "<p>gAAAA&#x2F;B&#x3D;&#61;</p>"),
+            ("pässword", "<p>p&#228;ssword</p>"),
+            ("it's", "<p>it&#X27;s</p>"),
+            ("it's", "<p>it&#0039;s</p>"),
+        ] {
+            assert!(repeats(text, false, [secret]), "{text}");
+        }
+        for text in ["&#xd800;", "&#99999999;", "&#;", "&;", "&", "&#x110000000000;"] {
+            assert!(!repeats(text, false, ["secret"]), "{text}");
+        }
     }
 
     #[test]

@@ -11,6 +11,9 @@ use std::{
 /// It holds a bounded number of plugins; the one that was not asked for the longest makes room. Clones
 /// are the same pool.
 ///
+/// Each plugin remembers refusals by itself: a password that became wrong is tried once for each key, and again
+/// for one that was dropped.
+///
 /// A plugin is whatever is `Clone` here, a whole stack too, such as tower's `BoxCloneSyncService`. Where stacks are
 /// built for each request or identity, let them share a [`Discovery`](crate::discovery::Discovery) and the
 /// [`budget`](crate::RetryPolicy::budget) of their `RetryPolicy`: one that each of them has for itself remembers

@@ -1,6 +1,12 @@
 //! What is remembered, for how long, and who waits for whom.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use http::Request;
 use tokio::{
@@ -10,7 +16,8 @@ use tokio::{
 };
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keystone::{
-    AccessInfoPlugin, AuthLayer, EndpointFilter, Error, Transport,
+    Access, AccessFuture, AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Error, IdentityPlugin,
+    Transport,
     discovery::{Discovery, Endpoint},
     fixture::{CatalogService, V3Token},
 };
@@ -105,6 +112,74 @@ async fn a_token_that_was_refused_is_nobody_elses_affair() {
     sleep(seconds(10)).await;
     let (alices, bobs) = tokio::join!(of("alices").oneshot(get()), of("bobs").oneshot(get()));
     assert!(alices.is_err() && bobs.is_ok(), "he has waited for what she was told");
+}
+
+/// A Nova whose version document is for those with the token `good`, and requests to it with another token.
+fn guarded() -> impl Fn(&str, EndpointFilter) -> tokio::task::JoinHandle<(bool, Vec<String>)> {
+    let service = service_fn(|request: Request<Body>| async move {
+        let is_good = request.headers().get("x-auth-token").is_some_and(|token| token == "good");
+        let servers = Servers::default();
+        servers.at(NOVA, if is_good { nova_versions() } else { Answer::status(401) }.after(seconds(1)));
+        servers.oneshot(request).await
+    });
+    let discovery = Discovery::new(Transport::new(service));
+    move |token, filter| {
+        let nova = CatalogService::new("compute").standard_endpoints("RegionOne", NOVA);
+        let access_info = V3Token::new("u", token).service(&nova).access_info(token).unwrap();
+        let (plugin, sent) = (Told::new(access_info), Servers::default());
+        let layer = AuthLayer::new(Arc::clone(&plugin)).discovery(discovery.clone()).endpoint(filter);
+        let request = Request::get("/servers").body(Body::default()).unwrap();
+        let answer = layer.layer(sent.clone()).oneshot(request);
+        tokio::spawn(async move {
+            let _ = answer.await;
+            (plugin.refused.load(Ordering::Relaxed), sent.asked())
+        })
+    }
+}
+
+/// A plugin that notes whether it is told of a refusal.
+struct Told {
+    access: Arc<Access>,
+    refused: AtomicBool,
+}
+
+impl Told {
+    fn new(access_info: AccessInfo) -> Arc<Self> {
+        let access = Arc::new(Access::from_auth_ref(access_info).unwrap());
+        Arc::new(Self { access, refused: AtomicBool::new(false) })
+    }
+}
+
+impl IdentityPlugin for Told {
+    fn access(&self) -> AccessFuture {
+        AccessFuture::ready(Ok(Arc::clone(&self.access)))
+    }
+
+    fn invalidate(&self, _used: &Arc<Access>) -> bool {
+        self.refused.store(true, Ordering::Relaxed);
+        false
+    }
+}
+
+const FOUND: &str = "https://nova.example.com/v2.1/servers +token";
+
+#[tokio::test(start_paused = true)]
+async fn however_many_tokens_are_refused_the_good_one_is_served() {
+    let send = guarded();
+    let filter = compute().no_version_hack();
+    let bad: Vec<_> = (0..20).map(|number| send(&format!("bad-{number}"), filter.clone())).collect();
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(send("good", filter).await.unwrap(), (false, vec![FOUND.to_owned()]));
+    for bad in bad {
+        assert_eq!(bad.await.unwrap(), (true, vec![]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_one_is_refused_and_goes_without_a_document_the_next_one_does_not() {
+    let send = guarded();
+    assert_eq!(send("bad", compute()).await.unwrap(), (false, vec![format!("{NOVA}servers +token")]));
+    assert_eq!(send("good", compute()).await.unwrap(), (false, vec![FOUND.to_owned()]));
 }
 
 #[test]

@@ -123,7 +123,7 @@ async fn an_override_that_nothing_can_be_joined_to_is_refused() {
 
 #[tokio::test]
 async fn an_id_that_would_change_the_url_is_not_put_into_an_override() {
-    for id in ["p1/../..", "p1?x", "p1#x", "evil.example.com/", "p 1", "%2e", "é"] {
+    for id in [".", "..", "p1/../..", "p1?x", "p1#x", "evil.example.com/", "p 1", "%2e", "é"] {
         let body = json!({"token": {"project": {"id": id}}}).to_string();
         let plugin = AccessInfoPlugin::new(AccessInfo::new("token-1", body).unwrap());
         let layer = AuthLayer::new(plugin).endpoint(overridden("https://%(project_id)s/v1"));
