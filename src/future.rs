@@ -8,15 +8,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, uri::Authority};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::{
     Access, BoxError, Error, IdentityPlugin, Refusal,
+    endpoint::Origin,
     layer::Shared,
     needs::{Awaited, Found},
-    outgoing::Outgoing,
+    outgoing::{Carried, Outgoing},
 };
 
 pin_project! {
@@ -40,9 +41,17 @@ pin_project! {
         Responding {
             #[pin]
             response: F,
-            used: Option<(Arc<P>, Arc<Access>)>,
+            sent: Option<Sent<P>>,
         },
     }
+}
+
+/// The token that a request carries, the plugin that it is from, and where it went.
+struct Sent<P> {
+    plugin: Arc<P>,
+    access: Arc<Access>,
+    https: bool,
+    authority: Authority,
 }
 
 /// A request that needs something which is still to come, and the service that is ready for it.
@@ -58,11 +67,14 @@ impl<P, S, B> ResponseFuture<P, S, B>
 where
     S: Service<Request<B>>,
 {
-    /// The response to a request that was sent, and the access whose token it carries.
+    /// The response to a request that was sent, and the token that it carries.
     #[inline(always)]
-    pub(crate) fn sent(response: S::Future, used: Option<Arc<Access>>, plugin: &Arc<P>) -> Self {
-        let used = used.map(|access| (Arc::clone(plugin), access));
-        Self { state: State::Responding { response, used } }
+    pub(crate) fn sent(response: S::Future, carried: Option<Carried>, plugin: &Arc<P>) -> Self {
+        let sent = carried.map(|Carried { access, https, authority }| {
+            let plugin = Arc::clone(plugin);
+            Sent { plugin, access, https, authority }
+        });
+        Self { state: State::Responding { response, sent } }
     }
 
     /// Sends the request once what it needs is there.
@@ -80,8 +92,17 @@ where
 
 impl<P: IdentityPlugin, S: Service<Request<B>>, B> Waiting<P, S, B> {
     fn send(mut self, found: Found) -> Result<ResponseFuture<P, S, B>, Error> {
-        let used = self.outgoing.prepare(&mut self.request, found, &self.shared)?;
-        Ok(ResponseFuture::sent(self.ready.call(self.request), used, &self.shared.plugin))
+        let carried = self.outgoing.prepare(&mut self.request, found, &self.shared)?;
+        Ok(ResponseFuture::sent(self.ready.call(self.request), carried, &self.shared.plugin))
+    }
+}
+
+impl<P: IdentityPlugin> Sent<P> {
+    /// Tells the plugin that the service has refused the token.
+    fn refused(&self) -> Refusal {
+        let Self { plugin, access, https, authority } = self;
+        let by = Origin::at(*https, authority);
+        Refusal::new(by.is_some_and(|by| plugin.invalidate(access, &by)))
     }
 }
 
@@ -112,18 +133,19 @@ where
                         }
                     }
                 }
-                StateProj::Responding { response, used } => {
+                StateProj::Responding { response, sent } => {
                     let mut response = match ready!(response.poll(cx)) {
-                        Ok(response) if response.status().as_u16() < 400 => return Poll::Ready(Ok(response)),
                         Ok(response) => response,
                         Err(error) => return Poll::Ready(Err(error.into())),
                     };
-                    if let Some((plugin, used)) = used {
-                        if response.status() == StatusCode::UNAUTHORIZED {
-                            let refusal = Refusal::new(plugin.invalidate(used));
-                            response.extensions_mut().insert(refusal);
-                        }
-                        response.extensions_mut().insert(SentWith(Arc::clone(used)));
+                    let Some(sent) = sent else { return Poll::Ready(Ok(response)) };
+                    if response.status() == StatusCode::UNAUTHORIZED {
+                        response.extensions_mut().insert(sent.refused());
+                    } else {
+                        sent.access.accepted().insert(&sent.authority);
+                    }
+                    if response.status().as_u16() >= 400 {
+                        response.extensions_mut().insert(SentWith(Arc::clone(&sent.access)));
                     }
                     return Poll::Ready(Ok(response));
                 }

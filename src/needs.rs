@@ -83,7 +83,9 @@ async fn discover<P: IdentityPlugin>(
     };
     let discovered = match ask(Some(&access)).await {
         // The request itself will not get so far as to be refused.
-        Err(Error::DiscoveryFailure(failure)) if failure.was_refused() && plugin.invalidate(&access) => {
+        Err(Error::DiscoveryFailure(failure))
+            if failure.refused_by().is_some_and(|by| plugin.invalidate(&access, &by)) =>
+        {
             ask(Some(&plugin.access().await?)).await?
         }
         discovered => discovered?,

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Request, Uri};
+use http::{
+    HeaderMap, Request, Uri,
+    uri::{Authority, Scheme},
+};
 
 use crate::{
     Access, EndpointFilter, Error, IdentityPlugin,
@@ -49,6 +52,13 @@ enum Token {
     Ours,
     Callers,
     None,
+}
+
+/// The token that a request carries, and where it goes.
+pub(crate) struct Carried {
+    pub(crate) access: Arc<Access>,
+    pub(crate) https: bool,
+    pub(crate) authority: Authority,
 }
 
 impl Outgoing {
@@ -119,14 +129,14 @@ impl Outgoing {
         self.filter.clone().unwrap_or_default()
     }
 
-    /// Gives the request its URI and its headers. What it brings is the access whose token it carries.
+    /// Gives the request its URI and its headers, and returns the token that it carries.
     #[inline(always)]
     pub(crate) fn prepare<B, P: IdentityPlugin>(
         &self,
         request: &mut Request<B>,
         found: Found,
         shared: &Shared<P>,
-    ) -> Result<Option<Arc<Access>>, Error> {
+    ) -> Result<Option<Carried>, Error> {
         let Found { access, discovered } = found;
         if self.relative {
             match &discovered {
@@ -143,11 +153,14 @@ impl Outgoing {
         if !self.relative && !self.is_known(request.uri(), &access, shared) {
             return Err(Error::origin_not_allowed(request.uri()));
         }
-        if shared.settings.require_https && request.uri().scheme_str() != Some("https") {
+        let https = request.uri().scheme() == Some(&Scheme::HTTPS);
+        if shared.settings.require_https && !https {
             return Err(Error::https_required(request.uri()));
         }
+        // Each URI that was joined or is known has an authority.
+        let Some(authority) = request.uri().authority().cloned() else { return Err(Error::NotAPath) };
         access.insert_headers(request.headers_mut());
-        Ok(Some(access))
+        Ok(Some(Carried { access, https, authority }))
     }
 
     /// Joins a relative URI to its endpoint.

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use std::sync::{Arc, Mutex};
-//! use tower_keystone::{Access, AccessFuture, AccessInfo, Error, IdentityPlugin};
+//! use tower_keystone::{Access, AccessFuture, AccessInfo, Error, IdentityPlugin, endpoint::Origin};
 //!
 //! /// Reads the token anew from a file that another process keeps fresh.
 //! struct FromFile {
@@ -29,7 +29,7 @@
 //!         AccessFuture::ready(access)
 //!     }
 //!
-//!     fn invalidate(&self, used: &Arc<Access>) -> bool {
+//!     fn invalidate(&self, used: &Arc<Access>, _by: &Origin) -> bool {
 //!         let mut current = self.current.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
 //!         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, used)) {
 //!             *current = None;
@@ -52,7 +52,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use crate::{
     AccessInfo, EndpointFilter, Error, Secret,
-    endpoint::{BaseUrl, Origin},
+    endpoint::{Accepted, BaseUrl, Origin},
     error::secrets_in,
 };
 
@@ -76,12 +76,15 @@ pub trait IdentityPlugin: Send + Sync + 'static {
     /// that wait for the same token.
     fn access(&self) -> AccessFuture;
 
-    /// A service refused what was sent with `used` (401). Does it make sense to try again?
+    /// The service at `by` refused what was sent with `used` (401). Does it make sense to send the request once more?
     ///
-    /// A plugin that can renew drops `used`, if that is still its current access, and says true. If
-    /// a newer access has replaced `used`, the newer one stays, and the answer is true as well. A
-    /// plugin that cannot renew says false: the 401 is final.
-    fn invalidate(&self, used: &Arc<Access>) -> bool;
+    /// A plugin that can renew says true: the request is sent once more, with whatever access is current then. Whether
+    /// to log in again is another decision, which stays with the plugin. It drops `used` if that is still its current
+    /// access; a newer one that has replaced `used` stays. It may also keep `used` if `by` refuses every new token:
+    /// other origins still accept it, and so may another replica behind `by`.
+    ///
+    /// A plugin that cannot renew says false: the 401 is final.
+    fn invalidate(&self, used: &Arc<Access>, by: &Origin) -> bool;
 
     /// Where Keystone itself is, for [`Interface::Auth`](crate::Interface::Auth); an absolute URL.
     fn auth_url(&self) -> Option<&Uri> {
@@ -95,8 +98,8 @@ impl<P: IdentityPlugin + ?Sized> IdentityPlugin for Arc<P> {
         (**self).access()
     }
 
-    fn invalidate(&self, used: &Arc<Access>) -> bool {
-        (**self).invalidate(used)
+    fn invalidate(&self, used: &Arc<Access>, by: &Origin) -> bool {
+        (**self).invalidate(used, by)
     }
 
     fn auth_url(&self) -> Option<&Uri> {
@@ -124,6 +127,7 @@ pub struct Access {
     parts: Vec<Arc<Access>>,
     /// Where the catalog before this one had endpoints.
     previous_origins: Option<Arc<HashSet<Origin>>>,
+    accepted: Accepted,
 }
 
 impl Access {
@@ -157,6 +161,7 @@ impl Access {
             endpoint: None,
             parts: Vec::new(),
             previous_origins: None,
+            accepted: Accepted::new(),
         }
     }
 
@@ -196,6 +201,7 @@ impl Access {
             endpoint: user.endpoint.clone(),
             parts: vec![Arc::clone(user), Arc::clone(service)],
             previous_origins: user.previous_origins.clone(),
+            accepted: Accepted::new(),
         }
     }
 
@@ -261,6 +267,12 @@ impl Access {
         self.fixed_endpoint().and_then(Origin::of).as_ref() == Some(origin)
             || self.auth_ref().is_some_and(|auth_ref| auth_ref.service_catalog().has_origin(origin))
             || self.previous_origins.as_ref().is_some_and(|origins| origins.contains(origin))
+    }
+
+    /// Which origins have accepted this access since they last refused it.
+    #[inline]
+    pub(crate) fn accepted(&self) -> &Accepted {
+        &self.accepted
     }
 
     /// The origins of its catalog.

@@ -71,7 +71,7 @@ where
         let prepared = Found::at_once(&outgoing, &self.shared)
             .and_then(|found| outgoing.prepare(&mut request, found, &self.shared).map_err(Awaited::error));
         match prepared {
-            Ok(used) => ResponseFuture::sent(self.inner.call(request), used, &self.shared.plugin),
+            Ok(carried) => ResponseFuture::sent(self.inner.call(request), carried, &self.shared.plugin),
             Err(awaited) => {
                 // What was polled ready has to be what is called later, so a clone takes its place
                 // here; see "Be careful when cloning inner services" at tower's `Service`. A request that

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tower::service_fn;
 use tower_keystone::{
     Access, AccessInfoPlugin, AuthMethod, Credentials, Error, FixedEndpointPlugin, IdentityPlugin, Renewing,
-    Scope, ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth, fixture::V3Token,
+    Scope, ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth, endpoint::Origin, fixture::V3Token,
 };
 
 fn auth_url() -> Uri {
@@ -305,5 +305,8 @@ async fn a_service_token_goes_beside_the_users_and_both_are_invalidated() {
     assert!(sent["x-service-token"].is_sensitive());
     assert!(Arc::ptr_eq(&access, &both.access().await.unwrap()), "it is the same as long as both are");
     assert_eq!(access.user_id(), Some("u"));
-    assert!(!both.invalidate(&access), "neither can renew");
+    assert!(
+        !both.invalidate(&access, &Origin::of(&Uri::from_static("https://nova.example.com")).unwrap()),
+        "neither can renew"
+    );
 }

@@ -25,6 +25,7 @@ use shuttle::{
 };
 use tower_keystone::{
     Access, AccessInfo, BoxError, Credentials, Error, IdentityPlugin, RenewalPolicy, Renewing, Transport,
+    endpoint::Origin,
     identity::AuthRefFuture,
     renewal::{Clock, Now},
 };
@@ -210,7 +211,8 @@ impl Cloud {
     }
 
     fn invalidate(&self, used: &Arc<Access>) {
-        assert!(self.plugin.invalidate(used), "it makes sense to try again");
+        let by = Origin::of(&Uri::from_static("https://nova.example.com")).unwrap();
+        assert!(self.plugin.invalidate(used, &by), "it makes sense to try again");
         self.dropped.fetch_or(1 << number(used), SeqCst);
     }
 

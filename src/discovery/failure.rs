@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{Allow, Endpoint, VersionDocument, search::Question};
-use crate::Error;
+use crate::{Error, endpoint::Origin};
 
 /// What was looked for at an endpoint, and what was there instead: keystoneauth's `DiscoveryFailure`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,9 +65,10 @@ impl DiscoveryFailure {
         Self { asked: asked(endpoint, question), listed: None, missed }
     }
 
-    /// Whether a token was refused where one was asked for.
-    pub(crate) fn was_refused(&self) -> bool {
-        self.missed.iter().any(|miss| miss.refused)
+    /// Returns the origin that refused the token where one was asked for.
+    pub(crate) fn refused_by(&self) -> Option<Origin> {
+        let refused = self.missed.iter().find(|miss| miss.refused)?;
+        Origin::of(&refused.url.parse().ok()?)
     }
 
     /// How long a server asks to wait, if one does.

@@ -35,6 +35,7 @@
 //! # let _ = newest;
 //! ```
 
+mod accepted;
 mod base_url;
 mod climbs;
 mod endpoint_override;
@@ -45,8 +46,9 @@ mod origin;
 
 pub use filter::EndpointFilter;
 pub use interface::Interface;
+pub use origin::Origin;
 
+pub(crate) use accepted::Accepted;
 pub(crate) use base_url::{BaseUrl, Unusable};
 pub(crate) use filter::{Interfaces, WantsDiscovery};
 pub(crate) use microversion::Microversion;
-pub(crate) use origin::Origin;

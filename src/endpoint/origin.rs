@@ -5,13 +5,22 @@ use std::{
 
 use http::{Uri, uri::Authority};
 
-/// Scheme, host and port: what one must have in common with a known endpoint to be shown the token.
+/// The scheme, host and port of a URL (RFC 6454). A token is sent to known origins only.
 ///
-/// Host names compare without regard to case and a missing port is the scheme's own. There is no
-/// further canonical form: a host in any other spelling (a trailing dot, an address written in
-/// another way) is another origin, so that nothing is taken for known by a reading of ours.
+/// Host names are compared without regard to case, and a missing port is the default port of the scheme. There is no
+/// further canonical form: a host in another spelling (a trailing dot, an address written in another way) is another
+/// origin.
+///
+/// ```
+/// use http::Uri;
+/// use tower_keystone::endpoint::Origin;
+///
+/// let nova = Origin::of(&Uri::from_static("https://nova.example.com/v2.1")).unwrap();
+/// assert_eq!(Some(nova.clone()), Origin::of(&Uri::from_static("https://NOVA.example.com:443/servers")));
+/// assert_eq!(nova.to_string(), "https://nova.example.com:443");
+/// ```
 #[derive(Clone)]
-pub(crate) struct Origin {
+pub struct Origin {
     https: bool,
     authority: Authority,
     /// How long the host is, at the beginning of the authority, in bytes.
@@ -20,14 +29,20 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// The origin of an absolute http or https URL; `None` where it is none or not clear enough.
-    pub(crate) fn of(uri: &Uri) -> Option<Self> {
+    /// Returns the origin of an absolute http or https URL.
+    ///
+    /// `None` for any other URL, for one with a user name, and for one whose host or port can be read in more than one
+    /// way.
+    pub fn of(uri: &Uri) -> Option<Self> {
         let https = match uri.scheme_str()? {
             "https" => true,
             "http" => false,
             _ => return None,
         };
-        let authority = uri.authority()?;
+        Self::at(https, uri.authority()?)
+    }
+
+    pub(crate) fn at(https: bool, authority: &Authority) -> Option<Self> {
         let (host, rest) = split(authority.as_str())?;
         let port = match rest.strip_prefix(':') {
             Some(digits) if digits.starts_with(|first: char| first.is_ascii_digit()) => {
@@ -38,6 +53,10 @@ impl Origin {
             _ => return None,
         };
         Some(Self { https, authority: authority.clone(), host_len: host.len(), port })
+    }
+
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.authority
     }
 
     fn host(&self) -> &str {

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc, time::SystemTime};
 
 use http::Uri;
 
-use crate::{Access, AccessFuture, AccessInfo, Error, IdentityPlugin};
+use crate::{Access, AccessFuture, AccessInfo, Error, IdentityPlugin, endpoint::Origin};
 
 /// The plugin for an access info obtained elsewhere: from a cache, from the middleware that validated
 /// an incoming token, from another process.
@@ -67,7 +67,7 @@ impl IdentityPlugin for AccessInfoPlugin {
     }
 
     /// Always false: nothing here can be renewed.
-    fn invalidate(&self, _used: &Arc<Access>) -> bool {
+    fn invalidate(&self, _used: &Arc<Access>, _by: &Origin) -> bool {
         false
     }
 

@@ -5,7 +5,8 @@ use http::{HeaderValue, Uri, header::AUTHORIZATION};
 use zeroize::Zeroizing;
 
 use crate::{
-    Access, AccessFuture, Error, IdentityPlugin, Secret, access::token_header, plugin::X_AUTH_TOKEN,
+    Access, AccessFuture, Error, IdentityPlugin, Secret, access::token_header, endpoint::Origin,
+    plugin::X_AUTH_TOKEN,
 };
 
 /// The plugin for one endpoint that is reached without Keystone: without authentication, with a
@@ -79,7 +80,7 @@ impl IdentityPlugin for FixedEndpointPlugin {
     }
 
     /// Always false: nothing here can be renewed.
-    fn invalidate(&self, _used: &Arc<Access>) -> bool {
+    fn invalidate(&self, _used: &Arc<Access>, _by: &Origin) -> bool {
         false
     }
 }

@@ -5,7 +5,7 @@ use std::{
 
 use http::Uri;
 
-use crate::{Access, AccessFuture, IdentityPlugin};
+use crate::{Access, AccessFuture, IdentityPlugin, endpoint::Origin};
 
 /// Sends a user's requests with a service's token beside the user's: keystoneauth's plugin of this name.
 ///
@@ -75,10 +75,14 @@ where
     }
 
     /// Invalidates what both plugins contributed; true if either can renew.
-    fn invalidate(&self, used: &Arc<Access>) -> bool {
+    fn invalidate(&self, used: &Arc<Access>, by: &Origin) -> bool {
         let [user, service] = used.parts() else { return false };
-        let user = self.0.user.invalidate(user);
-        let service = self.0.service.invalidate(service);
+        if used.accepted().remove(by) {
+            user.accepted().insert(by.authority());
+            service.accepted().insert(by.authority());
+        }
+        let user = self.0.user.invalidate(user, by);
+        let service = self.0.service.invalidate(service, by);
         user || service
     }
 

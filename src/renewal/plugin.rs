@@ -3,7 +3,9 @@ use std::{fmt, sync::Arc};
 use http::Uri;
 
 use super::{Clock, RenewalPolicy, SystemClock, flight::Shared, state::State};
-use crate::{Access, AccessFuture, AccessInfo, Credentials, Error, IdentityPlugin, Secret, Transport};
+use crate::{
+    Access, AccessFuture, AccessInfo, Credentials, Error, IdentityPlugin, Secret, Transport, endpoint::Origin,
+};
 
 /// The plugin that holds credentials and keeps their token fresh.
 ///
@@ -97,7 +99,7 @@ impl<C: Credentials> IdentityPlugin for Renewing<C> {
 
     /// Drops `used` if it is the current access. False only if services have refused so many new
     /// tokens that another one would not help ([`RenewalPolicy::refusals`]).
-    fn invalidate(&self, used: &Arc<Access>) -> bool {
+    fn invalidate(&self, used: &Arc<Access>, _by: &Origin) -> bool {
         let now = self.0.clock.now();
         self.0.lock().state.refused(used, now)
     }

@@ -1,11 +1,11 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, Uri};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tower::ServiceExt;
-use tower_keystone::{Access, AccessInfo, AuthLayer, Error, IdentityPlugin, Secret};
+use tower_keystone::{Access, AccessInfo, AuthLayer, Error, IdentityPlugin, Secret, endpoint::Origin};
 
 use crate::{
     Case, Difference, Replayed, answers,
@@ -94,7 +94,8 @@ impl Asked {
             }
             ("invalidate", plugin) => {
                 let nothing = || Arc::new(Access::fixed("http://nowhere".parse().unwrap()).unwrap());
-                plugin.shared().invalidate(&self.last.clone().unwrap_or_else(nothing)).into()
+                let by = Origin::of(&Uri::from_static("https://nova.example.com")).unwrap();
+                plugin.shared().invalidate(&self.last.clone().unwrap_or_else(nothing), &by).into()
             }
             ("get_user_id", Plugin::AccessInfo(_, access_info)) => json!(access_info.user_id()),
             ("get_project_id", Plugin::AccessInfo(_, access_info)) => json!(access_info.project_id()),

@@ -20,6 +20,7 @@ use tower_http::{
 use tower_keystone::{
     Access, AccessFuture, AuthLayer, BoxError, EndpointFilter, Error, IdentityPlugin, RaiseForStatusLayer,
     ReauthPolicy, RedirectPolicy, RetryPolicy, Transport, Unauthenticated, discovery::Discovery,
+    endpoint::Origin,
 };
 
 use crate::{
@@ -318,7 +319,7 @@ impl IdentityPlugin for NoPlugin {
         AccessFuture::ready(Err(Error::plugin(false, "there is no auth plugin")))
     }
 
-    fn invalidate(&self, _used: &Arc<Access>) -> bool {
+    fn invalidate(&self, _used: &Arc<Access>, _by: &Origin) -> bool {
         false
     }
 }

@@ -19,6 +19,7 @@ use tower_keystone::{
     Access, AccessFuture, AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Error, IdentityPlugin,
     Transport,
     discovery::{Discovery, Endpoint},
+    endpoint::Origin,
     fixture::{CatalogService, V3Token},
 };
 
@@ -155,7 +156,7 @@ impl IdentityPlugin for Told {
         AccessFuture::ready(Ok(Arc::clone(&self.access)))
     }
 
-    fn invalidate(&self, _used: &Arc<Access>) -> bool {
+    fn invalidate(&self, _used: &Arc<Access>, _by: &Origin) -> bool {
         self.refused.store(true, Ordering::Relaxed);
         false
     }

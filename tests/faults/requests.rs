@@ -25,6 +25,7 @@ use tower_http::follow_redirect::FollowRedirectLayer;
 use tower_keystone::{
     AccessInfoPlugin, AuthLayer, EndpointFilter, Error, IdentityPlugin, ReauthPolicy, RedirectPolicy,
     Refusal, Renewing, ServiceTokenAuthWrapper,
+    endpoint::Origin,
     fixture::{CatalogService, V3Token},
 };
 
@@ -273,7 +274,8 @@ async fn c13_a_new_catalog_counts_at_once_and_the_one_before_it_still_does() {
     send("/servers").await.unwrap();
     send("https://nova1.test/v2.1/servers?marker=7").await.unwrap();
     // A refusal in between changes nothing about it.
-    assert!(plugin.invalidate(&plugin.access().await.unwrap()));
+    let by = Origin::of(&layer::uri("https://nova2.test/")).unwrap();
+    assert!(plugin.invalidate(&plugin.access().await.unwrap(), &by));
     send("/servers").await.unwrap();
     send("https://nova2.test/v2.1/servers?marker=7").await.unwrap();
     let error = send("https://nova1.test/v2.1/servers?marker=7").await.unwrap_err();

@@ -19,7 +19,7 @@ use tokio_test::assert_ready;
 use tower::{Layer, Service, ServiceExt};
 use tower_keystone::{
     Access, AccessFuture, AccessInfo, AccessInfoPlugin, AuthLayer, BoxError, EndpointFilter, Error,
-    IdentityPlugin,
+    IdentityPlugin, endpoint::Origin,
 };
 use tower_test::mock::{Handle, SendResponse};
 
@@ -304,7 +304,7 @@ impl IdentityPlugin for Renewing {
         })
     }
 
-    fn invalidate(&self, used: &Arc<Access>) -> bool {
+    fn invalidate(&self, used: &Arc<Access>, _by: &Origin) -> bool {
         self.0.invalidated.lock().unwrap().push(used.clone());
         let mut current = self.0.current.lock().unwrap();
         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, used)) {

@@ -187,7 +187,7 @@ async fn an_attempt_that_keystone_has_asked_to_wait_for_has_its_whole_time() {
     settle().await;
     let used = plugin.access().await.unwrap();
     tokio::time::sleep(millis(200)).await;
-    plugin.invalidate(&used);
+    plugin.invalidate(&used, &nova());
     keystone.usually(Answer::Token.slowly(seconds(9)));
     assert_eq!(token(&plugin).await.unwrap(), "token-2");
     assert_eq!(keystone.logins(), 3);
@@ -330,7 +330,7 @@ async fn tokens_that_live_for_seconds_and_are_refused_cause_three_logins_more_at
             if let Ok(access) = plugin.access().await
                 && request % 2 == 0
             {
-                plugin.invalidate(&access);
+                plugin.invalidate(&access, &nova());
             }
             tokio::time::sleep(millis(500)).await;
         }

@@ -44,11 +44,11 @@ async fn a_late_refusal_of_the_old_token_keeps_the_new_one() {
     let keystone = Keystone::new();
     let plugin = keystone.plugin();
     let old = plugin.access().await.unwrap();
-    assert!(plugin.invalidate(&old));
+    assert!(plugin.invalidate(&old, &nova()));
     let new = plugin.access().await.unwrap();
     assert!(!Arc::ptr_eq(&old, &new));
     for _ in 0..10 {
-        assert!(plugin.invalidate(&old), "it makes sense to try again");
+        assert!(plugin.invalidate(&old, &nova()), "it makes sense to try again");
         assert!(Arc::ptr_eq(&plugin.access().await.unwrap(), &new));
     }
     assert_eq!(keystone.logins(), 2);
@@ -93,7 +93,7 @@ async fn a_token_refused_while_its_successor_is_on_the_way_costs_no_second_login
     pass(HOUR - 200).await;
     assert!(Arc::ptr_eq(&plugin.access().await.unwrap(), &old), "it serves while it is soft");
     settle().await;
-    assert!(plugin.invalidate(&old));
+    assert!(plugin.invalidate(&old, &nova()));
     assert_eq!(token(&plugin).await.unwrap(), "token-2");
     assert_eq!((keystone.logins(), keystone.at_once()), (2, 1));
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use http_body_util::Full;
 use tokio::time::{Instant, sleep};
 use tokio_test::task;
@@ -20,6 +20,7 @@ use tower::{
 use tower_keystone::{
     Access, AccessFuture, Auth, AuthLayer, AuthMethod, BoxError, Credentials, EndpointFilter, Error,
     IdentityPlugin, Refusal, RenewalPolicy, Renewing, Transport, User, V3Auth,
+    endpoint::Origin,
     fixture::{CatalogService, V3Token},
     renewal::{Clock, Now},
 };
@@ -28,6 +29,11 @@ pub(crate) type Plugin = Renewing<V3Auth>;
 
 /// The lifetime of a token if nothing else is said: its soft phase begins 360 to 432 s before its end.
 pub(crate) const HOUR: u64 = 3600;
+
+/// The origin of a service that refuses a token.
+pub(crate) fn nova() -> Origin {
+    Origin::of(&Uri::from_static("https://nova.example.com")).unwrap()
+}
 
 pub(crate) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
