@@ -34,7 +34,7 @@
 //! ```
 //!
 //! With credentials in place of a token, [`Renewing`] logs in by itself, with the first request and before its token
-//! expires. Any client is its way to Keystone, such as that of the requests:
+//! expires. A [`Transport`] sends its logins through a client, such as that of the requests:
 //!
 //! ```
 //! # use tower_keystone::fixture::Cloud;

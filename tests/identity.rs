@@ -13,8 +13,9 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::service_fn;
 use tower_keystone::{
-    Access, AccessInfoPlugin, AuthMethod, Credentials, Error, FixedEndpointPlugin, IdentityPlugin, Renewing,
-    Scope, ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth, endpoint::Origin, fixture::V3Token,
+    Access, AccessInfoPlugin, AuthMethod, BoxError, Credentials, Error, FixedEndpointPlugin, IdentityPlugin,
+    Renewing, Scope, ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth, endpoint::Origin,
+    fixture::V3Token,
 };
 
 fn auth_url() -> Uri {
@@ -235,6 +236,36 @@ async fn what_a_wrong_auth_url_leads_to_says_so() {
     let with_more = Request::get("https://alice:pw@keystone.example.com/v2.0/tokens/gAAAA?x=y");
     let error = transport.send(with_more.body(Full::default()).unwrap()).await.unwrap_err();
     assert_eq!(error.to_string(), at);
+}
+
+#[tokio::test]
+async fn a_client_of_another_request_body_reaches_keystone() {
+    struct Own(Full<Bytes>);
+    impl From<Full<Bytes>> for Own {
+        fn from(body: Full<Bytes>) -> Self {
+            Self(body)
+        }
+    }
+    let answer = |body: Bytes| {
+        let asked: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(asked["auth"]["identity"]["password"]["user"]["name"], "alice");
+        let answer = V3Token::new("u1", "alice").document().to_string();
+        let response = Response::builder().status(201).header("x-subject-token", "gAAAA");
+        Ok::<_, BoxError>(response.body(Full::new(Bytes::from(answer)))?)
+    };
+    let own = service_fn(move |request: Request<Own>| async move {
+        answer(request.into_body().0.collect().await?.to_bytes())
+    });
+    let axum = service_fn(move |request: Request<axum::body::Body>| async move {
+        answer(request.into_body().collect().await?.to_bytes())
+    });
+    for transport in
+        [Transport::with_body(own, Into::into), Transport::with_body(axum, axum::body::Body::new)]
+    {
+        let plugin = Renewing::new(V3Auth::new(auth_url(), AuthMethod::password(alice(), "pw")), transport);
+        let access = plugin.access().await.unwrap();
+        assert_eq!(access.auth_ref().and_then(|info| info.auth_token()), Some("gAAAA"));
+    }
 }
 
 #[tokio::test]

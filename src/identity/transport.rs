@@ -16,8 +16,9 @@ use crate::{BoxError, Error};
 /// The most that is read of an answer of Keystone's, in bytes. An answer carries the whole catalog.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
 
-/// The way to Keystone: any HTTP client that is a tower service, whatever its response body. If you have a client,
-/// it is `Transport::new(client.clone())`; if not, the feature `hyper` has `Transport::hyper()`.
+/// The way to Keystone: an HTTP client that is a tower service, whatever its response body. If your client takes
+/// `Full<Bytes>` as request body, it is `Transport::new(client.clone())`; with another request body,
+/// [`Transport::with_body`]; if you have no client, the feature `hyper` has `Transport::hyper()`.
 ///
 /// It is what credentials are sent through, so it must not be wrapped in an
 /// [`AuthLayer`](crate::AuthLayer), which refuses that ([`Error::Recursion`]), and it must not follow
@@ -53,6 +54,31 @@ impl Transport {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
+        Self::with_body(client, std::convert::identity)
+    }
+
+    /// Wraps an HTTP client that takes another request body than `Full<Bytes>`. `body` converts to it, for example
+    /// `axum::body::Body::new`, `reqwest::Body::wrap`, `BoxBody::new` or `Into::into`.
+    ///
+    /// ```
+    /// use axum::body::Body;
+    /// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+    /// use tower_keystone::Transport;
+    ///
+    /// let client: Client<_, Body> = Client::builder(TokioExecutor::new()).build_http();
+    /// let transport = Transport::with_body(client.clone(), Body::new);
+    /// # let _ = transport;
+    /// ```
+    pub fn with_body<S, R, B>(client: S, body: fn(Full<Bytes>) -> R) -> Self
+    where
+        S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        R: 'static,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
         let client = Mutex::new(client);
         let wire = move |request: Request<Full<Bytes>>| -> Sending {
             let mut client = client.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -60,7 +86,7 @@ impl Transport {
                 let uri = request.uri().clone();
                 let failed = |error: BoxError| Error::connect(&uri, error);
                 poll_fn(|cx| client.poll_ready(cx)).await.map_err(|error| failed(error.into()))?;
-                let answer = client.call(request).await.map_err(|error| failed(error.into()))?;
+                let answer = client.call(request.map(body)).await.map_err(|error| failed(error.into()))?;
                 let (parts, body) = answer.into_parts();
                 let body =
                     Limited::new(body, MAX_ANSWER).collect().await.map_err(|error| unread(&uri, error))?;

@@ -1,0 +1,64 @@
+//! AuthLayer around reqwest, which is the way to Keystone too.
+//!
+//! ```sh
+//! cargo run --example reqwest_stack
+//! ```
+//!
+//! reqwest has types of its own for requests and bodies. Here `reqwest::Body` is the body of the whole stack, and
+//! one function converts a request and its response where they meet the client. Redirects are off: reqwest would
+//! carry the token along to other hosts.
+//!
+//! The example starts a cloud in memory on loopback. A program that talks to a real cloud needs a TLS feature of
+//! reqwest, which its defaults have.
+
+use std::time::Duration;
+
+use http::{Request, Response};
+use reqwest::{Body, Client, redirect};
+use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
+use tower_keystone::{
+    AuthLayer, AuthMethod, EndpointFilter, RaiseForStatusLayer, ReauthPolicy, Renewing, Scope, Transport,
+    User, V3Auth, fixture::Cloud,
+};
+
+/// A service of `http` types that sends by reqwest.
+fn http_service(
+    client: Client,
+) -> impl Service<Request<Body>, Response = Response<Body>, Error = BoxError, Future: Send> + Clone + use<> {
+    ServiceBuilder::new()
+        .map_response(Response::<Body>::from)
+        .map_err(BoxError::from)
+        .filter(reqwest::Request::try_from)
+        .service(client)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let cloud = Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
+    let _served = cloud.serve().await?;
+
+    let client = Client::builder()
+        .redirect(redirect::Policy::none())
+        .connect_timeout(Duration::from_secs(10))
+        .build()?;
+    let client = http_service(client);
+
+    let alice = User::new().username("alice").user_domain_name("Default");
+    let credentials =
+        V3Auth::new(cloud.keystone().auth_url().parse()?, AuthMethod::password(alice, "wonderland"))
+            .scope(Scope::new().project_name("demo").project_domain_name("Default"));
+    let plugin = Renewing::new(credentials, Transport::with_body(client.clone(), Body::wrap));
+
+    let mut nova = ServiceBuilder::new()
+        .layer(RaiseForStatusLayer::new())
+        // A `reqwest::Body` of bytes can be sent again, one of a stream cannot.
+        .retry(ReauthPolicy::with_body(|body: &Body| body.as_bytes().map(|bytes| bytes.to_vec().into())))
+        .layer(AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute")))
+        .service(client);
+
+    let request = Request::post("/servers").body(Body::from(r#"{"server": {"name": "web-1"}}"#))?;
+    let response = nova.ready().await?.call(request).await?;
+    // Back to reqwest's response, with its `json`, `text` and `bytes_stream`.
+    println!("{}", reqwest::Response::from(response).text().await?);
+    Ok(())
+}
