@@ -112,7 +112,7 @@
 //! | a relative `Location` is an error, the next request gets the answer's request id | it is resolved; it keeps its own id | RFC 9110 |
 //! | the layer's token overwrites an `X-Auth-Token` of the request | the request keeps its own; [`AuthLayer::overwrite_token`] | whoever sets a token by hand means it |
 //! | an expired access info is used for ever | the same; [`AccessInfoPlugin::refuse_expired`] refuses it locally | |
-//! | a token is any string | visible ASCII of at most 16 KiB | what a header would change on its way is no token |
+//! | a token is any string | visible ASCII of at most 128 KiB | what a header would change on its way is no token |
 //! | `publicURL` loses all of the letters U, R and L at its end on v3 | it loses the suffix `URL` | names such as `CUR` |
 //! | two aliases match and neither has an endpoint: `ValueError` | [`Error::EndpointNotFound`] | it is one |
 //! | one catalog entry without a URL breaks every lookup | it is passed over | |

@@ -7,7 +7,7 @@ use crate::requests::sent;
 
 /// The input is a token.
 pub fn run(input: &[u8]) {
-    let is_token = (1..=16 * 1024).contains(&input.len()) && input.iter().all(u8::is_ascii_graphic);
+    let is_token = (1..=128 * 1024).contains(&input.len()) && input.iter().all(u8::is_ascii_graphic);
     let document = r#"{"token": {}}"#;
 
     if let Ok(value) = HeaderValue::from_bytes(input) {

@@ -35,7 +35,7 @@ impl AccessInfo {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidToken`] for a token that is not 1 to 16,384 bytes of visible ASCII,
+    /// [`Error::InvalidToken`] for a token that is not 1 to 131,072 bytes of visible ASCII,
     /// [`Error::InvalidResponse`] for a body that is no token document.
     pub fn new(token: impl AsRef<str>, body: impl AsRef<[u8]>) -> Result<Self, Error> {
         Self::build(Some(token.as_ref()), body.as_ref())

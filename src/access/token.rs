@@ -6,8 +6,10 @@ use zeroize::Zeroizing;
 
 use crate::Error;
 
-/// The longest token that is accepted, in bytes.
-const MAX_TOKEN_LEN: usize = 16 * 1024;
+/// Maximum size of a token, in bytes.
+///
+/// Public clouds issue tokens of up to 100,000 characters; how long a header may be is up to the HTTP client.
+const MAX_TOKEN_LEN: usize = 128 * 1024;
 
 /// Makes the sensitive header value of a token; its memory is wiped when the last clone is dropped.
 ///
@@ -20,7 +22,7 @@ pub(crate) fn header_value(token: &str) -> Result<HeaderValue, Error> {
         return Err(refused("it is empty", None));
     }
     if token.len() > MAX_TOKEN_LEN {
-        return Err(refused("it is longer than 16 KiB", None));
+        return Err(refused("it is longer than 128 KiB", None));
     }
     if let Some(offset) = token.bytes().position(|byte| !byte.is_ascii_graphic()) {
         return Err(refused("a byte of it is not visible ASCII", Some(offset)));
@@ -65,6 +67,7 @@ mod tests {
             assert_eq!(length, token.len());
             assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
         }
+        assert!(header_value(&long).unwrap_err().to_string().contains("longer than 128 KiB"));
         let error = header_value("can ary").unwrap_err();
         assert!(matches!(error, Error::InvalidToken { offset: Some(3), .. }));
     }

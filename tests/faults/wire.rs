@@ -40,6 +40,7 @@ cases![
     running a05_a_connect_that_never_ends_is_given_up,
     running a12_a_connection_that_breaks_is_tried_again,
     running a12_a_certificate_that_is_no_good_is_final_and_sees_no_password,
+    running a16_a_token_of_128_kib_comes_over_the_wire,
     running a14_a_small_answer_that_unpacks_to_a_gigabyte_is_read_up_to_the_limit,
 ];
 
@@ -353,4 +354,20 @@ async fn a14_a_small_answer_that_unpacks_to_a_gigabyte_is_read_up_to_the_limit()
     assert!(most() <= 8 * 1024 * 1024, "{} bytes in use", most());
     assert_eq!(posts.load(Ordering::Relaxed), 1);
     serving.abort();
+}
+
+async fn a16_a_token_of_128_kib_comes_over_the_wire() {
+    let keystone = Wire::serve(|mut stream, _| async move {
+        read_request(&mut stream).await?;
+        let (token, body) = ("t".repeat(128 * 1024), hour().to_string());
+        let head = format!(
+            "HTTP/1.1 201 Created\r\nx-subject-token: {token}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(body.as_bytes()).await
+    })
+    .await;
+    let access_info = password_at(&keystone.url()).get_auth_ref(Transport::hyper().build()).await.unwrap();
+    assert_eq!(access_info.auth_token().map(str::len), Some(128 * 1024));
 }
