@@ -16,7 +16,7 @@ PUBLIC = {"bytes", "http", "http_body", "serde_json", "tower_layer", "tower_serv
 REASONS = {
     "hyper_util": ("hyper_util::client::legacy::connect::", "the connector of Transport::hyper can be wrapped"),
     "http_body_util": ("http_body_util::full::Full", "the body of what a Transport sends"),
-    "tower": ("tower::retry::", "the retry policies are tower's, and so is their budget"),
+    "tower": (("tower::retry::", "tower::BoxError"), "the policies and the error type are tower's, and the budget of retries"),
     "tower_http": ("tower_http::follow_redirect::policy::", "RedirectPolicy is a policy of tower-http's"),
 }
 STD = {"alloc", "core", "std"}

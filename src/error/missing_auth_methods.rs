@@ -1,12 +1,17 @@
-use std::{error::Error as StdError, fmt, time::SystemTime};
+use std::time::SystemTime;
 
+use super::words;
 use crate::Secret;
 
 /// A multi-factor authentication of which some factors are missing.
 ///
 /// Send the receipt and the missing ones:
 /// [`AuthMethod::receipt`](crate::AuthMethod::receipt), then the others.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "further methods of authentication are required: {}; done: {}",
+    words::sets_of_methods(.required_auth_methods), words::methods(.methods)
+)]
 #[non_exhaustive]
 pub struct MissingAuthMethods {
     /// The proof of the methods that were right.
@@ -18,17 +23,3 @@ pub struct MissingAuthMethods {
     /// Until when the receipt is good.
     pub expires: SystemTime,
 }
-
-impl fmt::Display for MissingAuthMethods {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sets: Vec<_> = self.required_auth_methods.iter().map(|set| set.join(" and ")).collect();
-        write!(
-            f,
-            "further methods of authentication are required: {}; done: {}",
-            sets.join(", or "),
-            self.methods.join(" and "),
-        )
-    }
-}
-
-impl StdError for MissingAuthMethods {}

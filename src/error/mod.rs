@@ -9,6 +9,33 @@
 //!     other => panic!("{other:?}"),
 //! }
 //! ```
+//!
+//! # With anyhow and eyre
+//!
+//! A [`BoxError`] is no [`std::error::Error`] itself, so `?` does not turn it into an `anyhow::Error` or an
+//! `eyre::Report`. The macros of both do, and [`Error::find`] finds ours in what they make, with or without context:
+//!
+//! ```
+//! use anyhow::{Context, anyhow};
+//! use tower_keystone::{AccessInfo, BoxError, Error};
+//!
+//! # fn send() -> Result<(), BoxError> { Ok(AccessInfo::new("gAAAA", "<html>").map(drop)?) }
+//! // As `nova.oneshot(request).await` is.
+//! let sent: Result<(), BoxError> = send();
+//! let error = sent.map_err(|error| anyhow!(error)).context("cannot list servers").unwrap_err();
+//!
+//! assert!(matches!(Error::find(&*error), Some(Error::InvalidResponse { .. })));
+//! ```
+//!
+//! ```
+//! use eyre::{WrapErr, eyre};
+//! # use tower_keystone::{AccessInfo, BoxError, Error};
+//! # fn send() -> Result<(), BoxError> { Ok(AccessInfo::new("gAAAA", "<html>").map(drop)?) }
+//! let sent: Result<(), BoxError> = send();
+//! let error = sent.map_err(|error| eyre!(error)).wrap_err("cannot list servers").unwrap_err();
+//!
+//! assert!(matches!(Error::find(&*error), Some(Error::InvalidResponse { .. })));
+//! ```
 
 use std::{
     error::Error as StdError,
@@ -22,8 +49,10 @@ use http::{StatusCode, Uri};
 use crate::EndpointFilter;
 use crate::discovery::{DiscoveryFailure, Version};
 
+mod display;
 mod echo;
 mod endpoint_not_found;
+mod find;
 mod http_error;
 mod missing_auth_methods;
 mod retry_after;
@@ -37,8 +66,8 @@ pub(crate) use echo::{repeats, secrets_in};
 pub(crate) use retry_after::retry_after;
 pub(crate) use words::url as url_in_words;
 
-/// The error type of tower's middleware: any error in a box.
-pub type BoxError = Box<dyn StdError + Send + Sync>;
+#[doc(no_inline)]
+pub use tower::BoxError;
 
 /// Why a request could not be sent with a token, or a token document not be read.
 ///
@@ -46,13 +75,10 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 /// of an answer is its message, unless that repeats a secret which was sent.
 ///
 /// See the [module docs](self) for how to find it under a [`BoxError`].
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// A body is no token document, or no version document: keystoneauth's `InvalidResponse`.
-    #[error(
-        "not the document expected: {reason} (line {line}, column {column}); was it OpenStack that answered?"
-    )]
     #[non_exhaustive]
     InvalidResponse {
         /// What is wrong with it.
@@ -64,7 +90,6 @@ pub enum Error {
     },
 
     /// A token cannot be one: it would not survive the way in a header unchanged.
-    #[error("not a token: {reason} ({length} bytes{})", words::at(*.offset))]
     #[non_exhaustive]
     InvalidToken {
         /// What is wrong with it.
@@ -76,7 +101,6 @@ pub enum Error {
     },
 
     /// A document has something else where a time should be.
-    #[error("`{field}` of the token document is not an ISO 8601 time")]
     #[non_exhaustive]
     InvalidTimestamp {
         /// The member of the document.
@@ -84,11 +108,9 @@ pub enum Error {
     },
 
     /// There is no token to send: an access info was made of a document without one.
-    #[error("the access info has no token; make it of a response or give the token with the document")]
     NoToken,
 
     /// The token has expired, and the plugin was told to refuse it then.
-    #[error("the token expired at {} and this plugin cannot renew it; give it a new access info", words::time(*.expired))]
     #[non_exhaustive]
     Expired {
         /// When it expired.
@@ -96,15 +118,12 @@ pub enum Error {
     },
 
     /// The token document lists no service at all: keystoneauth's `EmptyCatalog`.
-    #[error("the service catalog is empty; is the token scoped, and was it asked for with its catalog?")]
     EmptyCatalog,
 
     /// No endpoint of the catalog is the one asked for.
-    #[error(transparent)]
     EndpointNotFound(Arc<EndpointNotFound>),
 
     /// A text is no version of an API.
-    #[error("`{text}` is not a version; a version is `2`, `v2.1`, `2.latest` or `latest`")]
     #[non_exhaustive]
     InvalidVersion {
         /// The text, in part.
@@ -112,7 +131,6 @@ pub enum Error {
     },
 
     /// A microversion cannot be asked for.
-    #[error("the microversion `{}` cannot be asked for: {reason}", .wanted.escape_debug())]
     #[non_exhaustive]
     InvalidMicroversion {
         /// The microversion, in part.
@@ -122,10 +140,6 @@ pub enum Error {
     },
 
     /// A service has no microversion of the range that is asked for.
-    #[error(
-        "{service_type} has {}, and one from {} to {} is asked for; ask for others, or for none",
-        words::microversions(*.offered), .asked.0, .asked.1
-    )]
     #[non_exhaustive]
     UnsupportedMicroversion {
         /// The service type.
@@ -137,7 +151,6 @@ pub enum Error {
     },
 
     /// Versions are asked for that no API can have.
-    #[error("no version can be as asked for: {reason}")]
     #[non_exhaustive]
     InvalidVersionRange {
         /// What contradicts what.
@@ -146,10 +159,6 @@ pub enum Error {
 
     /// A version is asked for that a service type such as `volumev2` excludes: keystoneauth's
     /// `ImpliedVersionMismatch`.
-    #[error(
-        "service type {service_type} means version {implied}, and a {end} of {given} is asked for; \
-         ask for the official service type, or for no version"
-    )]
     #[non_exhaustive]
     ImpliedVersionMismatch {
         /// The service type.
@@ -163,31 +172,20 @@ pub enum Error {
     },
 
     /// A service does not have the version asked for, or does not say what it has.
-    #[error(transparent)]
     DiscoveryFailure(Arc<DiscoveryFailure>),
 
     /// An [`EndpointFilter`] asks for versions, and the layer has no way to ask services for theirs.
-    #[error(
-        "the EndpointFilter asks for a version, and the layer has no transport to ask the service with; \
-         give it one by AuthLayer::discovery"
-    )]
     NoDiscovery,
 
     /// A relative request URI came without an [`EndpointFilter`] that names the type of its service.
-    #[error(
-        "no service is named for a relative request URI; give the layer or the request an EndpointFilter \
-         with a service type (for Keystone itself, one with Interface::Auth), or make the URI absolute"
-    )]
     NoEndpointFilter,
 
     /// [`Interface::Auth`](crate::Interface::Auth) was asked for, and the plugin has no `auth_url`.
-    #[error("the identity plugin has no auth_url, which Interface::Auth stands for; give it one")]
     NoAuthUrl,
 
     /// An endpoint override or an `auth_url` is no URL that paths can be appended to: it is not an absolute http or
     /// https URL, or has a user name, a query or a fragment in it. Or it is an `https` one, and `Transport::hyper` was
     /// given no connector with TLS.
-    #[error("an endpoint cannot be used: {reason}; correct the endpoint override or the auth_url")]
     #[non_exhaustive]
     InvalidEndpoint {
         /// What is wrong with it.
@@ -195,9 +193,6 @@ pub enum Error {
     },
 
     /// An endpoint override asks for an id that the access does not have.
-    #[error(
-        "the endpoint override wants %({name})s, which this access does not have; only project_id and user_id are filled in, from a scoped token"
-    )]
     #[non_exhaustive]
     MissingOverrideValue {
         /// The name in the override.
@@ -205,20 +200,12 @@ pub enum Error {
     },
 
     /// A request URI is neither absolute nor a path.
-    #[error("the request URI is neither absolute nor a path; begin a relative one with a slash")]
     NotAPath,
 
     /// A relative request URI has `..` segments that lead above the endpoint's path.
-    #[error(
-        "the request URI climbs above its endpoint by `..`; name the endpoint meant in the EndpointFilter"
-    )]
     PathAboveEndpoint,
 
     /// The request is for an origin that must not see the token.
-    #[error(
-        "{origin} is not an origin of the service catalog, so the token is not sent there; \
-         AuthLayer::allow_origin allows it, the Unauthenticated extension sends the request without a token"
-    )]
     #[non_exhaustive]
     OriginNotAllowed {
         /// Scheme, host and port.
@@ -226,7 +213,6 @@ pub enum Error {
     },
 
     /// The request would go over plain http, and the layer was told to refuse that.
-    #[error("{origin} is plain http, and the layer requires https (AuthLayer::require_https)")]
     #[non_exhaustive]
     HttpsRequired {
         /// Scheme, host and port.
@@ -234,7 +220,6 @@ pub enum Error {
     },
 
     /// The credentials cannot be sent as they are: keystoneauth's `AuthorizationFailure`.
-    #[error("the credentials cannot be used: {reason}")]
     #[non_exhaustive]
     AuthorizationFailure {
         /// What is wrong with them.
@@ -242,25 +227,18 @@ pub enum Error {
     },
 
     /// The credentials are right, and further methods are wanted: keystoneauth's `MissingAuthMethods`.
-    #[error(transparent)]
     MissingAuthMethods(Arc<MissingAuthMethods>),
 
     /// Keystone answered an authentication with an error: keystoneauth's `HttpError`.
-    #[error("Keystone answered {}{}", .0, words::doubt(.0.status))]
     Http(Arc<HttpError>),
 
     /// A service answered a request with a status of 400 or above, and
     /// [`RaiseForStatus`](crate::RaiseForStatus) is there to make an error of it.
-    #[error("the service answered {0}")]
     Service(Arc<HttpError>),
 
     /// Keystone's answer to credentials is a redirect that they must not follow.
     ///
     /// Followed are 307 and 308 within the origin of the `auth_url`, three times at most.
-    #[error(
-        "{auth_url} answers credentials by {status}{}, and they are not sent there; correct the auth_url",
-        words::to(.location.as_deref())
-    )]
     #[non_exhaustive]
     LoginRedirected {
         /// The status of the answer.
@@ -273,14 +251,9 @@ pub enum Error {
 
     /// A [`Transport`](crate::Transport) goes through an [`AuthLayer`](crate::AuthLayer): what it sends to
     /// obtain a token would wait for that token.
-    #[error(
-        "a request that is to obtain a token came to an AuthLayer, which would wait for that token; \
-         give the Transport a client without the layer"
-    )]
     Recursion,
 
     /// Keystone could not be reached, or its answer broke off: keystoneauth's `ConnectFailure`.
-    #[error("Keystone could not be reached at {origin}; is the auth_url right?")]
     #[non_exhaustive]
     ConnectFailure {
         /// Scheme, host and port that the request was for.
@@ -290,7 +263,6 @@ pub enum Error {
     },
 
     /// Keystone did not answer in time.
-    #[error("Keystone did not answer at {auth_url} within {} ms; is the auth_url right?", .within.as_millis())]
     #[non_exhaustive]
     Timeout {
         /// Where it was asked, without a user name and a query that may be in it.
@@ -300,25 +272,16 @@ pub enum Error {
     },
 
     /// Keystone's token is past its end, or was when it came: do the clocks of its servers agree?
-    #[error(
-        "Keystone issues tokens that expire at once; is `[token] expiration` in keystone.conf as intended?"
-    )]
     ShortLived,
 
     /// The credentials panicked while they were asked for a token.
-    #[error("the credentials panicked while a token was obtained with them")]
     PluginPanicked,
 
     /// A token or a version document has to be obtained, and there is no tokio runtime with time enabled to do it
     /// in.
-    #[error(
-        "Keystone or a service has to be asked, and there is no tokio runtime with time enabled to do that in; \
-         poll requests inside one"
-    )]
     NoRuntime,
 
     /// An identity plugin of somebody else's failed.
-    #[error("the identity plugin failed")]
     #[non_exhaustive]
     Plugin {
         /// Whether trying again can help.
@@ -385,19 +348,6 @@ impl Error {
             Self::DiscoveryFailure(failure) => failure.retry_after(),
             _ => None,
         }
-    }
-
-    /// The first error of this crate in a chain of errors, such as one that came out of a stack of
-    /// middleware as a [`BoxError`].
-    pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
-        let mut next = Some(error);
-        while let Some(error) = next {
-            if let Some(found) = error.downcast_ref() {
-                return Some(found);
-            }
-            next = error.source();
-        }
-        None
     }
 }
 

@@ -39,6 +39,14 @@ pub(super) fn microversions(offered: Option<(Version, Version)>) -> String {
     }
 }
 
+pub(super) fn methods(methods: &[String]) -> String {
+    methods.join(" and ")
+}
+
+pub(super) fn sets_of_methods(sets: &[Vec<String>]) -> String {
+    sets.iter().map(|set| methods(set)).collect::<Vec<_>>().join(", or ")
+}
+
 /// To the second, by RFC 3339.
 pub(super) fn time(time: SystemTime) -> String {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

@@ -91,3 +91,16 @@ async fn an_error_of_the_plugin_fails_the_request_at_once_or_after_waiting() {
         assert!(plugin.invalidated().is_empty());
     }
 }
+
+mod globs {
+    use tower::*;
+    use tower_keystone::*;
+
+    #[test]
+    fn everything_of_tower_can_be_imported_beside_everything_of_ours() {
+        let error: BoxError = Error::NoToken.into();
+        let _: (&tower::BoxError, &tower_keystone::BoxError) = (&error, &error);
+        let fails = service_fn(async |()| Err::<(), BoxError>(Error::NoToken.into()));
+        drop(ServiceBuilder::new().service(fails).oneshot(()));
+    }
+}

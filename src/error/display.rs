@@ -1,0 +1,118 @@
+//! What each error says.
+
+use std::fmt;
+
+use super::{Error, words};
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidResponse { reason, line, column } => write!(
+                f,
+                "not the document expected: {reason} (line {line}, column {column}); was it OpenStack that answered?"
+            ),
+            Self::InvalidToken { reason, length, offset } => {
+                write!(f, "not a token: {reason} ({length} bytes{})", words::at(*offset))
+            }
+            Self::InvalidTimestamp { field } => {
+                write!(f, "`{field}` of the token document is not an ISO 8601 time")
+            }
+            Self::NoToken => f.write_str(
+                "the access info has no token; make it of a response or give the token with the document",
+            ),
+            Self::Expired { expired } => write!(
+                f,
+                "the token expired at {} and this plugin cannot renew it; give it a new access info",
+                words::time(*expired)
+            ),
+            Self::EmptyCatalog => f.write_str(
+                "the service catalog is empty; is the token scoped, and was it asked for with its catalog?",
+            ),
+            Self::EndpointNotFound(error) => error.fmt(f),
+            Self::InvalidVersion { text } => {
+                write!(f, "`{text}` is not a version; a version is `2`, `v2.1`, `2.latest` or `latest`")
+            }
+            Self::InvalidMicroversion { wanted, reason } => {
+                write!(f, "the microversion `{}` cannot be asked for: {reason}", wanted.escape_debug())
+            }
+            Self::UnsupportedMicroversion { service_type, asked: (oldest, newest), offered } => write!(
+                f,
+                "{service_type} has {}, and one from {oldest} to {newest} is asked for; ask for others, or for none",
+                words::microversions(*offered)
+            ),
+            Self::InvalidVersionRange { reason } => write!(f, "no version can be as asked for: {reason}"),
+            Self::ImpliedVersionMismatch { service_type, implied, end, given } => write!(
+                f,
+                "service type {service_type} means version {implied}, and a {end} of {given} is asked for; \
+                 ask for the official service type, or for no version"
+            ),
+            Self::DiscoveryFailure(error) => error.fmt(f),
+            Self::NoDiscovery => f.write_str(
+                "the EndpointFilter asks for a version, and the layer has no transport to ask the service with; \
+                 give it one by AuthLayer::discovery",
+            ),
+            Self::NoEndpointFilter => f.write_str(
+                "no service is named for a relative request URI; give the layer or the request an EndpointFilter \
+                 with a service type (for Keystone itself, one with Interface::Auth), or make the URI absolute",
+            ),
+            Self::NoAuthUrl => f.write_str(
+                "the identity plugin has no auth_url, which Interface::Auth stands for; give it one",
+            ),
+            Self::InvalidEndpoint { reason } => write!(
+                f,
+                "an endpoint cannot be used: {reason}; correct the endpoint override or the auth_url"
+            ),
+            Self::MissingOverrideValue { name } => write!(
+                f,
+                "the endpoint override wants %({name})s, which this access does not have; \
+                 only project_id and user_id are filled in, from a scoped token"
+            ),
+            Self::NotAPath => f.write_str(
+                "the request URI is neither absolute nor a path; begin a relative one with a slash",
+            ),
+            Self::PathAboveEndpoint => f.write_str(
+                "the request URI climbs above its endpoint by `..`; name the endpoint meant in the EndpointFilter",
+            ),
+            Self::OriginNotAllowed { origin } => write!(
+                f,
+                "{origin} is not an origin of the service catalog, so the token is not sent there; \
+                 AuthLayer::allow_origin allows it, the Unauthenticated extension sends the request without a token"
+            ),
+            Self::HttpsRequired { origin } => {
+                write!(f, "{origin} is plain http, and the layer requires https (AuthLayer::require_https)")
+            }
+            Self::AuthorizationFailure { reason } => write!(f, "the credentials cannot be used: {reason}"),
+            Self::MissingAuthMethods(error) => error.fmt(f),
+            Self::Http(error) => write!(f, "Keystone answered {error}{}", words::doubt(error.status)),
+            Self::Service(error) => write!(f, "the service answered {error}"),
+            Self::LoginRedirected { status, auth_url, location } => write!(
+                f,
+                "{auth_url} answers credentials by {status}{}, and they are not sent there; correct the auth_url",
+                words::to(location.as_deref())
+            ),
+            Self::Recursion => f.write_str(
+                "a request that is to obtain a token came to an AuthLayer, which would wait for that token; \
+                 give the Transport a client without the layer",
+            ),
+            Self::ConnectFailure { origin, source: _ } => {
+                write!(f, "Keystone could not be reached at {origin}; is the auth_url right?")
+            }
+            Self::Timeout { auth_url, within } => write!(
+                f,
+                "Keystone did not answer at {auth_url} within {} ms; is the auth_url right?",
+                within.as_millis()
+            ),
+            Self::ShortLived => f.write_str(
+                "Keystone issues tokens that expire at once; is `[token] expiration` in keystone.conf as intended?",
+            ),
+            Self::PluginPanicked => {
+                f.write_str("the credentials panicked while a token was obtained with them")
+            }
+            Self::NoRuntime => f.write_str(
+                "Keystone or a service has to be asked, and there is no tokio runtime with time enabled to do that \
+                 in; poll requests inside one",
+            ),
+            Self::Plugin { .. } => f.write_str("the identity plugin failed"),
+        }
+    }
+}
