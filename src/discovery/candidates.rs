@@ -69,7 +69,7 @@ impl Candidates {
         let mut versioned = None;
         let mut catalog_version = None;
         if let Some(version) = segments.last().and_then(|last| Version::in_segment(last)) {
-            found.matches = range.min().is_some() && range.contains(version);
+            found.matches = !range.is_any() && range.contains(version);
             let same_major = range.max().is_some_and(|max| max.major == version.major);
             found.matches_exactly = found.matches && same_major;
             versioned = Some(with_path(&segments));

@@ -11,6 +11,9 @@ use super::{
 };
 use crate::{Access, EndpointFilter, Error, IdentityPlugin, Transport};
 
+/// How long anything is remembered at most: clocks cannot tell every time to come.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 /// Asks services for their versions, and remembers what they say.
 ///
 /// Clones share what is remembered, so that one of them should serve all layers of a cloud. The
@@ -34,10 +37,12 @@ impl Discovery {
         Self { cache: Arc::new(Cache::new(transport, times)), hacks, ready: Arc::default() }
     }
 
-    /// How long documents are remembered, and how long failures are. What is remembered is forgotten.
+    /// How long documents are remembered, and how long failures are, ten years at most. What is remembered is
+    /// forgotten.
     #[must_use]
     pub fn remember(self, documents: Duration, failures: Duration) -> Self {
-        let times = Times { lifetime: documents, failure_lifetime: failures, ..self.cache.times };
+        let (lifetime, failure_lifetime) = (documents.min(LONGEST), failures.min(LONGEST));
+        let times = Times { lifetime, failure_lifetime, ..self.cache.times };
         self.with(times)
     }
 
@@ -130,6 +135,7 @@ impl Discovery {
     where
         P: IdentityPlugin + ?Sized,
     {
+        filter.check()?;
         let access = plugin.access().await?;
         let question = question(filter, discover_versions, Some(&*access))?;
         let endpoint = Endpoint::undiscovered(filter, Some(&access), plugin.auth_url())?;

@@ -22,7 +22,7 @@ impl Discovery {
     ///
     /// # Errors
     ///
-    /// Those of the plugin.
+    /// Those of the plugin, and those of a filter that contradicts itself.
     pub async fn all_version_data<P>(
         &self,
         plugin: &P,
@@ -31,6 +31,7 @@ impl Discovery {
     where
         P: IdentityPlugin + ?Sized,
     {
+        filter.check()?;
         let access = plugin.access().await?;
         let mut all = VersionsByRegion::new();
         let Some(auth_ref) = access.auth_ref() else { return Ok(all) };

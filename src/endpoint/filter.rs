@@ -32,6 +32,22 @@ struct Parts {
     endpoint_override: Option<Override>,
     versions: Versions,
     microversion: Option<microversion::Wanted>,
+    /// Kept beside the parts, so that no request has to find it out.
+    contradicts_itself: bool,
+}
+
+impl Parts {
+    /// The versions that are asked for, unless no API can have them.
+    fn range(&self) -> Result<VersionRange, Error> {
+        let Versions { version, min, max, .. } = self.versions;
+        VersionRange::new(version, min, max)?
+            .of_service_type(self.service_type.as_deref().unwrap_or_default())
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.range()?;
+        self.microversion.as_ref().map_or(Ok(()), microversion::Wanted::check)
+    }
 }
 
 /// What is asked of the versions of an endpoint, as it was said.
@@ -325,14 +341,25 @@ impl EndpointFilter {
 
     /// What is asked of the versions of the endpoint.
     pub(crate) fn question(&self, discover_versions: bool) -> Result<Question, Error> {
-        let Versions { version, min, max, allow, no_version_hack, .. } = self.0.versions;
-        let range = VersionRange::new(version, min, max)?;
+        let Versions { allow, no_version_hack, .. } = self.0.versions;
         Ok(Question {
-            range: range.of_service_type(self.service_type().unwrap_or_default())?,
+            range: self.0.range()?,
             allow,
             allow_version_hack: !no_version_hack && (self.is_auth() || self.wanted_override().is_none()),
             discover_versions,
         })
+    }
+
+    /// Refuses a filter that no endpoint can satisfy, such as one for `volumev3` with a minimum of 2.0.
+    ///
+    /// It was decided when the filter was made: for all others this is a look at a flag.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidVersionRange`], [`Error::ImpliedVersionMismatch`] or [`Error::InvalidMicroversion`].
+    #[inline]
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.0.contradicts_itself { self.0.check() } else { Ok(()) }
     }
 
     /// Whether Keystone at the `auth_url` is meant.
@@ -342,7 +369,9 @@ impl EndpointFilter {
     }
 
     fn with(mut self, change: impl FnOnce(&mut Parts)) -> Self {
-        change(Arc::make_mut(&mut self.0));
+        let parts = Arc::make_mut(&mut self.0);
+        change(parts);
+        parts.contradicts_itself = parts.check().is_err();
         self
     }
 }

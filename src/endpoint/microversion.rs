@@ -21,6 +21,18 @@ pub(crate) enum Wanted {
     Newest(Range),
 }
 
+impl Wanted {
+    /// Refuses what no service can be asked for.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self {
+            Self::This(Microversion { wanted, headers }) => {
+                headers.as_ref().map(drop).map_err(|reason| invalid(wanted, reason))
+            }
+            Self::Newest(range) => range.check(),
+        }
+    }
+}
+
 /// A microversion, and the headers that ask for it, made once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Microversion {
@@ -65,13 +77,26 @@ impl Range {
         Self { service_type: service_type.map(Into::into), min: min.into(), max: max.into() }
     }
 
+    fn check(&self) -> Result<(), Error> {
+        let (min, max) = self.ends()?;
+        let refused = |reason| Err(invalid(&format!("{} to {}", self.min, self.max), reason));
+        if max < min {
+            return refused("the newest is older than the oldest");
+        }
+        Headers::new(self.service_type.as_deref(), "latest").map(drop).or_else(refused)
+    }
+
+    fn ends(&self) -> Result<(Version, Version), Error> {
+        let parse = |text: &str| text.parse::<Version>().map_err(|_| invalid(text, NO_MICROVERSION));
+        Ok((parse(&self.min)?, parse(&self.max)?))
+    }
+
     /// The newest of these that is among those of the service, whose oldest and newest are given.
     pub(crate) fn newest_of(
         &self,
         offered: (Option<Version>, Option<Version>),
     ) -> Result<Microversion, Error> {
-        let parse = |text: &str| text.parse::<Version>().map_err(|_| invalid(text, NO_MICROVERSION));
-        let (min, max) = (parse(&self.min)?, parse(&self.max)?);
+        let (min, max) = self.ends()?;
         let unsupported = || Error::UnsupportedMicroversion {
             service_type: self.service_type.as_deref().unwrap_or("the service").into(),
             asked: (min, max),

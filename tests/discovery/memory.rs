@@ -212,6 +212,22 @@ async fn a_document_is_remembered_for_an_hour() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_remembered_for_ever_is_remembered_for_years() {
+    let servers = Servers::default();
+    servers.at(NOVA, nova_versions());
+    let discovery = servers.discovery().timeout(Duration::MAX).remember(Duration::MAX, Duration::MAX);
+    let layer = AuthLayer::new(plugin()).discovery(discovery.clone()).endpoint(compute());
+    for discoveries in [1, 0] {
+        let request = Request::get("/servers").body(Body::default()).unwrap();
+        layer.layer(Servers::default()).oneshot(request).await.unwrap();
+        found(&discovery).await.unwrap();
+        discovery.document(GLANCE).await.unwrap_err();
+        assert_eq!(servers.asked().len(), 2 * discoveries);
+        sleep(seconds(365 * 24 * 3600)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn requests_notice_that_an_hour_has_passed() {
     let servers = Servers::default();
     servers.at(NOVA, nova_versions());

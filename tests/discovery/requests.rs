@@ -1,10 +1,15 @@
 //! Requests with a filter that asks for versions.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use http::{Request, Response};
 use tower::{Layer, Service, ServiceExt};
 use tower_keystone::{
-    AccessInfoPlugin, AuthLayer, BoxError, EndpointFilter, Error, FixedEndpointPlugin, IdentityPlugin,
-    Interface, discovery::LATEST,
+    Access, AccessFuture, AccessInfoPlugin, AuthLayer, BoxError, EndpointFilter, Error, FixedEndpointPlugin,
+    IdentityPlugin, Interface, discovery::LATEST, endpoint::Origin,
 };
 
 use crate::support::*;
@@ -111,6 +116,115 @@ async fn versions_that_cannot_be_are_refused_before_anything_is_sent() {
     let error = sent(&layer, EndpointFilter::new("volumev3").version(2, 0)).await.unwrap_err();
     assert!(matches!(Error::find(&*error), Some(Error::ImpliedVersionMismatch { .. })), "{error}");
     assert!(servers.asked().is_empty());
+}
+
+/// A plugin that counts how often it is asked for an access.
+struct Asked(Arc<AtomicUsize>);
+
+impl IdentityPlugin for Asked {
+    fn access(&self) -> AccessFuture {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        AccessFuture::ready(Err(Error::plugin(true, "no login is wanted")))
+    }
+
+    fn invalidate(&self, _used: &Arc<Access>, _by: &Origin) -> bool {
+        false
+    }
+}
+
+/// Filters that no endpoint can satisfy.
+fn contradictory() -> Vec<EndpointFilter> {
+    let volume = || EndpointFilter::new("volumev3");
+    vec![
+        compute().version(2, 1).min_version(2, 0),
+        compute().version(2, 1).max_version(2, 9),
+        compute().min_version(3, 0).max_version(2, LATEST),
+        compute().max_version(2, 0).min_version(2, 1),
+        compute().min_version(LATEST, LATEST).max_version(3, 0),
+        volume().min_version(2, 0),
+        volume().max_version(2, LATEST),
+        volume().version(4, 0),
+        volume().min_version(LATEST, LATEST),
+        compute().newest_microversion("2.79", "2.1"),
+        compute().newest_microversion("latest", "2.1"),
+        compute().newest_microversion("2.1", "new"),
+        EndpointFilter::default().newest_microversion("2.1", "latest"),
+        compute().microversion("2.latest"),
+        compute().microversion(""),
+        EndpointFilter::default().microversion("2.1"),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filter_that_contradicts_itself_causes_no_login() {
+    let logins = Arc::new(AtomicUsize::new(0));
+    let servers = Servers::default();
+    let (plugin, discovery) = (Asked(Arc::clone(&logins)), servers.discovery());
+    for filter in contradictory() {
+        let errors = [
+            discovery.endpoint(&plugin, &filter).await.err(),
+            discovery.endpoint_data(&plugin, &filter).await.err(),
+            discovery.api_major_version(&plugin, &filter).await.err(),
+            discovery.all_version_data(&plugin, &filter).await.err(),
+        ];
+        for error in errors {
+            assert!(
+                matches!(
+                    error,
+                    Some(
+                        Error::InvalidVersionRange { .. }
+                            | Error::ImpliedVersionMismatch { .. }
+                            | Error::InvalidMicroversion { .. }
+                    )
+                ),
+                "{filter:?}: {error:?}"
+            );
+        }
+    }
+    assert_eq!(logins.load(Ordering::Relaxed), 0);
+    assert!(servers.asked().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_version_of_the_url_counts_with_a_maximum_alone() {
+    let servers = Servers::default();
+    let versions = tower_keystone::fixture::Discovery::new()
+        .version("v2.0", "DEPRECATED", "/v2.0/")
+        .version("v3.14", "stable", "/v3/");
+    servers.at("https://id.example.com/", Answer::document(&versions.identity_document()));
+    servers.at(NOVA, nova_versions());
+    for (service_type, url, (major, minor)) in [
+        ("identity", "https://id.example.com/v3", (3, 0)),
+        ("identity", "https://id.example.com/v3", (3, LATEST)),
+        ("identity", "https://id.example.com/v2.0", (2, 0)),
+        ("compute", "https://nova.example.com/v2/p1", (2, 1)),
+        ("compute", "https://nova.example.com/v2.1/p1", (2, 1)),
+    ] {
+        let plugin = AccessInfoPlugin::new(access_info(&[(service_type, url)]));
+        let layer = AuthLayer::new(plugin).discovery(servers.discovery());
+        let filter = EndpointFilter::new(service_type).max_version(major, minor);
+        assert_eq!(sent(&layer, filter).await.unwrap(), format!("{url}/servers +token"));
+        assert!(servers.asked().is_empty(), "the URL says enough");
+    }
+    let layer = AuthLayer::new(plugin("https://nova.example.com/v2.1")).discovery(servers.discovery());
+    let older = compute().max_version(2, 0);
+    assert_eq!(sent(&layer, older).await.unwrap(), "https://nova.example.com/v2/servers +token");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_document_of_the_urls_version_is_asked_first_with_a_maximum_alone() {
+    let servers = Servers::default();
+    let all = tower_keystone::fixture::Discovery::new()
+        .version("v2.0", "DEPRECATED", "/v2.0/")
+        .version("v3.14", "stable", "/v3/");
+    let own = tower_keystone::fixture::Discovery::new().version("v3.14", "stable", "/v3/");
+    servers.at("https://id.example.com/", Answer::document(&all.identity_document()));
+    servers.at("https://id.example.com/v3/", Answer::document(&own.identity_document()));
+    let plugin = AccessInfoPlugin::new(access_info(&[("identity", "https://id.example.com/v3")]));
+    let filter = EndpointFilter::new("identity").max_version(3, LATEST);
+    let endpoint = servers.discovery().endpoint_data(&plugin, &filter).await.unwrap();
+    assert_eq!(endpoint.url(), "https://id.example.com/v3/");
+    assert_eq!(servers.asked(), ["https://id.example.com/v3/"]);
 }
 
 #[tokio::test(start_paused = true)]
