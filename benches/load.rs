@@ -35,8 +35,7 @@ use tokio::{
 };
 use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_keystone::{
-    AuthLayer, AuthMethod, EndpointFilter, ReauthPolicy, RenewalPolicy, Renewing, Scope, Transport, User,
-    V3Auth,
+    AuthLayer, AuthMethod, EndpointFilter, ReauthPolicy, Renewing, Scope, Transport, User, V3Auth,
     fixture::{CatalogService, V3Token},
     renewal::{Clock, Now},
 };
@@ -180,8 +179,7 @@ async fn main() -> ExitCode {
     let alice = User::new().username("alice").user_domain_name("Default");
     let credentials = V3Auth::new(auth_url, AuthMethod::password(alice, "wonderland"))
         .scope(Scope::new().project_name("demo").project_domain_name("Default"));
-    let plugin =
-        Renewing::with(credentials, Transport::new(client()), RenewalPolicy::default(), clock.clone());
+    let plugin = Renewing::new(credentials, Transport::new(client())).clock(clock.clone());
     let nova = ServiceBuilder::new()
         .retry(ReauthPolicy::new())
         .layer(AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("compute")))

@@ -11,7 +11,7 @@ use http::{Request, Response, Uri};
 use http_body_util::Full;
 use tower::BoxError;
 use tower_keystone::{
-    AccessInfo, AuthMethod, EndpointFilter, RenewalPolicy, Renewing, Transport, User, V3Auth,
+    AccessInfo, AuthMethod, EndpointFilter, Renewing, Transport, User, V3Auth,
     renewal::{Clock, Now},
 };
 
@@ -112,7 +112,7 @@ pub fn renewing(access_info: &AccessInfo) -> Renewing<V3Auth> {
     let auth_url = Uri::from_static("https://identity.example.com/v3");
     let alice = User::new().username("alice").user_domain_name("Default");
     let credentials = V3Auth::new(auth_url, AuthMethod::password(alice, "wonderland"));
-    let plugin = Renewing::with(credentials, Transport::new(nobody), RenewalPolicy::default(), Clocks);
+    let plugin = Renewing::new(credentials, Transport::new(nobody)).clock(Clocks);
     plugin.set_auth_state(Some(&access_info.auth_state())).expect("a good token");
     plugin
 }

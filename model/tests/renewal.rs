@@ -24,7 +24,7 @@ use shuttle::{
     scheduler::{PctScheduler, RandomScheduler, Scheduler},
 };
 use tower_keystone::{
-    Access, AccessInfo, BoxError, Credentials, Error, IdentityPlugin, RenewalPolicy, Renewing, Transport,
+    Access, AccessInfo, BoxError, Credentials, Error, IdentityPlugin, Renewing, Transport,
     endpoint::Origin,
     identity::AuthRefFuture,
     renewal::{Clock, Now},
@@ -182,8 +182,7 @@ impl Cloud {
             most_at_once: AtomicUsize::new(0),
         }));
         let transport = Transport::new(Unused);
-        let plugin =
-            Renewing::with(keystone.clone(), transport, RenewalPolicy::default(), keystone.clone()).seed(7);
+        let plugin = Renewing::new(keystone.clone(), transport).clock(keystone.clone()).seed(7);
         Self { keystone, plugin, dropped: Arc::default() }
     }
 

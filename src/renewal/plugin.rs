@@ -18,13 +18,27 @@ pub struct Renewing<C>(Arc<Shared<C>>);
 impl<C: Credentials> Renewing<C> {
     /// A plugin that obtains its tokens with these credentials, over this transport.
     pub fn new(credentials: C, transport: Transport) -> Self {
-        Self::with(credentials, transport, RenewalPolicy::default(), SystemClock)
+        let state = State::new(RenewalPolicy::default(), fastrand::Rng::new());
+        Self(Arc::new(Shared::new(credentials, transport, Arc::new(SystemClock), state)))
     }
 
-    /// The same with figures and a clock of one's own.
-    pub fn with(credentials: C, transport: Transport, policy: RenewalPolicy, clock: impl Clock) -> Self {
-        let state = State::new(policy, fastrand::Rng::new());
-        Self(Arc::new(Shared::new(credentials, transport, Arc::new(clock), state)))
+    /// Sets when to renew, how long to wait and how often to try again.
+    #[must_use]
+    pub fn policy(self, policy: RenewalPolicy) -> Self {
+        self.0.lock().state.set_policy(policy);
+        self
+    }
+
+    /// Sets the clock, for tests.
+    ///
+    /// # Panics
+    ///
+    /// If the plugin has been cloned: clones share their clock.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        let shared = Arc::get_mut(&mut self.0).expect("the clock is set before the plugin is cloned");
+        shared.clock = Arc::new(clock);
+        self
     }
 
     /// Makes the jitter of this plugin repeatable.

@@ -91,6 +91,10 @@ impl State {
         &self.policy
     }
 
+    pub(super) fn set_policy(&mut self, policy: RenewalPolicy) {
+        self.policy = policy;
+    }
+
     pub(super) fn seed(&mut self, seed: u64) {
         self.random.seed(seed);
     }

@@ -13,7 +13,7 @@ use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
-use tower_keystone::{IdentityPlugin, RenewalPolicy, Renewing, Transport, renewal::SystemClock};
+use tower_keystone::{IdentityPlugin, RenewalPolicy, Renewing, Transport};
 
 use crate::support::{Client, hasty, past, providers, real, until};
 
@@ -47,7 +47,7 @@ async fn while_keystone_is_down_the_token_serves_and_then_requests_wait_for_the_
     let asked = real.client();
     let (transport, tokens) = counting(asked.clone());
     let credentials = real.credentials(keystone.start());
-    let plugin = Renewing::with(credentials, transport, patient(), SystemClock);
+    let plugin = Renewing::new(credentials, transport).policy(patient());
     let placement = real.placement(plugin.clone());
     let (served, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let access = plugin.force().await.unwrap();
@@ -95,7 +95,7 @@ async fn logins_that_a_kill_cuts_off_are_made_again() {
     let credentials = real.credentials(keystone.start());
     let mut logins = JoinSet::new();
     for _ in 0..20 {
-        let plugin = Renewing::with(credentials.clone(), transport.clone(), patient(), SystemClock);
+        let plugin = Renewing::new(credentials.clone(), transport.clone()).policy(patient());
         logins.spawn(async move { plugin.access().await });
     }
     until("all logins were on their way", || asked.sent() >= 20).await;

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tower::{Layer, Service, ServiceExt};
 use tower_keystone::{
     AccessInfoPlugin, AuthLayer, AuthMethod, Credentials, EndpointFilter, Error, IdentityPlugin, Refusal,
-    Renewing, ServiceTokenAuthWrapper, Transport, V3Auth, renewal::SystemClock,
+    Renewing, ServiceTokenAuthWrapper, Transport, V3Auth,
 };
 
 use crate::support::{Caller, body_of, hasty, keystone, next_second, past, providers, real};
@@ -20,12 +20,8 @@ use crate::support::{Caller, body_of, hasty, keystone, next_second, past, provid
 async fn with_many_requests_in_flight_a_revocation_loses_none_and_costs_one_login() {
     let Some(real) = real() else { return };
     let logins = real.client();
-    let plugin = Renewing::with(
-        real.credentials(real.auth_url()),
-        Transport::new(logins.clone()),
-        hasty(),
-        SystemClock,
-    );
+    let plugin =
+        Renewing::new(real.credentials(real.auth_url()), Transport::new(logins.clone())).policy(hasty());
     let placement = real.placement(plugin.clone());
     for run in 0..20 {
         let access = plugin.access().await.unwrap();
@@ -55,12 +51,8 @@ async fn with_many_requests_in_flight_a_revocation_loses_none_and_costs_one_logi
 async fn tokens_that_live_for_seconds_are_renewed_before_a_service_refuses_one() {
     let Some(real) = real() else { return };
     let (logins, client) = (real.client(), real.client());
-    let plugin = Renewing::with(
-        real.credentials(real.short_auth_url()),
-        Transport::new(logins.clone()),
-        hasty(),
-        SystemClock,
-    );
+    let plugin = Renewing::new(real.credentials(real.short_auth_url()), Transport::new(logins.clone()))
+        .policy(hasty());
     let mut placement =
         AuthLayer::new(plugin).endpoint(EndpointFilter::new("placement")).layer(client.clone());
     for sent in 0.. {
@@ -158,7 +150,7 @@ async fn requests_go_on_until_their_application_credential_expires_and_then_fail
     let path = format!("/users/{}/application_credentials", person.id);
     let id = Caller(real.openstack(&token)).create(&path, "application_credential", wanted).await;
     let method = AuthMethod::application_credential(id, "s3cret");
-    let plugin = Renewing::with(V3Auth::new(real.auth_url(), method), real.transport(), hasty(), SystemClock);
+    let plugin = Renewing::new(V3Auth::new(real.auth_url(), method), real.transport()).policy(hasty());
     let placement = real.placement(plugin.clone());
     assert_eq!(placement.clone().oneshot(providers()).await.unwrap().status(), StatusCode::OK);
     let access = plugin.access().await.unwrap();

@@ -111,7 +111,9 @@ impl Plugin {
             _ => {
                 let transport = Transport::new(servers.clone());
                 let credentials = AnyCredentials(credentials(described)?);
-                Ok(Self::Renewing(Renewing::with(credentials, transport, one_go(), FrozenClock::new())))
+                Ok(Self::Renewing(
+                    Renewing::new(credentials, transport).policy(one_go()).clock(FrozenClock::new()),
+                ))
             }
         }
     }

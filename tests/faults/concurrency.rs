@@ -171,12 +171,11 @@ impl Service<Request<Full<Bytes>>> for PanickingClient {
 async fn b04_a_panic_in_the_users_own_code_poisons_nothing() {
     let keystone = Keystone::new();
     let (clock, clone) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
-    let plugin = Renewing::with(
+    let plugin = Renewing::new(
         Panicking { credentials: keystone.credentials(), left: 0.into(), at_once: true },
         Transport::new(PanickingClient(keystone.clone(), Arc::clone(&clone))),
-        RenewalPolicy::default(),
-        PanickingClock(keystone.time(), Arc::clone(&clock)),
-    );
+    )
+    .clock(PanickingClock(keystone.time(), Arc::clone(&clock)));
     // The clone panics under the lock of the transport; it is tried again.
     assert_eq!(token(&plugin).await.unwrap(), "token-1");
     assert!(!clone.load(Ordering::Relaxed) && keystone.logins() == 1);

@@ -102,7 +102,7 @@ impl Servers {
     }
 
     pub(crate) fn plugin_with(&self, time: &Time, policy: RenewalPolicy) -> Plugin {
-        Renewing::with(password(), self.transport(), policy, time.clone()).seed(7)
+        Renewing::new(password(), self.transport()).policy(policy).clock(time.clone()).seed(7)
     }
 }
 

@@ -31,7 +31,7 @@ use tokio_rustls::{
     },
 };
 use tower_http::compression::CompressionLayer;
-use tower_keystone::{Credentials, Error, RenewalPolicy, Renewing, Transport, V3Auth, renewal::SystemClock};
+use tower_keystone::{Credentials, Error, RenewalPolicy, Renewing, Transport, V3Auth};
 
 use crate::{answers::Endless, support::*};
 
@@ -146,7 +146,7 @@ fn plugin(url: &str, transport: Transport, attempt: u64, load: u64) -> Renewing<
     policy.attempt_timeout = millis(attempt);
     policy.load_timeout = millis(load);
     policy.first_pause = millis(1);
-    Renewing::with(password_at(url), transport, policy, SystemClock)
+    Renewing::new(password_at(url), transport).policy(policy)
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -319,12 +319,7 @@ async fn an_answer_that_drips_is_given_up_when_the_attempt_has_taken_its_time() 
     let drip = tower::service_fn(|_: Request<_>| async {
         Ok::<_, BoxError>(Response::builder().status(201).body(Drip(Box::pin(sleep(seconds(1))))).unwrap())
     });
-    let plugin = Renewing::with(
-        keystone.credentials(),
-        Transport::new(drip),
-        RenewalPolicy::default(),
-        keystone.time(),
-    );
+    let plugin = Renewing::new(keystone.credentials(), Transport::new(drip)).clock(keystone.time());
     assert!(matches!(token(&plugin).await, Err(Error::Timeout { .. })));
     assert!(keystone.time().elapsed() <= seconds(30));
 }

@@ -231,7 +231,7 @@ impl Keystone {
     }
 
     pub(crate) fn plugin_of<C: Credentials>(&self, credentials: C, policy: RenewalPolicy) -> Renewing<C> {
-        Renewing::with(credentials, Transport::new(self.clone()), policy, self.time()).seed(7)
+        Renewing::new(credentials, Transport::new(self.clone())).policy(policy).clock(self.time()).seed(7)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -11,7 +11,7 @@ use http_body_util::Full;
 use tokio::time::sleep;
 use tower::{ServiceBuilder, service_fn, util::Oneshot};
 use tower_keystone::{
-    AuthLayer, BoxError, EndpointFilter, Error, GenericAuth, IdentityPlugin, RenewalPolicy, Renewing,
+    AuthLayer, BoxError, EndpointFilter, Error, GenericAuth, IdentityPlugin, Renewing,
     ServiceTokenAuthWrapper, Transport, User, fixture::Discovery as Versions,
 };
 
@@ -113,7 +113,7 @@ async fn credentials_that_find_out_the_version_come_no_earlier_than_keystone_ask
     });
     let alice = User::new().username("alice").user_domain_name("Default");
     let credentials = GenericAuth::password("https://keystone.test/".parse().unwrap(), alice, "wonderland");
-    let plugin = Renewing::with(credentials, Transport::new(busy), RenewalPolicy::default(), Time::new());
+    let plugin = Renewing::new(credentials, Transport::new(busy)).clock(Time::new());
     for _ in 0..119 {
         assert!(token(&plugin).await.is_err());
         pass(1).await;
