@@ -13,11 +13,12 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::{
-    Access, BoxError, Error, IdentityPlugin, Refusal,
+    Access, BoxError, IdentityPlugin, Refusal,
     endpoint::Origin,
     layer::Shared,
-    needs::{Awaited, Found},
+    needs::Awaited,
     outgoing::{Carried, Outgoing},
+    waiting::Waiting,
 };
 
 pin_project! {
@@ -35,8 +36,7 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<P, S, F, B> {
-        // Boxed, so that requests which need not wait do not carry the room for it. `None` once it is over:
-        // what the inner service has reserved for a request that fails is given back with the error.
+        // Boxed, so that requests which need not wait do not carry the room for it. `None` once it is over.
         Waiting { waiting: Option<Box<Waiting<P, S, B>>> },
         Responding {
             #[pin]
@@ -54,15 +54,6 @@ struct Sent<P> {
     authority: Authority,
 }
 
-/// A request that needs something which is still to come, and the service that is ready for it.
-struct Waiting<P, S, B> {
-    awaited: Awaited,
-    request: Request<B>,
-    outgoing: Outgoing,
-    ready: S,
-    shared: Shared<P>,
-}
-
 impl<P, S, B> ResponseFuture<P, S, B>
 where
     S: Service<Request<B>>,
@@ -77,23 +68,16 @@ where
         Self { state: State::Responding { response, sent } }
     }
 
-    /// Sends the request once what it needs is there.
+    /// Sends the request once what it needs is there and the inner service is ready.
     pub(crate) fn waiting(
         awaited: Awaited,
         request: Request<B>,
         outgoing: Outgoing,
-        ready: S,
+        inner: S,
         shared: Shared<P>,
     ) -> Self {
-        let waiting = Waiting { awaited, request, outgoing, ready, shared };
+        let waiting = Waiting::new(awaited, request, outgoing, inner, shared);
         Self { state: State::Waiting { waiting: Some(Box::new(waiting)) } }
-    }
-}
-
-impl<P: IdentityPlugin, S: Service<Request<B>>, B> Waiting<P, S, B> {
-    fn send(mut self, found: Found) -> Result<ResponseFuture<P, S, B>, Error> {
-        let carried = self.outgoing.prepare(&mut self.request, found, &self.shared)?;
-        Ok(ResponseFuture::sent(self.ready.call(self.request), carried, &self.shared.plugin))
     }
 }
 
@@ -114,7 +98,7 @@ pub(crate) struct SentWith(pub(crate) Arc<Access>);
 impl<P, S, B, ResBody> Future for ResponseFuture<P, S, B>
 where
     P: IdentityPlugin,
-    S: Service<Request<B>, Response = Response<ResBody>>,
+    S: Service<Request<B>, Response = Response<ResBody>> + Clone,
     S::Error: Into<BoxError>,
 {
     type Output = Result<Response<ResBody>, BoxError>;
@@ -125,8 +109,12 @@ where
             match self.as_mut().project().state.project() {
                 StateProj::Waiting { waiting } => {
                     let mut request = waiting.take().expect("polled after it was ready");
-                    match request.awaited.poll(cx, &request.outgoing, &request.shared) {
-                        Poll::Ready(found) => self.set(request.send(found?)?),
+                    match request.poll_found(cx) {
+                        Poll::Ready(found) => {
+                            let plugin = request.plugin();
+                            let (response, carried) = request.send(found?)?;
+                            self.set(Self::sent(response, carried, &plugin));
+                        }
                         Poll::Pending => {
                             *waiting = Some(request);
                             return Poll::Pending;

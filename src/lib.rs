@@ -74,9 +74,10 @@
 //!    authentication is the error of this one request.
 //! 2. Its [`EndpointFilter`] is taken out of its extensions; without one, the layer's default holds.
 //!    [`Unauthenticated`] there means: without a token.
-//! 3. The [`IdentityPlugin`] is asked for its [`Access`]. If that is at hand, the request goes on in
-//!    the same call: no box, no clone of the inner service, and one allocation, that of the joined URI. If
-//!    it is not, the request waits for it, holding the inner service that is ready. No lock is held meanwhile.
+//! 3. The [`IdentityPlugin`] is asked for its [`Access`]. If it has a usable one, the request goes on in
+//!    the same call: no box, no clone of the inner service, and one allocation, that of the joined URI. Otherwise
+//!    the request gives the readiness of the inner service back and waits for the access. Then it polls a clone of
+//!    the inner service ready, and looks whether the access is still the current one. No lock is held meanwhile.
 //! 4. A relative URI is joined to the endpoint, an absolute one is left as it is. See [`endpoint`]. If the
 //!    filter asks for a version, the endpoint is the one that [`discovery`] has found for it; the first such
 //!    request waits for that.
@@ -85,10 +86,10 @@
 //!    [`Error::OriginNotAllowed`].
 //! 6. `X-Auth-Token` is inserted: a sensitive header value that was made when the access was. A request
 //!    that comes with an `X-Auth-Token` of its own keeps it, unless [`AuthLayer::overwrite_token`] is on.
-//! 7. A 401 to a request that carried our token is told to the plugin
-//!    ([`invalidate`](IdentityPlugin::invalidate)); the response gets a [`Refusal`] into its extensions,
-//!    which says whether the plugin can renew. [`AccessInfoPlugin`] cannot: there a 401 is final.
-//!    [`Renewing`] holds credentials and can: see [`renewal`].
+//! 7. A 401 to a request that carried our token is reported to the plugin, with the origin that refused it
+//!    ([`invalidate`](IdentityPlugin::invalidate)). The response gets a [`Refusal`] into its extensions,
+//!    which says whether to send the request once more. With [`AccessInfoPlugin`] a 401 is final.
+//!    [`Renewing`] holds credentials and can log in again: see [`renewal`].
 //!
 //! # What a request costs
 //!
@@ -120,9 +121,8 @@
 //! - **`Timeout`**: outside the layer it bounds the wait for a token too, inside it does not. One outside should be
 //!   longer than [`RenewalPolicy::load_timeout`] (30 s): else a request that waits for a Keystone which is down ends
 //!   with `Elapsed`, which does not say why.
-//! - **`ConcurrencyLimit`**: a request that waits for its token holds its permit, outside of the layer and inside,
-//!   since it holds the inner service that is ready. What the plugin itself sends must not need a permit of the
-//!   same limit.
+//! - **`ConcurrencyLimit`, `Buffer`**: outside the layer, a request that waits for its token holds its permit.
+//!   Inside the layer it holds none, so that the login can go through the same limit.
 //! - **`RateLimit`**: inside the layer, with a `Buffer` around it, since it cannot be cloned and all clones of
 //!   the stack are to share it.
 //! - **`SetRequestId`** (tower-http): outside of what retries, so that all attempts have the same id.
@@ -183,6 +183,7 @@ pub mod renewal;
 pub mod retry;
 pub mod secret;
 mod service;
+mod waiting;
 mod work;
 
 #[doc(inline)]

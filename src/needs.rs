@@ -16,6 +16,7 @@ use crate::{
 };
 
 /// What a request is sent with; each only if it needs it.
+#[derive(Clone)]
 pub(crate) struct Found {
     pub(crate) access: Option<Arc<Access>>,
     pub(crate) discovered: Option<Arc<Discovered>>,

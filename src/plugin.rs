@@ -70,10 +70,9 @@ const X_SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token");
 pub trait IdentityPlugin: Send + Sync + 'static {
     /// The access to send a request with: keystoneauth's `get_access`.
     ///
-    /// Called for each request that needs a token or the catalog, once, and again after it has waited for a
-    /// version document. What is at hand is answered with [`AccessFuture::ready`], and the request is passed
-    /// on in the same call. Otherwise the request waits for the future; dropping it must not disturb others
-    /// that wait for the same token.
+    /// Called for each request that needs a token or the catalog, and again after the request has waited. An access
+    /// that is current is returned by [`AccessFuture::ready`], and the request is passed on in the same call. Otherwise
+    /// the request waits for the future; dropping it must not disturb others that wait for the same token.
     fn access(&self) -> AccessFuture;
 
     /// The service at `by` refused what was sent with `used` (401). Does it make sense to send the request once more?

@@ -17,10 +17,9 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The plugin renews: the same request, sent again, goes with a new token.
+    /// The plugin can renew: send the request once more. It goes with the token that is current then.
     Renewable,
-    /// The plugin has no better token, since it cannot renew or its last tokens were refused too: to send the
-    /// request again is of no use.
+    /// The plugin cannot renew its token: sending the request again is of no use.
     Final,
 }
 
@@ -38,11 +37,8 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Renewable => "the token was refused and dropped; sent again, the request gets a new one",
-            Self::Final => {
-                "the token was refused, and the identity plugin has no better one: \
-                 it cannot renew, or its last tokens were refused too"
-            }
+            Self::Renewable => "the token was refused; send the request once more with the current token",
+            Self::Final => "the token was refused, and the identity plugin cannot renew it",
         })
     }
 }

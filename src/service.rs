@@ -1,5 +1,5 @@
 use std::{
-    fmt, mem,
+    fmt,
     task::{Context, Poll},
 };
 
@@ -73,13 +73,11 @@ where
         match prepared {
             Ok(carried) => ResponseFuture::sent(self.inner.call(request), carried, &self.shared.plugin),
             Err(awaited) => {
-                // What was polled ready has to be what is called later, so a clone takes its place
-                // here; see "Be careful when cloning inner services" at tower's `Service`. A request that
-                // has failed goes this way too: what it waits for is its error, and with it what the inner
-                // service has reserved is given back.
-                let fresh = self.inner.clone();
-                let ready = mem::replace(&mut self.inner, fresh);
-                ResponseFuture::waiting(awaited, request, outgoing, ready, self.shared.clone())
+                // Readiness may be a permit or a place in a queue. A request that held it while it waits could keep
+                // the login from being sent, so it is given back, and the future polls a clone ready.
+                let inner = self.inner.clone();
+                self.inner = inner.clone();
+                ResponseFuture::waiting(awaited, request, outgoing, inner, self.shared.clone())
             }
         }
     }

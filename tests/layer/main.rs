@@ -7,6 +7,7 @@ mod errors;
 mod log;
 mod microversions;
 mod origins;
+mod readiness;
 mod redirects;
 mod refusals;
 mod requests;

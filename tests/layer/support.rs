@@ -85,6 +85,10 @@ pub(crate) fn uri(text: &str) -> Uri {
     text.parse().unwrap()
 }
 
+pub(crate) fn origin(url: &str) -> Origin {
+    Origin::of(&uri(url)).unwrap()
+}
+
 /// Sends one request through a layer around `inner`.
 pub(crate) async fn send<P: IdentityPlugin>(
     layer: &AuthLayer<P>,

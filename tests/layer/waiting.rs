@@ -9,7 +9,7 @@ use tower::{
     limit::{ConcurrencyLimit, ConcurrencyLimitLayer},
     load_shed::LoadShed,
 };
-use tower_keystone::{Auth, AuthLayer, Error};
+use tower_keystone::{Auth, AuthLayer, Error, IdentityPlugin};
 use tower_test::mock;
 
 use crate::support::*;
@@ -81,11 +81,11 @@ async fn a_request_waits_for_its_access_and_nothing_else_does() {
     assert!(waiting.is_woken());
     assert_ready_ok!(waiting.poll());
     assert_eq!(inner.uris(), [format!("{NOVA}/second"), format!("{NOVA}/first")]);
-    assert_eq!((plugin.asked(), plugin.issued()), (2, 1));
+    assert_eq!((plugin.asked(), plugin.issued()), (3, 1), "the first one has looked again");
 }
 
 #[tokio::test]
-async fn the_service_that_was_polled_ready_is_the_one_called() {
+async fn a_waiting_request_gives_its_readiness_back_and_asks_for_it_again() {
     let (layer, plugin) = layer();
     let release = plugin.hold();
     let (mut service, mut handle): (_, mock::Handle<_, _>) = mock::spawn_layer(layer);
@@ -95,16 +95,32 @@ async fn the_service_that_was_polled_ready_is_the_one_called() {
     let mut waiting = task::spawn(service.call(get("/servers")));
     assert_pending!(waiting.poll());
     handle.allow(0);
-    assert_pending!(service.poll_ready::<Request<()>>());
-
     release.send(()).unwrap();
+    assert_pending!(waiting.poll());
+    assert_pending!(handle.poll_request());
+    handle.allow(1);
+    assert!(waiting.is_woken());
     assert_pending!(waiting.poll());
     next(&mut handle).1.send_response(status(204));
     assert_eq!(assert_ready_ok!(waiting.poll()).status(), 204);
 }
 
 #[tokio::test]
-async fn a_waiting_request_keeps_the_permit_it_was_given() {
+async fn an_inner_service_that_fails_to_get_ready_fails_the_waiting_request() {
+    let (layer, plugin) = layer();
+    let release = plugin.hold();
+    let (mut service, mut handle): (_, mock::Handle<Request<()>, Response<()>>) = mock::spawn_layer(layer);
+    handle.allow(1);
+    assert_ready_ok!(service.poll_ready());
+    let mut waiting = task::spawn(service.call(get("/servers")));
+    assert_pending!(waiting.poll());
+    release.send(()).unwrap();
+    handle.send_error("the connection is gone");
+    assert_eq!(assert_ready_err!(waiting.poll()).to_string(), "the connection is gone");
+}
+
+#[tokio::test]
+async fn a_waiting_request_holds_no_permit() {
     let (layer, plugin) = layer();
     let release = plugin.hold();
     let inner = Inner::new();
@@ -114,18 +130,60 @@ async fn a_waiting_request_keeps_the_permit_it_was_given() {
     assert_ready_ok!(one.poll_ready());
     let mut waiting = task::spawn(one.call(get("/servers")));
     assert_pending!(waiting.poll());
-    assert_pending!(one.poll_ready());
-    assert_pending!(other.poll_ready());
+    assert_ready_ok!(other.poll_ready());
 
     release.send(()).unwrap();
+    assert_pending!(waiting.poll());
+    assert_ready_ok!(task::spawn(other.call(get("/other"))).poll());
+    assert!(waiting.is_woken(), "the permit is free again");
     assert_ready_ok!(waiting.poll());
-    drop(waiting);
-    // Given to whoever asked first, and only once.
+    assert_eq!(inner.uris(), [format!("{NOVA}/other"), format!("{NOVA}/servers")]);
+}
+
+#[tokio::test]
+async fn a_request_that_waits_for_its_permit_gets_the_token_that_is_current_then() {
+    let (layer, plugin) = layer();
+    let release = plugin.hold();
+    let inner = Inner::new();
+    let limited = layer.layer(ConcurrencyLimit::new(inner.clone(), 1));
+    let (mut one, mut other) = (mock::Spawn::new(limited.clone()), mock::Spawn::new(limited));
+
     assert_ready_ok!(one.poll_ready());
-    assert_pending!(other.poll_ready());
-    assert_ready_ok!(task::spawn(one.call(get("/servers"))).poll());
+    let mut waiting = task::spawn(one.call(get("/servers")));
+    release.send(()).unwrap();
     assert_ready_ok!(other.poll_ready());
-    assert_eq!(inner.tokens(), ["token-1", "token-1"]);
+    assert_pending!(waiting.poll());
+
+    let refused = plugin.current().unwrap();
+    plugin.invalidate(&refused, &origin(NOVA));
+    let release = plugin.hold();
+    drop(other);
+    assert!(waiting.is_woken());
+    assert_pending!(waiting.poll());
+    assert_ready_ok!(one.poll_ready(), "it waits for the new token, and without the permit");
+
+    release.send(()).unwrap();
+    assert_pending!(waiting.poll());
+    drop(one);
+    assert_ready_ok!(waiting.poll());
+    assert_eq!(inner.tokens(), ["token-2"]);
+}
+
+#[tokio::test]
+async fn a_future_that_is_polled_late_gets_the_token_that_is_current_then() {
+    let (layer, plugin) = layer();
+    let release = plugin.hold();
+    let inner = Inner::new();
+    let mut service = layer.layer(inner.clone());
+    let mut late = task::spawn(service.ready().await.unwrap().call(get("/late")));
+    assert_pending!(late.poll());
+    release.send(()).unwrap();
+    assert_ready_ok!(task::spawn(service.ready().await.unwrap().call(get("/first"))).poll());
+    let refused = plugin.current().unwrap();
+    plugin.invalidate(&refused, &origin(NOVA));
+    assert_ready_ok!(task::spawn(service.ready().await.unwrap().call(get("/second"))).poll());
+    assert_ready_ok!(late.poll());
+    assert_eq!(inner.tokens(), ["token-1", "token-2", "token-2"]);
 }
 
 #[tokio::test]
@@ -155,7 +213,7 @@ async fn a_service_that_sheds_load_unless_polled_ready_is_not_shed_after_waiting
 }
 
 #[tokio::test]
-async fn dropping_a_waiting_request_gives_its_permit_back_and_disturbs_no_other() {
+async fn dropping_a_waiting_request_disturbs_no_other() {
     let (layer, plugin) = layer();
     let (first, second) = (plugin.hold(), plugin.hold());
     let inner = Inner::new();
@@ -168,7 +226,6 @@ async fn dropping_a_waiting_request_gives_its_permit_back_and_disturbs_no_other(
     assert_ready_ok!(other.poll_ready());
     let mut waiting = task::spawn(other.call(get("/waiting")));
     assert_pending!(waiting.poll());
-    assert_pending!(one.poll_ready());
 
     drop(dropped);
     assert!(first.is_closed());

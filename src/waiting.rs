@@ -1,0 +1,101 @@
+//! A request that cannot be sent at once.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use http::Request;
+use tower_service::Service;
+
+use crate::{
+    BoxError, Error, IdentityPlugin,
+    layer::Shared,
+    needs::{Awaited, Found},
+    outgoing::{Carried, Outgoing},
+};
+
+/// How often a request that had to wait for the inner service too looks for its access again.
+const LOOKS: usize = 3;
+
+/// A request that waits for its access or its endpoint, and then for the inner service to be ready.
+///
+/// It is ready for neither at first, and holds no readiness of the inner service while it waits for its access.
+pub(crate) struct Waiting<P, S, B> {
+    needs: Needs,
+    request: Request<B>,
+    outgoing: Outgoing,
+    inner: S,
+    shared: Shared<P>,
+    looks: usize,
+}
+
+enum Needs {
+    Awaited(Awaited),
+    /// The inner service has to be ready yet; `late` if it was not when it was asked first.
+    Found {
+        found: Found,
+        late: bool,
+    },
+}
+
+impl<P, S, B> Waiting<P, S, B> {
+    pub(crate) fn new(
+        awaited: Awaited,
+        request: Request<B>,
+        outgoing: Outgoing,
+        inner: S,
+        shared: Shared<P>,
+    ) -> Self {
+        Self { needs: Needs::Awaited(awaited), request, outgoing, inner, shared, looks: LOOKS }
+    }
+
+    pub(crate) fn plugin(&self) -> Arc<P> {
+        Arc::clone(&self.shared.plugin)
+    }
+}
+
+impl<P, S, B> Waiting<P, S, B>
+where
+    P: IdentityPlugin,
+    S: Service<Request<B>> + Clone,
+    S::Error: Into<BoxError>,
+{
+    /// Returns what the request is to be sent with, once the inner service is ready for it.
+    pub(crate) fn poll_found(&mut self, cx: &mut Context<'_>) -> Poll<Result<Found, BoxError>> {
+        loop {
+            match &mut self.needs {
+                Needs::Awaited(awaited) => {
+                    let found = ready!(awaited.poll(cx, &self.outgoing, &self.shared))?;
+                    // Who is polled late gets what is current now.
+                    let found = Found::at_once(&self.outgoing, &self.shared).unwrap_or(found);
+                    self.needs = Needs::Found { found, late: false };
+                }
+                Needs::Found { found, late } => {
+                    let Poll::Ready(ready) = self.inner.poll_ready(cx) else {
+                        *late = true;
+                        return Poll::Pending;
+                    };
+                    ready.map_err(Into::into)?;
+                    if !*late || self.looks == 0 {
+                        return Poll::Ready(Ok(found.clone()));
+                    }
+                    self.looks -= 1;
+                    match Found::at_once(&self.outgoing, &self.shared) {
+                        Ok(current) => return Poll::Ready(Ok(current)),
+                        Err(awaited) => {
+                            self.needs = Needs::Awaited(awaited);
+                            self.inner = self.inner.clone();
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends the request through the inner service, which has to be ready.
+    pub(crate) fn send(mut self, found: Found) -> Result<(S::Future, Option<Carried>), Error> {
+        let carried = self.outgoing.prepare(&mut self.request, found, &self.shared)?;
+        Ok((self.inner.call(self.request), carried))
+    }
+}
