@@ -104,6 +104,7 @@ mod login;
 mod method;
 mod parameters;
 mod pool;
+mod read_body;
 mod service_token;
 mod transport;
 mod v2;

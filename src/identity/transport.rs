@@ -8,13 +8,17 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, Uri};
 use http_body::Body;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use tower_service::Service;
 
+use super::read_body::{Stopped, read_body};
 use crate::{BoxError, Error};
 
-/// The most that is read of an answer of Keystone's, in bytes. An answer carries the whole catalog.
-const MAX_ANSWER: usize = 4 * 1024 * 1024;
+/// Maximum size of a response, in bytes. A token response carries the whole catalog.
+const MAX_BODY: usize = 4 * 1024 * 1024;
+
+/// Maximum size of a response with a status of 400 or above, in bytes, as for those of services.
+pub(super) const MAX_ERROR_BODY: usize = 64 * 1024;
 
 /// The way to Keystone: an HTTP client that is a tower service, whatever its response body. If your client takes
 /// `Full<Bytes>` as request body, it is `Transport::new(client.clone())`; with another request body,
@@ -22,7 +26,8 @@ const MAX_ANSWER: usize = 4 * 1024 * 1024;
 ///
 /// It is what credentials are sent through, so it must not be wrapped in an
 /// [`AuthLayer`](crate::AuthLayer), which refuses that ([`Error::Recursion`]), and it must not follow
-/// redirects. What it does about timeouts and TLS is its own affair; answers are read up to 4 MiB.
+/// redirects. What it does about timeouts and TLS is its own affair; responses are read up to 4 MiB, those with a
+/// status of 400 or above up to 64 KiB.
 ///
 /// What the client fails with is [`Error::ConnectFailure`], tried again unless it speaks of a certificate.
 /// A client that knows better fails with an error of this crate, such as [`Error::plugin`].
@@ -88,9 +93,14 @@ impl Transport {
                 poll_fn(|cx| client.poll_ready(cx)).await.map_err(|error| failed(error.into()))?;
                 let answer = client.call(request.map(body)).await.map_err(|error| failed(error.into()))?;
                 let (parts, body) = answer.into_parts();
-                let body =
-                    Limited::new(body, MAX_ANSWER).collect().await.map_err(|error| unread(&uri, error))?;
-                Ok(Response::from_parts(parts, body.to_bytes()))
+                let is_error = parts.status.is_client_error() || parts.status.is_server_error();
+                let limit = if is_error { MAX_ERROR_BODY } else { MAX_BODY };
+                match read_body(body, limit).await {
+                    (body, Ok(())) => Ok(Response::from_parts(parts, body)),
+                    // That its body is too long, or breaks off, does not hide the status.
+                    (body, Err(_)) if is_error => Ok(Response::from_parts(parts, body)),
+                    (_, Err(stopped)) => Err(unread(&uri, stopped)),
+                }
             })
         };
         Self { wire: Arc::new(wire), plain_only: false }
@@ -106,8 +116,8 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// [`Error::ConnectFailure`] with what the client says, [`Error::InvalidResponse`] for an answer that
-    /// is longer than 4 MiB, [`Error::InvalidEndpoint`] for an `https` URL if `Transport::hyper` was given no
+    /// [`Error::ConnectFailure`] with what the client says, [`Error::InvalidResponse`] for a response that
+    /// is longer than 4 MiB (of one with a status of 400 or above the rest is not read), [`Error::InvalidEndpoint`] for an `https` URL if `Transport::hyper` was given no
     /// connector with TLS.
     pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Error> {
         if self.plain_only && request.uri().scheme_str() == Some("https") {
@@ -121,12 +131,14 @@ impl Transport {
     }
 }
 
-/// Why an answer could not be read to the end.
-fn unread(uri: &Uri, error: BoxError) -> Error {
-    if error.is::<LengthLimitError>() {
-        return Error::InvalidResponse { reason: "it is longer than 4 MiB", line: 0, column: 0 };
+/// The error of a response that was not read to its end.
+fn unread(uri: &Uri, stopped: Stopped) -> Error {
+    let invalid = |reason| Error::InvalidResponse { reason, line: 0, column: 0 };
+    match stopped {
+        Stopped::TooLong => invalid("it is longer than 4 MiB"),
+        Stopped::Empty => invalid("it has no end"),
+        Stopped::Broken(error) => Error::connect(uri, error),
     }
-    Error::connect(uri, error)
 }
 
 impl fmt::Debug for Transport {

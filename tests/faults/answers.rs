@@ -1,6 +1,7 @@
 //! Keystone, or what stands before it, answers with something else than a token.
 
 use std::{
+    future::poll_fn,
     pin::Pin,
     sync::{
         Arc,
@@ -16,7 +17,8 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 use tower::BoxError;
 use tower_keystone::{
-    AccessInfo, Credentials, Error, GenericAuth, RenewalPolicy, Transport, User, fixture::Discovery,
+    AccessInfo, AuthRefFuture, Credentials, Error, GenericAuth, RenewalPolicy, Transport, User,
+    fixture::Discovery,
 };
 
 use crate::support::*;
@@ -26,6 +28,7 @@ cases![
     paused a09_credentials_follow_redirects_within_their_origin_only,
     paused a13_an_answer_that_is_no_token_document_is_tried_again_and_not_shown,
     paused a14_an_endless_answer_is_read_up_to_the_limit,
+    paused a14_an_endless_answer_in_tiny_frames_lets_others_run_and_ends,
     paused a14_an_answer_that_is_no_document_costs_little_more_than_its_text,
     paused a15_an_answer_without_one_clear_token_is_refused_for_good,
     paused a16_a_token_that_no_header_keeps_unchanged_is_refused_at_birth,
@@ -146,6 +149,8 @@ async fn a13_an_answer_that_is_no_token_document_is_tried_again_and_not_shown() 
 
 /// The cap on answers, in bytes.
 const CAP: usize = 4 * 1024 * 1024;
+/// The same for those with a status of 400 or above.
+const ERROR_CAP: usize = 64 * 1024;
 const CHUNK: usize = 64 * 1024;
 
 /// So many blanks, made as they are read.
@@ -188,12 +193,60 @@ async fn a14_an_endless_answer_is_read_up_to_the_limit() {
         });
         let most = most_from_now();
         let error = password().get_auth_ref(Transport::new(client)).await.unwrap_err();
-        assert!(
-            matches!(error, Error::InvalidResponse { reason, .. } if reason.contains("4 MiB")),
-            "{error}"
-        );
-        assert!(read.load(Ordering::Relaxed) <= CAP + CHUNK, "{} bytes read", read.load(Ordering::Relaxed));
-        assert!(most() <= 2 * CAP.cast_signed(), "{} bytes in use", most());
+        let cap = match &error {
+            Error::InvalidResponse { reason, .. } if reason.contains("4 MiB") => CAP,
+            Error::Http(answer) if answer.status == status => ERROR_CAP,
+            other => panic!("{other}"),
+        };
+        assert_eq!(cap == CAP, status == 201, "{error}");
+        assert!(read.load(Ordering::Relaxed) <= cap + CHUNK, "{} bytes read", read.load(Ordering::Relaxed));
+        assert!(most() <= 2 * cap.cast_signed() + CHUNK.cast_signed(), "{} bytes in use", most());
+    }
+}
+
+/// A body that never ends, in frames of so many bytes; it counts them.
+struct Frames {
+    length: usize,
+    made: Arc<AtomicUsize>,
+}
+
+impl Body for Frames {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.made.fetch_add(1, Ordering::Relaxed);
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"  ").slice(..self.length)))))
+    }
+}
+
+/// A login at a Keystone that answers with such frames, and how many it has made.
+fn in_frames(status: u16, length: usize) -> (AuthRefFuture, Arc<AtomicUsize>) {
+    let made = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&made);
+    let client = tower::service_fn(move |_: Request<Full<Bytes>>| {
+        let body = Frames { length, made: Arc::clone(&counted) };
+        async move { Ok::<_, BoxError>(Response::builder().status(status).body(body)?) }
+    });
+    (password().get_auth_ref(Transport::new(client)), made)
+}
+
+async fn a14_an_endless_answer_in_tiny_frames_lets_others_run_and_ends() {
+    for (status, length) in [(201, 0), (401, 0), (503, 0), (201, 1), (401, 1)] {
+        let (mut login, made) = in_frames(status, length);
+        let pending = poll_fn(|cx| Poll::Ready(login.as_mut().poll(cx).is_pending())).await;
+        assert!(pending, "{status}, frames of {length}: all in one poll");
+        assert!(made.load(Ordering::Relaxed) <= 128, "{} frames in one poll", made.load(Ordering::Relaxed));
+
+        let most = most_from_now();
+        let error = login.await.unwrap_err();
+        match status {
+            201 => assert!(matches!(error, Error::InvalidResponse { .. }), "{error}"),
+            _ => assert!(matches!(&error, Error::Http(answer) if answer.status == status), "{error}"),
+        }
+        let (cap, frames) = (if status == 201 { CAP } else { ERROR_CAP }, made.load(Ordering::Relaxed));
+        assert!(frames <= if length == 0 { 10_000 } else { cap + 1 }, "{frames} frames");
+        assert!(most() <= 2 * cap.cast_signed() + CHUNK.cast_signed(), "{} bytes in use", most());
     }
 }
 
