@@ -7,6 +7,7 @@ use super::ReplayBody;
 pub(super) struct Again<B> {
     clone: CloneRequest<B>,
     can_send: fn(&B) -> bool,
+    claim: fn(&mut B) -> bool,
 }
 
 /// A request whose body is `Clone` is cloned whole, which is cheaper than field by field. Either way its
@@ -18,7 +19,7 @@ enum CloneRequest<B> {
 
 impl<B> Again<B> {
     pub(super) const fn with_body(clone_body: fn(&B) -> Option<B>) -> Self {
-        Self { clone: CloneRequest::WithBody(clone_body), can_send: |_| true }
+        Self { clone: CloneRequest::WithBody(clone_body), can_send: |_| true, claim: |_| true }
     }
 
     pub(super) fn clone_request(&self, request: &Request<B>) -> Option<Request<B>> {
@@ -35,21 +36,31 @@ impl<B> Again<B> {
         Some(clone)
     }
 
-    /// Whether the clone can be sent, now that the first attempt has read of its body what it wanted.
+    /// Whether the clone can be sent, as far as the first attempt has read its body by now.
     pub(super) fn can_send(&self, clone: &Request<B>) -> bool {
         (self.can_send)(clone.body())
+    }
+
+    /// Takes the body over from the first attempt, for the clone to be sent. `false` if it cannot be sent; then the
+    /// first attempt reads on.
+    pub(super) fn claim(&self, clone: &mut Request<B>) -> bool {
+        (self.claim)(clone.body_mut())
     }
 }
 
 impl<B: Clone> Again<B> {
     pub(super) const fn cloning() -> Self {
-        Self { clone: CloneRequest::Whole(Request::clone), can_send: |_| true }
+        Self { clone: CloneRequest::Whole(Request::clone), can_send: |_| true, claim: |_| true }
     }
 }
 
 impl<B: Body> Again<ReplayBody<B>> {
     pub(super) const fn replaying() -> Self {
-        Self { clone: CloneRequest::Whole(Request::clone), can_send: ReplayBody::can_replay }
+        Self {
+            clone: CloneRequest::Whole(Request::clone),
+            can_send: ReplayBody::can_replay,
+            claim: ReplayBody::claim,
+        }
     }
 }
 

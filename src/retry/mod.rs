@@ -103,6 +103,7 @@ mod pause;
 mod policy;
 mod reauth;
 mod replay_body;
+mod shared_stream;
 
 pub use pause::Pause;
 pub use policy::RetryPolicy;

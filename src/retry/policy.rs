@@ -224,7 +224,8 @@ impl<B, ResBody> Policy<Request<B>, Response<ResBody>, BoxError> for RetryPolicy
             None => delays.next(chance)?,
         };
         let possible = self.again.can_send(request) && Handle::try_current().is_ok();
-        (possible && self.budget.withdraw()).then(|| Pause::new(delay))
+        // Only now, since the attempt that loses its body may still have to bring the answer.
+        (possible && self.budget.withdraw() && self.again.claim(request)).then(|| Pause::new(delay))
     }
 
     fn clone_request(&mut self, request: &Request<B>) -> Option<Request<B>> {

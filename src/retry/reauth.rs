@@ -49,7 +49,7 @@ impl<B, ResBody, E> Policy<Request<B>, Response<ResBody>, E> for ReauthPolicy<B>
         result: &mut Result<Response<ResBody>, E>,
     ) -> Option<Self::Future> {
         let refusal = result.as_ref().ok()?.extensions().get::<Refusal>()?;
-        if self.tried || refusal.is_final() || !self.again.can_send(request) {
+        if self.tried || refusal.is_final() || !self.again.claim(request) {
             return None;
         }
         self.tried = true;

@@ -2,4 +2,5 @@
 
 mod policy;
 mod reauth;
+mod replay;
 mod support;

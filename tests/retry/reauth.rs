@@ -12,8 +12,6 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full};
-use tokio::sync::mpsc;
-use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keystone::{
     Access, AccessInfoPlugin, AuthLayer, BoxError, EndpointFilter, IdentityPlugin, ReauthPolicy, Refusal,
@@ -223,43 +221,6 @@ async fn a_kept_body_goes_on_where_the_first_attempt_stopped() {
     let whole = second.collect().await.unwrap();
     assert_eq!(whole.trailers().unwrap()["x-sum"], "1");
     assert_eq!(whole.to_bytes(), "chunk   0\nchunk   1\nchunk   2\n");
-}
-
-#[tokio::test]
-async fn whoever_reads_a_body_is_woken_although_another_polled_it_last() {
-    let frame = |body: &mut task::Spawn<ReplayBody<Fed>>| body.enter(|cx, body| body.poll_frame(cx));
-    for (closed, fed) in [(true, true), (true, false), (false, true)] {
-        let (feed, frames) = mpsc::channel(1);
-        let body = ReplayBody::new(Fed(frames), 100);
-        let (mut first, mut second) = (task::spawn(body.clone()), task::spawn(body));
-        assert_pending!(frame(&mut first));
-        assert_pending!(frame(&mut second));
-        assert_pending!(frame(&mut first)); // its connection was woken by something else
-        let first = (!closed).then_some(first);
-        if fed {
-            feed.send(Bytes::from("data")).await.unwrap();
-        }
-        if let Some(mut first) = first {
-            assert_ready!(frame(&mut first));
-        }
-        assert!(second.is_woken(), "closed: {closed}, fed: {fed}");
-        assert_eq!(frame(&mut second).is_ready(), fed);
-    }
-}
-
-/// A body that is fed by a channel.
-struct Fed(mpsc::Receiver<Bytes>);
-
-impl Body for Fed {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(cx).map(|data| data.map(|data| Ok(Frame::data(data))))
-    }
 }
 
 #[tokio::test]
