@@ -221,7 +221,10 @@ fn document_answer(document: &VersionDocument, op: &str, args: &Map<String, Valu
     let version = || arg("version")?.ok_or(Error::NoDiscovery);
     let at = args.get("match_url").and_then(Value::as_str);
     Ok(match op {
-        "raw_version_data" => document.raw_version_data(allow).cloned().collect(),
+        "raw_version_data" => document
+            .raw_version_data(allow)
+            .map(|entry| serde_json::from_str::<Value>(entry.get()).expect("JSON"))
+            .collect(),
         "version_data" => all(parts),
         "version_string_data" => all(text),
         "data_for" => json!(document.data_for(version()?, allow).map(|data| version_data(data, parts))),
