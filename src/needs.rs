@@ -36,6 +36,7 @@ impl Found {
         outgoing: &Outgoing,
         shared: &Shared<P>,
     ) -> Result<Self, Awaited> {
+        outgoing.check().map_err(Awaited::error)?;
         if !outgoing.needs_access() {
             return Self::with(None, outgoing, shared);
         }

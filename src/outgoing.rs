@@ -87,6 +87,12 @@ impl Outgoing {
         Self { filter, relative: request.uri().scheme().is_none(), token, obtains: obtains.is_some() }
     }
 
+    /// Refuses a filter that no endpoint can satisfy, before an access is asked for.
+    #[inline(always)]
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.filter.as_ref().map_or(Ok(()), EndpointFilter::check)
+    }
+
     /// Whether the request would wait for itself if it had to have an access.
     pub(crate) fn obtains_access(&self) -> bool {
         self.obtains

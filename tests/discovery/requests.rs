@@ -160,8 +160,13 @@ async fn a_filter_that_contradicts_itself_causes_no_login() {
     let logins = Arc::new(AtomicUsize::new(0));
     let servers = Servers::default();
     let (plugin, discovery) = (Asked(Arc::clone(&logins)), servers.discovery());
+    let layer = AuthLayer::new(Asked(Arc::clone(&logins)));
+    let discovering = AuthLayer::new(Asked(Arc::clone(&logins))).discovery(servers.discovery());
     for filter in contradictory() {
+        let of_request = |error: BoxError| Error::find(&*error).cloned();
         let errors = [
+            sent(&layer, filter.clone()).await.err().and_then(of_request),
+            sent(&discovering, filter.clone()).await.err().and_then(of_request),
             discovery.endpoint(&plugin, &filter).await.err(),
             discovery.endpoint_data(&plugin, &filter).await.err(),
             discovery.api_major_version(&plugin, &filter).await.err(),
