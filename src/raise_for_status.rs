@@ -64,6 +64,12 @@ use crate::{
 /// The most that is read of the body of an answer that is an error, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
+/// How many of its frames are read before other tasks get a turn.
+const FRAMES_PER_POLL: usize = 32;
+
+/// Maximum number of its frames without data.
+const MAX_EMPTY_FRAMES: usize = 1024;
+
 /// The headers of a request that have a secret in them even if they are not marked sensitive.
 const SECRETS: [&str; 6] = [
     "authorization",
@@ -98,7 +104,8 @@ impl<S> Layer<S> for RaiseForStatusLayer {
 /// Middleware that turns answers with a status of 400 or above into [`Error::Service`].
 ///
 /// Of such an answer's body up to 64 KiB are read; that it is longer, or breaks off, does not hide the
-/// status. How long that may take is for a `Timeout` around it to say. Other answers pass untouched.
+/// status. After 1,024 frames without data the rest is not waited for. How long reading may take is for a `Timeout`
+/// around it to say. Other answers pass untouched.
 ///
 /// What the answer says is withheld if it repeats a secret, or was cut short within it: one that [`AuthLayer`](crate::AuthLayer) has put
 /// into the request, or one that the caller has: a token, `Authorization`, a cookie, any header that is marked
@@ -174,6 +181,7 @@ pin_project! {
         #[pin]
         body: B,
         read: Vec<u8>,
+        empty_frames: usize,
         secrets: Vec<HeaderValue>,
     }
 }
@@ -181,17 +189,22 @@ pin_project! {
 impl<B: Body> Failed<B> {
     fn poll_error(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Error> {
         let mut this = self.project();
+        let mut frames = 0;
         let is_cut = loop {
             if this.read.len() == MAX_BODY {
                 break true;
             }
+            if frames == FRAMES_PER_POLL {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            frames += 1;
             match ready!(this.body.as_mut().poll_frame(cx)) {
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        let room = MAX_BODY - this.read.len();
-                        this.read.put(data.take(room));
-                    }
-                }
+                Some(Ok(frame)) => match frame.into_data().ok().filter(Buf::has_remaining) {
+                    Some(data) => this.read.put(data.take(MAX_BODY - this.read.len())),
+                    None if *this.empty_frames == MAX_EMPTY_FRAMES => break true,
+                    None => *this.empty_frames += 1,
+                },
                 Some(Err(_)) => break true,
                 None => break false,
             }
@@ -226,7 +239,7 @@ where
             }
             let (parts, body) = response.into_parts();
             let secrets = mem::take(this.secrets);
-            this.failed.set(Some(Failed { parts, body, read: Vec::new(), secrets }));
+            this.failed.set(Some(Failed { parts, body, read: Vec::new(), empty_frames: 0, secrets }));
         }
     }
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
@@ -156,6 +156,60 @@ async fn a_body_is_read_up_to_a_cap_or_to_where_it_breaks_off() {
         assert_eq!(error.details.as_ref().map_or(0, String::len), kept);
         assert!(!format!("{error:?} {error}").contains("xx"), "the details are not shown");
         assert!(read.load(Ordering::Relaxed) <= 66_000);
+    }
+}
+
+/// Frames with nothing in them, or trailers; then a text of which each frame has one byte.
+struct Tiny {
+    nothings: usize,
+    trailers: bool,
+    left: usize,
+}
+
+impl Body for Tiny {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let frame = if let Some(left) = self.nothings.checked_sub(1) {
+            self.nothings = left;
+            if self.trailers { Frame::trailers(HeaderMap::new()) } else { Frame::data(Bytes::new()) }
+        } else if let Some(left) = self.left.checked_sub(1) {
+            self.left = left;
+            Frame::data(Bytes::from("x"))
+        } else {
+            return Poll::Ready(None);
+        };
+        Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+#[test]
+fn a_body_of_tiny_frames_lets_others_have_their_turn() {
+    for (nothings, trailers, left, kept) in [
+        (1_024, false, 3, 3),
+        (1_024, true, 3, 3),
+        (usize::MAX, false, 0, 0),
+        (usize::MAX, true, 0, 0),
+        (0, false, 100_000, 64 * 1024),
+        (10, false, 10, 10),
+    ] {
+        let body = Tiny { nothings, trailers, left };
+        let answer = Response::builder().status(502).header("content-type", "text/plain").body(body).unwrap();
+        let mut sent = tokio_test::task::spawn(send(answer));
+        let mut polls = 1;
+        let error = loop {
+            match sent.poll() {
+                Poll::Ready(result) => break raised(result),
+                Poll::Pending => assert!(sent.is_woken()),
+            }
+            polls += 1;
+        };
+        assert_eq!(error.details.as_ref().map_or(0, String::len), kept);
+        assert!(polls >= (nothings.min(1_024) + left.min(64 * 1024)) / 100, "{polls}");
     }
 }
 
