@@ -1,49 +1,76 @@
+//! A token document and its properties.
+
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use tower_keystone::AccessInfo;
+use tower_keystone::{AccessInfo, Error};
 
-use crate::{Case, Difference, compare};
+use crate::{
+    Case, Difference, Unanswered,
+    answers::{self, described},
+    args::{Args, text},
+};
 
-pub(crate) fn replay(case: &Case) -> Vec<Difference> {
-    let mut differences = Vec::new();
-    let body = case.text();
-    let access_info = match case.input["token"].as_str() {
-        Some(token) => AccessInfo::new(token, body),
-        None => AccessInfo::from_body(body),
+pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(), Unanswered> {
+    let token = Args::new(&json!({"token": case.input("token")}))?.text("token")?.map(str::to_owned);
+    let access_info = match token {
+        Some(token) => AccessInfo::new(token, case.text()),
+        None => AccessInfo::from_body(case.text()),
     };
-    let created =
-        access_info.as_ref().map(|access_info| json!({"version": access_info.version().to_string()}));
-    compare(&mut differences, "create", &case.expect["create"], created.map_err(ToString::to_string));
-    let Ok(access_info) = access_info else { return differences };
+    let created = match &access_info {
+        Ok(access_info) => Ok(json!({"version": access_info.version().to_string()})),
+        Err(error) => Err(described(error)),
+    };
+    answers::compare(differences, (0, "create"), &case.expect["create"], created);
+    let Ok(access_info) = access_info else { return Ok(()) };
 
-    let answers = properties(&access_info, body);
-    let Some(expected) = case.expect["properties"].as_object() else { return differences };
-    for (name, expected) in expected {
+    let answers = properties(&access_info);
+    for (name, expected) in case.expect["properties"].as_object().into_iter().flatten() {
         let got = answers.iter().find(|(asked, _)| asked == name).map(|(_, got)| got.clone());
-        compare(&mut differences, name, &moment(expected), got.expect("every property is asked for"));
+        let unknown = || Unanswered::Malformed(format!("no such property: {name}"));
+        compare(differences, name, expected, got.ok_or_else(unknown)?);
     }
 
     // What was stored answers the same.
-    let restored = AccessInfo::from_auth_state(&access_info.auth_state()).expect("a stored state is read");
-    assert_eq!(restored.body(), body, "unknown keys are kept");
-    assert_eq!(properties(&restored, body), properties(&access_info, body));
+    let restored = AccessInfo::from_auth_state(&access_info.auth_state());
+    let stored = match &restored {
+        Ok(restored) => Ok(json!([restored.body(), written(&properties(restored))])),
+        Err(error) => Err(described(error)),
+    };
+    answers::compare(differences, (0, "stored"), &json!([case.text(), written(&answers)]), stored);
 
-    let questions = case.input["will_expire_soon"].as_array().into_iter().flatten();
-    for (index, question) in questions.enumerate() {
-        let now = time_of(&question["now"]);
-        let stale_duration = Duration::from_secs(question["stale_duration"].as_u64().expect("whole seconds"));
-        let got = access_info.will_expire_soon_at(now, stale_duration);
-        let got = got.map(Value::Bool).map_err(|error| error.to_string());
-        compare(&mut differences, "will_expire_soon", &case.expect["will_expire_soon"][index], got);
+    for (index, question) in case.input("will_expire_soon").as_array().into_iter().flatten().enumerate() {
+        let now = time_of(&question["now"])?;
+        let stale_duration = Args::new(question)?.seconds("stale_duration")?.unwrap_or_default();
+        let got = access_info.will_expire_soon_at(now, Duration::from_secs_f64(stale_duration));
+        let expected = &case.expect["will_expire_soon"][index];
+        compare(differences, "will_expire_soon", expected, got.map(Value::Bool));
     }
-    differences
+    Ok(())
 }
 
-type Answers = Vec<(&'static str, Result<Value, String>)>;
+/// Compares one answer. A `KeyError` says that the document does not have what was asked for, and so
+/// does a `None` of ours.
+fn compare(differences: &mut Vec<Difference>, question: &str, expected: &Value, got: Result<Value, Error>) {
+    if expected["error"] == "KeyError" && got.as_ref().is_ok_and(Value::is_null) {
+        return;
+    }
+    answers::compare(differences, (0, question), expected, got.map_err(|error| described(&error)));
+}
 
-fn properties(info: &AccessInfo, body: &str) -> Answers {
-    let body: Value = serde_json::from_str(body).expect("the body is JSON");
+fn written(answers: &Answers) -> Value {
+    answers.iter().map(|(name, got)| (*name, format!("{got:?}"))).collect()
+}
+
+/// What a summary of a token may say, by the names of the reference.
+pub(crate) fn summary(info: AccessInfo) -> Value {
+    properties(&info).into_iter().map(|(name, got)| (name, got.unwrap_or_default())).collect()
+}
+
+type Answers = Vec<(&'static str, Result<Value, Error>)>;
+
+fn properties(info: &AccessInfo) -> Answers {
+    let body: Value = serde_json::from_str(info.body()).unwrap_or_default();
     // The raw catalog of the document; an empty one where there is none, as in the reference.
     let catalog = ["token", "access"]
         .iter()
@@ -105,26 +132,19 @@ fn properties(info: &AccessInfo, body: &str) -> Answers {
     ]
 }
 
-/// A point in time is the moment; the offset that its text was written with is not kept.
-fn moment(expected: &Value) -> Value {
-    match expected["value"].get("epoch_us") {
-        Some(micros) => json!({"value": micros}),
-        None => expected.clone(),
-    }
-}
-
-fn time(time: Result<Option<SystemTime>, tower_keystone::Error>) -> Result<Value, String> {
-    let Some(time) = time.map_err(|error| error.to_string())? else { return Ok(Value::Null) };
+/// A point in time, by its moment.
+fn time(time: Result<Option<SystemTime>, Error>) -> Result<Value, Error> {
+    let Some(time) = time? else { return Ok(Value::Null) };
     let micros = match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_micros()),
         Err(before) => i64::try_from(before.duration().as_micros()).map(|micros| -micros),
     };
-    Ok(json!(micros.expect("a year before 10000")))
+    Ok(json!({"epoch_us": micros.ok()}))
 }
 
 /// The moment that a text of the data names, read the way the crate reads documents.
-fn time_of(text: &Value) -> SystemTime {
-    let body = json!({"token": {"expires_at": text}}).to_string();
-    let document = AccessInfo::from_body(body).expect("a document");
-    document.expires().expect("the data's times are times").expect("one is there")
+pub(crate) fn time_of(moment: &Value) -> Result<SystemTime, Unanswered> {
+    let body = json!({"token": {"expires_at": text(moment, "a time")?}}).to_string();
+    let read = AccessInfo::from_body(body).and_then(|document| document.expires());
+    read.ok().flatten().ok_or_else(|| Unanswered::Malformed(format!("no time: {moment}")))
 }

@@ -1,23 +1,28 @@
+//! Look-ups in the catalog of a token document.
+
 use serde_json::{Map, Value, json};
 use tower_keystone::{AccessInfo, EndpointData, EndpointFilter, Error, Interface, access::IdentityVersion};
 
-use crate::{Case, Difference, compare};
+use crate::{
+    Case, Difference, Unanswered,
+    answers::{self, described},
+    args::Args,
+};
 
-pub(crate) fn replay(case: &Case) -> Vec<Difference> {
-    let mut differences = Vec::new();
-    let body = case.text();
-    let access_info = match AccessInfo::from_body(body) {
+pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(), Unanswered> {
+    let filter = filter(Args::new(case.input("query"))?)?;
+    let access_info = match AccessInfo::from_body(case.text()) {
         Ok(access_info) => access_info,
         Err(error) => {
-            compare(&mut differences, "create", &case.expect["create"], Err(error.to_string()));
-            return differences;
+            answers::compare(differences, (0, "create"), &case.expect["create"], Err(described(&error)));
+            return Ok(());
         }
     };
     let version = access_info.version();
     let catalog = access_info.service_catalog();
-    let filter = filter(case.input["query"].as_object().expect("a query"));
     let mut ask = |question: &str, got: Result<Value, Error>| {
-        compare(&mut differences, question, &case.expect[question], got.map_err(class));
+        let got = got.map_err(|error| described(&error));
+        answers::compare(differences, (0, question), &case.expect[question], got);
     };
 
     ask(
@@ -53,27 +58,28 @@ pub(crate) fn replay(case: &Case) -> Vec<Difference> {
         })
         .collect();
     let expected = &case.expect["get_endpoints_data"];
-    compare(&mut differences, "get_endpoints_data", expected, Ok(Value::Object(by_type)));
+    answers::compare(differences, (0, "get_endpoints_data"), expected, Ok(Value::Object(by_type)));
     if expected.get("error").is_none() {
-        compare(&mut differences, "order", &expected["order"], Ok(order));
+        answers::compare(differences, (0, "order"), &expected["order"], Ok(order));
     }
-    differences
+    Ok(())
 }
 
 /// A missing member restricts nothing, and so does null, but for the interface.
-fn filter(query: &Map<String, Value>) -> EndpointFilter {
-    let text = |name: &str| query.get(name).and_then(Value::as_str).unwrap_or_default();
-    let filter = EndpointFilter::new(text("service_type"))
-        .region(text("region_name"))
-        .service_name(text("service_name"))
-        .service_id(text("service_id"))
-        .endpoint_id(text("endpoint_id"));
-    match query.get("interface") {
+fn filter(query: Args<'_>) -> Result<EndpointFilter, Unanswered> {
+    let text = |name: &str| query.text(name).map(Option::unwrap_or_default);
+    let filter = EndpointFilter::new(text("service_type")?)
+        .region(text("region_name")?)
+        .service_name(text("service_name")?)
+        .service_id(text("service_id")?)
+        .endpoint_id(text("endpoint_id")?);
+    Ok(match query.given("interface") {
         None => filter,
         Some(Value::String(interface)) if !interface.is_empty() => filter.interface(interface.as_str()),
         Some(Value::Array(list)) => filter.interfaces(list.iter().filter_map(Value::as_str)),
-        Some(_) => filter.any_interface(),
-    }
+        Some(Value::Null | Value::String(_)) => filter.any_interface(),
+        Some(_) => return Err(Unanswered::NotExpressible("`interface` that is no text".to_owned())),
+    })
 }
 
 fn endpoint(version: IdentityVersion, found: EndpointData<'_>) -> Value {
@@ -92,12 +98,4 @@ fn endpoint(version: IdentityVersion, found: EndpointData<'_>) -> Value {
         "endpoint_id": found.endpoint_id(),
         "api_version": found.api_version().map(|version| [version.major, version.minor]),
     })
-}
-
-fn class(error: Error) -> String {
-    match error {
-        Error::EmptyCatalog => "EmptyCatalog".to_owned(),
-        Error::EndpointNotFound(_) => "EndpointNotFound".to_owned(),
-        other => other.to_string(),
-    }
 }

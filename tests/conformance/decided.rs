@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Case, Difference};
+use crate::{Case, Difference, answers};
 
 pub(crate) struct Rule {
     /// What this crate answers instead, and why.
@@ -10,8 +10,30 @@ pub(crate) struct Rule {
     pub(crate) covers: fn(&Case, &Difference) -> bool,
 }
 
+/// Of URLs, wherever they come from.
+pub(crate) const ONE_URL: Rule = Rule {
+    decision: "`https://host` and `https://host/` are one URL",
+    covers: |_, difference| with_paths(answers::value(&difference.expected)) == with_paths(&difference.got),
+};
+
+/// The same with a path in every URL that is nothing but an origin.
+fn with_paths(value: &Value) -> Value {
+    match value {
+        Value::String(url)
+            if url.split_once("://").is_some_and(|(_, rest)| !rest.contains(['/', '?', '#'])) =>
+        {
+            format!("{url}/").into()
+        }
+        Value::Array(elements) => elements.iter().map(with_paths).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| (name.clone(), with_paths(value))).collect()
+        }
+        other => other.clone(),
+    }
+}
+
 /// What differs in token documents and their catalogs.
-pub(crate) const DOCUMENTS: [Rule; 7] = [
+pub(crate) const ACCESS: [Rule; 7] = [
     Rule {
         decision: "a `token` or `access` that is no object is refused when it is read, not when it is asked",
         covers: |case, difference| {
@@ -109,3 +131,5 @@ fn time<'a>(body: &'a Value, name: &str) -> &'a Value {
         (None, name) => &body["access"]["token"][name],
     }
 }
+
+pub(crate) const CATALOG: [Rule; 7] = ACCESS;

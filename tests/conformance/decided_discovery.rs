@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::{
     Difference,
-    decided::Rule,
+    decided::{ONE_URL, Rule},
     decided_requests::{calls, error_of, is_not_made},
 };
 
@@ -13,7 +13,7 @@ pub(crate) const VERSIONS: [Rule; 6] = [
     Rule {
         decision: "the parts of a version are plain numbers, and three at most",
         covers: |case, difference| {
-            let text = crate::versions::written(&case.input["args"][0]);
+            let text = crate::versions::written(&case.input["args"][0]).unwrap_or_default();
             let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || b".v".contains(&byte));
             difference.question == "normalize_version_number"
                 && difference.got["error"].is_string()
@@ -107,30 +107,22 @@ pub(crate) const DISCOVERY: [Rule; 13] = [
                 && calls(case).any(|call| call["args"]["skip_discovery"] == true)
         },
     },
-    Rule {
-        decision: "`https://host` and `https://host/` are one URL, in an endpoint override and as an auth_url",
-        covers: |case, difference| {
-            let urls = case.plugin().into_iter().filter_map(|plugin| plugin.text("auth_url"));
-            let overrides = calls(case).filter_map(|call| call["args"]["endpoint_override"].as_str());
-            let mut urls = urls.map(String::from).chain(overrides.map(String::from));
-            urls.any(|url| url.matches('/').count() == 2) && same_but_for_a_slash(difference)
-        },
-    },
+    ONE_URL,
     Rule {
         decision: "a plugin for a fixed endpoint has its endpoint and its token, or cannot be made",
-        covers: |case, difference| case.plugin().is_some_and(|plugin| is_not_made(&plugin, difference)),
+        covers: |case, difference| case.plugin.as_ref().is_some_and(|plugin| is_not_made(plugin, difference)),
     },
     Rule {
         decision: "a fixed endpoint without a version document is used as it is",
         covers: |case, difference| {
-            let fixed = case.plugin().is_some_and(|plugin| plugin.text("endpoint").is_some());
+            let fixed = case.plugin.as_ref().is_some_and(|plugin| plugin.text("endpoint").is_some());
             fixed && error_of(difference) == Some("DiscoveryFailure") && difference.got["url"].is_string()
         },
     },
     Rule {
         decision: "an endpoint override goes before a fixed endpoint",
         covers: |case, difference| {
-            let fixed = case.plugin().is_some_and(|plugin| plugin.text("endpoint").is_some());
+            let fixed = case.plugin.as_ref().is_some_and(|plugin| plugin.text("endpoint").is_some());
             fixed && calls(case).any(|call| difference.got == call["args"]["endpoint_override"])
         },
     },
@@ -166,7 +158,7 @@ pub(crate) const DISCOVERY: [Rule; 13] = [
     Rule {
         decision: "an auth_url with a version that will do is used where there is no document",
         covers: |case, difference| {
-            let auth_url = case.plugin().and_then(|plugin| plugin.text("auth_url"));
+            let auth_url = case.plugin.as_ref().and_then(|plugin| plugin.text("auth_url"));
             difference.expected["result"].is_null() && auth_url.is_some_and(|url| difference.got == *url)
         },
     },
@@ -204,17 +196,4 @@ pub(crate) fn goes_on(difference: &Difference) -> bool {
 /// Whether the catalog's own endpoint is the answer, since there was no document.
 fn found_less(difference: &Difference) -> bool {
     difference.got.is_null() || difference.got["service_url"].is_null()
-}
-
-fn same_but_for_a_slash(difference: &Difference) -> bool {
-    fn trimmed(value: &Value) -> Value {
-        match value {
-            Value::String(text) => text.trim_end_matches('/').into(),
-            Value::Object(members) => {
-                members.iter().map(|(name, value)| (name.clone(), trimmed(value))).collect()
-            }
-            other => other.clone(),
-        }
-    }
-    trimmed(&difference.expected["result"]) == trimmed(&difference.got)
 }

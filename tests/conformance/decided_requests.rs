@@ -2,18 +2,22 @@
 
 use serde_json::Value;
 
-use crate::{Case, Difference, decided::Rule, plugins::Described};
+use crate::{
+    Case, Difference,
+    decided::{ONE_URL, Rule},
+    plugins::Described,
+};
 
 /// What differs in identity plugins.
-pub(crate) const PLUGINS: [Rule; 16] = [
+pub(crate) const PLUGINS: [Rule; 17] = [
     Rule {
         decision: "a cache id tells system scopes, unscoped tokens and tokens without a catalog from others",
         covers: |case, difference| {
             let plugin = described(case);
             difference.question == "get_cache_id"
                 && (plugin.text("system_scope").is_some()
-                    || plugin.get("unscoped") == Some(true)
-                    || plugin.get("include_catalog") == Some(false))
+                    || flag(plugin, "unscoped") == Some(true)
+                    || flag(plugin, "include_catalog") == Some(false))
         },
     },
     Rule {
@@ -29,6 +33,7 @@ pub(crate) const PLUGINS: [Rule; 16] = [
             difference.question == "get_cache_id" && auth_url.ends_with('/') && slashes(&auth_url) == 3
         },
     },
+    ONE_URL,
     Rule {
         decision: "a domain that is named is not replaced by a default domain with an id",
         covers: |case, difference| {
@@ -43,8 +48,7 @@ pub(crate) const PLUGINS: [Rule; 16] = [
     Rule {
         decision: "an OAuth 2.0 client credential among several methods is the application credential that it is",
         covers: |case, difference| {
-            let methods: Option<Vec<Value>> = described(case).get("auth_methods");
-            let methods = methods.unwrap_or_default();
+            let methods = described(case).method_names();
             difference.question == "get_cache_id"
                 && methods.iter().any(|name| name == "v3oauth2clientcredential")
         },
@@ -78,7 +82,7 @@ pub(crate) const PLUGINS: [Rule; 16] = [
     },
     Rule {
         decision: "a plugin for a fixed endpoint has its endpoint and its token, or cannot be made",
-        covers: |case, difference| is_not_made(&described(case), difference),
+        covers: |case, difference| is_not_made(described(case), difference),
     },
     Rule {
         decision: "a service without authentication gets no header, and not a token `notused`",
@@ -101,7 +105,7 @@ pub(crate) const PLUGINS: [Rule; 16] = [
     Rule {
         decision: "a plugin that holds credentials renews; without that (reauthenticate=False) it is an AccessInfoPlugin",
         covers: |case, difference| {
-            described(case).get("reauthenticate") == Some(false) && is_about_a_later_token(case, difference)
+            flag(described(case), "reauthenticate") == Some(false) && is_about_a_later_token(case, difference)
         },
     },
     Rule {
@@ -132,8 +136,13 @@ pub(crate) const RETRY_AFTER: Rule = Rule {
     },
 };
 
-fn described(case: &Case) -> Described {
-    case.plugin().expect("a case has a plugin")
+fn described(case: &Case) -> &Described {
+    static NONE: std::sync::LazyLock<Described> = std::sync::LazyLock::new(Described::default);
+    case.plugin.as_ref().unwrap_or(&NONE)
+}
+
+fn flag(plugin: &Described, name: &str) -> Option<bool> {
+    plugin.get(name).ok().flatten()
 }
 
 pub(crate) fn calls(case: &Case) -> impl Iterator<Item = &Value> {
@@ -165,7 +174,8 @@ pub(crate) fn is_not_made(plugin: &Described, difference: &Difference) -> bool {
             "http_basic" => &["endpoint", "username", "password"],
             "noauth" => &["endpoint"],
             "service_token" => {
-                let parts = ["user_auth", "service_auth"].map(|part| plugin.get::<Described>(part));
+                let parts =
+                    ["user_auth", "service_auth"].map(|part| plugin.get::<Described>(part).ok().flatten());
                 return parts.iter().flatten().any(lacks);
             }
             _ => return false,

@@ -55,12 +55,12 @@ pub(crate) const SESSIONS: [Rule; 15] = [
     },
     Rule {
         decision: "a layer has a plugin, and that has what it needs: no session without one",
-        covers: |case, difference| match case.plugin() {
+        covers: |case, difference| match case.plugin.as_ref() {
             None => {
                 let failed = difference.got["error"] == "MissingAuthPlugin";
                 error_of(difference) == Some("EndpointNotFound") && failed
             }
-            Some(plugin) => is_not_made(&plugin, difference),
+            Some(plugin) => is_not_made(plugin, difference),
         },
     },
     Rule {

@@ -1,103 +1,71 @@
 //! Endpoints and their versions, and the requests that it took to find them.
 
-use std::time::Duration;
-
 use serde_json::{Map, Value, json};
-use tokio::time::Instant;
 use tower_keystone::{
-    EndpointFilter, Error, IdentityPlugin, Interface, Transport,
+    EndpointFilter, Error, IdentityPlugin, Interface,
     access::IdentityVersion,
     discovery::{Allow, Discovery, Endpoint, Version, VersionData, VersionDocument, VersionRange},
 };
 
 use crate::{
-    Case, Replayed, compare,
+    Case, Difference, Unanswered,
+    answers::Failed,
+    args::{Args, text},
+    operations,
     plugins::{Described, Plugin},
-    servers::{self, Servers},
-    versions::{given, parts},
+    versions::{parts, version_arg},
 };
 
-pub(crate) fn replay(case: &Case) -> Replayed {
-    servers::run(replay_on(case))
+pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(), Unanswered> {
+    operations::replay(case, differences, brief)
 }
 
-async fn replay_on(case: &Case) -> Replayed {
-    let mut differences = Vec::new();
-    let servers = Servers::new(&case.exchanges);
-    // The reference does not remember failures.
-    let discovery = Discovery::new(Transport::new(servers.clone())).remember(HOUR, Duration::ZERO);
-    let described = case.plugin();
-    let mut asked = Asked { discovery, plugin: None, spelling: IdentityVersion::V3, endpoint: None };
-    match &described {
-        Some(described) if described.kind == "endpoint_data" => asked.endpoint = Some(endpoint(described)),
-        Some(described) => match Plugin::new(described, &servers) {
-            Ok(plugin) => {
-                if let Plugin::AccessInfo(_, access_info) = &plugin {
-                    asked.spelling = access_info.version();
-                }
-                asked.plugin = Some(plugin);
-            }
-            Err(error) => {
-                let error = error.to_string();
-                compare(&mut differences, "construct", &case.expect["construct"], Err(error));
-                return Ok(differences);
-            }
-        },
-        None => {}
-    }
-    let start = asked.endpoint.clone();
-    let expected = case.expect["calls"].as_array().expect("an answer for each call");
-    let calls = case.input["calls"].as_array().expect("calls");
-    for (call, expected) in calls.iter().zip(expected) {
-        let (op, args) = (call["op"].as_str().expect("an operation"), call["args"].as_object());
-        if call.get("chain").is_none() {
-            asked.endpoint.clone_from(&start);
-        }
-        let since = Instant::now();
-        let got = asked.answer(op, args.expect("arguments")).await;
-        let (sent, _) = servers.take_sent(since);
-        let sent: Value = sent
-            .iter()
-            .map(|request| {
-                let token = request["headers"].get("x-auth-token").is_some();
-                json!({"method": request["method"], "url": request["url"], "token": token})
-            })
-            .collect();
-        let failed = got.is_err();
-        compare(&mut differences, op, expected, got.map_err(class));
-        compare(&mut differences, &format!("{op}: requests"), &expected["requests"], Ok(sent));
-        if failed && expected.get("error").is_none() && call.get("chain").is_some() {
-            break;
-        }
-    }
-    Ok(differences)
+/// A request in the form of this file.
+fn brief(request: &Value) -> Value {
+    let token = request["headers"].get("x-auth-token").is_some();
+    json!({"method": request["method"], "url": request["url"], "token": token})
 }
 
-const HOUR: Duration = Duration::from_secs(3600);
-
-/// Whom the calls of a case are made on.
-struct Asked {
+/// Whom the calls of a case are made on, beside the plugin.
+pub(crate) struct Asked {
     discovery: Discovery,
-    plugin: Option<Plugin>,
     /// How interfaces are spelled in the catalog of the case.
     spelling: IdentityVersion,
     /// The endpoint data of the case, or of the call before.
-    endpoint: Option<Endpoint>,
+    pub(crate) endpoint: Option<Endpoint>,
 }
 
 impl Asked {
-    async fn answer(&mut self, op: &str, args: &Map<String, Value>) -> Result<Value, Error> {
-        if let Some(op) = op.strip_prefix("discover.") {
-            let document = self.discovery.document(args["url"].as_str().expect("a URL")).await?;
-            return document_answer(&document, op, args);
+    pub(crate) fn new(discovery: Discovery, plugin: Option<&Plugin>) -> Self {
+        let spelling = match plugin {
+            Some(Plugin::AccessInfo(_, access_info)) => access_info.version(),
+            _ => IdentityVersion::V3,
+        };
+        Self { discovery, spelling, endpoint: None }
+    }
+
+    pub(crate) async fn of_document(&self, op: &str, args: Args<'_>) -> Result<Value, Failed> {
+        if args.flag("authenticated")? == Some(true) {
+            return Err(
+                Unanswered::NotExpressible("a version document fetched with a token".to_owned()).into()
+            );
         }
-        if matches!(op, "get_versioned_data" | "get_current_versioned_data") {
-            return self.versioned_data(op, args).await;
-        }
-        let plugin = self.plugin.as_ref().expect("a plugin").shared();
+        let document = self.discovery.document(args.text("url")?.unwrap_or_default()).await?;
+        document_answer(&document, op, args)
+    }
+
+    pub(crate) async fn of_plugin(
+        &mut self,
+        plugin: &dyn IdentityPlugin,
+        op: &str,
+        args: Args<'_>,
+    ) -> Result<Value, Failed> {
         let filter = filter(args)?;
         if op == "get_all_version_data" {
-            let all = self.discovery.all_version_data(&*plugin, &filter).await?;
+            // It alone has no default in place of what is given as null.
+            let filter =
+                if args.given("interface") == Some(&Value::Null) { filter.any_interface() } else { filter };
+            let all = self.discovery.all_version_data(plugin, &filter).await?;
             return Ok(all
                 .iter()
                 .map(|(region, interfaces)| {
@@ -108,7 +76,7 @@ impl Asked {
                                 .iter()
                                 .map(|(service, versions)| {
                                     let versions =
-                                        versions.iter().map(|data| version_data(data, text)).collect();
+                                        versions.iter().map(|data| version_data(data, spelled)).collect();
                                     (service.to_string(), versions)
                                 })
                                 .collect();
@@ -119,23 +87,24 @@ impl Asked {
                 })
                 .collect());
         }
-        let answer = self.endpoint_answer(&*plugin, op, args, &filter).await;
-        match answer {
+        match self.endpoint_answer(plugin, op, args, &filter).await {
             // The reference has no endpoint then, and does not say why.
-            Err(Error::DiscoveryFailure(_) | Error::NoAuthUrl | Error::NoEndpointFilter) => Ok(Value::Null),
+            Err(Failed::Error(Error::DiscoveryFailure(_) | Error::NoAuthUrl | Error::NoEndpointFilter)) => {
+                Ok(Value::Null)
+            }
             answer => answer,
         }
     }
 
     async fn endpoint_answer(
-        &self,
+        &mut self,
         plugin: &dyn IdentityPlugin,
         op: &str,
-        args: &Map<String, Value>,
+        args: Args<'_>,
         filter: &EndpointFilter,
-    ) -> Result<Value, Error> {
-        let discover_versions = args.get("discover_versions").and_then(Value::as_bool);
-        let skipped = args.get("skip_discovery") == Some(&Value::Bool(true));
+    ) -> Result<Value, Failed> {
+        let discover_versions = args.flag("discover_versions")?;
+        let skipped = args.flag("skip_discovery")? == Some(true);
         if op == "get_api_major_version" && !skipped && discover_versions != Some(true) {
             let version = self.discovery.api_major_version(plugin, filter).await?;
             return Ok(json!(version.map(parts)));
@@ -151,14 +120,23 @@ impl Asked {
         Ok(match op {
             "get_endpoint" => json!(endpoint.url()),
             "get_api_major_version" => json!(endpoint.api_version().map(parts)),
-            _ => self.endpoint_data(&endpoint),
+            _ => {
+                let answer = self.endpoint_data(&endpoint);
+                self.endpoint = Some(endpoint);
+                answer
+            }
         })
     }
 
-    async fn versioned_data(&mut self, op: &str, args: &Map<String, Value>) -> Result<Value, Error> {
-        let endpoint = self.endpoint.clone().expect("endpoint data");
+    /// Asks the endpoint of the case, or that of the call before.
+    pub(crate) async fn of_endpoint(&mut self, op: &str, args: Args<'_>) -> Result<Value, Failed> {
+        if op == "get_all_version_string_data" {
+            return Err(Unanswered::NotExpressible("all versions of one endpoint data".to_owned()).into());
+        }
+        let without = || Unanswered::Malformed(format!("{op} without endpoint data"));
+        let endpoint = self.endpoint.clone().ok_or_else(without)?;
         let mut filter = filter(args)?;
-        let mut project_id = args.get("project_id").and_then(Value::as_str);
+        let mut project_id = args.text("project_id")?;
         if op == "get_current_versioned_data" {
             // The reference's own, which looks for the version that the URL names, and for no project.
             project_id = None;
@@ -166,7 +144,7 @@ impl Asked {
                 filter = filter.version(version.major, version.minor);
             }
         }
-        let discover = args.get("discover_versions") != Some(&Value::Bool(false));
+        let discover = args.flag("discover_versions")? != Some(false);
         let found = self.discovery.versioned_data(&endpoint, &filter, project_id, discover).await?;
         let answer = self.endpoint_data(&found);
         self.endpoint = Some(found);
@@ -205,10 +183,9 @@ impl Asked {
 }
 
 /// An operation on a version document.
-fn document_answer(document: &VersionDocument, op: &str, args: &Map<String, Value>) -> Result<Value, Error> {
-    let allow = allow(args);
-    let arg = |name: &str| given(args.get(name).unwrap_or(&Value::Null));
-    let reverse = args.get("reverse") == Some(&Value::Bool(true));
+fn document_answer(document: &VersionDocument, op: &str, args: Args<'_>) -> Result<Value, Failed> {
+    let allow = allow(args)?;
+    let reverse = args.flag("reverse")? == Some(true);
     let all = |spelled: fn(Version) -> Value| -> Value {
         let mut all: Vec<_> = document.version_data(allow).collect();
         if reverse {
@@ -217,16 +194,15 @@ fn document_answer(document: &VersionDocument, op: &str, args: &Map<String, Valu
         }
         all.into_iter().map(|data| version_data(data, spelled)).collect()
     };
-    let range = || VersionRange::new(None, arg("min_version")?, arg("max_version")?);
-    let version = || arg("version")?.ok_or(Error::NoDiscovery);
-    let at = args.get("match_url").and_then(Value::as_str);
+    let range = || -> Result<_, Failed> {
+        Ok(VersionRange::new(None, version_arg(args, "min_version")?, version_arg(args, "max_version")?)?)
+    };
+    let version = || -> Result<_, Failed> { Ok(version_arg(args, "version")?.ok_or(Error::NoDiscovery)?) };
+    let at = args.text("match_url")?;
     Ok(match op {
-        "raw_version_data" => document
-            .raw_version_data(allow)
-            .map(|entry| serde_json::from_str::<Value>(entry.get()).expect("JSON"))
-            .collect(),
+        "raw_version_data" => document.raw_version_data(allow).cloned().collect(),
         "version_data" => all(parts),
-        "version_string_data" => all(text),
+        "version_string_data" => all(spelled),
         "data_for" => json!(document.data_for(version()?, allow).map(|data| version_data(data, parts))),
         "url_for" => json!(document.data_for(version()?, allow).map(|data| &*data.url)),
         "versioned_data_for" => {
@@ -236,7 +212,7 @@ fn document_answer(document: &VersionDocument, op: &str, args: &Map<String, Valu
         "versioned_url_for" => {
             json!(document.versioned_data_for(range()?, None, allow).map(|data| &*data.url))
         }
-        other => panic!("{other} is unknown"),
+        other => return Err(Unanswered::Malformed(format!("no such operation: discover.{other}")).into()),
     })
 }
 
@@ -255,34 +231,37 @@ fn version_data(data: &VersionData, spelled: fn(Version) -> Value) -> Value {
     })
 }
 
-fn text(version: Version) -> Value {
+fn spelled(version: Version) -> Value {
     version.to_string().into()
 }
 
-fn allow(args: &Map<String, Value>) -> Allow {
+fn allow(args: Args<'_>) -> Result<Allow, Unanswered> {
     let mut allow = Allow::default();
-    let said = |name: &str, before: bool| args.get(name).and_then(Value::as_bool).unwrap_or(before);
-    allow.experimental = said("allow_experimental", allow.experimental);
-    allow.deprecated = said("allow_deprecated", allow.deprecated);
-    allow.unknown = said("allow_unknown", allow.unknown);
-    allow
+    allow.experimental = args.flag("allow_experimental")?.unwrap_or(allow.experimental);
+    allow.deprecated = args.flag("allow_deprecated")?.unwrap_or(allow.deprecated);
+    allow.unknown = args.flag("allow_unknown")?.unwrap_or(allow.unknown);
+    Ok(allow)
 }
 
 /// The endpoint that arguments ask for, by the names that the reference has for them everywhere.
-pub(crate) fn filter(args: &Map<String, Value>) -> Result<EndpointFilter, Error> {
-    let said = |name: &str| args.get(name).and_then(Value::as_str).unwrap_or_default();
-    let mut filter = EndpointFilter::new(said("service_type"))
-        .region(said("region_name"))
-        .service_name(said("service_name"))
-        .service_id(said("service_id"))
-        .endpoint_id(said("endpoint_id"))
-        .endpoint_override(said("endpoint_override"));
+pub(crate) fn filter(args: Args<'_>) -> Result<EndpointFilter, Failed> {
+    let mut filter = EndpointFilter::new(args.text("service_type")?.unwrap_or_default())
+        .region(args.text("region_name")?.unwrap_or_default())
+        .service_name(args.text("service_name")?.unwrap_or_default())
+        .endpoint_override(args.text("endpoint_override")?.unwrap_or_default());
     filter = match args.get("interface") {
-        Some(Value::Object(_)) => filter.interface(Interface::Auth),
-        Some(Value::String(name)) if !name.is_empty() => filter.interface(name.as_str()),
-        Some(Value::Array(names)) => filter.interfaces(names.iter().filter_map(Value::as_str)),
-        Some(Value::Null) => filter.any_interface(),
-        _ => filter,
+        Some(Value::Object(sentinel)) if sentinel.get("auth_interface") == Some(&Value::Bool(true)) => {
+            filter.interface(Interface::Auth)
+        }
+        Some(Value::Array(names)) if !names.is_empty() => {
+            let names = names.iter().map(|name| text(name, "an interface")).collect::<Result<Vec<_>, _>>()?;
+            filter.interfaces(names)
+        }
+        None | Some(Value::Array(_)) => filter,
+        Some(_) => match args.text("interface")? {
+            Some(name) if !name.is_empty() => filter.interface(name),
+            _ => filter,
+        },
     };
     type Setter = fn(EndpointFilter, u32, u32) -> EndpointFilter;
     let setters: [(&str, Setter); 3] = [
@@ -291,38 +270,32 @@ pub(crate) fn filter(args: &Map<String, Value>) -> Result<EndpointFilter, Error>
         ("max_version", EndpointFilter::max_version),
     ];
     for (name, set) in setters {
-        if let Some(version) = given(args.get(name).unwrap_or(&Value::Null))? {
+        if let Some(version) = version_arg(args, name)? {
+            if version != Version::new(version.major, version.minor) {
+                return Err(
+                    Unanswered::NotExpressible("a filter for a version of three parts".to_owned()).into()
+                );
+            }
             filter = set(filter, version.major, version.minor);
         }
     }
-    if let Some(Value::Object(allowed)) = args.get("allow") {
-        filter = filter.allow(allow(allowed));
-    }
-    if args.get("allow_version_hack") == Some(&Value::Bool(false)) {
+    filter = filter.allow(allow(args.object("allow")?)?);
+    if args.flag("allow_version_hack")? == Some(false) {
         filter = filter.no_version_hack();
     }
     Ok(filter)
 }
 
 /// The endpoint data that a case starts with.
-fn endpoint(described: &Described) -> Endpoint {
+pub(crate) fn endpoint(described: &Described) -> Result<Endpoint, Unanswered> {
     let mut endpoint = Endpoint::default();
-    endpoint.catalog_url = described.text("catalog_url");
-    endpoint.service_url = described.text("service_url");
-    endpoint.service_type = described.text("service_type");
-    endpoint.service_name = described.text("service_name");
-    endpoint.service_id = described.text("service_id");
-    endpoint.interface = described.text("interface").map(|name| Interface::from(&*name));
-    endpoint.region_name = described.text("region_name");
-    endpoint.endpoint_id = described.text("endpoint_id");
-    endpoint
-}
-
-fn class(error: Error) -> String {
-    match error {
-        Error::EmptyCatalog => "EmptyCatalog".to_owned(),
-        Error::EndpointNotFound(_) => "EndpointNotFound".to_owned(),
-        Error::DiscoveryFailure(_) => "DiscoveryFailure".to_owned(),
-        other => other.to_string(),
-    }
+    endpoint.catalog_url = described.get("catalog_url")?;
+    endpoint.service_url = described.get("service_url")?;
+    endpoint.service_type = described.get("service_type")?;
+    endpoint.service_name = described.get("service_name")?;
+    endpoint.service_id = described.get("service_id")?;
+    endpoint.interface = described.get::<Box<str>>("interface")?.map(|name| Interface::from(&*name));
+    endpoint.region_name = described.get("region_name")?;
+    endpoint.endpoint_id = described.get("endpoint_id")?;
+    Ok(endpoint)
 }

@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use http::Uri;
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use tower_keystone::{
     AccessInfo, AccessInfoPlugin, AuthMethod, Credentials, Error, FixedEndpointPlugin, GenericAuth,
     IdentityPlugin, RenewalPolicy, Renewing, Scope, Secret, ServiceTokenAuthWrapper, Transport, User, V2Auth,
     V3Auth, identity::AuthRefFuture,
 };
 
-use crate::servers::{FrozenClock, Servers};
+use crate::{Unanswered, answers::Failed, servers::FrozenClock};
 
 /// The kinds that are not built: federation, OAuth 2.0, and X.509 in place of a token.
 const NOT_BUILT: [&str; 9] = [
@@ -27,25 +27,34 @@ const NOT_BUILT: [&str; 9] = [
 ];
 
 /// A plugin as the data names it.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub(crate) struct Described {
     pub(crate) kind: String,
-    parameters: BTreeMap<String, Box<RawValue>>,
+    #[serde(default)]
+    parameters: Parameters,
+    /// Methods that are appended after construction.
+    #[serde(default)]
+    add_methods: Vec<Parameters>,
+    /// What is installed before the calls.
+    #[serde(default)]
+    pub(crate) auth_state: Value,
+    #[serde(default)]
+    unscoped_auth_state: Value,
 }
 
+type Parameters = BTreeMap<String, Box<RawValue>>;
+
 impl Described {
-    pub(crate) fn is_not_built(&self) -> bool {
-        NOT_BUILT.contains(&&*self.kind)
-    }
-
     /// A parameter; one that is null counts as not given.
-    pub(crate) fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        let value = self.parameters.get(name)?;
-        serde_json::from_str::<Option<T>>(value.get()).unwrap_or_else(|error| panic!("{name}: {error}"))
+    pub(crate) fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Unanswered> {
+        let Some(value) = self.parameters.get(name) else { return Ok(None) };
+        serde_json::from_str(value.get())
+            .map_err(|error| Unanswered::NotExpressible(format!("the parameter `{name}`: {error}")))
     }
 
+    /// A parameter that is a text, and nothing where it is none.
     pub(crate) fn text(&self, name: &str) -> Option<Box<str>> {
-        self.get(name)
+        self.get(name).ok().flatten()
     }
 
     /// All parameters that are texts.
@@ -53,13 +62,24 @@ impl Described {
         self.parameters.values().filter_map(|value| serde_json::from_str(value.get()).ok())
     }
 
-    fn secret(&self, name: &str) -> Secret {
-        Secret::new(&*self.text(name).unwrap_or_default())
+    /// The names of its methods, where there are several by name.
+    pub(crate) fn method_names(&self) -> Vec<String> {
+        self.get("auth_methods").ok().flatten().unwrap_or_default()
     }
 
-    fn uri(&self, name: &str) -> Result<Uri, Error> {
-        let text = self.text(name).unwrap_or_default();
-        text.parse().map_err(|error: http::uri::InvalidUri| Error::plugin(false, error))
+    fn secret(&self, name: &str) -> Result<Secret, Unanswered> {
+        Ok(Secret::new(&*self.get::<Box<str>>(name)?.unwrap_or_default()))
+    }
+
+    fn uri(&self, name: &str) -> Result<Uri, Failed> {
+        let text: Box<str> = self.get(name)?.unwrap_or_default();
+        Ok(text.parse().map_err(|error: http::uri::InvalidUri| Error::plugin(false, error))?)
+    }
+
+    /// A method that has its own parameters, by its name.
+    fn of_method(parameters: Parameters) -> Self {
+        let method = Self { kind: String::new(), parameters, ..Self::default() };
+        Self { kind: method.text("method").unwrap_or_default().into(), ..method }
     }
 }
 
@@ -72,50 +92,61 @@ pub(crate) enum Plugin {
 
 impl Plugin {
     /// The plugin that is described; the error is that of its constructor.
-    pub(crate) fn new(described: &Described, servers: &Servers) -> Result<Self, Error> {
-        let fixed = |plugin: Result<FixedEndpointPlugin, Error>| {
-            plugin.map(|plugin| Self::Other(Arc::new(plugin) as Arc<dyn IdentityPlugin>))
-        };
-        match &*described.kind {
+    pub(crate) fn new(
+        described: &Described,
+        transport: &Transport,
+        clock: FrozenClock,
+    ) -> Result<Self, Failed> {
+        if NOT_BUILT.contains(&&*described.kind) {
+            return Err(Unanswered::NotBuilt(format!("the plugin {}", described.kind)).into());
+        }
+        if !described.unscoped_auth_state.is_null() {
+            return Err(Unanswered::NotExpressible("an unscoped auth state".to_owned()).into());
+        }
+        let fixed = |plugin: FixedEndpointPlugin| Self::Other(Arc::new(plugin));
+        Ok(match &*described.kind {
             "access_info" => {
-                let body: Box<RawValue> = described.get("body").expect("an access info has a body");
-                let access_info = match described.text("token") {
-                    Some(token) => AccessInfo::new(&*token, body.get())?,
-                    None => AccessInfo::from_body(body.get())?,
-                };
+                let body: Box<RawValue> = described.get("body")?.unwrap_or_default();
+                let access_info =
+                    match (auth_state(&described.auth_state), described.get::<Box<str>>("token")?) {
+                        (Some(state), _) => AccessInfo::from_auth_state(&state)?,
+                        (None, Some(token)) => AccessInfo::new(&*token, body.get())?,
+                        (None, None) => AccessInfo::from_body(body.get())?,
+                    };
                 let plugin = AccessInfoPlugin::new(access_info.clone());
-                let plugin = match described.text("auth_url") {
+                let plugin = match described.get::<Box<str>>("auth_url")? {
                     Some(_) => plugin.auth_url(described.uri("auth_url")?),
                     None => plugin,
                 };
-                Ok(Self::AccessInfo(plugin, access_info))
+                Self::AccessInfo(plugin, access_info)
             }
-            "noauth" => fixed(FixedEndpointPlugin::no_auth(described.uri("endpoint")?)),
+            "noauth" => fixed(FixedEndpointPlugin::no_auth(described.uri("endpoint")?)?),
             "token_endpoint" => {
-                let token = described.secret("token");
-                fixed(FixedEndpointPlugin::admin_token(described.uri("endpoint")?, &token))
+                let token = described.secret("token")?;
+                fixed(FixedEndpointPlugin::admin_token(described.uri("endpoint")?, &token)?)
             }
             "http_basic" => {
-                let (username, password) = (described.text("username"), described.secret("password"));
-                let username = username.unwrap_or_default();
-                fixed(FixedEndpointPlugin::http_basic(described.uri("endpoint")?, &username, &password))
+                let username: Box<str> = described.get("username")?.unwrap_or_default();
+                let password = described.secret("password")?;
+                fixed(FixedEndpointPlugin::http_basic(described.uri("endpoint")?, &username, &password)?)
             }
             "service_token" => {
-                let part = |name: &str| -> Result<_, Error> {
-                    let part: Described = described.get(name).expect("both plugins are there");
-                    Ok(Self::new(&part, servers)?.shared())
+                let part = |name: &str| -> Result<_, Failed> {
+                    let part: Option<Described> = described.get(name)?;
+                    let missing = || Unanswered::Malformed(format!("a service_token without {name}"));
+                    Ok(Self::new(&part.ok_or_else(missing)?, transport, clock)?.shared())
                 };
-                let both = ServiceTokenAuthWrapper::new(part("user_auth")?, part("service_auth")?);
-                Ok(Self::Other(Arc::new(both)))
+                Self::Other(Arc::new(ServiceTokenAuthWrapper::new(part("user_auth")?, part("service_auth")?)))
             }
             _ => {
-                let transport = Transport::new(servers.clone());
                 let credentials = AnyCredentials(credentials(described)?);
-                Ok(Self::Renewing(
-                    Renewing::new(credentials, transport).policy(one_go()).clock(FrozenClock::new()),
-                ))
+                let plugin = Renewing::new(credentials, transport.clone()).policy(one_go()).clock(clock);
+                if let Some(state) = auth_state(&described.auth_state) {
+                    plugin.set_auth_state(Some(&state))?;
+                }
+                Self::Renewing(plugin)
             }
-        }
+        })
     }
 
     /// The plugin as a layer takes it.
@@ -125,6 +156,15 @@ impl Plugin {
             Self::AccessInfo(plugin, _) => Arc::new(plugin.clone()),
             Self::Other(plugin) => Arc::clone(plugin),
         }
+    }
+}
+
+/// A state as a plugin takes it: raw text, or what the data shows parsed.
+pub(crate) fn auth_state(state: &Value) -> Option<Secret> {
+    match state {
+        Value::Null => None,
+        Value::String(raw) => Some(Secret::from(raw.clone())),
+        state => Some(Secret::from(state.to_string())),
     }
 }
 
@@ -139,111 +179,115 @@ fn one_go() -> RenewalPolicy {
     policy
 }
 
-fn credentials(described: &Described) -> Result<Box<dyn Credentials>, Error> {
+fn credentials(described: &Described) -> Result<Box<dyn Credentials>, Failed> {
     let auth_url = described.uri("auth_url")?;
-    let v3 = |methods: Vec<AuthMethod>| -> Box<dyn Credentials> {
-        let mut methods = methods.into_iter();
-        let first = methods.next().expect("one method at least");
-        let auth = V3Auth::new(auth_url.clone(), first).scope(scope(described));
-        let auth = methods.fold(auth, V3Auth::and);
-        match described.get("include_catalog") {
-            Some(false) => Box::new(auth.without_catalog()),
-            _ => Box::new(auth),
+    let mut methods = match &*described.kind {
+        "v2password" | "v2token" if described.add_methods.is_empty() => return v2(described, auth_url),
+        "password" | "token" if described.add_methods.is_empty() => return generic(described, auth_url),
+        "v2password" | "v2token" | "password" | "token" => {
+            return Err(Unanswered::Malformed(format!("methods for a {}", described.kind)).into());
         }
-    };
-    Ok(match &*described.kind {
-        "v2password" | "v2token" => v2(described, auth_url),
-        "password" | "token" => generic(described, auth_url),
         "v3multifactor" => {
-            let names: Vec<String> = described.get("auth_methods").unwrap_or_default();
-            v3(names.iter().map(|name| method(name, described)).collect())
+            let names: Vec<String> = described.get("auth_methods")?.unwrap_or_default();
+            names.iter().map(|name| method(name, described)).collect::<Result<_, _>>()?
         }
-        "v3auth" => {
-            let methods: Vec<BTreeMap<String, Box<RawValue>>> =
-                described.get("auth_methods").unwrap_or_default();
-            let described = methods.into_iter().map(|parameters| {
-                let described = Described { kind: String::new(), parameters };
-                method(&described.text("method").unwrap_or_default(), &described)
-            });
-            v3(described.collect())
-        }
-        kind => v3(vec![method(kind, described)]),
+        "v3auth" => own_methods(described.get("auth_methods")?.unwrap_or_default())?,
+        kind => vec![method(kind, described)?],
+    };
+    methods.extend(own_methods(described.add_methods.clone())?);
+    let mut methods = methods.into_iter();
+    let Some(first) = methods.next() else {
+        return Err(Unanswered::NotExpressible("credentials without a method".to_owned()).into());
+    };
+    let auth = V3Auth::new(auth_url, first).scope(scope(described)?);
+    let auth = methods.fold(auth, V3Auth::and);
+    Ok(match described.get("include_catalog")? {
+        Some(false) => Box::new(auth.without_catalog()),
+        _ => Box::new(auth),
     })
 }
 
-fn v2(described: &Described, auth_url: Uri) -> Box<dyn Credentials> {
+/// Methods that have their own parameters each.
+fn own_methods(methods: Vec<Parameters>) -> Result<Vec<AuthMethod>, Unanswered> {
+    let described = methods.into_iter().map(Described::of_method);
+    described.map(|described| method(&described.kind, &described)).collect()
+}
+
+fn v2(described: &Described, auth_url: Uri) -> Result<Box<dyn Credentials>, Failed> {
     let mut auth = match &*described.kind {
-        "v2token" => V2Auth::token(auth_url, described.secret("token")),
+        "v2token" => V2Auth::token(auth_url, described.secret("token")?),
         _ => {
-            let (username, user_id) = (described.text("username"), described.text("user_id"));
-            V2Auth::password_of(auth_url, username, user_id, described.secret("password"))
+            let (username, user_id) =
+                (described.get::<Box<str>>("username")?, described.get::<Box<str>>("user_id")?);
+            V2Auth::password_of(auth_url, username, user_id, described.secret("password")?)
         }
     };
-    if let Some(id) = described.text("tenant_id") {
+    if let Some(id) = described.get::<Box<str>>("tenant_id")? {
         auth = auth.tenant_id(id);
     }
-    if let Some(name) = described.text("tenant_name") {
+    if let Some(name) = described.get::<Box<str>>("tenant_name")? {
         auth = auth.tenant_name(name);
     }
-    if let Some(id) = described.text("trust_id") {
+    if let Some(id) = described.get::<Box<str>>("trust_id")? {
         auth = auth.trust_id(id);
     }
-    Box::new(auth)
+    Ok(Box::new(auth))
 }
 
-fn generic(described: &Described, auth_url: Uri) -> Box<dyn Credentials> {
+fn generic(described: &Described, auth_url: Uri) -> Result<Box<dyn Credentials>, Failed> {
     let auth = match &*described.kind {
-        "token" => GenericAuth::token(auth_url, described.secret("token")),
-        _ => GenericAuth::password(auth_url, user(described), described.secret("password")),
+        "token" => GenericAuth::token(auth_url, described.secret("token")?),
+        _ => GenericAuth::password(auth_url, user(described)?, described.secret("password")?),
     };
-    let mut auth = auth.scope(scope(described));
-    if let Some(id) = described.text("default_domain_id") {
+    let mut auth = auth.scope(scope(described)?);
+    if let Some(id) = described.get::<Box<str>>("default_domain_id")? {
         auth = auth.default_domain_id(id);
     }
-    if let Some(name) = described.text("default_domain_name") {
+    if let Some(name) = described.get::<Box<str>>("default_domain_name")? {
         auth = auth.default_domain_name(name);
     }
-    Box::new(auth)
+    Ok(Box::new(auth))
 }
 
-fn method(name: &str, described: &Described) -> AuthMethod {
-    let text = |name| described.text(name);
-    match name.strip_prefix("v3").unwrap_or(name) {
-        "password" => AuthMethod::password(user(described), described.secret("password")),
-        "totp" => AuthMethod::totp(user(described), described.secret("passcode")),
-        "token" => AuthMethod::token(described.secret("token")),
-        "receipt" => AuthMethod::receipt(described.secret("receipt")),
+fn method(name: &str, described: &Described) -> Result<AuthMethod, Unanswered> {
+    Ok(match name.strip_prefix("v3").unwrap_or(name) {
+        "password" => AuthMethod::password(user(described)?, described.secret("password")?),
+        "totp" => AuthMethod::totp(user(described)?, described.secret("passcode")?),
+        "token" => AuthMethod::token(described.secret("token")?),
+        "receipt" => AuthMethod::receipt(described.secret("receipt")?),
         "applicationcredential" | "application_credential" => AuthMethod::application_credential_of(
-            text("application_credential_id"),
-            text("application_credential_name"),
-            user(described),
-            described.secret("application_credential_secret"),
+            described.get::<Box<str>>("application_credential_id")?,
+            described.get::<Box<str>>("application_credential_name")?,
+            user(described)?,
+            described.secret("application_credential_secret")?,
         ),
         // As one of several methods it is an application credential by another name.
         "oauth2clientcredential" => AuthMethod::application_credential(
-            text("oauth2_client_id").unwrap_or_default(),
-            described.secret("oauth2_client_secret"),
+            described.get::<Box<str>>("oauth2_client_id")?.unwrap_or_default(),
+            described.secret("oauth2_client_secret")?,
         ),
-        other => panic!("no such method: {other}"),
-    }
+        other => return Err(Unanswered::NotBuilt(format!("the method {other}"))),
+    })
 }
 
 type Setter<T> = fn(T, Box<str>) -> T;
 
-fn user(described: &Described) -> User {
+fn user(described: &Described) -> Result<User, Unanswered> {
     let setters: [(&str, Setter<User>); 4] = [
         ("user_id", User::user_id),
         ("username", User::username),
         ("user_domain_id", User::user_domain_id),
         ("user_domain_name", User::user_domain_name),
     ];
-    setters.into_iter().fold(User::new(), |user, (name, set)| match described.text(name) {
-        Some(text) => set(user, text),
-        None => user,
+    setters.into_iter().try_fold(User::new(), |user, (name, set)| {
+        Ok(match described.get(name)? {
+            Some(text) => set(user, text),
+            None => user,
+        })
     })
 }
 
-fn scope(described: &Described) -> Scope {
+fn scope(described: &Described) -> Result<Scope, Unanswered> {
     let setters: [(&str, Setter<Scope>); 8] = [
         ("project_id", Scope::project_id),
         ("project_name", Scope::project_name),
@@ -254,19 +298,22 @@ fn scope(described: &Described) -> Scope {
         ("system_scope", Scope::system_scope),
         ("trust_id", Scope::trust_id),
     ];
-    let text = |name: &str| match &*described.kind {
-        // These know a project by its old name too.
-        "password" | "token" if name == "project_id" || name == "project_name" => {
-            let project = described.text(name).filter(|text| !text.is_empty());
-            project.or_else(|| described.text(&name.replace("project", "tenant")))
+    // These know a project by its old name too.
+    let is_generic = matches!(&*described.kind, "password" | "token");
+    let mut scope = Scope::new();
+    for (name, set) in setters {
+        let mut text: Option<Box<str>> = described.get(name)?;
+        if is_generic
+            && matches!(name, "project_id" | "project_name")
+            && text.as_deref().unwrap_or_default().is_empty()
+        {
+            text = described.get(&name.replace("project", "tenant"))?;
         }
-        _ => described.text(name),
-    };
-    let scope = setters.into_iter().fold(Scope::new(), |scope, (name, set)| match text(name) {
-        Some(text) => set(scope, text),
-        None => scope,
-    });
-    if described.get("unscoped") == Some(true) { scope.unscoped() } else { scope }
+        if let Some(text) = text {
+            scope = set(scope, text);
+        }
+    }
+    Ok(if described.get("unscoped")? == Some(true) { scope.unscoped() } else { scope })
 }
 
 /// Credentials of any type.

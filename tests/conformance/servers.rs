@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Full};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json, value::RawValue};
 use tokio::time::Instant;
 use tower::Service;
@@ -21,6 +21,8 @@ use tower_keystone::{
     BoxError,
     renewal::{Clock, Now},
 };
+
+use crate::{Case, Unanswered, access::time_of};
 
 pub(crate) type Body = Full<Bytes>;
 
@@ -33,9 +35,9 @@ pub(crate) struct Exchange {
     status: u16,
     #[serde(default)]
     headers: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "given")]
     json: Option<Box<RawValue>>,
-    #[serde(default)]
-    body: String,
+    body: Option<String>,
     error: Option<String>,
 }
 
@@ -44,6 +46,11 @@ pub(crate) struct Exchange {
 enum WhenToken {
     Any(bool),
     This(String),
+}
+
+/// A body that is given, be it null.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Deserialize::deserialize(deserializer).map(Some)
 }
 
 impl Exchange {
@@ -99,8 +106,8 @@ impl Exchange {
         for (name, value) in &self.headers {
             response = response.header(name, value);
         }
-        let body = self.json.as_ref().map_or(&*self.body, |json| json.get());
-        Ok(response.body(body.to_owned().into())?)
+        let body = self.json.as_ref().map(|json| json.get()).or(self.body.as_deref());
+        Ok(response.body(body.unwrap_or_default().to_owned().into())?)
     }
 }
 
@@ -114,7 +121,11 @@ fn normalized(url: &str) -> String {
 
 /// All the servers there are. Clones are the same ones.
 #[derive(Clone)]
-pub(crate) struct Servers(Arc<Mutex<Table>>);
+pub(crate) struct Servers {
+    table: Arc<Mutex<Table>>,
+    /// What the client adds to every request that does not say otherwise.
+    headers: HeaderMap,
+}
 
 struct Table {
     exchanges: Vec<(Exchange, bool)>,
@@ -124,12 +135,18 @@ struct Table {
 impl Servers {
     pub(crate) fn new(exchanges: &[Exchange]) -> Self {
         let exchanges = exchanges.iter().map(|exchange| (exchange.clone(), false)).collect();
-        Self(Arc::new(Mutex::new(Table { exchanges, sent: Vec::new() })))
+        let table = Arc::new(Mutex::new(Table { exchanges, sent: Vec::new() }));
+        Self { table, headers: HeaderMap::new() }
+    }
+
+    /// The same servers, asked by a client that adds these headers to its requests.
+    pub(crate) fn with_headers(self, headers: HeaderMap) -> Self {
+        Self { headers, ..self }
     }
 
     /// What was sent since this was asked last, in order, and the pauses before each, in seconds.
     pub(crate) fn take_sent(&self, since: Instant) -> (Vec<Value>, Vec<f64>) {
-        let sent = std::mem::take(&mut self.0.lock().unwrap().sent);
+        let sent = std::mem::take(&mut self.table.lock().unwrap().sent);
         let mut before = since;
         let mut pauses = Vec::new();
         for (at, _) in &sent {
@@ -167,8 +184,11 @@ impl Service<Request<Body>> for Servers {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let table = Arc::clone(&self.0);
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let table = Arc::clone(&self.table);
+        for (name, value) in &self.headers {
+            request.headers_mut().entry(name).or_insert_with(|| value.clone());
+        }
         Box::pin(async move {
             let (parts, body) = request.into_parts();
             let request = Request::from_parts(parts, body.collect().await?.to_bytes());
@@ -200,8 +220,8 @@ fn body(headers: &HeaderMap, body: &Bytes) -> Value {
         Some("application/json") => json!({"json": serde_json::from_str::<Value>(&text).ok()}),
         Some("application/x-www-form-urlencoded") => {
             // In the order of the names: a caller's form is no affair of the crate.
-            let mut pairs: Vec<_> = text.split('&').map(|pair| pair.split_once('=')).collect();
-            pairs.sort();
+            let mut pairs: Vec<_> = url::form_urlencoded::parse(body).map(|pair| json!(pair)).collect();
+            pairs.sort_by_key(Value::to_string);
             json!({"form": pairs})
         }
         _ => json!({"text": text}),
@@ -209,15 +229,20 @@ fn body(headers: &HeaderMap, body: &Bytes) -> Value {
 }
 
 /// Both clocks of a case: they stand still but for what is slept.
+#[derive(Clone, Copy)]
 pub(crate) struct FrozenClock {
     wall: SystemTime,
     started: Instant,
 }
 
 impl FrozenClock {
-    /// A clock that shows 2026-01-15T12:00:00Z.
-    pub(crate) fn new() -> Self {
-        Self { wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_768_478_400), started: Instant::now() }
+    /// A clock that shows the `now` of a case, or 2026-01-15T12:00:00Z.
+    pub(crate) fn of(case: &Case) -> Result<Self, Unanswered> {
+        let wall = match case.input("now") {
+            Value::Null => SystemTime::UNIX_EPOCH + Duration::from_secs(1_768_478_400),
+            now => time_of(now)?,
+        };
+        Ok(Self { wall, started: Instant::now() })
     }
 }
 

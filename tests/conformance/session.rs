@@ -1,3 +1,5 @@
+//! Requests of a session or an adapter: the stack of layers that does what they do.
+
 use std::{
     io,
     sync::{Arc, Mutex},
@@ -24,18 +26,22 @@ use tower_keystone::{
 };
 
 use crate::{
-    Case, Difference, Replayed, answers,
+    Case, Difference, Unanswered, answers,
+    args::{Args, text},
     discovery::filter,
     plugins::Plugin,
-    servers::{self, Body, Servers},
+    servers::{self, Body, FrozenClock, Servers},
     versions::written,
 };
 
-/// The arguments that are built: of a session, of an adapter, and of a call.
-const SESSION: [&str; 2] = ["connect_retries", "redirect"];
-const ADAPTER: [&str; 12] = [
+/// What a session, an adapter and a call can be given.
+const SESSION: [&str; 3] = ["additional_headers", "connect_retries", "redirect"];
+const ADAPTER: [&str; 20] = [
     "additional_headers",
+    "allow",
     "allow_version_hack",
+    "connect_retries",
+    "connect_retry_delay",
     "default_microversion",
     "endpoint_override",
     "global_request_id",
@@ -44,10 +50,16 @@ const ADAPTER: [&str; 12] = [
     "min_version",
     "raise_exc",
     "region_name",
+    "retriable_status_codes",
+    "service_name",
     "service_type",
     "status_code_retries",
+    "status_code_retry_delay",
+    "version",
+    "allow_reauth",
 ];
-const CALL: [&str; 17] = [
+const CALL: [&str; 19] = [
+    "allow",
     "allow_reauth",
     "authenticated",
     "connect_retries",
@@ -55,6 +67,7 @@ const CALL: [&str; 17] = [
     "data",
     "endpoint_filter",
     "endpoint_override",
+    "global_request_id",
     "headers",
     "json",
     "microversion",
@@ -66,55 +79,75 @@ const CALL: [&str; 17] = [
     "status_code_retries",
     "status_code_retry_delay",
 ];
+/// What changes no request but its `User-Agent` and `Forwarded`, which the data leaves out.
+const UNSEEN: [&str; 12] = [
+    "additional_user_agent",
+    "app_name",
+    "app_version",
+    "client_name",
+    "client_version",
+    "collect_timing",
+    "log",
+    "original_ip",
+    "split_loggers",
+    "timeout",
+    "user_agent",
+    "verify",
+];
 /// Those of a call that are about its endpoint.
-const ENDPOINT: [&str; 4] =
-    ["endpoint_filter", "endpoint_override", "microversion", "microversion_service_type"];
+const ENDPOINT: [&str; 5] =
+    ["allow", "endpoint_filter", "endpoint_override", "microversion", "microversion_service_type"];
 
-pub(crate) fn replay(case: &Case) -> Replayed {
-    if let Some(needed) = needed(case) {
-        return Err(needed);
-    }
-    Ok(servers::run(replay_calls(case)))
+/// The servers of a case, and the way to them that its session has for logins and documents.
+pub(crate) fn client(case: &Case) -> Result<(Servers, Transport), Unanswered> {
+    let session = Args::new(case.input("session"))?;
+    only(session, &SESSION, "the session's")?;
+    let headers = headers(session.object("additional_headers")?)?;
+    let servers = Servers::new(&case.exchanges).with_headers(headers);
+    let client = ServiceBuilder::new().retry(retry_policy(session)?).service(servers.clone());
+    Ok((servers, Transport::new(client)))
 }
 
-/// The first thing that a case needs and that is not built.
-fn needed(case: &Case) -> Option<String> {
-    let first = |object: &Value, built: &[&str], what: &str| {
-        let names = object.as_object().into_iter().flat_map(Map::keys);
-        names.into_iter().find(|name| !built.contains(&&***name)).map(|name| format!("{what} {name}"))
+/// Refuses arguments that nothing here stands for.
+fn only(args: Args<'_>, known: &[&str], what: &str) -> Result<(), Unanswered> {
+    let unknown = args.names().find(|name| !known.contains(name) && !UNSEEN.contains(name));
+    unknown.map_or(Ok(()), |name| Err(Unanswered::NotExpressible(format!("{what} `{name}`"))))
+}
+
+pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(), Unanswered> {
+    servers::run(replay_calls(case, differences))
+}
+
+async fn replay_calls(case: &Case, differences: &mut Vec<Difference>) -> Result<(), Unanswered> {
+    let (servers, transport) = client(case)?;
+    let adapter = Args::new(case.input("adapter"))?;
+    only(adapter, &ADAPTER, "the adapter's")?;
+    let clock = FrozenClock::of(case)?;
+    let plugin =
+        match case.plugin.as_ref().map(|described| Plugin::new(described, &transport, clock)).transpose() {
+            Ok(plugin) => plugin,
+            Err(failed) => {
+                let got = Err(failed.described()?);
+                answers::compare(differences, (0, "construct"), &case.expect["construct"], got);
+                return Ok(());
+            }
+        };
+    let session = Session {
+        plugin,
+        session: members(case.input("session")),
+        adapter: case.input.get("adapter").map(members),
+        discovery: Discovery::new(transport),
+        servers,
+        redirects: case.exchanges.iter().any(servers::Exchange::is_redirect),
     };
-    if let Some(described) = case.plugin().filter(|described| described.is_not_built()) {
-        return Some(format!("the plugin {}", described.kind));
-    }
-    let given = |name: &str| case.input.get(name).unwrap_or(&Value::Null);
-    let of_calls = calls(case).iter().find_map(|call| first(&call["args"], &CALL, "the argument"));
-    first(given("session"), &SESSION, "the session's")
-        .or_else(|| first(given("adapter"), &ADAPTER, "the adapter's"))
-        .or(of_calls)
-}
-
-fn calls(case: &Case) -> &[Value] {
-    case.input["calls"].as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
-async fn replay_calls(case: &Case) -> Vec<Difference> {
-    let mut differences = Vec::new();
-    let servers = Servers::new(&case.exchanges);
-    let described = case.plugin();
-    let plugin = match described.as_ref().map(|described| Plugin::new(described, &servers)).transpose() {
-        Ok(plugin) => plugin,
-        Err(error) => {
-            let (expected, got) = (case.expect["construct"].clone(), answers::described(&error));
-            differences.push(Difference { question: "construct".to_owned(), expected, got });
-            return differences;
+    let expected = case.expect["calls"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for (index, (call, expected)) in case.calls().iter().zip(expected).enumerate() {
+        if call["op"] == "advance_time" {
+            let seconds = Args::new(&call["args"])?.seconds("seconds")?.unwrap_or_default();
+            tokio::time::advance(Duration::from_secs_f64(seconds)).await;
+            continue;
         }
-    };
-    let discovery = Discovery::new(Transport::new(servers.clone()));
-    let arguments = |of: &str| case.input.get(of).and_then(Value::as_object).cloned();
-    let (session, adapter) = (arguments("session").unwrap_or_default(), arguments("adapter"));
-    let redirects = case.exchanges.iter().any(servers::Exchange::is_redirect);
-    let session = Session { plugin, session, adapter, discovery, servers, redirects };
-    for (call, expected) in calls(case).iter().zip(case.expect["calls"].as_array().into_iter().flatten()) {
+        only(Args::new(&call["args"])?, &CALL, "the argument")?;
         let before = Instant::now();
         let got = session.send(call).await;
         let sent = session.servers.take_sent(before);
@@ -123,12 +156,21 @@ async fn replay_calls(case: &Case) -> Vec<Difference> {
                 let url = sent.0.last().map(|request| request["url"].clone());
                 Ok(json!({"status": status, "url": url, "text": text, "history": history}))
             }
-            Err(error) => Err(Error::find(&*error).map_or_else(|| of_client(&*error), answers::described)),
+            Err(error) => match error.downcast::<Unanswered>() {
+                Ok(why) => return Err(*why),
+                Err(error) => {
+                    Err(Error::find(&*error).map_or_else(|| of_client(&*error), answers::described))
+                }
+            },
         };
-        answers::compare(&mut differences, "call", expected, got);
-        answers::compare_sent(&mut differences, "call", expected, sent);
+        answers::compare(differences, (index, "call"), expected, got);
+        answers::compare_sent(differences, (index, "call"), expected, sent);
     }
-    differences
+    Ok(())
+}
+
+fn members(object: &Value) -> Map<String, Value> {
+    object.as_object().cloned().unwrap_or_default()
 }
 
 /// The stack that does what a session and an adapter do.
@@ -144,24 +186,29 @@ struct Session {
 impl Session {
     /// The status, the text and the statuses of the redirects before it.
     async fn send(&self, call: &Value) -> Result<(u16, String, Vec<u16>), BoxError> {
-        let mut args = self.session.clone();
-        args.extend(self.adapter.clone().unwrap_or_default());
+        let mut given = Value::Object(self.session.clone());
+        let all = |given: &mut Value, more: &Value| {
+            given.as_object_mut().into_iter().for_each(|given| given.extend(members(more)));
+        };
+        let adapter = Value::Object(self.adapter.clone().unwrap_or_default());
+        all(&mut given, &adapter);
         let plugin = self.plugin.as_ref().map_or_else(|| Arc::new(NoPlugin) as _, Plugin::shared);
-        let mut auth = AuthLayer::new(plugin).discovery(self.discovery.clone());
+        // A session's token replaces that of the caller.
+        let mut auth = AuthLayer::new(plugin).discovery(self.discovery.clone()).overwrite_token();
         if self.adapter.is_some() {
-            auth = auth.endpoint(endpoint(&args)?);
+            auth = auth.endpoint(endpoint(Args::new(&given)?)?);
         }
-        args.extend(call["args"].as_object().cloned().unwrap_or_default());
-        let request = self.request(call, &args)?;
+        all(&mut given, &call["args"]);
+        let args = Args::new(&given)?;
+        let request = self.request(call, args, Args::new(&adapter)?)?;
         if self.redirects && request.uri().scheme().is_some() {
             // The reference sends its token wherever the first URL is: to see what becomes of it afterwards,
             // that has to be known here.
             auth = auth.allow_origin(request.uri())?;
         }
 
-        let said = |name: &str, default: bool| args.get(name).and_then(Value::as_bool).unwrap_or(default);
-        let global_request_id = args.get("global_request_id").and_then(Value::as_str).map(str::parse);
-        let additional = headers(args.get("additional_headers"))?;
+        let global_request_id =
+            Args::new(&adapter)?.text("global_request_id")?.map(str::parse).transpose()?;
         let history = Arc::new(Mutex::new(Vec::new()));
         let (noted, begun) = (Arc::clone(&history), Arc::clone(&history));
         let note = redirect_fn(move |attempt: &Attempt<'_>| {
@@ -169,26 +216,22 @@ impl Session {
             Ok(Action::Follow)
         });
         let stack = ServiceBuilder::new()
-            .option_layer(said("raise_exc", true).then(RaiseForStatusLayer::new))
+            .option_layer(args.flag("raise_exc")?.unwrap_or(true).then(RaiseForStatusLayer::new))
             .layer(SetRequestIdLayer::new(
                 HeaderName::from_static("x-openstack-request-id"),
-                GlobalRequestId(global_request_id.transpose()?),
+                GlobalRequestId(global_request_id),
             ))
-            .option_layer(said("allow_reauth", true).then(|| RetryLayer::new(ReauthPolicy::new())))
-            .retry(retry_policy(&args)?)
+            .option_layer(
+                args.flag("allow_reauth")?.unwrap_or(true).then(|| RetryLayer::new(ReauthPolicy::new())),
+            )
+            .retry(retry_policy(args)?)
             .layer(auth)
             .map_request(move |request: Request<Body>| {
                 // The redirects that count are those of the last attempt.
                 begun.lock().unwrap().clear();
                 request
             })
-            .layer(FollowRedirectLayer::with_policy(redirect_policy(&args).and::<_, Body, BoxError>(note)))
-            .map_request(move |mut request: Request<Body>| {
-                for (name, value) in &additional {
-                    request.headers_mut().entry(name).or_insert_with(|| value.clone());
-                }
-                request
-            })
+            .layer(FollowRedirectLayer::with_policy(redirect_policy(args)?.and::<_, Body, BoxError>(note)))
             .service(self.servers.clone());
 
         let (parts, body) = stack.oneshot(request).await?.into_parts();
@@ -198,48 +241,55 @@ impl Session {
     }
 
     /// The request as a caller makes it, who knows what the session and the adapter were given.
-    fn request(&self, call: &Value, args: &Map<String, Value>) -> Result<Request<Body>, BoxError> {
-        let mut uri = text(&call["url"]);
-        for (name, value) in args.get("params").and_then(Value::as_object).into_iter().flatten() {
-            let separator = if uri.contains('?') { '&' } else { '?' };
-            uri = format!("{uri}{separator}{name}={}", text(value));
+    fn request(&self, call: &Value, args: Args<'_>, adapter: Args<'_>) -> Result<Request<Body>, BoxError> {
+        let mut uri = text(&call["url"], "the url of a call")?.to_owned();
+        let query = form(args.object("params")?)?;
+        if !query.is_empty() {
+            let (before, fragment) = uri.split_once('#').unwrap_or((&uri, ""));
+            let separator = if before.contains('?') { '&' } else { '?' };
+            uri = format!("{before}{separator}{query}#{fragment}");
         }
-        let mut request = Request::builder().method(&*text(&call["method"])).uri(uri);
+        let mut request = Request::builder().method(text(&call["method"], "the method of a call")?).uri(uri);
         let mut body = Bytes::new();
         if let Some(json) = args.get("json") {
             request = request.header(header::CONTENT_TYPE, "application/json");
             body = json.to_string().into();
-        }
-        match args.get("data") {
-            Some(Value::Object(form)) => {
-                request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-                let pairs: Vec<_> =
-                    form.iter().map(|(name, value)| format!("{name}={}", text(value))).collect();
-                body = pairs.join("&").into();
-            }
-            Some(data) => body = text(data).into(),
-            None => {}
+        } else if let Some(Value::Object(_)) = args.get("data") {
+            request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+            body = form(args.object("data")?)?.into();
+        } else if let Some(data) = args.text("data")? {
+            body = data.to_owned().into();
         }
         let mut request = request.body(Body::new(body))?;
-        request.headers_mut().extend(headers(args.get("headers"))?);
+        request.headers_mut().extend(headers(args.object("headers")?)?);
+        for (name, value) in &headers(adapter.object("additional_headers")?)? {
+            request.headers_mut().entry(name).or_insert_with(|| value.clone());
+        }
+        if let Some(id) = Args::new(&call["args"])?.text("global_request_id")? {
+            request.headers_mut().insert(REQUEST_ID, id.parse()?);
+        }
         if ENDPOINT.iter().any(|name| call["args"].get(name).is_some()) {
             request.extensions_mut().insert(endpoint(args)?);
         }
-        let authenticated = args.get("authenticated").and_then(Value::as_bool);
-        if !authenticated.unwrap_or(self.plugin.is_some()) {
+        if !args.flag("authenticated")?.unwrap_or(self.plugin.is_some()) {
             request.extensions_mut().insert(Unauthenticated);
         }
         Ok(request)
     }
 }
 
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
+
 /// The endpoint filter of these arguments, of which those in `endpoint_filter` come first.
-fn endpoint(args: &Map<String, Value>) -> Result<EndpointFilter, Error> {
-    let mut wanted = args.clone();
-    wanted.extend(args.get("endpoint_filter").and_then(Value::as_object).cloned().unwrap_or_default());
-    let filter = filter(&wanted)?;
-    let microversion = args.get("microversion").or(args.get("default_microversion")).map(written);
-    Ok(match (microversion, args.get("microversion_service_type").map(text)) {
+fn endpoint(args: Args<'_>) -> Result<EndpointFilter, BoxError> {
+    let names = args.names().filter_map(|name| Some((name.to_owned(), args.given(name)?.clone())));
+    let mut wanted: Map<_, _> = names.collect();
+    wanted.extend(args.get("endpoint_filter").map(members).unwrap_or_default());
+    let filter = filter(Args::new(&Value::Object(wanted))?)?;
+    // A microversion of the call that is null is none.
+    let microversion = args.given("microversion").or(args.given("default_microversion"));
+    let microversion = microversion.filter(|said| !said.is_null()).map(written).transpose()?;
+    Ok(match (microversion, args.text("microversion_service_type")?) {
         (Some(microversion), Some(service_type)) => filter.microversion_for(service_type, microversion),
         (Some(microversion), None) => filter.microversion(microversion),
         (None, _) => filter,
@@ -247,46 +297,76 @@ fn endpoint(args: &Map<String, Value>) -> Result<EndpointFilter, Error> {
 }
 
 /// The retries of these arguments: none by itself, and none by chance.
-fn retry_policy(args: &Map<String, Value>) -> Result<RetryPolicy<Body>, BoxError> {
-    let count = |name: &str| args.get(name).and_then(Value::as_u64).unwrap_or_default() as u32;
-    let delay = |name: &str| args.get(name).and_then(Value::as_f64).map(Duration::from_secs_f64);
+fn retry_policy(args: Args<'_>) -> Result<RetryPolicy<Body>, Unanswered> {
     let mut policy = RetryPolicy::new()
         .without_jitter()
-        .connect_retries(count("connect_retries"))
-        .status_code_retries(count("status_code_retries"))
+        .connect_retries(args.count("connect_retries")?.unwrap_or_default())
+        .status_code_retries(args.count("status_code_retries")?.unwrap_or_default())
         .connect_failure(|error| {
             error.downcast_ref().is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::TimedOut)
         });
-    if let Some(delay) = delay("connect_retry_delay") {
-        policy = policy.connect_retry_delay(delay);
+    if let Some(delay) = args.seconds("connect_retry_delay")? {
+        policy = policy.connect_retry_delay(Duration::from_secs_f64(delay));
     }
-    if let Some(delay) = delay("status_code_retry_delay") {
-        policy = policy.status_code_retry_delay(delay);
+    if let Some(delay) = args.seconds("status_code_retry_delay")? {
+        policy = policy.status_code_retry_delay(Duration::from_secs_f64(delay));
     }
-    if let Some(Value::Array(codes)) = args.get("retriable_status_codes") {
-        let codes = codes.iter().map(|code| StatusCode::from_u16(code.as_u64().unwrap_or_default() as u16));
-        policy = policy.retriable_status_codes(codes.collect::<Result<Vec<_>, _>>()?);
-    }
-    Ok(policy)
+    let status = |code: &Value| StatusCode::from_u16(code.as_u64()?.try_into().ok()?).ok();
+    let codes = args.read("retriable_status_codes", "list of statuses", |codes| {
+        codes.as_array()?.iter().map(status).collect::<Option<Vec<_>>>()
+    })?;
+    Ok(match codes {
+        // An empty list is the default, as it is there.
+        Some(codes) if !codes.is_empty() => policy.retriable_status_codes(codes),
+        _ => policy,
+    })
 }
 
-fn redirect_policy(args: &Map<String, Value>) -> RedirectPolicy<Body> {
-    match args.get("redirect") {
+fn redirect_policy(args: Args<'_>) -> Result<RedirectPolicy<Body>, Unanswered> {
+    Ok(match args.get("redirect") {
+        None | Some(Value::Bool(true)) => RedirectPolicy::new(),
         Some(Value::Bool(false)) => RedirectPolicy::new().limit(0),
-        Some(Value::Number(limit)) => {
-            RedirectPolicy::new().limit(limit.as_u64().unwrap_or_default() as usize)
-        }
-        _ => RedirectPolicy::new(),
+        Some(_) => RedirectPolicy::new().limit(args.count("redirect")?.unwrap_or_default() as usize),
+    })
+}
+
+fn headers(given: Args<'_>) -> Result<HeaderMap, Unanswered> {
+    let mut headers = HeaderMap::new();
+    for name in given.names() {
+        let value = given.text(name)?.unwrap_or_default();
+        let (name, value) = (name.parse::<HeaderName>(), HeaderValue::from_str(value));
+        let (Ok(name), Ok(value)) = (name, value) else {
+            return Err(Unanswered::NotExpressible("a header that the http crate does not have".to_owned()));
+        };
+        headers.insert(name, value);
     }
+    Ok(headers)
 }
 
-fn headers(given: Option<&Value>) -> Result<HeaderMap, BoxError> {
-    let given = given.and_then(Value::as_object).into_iter().flatten();
-    given.map(|(name, value)| Ok((name.parse()?, HeaderValue::from_str(&text(value))?))).collect()
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
+/// The pairs of a query or a form.
+fn form(given: Args<'_>) -> Result<String, Unanswered> {
+    let mut pairs = Vec::new();
+    for name in given.names() {
+        let values = match given.get(name) {
+            None => &[],
+            Some(Value::Array(values)) => values.as_slice(),
+            Some(value) => std::slice::from_ref(value),
+        };
+        for value in values {
+            let value = match value {
+                Value::String(text) => text.clone(),
+                Value::Number(number) => number.to_string(),
+                _ => {
+                    return Err(Unanswered::NotExpressible(format!(
+                        "`{name}` that is neither text nor number"
+                    )));
+                }
+            };
+            pairs.push((name, value));
+        }
+    }
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    Ok(form.extend_pairs(pairs).finish())
 }
 
 /// The id that an adapter was given for all its requests.

@@ -2,7 +2,6 @@
 
 mod cancellation;
 mod flights;
-mod lifetimes;
 mod log;
 mod phases;
 mod refusals;
