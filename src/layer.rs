@@ -3,7 +3,11 @@ use std::{fmt, sync::Arc};
 use http::Uri;
 use tower_layer::Layer;
 
-use crate::{Auth, EndpointFilter, Error, discovery::Discovery, endpoint::Origin};
+use crate::{
+    Auth, EndpointFilter, Error,
+    discovery::Discovery,
+    endpoint::{FilterMemo, Origin},
+};
 
 /// Gives every request an endpoint and a token: the [`Layer`] of [`Auth`].
 ///
@@ -22,13 +26,47 @@ pub(crate) struct Shared<P> {
 }
 
 /// What the layer was told; the same for all its requests.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Settings {
     pub(crate) endpoint: Option<EndpointFilter>,
+    /// Filters of requests, with what they leave open taken from `endpoint`.
+    filled_in: Arc<FilterMemo<EndpointFilter, 32>>,
     pub(crate) discovery: Option<Discovery>,
     pub(crate) allowed_origins: Vec<Origin>,
     pub(crate) require_https: bool,
     pub(crate) overwrite_token: bool,
+}
+
+impl Settings {
+    /// Takes what the filter of a request leaves open from the layer's.
+    #[inline(always)]
+    pub(crate) fn fill_in(&self, filter: EndpointFilter) -> EndpointFilter {
+        match &self.endpoint {
+            Some(default) if filter.is_open_to(default) => self.filled_in(filter, default),
+            _ => filter,
+        }
+    }
+
+    fn filled_in(&self, filter: EndpointFilter, default: &EndpointFilter) -> EndpointFilter {
+        if let Some(filled_in) = self.filled_in.get(&filter, |known| *known == filter) {
+            return filled_in.clone();
+        }
+        let filled_in = filter.clone().or(default);
+        self.filled_in.put(&filter, &filled_in);
+        filled_in
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("endpoint", &self.endpoint)
+            .field("discovery", &self.discovery)
+            .field("allowed_origins", &self.allowed_origins)
+            .field("require_https", &self.require_https)
+            .field("overwrite_token", &self.overwrite_token)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<P> AuthLayer<P> {
@@ -37,10 +75,17 @@ impl<P> AuthLayer<P> {
         Self { shared: Shared { plugin: Arc::new(plugin), settings: Arc::default() } }
     }
 
-    /// The endpoint for requests that have no [`EndpointFilter`] in their extensions.
+    /// Sets the endpoint of requests.
+    ///
+    /// A request can have an [`EndpointFilter`] in its extensions. What that leaves open is taken from this one: the
+    /// region and the interfaces always, names, ids, versions, the microversion and the endpoint override only if it is
+    /// for the same service. keystoneauth's `Adapter` does the same.
     #[must_use]
     pub fn endpoint(self, filter: EndpointFilter) -> Self {
-        self.with(|settings| settings.endpoint = Some(filter))
+        self.with(|settings| {
+            settings.endpoint = Some(filter);
+            settings.filled_in = Arc::default();
+        })
     }
 
     /// How services are asked for their versions, for filters that want one: a

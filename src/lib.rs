@@ -72,8 +72,8 @@
 //!
 //! 1. [`Auth`] receives it. Being ready is the inner service's affair alone; whatever goes wrong with
 //!    authentication is the error of this one request.
-//! 2. Its [`EndpointFilter`] is taken out of its extensions; without one, the layer's default holds.
-//!    [`Unauthenticated`] there means: without a token.
+//! 2. Its [`EndpointFilter`] is taken out of its extensions. What that leaves open is taken from the layer's.
+//!    [`Microversion`] there asks for a microversion, [`Unauthenticated`] sends the request without a token.
 //! 3. The [`IdentityPlugin`] is asked for its [`Access`]. If it has a usable one, the request goes on in
 //!    the same call: no box, no clone of the inner service, and one allocation, that of the joined URI. Otherwise
 //!    the request gives the readiness of the inner service back and waits for the access. Then it polls a clone of
@@ -86,6 +86,8 @@
 //!    [`Error::OriginNotAllowed`].
 //! 6. `X-Auth-Token` is inserted: a sensitive header value that was made when the access was. A request
 //!    that comes with an `X-Auth-Token` of its own keeps it, unless [`AuthLayer::overwrite_token`] is on.
+//!    A `Host` header of the caller gives way to the endpoint's host, and is
+//!    [`Error::HostNotAllowed`] beside an absolute URI of another host.
 //! 7. A 401 to a request that carried our token is reported to the plugin, with the origin that refused it
 //!    ([`invalidate`](IdentityPlugin::invalidate)). The response gets a [`Refusal`] into its extensions,
 //!    which says whether to send the request once more. With [`AccessInfoPlugin`] a 401 is final.
@@ -202,7 +204,7 @@ pub use identity::{
     Scope, ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth,
 };
 pub use layer::AuthLayer;
-pub use outgoing::Unauthenticated;
+pub use outgoing::{Microversion, Unauthenticated};
 #[doc(inline)]
 pub use plugin::{Access, AccessFuture, IdentityPlugin};
 #[doc(inline)]

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use http::{
-    HeaderMap, Request, Uri,
+    HeaderMap, HeaderValue, Request, Uri,
+    header::HOST,
     uri::{Authority, Scheme},
 };
 
@@ -31,11 +32,52 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unauthenticated;
 
-/// Whether the caller has put a token there. A look at the few headers that a request has is less work
-/// than to hash the name.
+/// A request extension: ask the service for this microversion of its API, such as `2.79` or `latest`.
+///
+/// It goes with the service of the request's [`EndpointFilter`], or else of the layer's, and replaces the microversion
+/// that they ask for. keystoneauth's `microversion`.
+///
+/// ```
+/// use tower_keystone::Microversion;
+///
+/// let servers = http::Request::get("/servers").extension(Microversion::new("2.79")).body(()).unwrap();
+/// # let _ = servers;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Microversion {
+    microversion: Box<str>,
+    service_type: Option<Box<str>>,
+}
+
+impl Microversion {
+    /// Asks for a microversion. See [`EndpointFilter::microversion`] for the headers and the errors.
+    pub fn new(microversion: impl Into<Box<str>>) -> Self {
+        Self { microversion: microversion.into(), service_type: None }
+    }
+
+    /// Names the service that the microversion is one of, where the filter does not: keystoneauth's
+    /// `microversion_service_type`.
+    #[must_use]
+    pub fn service_type(mut self, service_type: impl Into<Box<str>>) -> Self {
+        self.service_type = Some(service_type.into());
+        self
+    }
+
+    fn ask_by(&self, filter: EndpointFilter) -> EndpointFilter {
+        match &self.service_type {
+            Some(service_type) => filter.microversion_for(service_type, &self.microversion),
+            None => filter.microversion(&self.microversion),
+        }
+    }
+}
+
+/// The headers of the caller that matter here. A look at the few headers that a request has is less work
+/// than to hash their names.
 #[inline]
-fn has_token(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| name == X_AUTH_TOKEN)
+fn callers(headers: &HeaderMap) -> (bool, bool) {
+    headers
+        .keys()
+        .fold((false, false), |(token, host), name| (token || name == X_AUTH_TOKEN, host || name == HOST))
 }
 
 /// What was decided of one request before an access is asked for.
@@ -43,6 +85,8 @@ pub(crate) struct Outgoing {
     filter: Option<EndpointFilter>,
     relative: bool,
     token: Token,
+    /// Whether the caller has set a `Host`.
+    has_host: bool,
     /// Whether an access waits for what this request brings.
     obtains: bool,
 }
@@ -66,25 +110,29 @@ impl Outgoing {
     #[inline(always)]
     pub(crate) fn take<B>(request: &mut Request<B>, settings: &Settings) -> Self {
         let extensions = request.extensions_mut();
-        // Most have none, and need not be asked for each.
-        let (obtains, filter, unauthenticated) = if extensions.is_empty() {
-            (None, None, None)
-        } else {
-            (
-                extensions.remove::<Obtains>(),
-                extensions.remove::<EndpointFilter>(),
-                extensions.remove::<Unauthenticated>(),
-            )
+        // Most have none or one, and need not be asked for each.
+        let mut filter = if extensions.is_empty() { None } else { extensions.remove::<EndpointFilter>() };
+        filter = match filter {
+            Some(filter) => Some(settings.fill_in(filter)),
+            None => settings.endpoint.clone(),
         };
-        let filter = filter.or_else(|| settings.endpoint.clone());
-        let token = if unauthenticated.is_some() {
+        let (mut obtains, mut unauthenticated) = (false, false);
+        if !extensions.is_empty() {
+            obtains = extensions.remove::<Obtains>().is_some();
+            unauthenticated = extensions.remove::<Unauthenticated>().is_some();
+            if let Some(microversion) = extensions.remove::<Microversion>() {
+                filter = Some(microversion.ask_by(filter.unwrap_or_default()));
+            }
+        }
+        let (has_token, has_host) = callers(request.headers());
+        let token = if unauthenticated {
             Token::None
-        } else if !settings.overwrite_token && has_token(request.headers()) {
+        } else if !settings.overwrite_token && has_token {
             Token::Callers
         } else {
             Token::Ours
         };
-        Self { filter, relative: request.uri().scheme().is_none(), token, obtains: obtains.is_some() }
+        Self { filter, relative: request.uri().scheme().is_none(), token, has_host, obtains }
     }
 
     /// Refuses a filter that no endpoint can satisfy, before an access is asked for.
@@ -145,6 +193,10 @@ impl Outgoing {
     ) -> Result<Option<Carried>, Error> {
         let Found { access, discovered } = found;
         if self.relative {
+            if self.has_host {
+                // The token would go to a virtual host of the caller's choice.
+                request.headers_mut().remove(HOST);
+            }
             match &discovered {
                 Some(discovered) => discovered.base.join(request.uri_mut())?,
                 None => self.join_endpoint(request.uri_mut(), access.as_deref(), &*shared.plugin)?,
@@ -158,6 +210,9 @@ impl Outgoing {
         let Some(access) = access.filter(|_| self.carries_our_token()) else { return Ok(None) };
         if !self.relative && !self.is_known(request.uri(), &access, shared) {
             return Err(Error::origin_not_allowed(request.uri()));
+        }
+        if !self.relative && self.has_host {
+            check_host(request)?;
         }
         let https = request.uri().scheme() == Some(&Scheme::HTTPS);
         if shared.settings.require_https && !https {
@@ -201,5 +256,20 @@ impl Outgoing {
     fn override_origin(&self, access: &Access) -> Option<Origin> {
         let url = self.filter.as_ref()?.wanted_override()?.resolve(Some(access)).ok()?;
         Origin::of(url.url())
+    }
+}
+
+/// Refuses a `Host` of the caller's that is not the host of the URI (RFC 9110, section 7.2).
+fn check_host<B>(request: &Request<B>) -> Result<(), Error> {
+    let uri = request.uri();
+    let https = uri.scheme() == Some(&Scheme::HTTPS);
+    let origin = Origin::of(uri);
+    let is_same = |host: &HeaderValue| {
+        let authority = Authority::try_from(host.as_bytes()).ok();
+        authority.is_some_and(|authority| Origin::at(https, &authority) == origin)
+    };
+    match request.headers().get_all(HOST).iter().all(is_same) {
+        true => Ok(()),
+        false => Err(Error::host_not_allowed(uri)),
     }
 }

@@ -10,12 +10,11 @@ use tracing::warn;
 use super::{
     catalog_document::{RawEndpoint, RawService},
     endpoint_data::EndpointData,
-    remembered::Remembered,
     service_types,
 };
 use crate::{
     EndpointFilter, Error, Interface,
-    endpoint::{BaseUrl, Interfaces, Origin, Unusable},
+    endpoint::{BaseUrl, FilterMemo, Interfaces, Origin, Unusable},
     error::{EndpointNotFound, NearMiss},
 };
 
@@ -38,7 +37,8 @@ pub struct ServiceCatalog {
     /// Indexes into `types`, by official type; by the listed type itself where there is no official one.
     by_official_type: HashMap<Box<str>, Vec<usize>>,
     origins: OnceLock<Arc<HashSet<Origin>>>,
-    remembered: Remembered,
+    /// The endpoints of the filters that were looked up first.
+    looked_up: FilterMemo<BaseUrl, 8>,
 }
 
 /// A service, and all that it and its endpoints say, one text after the other.
@@ -189,7 +189,7 @@ impl ServiceCatalog {
     /// The URL that requests with this filter are joined to: that of the first match that is usable.
     #[inline(always)]
     pub(crate) fn base_url_for<'a>(&'a self, filter: &EndpointFilter) -> Result<&'a BaseUrl, Error> {
-        match self.remembered.get(filter) {
+        match self.looked_up.get(filter, |known| known.is_of_same_endpoint(filter)) {
             Some(url) => Ok(url),
             None => self.look_up(filter),
         }
@@ -197,11 +197,11 @@ impl ServiceCatalog {
 
     fn look_up<'a>(&'a self, filter: &EndpointFilter) -> Result<&'a BaseUrl, Error> {
         // Whatever is first in a catalog is nobody's choice: a service has to be named.
-        if filter.service_type().is_none() {
+        if filter.wanted_service_type().is_none() {
             return Err(Error::NoEndpointFilter);
         }
         let (_, url) = self.usable(filter)?;
-        self.remembered.put(filter, url);
+        self.looked_up.put(filter, url);
         Ok(url)
     }
 
@@ -256,7 +256,7 @@ impl ServiceCatalog {
 
     /// The listed types that answer the service type of a filter, the best first; all without one.
     fn listed_types<'a>(&'a self, filter: &EndpointFilter) -> impl Iterator<Item = &'a ServiceType> {
-        let requested = filter.service_type();
+        let requested = filter.wanted_service_type();
         let names = filter.official_type().or(requested).and_then(|name| self.by_official_type.get(name));
         let aliases = names.into_iter().flatten().filter_map(|&index| self.types.get(index));
         let exact = aliases.clone().filter(move |listed| Some(&*listed.name) == requested);

@@ -31,7 +31,6 @@ mod document;
 mod endpoint_data;
 mod info;
 mod properties;
-mod remembered;
 pub mod service_types;
 mod timestamp;
 mod token;

@@ -55,7 +55,7 @@ impl Endpoint {
             let auth_url = auth_url.ok_or(Error::NoAuthUrl)?;
             return Ok(Self {
                 service_url: Some(auth_url.to_string().into()),
-                service_type: Some(filter.service_type().unwrap_or("identity").into()),
+                service_type: Some(filter.wanted_service_type().unwrap_or("identity").into()),
                 ..Self::default()
             });
         }
@@ -72,7 +72,7 @@ impl Endpoint {
         let access = access.ok_or(Error::NoEndpointFilter)?;
         match access.fixed_endpoint() {
             Some(endpoint) => Ok(Self::new(endpoint.to_string())),
-            None if filter.service_type().is_none() => Err(Error::NoEndpointFilter),
+            None if filter.wanted_service_type().is_none() => Err(Error::NoEndpointFilter),
             None => {
                 let auth_ref = access.auth_ref().ok_or(Error::EmptyCatalog)?;
                 auth_ref.service_catalog().usable_endpoint_for(filter).map(Self::from)

@@ -96,11 +96,37 @@ impl EndpointFilter {
     /// The endpoint of the service of this type, by its official name or an alias:
     /// `compute`, `block-storage`, `volumev3`.
     pub fn new(service_type: impl AsRef<str>) -> Self {
-        Self::default().with(|parts| {
-            parts.official_type = service_types::official(service_type.as_ref());
-            parts.versions.implied = implied_version(service_type.as_ref()).is_some();
-            parts.service_type = said(service_type);
-        })
+        Self::default().service_type(service_type)
+    }
+
+    /// The same for the service of this type.
+    ///
+    /// For another service only the region and the interfaces stay: names, ids, versions, the microversion and the
+    /// endpoint override are those of one service. They stay if the filter had no service type, or the same one by
+    /// another name.
+    ///
+    /// ```
+    /// use tower_keystone::EndpointFilter;
+    ///
+    /// let compute = EndpointFilter::new("compute").region("RegionTwo").interface("internal").microversion("2.79");
+    /// let image = compute.clone().service_type("image");
+    /// assert_eq!(image, EndpointFilter::new("image").region("RegionTwo").interface("internal"));
+    /// ```
+    #[must_use]
+    pub fn service_type(self, service_type: impl AsRef<str>) -> Self {
+        let asked = Self(Arc::new(Parts::of_type(service_type.as_ref())));
+        if self.wanted_service_type().is_none() || self.is_of_same_service(&asked) {
+            return self.with(|parts| {
+                let Parts { service_type, official_type, .. } = &*asked.0;
+                parts.service_type.clone_from(service_type);
+                parts.official_type = *official_type;
+                parts.versions.implied = asked.0.versions.implied;
+                if let Some(microversion) = &mut parts.microversion {
+                    microversion.set_service_type(service_type.as_deref());
+                }
+            });
+        }
+        asked.or(&self)
     }
 
     /// Only services of this name, as far as the catalog names its services (old ones do not).
@@ -235,8 +261,7 @@ impl EndpointFilter {
     /// goes by another one: keystoneauth's `microversion_service_type`.
     #[must_use]
     pub fn microversion_for(self, service_type: impl AsRef<str>, microversion: impl AsRef<str>) -> Self {
-        let service_type = Some(service_type.as_ref()).filter(|said| !said.is_empty());
-        let microversion = Microversion::new(service_type, microversion.as_ref());
+        let microversion = Microversion::for_service(service_type.as_ref(), microversion.as_ref());
         self.with(|parts| parts.microversion = Some(microversion::Wanted::This(microversion)))
     }
 
@@ -264,6 +289,28 @@ impl EndpointFilter {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Whether the two name one service type, by whichever of its names.
+    fn is_of_same_service(&self, other: &Self) -> bool {
+        self.0.name() == other.0.name()
+    }
+
+    /// Whether this filter leaves something open that `default` says.
+    #[inline]
+    pub(crate) fn is_open_to(&self, default: &Self) -> bool {
+        let (ours, theirs) = (&*self.0, &*default.0);
+        ours.region_name.is_none() && theirs.region_name.is_some()
+            || ours.interface == Interfaces::Default && theirs.interface != Interfaces::Default
+            || ours.service_type.is_none()
+            || ours.official_type == theirs.official_type && theirs.says_more()
+    }
+
+    /// Takes what this filter leaves open from `default`: the region and the interfaces always, all else only if both
+    /// mean the same service. keystoneauth's `Adapter` does the same for the requests that it sends.
+    pub(crate) fn or(self, default: &Self) -> Self {
+        let same_service = self.wanted_service_type().is_none() || self.is_of_same_service(default);
+        self.with(|ours| ours.fill_in(&default.0, same_service))
+    }
+
     /// Whether the two mean the same endpoint of a catalog, whatever else they ask for.
     pub(crate) fn is_of_same_endpoint(&self, other: &Self) -> bool {
         let (ours, theirs) = (&*self.0, &*other.0);
@@ -276,7 +323,7 @@ impl EndpointFilter {
     }
 
     #[inline]
-    pub(crate) fn service_type(&self) -> Option<&str> {
+    pub(crate) fn wanted_service_type(&self) -> Option<&str> {
         self.0.service_type.as_deref()
     }
 
@@ -373,6 +420,76 @@ impl EndpointFilter {
         change(parts);
         parts.contradicts_itself = parts.check().is_err();
         self
+    }
+}
+
+impl Parts {
+    fn of_type(service_type: &str) -> Self {
+        let mut parts = Self { service_type: said(service_type), ..Self::default() };
+        parts.official_type = service_types::official(service_type);
+        parts.versions.implied = implied_version(service_type).is_some();
+        parts
+    }
+
+    /// One name for all the names of a service type.
+    fn name(&self) -> Option<&str> {
+        self.official_type.or(self.service_type.as_deref())
+    }
+
+    /// Whether it says something that counts for its own service only.
+    fn says_more(&self) -> bool {
+        self.service_name.is_some()
+            || self.service_id.is_some()
+            || self.endpoint_id.is_some()
+            || self.endpoint_override.is_some()
+            || self.microversion.is_some()
+            || self.versions != Versions { implied: self.versions.implied, ..Versions::default() }
+    }
+
+    fn fill_in(&mut self, default: &Self, same_service: bool) {
+        fill_in(&mut self.region_name, &default.region_name);
+        // Keystone at its `auth_url` is no interface that another service could have.
+        let is_auth =
+            matches!(&default.interface, Interfaces::Preferred(all) if all.contains(&Interface::Auth));
+        if self.interface == Interfaces::Default && (same_service || !is_auth) {
+            self.interface.clone_from(&default.interface);
+        }
+        if !same_service {
+            return;
+        }
+        if self.service_type.is_none() {
+            self.service_type.clone_from(&default.service_type);
+            self.official_type = default.official_type;
+            self.versions.implied = default.versions.implied;
+            if let Some(microversion) = &mut self.microversion {
+                microversion.set_service_type(self.service_type.as_deref());
+            }
+        }
+        fill_in(&mut self.service_name, &default.service_name);
+        fill_in(&mut self.service_id, &default.service_id);
+        fill_in(&mut self.endpoint_id, &default.endpoint_id);
+        fill_in(&mut self.endpoint_override, &default.endpoint_override);
+        fill_in(&mut self.microversion, &default.microversion);
+        self.versions.fill_in(&default.versions);
+    }
+}
+
+impl Versions {
+    /// Takes the versions as a whole, since a minimum beside a version would contradict it.
+    fn fill_in(&mut self, default: &Self) {
+        if self.version.or(self.min).or(self.max).is_none() {
+            (self.version, self.min, self.max) = (default.version, default.min, default.max);
+        }
+        if self.allow == Allow::default() {
+            self.allow = default.allow;
+        }
+        self.no_version_hack |= default.no_version_hack;
+    }
+}
+
+fn fill_in<T: Clone>(ours: &mut Option<T>, default: &Option<T>) {
+    if ours.is_none() {
+        ours.clone_from(default);
     }
 }
 

@@ -25,10 +25,21 @@ impl Wanted {
     /// Refuses what no service can be asked for.
     pub(crate) fn check(&self) -> Result<(), Error> {
         match self {
-            Self::This(Microversion { wanted, headers }) => {
+            Self::This(Microversion { wanted, headers, .. }) => {
                 headers.as_ref().map(drop).map_err(|reason| invalid(wanted, reason))
             }
             Self::Newest(range) => range.check(),
+        }
+    }
+
+    /// Makes it one of this service, unless it was made for a service of its own.
+    pub(crate) fn set_service_type(&mut self, service_type: Option<&str>) {
+        match self {
+            Self::This(microversion) if !microversion.is_for_own_service => {
+                microversion.headers = Headers::new(service_type, &microversion.wanted);
+            }
+            Self::This(_) => {}
+            Self::Newest(range) => range.service_type = service_type.map(Into::into),
         }
     }
 }
@@ -38,6 +49,8 @@ impl Wanted {
 pub(crate) struct Microversion {
     wanted: Box<str>,
     headers: Result<Headers, &'static str>,
+    /// The service type was given with it, and is not that of the filter.
+    is_for_own_service: bool,
 }
 
 /// Microversions of which one is to be found.
@@ -57,7 +70,14 @@ struct Headers {
 
 impl Microversion {
     pub(crate) fn new(service_type: Option<&str>, wanted: &str) -> Self {
-        Self { wanted: wanted.into(), headers: Headers::new(service_type, wanted) }
+        let headers = Headers::new(service_type, wanted);
+        Self { wanted: wanted.into(), headers, is_for_own_service: false }
+    }
+
+    /// The same for a service type that stays when the filter gets another one.
+    pub(crate) fn for_service(service_type: &str, wanted: &str) -> Self {
+        let service_type = Some(service_type).filter(|service_type| !service_type.is_empty());
+        Self { is_for_own_service: true, ..Self::new(service_type, wanted) }
     }
 
     /// Puts the headers in, as far as the request does not have them of its own.

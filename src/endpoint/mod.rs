@@ -1,7 +1,8 @@
 //! Where a request goes: which endpoint is meant, how its URL is joined, and who may see the token.
 //!
-//! An [`EndpointFilter`] says which endpoint of the service catalog a request is for. It stands in the
-//! layer as the default, or in one request's extensions, where it replaces the layer's as a whole:
+//! An [`EndpointFilter`] says which endpoint of the service catalog a request is for. The layer has one for all
+//! requests. A request can have one in its extensions, and what that leaves open is taken from the layer's: the region
+//! and the interfaces always, all else only if both are for the same service:
 //!
 //! ```
 //! use http::Request;
@@ -23,16 +24,16 @@
 //! catalog, the plugin's `auth_url`, the endpoint override or
 //! [`allow_origin`](crate::AuthLayer::allow_origin) names. The token goes nowhere else.
 //!
-//! A filter can ask for a microversion of the service's API besides. The headers for it are made with the
-//! filter, not for each request:
+//! A filter can ask for a microversion of the service's API too. The headers for it are made with the
+//! filter, not for each request. For one request alone there is [`Microversion`](crate::Microversion):
 //!
 //! ```
-//! use tower_keystone::EndpointFilter;
+//! use tower_keystone::{EndpointFilter, Microversion};
 //!
 //! let nova = EndpointFilter::new("compute").microversion("2.79");
 //! // For one request, another one.
-//! let newest = http::Request::get("/servers").extension(nova.microversion("latest")).body(()).unwrap();
-//! # let _ = newest;
+//! let newest = http::Request::get("/servers").extension(Microversion::new("latest")).body(()).unwrap();
+//! # let _ = (nova, newest);
 //! ```
 
 mod accepted;
@@ -40,6 +41,7 @@ mod base_url;
 mod climbs;
 mod endpoint_override;
 mod filter;
+mod filter_memo;
 mod interface;
 mod microversion;
 mod origin;
@@ -51,4 +53,5 @@ pub use origin::Origin;
 pub(crate) use accepted::Accepted;
 pub(crate) use base_url::{BaseUrl, Unusable};
 pub(crate) use filter::{Interfaces, WantsDiscovery};
+pub(crate) use filter_memo::FilterMemo;
 pub(crate) use microversion::Microversion;

@@ -78,6 +78,11 @@ impl fmt::Display for Error {
                 "{origin} is not an origin of the service catalog, so the token is not sent there; \
                  AuthLayer::allow_origin allows it, the Unauthenticated extension sends the request without a token"
             ),
+            Self::HostNotAllowed { origin } => write!(
+                f,
+                "the request's Host header is not the host of {origin}, so the token is not sent; remove the header, \
+                 or make it that of the URI"
+            ),
             Self::HttpsRequired { origin } => {
                 write!(f, "{origin} is plain http, and the layer requires https (AuthLayer::require_https)")
             }

@@ -212,6 +212,13 @@ pub enum Error {
         origin: Box<str>,
     },
 
+    /// The request has a `Host` header that is not the host of its URI, and the token would go there.
+    #[non_exhaustive]
+    HostNotAllowed {
+        /// Scheme, host and port of the URI.
+        origin: Box<str>,
+    },
+
     /// The request would go over plain http, and the layer was told to refuse that.
     #[non_exhaustive]
     HttpsRequired {
@@ -300,6 +307,10 @@ impl Error {
 
     pub(crate) fn origin_not_allowed(uri: &Uri) -> Self {
         Self::OriginNotAllowed { origin: words::origin(uri) }
+    }
+
+    pub(crate) fn host_not_allowed(uri: &Uri) -> Self {
+        Self::HostNotAllowed { origin: words::origin(uri) }
     }
 
     pub(crate) fn https_required(uri: &Uri) -> Self {

@@ -3,6 +3,8 @@
 mod bodies;
 mod endpoints;
 mod errors;
+mod filters;
+mod hosts;
 #[path = "../renewal/log.rs"]
 mod log;
 mod microversions;

@@ -150,7 +150,7 @@ async fn no_other_answer_invalidates_anything() {
 
 #[test]
 fn a_refusal_says_what_to_do() {
-    assert!(Refusal::Renewable.to_string().contains("sent again"));
+    assert!(Refusal::Renewable.to_string().contains("send the request once more"));
     assert!(Refusal::Final.to_string().contains("cannot renew"));
     assert!(!Refusal::Renewable.is_final());
 }

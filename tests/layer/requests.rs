@@ -51,24 +51,6 @@ async fn all_else_of_the_request_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn the_filter_of_a_request_replaces_that_of_the_layer_as_a_whole() {
-    let layer =
-        AuthLayer::new(fixed()).endpoint(to_nova().interface(Interface::Internal).region("RegionOne"));
-
-    // Neither the region nor the interface of the layer's filter is left: cinder has no internal one.
-    let cinder = Request::get("/volumes").extension(EndpointFilter::new("block-storage"));
-    let seen = sent(&layer, cinder.body(()).unwrap()).await;
-    assert_eq!(seen.uri, "https://cinder.example.com:8776/v3/p1/volumes");
-
-    let elsewhere = EndpointFilter::new("compute").region("RegionTwo");
-    let seen = sent(&layer, Request::get("/servers").extension(elsewhere).body(()).unwrap()).await;
-    assert_eq!(seen.uri, "https://nova.two.example.com/v2.1/servers");
-
-    let seen = sent(&layer, get("/servers")).await;
-    assert_eq!(seen.uri, "https://nova.internal:8774/v2.1/servers");
-}
-
-#[tokio::test]
 async fn what_is_meant_for_the_layer_is_gone_when_the_request_leaves_it() {
     for uri in ["/servers", "https://nova.example.com/v2.1/servers"] {
         let request = Request::get(uri).extension(to_nova()).extension(Unauthenticated);
