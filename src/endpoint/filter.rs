@@ -230,7 +230,8 @@ impl EndpointFilter {
     }
 
     /// Asks the service for this microversion of its API, such as `2.79` or `latest`, by the headers that a
-    /// service of this type knows: `OpenStack-API-Version`, and for compute, baremetal and
+    /// service of this type knows: `OpenStack-API-Version`, with the name that the service expects there whichever
+    /// alias is asked for (`container-infra` for Magnum), and for compute, baremetal, baremetal-introspection and
     /// shared-file-system their own older ones. A request that has such a header keeps it.
     ///
     /// One that cannot be asked for, such as `2.latest`, is reported when a request needs it

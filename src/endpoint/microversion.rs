@@ -4,13 +4,85 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{
     Error,
+    access::service_types,
     discovery::{LATEST, Version},
 };
 
 const OPENSTACK: HeaderName = HeaderName::from_static("openstack-api-version");
-const NOVA: HeaderName = HeaderName::from_static("x-openstack-nova-api-version");
-const IRONIC: HeaderName = HeaderName::from_static("x-openstack-ironic-api-version");
-const MANILA: HeaderName = HeaderName::from_static("x-openstack-manila-api-version");
+
+/// The service that an official service type stands for: the name that it compares `OpenStack-API-Version` with, and
+/// the header of its own that it had before.
+struct Service {
+    official_type: &'static str,
+    name: &'static str,
+    own: Option<HeaderName>,
+}
+
+/// Services with microversions, each with the file of its repository that has the name or the header.
+static SERVICES: [Service; 14] = [
+    // cyborg/api/controllers/base.py
+    Service { official_type: "accelerator", name: "accelerator", own: None },
+    // zun/api/controllers/versions.py
+    Service { official_type: "application-container", name: "container", own: None },
+    // ironic/api/controllers/base.py, api-ref/source/baremetal-api-versions.inc
+    Service {
+        official_type: "baremetal",
+        name: "baremetal",
+        own: Some(HeaderName::from_static("x-openstack-ironic-api-version")),
+    },
+    // ironic_inspector/conf/opts.py, and its API reference for the other header
+    Service {
+        official_type: "baremetal-introspection",
+        name: "baremetal-introspection",
+        own: Some(HeaderName::from_static("x-openstack-ironic-inspector-api-version")),
+    },
+    // cinder/api/openstack/wsgi.py
+    Service { official_type: "block-storage", name: "volume", own: None },
+    // senlin/api/openstack/history.rst
+    Service { official_type: "clustering", name: "clustering", own: None },
+    // nova/api/openstack/wsgi.py
+    Service {
+        official_type: "compute",
+        name: "compute",
+        own: Some(HeaderName::from_static("x-openstack-nova-api-version")),
+    },
+    // magnum/api/controllers/versions.py
+    Service { official_type: "container-infrastructure-management", name: "container-infra", own: None },
+    // sahara/api/microversion.py
+    Service { official_type: "data-processing", name: "data-processing", own: None },
+    // masakari/api/openstack/wsgi.py
+    Service { official_type: "instance-ha", name: "instance-ha", own: None },
+    // placement/microversion.py
+    Service { official_type: "placement", name: "placement", own: None },
+    // blazar/api/v1/api_version_request.py
+    Service { official_type: "reservation", name: "reservation", own: None },
+    // watcher/api/controllers/base.py
+    Service { official_type: "resource-optimization", name: "infra-optim", own: None },
+    // manila/api/openstack/wsgi.py, which looks at its own header only
+    Service {
+        official_type: "shared-file-system",
+        name: "shared-file-system",
+        own: Some(HeaderName::from_static("x-openstack-manila-api-version")),
+    },
+];
+
+/// Returns the name that a service compares `OpenStack-API-Version` with, and the header of its own.
+///
+/// The name of a listed type without such a service is the official type, as the API guidelines have it, and that of
+/// another type is the type itself. Types that begin with `volume` and `share` are Cinder's and Manila's, as in
+/// keystoneauth.
+fn header_names(service_type: &str) -> (&str, Option<&'static HeaderName>) {
+    let official_type = match service_types::official(service_type) {
+        Some(official) => official,
+        None if service_type.starts_with("volume") => "block-storage",
+        None if service_type.starts_with("share") => "shared-file-system",
+        None => service_type,
+    };
+    match SERVICES.iter().find(|service| service.official_type == official_type) {
+        Some(service) => (service.name, service.own.as_ref()),
+        None => (official_type, None),
+    }
+}
 
 /// What is asked of the microversion of requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -149,33 +221,23 @@ impl fmt::Display for Wanted {
 }
 
 impl Headers {
-    /// By the rules of keystoneauth, which go by the service type as it was asked for.
     fn new(service_type: Option<&str>, wanted: &str) -> Result<Self, &'static str> {
         let version: Version = wanted.parse().map_err(|_| NO_MICROVERSION)?;
         if version.minor == LATEST && version != Version::latest() {
             return Err("`latest` stands alone: no service takes the latest of one major version");
         }
-        let service_type = match service_type.ok_or(
+        let service_type = service_type.ok_or(
             "no service type is named; make the EndpointFilter with one, or say it by microversion_for",
-        )? {
-            volume if volume.starts_with("volume") || volume == "block-storage" => "volume",
-            share if share.starts_with("share") => "shared-file-system",
-            other => other,
-        };
+        )?;
+        let (name, own) = header_names(service_type);
         let value = |text: String| {
             HeaderValue::try_from(text).map_err(|_| "its service type is not made for headers")
         };
-        let legacy = match service_type {
-            "compute" => Some(NOVA),
-            "baremetal" => Some(IRONIC),
-            "shared-file-system" => Some(MANILA),
-            _ => None,
-        };
-        let legacy = match legacy {
-            Some(name) => Some((name, value(version.to_string())?)),
+        let legacy = match own {
+            Some(header) => Some((header.clone(), value(version.to_string())?)),
             None => None,
         };
-        Ok(Self { openstack: value(format!("{service_type} {version}"))?, legacy })
+        Ok(Self { openstack: value(format!("{name} {version}"))?, legacy })
     }
 }
 
@@ -199,20 +261,57 @@ mod tests {
             ("compute", "v2.1", "compute 2.1", Some("nova-api-version: 2.1")),
             ("compute", "2", "compute 2.0", Some("nova-api-version: 2.0")),
             ("baremetal", "1.58", "baremetal 1.58", Some("ironic-api-version: 1.58")),
-            ("bare-metal", "1.5", "bare-metal 1.5", None),
-            ("baremetal-introspection", "1.1", "baremetal-introspection 1.1", None),
+            ("bare-metal", "1.5", "baremetal 1.5", Some("ironic-api-version: 1.5")),
+            ("bare_metal", "1.5", "baremetal 1.5", Some("ironic-api-version: 1.5")),
+            (
+                "baremetal-introspection",
+                "1.1",
+                "baremetal-introspection 1.1",
+                Some("ironic-inspector-api-version: 1.1"),
+            ),
             ("volumev2", "2.0", "volume 2.0", None),
             ("volumev3", "3.70", "volume 3.70", None),
             ("block-storage", "3.1", "volume 3.1", None),
-            ("block-store", "3.1", "block-store 3.1", None),
+            ("block-store", "3.1", "volume 3.1", None),
+            ("volume", "3.1", "volume 3.1", None),
+            ("volumev9", "9.1", "volume 9.1", None),
             ("sharev2", "2.51", "shared-file-system 2.51", Some("manila-api-version: 2.51")),
             ("share", "2.1", "shared-file-system 2.1", Some("manila-api-version: 2.1")),
             ("shared-file-system", "2.78", "shared-file-system 2.78", Some("manila-api-version: 2.78")),
             ("placement", "1.30", "placement 1.30", None),
             ("container-infra", "1.9", "container-infra 1.9", None),
+            ("container-infrastructure", "1.9", "container-infra 1.9", None),
+            ("container-infrastructure-management", "latest", "container-infra latest", None),
+            ("container", "1.40", "container 1.40", None),
+            ("application-container", "1.40", "container 1.40", None),
+            ("infra-optim", "1.4", "infra-optim 1.4", None),
+            ("resource-optimization", "1.4", "infra-optim 1.4", None),
+            ("instance-ha", "1.2", "instance-ha 1.2", None),
+            ("ha", "1.2", "instance-ha 1.2", None),
+            ("cluster", "1.14", "clustering 1.14", None),
+            ("resource-cluster", "1.14", "clustering 1.14", None),
+            ("accelerator", "2.1", "accelerator 2.1", None),
+            ("reservation", "1.0", "reservation 1.0", None),
+            ("data-processing", "2.0", "data-processing 2.0", None),
+            ("workflowv2", "2.1", "workflow 2.1", None),
+            ("rca", "1.0", "root-cause-analysis 1.0", None),
+            ("my-own", "1.0", "my-own 1.0", None),
+            ("my_own", "1.0", "my_own 1.0", None),
         ] {
             let legacy = legacy.map(|legacy| format!("x-openstack-{legacy}"));
             assert_eq!(headers(service_type, wanted).unwrap(), (openstack.to_owned(), legacy));
+        }
+    }
+
+    #[test]
+    fn every_name_of_a_service_asks_it_in_the_same_words() {
+        assert!(SERVICES.is_sorted_by_key(|service| service.official_type));
+        for Service { official_type, .. } in &SERVICES {
+            assert_eq!(service_types::official(official_type), Some(*official_type));
+            let expected = headers(official_type, "1.2").unwrap();
+            for alias in service_types::all_types(official_type) {
+                assert_eq!(headers(alias, "1.2").unwrap(), expected, "{alias}");
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
     servers::Exchange,
 };
 
-pub(crate) const SESSIONS: [Rule; 15] = [
+pub(crate) const SESSIONS: [Rule; 16] = [
     MESSAGE,
     RETRY_AFTER,
     Rule {
@@ -51,6 +51,17 @@ pub(crate) const SESSIONS: [Rule; 15] = [
             let mut overrides = calls(case).filter_map(|call| call["args"]["endpoint_override"].as_str());
             let percent = overrides.any(|url| url.replace("%(", "").contains('%'));
             percent && (error_of(difference) == Some("ValueError") || is_more(difference))
+        },
+    },
+    Rule {
+        decision: "a microversion is asked for by the name and the header that the service knows, also for an alias",
+        covers: |_, difference| {
+            let mut expected = difference.expected.clone();
+            let requests = expected.as_array_mut().into_iter().flatten();
+            requests
+                .filter_map(|request| request["headers"].as_object_mut())
+                .for_each(name_as_the_service_does);
+            difference.question == "call: requests" && expected == difference.got
         },
     },
     Rule {
@@ -166,4 +177,26 @@ fn without_logins(requests: &Value) -> Vec<Value> {
         headers.remove("x-auth-token");
     }
     requests
+}
+
+/// What the services compare with that the reference does not know.
+fn name_as_the_service_does(headers: &mut Map<String, Value>) {
+    const NAMES: [(&str, &str, Option<&str>); 3] = [
+        ("bare-metal", "baremetal", Some("x-openstack-ironic-api-version")),
+        ("block-store", "volume", None),
+        (
+            "baremetal-introspection",
+            "baremetal-introspection",
+            Some("x-openstack-ironic-inspector-api-version"),
+        ),
+    ];
+    let asked =
+        headers.get("openstack-api-version").and_then(Value::as_str).and_then(|asked| asked.split_once(' '));
+    let Some((name, version)) = asked else { return };
+    let Some((_, name, own)) = NAMES.iter().find(|(alias, ..)| *alias == name) else { return };
+    let (value, version) = (format!("{name} {version}"), version.to_owned());
+    headers.insert("openstack-api-version".to_owned(), value.into());
+    if let Some(own) = own {
+        headers.entry(*own).or_insert(version.into());
+    }
 }
