@@ -46,7 +46,7 @@ use std::fmt;
 use http::{
     HeaderMap, HeaderName, Method, Request,
     header::{
-        AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, PROXY_AUTHORIZATION,
+        AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, PROXY_AUTHORIZATION,
         TRANSFER_ENCODING,
     },
     uri::Scheme,
@@ -59,8 +59,9 @@ use crate::{EndpointFilter, Unauthenticated, endpoint::Origin, plugin::X_AUTH_TO
 /// How many redirects of one request keystoneauth follows.
 const LIMIT: usize = 30;
 
-/// What is for the eyes of one origin only.
-const CREDENTIALS: [HeaderName; 7] = [
+/// Headers that are meant for one origin only. A `Host` would name another virtual host than the one redirected to.
+const OF_ONE_ORIGIN: [HeaderName; 8] = [
+    HOST,
     HeaderName::from_static("x-auth-token"),
     HeaderName::from_static("x-subject-token"),
     HeaderName::from_static("x-service-token"),
@@ -77,7 +78,7 @@ const PAYLOAD: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH
 /// `FollowRedirect`.
 ///
 /// - To another origin (scheme, host, port) go no `X-Auth-Token`, `X-Subject-Token`, `X-Service-Token`,
-///   `Openstack-Auth-Receipt`, `Authorization`, `Cookie` and `Proxy-Authorization`, and of the extensions
+///   `Openstack-Auth-Receipt`, `Authorization`, `Cookie`, `Proxy-Authorization` and `Host`, and of the extensions
 ///   only [`EndpointFilter`] and [`Unauthenticated`].
 /// - From https to http no redirect is followed, nor to a URL with a user name or of another scheme. The
 ///   redirect itself is then the answer.
@@ -168,7 +169,7 @@ impl<B: Body + Default, E> Policy<B, E> for RedirectPolicy<B> {
             let had_token = headers.contains_key(X_AUTH_TOKEN);
             let sensitive = headers.iter().filter(|(_, value)| value.is_sensitive());
             let sensitive: Vec<_> = sensitive.map(|(name, _)| name.clone()).collect();
-            for name in sensitive.iter().chain(&CREDENTIALS) {
+            for name in sensitive.iter().chain(&OF_ONE_ORIGIN) {
                 headers.remove(name);
             }
             let extensions = request.extensions_mut();

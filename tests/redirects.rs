@@ -217,6 +217,32 @@ async fn what_is_marked_sensitive_stays_at_home() {
 }
 
 #[tokio::test]
+async fn a_host_header_of_the_caller_stays_at_home() {
+    let servers = Servers::start().await;
+    let (ours, foreign) = (&servers.ours, &servers.foreign);
+    let host_of = |server: &Server| server.origin.strip_prefix("http://").unwrap().to_owned();
+    let [(_, client), _] = clients();
+    for code in CODES {
+        for (location, reached, host) in [
+            (format!("{}/new", foreign.origin), foreign, host_of(foreign)),
+            (format!("{}/moved/302/{}/new", foreign.origin, ours.origin), ours, host_of(ours)),
+            // The same origin is the same place.
+            ("/new".to_owned(), ours, "virtual.example.com".to_owned()),
+        ] {
+            let mut request = post(format!("{}/moved/{code}/{location}", ours.origin));
+            request.headers_mut().insert("host", HeaderValue::from_static("virtual.example.com"));
+            following(client.clone()).oneshot(request).await.unwrap();
+            assert_eq!(ours.seen.lock().unwrap()[0].headers["host"], "virtual.example.com");
+            let last = reached.take().pop().unwrap();
+            assert_eq!(last.path, "/new");
+            assert_eq!(last.headers["host"], host.as_str(), "{code} {location}");
+            ours.take();
+            foreign.take();
+        }
+    }
+}
+
+#[tokio::test]
 async fn ours_does_not_take_the_place_of_a_token_that_the_caller_sent() {
     let servers = Servers::start().await;
     let (ours, foreign) = (&servers.ours, &servers.foreign);

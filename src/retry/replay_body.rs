@@ -14,9 +14,9 @@ use crate::BoxError;
 /// A body that keeps what was sent of it, up to a cap, so that its clone can send it again.
 ///
 /// A clone that begins to read takes the stream over: it reads what was kept and then the rest of the stream, and the
-/// attempt before it gets an error in place of the rest. [`ReauthPolicy::replaying`](super::ReauthPolicy::replaying),
-/// [`RetryPolicy::replaying`](super::RetryPolicy::replaying) and `RedirectPolicy::replaying` take it over when they
-/// decide to send the request again, so that the attempt which was refused cannot read past the cap meanwhile.
+/// attempt before it gets an error in place of the rest. [`ReauthPolicy::replaying`](super::ReauthPolicy::replaying)
+/// and [`RetryPolicy::replaying`](super::RetryPolicy::replaying) take it over when they decide to send the request
+/// again, so that the attempt which was refused cannot read past the cap meanwhile.
 ///
 /// If more data was sent than the cap allows, or the stream has failed, nothing is kept, and no clone can be used
 /// ([`can_replay`](Self::can_replay)). The data is copied into one buffer of at most the cap, whatever the size of its
