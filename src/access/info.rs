@@ -1,11 +1,11 @@
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, value::RawValue};
 use zeroize::Zeroizing;
 
 use super::{IdentityVersion, ServiceCatalog, document::Document, token};
-use crate::{Error, Secret};
+use crate::{Error, Secret, error::date};
 
 /// The header in which Keystone answers a v3 token.
 static X_SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
@@ -28,6 +28,8 @@ struct Inner {
     catalog: ServiceCatalog,
     has_catalog: bool,
     body: Zeroizing<Box<str>>,
+    /// When Keystone sent it, by its own clock. Not part of what is stored.
+    date: Option<SystemTime>,
 }
 
 impl AccessInfo {
@@ -38,7 +40,7 @@ impl AccessInfo {
     /// [`Error::InvalidToken`] for a token that is not 1 to 131,072 bytes of visible ASCII,
     /// [`Error::InvalidResponse`] for a body that is no token document.
     pub fn new(token: impl AsRef<str>, body: impl AsRef<[u8]>) -> Result<Self, Error> {
-        Self::build(Some(token.as_ref()), body.as_ref())
+        Self::build(Some(token.as_ref()), body.as_ref(), None)
     }
 
     /// Reads a document that comes without its token. A v2.0 document has the token inside; with a
@@ -48,7 +50,12 @@ impl AccessInfo {
     ///
     /// Those of [`new`](Self::new).
     pub fn from_body(body: impl AsRef<[u8]>) -> Result<Self, Error> {
-        Self::build(None, body.as_ref())
+        Self::build(None, body.as_ref(), None)
+    }
+
+    /// Reads the response to `POST /v2.0/tokens`, whose headers say nothing of the token.
+    pub(crate) fn from_v2_response(headers: &HeaderMap, body: &[u8]) -> Result<Self, Error> {
+        Self::build(None, body, date(headers))
     }
 
     /// Reads the answer to `POST` or `GET /v3/auth/tokens` (the token in `X-Subject-Token`) or to
@@ -77,7 +84,7 @@ impl AccessInfo {
                 offset: value.as_bytes().iter().position(|byte| !byte.is_ascii_graphic()),
             })?),
         };
-        let access_info = Self::build(token, body.as_ref())?;
+        let access_info = Self::build(token, body.as_ref(), date(headers))?;
         if access_info.0.token.is_none() {
             return Err(Error::NoToken);
         }
@@ -99,7 +106,7 @@ impl AccessInfo {
         let member = |name| members.get(name).map_or("null", |value| value.get());
         let token: Option<String> = serde_json::from_str(member("auth_token")).map_err(broken)?;
         let token = token.map(Secret::new);
-        Self::build(token.as_ref().map(Secret::expose), member("body").as_bytes())
+        Self::build(token.as_ref().map(Secret::expose), member("body").as_bytes(), None)
     }
 
     /// Token and document in one text that can be stored and read again by
@@ -161,11 +168,16 @@ impl AccessInfo {
         self.0.token.as_ref()
     }
 
+    /// When Keystone sent it, by its own clock, if it comes out of a response that says so.
+    pub(crate) fn date(&self) -> Option<SystemTime> {
+        self.0.date
+    }
+
     pub(super) fn members(&self) -> &Map<String, Value> {
         &self.0.members
     }
 
-    fn build(token: Option<&str>, body: &[u8]) -> Result<Self, Error> {
+    fn build(token: Option<&str>, body: &[u8], date: Option<SystemTime>) -> Result<Self, Error> {
         let body = std::str::from_utf8(body).map_err(|_| Error::InvalidResponse {
             reason: "it is not UTF-8",
             line: 0,
@@ -178,7 +190,7 @@ impl AccessInfo {
         let token = token.map(token::header_value).transpose()?;
         let (has_catalog, catalog) = (catalog.is_some(), catalog.unwrap_or_default());
         let body = Zeroizing::new(body.into());
-        Ok(Self(Arc::new(Inner { token, version, members, catalog, has_catalog, body })))
+        Ok(Self(Arc::new(Inner { token, version, members, catalog, has_catalog, body, date })))
     }
 }
 

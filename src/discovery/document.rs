@@ -3,9 +3,9 @@
 use std::fmt;
 
 use http::HeaderMap;
-use serde_json::{Map, Value};
+use serde_json::{Value, value::RawValue};
 
-use super::{Version, VersionRange, link};
+use super::{Version, VersionRange, json, link};
 use crate::Error;
 
 /// A version document: what a service answers at an unversioned or a versioned URL of its.
@@ -14,9 +14,12 @@ use crate::Error;
 #[derive(Clone, Debug)]
 pub struct VersionDocument {
     url: Box<str>,
-    entries: Vec<Value>,
-    /// The usable ones of the entries, the oldest version first.
+    /// Those that have a status, as they are written.
+    entries: Vec<(Status, Box<RawValue>)>,
+    /// The usable ones of the entries.
     versions: Vec<VersionData>,
+    /// Where the versions are, the oldest first.
+    order: Vec<usize>,
 }
 
 /// One version of an API, as a version document describes it.
@@ -57,6 +60,15 @@ impl VersionData {
             status: Status::Current,
             raw_status: None,
         }
+    }
+
+    /// What it takes in a document, in bytes.
+    fn weight(&self) -> usize {
+        let texts =
+            [Some(&self.url), self.collection.as_ref(), self.not_before.as_ref(), self.raw_status.as_ref()];
+        size_of::<Self>()
+            + size_of::<usize>()
+            + texts.into_iter().flatten().map(|text| text.len() + ALLOCATION).sum::<usize>()
     }
 }
 
@@ -129,8 +141,17 @@ impl Allow {
     }
 }
 
-/// The longest document that is read, in bytes: read into values, JSON can take a hundred times as much.
+/// The longest document that is read, in bytes.
 const MAX_DOCUMENT: usize = 256 * 1024;
+
+/// How many times its text a document may keep in memory; while it is read, it takes twice as much at most.
+const MOST_TIMES: usize = 4;
+
+/// What a short document may keep, in bytes: its URL is in it once or twice for each version.
+const LEAST_ROOM: usize = 16 * 1024;
+
+/// About what the allocator adds to a text of its own, in bytes.
+const ALLOCATION: usize = 16;
 
 impl VersionDocument {
     /// Reads a service's answer to a `GET` of `url`. Any status below 400 will do: a list of versions
@@ -141,20 +162,45 @@ impl VersionDocument {
     /// # Errors
     ///
     /// [`Error::InvalidResponse`] if the body is none of the four forms of a version document:
-    /// `versions` with `values`, `versions`, `version`, or one version without anything around it.
+    /// `versions` with `values`, `versions`, `version`, or one version without anything around it; or if it is longer
+    /// than 256 KiB, or would keep more than four times as much memory as its text.
     pub fn new(url: impl Into<Box<str>>, headers: &HeaderMap, body: &[u8]) -> Result<Self, Error> {
-        let url = url.into();
-        let no_document =
-            |line, column| Error::InvalidResponse { reason: "it is not a version document", line, column };
+        let mut document =
+            Self { url: url.into(), entries: Vec::new(), versions: Vec::new(), order: Vec::new() };
+        let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
         if body.len() > MAX_DOCUMENT {
             return Err(no_document(0, 0));
         }
-        let body: Value =
-            serde_json::from_slice(body).map_err(|error| no_document(error.line(), error.column()))?;
-        let entries = entries(body, headers).ok_or(no_document(0, 0))?;
-        let mut versions: Vec<_> = entries.iter().filter_map(|entry| version(&url, entry)).collect();
-        versions.sort_by_key(|data| data.version);
-        Ok(Self { url, entries, versions })
+        let text = str::from_utf8(body).map_err(|_| no_document(0, 0))?;
+        let room = LEAST_ROOM.max(MOST_TIMES * text.len());
+        let mut weight = 0;
+        each_entry(text, headers, |entry| {
+            if weight <= room {
+                weight += document.add(entry);
+            }
+        })?;
+        if weight > room {
+            return Err(no_document(0, 0));
+        }
+        document.entries.shrink_to_fit();
+        document.versions.shrink_to_fit();
+        document.order.extend(0..document.versions.len());
+        let Self { versions, order, .. } = &mut document;
+        order.sort_by_key(|index| versions.get(*index).map(|data| data.version));
+        Ok(document)
+    }
+
+    /// Adds an entry, if it has a status, and says what it takes, in bytes.
+    fn add(&mut self, entry: &RawValue) -> usize {
+        let entry = Entry::read(entry);
+        let Some(raw_status) = entry.status.and_then(json::text) else { return 0 };
+        self.entries.push((Status::from(&*raw_status), entry.raw.to_owned()));
+        let mut weight = weight(entry.raw);
+        if let Some(data) = entry.version(&self.url, raw_status) {
+            weight += data.weight();
+            self.versions.push(data);
+        }
+        weight
     }
 
     /// The URL that it was got from.
@@ -163,13 +209,16 @@ impl VersionDocument {
     }
 
     /// The entries as they came, those with a status that is allowed: keystoneauth's `raw_version_data`.
-    pub fn raw_version_data(&self, allow: Allow) -> impl Iterator<Item = &Value> {
-        self.entries.iter().filter(move |entry| status(entry).is_some_and(|(_, status)| allow.admits(status)))
+    ///
+    /// A version without anything around it has got its status, and microversions from the headers.
+    pub fn raw_version_data(&self, allow: Allow) -> impl Iterator<Item = &RawValue> {
+        self.entries.iter().filter(move |(status, _)| allow.admits(*status)).map(|(_, raw)| &**raw)
     }
 
     /// The versions that are allowed, the oldest first: keystoneauth's `version_data`.
     pub fn version_data(&self, allow: Allow) -> impl DoubleEndedIterator<Item = &VersionData> {
-        self.versions.iter().filter(move |data| allow.admits(data.status))
+        let in_order = self.order.iter().filter_map(|index| self.versions.get(*index));
+        in_order.filter(move |data| allow.admits(data.status))
     }
 
     /// The newest version that serves whoever asks for this one: keystoneauth's `data_for`.
@@ -212,79 +261,154 @@ impl VersionDocument {
     }
 }
 
-/// The entries of a document in whichever form it is.
-fn entries(body: Value, headers: &HeaderMap) -> Option<Vec<Value>> {
-    let Value::Object(mut members) = body else { return None };
-    match members.remove("versions") {
-        Some(Value::Array(list)) => return Some(list),
-        Some(Value::Object(mut versions)) => match versions.remove("values") {
-            Some(Value::Array(list)) => return Some(list),
-            Some(_) => return None,
-            None => return Some(Vec::new()),
-        },
-        Some(_) => return None,
-        None => {}
+/// What an entry takes, in bytes.
+fn weight(entry: &RawValue) -> usize {
+    size_of::<(Status, Box<RawValue>)>() + entry.get().len() + ALLOCATION
+}
+
+/// The first three bytes of a text that says so that it is UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+fn no_document(line: usize, column: usize) -> Error {
+    Error::InvalidResponse { reason: "it is not a version document", line, column }
+}
+
+/// Calls `each` with each entry of a document in whichever form. Of two members of one name the later one counts.
+fn each_entry(text: &str, headers: &HeaderMap, mut each: impl FnMut(&RawValue)) -> Result<(), Error> {
+    let (mut versions, mut version, mut has_id, mut has_min_version) = (None, None, false, false);
+    let read = json::members(text, |name, value| match name {
+        "versions" => versions = Some(value),
+        "version" => version = Some(value),
+        "min_version" => has_min_version = true,
+        "id" => has_id = true,
+        _ => {}
+    });
+    read.map_err(|error| no_document(error.line(), error.column()))?;
+    let no_list = |_| no_document(0, 0);
+    match (versions, version) {
+        (Some(list), _) if json::is_list(list) => json::elements(list, each).map_err(no_list),
+        (Some(around), _) => {
+            let mut values = None;
+            let read = json::members(around.get(), |name, value| {
+                if name == "values" {
+                    values = Some(value);
+                }
+            });
+            read.map_err(no_list)?;
+            values.map_or(Ok(()), |list| json::elements(list, each)).map_err(no_list)
+        }
+        (None, Some(version)) if json::is_object(version) => {
+            each(version);
+            Ok(())
+        }
+        (None, version) if has_id => {
+            each(&bare(text, headers, has_min_version, version.is_some()).ok_or(no_document(0, 0))?);
+            Ok(())
+        }
+        _ => Err(no_document(0, 0)),
     }
-    if members.get("version").is_some_and(Value::is_object) {
-        return members.remove("version").map(|version| vec![version]);
-    }
-    members.contains_key("id").then(|| vec![bare(members, headers)])
 }
 
 /// A version without anything around it is current; its microversions may be in the headers.
-fn bare(mut members: Map<String, Value>, headers: &HeaderMap) -> Value {
-    members.insert("status".into(), "CURRENT".into());
+fn bare(
+    object: &str,
+    headers: &HeaderMap,
+    mut has_min_version: bool,
+    mut has_version: bool,
+) -> Option<Box<RawValue>> {
+    let mut object = object.trim_end().strip_suffix('}')?.to_owned();
+    object.push_str(r#","status":"CURRENT""#);
     for (name, value) in headers {
         let Some(about) = name.as_str().strip_prefix("x-openstack") else { continue };
-        let member = match about {
-            about if about.ends_with("api-minimum-version") => "min_version",
-            about if about.ends_with("api-maximum-version") => "version",
+        let (member, is_there) = match about {
+            about if about.ends_with("api-minimum-version") => ("min_version", &mut has_min_version),
+            about if about.ends_with("api-maximum-version") => ("version", &mut has_version),
             _ => continue,
         };
-        if let Ok(value) = value.to_str() {
-            members.entry(member).or_insert_with(|| value.into());
+        if let Ok(value) = value.to_str()
+            && !std::mem::replace(is_there, true)
+        {
+            object.push_str(&format!(r#","{member}":{}"#, Value::from(value)));
         }
     }
-    Value::Object(members)
+    object.push('}');
+    RawValue::from_string(object).ok()
 }
 
-fn status(entry: &Value) -> Option<(&str, Status)> {
-    let status = entry.get("status")?.as_str()?;
-    Some((status, status.into()))
+/// One entry of a document: the members that mean something, as they are written.
+struct Entry<'a> {
+    raw: &'a RawValue,
+    status: Option<&'a RawValue>,
+    id: Option<&'a RawValue>,
+    links: Option<&'a RawValue>,
+    min_version: Option<&'a RawValue>,
+    max_version: Option<&'a RawValue>,
+    version: Option<&'a RawValue>,
+    next_min_version: Option<&'a RawValue>,
+    not_before: Option<&'a RawValue>,
 }
 
-/// One entry, if it has what it takes to go there.
-fn version(document: &str, entry: &Value) -> Option<VersionData> {
-    let (raw_status, status) = status(entry)?;
-    let number = |name: &str| match entry.get(name)? {
-        Value::String(text) if !text.is_empty() => text.parse::<Version>().ok(),
-        Value::Number(number) => number.to_string().parse().ok(),
-        _ => None,
-    };
-    let (mut own, mut collection) = (None, None);
-    for given in entry.get("links")?.as_array()? {
-        let text = |name: &str| given.get(name)?.as_str();
-        let (Some(rel), Some(href)) = (text("rel"), text("href")) else { continue };
-        let place = match rel.to_ascii_lowercase().as_str() {
-            "self" => &mut own,
-            "collection" => &mut collection,
-            _ => continue,
+impl<'a> Entry<'a> {
+    /// What is no object has no members.
+    fn read(raw: &'a RawValue) -> Self {
+        let mut entry = Self {
+            raw,
+            status: None,
+            id: None,
+            links: None,
+            min_version: None,
+            max_version: None,
+            version: None,
+            next_min_version: None,
+            not_before: None,
         };
-        *place = link::on_origin_of(document, href).or(place.take());
+        let _ = json::members(raw.get(), |name, value| {
+            let member = match name {
+                "status" => &mut entry.status,
+                "id" => &mut entry.id,
+                "links" => &mut entry.links,
+                "min_version" => &mut entry.min_version,
+                "max_version" => &mut entry.max_version,
+                "version" => &mut entry.version,
+                "next_min_version" => &mut entry.next_min_version,
+                "not_before" => &mut entry.not_before,
+                _ => return,
+            };
+            *member = Some(value);
+        });
+        entry
     }
-    Some(VersionData {
-        version: Some(number("id")?),
-        url: own?,
-        collection,
-        min_microversion: number("min_version"),
-        max_microversion: number("max_version").or_else(|| number("version")),
-        next_min_version: number("next_min_version"),
-        not_before: entry
-            .get("not_before")
-            .and_then(Value::as_str)
-            .filter(|date| !date.is_empty())
-            .map(Into::into),
-        status,
-        raw_status: Some(raw_status.into()),
-    })
+
+    /// The version, if the entry has what it takes to go there.
+    fn version(&self, document: &str, raw_status: String) -> Option<VersionData> {
+        let number = |value: Option<&RawValue>| json::text_or_number(value?)?.parse::<Version>().ok();
+        let (mut own, mut collection) = (None, None);
+        let read = json::elements(self.links?, |given| {
+            let (mut rel, mut href) = (None, None);
+            let _ = json::members(given.get(), |name, value| match name {
+                "rel" => rel = json::text(value),
+                "href" => href = json::text(value),
+                _ => {}
+            });
+            let (Some(rel), Some(href)) = (rel, href) else { return };
+            let place = match rel.to_ascii_lowercase().as_str() {
+                "self" => &mut own,
+                "collection" => &mut collection,
+                _ => return,
+            };
+            *place = link::on_origin_of(document, &href).or(place.take());
+        });
+        read.ok()?;
+        Some(VersionData {
+            version: Some(number(self.id)?),
+            url: own?,
+            collection,
+            min_microversion: number(self.min_version),
+            max_microversion: number(self.max_version).or_else(|| number(self.version)),
+            next_min_version: number(self.next_min_version),
+            not_before: self.not_before.and_then(json::text).filter(|date| !date.is_empty()).map(Into::into),
+            status: Status::from(&*raw_status),
+            raw_status: Some(raw_status.into()),
+        })
+    }
 }

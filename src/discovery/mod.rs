@@ -69,6 +69,7 @@ mod document;
 mod endpoint;
 mod failure;
 mod inventory;
+mod json;
 mod link;
 mod range;
 mod requests;

@@ -63,7 +63,7 @@ pub use http_error::HttpError;
 pub use missing_auth_methods::MissingAuthMethods;
 
 pub(crate) use echo::{repeats, secrets_in};
-pub(crate) use retry_after::retry_after;
+pub(crate) use retry_after::{date, retry_after};
 pub(crate) use words::url as url_in_words;
 
 #[doc(no_inline)]

@@ -1,6 +1,9 @@
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, header::RETRY_AFTER};
+use http::{
+    HeaderMap,
+    header::{DATE, RETRY_AFTER},
+};
 use jiff::{
     fmt::{rfc2822::DateTimeParser, strtime},
     tz::TimeZone,
@@ -17,6 +20,11 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     }
     let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     http_date(text)?.checked_sub(since_epoch)
+}
+
+/// Returns when a server sent a response, by its own clock (`Date`, RFC 9110, section 6.6.1).
+pub(crate) fn date(headers: &HeaderMap) -> Option<SystemTime> {
+    SystemTime::UNIX_EPOCH.checked_add(http_date(headers.get(DATE)?.to_str().ok()?.trim())?)
 }
 
 /// A date in any of the three forms of RFC 9110, section 5.6.7, as the time since 1970.

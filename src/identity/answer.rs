@@ -25,7 +25,7 @@ pub(super) fn access_info(
     }
     let access_info = match version {
         IdentityVersion::V3 => AccessInfo::from_response(&parts.headers, &body),
-        IdentityVersion::V2 => AccessInfo::from_body(&body),
+        IdentityVersion::V2 => AccessInfo::from_v2_response(&parts.headers, &body),
     };
     wipe(body);
     let access_info = access_info?;

@@ -33,9 +33,13 @@
 //!
 //! # The ages of a token
 //!
-//! The lifetime of a token is `expires_at - issued_at`, two readings of Keystone's own clock, and it counts
-//! from the moment when the token was asked for. So it does not matter what this machine's clock shows.
-//! Both of its clocks count: a token has the age that the later of them says.
+//! The lifetime of a token is the smaller of `expires_at - issued_at` and `expires_at - Date`, where `Date` is the header
+//! of Keystone's response. These are readings of Keystone's own clock, and the lifetime counts from the moment when the
+//! token was asked for, so it does not matter what the clock of this machine shows. An `issued_at` or a `Date` that is
+//! not before `expires_at` is ignored. Without a `Date`, so is an `issued_at` that is an hour or more behind the clock of
+//! this machine, if the token is still valid by that clock; then the clock of this machine counts.
+//!
+//! Both clocks of this machine tell the age of a token: the later one counts.
 //!
 //! | age | what a request gets |
 //! |---|---|
@@ -60,6 +64,7 @@
 
 mod clock;
 mod flight;
+mod lifetime;
 mod plugin;
 mod policy;
 mod report;

@@ -31,14 +31,15 @@ pub(super) fn episode(auth_url: &Uri, failed_before: bool, failure: Option<&Erro
     }
 }
 
-/// Tells that Keystone's clock is not this machine's, by the token that it issued between these two moments. What
-/// is done about the token does not depend on it.
+/// Warns if the clocks of Keystone and of this machine differ, by the response that was received between these two moments:
+/// its `Date` or, without one, the time when the token was issued. What is done about the token does not depend on it.
 pub(super) fn skew(auth_ref: &AccessInfo, asked_for: Now, now: Now) {
-    let Ok(Some(issued)) = auth_ref.issued() else { return };
-    let behind = asked_for.wall.duration_since(issued).unwrap_or_default();
-    let ahead = issued.duration_since(now.wall).unwrap_or_default();
+    let Some(told) = auth_ref.date().or_else(|| auth_ref.issued().ok()?) else { return };
+    let behind = asked_for.wall.duration_since(told).unwrap_or_default();
+    let ahead = told.duration_since(now.wall).unwrap_or_default();
     let seconds = behind.max(ahead).as_secs();
     if seconds > SKEW.as_secs() {
-        warn!(seconds, "the clocks of Keystone and of this machine differ, or its token is not new");
+        let or_old = if auth_ref.date().is_some() { "" } else { ", or its token is not new" };
+        warn!(seconds, "the clocks of Keystone and of this machine differ{or_old}");
     }
 }

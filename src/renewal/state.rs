@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Now, RenewalPolicy};
+use super::{Now, RenewalPolicy, lifetime::Readings};
 use crate::{Access, AccessInfo, Error, endpoint::Origin};
 
 /// The number of a flight: one go at obtaining a token.
@@ -197,7 +197,7 @@ impl State {
         brought: Result<AccessInfo, Error>,
         now: Now,
     ) -> Result<Arc<Access>, Error> {
-        let held = brought.and_then(|auth_ref| self.held(auth_ref, asked_for));
+        let held = brought.and_then(|auth_ref| self.held(auth_ref, asked_for, now));
         if !self.is_flight(id) {
             return held.map(|held| held.access);
         }
@@ -336,13 +336,15 @@ impl State {
         [held.hard, held.end].into_iter().map(|at| now.until(at)).find(|left| !left.is_zero())
     }
 
-    fn held(&mut self, auth_ref: AccessInfo, asked_for: Now) -> Result<Held, Error> {
-        let lifetime = match (auth_ref.expires()?, auth_ref.issued()) {
-            (None, _) => self.policy.unknown_lifetime,
-            (Some(expires), Ok(Some(issued))) => expires.duration_since(issued).unwrap_or_default(),
-            (Some(expires), _) => expires.duration_since(asked_for.wall).unwrap_or_default(),
+    fn held(&mut self, auth_ref: AccessInfo, asked_for: Now, now: Now) -> Result<Held, Error> {
+        let lifetime = match auth_ref.expires()? {
+            None => None,
+            Some(expires) => {
+                let issued = auth_ref.issued().ok().flatten();
+                Readings { issued, date: auth_ref.date(), local: now.wall }.lifetime(expires)
+            }
         };
-        self.with_lifetime(auth_ref, asked_for, lifetime)
+        self.with_lifetime(auth_ref, asked_for, lifetime.unwrap_or(self.policy.unknown_lifetime))
     }
 
     fn with_lifetime(

@@ -200,7 +200,10 @@ fn document_answer(document: &VersionDocument, op: &str, args: Args<'_>) -> Resu
     let version = || -> Result<_, Failed> { Ok(version_arg(args, "version")?.ok_or(Error::NoDiscovery)?) };
     let at = args.text("match_url")?;
     Ok(match op {
-        "raw_version_data" => document.raw_version_data(allow).cloned().collect(),
+        "raw_version_data" => document
+            .raw_version_data(allow)
+            .map(|entry| serde_json::from_str::<Value>(entry.get()).expect("JSON"))
+            .collect(),
         "version_data" => all(parts),
         "version_string_data" => all(spelled),
         "data_for" => json!(document.data_for(version()?, allow).map(|data| version_data(data, parts))),

@@ -10,7 +10,7 @@ use tower_keystone::{
     discovery::{Allow, LATEST, Version, VersionDocument, VersionRange},
 };
 
-use crate::support::*;
+use crate::{allocations, support::*};
 
 /// Any JSON, with the names that mean something in it more often than not.
 fn any_json() -> impl Strategy<Value = Value> {
@@ -110,9 +110,85 @@ fn a_link_with_a_host_that_is_none_is_one_to_another_host() {
     }
 }
 
-fn ask_everything(document: &VersionDocument) {
+/// `part` again and again between the two ends, up to the length that a document may have.
+fn endless(before: &str, part: &str, after: &str) -> String {
+    let parts = (250 * 1024 - before.len() - after.len()) / (part.len() + 1);
+    format!("{before}{}{after}", vec![part; parts].join(","))
+}
+
+#[test]
+fn no_document_takes_more_than_eight_times_its_text() {
+    let entry = r#"{"id":"1","status":"","links":[{"rel":"self","href":""}]}"#;
+    let both = r#"{"id":"1","status":"","links":[{"rel":"self","href":""},{"rel":"collection","href":""}]}"#;
+    let whole = r#"{"id":"1","version":"1","min_version":"1","not_before":"1","status":"","links":[{"rel":"self","href":""}]}"#;
+    for document in [
+        endless(r#"{"versions":["#, r#"{"":0}"#, "]}"),
+        endless(r#"{"versions":{"values":["#, r#"{"":0}"#, "]}}"),
+        endless(r#"{"versions":["#, "0", "]}"),
+        endless(r#"{"versions":["#, "[]", "]}"),
+        endless(r#"{"versions":["#, r#"{"status":""}"#, "]}"),
+        endless(r#"{"versions":["#, r#"{"id":"1","status":"","links":[]}"#, "]}"),
+        endless(r#"{"versions":["#, entry, "]}"),
+        endless(r#"{"versions":["#, both, "]}"),
+        endless(r#"{"versions":["#, &both.replace("collection", "Collection"), "]}"),
+        endless(r#"{"versions":["#, whole, "]}"),
+        endless(r#"{"versions":[{"id":"1","status":"","x":["#, r#"{"":0}"#, "]}]}"),
+        endless(r#"{"versions":[{"id":"1","status":"","links":["#, r#"{"rel":"self","href":""}"#, r#"]}]}"#),
+        endless(r#"{"version":{"id":"1","status":"","x":["#, r#"{"":0}"#, "]}}"),
+        endless(r#"{"id":"1","links":[{"rel":"self","href":""}],"x":["#, r#"{"":0}"#, "]}"),
+        endless(r#"{"id":"1","#, r#""":0"#, "}"),
+        endless("[", r#"{"":0}"#, "]"),
+        format!(r#"{{"versions":[{{"status":"","x":{}{}}}]}}"#, "[".repeat(120_000), "]".repeat(120_000)),
+        entry.to_owned(),
+    ] {
+        let long = format!("https://h.example.com/{}", "a/".repeat(1_000));
+        let urls =
+            if document.contains("collection") { vec![&*long] } else { vec!["https://h.example.com/"] };
+        for url in urls {
+            let room = 8 * document.len() + 16 * 1024;
+            let read = || VersionDocument::new(url, &HeaderMap::new(), document.as_bytes());
+            let (most, held) = allocations::bytes(|| {
+                let read = read();
+                if let Ok(document) = &read {
+                    let everything = allow_everything();
+                    document.raw_version_data(everything).count();
+                    document.data_for(Version::latest(), everything);
+                }
+                read
+            });
+            let shown = &document[..document.len().min(60)];
+            assert!(most <= room, "{most} at most of {} for {shown}", document.len());
+            assert!(held <= room, "{held} of {} for {shown}", document.len());
+        }
+    }
+}
+
+#[test]
+fn the_text_of_an_entry_is_kept_as_it_is_written() {
+    let headers = HeaderMap::from_iter([(
+        "x-openstack-test-api-maximum-version".parse().unwrap(),
+        "2.9\"".parse().unwrap(),
+    )]);
+    let body = "\u{feff}{\"id\": \"v2\", \"status\": \"OLD\", \"min_version\": \"2.1\", \"x\": 1.50 } ";
+    let document = VersionDocument::new("https://h.example.com/", &headers, body.as_bytes()).unwrap();
+    let entries: Vec<Value> = document
+        .raw_version_data(Allow::default())
+        .map(|entry| serde_json::from_str(entry.get()).unwrap())
+        .collect();
+    let entry = json!({"id": "v2", "status": "CURRENT", "min_version": "2.1", "version": "2.9\"", "x": 1.5});
+    assert_eq!(entries, [entry]);
+    let entries: Vec<_> = document.raw_version_data(Allow::default()).collect();
+    assert!(entries[0].get().contains("1.50"));
+}
+
+fn allow_everything() -> Allow {
     let mut everything = Allow::default();
     (everything.experimental, everything.unknown) = (true, true);
+    everything
+}
+
+fn ask_everything(document: &VersionDocument) {
+    let everything = allow_everything();
     let versions = [Version::new(2, 1), Version::latest(), Version::latest_of(2), Version::new(0, LATEST)];
     for version in versions {
         document.data_for(version, everything);

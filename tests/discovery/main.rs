@@ -1,5 +1,6 @@
 //! Version discovery: what requests cause it, what is remembered, and what documents can do.
 
+mod allocations;
 mod documents;
 mod hostile;
 mod memory;

@@ -2,6 +2,7 @@
 
 mod cancellation;
 mod flights;
+mod lifetimes;
 mod log;
 mod phases;
 mod refusals;

@@ -89,7 +89,7 @@ impl Time {
 }
 
 /// What a clock shows that is some seconds wrong.
-fn wall(elapsed: Duration, error: i64) -> SystemTime {
+pub(crate) fn wall(elapsed: Duration, error: i64) -> SystemTime {
     let shown = SystemTime::UNIX_EPOCH + seconds(1_800_000_000) + elapsed;
     if error < 0 { shown - seconds(error.unsigned_abs()) } else { shown + seconds(error.unsigned_abs()) }
 }
