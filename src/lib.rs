@@ -120,6 +120,7 @@
 //!   a refused request once more, with its extensions, unless its [`Refusal`] is final; [`RetryPolicy`] sends one
 //!   again that found no connection or no server with time for it. See [`retry`] for the order of the two.
 //! - **[`RaiseForStatus`]**: outside of what retries, for those who want statuses of 400 and above as errors.
+//! - **[`ErrorContext`]**: the outermost, for those who want errors that say which service and URL a request was for.
 //! - **`Timeout`**: outside the layer it bounds the wait for a token too, inside it does not. One outside should be
 //!   longer than [`RenewalPolicy::load_timeout`] (30 s): else a request that waits for a Keystone which is down ends
 //!   with `Elapsed`, which does not say why.
@@ -167,6 +168,7 @@ pub mod coming_from_keystoneauth;
 pub mod discovery;
 pub mod endpoint;
 pub mod error;
+pub mod error_context;
 #[cfg(feature = "fixture")]
 #[cfg_attr(docsrs, doc(cfg(feature = "fixture")))]
 pub mod fixture;
@@ -194,6 +196,8 @@ pub use access::{AccessInfo, EndpointData, ServiceCatalog, service_types};
 pub use endpoint::{EndpointFilter, Interface};
 #[doc(inline)]
 pub use error::{BoxError, Error};
+#[doc(inline)]
+pub use error_context::{ErrorContext, ErrorContextLayer};
 #[cfg(feature = "hyper")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
 #[doc(inline)]

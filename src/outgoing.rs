@@ -11,6 +11,7 @@ use http::{
 use crate::{
     Access, EndpointFilter, Error, IdentityPlugin,
     endpoint::{BaseUrl, Origin, WantsDiscovery},
+    error_context::Destination,
     identity::Obtains,
     layer::{Settings, Shared},
     needs::Found,
@@ -200,6 +201,9 @@ impl Outgoing {
             match &discovered {
                 Some(discovered) => discovered.base.join(request.uri_mut())?,
                 None => self.join_endpoint(request.uri_mut(), access.as_deref(), &*shared.plugin)?,
+            }
+            if let Some(destination) = request.extensions().get::<Destination>() {
+                destination.resolved(self.filter.as_ref(), request.uri());
             }
         }
         let negotiated = discovered.as_ref().and_then(|discovered| discovered.microversion.as_ref());

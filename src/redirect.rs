@@ -54,7 +54,9 @@ use http::{
 use http_body::Body;
 use tower_http::follow_redirect::policy::{Action, Attempt, Limited, Policy};
 
-use crate::{EndpointFilter, Unauthenticated, endpoint::Origin, plugin::X_AUTH_TOKEN};
+use crate::{
+    EndpointFilter, Unauthenticated, endpoint::Origin, error_context::Destination, plugin::X_AUTH_TOKEN,
+};
 
 /// How many redirects of one request keystoneauth follows.
 const LIMIT: usize = 30;
@@ -164,6 +166,8 @@ impl<B: Body + Default, E> Policy<B, E> for RedirectPolicy<B> {
             *request.body_mut() = body;
         }
         self.original = Some(original);
+        let destination = request.extensions().get::<Destination>().cloned();
+        destination.iter().for_each(|destination| destination.redirected(request.uri()));
         if self.elsewhere {
             let headers = request.headers_mut();
             let had_token = headers.contains_key(X_AUTH_TOKEN);
@@ -177,6 +181,7 @@ impl<B: Body + Default, E> Policy<B, E> for RedirectPolicy<B> {
             let unauthenticated = extensions.remove::<Unauthenticated>();
             extensions.clear();
             filter.and_then(|filter| extensions.insert(filter));
+            destination.and_then(|destination| extensions.insert(destination));
             // Ours is not to take the place of a token that the caller had put there.
             unauthenticated.or(had_token.then_some(Unauthenticated)).and_then(|mark| extensions.insert(mark));
         }

@@ -1,0 +1,24 @@
+use tower_layer::Layer;
+
+use super::ErrorContext;
+
+/// A layer that says in errors which service and URL a request was for: the layer of [`ErrorContext`].
+///
+/// See the [module docs](super) for an example.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ErrorContextLayer(());
+
+impl ErrorContextLayer {
+    /// Creates the layer.
+    pub const fn new() -> Self {
+        Self(())
+    }
+}
+
+impl<S> Layer<S> for ErrorContextLayer {
+    type Service = ErrorContext<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ErrorContext::new(inner)
+    }
+}

@@ -1,0 +1,245 @@
+//! Errors that say which service and URL a request was for.
+
+use std::{
+    convert::Infallible,
+    error::Error as StdError,
+    future::{pending, ready},
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn, timeout::error::Elapsed};
+use tower_http::follow_redirect::FollowRedirectLayer;
+use tower_keystone::{
+    AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Error, ErrorContextLayer, RaiseForStatusLayer,
+    RedirectPolicy, RetryPolicy, Unauthenticated, error_context::RequestFailed,
+};
+
+type Body = Full<Bytes>;
+
+/// A catalog with nova and cinder at these URLs.
+fn layer(nova: &str, cinder: &str) -> AuthLayer<AccessInfoPlugin> {
+    let service = |service_type: &str, url: &str| {
+        let endpoint = json!({"id": service_type, "interface": "public", "region": "R", "url": url});
+        json!({"type": service_type, "id": service_type, "name": service_type, "endpoints": [endpoint]})
+    };
+    let catalog = json!([service("compute", nova), service("volumev3", cinder)]);
+    let body = json!({"token": {"user": {"id": "u"}, "catalog": catalog}}).to_string();
+    let plugin = AccessInfoPlugin::new(AccessInfo::new("gAAAA-canary", body).unwrap());
+    AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute"))
+}
+
+fn example() -> AuthLayer<AccessInfoPlugin> {
+    layer("https://nova.example.com:8774/v2.1/p-canary", "https://cinder.example.com/v3")
+}
+
+fn get(uri: &str) -> Request<Body> {
+    Request::get(uri).body(Body::default()).unwrap()
+}
+
+/// A client that always fails so.
+fn failing(
+    error: fn() -> BoxError,
+) -> impl Service<Request<Body>, Response = Response<Body>, Error = BoxError, Future: Send> + Clone {
+    service_fn(move |_: Request<Body>| ready(Err(error())))
+}
+
+fn refused() -> BoxError {
+    io::Error::from(io::ErrorKind::ConnectionRefused).into()
+}
+
+async fn error<S>(service: S, request: Request<Body>) -> BoxError
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = BoxError>,
+{
+    service.oneshot(request).await.unwrap_err()
+}
+
+fn is_under<T: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
+    std::iter::successors(Some(error), |&error| error.source()).any(|error| error.is::<T>())
+}
+
+#[tokio::test]
+async fn errors_of_the_client_say_which_service_and_where() {
+    let stack =
+        || ServiceBuilder::new().layer(ErrorContextLayer::new()).layer(example()).service(failing(refused));
+    let with = |filter: EndpointFilter| {
+        let mut request = get("/x?token=canary");
+        request.extensions_mut().insert(filter);
+        request
+    };
+    for (request, said) in [
+        (get("/servers?token=canary"), "compute at https://nova.example.com:8774"),
+        (with(EndpointFilter::new("volumev3")), "volumev3 at https://cinder.example.com:443"),
+        (with(EndpointFilter::new("block-storage")), "block-storage at https://cinder.example.com:443"),
+        (
+            with(EndpointFilter::new("my\nown").endpoint_override("http://[::1]:9292/canary")),
+            r"my\nown at http://[::1]:9292",
+        ),
+        // The layer's filter says nothing of an absolute URI.
+        (get("https://cinder.example.com/v3/canary?token=canary"), "https://cinder.example.com:443"),
+    ] {
+        let error = error(stack(), request).await;
+        assert_eq!(error.to_string(), format!("the request to {said} failed"));
+        assert!(!format!("{error} {error:?}").contains("canary"));
+        assert!(is_under::<io::Error>(&*error));
+        let failed: &RequestFailed = error.downcast_ref().unwrap();
+        assert!(said.ends_with(&*failed.origin));
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_refused_says_so_with_hypers_client_too() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let nova = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let client: Client<HttpConnector, Body> = Client::builder(TokioExecutor::new()).build_http();
+    let stack = ServiceBuilder::new()
+        .layer(ErrorContextLayer::new())
+        .layer(layer(&nova, &nova))
+        .service(client.map_response(|response| response.map(|_| Body::default())));
+    let error = error(stack, get("/servers")).await;
+    assert_eq!(error.to_string(), format!("the request to compute at {nova} failed"));
+    assert!(is_under::<io::Error>(&*error), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_user_name_in_a_url_is_not_shown() {
+    let stack =
+        ServiceBuilder::new().layer(ErrorContextLayer::new()).layer(example()).service(failing(refused));
+    let mut request = get("https://admin:canary@nova.example.com/");
+    request.extensions_mut().insert(Unauthenticated);
+    let error = error(stack, request).await;
+    assert!(error.is::<io::Error>() && !error.to_string().contains("canary"), "{error}");
+}
+
+#[tokio::test]
+async fn errors_that_say_where_already_pass_as_they_are() {
+    for (request, client) in [
+        (get("https://elsewhere.example.org/"), failing(refused)),
+        (get("/../x"), failing(refused)),
+        (get("/servers"), failing(|| Error::plugin(true, "busy").into())),
+    ] {
+        let stack = ServiceBuilder::new().layer(ErrorContextLayer::new()).layer(example()).service(client);
+        let error = error(stack, request).await;
+        assert!(error.is::<Error>(), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_an_error_is_found_under_it() {
+    for (status, transient) in [(404, false), (503, true)] {
+        let client = service_fn(move |_: Request<Body>| {
+            ready(Ok::<_, Infallible>(Response::builder().status(status).body(Body::default()).unwrap()))
+        });
+        let stack = ServiceBuilder::new()
+            .layer(ErrorContextLayer::new())
+            .layer(RaiseForStatusLayer::new())
+            .layer(example())
+            .service(client);
+        let error = error(stack, get("/servers")).await;
+        assert!(error.to_string().contains("compute at https://nova.example.com:8774"), "{error}");
+        let Some(ours @ Error::Service(answer)) = Error::find(&*error) else { panic!("{error:?}") };
+        assert_eq!((answer.status.as_u16(), ours.is_transient()), (status, transient));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_says_where() {
+    let stack = ServiceBuilder::new()
+        .layer(ErrorContextLayer::new())
+        .timeout(Duration::from_secs(60))
+        .layer(example())
+        .service_fn(|_: Request<Body>| pending::<Result<Response<Body>, Infallible>>());
+    let error = error(stack, get("/servers")).await;
+    assert!(error.to_string().contains("compute at") && is_under::<Elapsed>(&*error), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_to_connect_is_retried_with_the_context_inside_and_outside() {
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&attempts);
+    let client = service_fn(move |_: Request<Body>| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        ready(Err::<Response<Body>, _>(refused()))
+    });
+    let retry = || RetryPolicy::new().connect_retries(2);
+    let inside = ServiceBuilder::new()
+        .retry(retry())
+        .layer(ErrorContextLayer::new())
+        .layer(example())
+        .service(client.clone());
+    let outside = ServiceBuilder::new()
+        .layer(ErrorContextLayer::new())
+        .retry(retry())
+        .layer(example())
+        .service(client.clone());
+    let below =
+        ServiceBuilder::new().retry(retry()).layer(example()).layer(ErrorContextLayer::new()).service(client);
+    let check = |error: BoxError, said: &str| {
+        assert_eq!(error.to_string(), format!("the request to {said} failed"));
+        assert_eq!(attempts.swap(0, Ordering::Relaxed), 3);
+    };
+    check(error(inside, get("/servers")).await, "compute at https://nova.example.com:8774");
+    check(error(outside, get("/servers")).await, "compute at https://nova.example.com:8774");
+    check(error(below, get("/servers")).await, "https://nova.example.com:8774");
+}
+
+#[tokio::test]
+async fn after_a_redirect_it_is_the_place_that_was_redirected_to() {
+    let client = service_fn(|request: Request<Body>| {
+        let moved =
+            Response::builder().status(302).header("location", "https://moved.example.com/x?y=canary");
+        ready(match request.uri().host() {
+            Some("nova.example.com") => Ok(moved.body(Body::default()).unwrap()),
+            _ => Err(refused()),
+        })
+    });
+    let stack = ServiceBuilder::new()
+        .layer(ErrorContextLayer::new())
+        .layer(example())
+        .layer(FollowRedirectLayer::with_policy(RedirectPolicy::new()))
+        .service(client);
+    let error = error(stack, get("/servers")).await;
+    assert_eq!(error.to_string(), "the request to compute at https://moved.example.com:443 failed");
+}
+
+#[tokio::test]
+async fn answers_and_errors_of_readiness_pass_untouched() {
+    let client = service_fn(|_: Request<Body>| {
+        ready(Ok::<_, Infallible>(
+            Response::builder().status(500).extension(7).body(Body::default()).unwrap(),
+        ))
+    });
+    let stack = ServiceBuilder::new().layer(ErrorContextLayer::new()).layer(example()).service(client);
+    let response = stack.oneshot(get("/servers")).await.unwrap();
+    assert_eq!((response.status().as_u16(), response.extensions().get()), (500, Some(&7)));
+
+    struct NeverReady;
+    impl Service<Request<Body>> for NeverReady {
+        type Response = Response<Body>;
+        type Error = io::Error;
+        type Future = std::future::Ready<Result<Response<Body>, io::Error>>;
+        fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<io::Result<()>> {
+            std::task::Poll::Ready(Err(io::ErrorKind::ConnectionRefused.into()))
+        }
+        fn call(&mut self, _: Request<Body>) -> Self::Future {
+            unreachable!("it is not ready")
+        }
+    }
+    let stack = ServiceBuilder::new().layer(ErrorContextLayer::new()).service(NeverReady);
+    assert!(error(stack, get("https://nova.example.com/")).await.is::<io::Error>());
+}
