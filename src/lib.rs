@@ -174,6 +174,7 @@ pub mod error_context;
 pub mod fixture;
 pub mod future;
 pub mod identity;
+mod json;
 mod layer;
 mod needs;
 mod outgoing;

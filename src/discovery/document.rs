@@ -5,8 +5,8 @@ use std::fmt;
 use http::HeaderMap;
 use serde_json::{Value, value::RawValue};
 
-use super::{Version, VersionRange, json, link};
-use crate::Error;
+use super::{Version, VersionRange, link};
+use crate::{Error, json};
 
 /// A version document: what a service answers at an unversioned or a versioned URL of its.
 ///
@@ -167,7 +167,7 @@ impl VersionDocument {
     pub fn new(url: impl Into<Box<str>>, headers: &HeaderMap, body: &[u8]) -> Result<Self, Error> {
         let mut document =
             Self { url: url.into(), entries: Vec::new(), versions: Vec::new(), order: Vec::new() };
-        let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+        let body = json::without_bom(body);
         if body.len() > MAX_DOCUMENT {
             return Err(no_document(0, 0));
         }
@@ -265,9 +265,6 @@ impl VersionDocument {
 fn weight(entry: &RawValue) -> usize {
     size_of::<(Status, Box<RawValue>)>() + entry.get().len() + ALLOCATION
 }
-
-/// The first three bytes of a text that says so that it is UTF-8.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 fn no_document(line: usize, column: usize) -> Error {
     Error::InvalidResponse { reason: "it is not a version document", line, column }

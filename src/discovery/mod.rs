@@ -69,7 +69,6 @@ mod document;
 mod endpoint;
 mod failure;
 mod inventory;
-mod json;
 mod link;
 mod range;
 mod requests;

@@ -7,13 +7,27 @@ const LONGEST_ESCAPE: usize = 12;
 
 /// Whether a text repeats one of these secrets, as it is or as it stands in JSON or HTML. One that was cut
 /// short may do so in part, at its end.
-pub(crate) fn repeats<'a>(text: &str, is_cut: bool, secrets: impl IntoIterator<Item = &'a str>) -> bool {
-    let html = unescaped(text, '&', html);
-    let forms = [text, &unescaped(text, '\\', json), &unescaped(&html, '\\', json), &html];
-    secrets
-        .into_iter()
-        .filter(|secret| !secret.is_empty())
-        .any(|secret| forms.iter().any(|form| form.contains(secret) || is_cut && ends_within(form, secret)))
+pub(crate) fn repeats<'a>(
+    text: &str,
+    is_cut: bool,
+    secrets: impl IntoIterator<Item = &'a str> + Clone,
+) -> bool {
+    let secrets = || secrets.clone().into_iter().filter(|secret| !secret.is_empty());
+    if secrets().next().is_none() {
+        return false;
+    }
+    let is_in =
+        |form: &str| secrets().any(|secret| form.contains(secret) || is_cut && ends_within(form, secret));
+    let is_in_json = |text: &str| {
+        let once = unescaped(text, '\\', json);
+        // JSON in JSON is escaped twice.
+        is_in(&once) || is_in(&unescaped(&once, '\\', json))
+    };
+    let is_in_html = || {
+        let html = character_references(text);
+        is_in(&html) || is_in_json(&html)
+    };
+    is_in(text) || is_in_json(text) || is_in_html()
 }
 
 /// Whether a text ends with the beginning of a secret; the escape of its next character may have begun.
@@ -33,6 +47,11 @@ pub(crate) fn secrets_in(header: &HeaderValue) -> impl Iterator<Item = &str> + C
         is_known.then(|| credentials.trim_start())
     });
     value.into_iter().chain(credentials)
+}
+
+/// A text with the character references of HTML and XML replaced by what they stand for.
+pub(super) fn character_references(text: &str) -> String {
+    unescaped(text, '&', html)
 }
 
 /// A text with each escape, which such a character begins, replaced by what it stands for.
@@ -122,6 +141,7 @@ mod tests {
             ("a<b&c", r#"{"p": "a\u003cb\u0026c"}"#),
             ("a/b\tc", r#"{"p": "a\/b\tc"}"#),
             ("a\u{1f511}b", r#"{"p": "a\ud83d\udd11b"}"#),
+            (r#"a"b\c"#, r#"{"error_message": "{\"p\": \"a\\\"b\\\\c\"}"}"#),
         ] {
             assert!(repeats(text, false, [secret]), "{text}");
         }

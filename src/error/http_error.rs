@@ -5,9 +5,8 @@ use std::{
 };
 
 use http::{HeaderMap, StatusCode};
-use serde_json::Value;
 
-use super::{repeats, retry_after};
+use super::{cut, escaped, explanation::explanation, repeats, retry_after};
 use crate::Refusal;
 
 /// An answer that is an error: keystoneauth's `HttpError`.
@@ -16,10 +15,12 @@ use crate::Refusal;
 pub struct HttpError {
     /// Its status.
     pub status: StatusCode,
-    /// What it says, where it is a document that says something. A text that repeats a token or another
-    /// secret which was sent is replaced, here and in `details`.
+    /// What it says, if it is a document in one of the forms that services write: JSON of OpenStack, OAuth 2.0 or
+    /// RFC 9457, or XML of the S3 API. A text that repeats a token or another secret which was sent is replaced, here
+    /// and in `details`.
     pub message: Option<String>,
-    /// What it says further, at any length. It is not shown with the message, nor in `Debug`.
+    /// What it says further, or the whole of a text in no such form, up to 64 KiB. It is not shown with the message,
+    /// nor in `Debug`.
     pub details: Option<String>,
     /// The id under which the server's logs have the request.
     pub request_id: Option<String>,
@@ -52,19 +53,20 @@ impl HttpError {
     /// Reads an answer, of which the body may be cut short.
     pub(crate) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let content_type = text("content-type").unwrap_or_default();
-        let (message, details) = if content_type.starts_with("application/json") {
-            serde_json::from_slice(body).map_or((None, None), |body| explanation(&body))
-        } else if content_type.starts_with("text/") {
-            (None, body.utf8_chunks().next().map(|text| text.valid().to_owned()))
-        } else {
-            (None, None)
+        let said = explanation(text("content-type").unwrap_or_default(), body);
+        // A message that only repeats the status says less than the details.
+        let repeats_status = |message: &String| {
+            status.canonical_reason().is_some_and(|reason| message.eq_ignore_ascii_case(reason))
+        };
+        let (message, details) = match said.details {
+            Some(details) if said.message.as_ref().is_some_and(repeats_status) => (Some(details), None),
+            details => (said.message, details),
         };
         let request_id = text("x-openstack-request-id").or_else(|| text("x-compute-request-id"));
         Self {
             status,
             message,
-            details: details.filter(|details| !details.is_empty()),
+            details,
             request_id: request_id.map(str::to_owned),
             retry_after: retry_after(headers, SystemTime::now()),
             refusal: None,
@@ -72,33 +74,14 @@ impl HttpError {
     }
 }
 
-/// Message and details of an error document: as Keystone writes it, by the API guidelines, or as Nova
-/// and its relatives (`{"itemNotFound": {"message": …}}`), Neutron (`{"NeutronError": …}`) and those
-/// with pecan or WSME (`faultstring`) do. keystoneauth knows the first two.
-fn explanation(body: &Value) -> (Option<String>, Option<String>) {
-    let text = |value: &Value, names: &[&str]| {
-        names.iter().find_map(|name| value.get(name)?.as_str()).map(str::to_owned)
-    };
-    if let Some([first, ..]) = body.get("errors").and_then(Value::as_array).map(Vec::as_slice) {
-        return (text(first, &["title"]), text(first, &["detail"]));
-    }
-    let nested = || match body.as_object()?.values().next() {
-        Some(only) if body.as_object()?.len() == 1 && only.is_object() => Some(only),
-        _ => None,
-    };
-    let error = body.get("error").filter(|error| error.is_object()).or_else(nested).unwrap_or(body);
-    (text(error, &["message", "faultstring"]), text(error, &["details", "detail"]))
-}
-
 impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.status.fmt(f)?;
         if let Some(message) = &self.message {
-            let shown: String = message.chars().take(SHOWN).collect();
-            write!(f, ": {}", shown.escape_debug())?;
+            write!(f, ": {}", escaped(message))?;
         }
         if let Some(request_id) = &self.request_id {
-            write!(f, " (request {})", request_id.escape_debug())?;
+            write!(f, " (request {})", escaped(request_id))?;
         }
         Ok(())
     }
@@ -108,8 +91,8 @@ impl fmt::Debug for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpError")
             .field("status", &self.status)
-            .field("message", &self.message)
-            .field("request_id", &self.request_id)
+            .field("message", &self.message.as_deref().map(cut))
+            .field("request_id", &self.request_id.as_deref().map(cut))
             .field("retry_after", &self.retry_after)
             .field("refusal", &self.refusal)
             .finish_non_exhaustive()
@@ -120,9 +103,6 @@ impl StdError for HttpError {}
 
 /// What is said instead of a text that repeats a secret.
 const WITHHELD: &str = "(withheld: it repeats a secret that was sent)";
-
-/// How much of a message is shown, in characters.
-const SHOWN: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -136,42 +116,12 @@ mod tests {
     }
 
     #[test]
-    fn documents_of_all_services_explain_themselves() {
-        for (body, message, details) in [
-            (r#"{"error": {"message": "m", "details": "d", "code": 409}}"#, Some("m"), Some("d")),
-            (r#"{"errors": [{"title": "m", "detail": "d"}, {"title": "n"}]}"#, Some("m"), Some("d")),
-            (r#"{"itemNotFound": {"code": 404, "message": "m"}}"#, Some("m"), None),
-            (
-                r#"{"NeutronError": {"type": "PortNotFound", "message": "m", "detail": "d"}}"#,
-                Some("m"),
-                Some("d"),
-            ),
-            (r#"{"faultcode": "Client", "faultstring": "m", "debuginfo": null}"#, Some("m"), None),
-            (r#"{"code": 409, "message": "m"}"#, Some("m"), None),
-            (r#"{"error": {"message": 5}}"#, None, None),
-            (r#"{"error": "string"}"#, None, None),
-            (r#"{"errors": []}"#, None, None),
-            (r#"{"errors": {}}"#, None, None),
-            (r#"{"errors": ["x"]}"#, None, None),
-            (r#"{"teapot": 1}"#, None, None),
-            (r#"["message"]"#, None, None),
-            ("null", None, None),
-            ("not json", None, None),
-            ("", None, None),
-        ] {
-            let expected = (message.map(str::to_owned), details.map(str::to_owned));
-            for content_type in ["application/json", "application/json; charset=utf-8"] {
-                assert_eq!(read(content_type, body), expected, "{body}");
-            }
-            assert_eq!(read("application/octet-stream", body), (None, None));
-        }
-    }
-
-    #[test]
-    fn a_text_is_the_details_up_to_where_it_is_cut_short() {
-        assert_eq!(read("text/html", "<h1>404</h1>").1.unwrap(), "<h1>404</h1>");
-        assert_eq!(read("text/plain", &"naïve".as_bytes()[..3]).1.unwrap(), "na");
-        assert_eq!(read("text/plain", b"\xff\xfe").1, None);
-        assert_eq!(read("text/plain", "").1, None);
+    fn a_message_that_only_repeats_the_status_gives_way_to_the_details() {
+        let barbican =
+            |title| read("application/json", format!(r#"{{"title": "{title}", "description": "d"}}"#));
+        assert_eq!(barbican("Conflict"), (Some("d".into()), None));
+        assert_eq!(barbican("conflict"), (Some("d".into()), None));
+        assert_eq!(barbican("m"), (Some("m".into()), Some("d".into())));
+        assert_eq!(read("application/json", r#"{"title": "Conflict"}"#), (Some("Conflict".into()), None));
     }
 }

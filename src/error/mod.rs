@@ -52,6 +52,7 @@ use crate::discovery::{DiscoveryFailure, Version};
 mod display;
 mod echo;
 mod endpoint_not_found;
+mod explanation;
 mod find;
 mod http_error;
 mod missing_auth_methods;
@@ -64,7 +65,7 @@ pub use missing_auth_methods::MissingAuthMethods;
 
 pub(crate) use echo::{repeats, secrets_in};
 pub(crate) use retry_after::{date, retry_after};
-pub(crate) use words::url as url_in_words;
+pub(crate) use words::{cut, escaped, url as url_in_words};
 
 #[doc(no_inline)]
 pub use tower::BoxError;

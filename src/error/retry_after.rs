@@ -12,13 +12,17 @@ use jiff::{
 /// How long a server asks to wait, by its `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date.
 /// `None` for what is neither, and for a date that has passed, by which a clock may be wrong.
 ///
+/// A date is measured by the clock that it was made with: the `Date` of the response. Without one it is measured by
+/// `now`, the clock of this machine.
+///
 /// It is as the server says it, be it ten years: whoever waits has to set the limits.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text.parse().ok().map(Duration::from_secs);
     }
-    let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let sent = date(headers).unwrap_or(now);
+    let since_epoch = sent.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     http_date(text)?.checked_sub(since_epoch)
 }
 
@@ -88,5 +92,31 @@ mod tests {
             assert_eq!(retry_after(&headers, now), expected.map(Duration::from_secs), "{text:?}");
         }
         assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn a_date_is_measured_against_that_of_the_response() {
+        let hour = 3_600;
+        // Sun, 06 Nov 1994 08:49:37 GMT, by clocks that are right, slow and fast.
+        for now in [784_111_777, 784_111_777 - hour, 784_111_777 + hour] {
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(now);
+            for (date, asked, expected) in [
+                ("Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:42 GMT", Some(5)),
+                ("Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:42 1994", Some(5)),
+                ("Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:36 GMT", None),
+                ("Sun, 06 Nov 1994 08:49:37 GMT", "7", Some(7)),
+            ] {
+                let headers = HeaderMap::from_iter([
+                    (DATE, date.parse().unwrap()),
+                    (RETRY_AFTER, asked.parse().unwrap()),
+                ]);
+                let expected = expected.map(Duration::from_secs);
+                assert_eq!(retry_after(&headers, now), expected, "{asked} at {date}");
+            }
+        }
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let asked = "Sun, 06 Nov 1994 08:49:42 GMT".parse().unwrap();
+        let headers = HeaderMap::from_iter([(DATE, "soon".parse().unwrap()), (RETRY_AFTER, asked)]);
+        assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(5)), "a Date that is none");
     }
 }

@@ -7,6 +7,24 @@ use jiff::Timestamp;
 
 use crate::discovery::Version;
 
+/// How much of a text from outside is shown, in characters.
+const SHOWN: usize = 256;
+
+/// A text from outside as it is shown: cut, and without control characters and quotes of its own.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// As much of a text from outside as is shown.
+pub(crate) fn cut(text: &str) -> &str {
+    let end = text.char_indices().nth(SHOWN).map(|(end, _)| end);
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
+}
+
 /// Scheme, host and port of a URL as far as it has them, without a user name that may be in it.
 pub(super) fn origin(uri: &Uri) -> Box<str> {
     let scheme = uri.scheme_str().unwrap_or_default();

@@ -6,12 +6,17 @@ use std::{borrow::Cow, fmt};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, value::RawValue};
 
+/// The document without the byte order mark that some write before it, and JSON does not have.
+pub(crate) fn without_bom(json: &[u8]) -> &[u8] {
+    json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json)
+}
+
 /// Calls `each` with the name and the value of each member of an object, in their order.
 ///
 /// # Errors
 ///
 /// What is no JSON, or no object.
-pub(super) fn members<'a>(
+pub(crate) fn members<'a>(
     json: &'a str,
     each: impl FnMut(&str, &'a RawValue),
 ) -> Result<(), serde_json::Error> {
@@ -25,28 +30,28 @@ pub(super) fn members<'a>(
 /// # Errors
 ///
 /// What is no list.
-pub(super) fn elements<'a>(
+pub(crate) fn elements<'a>(
     list: &'a RawValue,
     each: impl FnMut(&'a RawValue),
 ) -> Result<(), serde_json::Error> {
     serde_json::Deserializer::from_str(list.get()).deserialize_seq(Elements(each))
 }
 
-pub(super) fn is_object(value: &RawValue) -> bool {
+pub(crate) fn is_object(value: &RawValue) -> bool {
     value.get().starts_with('{')
 }
 
-pub(super) fn is_list(value: &RawValue) -> bool {
+pub(crate) fn is_list(value: &RawValue) -> bool {
     value.get().starts_with('[')
 }
 
 /// The text that a value is.
-pub(super) fn text(value: &RawValue) -> Option<String> {
+pub(crate) fn text(value: &RawValue) -> Option<String> {
     serde_json::from_str(value.get()).ok()
 }
 
 /// What a value that is a text or a number says.
-pub(super) fn text_or_number(value: &RawValue) -> Option<String> {
+pub(crate) fn text_or_number(value: &RawValue) -> Option<String> {
     text(value).or_else(|| value.get().parse::<Number>().ok().map(|number| number.to_string()))
 }
 

@@ -1,0 +1,68 @@
+//! What is read from outside takes no more memory than a few times its text, whatever is in it.
+
+#[path = "discovery/allocations.rs"]
+mod allocations;
+
+use std::{
+    convert::Infallible,
+    future::{Future, ready},
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use allocations::bytes;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use tower::{ServiceExt, service_fn};
+use tower_keystone::{RaiseForStatus, RaiseForStatusLayer};
+
+use tower::Layer;
+
+/// How often the text of a document the memory may be that reading it takes.
+const TIMES: usize = 8;
+
+/// JSON of about so many bytes of which values would take a hundred times as much.
+fn junk(bytes: usize) -> impl Iterator<Item = String> {
+    ["{\"\":0}", "[]", "[[]]", "0", "\"\"", "{\"\":{\"\":{}}}", "null"].into_iter().map(move |element| {
+        let list = vec![element; bytes / (element.len() + 1)].join(",");
+        format!("[{list}]")
+    })
+}
+
+#[test]
+fn an_error_of_a_service() {
+    for list in junk(60_000) {
+        for body in [
+            format!(r#"{{"error": {list}}}"#),
+            format!(r#"{{"errors": {list}}}"#),
+            format!(r#"{{"message": {list}, "error": {list:?}}}"#),
+            format!(r#"{{"a": {{"details": {list}}}}}"#),
+            list,
+        ] {
+            let body = Bytes::from(body);
+            let text = body.len().min(64 * 1024);
+            let service = RaiseForStatusLayer::new().layer(service_fn(move |_: Request<()>| {
+                let answer = Response::builder().status(400).header("content-type", "application/json");
+                ready(Ok::<_, Infallible>(answer.body(Full::new(body.clone())).unwrap()))
+            }));
+            let (most, held) = bytes(|| send(service));
+            assert!(most <= TIMES * text, "{} times", most / text);
+            assert!(held <= 3 * text, "{} times", held / text);
+        }
+    }
+}
+
+/// The error of a request that carries a secret.
+fn send<S, E>(service: RaiseForStatus<S>) -> String
+where
+    S: tower::Service<Request<()>, Response = Response<Full<Bytes>>, Error = E>,
+    E: Into<tower::BoxError> + std::fmt::Debug,
+{
+    let request = Request::get("/").header("x-auth-token", "gAAAA-canary").body(()).unwrap();
+    let mut cx = Context::from_waker(Waker::noop());
+    match pin!(service.oneshot(request)).poll(&mut cx) {
+        Poll::Ready(Err(error)) => error.to_string(),
+        _ => panic!("it is an error, and at once"),
+    }
+}
