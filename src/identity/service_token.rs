@@ -15,7 +15,7 @@ use crate::{Access, AccessFuture, IdentityPlugin, endpoint::Origin};
 ///
 /// A 401 does not say which of the two tokens it is about, and invalidates both. With [`Renewing`](crate::Renewing)
 /// for the service, a 401 about a user's dead token drops the service's good one and counts as a refusal of it; after
-/// some of them ([`RenewalPolicy::refusals`](crate::RenewalPolicy::refusals)) its tokens are renewed after no 401 for
+/// some of them ([`RenewalPolicy::refusals`](crate::RenewalPolicy::refusals)) no 401 of that origin renews its tokens for
 /// a while. If such users' tokens are to be expected, give the requests that the service sends for itself another
 /// `Renewing`.
 ///

@@ -58,6 +58,13 @@
 //! requests get for the next 30 s, then 5 min, then 30 min, so that the account is not locked.
 //! [`Renewing::reset`] forgets it. Every figure can be set in [`RenewalPolicy`].
 //!
+//! # When a service refuses a token
+//!
+//! A 401 drops the token, if it is still the current one, and the next request gets a new one. Refusals are counted for
+//! each origin: one that has refused three new tokens within a minute causes no further login in that minute, while those
+//! of other origins still do. The request that was refused may be sent once more in any case, with whatever token is
+//! current: another replica of the service may accept it.
+//!
 //! A flight belongs to no request: it runs in a task of its own, its outcome is shared, and dropping any of
 //! those who wait for it changes nothing. It needs a tokio runtime with time enabled. If that is shut down under
 //! it, or nobody drives it for as long as a flight can take, whoever waits starts another one.
@@ -67,6 +74,7 @@ mod flight;
 mod lifetime;
 mod plugin;
 mod policy;
+mod refusals;
 mod report;
 mod state;
 

@@ -111,11 +111,15 @@ impl<C: Credentials> IdentityPlugin for Renewing<C> {
         self.0.access()
     }
 
-    /// Drops `used` if it is the current access. False only if services have refused so many new
-    /// tokens that another one would not help ([`RenewalPolicy::refusals`]).
-    fn invalidate(&self, used: &Arc<Access>, _by: &Origin) -> bool {
+    /// Returns true: the request is sent once more, with the access that is current then.
+    ///
+    /// Drops `used` if it is the current access, so that a new token is fetched. If `by` has refused so many new tokens
+    /// that another one would not help ([`RenewalPolicy::refusals`]), `used` is kept for the other origins.
+    fn invalidate(&self, used: &Arc<Access>, by: &Origin) -> bool {
         let now = self.0.clock.now();
-        self.0.lock().state.refused(used, now)
+        let accepted = used.accepted().remove(by);
+        self.0.lock().state.refused(used, by, accepted, now);
+        true
     }
 
     fn auth_url(&self) -> Option<&Uri> {

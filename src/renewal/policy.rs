@@ -42,8 +42,12 @@ pub struct RenewalPolicy {
     pub definite_pauses: Vec<Duration>,
     /// The least time between two tokens, if they are short-lived; 10 s.
     pub least_interval: Duration,
-    /// How many tokens may be refused by services within [`refusal_window`](Self::refusal_window)
-    /// before a 401 is taken for something that no token can cure; 3.
+    /// How many tokens an origin may refuse within [`refusal_window`](Self::refusal_window) before its refusals cause
+    /// no further login in it, because another token would not help; 3. Each origin counts by itself.
+    ///
+    /// An origin that accepted tokens before and now refuses the same one again and again still causes a login in every
+    /// `refusal_window / refusals` (20 s): that token may be revoked. With 0 no refusal causes a login; with more than 64
+    /// each one does.
     pub refusals: usize,
     /// See [`refusals`](Self::refusals); 60 s.
     pub refusal_window: Duration,

@@ -1,12 +1,8 @@
 //! What is known of the token, and what follows from it. No I/O, no waiting, no clock of its own.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use super::{Now, RenewalPolicy, lifetime::Readings};
+use super::{Now, RenewalPolicy, lifetime::Readings, refusals::Refusals};
 use crate::{Access, AccessInfo, Error, endpoint::Origin};
 
 /// The number of a flight: one go at obtaining a token.
@@ -22,8 +18,7 @@ pub(super) struct State {
     flight: Option<(FlightId, Now)>,
     flights: FlightId,
     failure: Option<Failure>,
-    /// When tokens were refused by services, the latest last.
-    refused: VecDeque<Now>,
+    refusals: Refusals,
     /// Where the last catalog has endpoints.
     origins: Option<Arc<HashSet<Origin>>>,
 }
@@ -82,7 +77,7 @@ impl State {
             flight: None,
             flights: 0,
             failure: None,
-            refused: VecDeque::new(),
+            refusals: Refusals::default(),
             origins: None,
         }
     }
@@ -246,23 +241,19 @@ impl State {
         }
     }
 
-    /// A service refused `used`. Drops it if it is the current access; true if another can be had.
-    pub(super) fn refused(&mut self, used: &Arc<Access>, now: Now) -> bool {
+    /// The service at `by` refused `used`, which it may have `accepted` before. Drops it if it is the current access and
+    /// another one may help.
+    pub(super) fn refused(&mut self, used: &Arc<Access>, by: &Origin, accepted: bool, now: Now) {
         if !self.current.as_ref().is_some_and(|held| Arc::ptr_eq(&held.access, used)) {
-            return true;
+            return;
         }
-        while self.refused.front().is_some_and(|&at| now.since(at) >= self.policy.refusal_window) {
-            self.refused.pop_front();
+        if !self.refusals.drops(used, by, accepted, now, &self.policy) {
+            return;
         }
-        if self.refused.len() >= self.policy.refusals {
-            return false;
-        }
-        self.refused.push_back(now);
         self.current = None;
         if matches!(&self.failure, Some(Failure { error: Error::ShortLived, .. })) {
             self.failure = None;
         }
-        true
     }
 
     /// Forgets the token, the failures and the flight, whose outcome will not be taken.
@@ -270,7 +261,7 @@ impl State {
         self.current = None;
         self.flight = None;
         self.failure = None;
-        self.refused.clear();
+        self.refusals.clear();
         self.origins = None;
     }
 

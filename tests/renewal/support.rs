@@ -3,7 +3,10 @@ use std::{
     future::{Future, Ready, ready},
     mem,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::{Duration, SystemTime},
 };
@@ -258,8 +261,12 @@ impl Keystone {
         state.issued.push(Issued { expires, revoked: false });
         let token = format!("token-{}", state.issued.len());
         let nova = CatalogService::new("compute").standard_endpoints("RegionOne", "https://nova.test/v2.1");
+        let glance = CatalogService::new("image").standard_endpoints("RegionOne", "https://glance.test");
+        let cinder = CatalogService::new("volume").standard_endpoints("RegionOne", "https://cinder.test/v3");
         let mut document = V3Token::new("u1", "alice")
             .project("p1", "demo")
+            .service(&glance)
+            .service(&cinder)
             .service(&nova)
             .issued(wall(at, state.skew))
             .expires(wall(at, state.skew + state.lifetime.unwrap_or_default()));
@@ -349,7 +356,10 @@ pub(crate) struct Nova {
     keystone: Keystone,
     takes: Arc<dyn Fn() -> Duration + Send + Sync>,
     seen: Arc<Mutex<Vec<Seen>>>,
-    closed: bool,
+    service_type: &'static str,
+    /// Whether it refuses a request of this number, whatever the token.
+    refuses: fn(usize) -> bool,
+    requests: Arc<AtomicUsize>,
 }
 
 /// A request that came.
@@ -360,12 +370,29 @@ pub(crate) struct Seen {
 
 impl Nova {
     pub(crate) fn new(keystone: &Keystone, takes: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        Self { keystone: keystone.clone(), takes: Arc::new(takes), seen: Arc::default(), closed: false }
+        Self {
+            keystone: keystone.clone(),
+            takes: Arc::new(takes),
+            seen: Arc::default(),
+            service_type: "compute",
+            refuses: |_| false,
+            requests: Arc::default(),
+        }
+    }
+
+    /// Another service of the catalog.
+    pub(crate) fn of_type(self, service_type: &'static str) -> Self {
+        Self { service_type, ..self }
+    }
+
+    /// Answers 401 to requests of these numbers, whatever the token.
+    pub(crate) fn refusing(self, refuses: fn(usize) -> bool) -> Self {
+        Self { refuses, ..self }
     }
 
     /// Answers 401 whatever the token.
     pub(crate) fn closed(self) -> Self {
-        Self { closed: true, ..self }
+        self.refusing(|_| true)
     }
 
     /// What came since this was last asked.
@@ -374,7 +401,7 @@ impl Nova {
     }
 
     pub(crate) fn behind(&self, plugin: &Plugin) -> Auth<Plugin, Self> {
-        AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("compute")).layer(self.clone())
+        AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new(self.service_type)).layer(self.clone())
     }
 
     /// The same with one more go for what was refused.
@@ -394,7 +421,8 @@ impl Service<Request<()>> for Nova {
 
     fn call(&mut self, request: Request<()>) -> Self::Future {
         let token = request.headers()["x-auth-token"].to_str().unwrap().to_owned();
-        let good = self.keystone.is_good(&token) && !self.closed;
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let good = self.keystone.is_good(&token) && !(self.refuses)(number);
         let now = self.keystone.time().elapsed();
         let expired = self.keystone.look_up(&token).is_none_or(|issued| now >= issued.expires);
         self.seen.lock().unwrap().push(Seen { expired });

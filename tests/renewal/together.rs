@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tower::{ServiceBuilder, service_fn, util::Oneshot};
 use tower_keystone::{
     AuthLayer, BoxError, EndpointFilter, Error, GenericAuth, IdentityPlugin, Renewing,
-    ServiceTokenAuthWrapper, Transport, User, fixture::Discovery as Versions,
+    ServiceTokenAuthWrapper, Transport, User, endpoint::Origin, fixture::Discovery as Versions,
 };
 
 use crate::support::*;
@@ -45,6 +45,22 @@ async fn no_service_token_is_sent_that_ended_while_the_users_was_waited_for() {
     access.insert_headers(&mut headers);
     assert_eq!(headers["x-service-token"], "token-2");
     assert!(of_service.time().elapsed() > seconds(HOUR));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_tokens_are_refused_by_the_origin_that_refuses_them() {
+    let (of_user, of_service) = (Keystone::new(), Keystone::new());
+    let together = ServiceTokenAuthWrapper::new(of_user.plugin(), of_service.plugin());
+    let bad = nova();
+    for _ in 0..10 {
+        let used = together.access().await.unwrap();
+        assert!(together.invalidate(&used, &bad));
+    }
+    assert_eq!((of_user.logins(), of_service.logins()), (4, 4));
+    let used = together.access().await.unwrap();
+    assert!(together.invalidate(&used, &Origin::of(&"https://glance.test".parse().unwrap()).unwrap()));
+    together.access().await.unwrap();
+    assert_eq!((of_user.logins(), of_service.logins()), (5, 5));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,162 @@
+//! Which refusals of a token are a reason to log in again.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use super::{Now, RenewalPolicy};
+use crate::{Access, endpoint::Origin};
+
+/// How many origins are remembered, the least recent of which is forgotten.
+const ORIGINS: usize = 32;
+
+/// How many dropped tokens are remembered of an origin.
+const DROPPED: usize = 64;
+
+/// The origins that have refused tokens. Each counts by itself.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(VecDeque<Refuser>);
+
+/// An origin whose refusals have dropped tokens.
+#[derive(Debug)]
+struct Refuser {
+    origin: Origin,
+    /// When they did, the latest last.
+    dropped: VecDeque<Now>,
+    /// Whether it accepted one of them before.
+    has_accepted: bool,
+    /// The token that it refused since, if it has not accepted it in between.
+    kept: Weak<Access>,
+}
+
+impl Refusals {
+    /// Decides whether a token is dropped that `origin` refuses.
+    ///
+    /// If the origin has refused too many of them, another one is of no use, unless it looks revoked: the origin accepted
+    /// tokens before, and has refused this one twice without accepting it in between.
+    pub(super) fn drops(
+        &mut self,
+        used: &Arc<Access>,
+        origin: &Origin,
+        accepted: bool,
+        now: Now,
+        policy: &RenewalPolicy,
+    ) -> bool {
+        if policy.refusals == 0 {
+            return false;
+        }
+        let mut refuser = self.take(origin);
+        refuser.has_accepted |= accepted;
+        while refuser.dropped.front().is_some_and(|&at| now.since(at) >= policy.refusal_window) {
+            refuser.dropped.pop_front();
+        }
+        let drops = refuser.dropped.len() < policy.refusals
+            || !accepted && refuser.has_accepted && refuser.has_kept(used) && refuser.is_due(now, policy);
+        if drops {
+            refuser.dropped.push_back(now);
+            if refuser.dropped.len() > DROPPED {
+                refuser.dropped.pop_front();
+            }
+        }
+        refuser.kept = if drops { Weak::new() } else { Arc::downgrade(used) };
+        self.0.push_back(refuser);
+        if self.0.len() > ORIGINS {
+            self.0.pop_front();
+        }
+        drops
+    }
+
+    /// Takes out what is known of an origin.
+    fn take(&mut self, origin: &Origin) -> Refuser {
+        let known = self.0.iter().position(|refuser| refuser.origin == *origin);
+        known.and_then(|index| self.0.remove(index)).unwrap_or_else(|| Refuser {
+            origin: origin.clone(),
+            dropped: VecDeque::new(),
+            has_accepted: false,
+            kept: Weak::new(),
+        })
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Refuser {
+    fn has_kept(&self, used: &Arc<Access>) -> bool {
+        std::ptr::eq(self.kept.as_ptr(), Arc::as_ptr(used))
+    }
+
+    /// Whether as much time has passed since the last one as there is for each token in the window.
+    fn is_due(&self, now: Now, policy: &RenewalPolicy) -> bool {
+        let each = policy.refusal_window / u32::try_from(policy.refusals).unwrap_or(u32::MAX);
+        self.dropped.back().is_none_or(|&last| now.since(last) >= each.max(Duration::from_secs(1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Uri;
+
+    use super::*;
+    use crate::renewal::{Clock, SystemClock};
+
+    fn origin(number: usize) -> Origin {
+        let url: Uri = format!("https://service-{number}.example.com").parse().unwrap();
+        Origin::of(&url).unwrap()
+    }
+
+    fn access() -> Arc<Access> {
+        Arc::new(Access::fixed(Uri::from_static("https://nova.example.com")).unwrap())
+    }
+
+    #[test]
+    fn origins_and_tokens_are_remembered_within_bounds() {
+        let now = SystemClock.now();
+        let mut refusals = Refusals::default();
+        let policy = RenewalPolicy { refusals: usize::MAX, ..RenewalPolicy::default() };
+        for number in 0..1_000 {
+            for _ in 0..200 {
+                assert!(refusals.drops(&access(), &origin(number), false, now, &policy));
+            }
+        }
+        assert_eq!(refusals.0.len(), ORIGINS);
+        assert!(refusals.0.iter().all(|refuser| refuser.dropped.len() == DROPPED));
+    }
+
+    #[test]
+    fn a_token_that_looks_revoked_is_dropped_every_twenty_seconds_at_most() {
+        let (start, policy, nova) = (SystemClock.now(), RenewalPolicy::default(), origin(1));
+        let at = |seconds| start.after(Duration::from_secs(seconds));
+        for (has_accepted, expected) in [(true, true), (false, false)] {
+            let mut refusals = Refusals::default();
+            let mut refused = |used: &Arc<Access>, accepted, seconds| {
+                refusals.drops(used, &nova, accepted, at(seconds), &policy)
+            };
+            for _ in 0..3 {
+                assert!(refused(&access(), has_accepted, 0));
+            }
+            let used = access();
+            assert!(!refused(&used, has_accepted, 30), "another replica may accept it");
+            assert!(!refused(&used, has_accepted, 31), "it has accepted it in between");
+            assert_eq!(refused(&used, false, 32), expected);
+            let used = access();
+            assert!(!refused(&used, false, 33) && !refused(&used, false, 34) && !refused(&used, false, 51));
+            assert_eq!(refused(&used, false, 52), expected);
+        }
+    }
+
+    #[test]
+    fn an_origin_that_is_forgotten_for_its_window_counts_anew() {
+        let (start, policy, nova) = (SystemClock.now(), RenewalPolicy::default(), origin(1));
+        let mut refusals = Refusals::default();
+        let mut dropped = 0;
+        for second in 0..180 {
+            let now = start.after(Duration::from_secs(second));
+            dropped += usize::from(refusals.drops(&access(), &nova, false, now, &policy));
+        }
+        assert_eq!(dropped, 9);
+    }
+}
