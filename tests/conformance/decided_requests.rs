@@ -126,8 +126,11 @@ pub(crate) const PLUGINS: [Rule; 17] = [
 
 /// Of errors, wherever they come from.
 pub(crate) const MESSAGE: Rule = Rule {
-    decision: "what an error says is kept (the data has no message)",
-    covers: |_, difference| is(difference, ": message", Value::is_null, Value::is_string),
+    decision: "what an error says is kept (the data has neither message nor details)",
+    covers: |_, difference| {
+        let says = |what| is(difference, what, Value::is_null, Value::is_string);
+        says(": message") || says(": details")
+    },
 };
 pub(crate) const RETRY_AFTER: Rule = Rule {
     decision: "Retry-After is read whatever the status of the error",
