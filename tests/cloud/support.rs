@@ -288,6 +288,10 @@ impl Person {
     }
 }
 
+pub(crate) fn is_past(time: SystemTime) -> bool {
+    SystemTime::now() >= time
+}
+
 /// Waits until the clock, which is Keystone's too, has passed this time.
 pub(crate) async fn past(time: SystemTime) {
     while let Ok(left) = time.duration_since(SystemTime::now()) {
@@ -308,7 +312,7 @@ pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(Duration::from_secs(60), waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+    timeout(Duration::from_secs(600), waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 /// An HTTP client that counts what it sends.
