@@ -169,7 +169,11 @@ async fn a_receipt_without_what_goes_with_it_is_a_refusal_like_any_other() {
         let password = V3Auth::new(auth_url(), AuthMethod::password(alice(), "pw"));
         let error = password.get_auth_ref(transport).await.unwrap_err();
         assert!(!error.is_transient());
-        assert_eq!(error.to_string(), "Keystone answered 401 Unauthorized: more is needed");
+        let said = error.to_string();
+        assert!(
+            said.starts_with("Keystone answered 401 Unauthorized: more is needed; asked at https://"),
+            "{said}"
+        );
     }
 }
 
@@ -204,7 +208,10 @@ async fn answers_that_are_errors_say_what_keystone_said() {
     let credentials = V3Auth::new(auth_url(), AuthMethod::password(alice(), "pw"));
     let Err(error) = credentials.get_auth_ref(transport).await else { panic!("it is busy") };
     assert!(error.is_transient());
-    assert_eq!(error.to_string(), "Keystone answered 503 Service Unavailable: busy (request req-1)");
+    assert_eq!(
+        error.to_string(),
+        "Keystone answered 503 Service Unavailable: busy (request req-1); asked at https://keystone.example.com/"
+    );
     let Error::Http(answer) = error else { panic!("it is an answer") };
     assert_eq!(answer.retry_after.unwrap().as_secs(), 7);
     assert_eq!(*asked.lock().unwrap(), ["POST https://keystone.example.com/v3/auth/tokens"]);
@@ -212,7 +219,7 @@ async fn answers_that_are_errors_say_what_keystone_said() {
     for (status, transient) in
         [(401, false), (403, false), (404, false), (413, false), (429, true), (500, true)]
     {
-        let (transport, _) = keystone(status, &[], json!({}));
+        let (transport, _) = keystone(status, &[], json!({"error": {"code": status}}));
         let error = credentials.get_auth_ref(transport).await.unwrap_err();
         assert_eq!(error.is_transient(), transient, "{status}");
     }
@@ -220,12 +227,133 @@ async fn answers_that_are_errors_say_what_keystone_said() {
     assert!(matches!(credentials.get_auth_ref(transport).await, Err(Error::NoToken)));
 }
 
+/// What a login says when Keystone answers it with this status.
+async fn refused(credentials: &dyn Credentials, status: u16) -> String {
+    let (transport, _) = keystone(status, &[], json!({"error": {"code": status, "message": "no"}}));
+    let error = credentials.get_auth_ref(transport).await.unwrap_err();
+    assert!(!error.is_transient(), "{error}");
+    error.to_string()
+}
+
+#[tokio::test]
+async fn a_refusal_says_where_who_and_for_what_and_what_may_be_wrong() {
+    let v3 = |method, scope| V3Auth::new(auth_url(), method).scope(scope);
+    let project = || Scope::new().project_name("demo").project_domain_id("d1");
+    let by_id = || AuthMethod::application_credential("ac-id", "canary");
+    for (credentials, who, what, doubts) in [
+        (
+            v3(AuthMethod::password(alice(), "canary"), project()),
+            r#"the password of user "alice" of domain "Default""#,
+            r#"project "demo" of domain "d1""#,
+            ["password right", "exist"],
+        ),
+        (
+            v3(AuthMethod::password(User::new().user_id("u1"), "canary"), Scope::new().project_id("p1")),
+            r#"the password of user id "u1""#,
+            r#"project id "p1""#,
+            ["password right", "exist"],
+        ),
+        (
+            v3(AuthMethod::totp(alice(), "canary"), Scope::new().domain_name("Corp")),
+            r#"a passcode of user "alice" of domain "Default""#,
+            r#"domain "Corp""#,
+            ["passcode the current one", "exist"],
+        ),
+        (
+            v3(AuthMethod::token("canary"), Scope::new().trust_id("t1")),
+            "a token",
+            r#"trust id "t1""#,
+            ["revoked"; 2],
+        ),
+        (
+            v3(by_id(), Scope::new()),
+            r#"application credential id "ac-id""#,
+            "the scope of the application credential",
+            ["is the secret right", "still exist"],
+        ),
+        (
+            v3(AuthMethod::named_application_credential("ac", alice(), "canary"), Scope::new()),
+            r#"application credential "ac" of user "alice" of domain "Default""#,
+            "the scope of the application credential",
+            ["is the secret right", "still exist"],
+        ),
+        (
+            v3(AuthMethod::password(alice(), "canary"), Scope::new().system_scope("all"))
+                .and(AuthMethod::totp(alice(), "canary")),
+            r#"and a passcode of user "alice""#,
+            "the system",
+            ["each of them", "exist"],
+        ),
+        (
+            v3(AuthMethod::password(User::new(), "canary"), Scope::new().unscoped()),
+            "the password of no user",
+            "no scope",
+            ["password right", "exist"],
+        ),
+    ] {
+        for (status, doubt) in [401, 404].into_iter().zip(doubts) {
+            let said = refused(&credentials, status).await;
+            let asked = format!("; asked at {} with ", auth_url());
+            assert!(said.contains(&asked) && said.contains(who) && said.contains(doubt), "{said}");
+            assert!(said.contains(&format!(" for {what}; ")) && !said.contains("canary"), "{said}");
+            assert_eq!(said.contains("is the auth_url right?"), status == 404, "{said}");
+        }
+    }
+    for (credentials, who, what) in [
+        (
+            V2Auth::password(auth_url(), "alice", "canary").tenant_name("demo"),
+            r#"the password of user "alice""#,
+            r#"tenant "demo""#,
+        ),
+        (V2Auth::token(auth_url(), "canary").tenant_id("t1"), "a token", r#"tenant id "t1""#),
+    ] {
+        let said = refused(&credentials, 401).await;
+        assert!(said.contains(&format!("{who} for {what}; ")) && !said.contains("canary"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn names_in_a_refusal_are_escaped_and_cut_and_never_a_secret() {
+    let alice = User::new().username("al\nice").user_domain_name("d".repeat(10_000));
+    let credentials = V3Auth::new(auth_url(), AuthMethod::password(alice, "canary"));
+    let said = refused(&credentials, 401).await;
+    assert!(said.contains(r#"user "al\nice" of domain "ddd"#) && said.len() < 1_000, "{said}");
+
+    let mistaken = User::new().username("canary").user_domain_name("Default");
+    let credentials = V3Auth::new(auth_url(), AuthMethod::password(mistaken, "canary"))
+        .scope(Scope::new().project_id("is canary"));
+    let said = refused(&credentials, 401).await;
+    assert!(!said.contains("canary") && said.contains("withheld"), "{said}");
+}
+
+#[tokio::test]
+async fn what_is_no_keystone_says_so() {
+    let credentials = V3Auth::new(auth_url(), AuthMethod::password(alice(), "pw"));
+    for (status, transient, doubt) in [
+        (404, true, "is the auth_url right?"),
+        (401, true, "is the auth_url right?"),
+        (405, false, "correct the auth_url"),
+        (501, false, "correct the auth_url"),
+        (407, false, "a proxy on the way wants credentials"),
+    ] {
+        let (transport, _) = keystone(status, &[], json!("<html>"));
+        let error = credentials.get_auth_ref(transport).await.unwrap_err();
+        assert_eq!(error.is_transient(), transient, "{error}");
+        assert!(error.to_string().contains(doubt), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn what_a_wrong_auth_url_leads_to_says_so() {
     let credentials = V3Auth::new(auth_url(), AuthMethod::password(alice(), "pw"));
     let (transport, _) = keystone(404, &[], json!({"error": {"message": "no such page"}}));
     let error = credentials.get_auth_ref(transport).await.unwrap_err();
-    assert_eq!(error.to_string(), "Keystone answered 404 Not Found: no such page; is the auth_url right?");
+    assert_eq!(
+        error.to_string(),
+        "Keystone answered 404 Not Found: no such page; asked at https://keystone.example.com/ with the password of \
+         user \"alice\" of domain \"Default\" for no scope but the default project of the user; does all that is \
+         named here exist, and is the auth_url right?"
+    );
 
     let refused =
         |_: Request<Full<Bytes>>| ready(Err::<Response<Full<Bytes>>, _>(io::Error::other("refused")));

@@ -88,7 +88,10 @@ impl fmt::Display for Error {
             }
             Self::AuthorizationFailure { reason } => write!(f, "the credentials cannot be used: {reason}"),
             Self::MissingAuthMethods(error) => error.fmt(f),
-            Self::Http(error) => write!(f, "Keystone answered {error}{}", words::doubt(error.status)),
+            Self::Http(error) => {
+                write!(f, "Keystone answered {error}")?;
+                error.login.as_ref().map_or(Ok(()), |login| write!(f, "; {login}"))
+            }
             Self::Service(error) => write!(f, "the service answered {error}"),
             Self::LoginRedirected { status, auth_url, location } => write!(
                 f,

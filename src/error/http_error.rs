@@ -6,7 +6,7 @@ use std::{
 
 use http::{HeaderMap, StatusCode};
 
-use super::{cut, escaped, explanation::explanation, repeats, retry_after};
+use super::{FailedLogin, cut, escaped, explanation::explanation, repeats, retry_after};
 use crate::Refusal;
 
 /// An answer that is an error: keystoneauth's `HttpError`.
@@ -28,12 +28,18 @@ pub struct HttpError {
     pub retry_after: Option<Duration>,
     /// For a 401 to a request that carried the layer's token: whether it makes sense to send it again.
     pub refusal: Option<Refusal>,
+    /// The login that was answered so, if it was one.
+    pub(crate) login: Option<Box<FailedLogin>>,
 }
 
 impl HttpError {
     /// Whether the same request can succeed later without anybody changing anything: too many
-    /// requests, or an error of the server's.
+    /// requests, or an error of the server's; for a login also an error that is not Keystone's own but that of a proxy
+    /// in front of it.
     pub fn is_transient(&self) -> bool {
+        if let Some(login) = &self.login {
+            return login.is_transient;
+        }
         let status = self.status;
         status == StatusCode::TOO_MANY_REQUESTS
             || status == StatusCode::REQUEST_TIMEOUT
@@ -70,6 +76,7 @@ impl HttpError {
             request_id: request_id.map(str::to_owned),
             retry_after: retry_after(headers, SystemTime::now()),
             refusal: None,
+            login: None,
         }
     }
 }

@@ -53,6 +53,7 @@ mod display;
 mod echo;
 mod endpoint_not_found;
 mod explanation;
+mod failed_login;
 mod find;
 mod http_error;
 mod missing_auth_methods;
@@ -64,6 +65,7 @@ pub use http_error::HttpError;
 pub use missing_auth_methods::MissingAuthMethods;
 
 pub(crate) use echo::{repeats, secrets_in};
+pub(crate) use failed_login::FailedLogin;
 pub(crate) use retry_after::{date, retry_after};
 pub(crate) use words::{cut, escaped, url as url_in_words};
 

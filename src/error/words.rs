@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use http::{StatusCode, Uri, uri::Authority};
+use http::{Uri, uri::Authority};
 use jiff::Timestamp;
 
 use crate::discovery::Version;
@@ -30,12 +30,12 @@ pub(super) fn origin(uri: &Uri) -> Box<str> {
     let scheme = uri.scheme_str().unwrap_or_default();
     let authority = uri.authority().map_or("", Authority::as_str);
     let host = authority.rsplit('@').next().unwrap_or_default();
-    format!("{scheme}://{host}").into()
+    format!("{scheme}://{}", escaped(host)).into()
 }
 
 /// The same with its path, and without a query.
 pub(crate) fn url(uri: &Uri) -> String {
-    format!("{}{}", origin(uri), uri.path())
+    format!("{}{}", origin(uri), escaped(uri.path()))
 }
 
 pub(super) fn at(offset: Option<usize>) -> String {
@@ -46,10 +46,6 @@ pub(super) fn to(location: Option<&str>) -> String {
     location.map(|location| format!(", to {location}")).unwrap_or_default()
 }
 
-pub(super) fn doubt(status: StatusCode) -> &'static str {
-    if status == StatusCode::NOT_FOUND { "; is the auth_url right?" } else { "" }
-}
-
 pub(super) fn microversions(offered: Option<(Version, Version)>) -> String {
     match offered {
         None => "no microversions that its version document tells".to_owned(),
@@ -58,7 +54,7 @@ pub(super) fn microversions(offered: Option<(Version, Version)>) -> String {
 }
 
 pub(super) fn methods(methods: &[String]) -> String {
-    methods.join(" and ")
+    methods.iter().map(|method| escaped(method)).collect::<Vec<_>>().join(" and ")
 }
 
 pub(super) fn sets_of_methods(sets: &[Vec<String>]) -> String {

@@ -1,6 +1,7 @@
 use std::fmt;
 
 use super::{
+    attempt::{Names, Proof},
     json::Json,
     parameters::{User, said},
 };
@@ -109,6 +110,34 @@ impl AuthMethod {
             | Kind::ApplicationCredential { secret, .. }
             | Kind::Token(secret)
             | Kind::Receipt(secret) => secret,
+        }
+    }
+
+    /// What kind of proof it is.
+    pub(super) fn proof(&self) -> Proof {
+        match &self.0 {
+            Kind::Password { .. } => Proof::Password,
+            Kind::Totp { .. } => Proof::Passcode,
+            Kind::Token(_) => Proof::Token,
+            Kind::ApplicationCredential { .. } => Proof::ApplicationCredential,
+            Kind::Receipt(_) => Proof::Receipt,
+        }
+    }
+
+    /// Whose proof it is, in words.
+    pub(super) fn in_words(&self, names: &Names<'_>) -> String {
+        match &self.0 {
+            Kind::Password { user, .. } => format!("the password of {}", user.in_words(names)),
+            Kind::Totp { user, .. } => format!("a passcode of {}", user.in_words(names)),
+            Kind::Token(_) => "a token".to_owned(),
+            Kind::ApplicationCredential { id, name, user, .. } => {
+                let credential = names.of("application credential", said(id), said(name), None);
+                match said(id) {
+                    Some(_) => credential,
+                    None => format!("{credential} of {}", user.in_words(names)),
+                }
+            }
+            Kind::Receipt(_) => "a receipt".to_owned(),
         }
     }
 

@@ -93,8 +93,10 @@
 
 mod access_info;
 mod answer;
+mod attempt;
 mod cache_id;
 mod credentials;
+mod error_document;
 mod fixed;
 mod generic;
 #[cfg(feature = "hyper")]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::attempt::Names;
+
 /// Builder methods that each take one text.
 macro_rules! texts {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -48,6 +50,12 @@ impl User {
         user_domain_id,
         /// The name of the domain of the named user (`OS_USER_DOMAIN_NAME`).
         user_domain_name,
+    }
+
+    /// The user in words.
+    pub(super) fn in_words(&self, names: &Names<'_>) -> String {
+        let domain = said(&self.user_domain_id).or(said(&self.user_domain_name));
+        names.of("user", said(&self.user_id), said(&self.username), domain)
     }
 
     /// What tells this user from others in a cache id.
@@ -118,6 +126,24 @@ impl Scope {
     pub fn unscoped(mut self) -> Self {
         self.unscoped = true;
         self
+    }
+
+    /// The scope in words.
+    pub(super) fn in_words(&self, names: &Names<'_>) -> String {
+        if said(&self.project_id).or(said(&self.project_name)).is_some() {
+            let domain = said(&self.project_domain_id).or(said(&self.project_domain_name));
+            names.of("project", said(&self.project_id), said(&self.project_name), domain)
+        } else if said(&self.domain_id).or(said(&self.domain_name)).is_some() {
+            names.of("domain", said(&self.domain_id), said(&self.domain_name), None)
+        } else if let Some(id) = said(&self.trust_id) {
+            format!("trust id {}", names.show(id))
+        } else if said(&self.system_scope).is_some() {
+            "the system".to_owned()
+        } else if self.unscoped {
+            "no scope".to_owned()
+        } else {
+            "no scope but the default project of the user".to_owned()
+        }
     }
 
     /// What tells this scope from others in a cache id.

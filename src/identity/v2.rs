@@ -6,6 +6,7 @@ use http_body_util::Full;
 
 use super::{
     Credentials, Transport, answer,
+    attempt::{self, Attempt, Names},
     cache_id::{auth_url_element, cache_id},
     credentials::AuthRefFuture,
     json::Json,
@@ -103,14 +104,42 @@ impl V2Auth {
     }
 }
 
+impl V2Auth {
+    /// This login in words.
+    fn attempt(&self) -> Attempt {
+        let (Proof::Password { password: secret, .. } | Proof::Token(secret)) = &self.proof;
+        let proof = match &self.proof {
+            Proof::Password { .. } => attempt::Proof::Password,
+            Proof::Token(_) => attempt::Proof::Token,
+        };
+        let identity = |names: &Names<'_>| match &self.proof {
+            Proof::Password { username, user_id, .. } => {
+                // Here the name counts before the id.
+                let (name, id) = (said(username), said(user_id));
+                format!("the password of {}", names.of("user", id.filter(|_| name.is_none()), name, None))
+            }
+            Proof::Token(_) => "a token".to_owned(),
+        };
+        let scope = |names: &Names<'_>| match (
+            said(&self.tenant_id),
+            said(&self.tenant_name),
+            said(&self.trust_id),
+        ) {
+            (None, None, None) => "no tenant".to_owned(),
+            (None, None, Some(trust)) => format!("trust id {}", names.show(trust)),
+            (id, name, _) => names.of("tenant", id, name, None),
+        };
+        Attempt::new(IdentityVersion::V2, &self.auth_url, vec![secret.clone()], proof, identity, scope)
+    }
+}
+
 impl Credentials for V2Auth {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
         let request = self.request();
-        let (Proof::Password { password: secret, .. } | Proof::Token(secret)) = &self.proof;
-        let secrets = [secret.clone()];
+        let attempt = self.attempt();
         Box::pin(async move {
             let answer = login::send(&transport, request?).await?;
-            answer::access_info(answer, IdentityVersion::V2, &secrets)
+            answer::access_info(answer, &attempt)
         })
     }
 

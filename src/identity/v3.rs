@@ -6,6 +6,7 @@ use http_body_util::Full;
 
 use super::{
     AuthMethod, Credentials, Scope, Transport, answer,
+    attempt::{Attempt, Names, Proof},
     cache_id::{auth_url_element, cache_id},
     credentials::AuthRefFuture,
     json::Json,
@@ -91,6 +92,25 @@ impl V3Auth {
     }
 }
 
+impl V3Auth {
+    /// This login in words.
+    fn attempt(&self) -> Attempt {
+        let secrets = self.methods.iter().map(AuthMethod::secret).cloned().collect();
+        let proof = match &*self.methods {
+            [method] => method.proof(),
+            _ => Proof::Several,
+        };
+        let identity = |names: &Names<'_>| {
+            self.methods.iter().map(|method| method.in_words(names)).collect::<Vec<_>>().join(" and ")
+        };
+        let scope = |names: &Names<'_>| match proof {
+            Proof::ApplicationCredential => "the scope of the application credential".to_owned(),
+            _ => self.scope.in_words(names),
+        };
+        Attempt::new(IdentityVersion::V3, &self.auth_url, secrets, proof, identity, scope)
+    }
+}
+
 /// The `scope` of the body; `None` where none is asked for.
 fn scope(scope: &Scope) -> Result<Option<Json<'_>>, Error> {
     let Scope { project_id, project_name, domain_id, domain_name, system_scope, trust_id, unscoped, .. } =
@@ -130,10 +150,10 @@ fn scope(scope: &Scope) -> Result<Option<Json<'_>>, Error> {
 impl Credentials for V3Auth {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
         let request = self.request();
-        let secrets: Vec<_> = self.methods.iter().map(AuthMethod::secret).cloned().collect();
+        let attempt = self.attempt();
         Box::pin(async move {
             let answer = login::send(&transport, request?).await?;
-            answer::access_info(answer, IdentityVersion::V3, &secrets)
+            answer::access_info(answer, &attempt)
         })
     }
 

@@ -29,6 +29,8 @@ cases![
     paused a13_an_answer_that_is_no_token_document_is_tried_again_and_not_shown,
     paused a14_an_endless_answer_is_read_up_to_the_limit,
     paused a14_an_endless_answer_in_tiny_frames_lets_others_run_and_ends,
+    paused a14_an_error_costs_at_most_eight_times_its_text,
+    paused a14_of_a_receipt_a_bounded_part_is_kept,
     paused a14_an_answer_that_is_no_document_costs_little_more_than_its_text,
     paused a15_an_answer_without_one_clear_token_is_refused_for_good,
     paused a16_a_token_that_no_header_keeps_unchanged_is_refused_at_birth,
@@ -371,7 +373,7 @@ async fn a17_every_way_to_say_when_a_token_expires_is_read() {
     let time = Time::new();
     let servers = Servers::new(move |_, before| match before {
         0 => token_answer("token-1", &missing),
-        _ => answer(403, &[], ""),
+        _ => refusal(403),
     });
     let plugin = servers.plugin(&time);
     while token(&plugin).await.is_ok() {
@@ -405,5 +407,77 @@ async fn a17_what_is_no_time_is_refused_for_good() {
             );
         }
         assert_eq!(servers.posts().len(), 1, "{bad}");
+    }
+}
+
+/// Texts that cost many times their length if they are read into values.
+fn costly(length: usize) -> Vec<String> {
+    let filled = |begin: &str, unit: &str, end: &str| {
+        let units = length.saturating_sub(begin.len() + end.len() + 1) / (unit.len() + 1);
+        let units = vec![unit; units].join(",");
+        format!("{begin}{units}{end}")
+    };
+    let nested = |open: &str, close: &str| format!("{}{}", open.repeat(100), close.repeat(100));
+    vec![
+        filled("[", "{\"\":0}", "]"),
+        filled("{\"error\":[", "{\"\":0}", "]}"),
+        filled("{\"error\":{\"message\":\"m\",\"x\":[", "{\"\":0}", "]}}"),
+        filled("{\"x\":[", "[]", "],\"error\":{\"message\":\"m\"}}"),
+        filled("{\"errors\":[", "{\"\":[]}", "]}"),
+        filled("[", &nested("[", "]"), "]"),
+        filled("{\"receipt\":{\"methods\":[", "\"\"", "]},\"required_auth_methods\":[[]]}"),
+        filled("{\"required_auth_methods\":[", "[\"\"]", "],\"receipt\":{\"methods\":[]}}"),
+        format!("{{{}}}", (0..length / 12).map(|n| format!("\"{n:05}\":{{}}")).collect::<Vec<_>>().join(",")),
+        "[".repeat(length),
+        " ".repeat(length),
+    ]
+}
+
+async fn a14_an_error_costs_at_most_eight_times_its_text() {
+    for length in [ERROR_CAP / 8, ERROR_CAP, CAP] {
+        for body in costly(length) {
+            let begin = body[..40].to_owned();
+            let cap = (8 * body.len().min(ERROR_CAP)).cast_signed();
+            let body = Bytes::from(body);
+            for status in [300, 400, 401, 503] {
+                let sent = body.clone();
+                let servers = Servers::new(move |_, _| {
+                    let headers =
+                        [("content-type", "application/json"), ("openstack-auth-receipt", "receipt")];
+                    answer(status, &headers, sent.clone())
+                });
+                let (most, before) = (most_from_now(), in_use());
+                let error = password().get_auth_ref(servers.transport()).await.unwrap_err();
+                assert!(most() <= cap, "{status} {begin}: {} of {length} bytes in use", most());
+                drop(servers);
+                let kept = in_use() - before;
+                assert!(
+                    kept <= 2 * ERROR_CAP.cast_signed(),
+                    "{status} {begin}: {kept} bytes kept by {error}"
+                );
+            }
+        }
+    }
+}
+
+async fn a14_of_a_receipt_a_bounded_part_is_kept() {
+    let long = "m".repeat(10_000);
+    let many: Vec<_> = (0..1_000).map(|n| format!("method\n{n}")).collect();
+    let expires_at = "2027-01-15T08:05:00.000000Z";
+    for (methods, required) in [
+        (json!([long]), json!([[long]])),
+        (json!(many), json!([many])),
+        (json!(["password"]), json!(many.iter().map(|method| [method]).collect::<Vec<_>>())),
+    ] {
+        let receipt = json!({"methods": methods, "expires_at": expires_at});
+        let body = json!({"receipt": receipt, "required_auth_methods": required}).to_string();
+        let servers = Servers::new(move |_, _| answer(401, &[("openstack-auth-receipt", "r")], body.clone()));
+        let error = password().get_auth_ref(servers.transport()).await.unwrap_err();
+        let Error::MissingAuthMethods(missing) = &error else { panic!("{error}") };
+        let sets = &missing.required_auth_methods;
+        let names = || missing.methods.iter().chain(sets.iter().flatten());
+        assert!(sets.len() <= 16 && sets.iter().all(|set| set.len() <= 16) && missing.methods.len() <= 16);
+        assert!(names().count() >= 2 && names().all(|name| name.len() <= 64));
+        assert!(!error.to_string().contains('\n'), "{error}");
     }
 }

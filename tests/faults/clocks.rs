@@ -103,7 +103,7 @@ async fn a22_a_rescoped_token_that_keeps_its_old_expiry_causes_no_loop() {
     let servers = Servers::new(move |_, before| {
         let elapsed = keystone.elapsed().as_secs();
         if elapsed >= HOUR {
-            return answer(401, &[], "");
+            return refusal(401);
         }
         let issued = format!("2027-01-15T08:{:02}:{:02}.000000Z", elapsed / 60, elapsed % 60);
         let document = document_with(&issued, Value::from("2027-01-15T09:00:00.000000Z"));

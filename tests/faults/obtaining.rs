@@ -20,6 +20,8 @@ cases![
     paused a07_no_text_makes_the_pause_longer_than_the_limit_or_none,
     paused a10_a_refused_login_is_tried_three_times_in_half_an_hour,
     paused a10_a_receipt_of_a_second_factor_is_an_error_of_its_own,
+    paused a10_an_error_that_is_not_keystones_passes_by_itself,
+    paused a10_what_no_waiting_changes_fails_at_once,
     paused a11_errors_of_the_configuration_are_tried_three_times_in_half_an_hour,
     paused a18_tokens_that_live_for_seconds_cause_at_most_six_logins_a_minute,
 ];
@@ -302,5 +304,72 @@ async fn a18_tokens_that_live_for_seconds_cause_at_most_six_logins_a_minute() {
         }
         let most = most_within_a_minute(&keystone.logins_at());
         assert!((3..=6).contains(&most), "{lifetime}: {most}");
+    }
+}
+
+/// What stands in front of Keystone, and is no word of it.
+const PROXIES: [(&str, &str); 12] = [
+    ("text/plain", "default backend - 404"),
+    ("text/html", "<html><h1>Forbidden</h1></html>"),
+    ("text/html", ""),
+    ("", ""),
+    ("application/json", ""),
+    ("application/json", "{}"),
+    ("application/json", "[]"),
+    ("application/json", r#"{"message": "no Route matched with those values"}"#),
+    ("application/json", r#"{"error": "not found"}"#),
+    ("application/json", r#"{"error": {}}"#),
+    ("application/json", r#"{"error": {"message": 404}}"#),
+    ("application/json", r#"{"error": {"message": "broken off"#),
+];
+
+async fn a10_an_error_that_is_not_keystones_passes_by_itself() {
+    for status in [400, 401, 403, 404, 409, 410, 418] {
+        for (content_type, body) in PROXIES {
+            let keystone = Keystone::new();
+            keystone.then([Answer::Proxy(status, content_type, body)]);
+            assert_eq!(token(&keystone.plugin()).await.unwrap(), "token-1", "{status} {body}");
+            assert_eq!(keystone.logins(), 2, "{status} {body}");
+        }
+    }
+    for body in [
+        r#"{"error": {"code": 401, "message": "no", "title": "Unauthorized"}}"#,
+        r#"{"error": {"message": "no"}}"#,
+        "\u{feff}{\"error\": {\"message\": \"no\"}}",
+    ] {
+        let keystone = Keystone::new();
+        keystone.usually(Answer::Proxy(401, "application/json", body));
+        let error = token(&keystone.plugin()).await.unwrap_err();
+        assert!(!error.is_transient() && keystone.logins() == 1, "{body}: {error}");
+    }
+    // Two minutes of it at the start and in the middle: at the latest 30 s later all is well.
+    for status in [401, 403, 404] {
+        let keystone = Keystone::new();
+        let plugin = keystone.plugin();
+        keystone.usually(Answer::Proxy(status, "text/plain", "default backend - 404"));
+        while keystone.time().elapsed() < seconds(120) {
+            assert!(token(&plugin).await.is_err());
+            pass(1).await;
+        }
+        keystone.usually(Answer::Token);
+        pass(30).await;
+        assert_eq!(token(&plugin).await.unwrap(), "token-1", "{status}");
+    }
+}
+
+async fn a10_what_no_waiting_changes_fails_at_once() {
+    for status in [405, 407, 415, 501] {
+        for (content_type, body) in PROXIES {
+            let keystone = Keystone::new();
+            keystone.usually(Answer::Proxy(status, content_type, body));
+            let error = token(&keystone.plugin()).await.unwrap_err();
+            assert!(matches!(&error, Error::Http(answer) if answer.status == status), "{error}");
+            assert!(!error.is_transient(), "{error}");
+            assert_eq!(
+                (keystone.logins(), keystone.time().elapsed()),
+                (1, Duration::ZERO),
+                "{status} {body}"
+            );
+        }
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::Full;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tower::{BoxError, Service};
 use tower_keystone::{
@@ -141,6 +141,12 @@ pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Byte
         answer = answer.header(*name, *value);
     }
     answer.body(Full::new(body.into())).unwrap()
+}
+
+/// An error of Keystone, with its document.
+pub(crate) fn refusal(status: u16) -> Response<Full<Bytes>> {
+    let document = json!({"error": {"code": status, "message": "no", "title": "No"}});
+    answer(status, &[("content-type", "application/json")], document.to_string())
 }
 
 pub(crate) fn token_answer(token: &str, document: &Value) -> Response<Full<Bytes>> {

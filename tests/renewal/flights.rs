@@ -172,7 +172,9 @@ async fn an_outage_before_the_end_of_a_token_costs_fifteen_tries_at_most_and_no_
         assert!((5..=15).contains(&tries), "seed {seed}: {tries} tries");
     }
     for seed in 0..5 {
-        for answer in [Answer::NoConnection, Answer::Status(502), Answer::Body("<html>"), Answer::Hang] {
+        let proxy = Answer::Proxy(404, "text/plain", "default backend - 404");
+        for answer in [Answer::NoConnection, Answer::Status(502), Answer::Body("<html>"), proxy, Answer::Hang]
+        {
             let tries = outage(seed, 20, answer.clone(), millis(50)).await;
             assert!((5..=15).contains(&tries), "seed {seed}, {answer:?}: {tries} tries");
         }

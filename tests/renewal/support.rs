@@ -109,7 +109,10 @@ impl Clock for Time {
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
     Token,
+    /// An error of Keystone, with its document.
     Status(u16),
+    /// An error of a proxy in front of it: status, content type and body.
+    Proxy(u16, &'static str, &'static str),
     RetryAfter(&'static str),
     Body(&'static str),
     NoConnection,
@@ -314,7 +317,14 @@ impl Service<Request<Full<Bytes>>> for Keystone {
             let empty = |status: u16| Response::builder().status(status);
             match answer {
                 Answer::Token => Ok(keystone.issue()),
-                Answer::Status(status) => Ok(empty(status).body(Full::default())?),
+                Answer::Status(status) => {
+                    let document =
+                        format!(r#"{{"error": {{"code": {status}, "message": "no", "title": "No"}}}}"#);
+                    Ok(empty(status).header("content-type", "application/json").body(document.into())?)
+                }
+                Answer::Proxy(status, content_type, body) => {
+                    Ok(empty(status).header("content-type", content_type).body(body.into())?)
+                }
                 Answer::RetryAfter(time) => {
                     Ok(empty(503).header("retry-after", time).body(Full::default())?)
                 }

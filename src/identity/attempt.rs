@@ -1,0 +1,156 @@
+//! What a login asks for, in words for its errors.
+
+use http::{StatusCode, Uri};
+
+use crate::{
+    Secret,
+    access::IdentityVersion,
+    error::{FailedLogin, escaped, repeats, url_in_words},
+};
+
+/// A login: where, who, for what, and the secrets that its errors must not show.
+pub(super) struct Attempt {
+    pub(super) version: IdentityVersion,
+    pub(super) secrets: Vec<Secret>,
+    auth_url: Box<str>,
+    is_plain_http: bool,
+    identity: Box<str>,
+    scope: Box<str>,
+    proof: Proof,
+}
+
+/// A kind of proof of identity, which decides what can be wrong with it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    Password,
+    Passcode,
+    Token,
+    ApplicationCredential,
+    Receipt,
+    Several,
+}
+
+/// Writes the names of a login for its errors.
+pub(super) struct Names<'a>(&'a [Secret]);
+
+impl Names<'_> {
+    /// A name or an id as it is shown: in quotes, unless it repeats a secret.
+    pub(super) fn show(&self, name: &str) -> String {
+        if repeats(name, false, self.0.iter().map(Secret::expose)) {
+            return "(withheld: it repeats a secret)".to_owned();
+        }
+        format!("\"{}\"", escaped(name))
+    }
+
+    /// Something by its id, or else by its name and its domain.
+    pub(super) fn of(
+        &self,
+        what: &str,
+        id: Option<&str>,
+        name: Option<&str>,
+        domain: Option<&str>,
+    ) -> String {
+        match (id, name) {
+            (Some(id), _) => format!("{what} id {}", self.show(id)),
+            (None, Some(name)) => match domain {
+                Some(domain) => format!("{what} {} of domain {}", self.show(name), self.show(domain)),
+                None => format!("{what} {}", self.show(name)),
+            },
+            (None, None) => format!("no {what}"),
+        }
+    }
+}
+
+/// What is at fault when no Keystone answered.
+const NO_KEYSTONE: &str =
+    "no Keystone answers there; correct the auth_url, or the proxy in front of Keystone";
+
+impl Attempt {
+    pub(super) fn new(
+        version: IdentityVersion,
+        auth_url: &Uri,
+        secrets: Vec<Secret>,
+        proof: Proof,
+        identity: impl FnOnce(&Names<'_>) -> String,
+        scope: impl FnOnce(&Names<'_>) -> String,
+    ) -> Self {
+        let names = Names(&secrets);
+        let (identity, scope) = (identity(&names).into(), scope(&names).into());
+        let is_plain_http = auth_url.scheme_str() == Some("http");
+        Self {
+            version,
+            auth_url: url_in_words(auth_url).into(),
+            is_plain_http,
+            identity,
+            scope,
+            proof,
+            secrets,
+        }
+    }
+
+    /// What an error response to this login means. `is_keystone` says whether the response is Keystone's own.
+    pub(super) fn failed(&self, status: StatusCode, is_keystone: bool, body: &[u8]) -> FailedLogin {
+        let wants_tls = !is_keystone && self.is_plain_http && asks_for_tls(status, body);
+        let is_transient = match status.as_u16() {
+            // No waiting changes what a server implements, or that a proxy wants credentials of its own.
+            405 | 407 | 411 | 414 | 415 | 426 | 431 | 501 | 505 => false,
+            408 | 429 | 500.. => true,
+            400.. => !is_keystone && !wants_tls,
+            _ => false,
+        };
+        let doubt = match status.as_u16() {
+            407 => {
+                "a proxy on the way wants credentials of its own; give them to the client of the Transport"
+            }
+            429 => "",
+            _ if wants_tls => "that port speaks TLS; begin the auth_url with https://",
+            500.. if is_transient => "",
+            _ if !is_transient && !is_keystone => NO_KEYSTONE,
+            _ if !is_keystone => {
+                "that is no answer of Keystone, but of a proxy in front of it; if it stays, is the auth_url right?"
+            }
+            401 => self.proof.doubt(),
+            403 => "may these credentials ask for this scope?",
+            404 if self.proof == Proof::ApplicationCredential => {
+                "does the application credential still exist, and is the auth_url right?"
+            }
+            404 if self.proof == Proof::Token => {
+                "has the token expired or been revoked, or is the auth_url right?"
+            }
+            404 => "does all that is named here exist, and is the auth_url right?",
+            _ => "",
+        };
+        FailedLogin {
+            auth_url: self.auth_url.clone(),
+            identity: self.identity.clone(),
+            scope: self.scope.clone(),
+            doubt,
+            is_transient,
+        }
+    }
+}
+
+impl Proof {
+    /// What can be wrong when Keystone answers 401.
+    fn doubt(self) -> &'static str {
+        match self {
+            Self::Password => {
+                "are names and password right, are user and scope enabled, and has the user a role there?"
+            }
+            Self::Passcode => "is the passcode the current one, and are the names right?",
+            Self::Token => "has the token expired or been revoked, and has its user a role in this scope?",
+            Self::ApplicationCredential => {
+                "is the secret right, has the application credential expired, and is its user enabled?"
+            }
+            Self::Receipt => "has the receipt expired?",
+            Self::Several => "is each of them right and current, and has the user a role there?",
+        }
+    }
+}
+
+/// Whether a server says that it was spoken to without TLS at a port with TLS. Web servers say it by 400 and a text.
+fn asks_for_tls(status: StatusCode, body: &[u8]) -> bool {
+    let told = String::from_utf8_lossy(body).to_ascii_lowercase();
+    let words = ["https port", "https server", "ssl-enabled", "requires tls", "plain http"];
+    status == StatusCode::BAD_REQUEST && words.iter().any(|words| told.contains(words))
+}
