@@ -130,7 +130,7 @@ where
                     if response.status() == StatusCode::UNAUTHORIZED {
                         response.extensions_mut().insert(sent.refused());
                     } else {
-                        sent.access.accepted().insert(&sent.authority);
+                        sent.access.accepted_by(&sent.authority);
                     }
                     if response.status().as_u16() >= 400 {
                         response.extensions_mut().insert(SentWith(Arc::clone(&sent.access)));

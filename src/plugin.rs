@@ -48,7 +48,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, uri::Authority};
 
 use crate::{
     AccessInfo, EndpointFilter, Error, Secret,
@@ -272,6 +272,15 @@ impl Access {
     #[inline]
     pub(crate) fn accepted(&self) -> &Accepted {
         &self.accepted
+    }
+
+    /// Enters that an origin has accepted this access, and with it those that it was put together of.
+    #[inline]
+    pub(crate) fn accepted_by(&self, authority: &Authority) {
+        self.accepted.insert(authority);
+        for part in &self.parts {
+            part.accepted.insert(authority);
+        }
     }
 
     /// The origins of its catalog.

@@ -1,45 +1,142 @@
 //! Work that belongs to none of those who wait for it.
 
-use std::{future::Future, time::Duration};
+use std::{
+    any::Any,
+    future::{Future, pending, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use tokio::{
     runtime::Handle,
     sync::watch::{self, Ref},
-    time::timeout,
+    time::{Instant, sleep, timeout},
 };
 
 use crate::Error;
 
-/// Work in a task of its own, and the place where its outcome will be. Clones are of the same work.
+/// Returns the tokio runtime of the caller.
+///
+/// # Errors
+///
+/// [`Error::NoRuntime`] outside of a runtime, and in one without time.
+pub(crate) fn runtime() -> Result<Handle, Error> {
+    let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
+    // Nothing but a panic tells a runtime without time from others.
+    catch(|| drop(sleep(Duration::ZERO))).map_err(|_| Error::NoRuntime)?;
+    Ok(runtime)
+}
+
+/// The code of others panicked, and the panic was caught.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Panicked;
+
+/// Runs code of others, whose panic is an error.
+pub(crate) fn catch<T>(others: impl FnOnce() -> T) -> Result<T, Panicked> {
+    catch_unwind(AssertUnwindSafe(others)).map_err(|_: Box<dyn Any + Send>| Panicked)
+}
+
+/// A future of others. Its panics are errors, whether it is polled or dropped.
+pub(crate) struct Caught<T>(Option<BoxFuture<T>>);
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+impl<T> Caught<T> {
+    /// Catches the panics of `make` too.
+    pub(crate) fn new(make: impl FnOnce() -> BoxFuture<T>) -> Self {
+        Self(catch(make).ok())
+    }
+}
+
+impl<T> Future for Caught<T> {
+    type Output = Result<T, Panicked>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(future) = &mut self.0 else { return Poll::Ready(Err(Panicked)) };
+        let output = match catch(|| future.as_mut().poll(cx)) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(output)) => Ok(output),
+            Err(panicked) => Err(panicked),
+        };
+        let future = self.0.take();
+        let dropped = catch(|| drop(future));
+        Poll::Ready(output.and_then(|output| dropped.map(|()| output)))
+    }
+}
+
+impl<T> Drop for Caught<T> {
+    fn drop(&mut self) {
+        let future = self.0.take();
+        let _ = catch(|| drop(future));
+    }
+}
+
+/// The place where the outcome of work in a task of its own will be. Clones are of the same work.
 #[derive(Clone)]
 pub(crate) struct Work<T>(watch::Receiver<Option<T>>);
 
+/// Work that is still to be started. If it is dropped instead, whoever waits for its outcome is told so.
+pub(crate) struct Start<T>(watch::Sender<Option<T>>);
+
+/// What comes of waiting for work.
+#[derive(Debug)]
+pub(crate) enum Waited<T> {
+    /// The outcome of the work.
+    Done(T),
+    /// There is no outcome and there will be none, because the runtime of the work was shut down.
+    Lost,
+    /// The wait took too long, because nobody drives the runtime of the work.
+    TooLong,
+    /// There is no runtime with time here to wait in.
+    NoRuntime,
+}
+
 impl<T: Clone + Send + Sync + 'static> Work<T> {
-    /// Sends it off. [`Error::NoRuntime`] outside of a runtime.
-    pub(crate) fn start(work: impl Future<Output = T> + Send + 'static) -> Result<Self, Error> {
-        let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
+    /// Returns new work. This runs no code of others, so that it can be done under a lock.
+    pub(crate) fn new() -> (Self, Start<T>) {
         let (sender, receiver) = watch::channel(None);
-        runtime.spawn(async move {
-            let outcome = work.await;
-            sender.send_replace(Some(outcome));
-        });
-        Ok(Self(receiver))
+        (Self(receiver), Start(sender))
     }
 
-    /// Waits for the outcome; `Some(None)` if there will be none, since its runtime was shut down.
-    ///
-    /// `None` if it takes longer than this, by which a runtime is known that nobody drives, or if there is no
-    /// runtime here to tell the time.
-    pub(crate) async fn done(&mut self, longest: Duration) -> Option<Option<T>> {
-        if let Some(outcome) = self.outcome().clone() {
-            return Some(Some(outcome));
-        }
-        Handle::try_current().ok()?;
-        let done = timeout(longest, self.0.wait_for(Option::is_some)).await.ok()?;
-        Some(done.ok().and_then(|outcome| outcome.clone()))
+    /// Waits for the outcome, up to a time. Each poll may be in another runtime.
+    pub(crate) async fn done(&self, longest: Duration) -> Waited<T> {
+        let begun = Instant::now();
+        let mut receiver = self.0.clone();
+        let mut outcome = pin!(async move { receiver.wait_for(Option::is_some).await.ok()?.clone() });
+        // It belongs to the runtime of the last poll: one that is shut down, or not driven, wakes nobody.
+        let mut timer = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(outcome) = outcome.as_mut().poll(cx) {
+                return Poll::Ready(outcome.map_or(Waited::Lost, Waited::Done));
+            }
+            let left = longest.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return Poll::Ready(Waited::TooLong);
+            }
+            if Handle::try_current().is_err() {
+                return Poll::Ready(Waited::NoRuntime);
+            }
+            // It panics in a runtime without time, and in one that is shut down.
+            let polled = catch(|| {
+                let mut until_then = Box::pin(timeout(left, pending::<()>()));
+                let poll = until_then.as_mut().poll(cx);
+                (until_then, poll)
+            });
+            match polled {
+                Ok((until_then, Poll::Pending)) => {
+                    timer = Some(until_then);
+                    Poll::Pending
+                }
+                Ok((_, Poll::Ready(_))) => Poll::Ready(Waited::TooLong),
+                Err(Panicked) => Poll::Ready(Waited::NoRuntime),
+            }
+        })
+        .await
     }
 
-    /// The outcome, if it is there.
+    /// Returns the outcome, if it is there.
     pub(crate) fn outcome(&self) -> Ref<'_, Option<T>> {
         self.0.borrow()
     }
@@ -47,5 +144,24 @@ impl<T: Clone + Send + Sync + 'static> Work<T> {
     /// Whether the two are the same work.
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.0.same_channel(&other.0)
+    }
+}
+
+impl<T: Send + Sync + 'static> Start<T> {
+    /// Starts the work as a task of this runtime. If it panics, `panicked` says what the outcome is.
+    ///
+    /// Must not be called with a lock held: a runtime that is shut down drops the work at once.
+    pub(crate) fn run(
+        self,
+        runtime: &Handle,
+        work: impl Future<Output = T> + Send + 'static,
+        panicked: impl FnOnce() -> T + Send + 'static,
+    ) {
+        let work = Caught::new(|| Box::pin(work));
+        runtime.spawn(async move {
+            let outcome = work.await.or_else(|Panicked| catch(panicked));
+            // A waker of others may panic too.
+            let _ = catch(|| outcome.map(|outcome| self.0.send_replace(Some(outcome))));
+        });
     }
 }

@@ -17,7 +17,12 @@ use super::{
     failure::Miss,
     link::{Parts, location},
 };
-use crate::{Access, Error, Transport, endpoint::Origin, error::retry_after, work::Work};
+use crate::{
+    Access, Error, Transport,
+    endpoint::Origin,
+    error::retry_after,
+    work::{Waited, Work, runtime},
+};
 
 /// How many documents are remembered, before they are all forgotten.
 const MOST_DOCUMENTS: usize = 1024;
@@ -79,14 +84,15 @@ impl Cache {
             let host = url.rsplit('@').next().unwrap_or_default();
             return Err(Miss::new(host, "it is no URL with a clear host and port").into());
         }
-        let mut failed = Error::NoRuntime;
+        let mut failed = Error::Abandoned;
         for adoption in 0..=ADOPTIONS {
-            let mut flight = self.flight(url, access, adoption == ADOPTIONS)?;
+            let flight = self.flight(url, access, adoption == ADOPTIONS)?;
             let longest = self.times.timeout.saturating_add(GRACE);
             match flight.done(longest).await {
-                Some(Some(landed)) if landed.is_for(access) => return Ok((landed.document?, landed.until)),
-                Some(Some(landed)) => failed = landed.document.err().map_or(failed, Error::from),
-                _ => self.lost(&flight),
+                Waited::Done(landed) if landed.is_for(access) => return Ok((landed.document?, landed.until)),
+                Waited::Done(landed) => failed = landed.document.err().map_or(failed, Error::from),
+                Waited::Lost | Waited::TooLong => self.lost(&flight),
+                Waited::NoRuntime => return Err(Error::NoRuntime),
             }
         }
         Err(failed)
@@ -113,34 +119,45 @@ impl Cache {
         {
             return Ok(flight.clone());
         }
+        let runtime = runtime()?;
         let now = Instant::now();
         let full = flights.len() >= MOST_DOCUMENTS;
         flights.retain(|_, flight| match &*flight.outcome() {
             Some(landed) => !full && (landed.document.is_ok() || now < landed.until),
             None => true,
         });
+        let (flight, start) = Work::new();
+        flights.insert(key, flight.clone());
+        drop(flights);
         let (cache, url, access) = (Arc::clone(self), url.to_owned(), access.cloned());
-        let flight = Work::start(async move {
-            let fetched = timeout(cache.times.timeout, cache.fetch(&url, access.as_deref())).await;
+        // What was known before serves until the service answers again.
+        let known = before.and_then(|flight| flight.outcome().as_ref()?.document.clone().ok());
+        let (times, panicked) = (self.times, Miss::new(&*url, "the HTTP client panicked").transient());
+        let panicked = (panicked, known.clone());
+        let fetching = async move {
+            let fetched = timeout(times.timeout, cache.fetch(&url, access.as_deref())).await;
             let fetched = fetched.unwrap_or_else(|_| {
-                let within = cache.times.timeout.as_millis();
+                let within = times.timeout.as_millis();
                 Err(Miss::new(&*url, format!("it did not answer within {within} ms")).transient())
             });
             let lifetime = match &fetched {
-                Ok(_) => cache.times.lifetime,
-                Err(_) => cache.times.failure_lifetime,
+                Ok(_) => times.lifetime,
+                Err(_) => times.failure_lifetime,
             };
-            // What was known before serves until the service answers again.
-            let known = || before.and_then(|flight| flight.outcome().as_ref()?.document.clone().ok());
             let document = match fetched {
-                Err(miss) if miss.transient => known().ok_or(miss),
+                Err(miss) if miss.transient => known.ok_or(miss),
                 fetched => fetched,
             };
             let refused = document.as_ref().is_err_and(|miss| miss.refused);
             let refused = access.as_ref().filter(|_| refused).map(Arc::downgrade);
             Landed { document, until: Instant::now() + lifetime, refused }
-        })?;
-        flights.insert(key, flight.clone());
+        };
+        let panicked = move || {
+            let (miss, known) = panicked;
+            let until = Instant::now() + times.failure_lifetime;
+            Landed { document: known.ok_or(miss), until, refused: None }
+        };
+        start.run(&runtime, fetching, panicked);
         Ok(flight)
     }
 

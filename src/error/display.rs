@@ -99,8 +99,8 @@ impl fmt::Display for Error {
                 words::to(location.as_deref())
             ),
             Self::Recursion => f.write_str(
-                "a request that is to obtain a token came to an AuthLayer, which would wait for that token; \
-                 give the Transport a client without the layer",
+                "a request for a token would wait for that same token; give the Transport a client without the layer \
+                 (AuthLayer), and do not ask a plugin from within its own credentials",
             ),
             Self::ConnectFailure { origin, source: _ } => {
                 write!(f, "Keystone could not be reached at {origin}; is the auth_url right?")
@@ -113,12 +113,18 @@ impl fmt::Display for Error {
             Self::ShortLived => f.write_str(
                 "Keystone issues tokens that expire at once; is `[token] expiration` in keystone.conf as intended?",
             ),
-            Self::PluginPanicked => {
-                f.write_str("the credentials panicked while a token was obtained with them")
-            }
+            Self::PluginPanicked => f.write_str(
+                "the credentials, or the clock, client or log subscriber that they use, panicked while a token was \
+                 obtained; see the message of the panic",
+            ),
             Self::NoRuntime => f.write_str(
                 "Keystone or a service has to be asked, and there is no tokio runtime with time enabled to do that \
                  in; poll requests inside one",
+            ),
+            Self::Abandoned => f.write_str(
+                "several requests to Keystone or a service ended without a result: their tokio runtime was shut down \
+                 or is not driven, or the tokens were reset or refused at once; keep the runtime running while \
+                 requests wait",
             ),
             Self::Plugin { .. } => f.write_str("the identity plugin failed"),
         }

@@ -259,8 +259,8 @@ pub enum Error {
         location: Option<Box<str>>,
     },
 
-    /// A [`Transport`](crate::Transport) goes through an [`AuthLayer`](crate::AuthLayer): what it sends to
-    /// obtain a token would wait for that token.
+    /// A request for a token would wait for that same token: its [`Transport`](crate::Transport) goes through an
+    /// [`AuthLayer`](crate::AuthLayer), or credentials ask the plugin that asks them.
     Recursion,
 
     /// Keystone could not be reached, or its answer broke off: keystoneauth's `ConnectFailure`.
@@ -284,12 +284,17 @@ pub enum Error {
     /// Keystone's token is past its end, or was when it came: do the clocks of its servers agree?
     ShortLived,
 
-    /// The credentials panicked while they were asked for a token.
+    /// Code that is not of this crate panicked while a token was obtained: credentials, a clock, a client or a
+    /// subscriber of `tracing`.
     PluginPanicked,
 
     /// A token or a version document has to be obtained, and there is no tokio runtime with time enabled to do it
     /// in.
     NoRuntime,
+
+    /// Several logins, or requests for a version document, ended without a result: their runtime was shut down or is
+    /// not driven, or the tokens that they brought were reset or refused at once.
+    Abandoned,
 
     /// An identity plugin of somebody else's failed.
     #[non_exhaustive]
@@ -350,7 +355,7 @@ impl Error {
             // What answers with something that is no token is a proxy that is not ready, most often.
             Self::Timeout { .. } | Self::InvalidResponse { .. } => true,
             Self::ConnectFailure { source, .. } => !is_about_a_certificate(&**source),
-            Self::ShortLived | Self::PluginPanicked | Self::NoRuntime => true,
+            Self::ShortLived | Self::PluginPanicked | Self::NoRuntime | Self::Abandoned => true,
             _ => false,
         }
     }

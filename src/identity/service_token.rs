@@ -1,11 +1,15 @@
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    future::{Future, poll_fn},
+    mem,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    task::Poll,
 };
 
 use http::Uri;
 
-use crate::{Access, AccessFuture, IdentityPlugin, endpoint::Origin};
+use crate::{Access, AccessFuture, Error, IdentityPlugin, endpoint::Origin};
 
 /// Sends a user's requests with a service's token beside the user's: keystoneauth's plugin of this name.
 ///
@@ -25,30 +29,32 @@ pub struct ServiceTokenAuthWrapper<U, S>(Arc<Inner<U, S>>);
 struct Inner<U, S> {
     user: U,
     service: S,
-    /// The two accesses last put together.
-    current: Mutex<Option<Arc<Access>>>,
+    /// The two accesses last put together, as long as a request uses them.
+    current: Mutex<Weak<Access>>,
 }
 
 impl<U: IdentityPlugin, S: IdentityPlugin> ServiceTokenAuthWrapper<U, S> {
     /// A plugin that takes the endpoints and the token of `user` and adds the token of `service`.
     pub fn new(user: U, service: S) -> Self {
-        Self(Arc::new(Inner { user, service, current: Mutex::new(None) }))
+        Self(Arc::new(Inner { user, service, current: Mutex::default() }))
     }
 }
 
 impl<U, S> Inner<U, S> {
-    /// The two accesses as one, which stays the same as long as they do.
+    /// The two accesses as one, which stays the same as long as they do and requests use it.
     fn together(&self, user: &Arc<Access>, service: &Arc<Access>) -> Arc<Access> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(access) = &*current
+        let lock = || self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = lock().upgrade();
+        if let Some(access) = current
             && let [of_user, of_service] = access.parts()
             && Arc::ptr_eq(of_user, user)
             && Arc::ptr_eq(of_service, service)
         {
-            return Arc::clone(access);
+            return access;
         }
         let access = Arc::new(Access::with_service_token(user, service));
-        *current = Some(Arc::clone(&access));
+        let before = mem::replace(&mut *lock(), Arc::downgrade(&access));
+        drop(before);
         access
     }
 }
@@ -59,17 +65,18 @@ where
     S: IdentityPlugin,
 {
     fn access(&self) -> AccessFuture {
-        let (user, service) = match (self.0.user.access().now(), self.0.service.access().now()) {
+        let waiting = match (self.0.user.access().now(), self.0.service.access().now()) {
             (Ok(user), Ok(service)) => return AccessFuture::ready(Ok(self.0.together(&user, &service))),
-            (user, service) => (later(user), later(service)),
+            (user, service) => (user.err(), service.err()),
         };
         let inner = Arc::clone(&self.0);
         AccessFuture::new(async move {
-            // One after the other: a flight goes on whether or not it is waited for.
-            let (user, _) = (user.await?, service.await?);
-            // What was at hand, or landed first, may have ended since.
-            let service = inner.service.access().await?;
-            let user = inner.user.access().now().unwrap_or(user);
+            // Nothing is kept of the one while the other is waited for: it may end meanwhile, or be dropped.
+            both(ended(waiting.0), ended(waiting.1)).await?;
+            let (user, service) = match (inner.user.access().now(), inner.service.access().now()) {
+                (Ok(user), Ok(service)) => (user, service),
+                (user, service) => both(later(user), later(service)).await?,
+            };
             Ok(inner.together(&user, &service))
         })
     }
@@ -77,10 +84,7 @@ where
     /// Invalidates what both plugins contributed; true if either can renew.
     fn invalidate(&self, used: &Arc<Access>, by: &Origin) -> bool {
         let [user, service] = used.parts() else { return false };
-        if used.accepted().remove(by) {
-            user.accepted().insert(by.authority());
-            service.accepted().insert(by.authority());
-        }
+        used.accepted().remove(by);
         let user = self.0.user.invalidate(user, by);
         let service = self.0.service.invalidate(service, by);
         user || service
@@ -88,6 +92,43 @@ where
 
     fn auth_url(&self) -> Option<&Uri> {
         self.0.user.auth_url()
+    }
+}
+
+/// Waits for both side by side.
+async fn both<T>(
+    first: impl Future<Output = Result<T, Error>>,
+    second: impl Future<Output = Result<T, Error>>,
+) -> Result<(T, T), Error> {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    let mut brought = (None, None);
+    poll_fn(|cx| {
+        if brought.0.is_none()
+            && let Poll::Ready(access) = first.as_mut().poll(cx)
+        {
+            brought.0 = Some(access?);
+        }
+        if brought.1.is_none()
+            && let Poll::Ready(access) = second.as_mut().poll(cx)
+        {
+            brought.1 = Some(access?);
+        }
+        match mem::take(&mut brought) {
+            (Some(first), Some(second)) => Poll::Ready(Ok((first, second))),
+            some => {
+                brought = some;
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+/// Waits for an access, if it has to be waited for, and drops it.
+async fn ended(waiting: Option<AccessFuture>) -> Result<(), Error> {
+    match waiting {
+        Some(access) => access.await.map(drop),
+        None => Ok(()),
     }
 }
 

@@ -66,9 +66,15 @@
 //! current: another replica of the service may accept it.
 //!
 //! A flight belongs to no request: it runs in a task of its own, its outcome is shared, and dropping any of
-//! those who wait for it changes nothing. It needs a tokio runtime with time enabled. If that is shut down under
-//! it, or nobody drives it for as long as a flight can take, whoever waits starts another one.
+//! those who wait for it changes nothing. It ends at its next pause if the plugin is dropped or reset. Whoever has
+//! waited gets the access that is current when the future is polled.
+//!
+//! A flight needs a tokio runtime with time enabled: that of the call, or else that of the first poll. If that is shut
+//! down under it, or nobody drives it for as long as a flight can take, whoever waits starts another one. In a program
+//! that blocks on a runtime only now and then, a renewal in the background goes on only while it does; one that is
+//! overdue is waited for.
 
+mod asking;
 mod clock;
 mod flight;
 mod lifetime;
@@ -76,6 +82,7 @@ mod plugin;
 mod policy;
 mod refusals;
 mod report;
+mod shared;
 mod state;
 
 pub use clock::{Clock, Now, SystemClock};

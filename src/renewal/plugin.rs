@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use http::Uri;
 
-use super::{Clock, RenewalPolicy, SystemClock, flight::Shared, state::State};
+use super::{Clock, RenewalPolicy, SystemClock, shared::Shared, state::State};
 use crate::{
     Access, AccessFuture, AccessInfo, Credentials, Error, IdentityPlugin, Secret, Transport, endpoint::Origin,
 };

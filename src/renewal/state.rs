@@ -1,6 +1,6 @@
 //! What is known of the token, and what follows from it. No I/O, no waiting, no clock of its own.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{any::Any, collections::HashSet, mem, sync::Arc, time::Duration};
 
 use super::{Now, RenewalPolicy, lifetime::Readings, refusals::Refusals};
 use crate::{Access, AccessInfo, Error, endpoint::Origin};
@@ -21,7 +21,12 @@ pub(super) struct State {
     refusals: Refusals,
     /// Where the last catalog has endpoints.
     origins: Option<Arc<HashSet<Origin>>>,
+    /// What is no longer of use, to be dropped when the state is not locked: that may run code of others.
+    discarded: Vec<Discarded>,
 }
+
+/// A value to be dropped.
+pub(super) type Discarded = Box<dyn Any + Send + Sync>;
 
 /// A token, and when it becomes soft, hard and expired.
 #[derive(Debug)]
@@ -32,10 +37,26 @@ struct Held {
     end: Now,
 }
 
+/// An error, and whether it can pass by itself. That is found out when the state is not locked, since it may run code
+/// of others.
+#[derive(Clone, Debug)]
+pub(super) struct Failed {
+    pub(super) error: Error,
+    passes: bool,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { passes: error.is_transient(), error }
+    }
+}
+
 /// Why there is no new token, and from when on another go may be made.
 #[derive(Debug)]
 struct Failure {
     error: Error,
+    /// Whether it can pass by itself.
+    passes: bool,
     failed: Now,
     pause: Duration,
     /// Whether requests had no token meanwhile, so that they waited for it in vain.
@@ -58,12 +79,12 @@ enum Age {
 pub(super) enum Decision {
     /// Go on with this access.
     Use(Arc<Access>),
-    /// Go on with this access, and start this flight beside it.
-    UseAndStart(Arc<Access>, FlightId),
+    /// Go on with this access, and start a flight beside it.
+    UseAndStart(Arc<Access>),
     /// Wait for the flight under way.
     Join,
-    /// Start this flight and wait for it.
-    Start(FlightId),
+    /// Start a flight and wait for it.
+    Start,
     /// There is no token, and to wait for one is of no use yet.
     Fail(Error),
 }
@@ -79,6 +100,7 @@ impl State {
             failure: None,
             refusals: Refusals::default(),
             origins: None,
+            discarded: Vec::new(),
         }
     }
 
@@ -94,19 +116,18 @@ impl State {
         self.random.seed(seed);
     }
 
-    /// What a request that comes now is to do. A flight that is to be started counts as under way.
+    /// What a request that comes now is to do.
     #[inline(always)]
-    pub(super) fn decide(&mut self, now: Now) -> Decision {
+    pub(super) fn decide(&self, now: Now) -> Decision {
         let age = self.age(now);
         if let (Some(held), Age::Fresh) = (&self.current, age) {
             return Decision::Use(Arc::clone(&held.access));
         }
         let paused = self.failure.as_ref().filter(|failure| now.since(failure.failed) < failure.pause);
         match (&self.current, age, self.under_way(now), paused) {
-            (Some(held), Age::Soft, None, None) => {
-                let access = Arc::clone(&held.access);
-                Decision::UseAndStart(access, self.start(now))
-            }
+            // The last flight stands still: its runtime is driven only while requests wait.
+            (Some(_), Age::Soft, None, None) if self.flight.is_some() => Decision::Start,
+            (Some(held), Age::Soft, None, None) => Decision::UseAndStart(Arc::clone(&held.access)),
             (Some(held), Age::Soft, _, _) | (Some(held), Age::Hard, None, Some(_)) => {
                 Decision::Use(Arc::clone(&held.access))
             }
@@ -114,7 +135,7 @@ impl State {
             (_, _, None, Some(failure)) if failure.is_final(now, &self.policy) => {
                 Decision::Fail(failure.error.clone())
             }
-            (_, _, None, _) => Decision::Start(self.start(now)),
+            (_, _, None, _) => Decision::Start,
         }
     }
 
@@ -128,12 +149,8 @@ impl State {
     /// at hand may still be sent. Without such an access, as long as a flight can take.
     pub(super) fn patience(&self, now: Now) -> Duration {
         let left = self.current.as_ref().map_or(Duration::ZERO, |held| now.until(held.end));
-        if left.is_zero() { self.policy.longest_flight() } else { left / 2 }
-    }
-
-    /// Whether this access is the one at hand and may no longer be sent.
-    pub(super) fn is_expired(&self, access: &Arc<Access>, now: Now) -> bool {
-        self.current().is_some_and(|current| Arc::ptr_eq(current, access)) && self.age(now) == Age::Expired
+        let longest = self.policy.longest_flight();
+        if left.is_zero() { longest } else { longest.min(left / 2) }
     }
 
     /// The access at hand, whatever its age.
@@ -151,10 +168,9 @@ impl State {
         self.age(now) > Age::Fresh
     }
 
-    /// Starts a flight, whatever the age of the token and the last failure. `None` if one is under way.
-    pub(super) fn force(&mut self, now: Now) -> Option<FlightId> {
-        self.failure = None;
-        self.under_way(now).is_none().then(|| self.start(now))
+    /// Forgets the last failure.
+    pub(super) fn forget_failure(&mut self) {
+        self.set_failure(None);
     }
 
     /// How long a flight that starts now is to wait first: as long as Keystone has asked for.
@@ -168,11 +184,11 @@ impl State {
         &mut self,
         id: FlightId,
         attempts: u32,
-        error: &Error,
+        Failed { error, passes }: &Failed,
         now: Now,
         left: Duration,
     ) -> Option<Duration> {
-        if !self.is_flight(id) || self.age(now) != Age::Expired || !error.is_transient() {
+        if !self.is_under_way(id) || self.age(now) != Age::Expired || !passes {
             return None;
         }
         let pause = self.policy.pause(attempts, error, self.random.f64());
@@ -184,40 +200,42 @@ impl State {
     }
 
     /// A flight has ended. What it brought becomes the current access, unless it is no longer the one
-    /// under way. The outcome is that of all who waited for it.
+    /// under way. An error is that of all who waited for it; else they look at the state again.
     pub(super) fn landed(
         &mut self,
         id: FlightId,
         asked_for: Now,
-        brought: Result<AccessInfo, Error>,
+        brought: Result<AccessInfo, Failed>,
         now: Now,
-    ) -> Result<Arc<Access>, Error> {
-        let held = brought.and_then(|auth_ref| self.held(auth_ref, asked_for, now));
-        if !self.is_flight(id) {
-            return held.map(|held| held.access);
+    ) -> Result<(), Error> {
+        if !self.is_under_way(id) {
+            self.discard(brought);
+            return Ok(());
         }
+        let held = brought.and_then(|auth_ref| Ok(self.held(auth_ref, asked_for, now)?));
         self.flight = None;
         let waited = self.age(now) == Age::Expired;
         match held {
             Ok(held) => {
-                let access = Arc::clone(&held.access);
                 // A token that will be old at once is no reason to ask again at once.
-                self.failure = (held.soft.since(asked_for) < self.policy.least_interval).then(|| Failure {
+                let short = held.soft.since(asked_for) < self.policy.least_interval;
+                self.set_failure(short.then(|| Failure {
                     error: Error::ShortLived,
+                    passes: true,
                     failed: asked_for,
                     pause: self.policy.least_interval,
                     waited: true,
                     transient: 0,
                     definite: 0,
-                });
+                }));
                 let past = now.has_reached(held.end);
                 self.hold(held);
-                if past { Err(Error::ShortLived) } else { Ok(access) }
+                if past { Err(Error::ShortLived) } else { Ok(()) }
             }
-            Err(error) => {
+            Err(Failed { error, passes }) => {
                 let (mut transient, mut definite) =
                     self.failure.as_ref().map_or((0, 0), |failure| (failure.transient, failure.definite));
-                let pause = if error.is_transient() {
+                let pause = if passes {
                     transient += 1;
                     let pause = self.policy.pause(transient, &error, self.random.f64());
                     // Unless Keystone asks for it, no token gets too old for want of another go.
@@ -227,8 +245,15 @@ impl State {
                     definite += 1;
                     self.policy.definite_pause(definite)
                 };
-                self.failure =
-                    Some(Failure { error: error.clone(), failed: now, pause, waited, transient, definite });
+                self.set_failure(Some(Failure {
+                    error: error.clone(),
+                    passes,
+                    failed: now,
+                    pause,
+                    waited,
+                    transient,
+                    definite,
+                }));
                 Err(error)
             }
         }
@@ -236,7 +261,7 @@ impl State {
 
     /// A flight is gone without an outcome: its runtime was shut down.
     pub(super) fn lost(&mut self, id: FlightId) {
-        if self.is_flight(id) {
+        if self.is_under_way(id) {
             self.flight = None;
         }
     }
@@ -250,17 +275,17 @@ impl State {
         if !self.refusals.drops(used, by, accepted, now, &self.policy) {
             return;
         }
-        self.current = None;
+        self.set_current(None);
         if matches!(&self.failure, Some(Failure { error: Error::ShortLived, .. })) {
-            self.failure = None;
+            self.set_failure(None);
         }
     }
 
     /// Forgets the token, the failures and the flight, whose outcome will not be taken.
     pub(super) fn reset(&mut self) {
-        self.current = None;
+        self.set_current(None);
         self.flight = None;
-        self.failure = None;
+        self.set_failure(None);
         self.refusals.clear();
         self.origins = None;
     }
@@ -287,10 +312,33 @@ impl State {
 
     fn hold(&mut self, held: Held) {
         self.origins = held.access.origins().cloned();
-        self.current = Some(held);
+        self.set_current(Some(held));
     }
 
-    fn start(&mut self, now: Now) -> FlightId {
+    fn set_current(&mut self, held: Option<Held>) {
+        if let Some(before) = mem::replace(&mut self.current, held) {
+            self.discard(before);
+        }
+    }
+
+    fn set_failure(&mut self, failure: Option<Failure>) {
+        if let Some(before) = mem::replace(&mut self.failure, failure) {
+            self.discard(before);
+        }
+    }
+
+    /// Keeps a value until it can be dropped.
+    pub(super) fn discard(&mut self, value: impl Any + Send + Sync) {
+        self.discarded.push(Box::new(value));
+    }
+
+    /// Returns what is to be dropped once the state is not locked any more.
+    pub(super) fn take_discarded(&mut self) -> Vec<Discarded> {
+        mem::take(&mut self.discarded)
+    }
+
+    /// Starts a flight.
+    pub(super) fn start(&mut self, now: Now) -> FlightId {
         self.flights += 1;
         self.flight = Some((self.flights, now));
         self.flights
@@ -298,12 +346,13 @@ impl State {
 
     /// The flight under way. One that takes longer than it can is none: nobody drives its runtime.
     #[inline]
-    fn under_way(&self, now: Now) -> Option<FlightId> {
+    pub(super) fn under_way(&self, now: Now) -> Option<FlightId> {
         let (id, started) = self.flight?;
         (now.since(started) < self.policy.longest_flight()).then_some(id)
     }
 
-    fn is_flight(&self, id: FlightId) -> bool {
+    /// Whether this flight is the one under way: nothing has overtaken it.
+    pub(super) fn is_under_way(&self, id: FlightId) -> bool {
         self.flight.is_some_and(|(flight, _)| flight == id)
     }
 
@@ -355,7 +404,7 @@ impl State {
 impl Failure {
     /// Whether requests that have no token get this failure, rather than wait for another go.
     fn is_final(&self, now: Now, policy: &RenewalPolicy) -> bool {
-        self.waited || !self.error.is_transient() || self.rest(now) >= policy.load_timeout
+        self.waited || !self.passes || self.rest(now) >= policy.load_timeout
     }
 
     /// What is left of the time that Keystone asked to wait.

@@ -1,0 +1,406 @@
+//! Code of others that looks at the plugin wherever it runs, or panics there.
+
+use std::{
+    error::Error as StdError,
+    fmt,
+    future::Future,
+    panic::panic_any,
+    pin::Pin,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+use http::Uri;
+use tokio_test::task;
+use tower::{Layer, Service};
+use tower_keystone::{
+    AccessInfo, AuthLayer, Credentials, EndpointFilter, Error, IdentityPlugin, RenewalPolicy, Renewing,
+    Transport, V3Auth,
+    discovery::Discovery,
+    endpoint::Origin,
+    identity::AuthRefFuture,
+    renewal::{Clock, Now},
+};
+use tracing_subscriber::layer::SubscriberExt;
+
+use crate::support::*;
+
+type AnyPlugin = Renewing<Arc<dyn Credentials>>;
+
+/// A plugin that code of others knows, once there is one. Clones are the same.
+#[derive(Clone, Default)]
+struct Known(Arc<OnceLock<AnyPlugin>>);
+
+impl Known {
+    /// A plugin of these credentials that is known from now on, in which nothing but its clock is of others.
+    fn plugin(&self, keystone: &Keystone, credentials: impl Credentials, clock: impl Clock) -> AnyPlugin {
+        let credentials: Arc<dyn Credentials> = Arc::new(credentials);
+        let plugin = Renewing::new(credentials, Transport::new(keystone.clone())).clock(clock).seed(7);
+        assert!(self.0.set(plugin.clone()).is_ok());
+        plugin
+    }
+
+    /// Takes the lock of the plugin. It would wait for itself if it were locked.
+    fn look(&self) {
+        if let Some(plugin) = self.0.get() {
+            assert!(plugin.auth_state().is_none_or(|state| !state.expose().is_empty()));
+        }
+    }
+}
+
+/// A clock that looks at the plugin.
+struct LookingClock(Time, Known);
+
+impl Clock for LookingClock {
+    fn now(&self) -> Now {
+        self.1.look();
+        self.0.now()
+    }
+}
+
+/// An error that looks at the plugin when it is printed or dropped.
+#[derive(Debug)]
+struct LookingError(Known);
+
+impl fmt::Display for LookingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.look();
+        f.write_str("no certificate")
+    }
+}
+
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.look();
+        f.write_str("Known")
+    }
+}
+
+impl StdError for LookingError {}
+
+impl Drop for LookingError {
+    fn drop(&mut self) {
+        self.0.look();
+    }
+}
+
+/// Credentials with errors that look at the plugin: some that pass and some that do not, and now and then a token.
+struct LookingCredentials {
+    credentials: V3Auth,
+    known: Known,
+    asked: AtomicUsize,
+}
+
+impl Credentials for LookingCredentials {
+    fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
+        let asked = self.asked.fetch_add(1, SeqCst);
+        let error = LookingError(self.known.clone());
+        match asked % 3 {
+            0 => Box::pin(async { Err(Error::plugin(true, error)) }),
+            1 => Box::pin(async { Err(Error::plugin(false, error)) }),
+            _ => self.credentials.get_auth_ref(transport),
+        }
+    }
+
+    fn auth_url(&self) -> &Uri {
+        self.known.look();
+        self.credentials.auth_url()
+    }
+}
+
+/// A waker that looks at the plugin when it wakes and when it is dropped.
+struct LookingWaker(Known);
+
+impl Wake for LookingWaker {
+    fn wake(self: Arc<Self>) {
+        self.0.look();
+    }
+}
+
+impl Drop for LookingWaker {
+    fn drop(&mut self) {
+        self.0.look();
+    }
+}
+
+/// A subscriber that looks at the plugin at each event.
+struct Looking(Known);
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Looking {
+    fn on_event(&self, _: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        self.0.look();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_lock_is_held_while_code_of_others_runs() {
+    let known = Known::default();
+    let subscriber = tracing_subscriber::registry().with(Looking(known.clone()));
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let keystone = Keystone::new();
+    keystone.skew(100);
+    let credentials = LookingCredentials {
+        credentials: keystone.credentials(),
+        known: known.clone(),
+        asked: AtomicUsize::new(0),
+    };
+    let plugin = known.plugin(&keystone, credentials, LookingClock(keystone.time(), known.clone()));
+    let nova = Origin::of(&Uri::from_static("https://nova.test")).unwrap();
+    for round in 0..12 {
+        // One who waits with a waker of others, and one whose waker is replaced.
+        let mut waiting = plugin.access();
+        for _ in 0..2 {
+            let waker = Waker::from(Arc::new(LookingWaker(known.clone())));
+            if Pin::new(&mut waiting).poll(&mut Context::from_waker(&waker)).is_ready() {
+                waiting = plugin.access();
+            }
+        }
+        let brought = plugin.access().await;
+        settle().await;
+        drop(waiting);
+        match (brought, round % 4) {
+            (Ok(used), 0) => assert!(plugin.invalidate(&used, &nova)),
+            (_, 1) => plugin.reset(),
+            (_, 2) => drop(plugin.force().await),
+            _ => plugin.set_auth_state(None).unwrap(),
+        }
+        pass(60).await;
+    }
+    assert!(plugin.credentials().auth_url().host().is_some());
+}
+
+/// Credentials whose future panics when it is dropped.
+struct PanickingDrop(V3Auth, AtomicUsize);
+
+struct Asking(AuthRefFuture);
+
+impl Future for Asking {
+    type Output = Result<AccessInfo, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        panic_any("a test wants this panic");
+    }
+}
+
+impl Credentials for PanickingDrop {
+    fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
+        self.1.fetch_add(1, SeqCst);
+        Box::pin(Asking(self.0.get_auth_ref(transport)))
+    }
+
+    fn auth_url(&self) -> &Uri {
+        self.0.auth_url()
+    }
+}
+
+/// A plugin whose requests wait for one attempt.
+fn of_one_attempt<C: Credentials>(keystone: &Keystone, credentials: C) -> Renewing<C> {
+    let mut policy = RenewalPolicy::default();
+    policy.attempt_timeout = seconds(10);
+    policy.load_timeout = seconds(10);
+    policy.first_pause = seconds(6);
+    keystone.plugin_of(credentials, policy)
+}
+
+async fn ten_of<C: Credentials>(plugin: &Renewing<C>) -> Vec<Result<String, Error>> {
+    let waiting: Vec<_> = (0..10).map(|_| tokio::spawn(token_of(plugin.access()))).collect();
+    let mut brought = Vec::new();
+    for waiting in waiting {
+        brought.push(waiting.await.unwrap());
+    }
+    brought
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_where_credentials_are_dropped_is_a_failure_like_others() {
+    for answer in [Answer::Token, Answer::Status(500), Answer::Hang] {
+        let keystone = Keystone::new();
+        keystone.usually(answer.clone());
+        let credentials = PanickingDrop(keystone.credentials(), AtomicUsize::new(0));
+        let plugin = of_one_attempt(&keystone, credentials);
+        for brought in ten_of(&plugin).await {
+            match (&answer, brought) {
+                (Answer::Hang, Err(Error::Timeout { .. })) | (_, Err(Error::PluginPanicked)) => {}
+                (_, brought) => panic!("{answer:?}: {brought:?}"),
+            }
+        }
+        assert_eq!(plugin.credentials().1.load(SeqCst), 1, "{answer:?}");
+    }
+}
+
+/// A clock that panics as often as it is told.
+struct PanickingClock(Time, Arc<AtomicUsize>);
+
+impl Clock for PanickingClock {
+    fn now(&self) -> Now {
+        if self.1.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
+            panic_any("a test wants this panic");
+        }
+        self.0.now()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_panics_under_a_flight_is_a_failure_like_others() {
+    for panics in [1, 2] {
+        let keystone = Keystone::new();
+        keystone.usually(Answer::Token.slowly(seconds(5)));
+        let left = Arc::new(AtomicUsize::new(0));
+        let plugin = keystone
+            .plugin_of(keystone.credentials(), RenewalPolicy::default())
+            .clock(PanickingClock(keystone.time(), Arc::clone(&left)));
+        let mut waiting: Vec<_> = (0..10).map(|_| task::spawn(plugin.access())).collect();
+        waiting.iter_mut().for_each(|waiting| assert!(waiting.poll().is_pending()));
+        pass(1).await;
+        // The next to ask is the flight, which also asks when the panic is entered.
+        left.store(panics, SeqCst);
+        pass(5).await;
+        assert_eq!(left.load(SeqCst), 0);
+        for waiting in waiting {
+            let brought = waiting.into_inner().await;
+            assert!(matches!(brought, Err(Error::PluginPanicked)), "{brought:?}");
+        }
+        assert_eq!(keystone.logins(), 1);
+        pass(2).await;
+        assert_eq!(token(&plugin).await.unwrap(), "token-2");
+    }
+}
+
+/// A subscriber that panics at each event.
+struct PanickingSubscriber;
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for PanickingSubscriber {
+    fn on_event(&self, _: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        panic_any("a test wants this panic");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_that_panics_takes_neither_token_nor_error_along() {
+    let subscriber = tracing_subscriber::registry().with(PanickingSubscriber);
+    let _guard = tracing::subscriber::set_default(subscriber);
+    for answer in [Answer::Token, Answer::Status(403)] {
+        let keystone = Keystone::new();
+        keystone.skew(100); // which is logged, and so is the failure
+        keystone.usually(answer.clone());
+        let plugin = keystone.plugin();
+        for brought in ten_of(&plugin).await {
+            assert_eq!(brought.is_ok(), matches!(answer, Answer::Token), "{brought:?}");
+            assert!(!matches!(brought, Err(Error::PluginPanicked)));
+        }
+        assert_eq!(keystone.logins(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_panics_under_discovery_is_a_failure_like_others() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let client = tower::service_fn(move |_: http::Request<http_body_util::Full<bytes::Bytes>>| {
+        counted.fetch_add(1, SeqCst);
+        async {
+            tokio::task::yield_now().await;
+            if true {
+                panic_any("a test wants this panic");
+            }
+            Ok::<_, tower_keystone::BoxError>(http::Response::new(
+                http_body_util::Full::<bytes::Bytes>::default(),
+            ))
+        }
+    });
+    let discovery = Discovery::new(Transport::new(client));
+    let waiting: Vec<_> = (0..10)
+        .map(|_| {
+            let discovery = discovery.clone();
+            tokio::spawn(async move { discovery.document("https://nova.test/").await })
+        })
+        .collect();
+    for waiting in waiting {
+        let error = waiting.await.unwrap().unwrap_err();
+        assert!(matches!(error, Error::DiscoveryFailure(_)) && error.is_transient(), "{error}");
+        assert!(error.to_string().contains("panicked"), "{error}");
+    }
+    assert_eq!(asked.load(SeqCst), 1);
+}
+
+/// What credentials do with their own plugin.
+#[derive(Clone, Copy, Debug)]
+enum Asks {
+    Access,
+    AccessAfterReset,
+    Force,
+    Layer,
+}
+
+/// Credentials that ask the plugin which asks them.
+struct Circular {
+    credentials: V3Auth,
+    known: Known,
+    asks: Asks,
+    asked: Arc<AtomicUsize>,
+    nova: Nova,
+}
+
+impl Credentials for Circular {
+    fn get_auth_ref(&self, _: Transport) -> AuthRefFuture {
+        self.asked.fetch_add(1, SeqCst);
+        let plugin = self.known.0.get().unwrap().clone();
+        let mut around =
+            AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("compute")).layer(self.nova.clone());
+        let asks = self.asks;
+        if matches!(asks, Asks::AccessAfterReset | Asks::Layer) {
+            plugin.reset();
+        }
+        Box::pin(async move {
+            match asks {
+                Asks::Access | Asks::AccessAfterReset => plugin.access().await.map(drop)?,
+                Asks::Force => plugin.force().await.map(drop)?,
+                Asks::Layer => {
+                    let error = around.call(get()).await.unwrap_err();
+                    return Err(Error::find(&*error).unwrap().clone());
+                }
+            }
+            unreachable!("it would have waited for itself")
+        })
+    }
+
+    fn auth_url(&self) -> &Uri {
+        self.credentials.auth_url()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_ask_their_own_plugin_are_told_so_and_asked_once() {
+    for asks in [Asks::Access, Asks::AccessAfterReset, Asks::Force, Asks::Layer] {
+        let keystone = Keystone::new();
+        let (known, asked) = (Known::default(), Arc::new(AtomicUsize::new(0)));
+        let credentials = Circular {
+            credentials: keystone.credentials(),
+            known: known.clone(),
+            asks,
+            asked: Arc::clone(&asked),
+            nova: Nova::new(&keystone, || seconds(0)),
+        };
+        let plugin = known.plugin(&keystone, credentials, keystone.time());
+        let error = tokio::time::timeout(seconds(1), plugin.access()).await;
+        let waits_for_itself = |error: &Error| matches!(error, Error::Recursion);
+        match (asks, error.expect("no deadlock")) {
+            (_, Err(error)) if waits_for_itself(&error) => {}
+            // What a reset overtook says nothing: whoever waits looks again, a few times.
+            (Asks::AccessAfterReset | Asks::Layer, Err(Error::Abandoned)) => {}
+            (_, brought) => panic!("{asks:?}: {brought:?}"),
+        }
+        assert!(asked.load(SeqCst) <= 4, "{asks:?}: asked {} times", asked.load(SeqCst));
+        pass(60).await;
+        assert!(asked.load(SeqCst) <= 4, "{asks:?}: asked {} times", asked.load(SeqCst));
+    }
+}
