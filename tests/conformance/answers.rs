@@ -44,7 +44,7 @@ impl Failed {
 
 /// Classes of Python's own: they say that something was not coped with. `Deadlock` is a call that
 /// would never have returned, `UnknownConnectionError` a URL that its HTTP library does not take.
-const ANY_ERROR: [&str; 14] = [
+pub(crate) const ANY_ERROR: [&str; 14] = [
     "AssertionError",
     "AttributeError",
     "Deadlock",

@@ -22,6 +22,10 @@ impl<'a> Args<'a> {
         self.0.into_iter().flat_map(Map::keys).map(String::as_str)
     }
 
+    pub(crate) fn members(self) -> impl Iterator<Item = (String, Value)> {
+        self.0.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone()))
+    }
+
     /// An argument, also one that is null.
     pub(crate) fn given(self, name: &str) -> Option<&'a Value> {
         self.0?.get(name)

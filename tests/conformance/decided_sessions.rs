@@ -1,202 +1,393 @@
 //! The same for what sessions and adapters do.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use tower_keystone::service_types;
 
 use crate::{
-    Difference,
-    decided::Rule,
-    decided_discovery::goes_on,
-    decided_requests::{MESSAGE, RETRY_AFTER, calls, error_of, is, is_less, is_not_made},
-    servers::Exchange,
+    Case, Difference,
+    access::time_of,
+    decided::{Rule, answer, as_after, call, is_about_sending, text_of},
+    decided_discovery::{change_args, with_absolute_locations},
+    decided_requests::described,
+    servers::{Exchange, FrozenClock, origin},
+    versions,
 };
 
-pub(crate) const SESSIONS: [Rule; 16] = [
-    MESSAGE,
-    RETRY_AFTER,
+pub(crate) const SESSIONS: &[Rule] = &[
     Rule {
         decision: "every 401 is told to the plugin, also that of a second attempt: the next request has a new token",
-        covers: |case, difference| {
+        covers: |case, difference, _| {
+            let before = difference.call.checked_sub(1).map(|before| &case.expect["calls"][before]);
+            let refused = before
+                .is_some_and(|before| before["http_status"] == 401 || before["result"]["status"] == 401);
+            let (expected, got) = (requests(&difference.expected), requests(&difference.got));
+            let logins = |all: &[Value]| all.iter().filter(|request| is_login(request)).count();
             difference.question == "call: requests"
-                && case.exchanges.iter().any(Exchange::is_refusal)
-                && without_logins(&difference.got) == without_logins(&difference.expected)
+                && refused
+                && logins(got) == logins(expected) + 1
+                && got.first().is_some_and(is_login)
+                && without_tokens(case, got) == without_tokens(case, expected)
         },
     },
     Rule {
         decision: "the token goes to known origins only, so an absolute URL elsewhere is refused",
-        covers: |case, difference| {
-            let absolute =
-                calls(case).any(|call| call["url"].as_str().is_some_and(|url| url.contains("://")));
-            let refused = text_of(difference).contains("is not an origin of the service catalog");
-            absolute && (refused || is_less(difference))
+        covers: |case, difference, _| {
+            let url = url_of(case, difference);
+            let refused = text_of(&difference.got).contains("is not an origin of the service catalog");
+            url.contains("://")
+                && (refused && text_of(&difference.got).contains(&origin(url))
+                    || is_cut_before(difference, |request| origin(url_in(request)) == origin(url)))
         },
     },
     Rule {
         decision: "a relative URI begins with a slash: `servers` is a host in `http::Uri`",
-        covers: |case, difference| {
-            let relative = calls(case).any(|call| !call["url"].as_str().unwrap_or_default().contains('/'));
-            let refused = text_of(difference).contains("neither absolute nor a path");
-            relative && (refused || is_less(difference))
+        covers: |case, difference, _| {
+            let url = url_of(case, difference);
+            let refused = text_of(&difference.got).contains("neither absolute nor a path");
+            !url.contains('/')
+                && (refused || is_cut_before(difference, |request| url_in(request).ends_with(url)))
         },
     },
     Rule {
         decision: "a URI that begins with `//` is a path to be joined, not a URL without a scheme",
-        covers: |case, difference| {
-            let path = calls(case).any(|call| call["url"].as_str().is_some_and(|url| url.starts_with("//")));
-            path && (error_of(difference) == Some("UnknownConnectionError") || is_more(difference))
+        covers: |case, difference, replay| {
+            let failed = answer(case, difference)["error"] == "UnknownConnectionError";
+            failed
+                && as_after(case, difference, replay, |case| {
+                    let calls = case.input.get_mut("calls").and_then(Value::as_array_mut);
+                    let urls = calls.into_iter().flatten().filter_map(|call| call.get_mut("url"));
+                    let paths = urls.filter_map(|url| {
+                        let path = format!("/{}", url.as_str()?.strip_prefix("//")?.trim_start_matches('/'));
+                        *url = path.into();
+                        Some(())
+                    });
+                    paths.count() > 0
+                })
         },
     },
     Rule {
         decision: "a `%` in an endpoint override that begins no `%(name)s` stands for itself",
-        covers: |case, difference| {
-            let mut overrides = calls(case).filter_map(|call| call["args"]["endpoint_override"].as_str());
-            let percent = overrides.any(|url| url.replace("%(", "").contains('%'));
-            percent && (error_of(difference) == Some("ValueError") || is_more(difference))
+        covers: |case, difference, _| {
+            let url = argument(case, difference, "endpoint_override").as_str().unwrap_or_default();
+            let before = url.split('%').next().unwrap_or_default();
+            let answered = difference.expected["error"] == "ValueError"
+                && difference.got["url"].as_str().is_some_and(|got| got.starts_with(before));
+            let sent = is_more(difference, |request| url_in(request).starts_with(before));
+            url.replace("%(", "").contains('%') && (answered || sent)
         },
     },
     Rule {
         decision: "a microversion is asked for by the name and the header that the service knows, also for an alias",
-        covers: |_, difference| {
-            let mut expected = difference.expected.clone();
-            let requests = expected.as_array_mut().into_iter().flatten();
-            requests
-                .filter_map(|request| request["headers"].as_object_mut())
-                .for_each(name_as_the_service_does);
-            difference.question == "call: requests" && expected == difference.got
+        covers: |_, difference, _| {
+            let (expected, got) = (requests(&difference.expected), requests(&difference.got));
+            difference.question == "call: requests"
+                && expected.iter().map(named_as_the_service_does).eq(got.iter().cloned())
         },
     },
     Rule {
-        decision: "a layer has a plugin, and that has what it needs: no session without one",
-        covers: |case, difference| match case.plugin.as_ref() {
-            None => {
-                let failed = difference.got["error"] == "MissingAuthPlugin";
-                error_of(difference) == Some("EndpointNotFound") && failed
-            }
-            Some(plugin) => is_not_made(plugin, difference),
+        decision: "a layer has a plugin: no session without one",
+        covers: |case, difference, _| {
+            let failed = difference.got["error"] == "MissingAuthPlugin";
+            case.plugin.is_none() && difference.expected["error"] == "EndpointNotFound" && failed
+        },
+    },
+    Rule {
+        decision: "an auth_url with a version that will do is used where there is no document",
+        covers: |case, difference, _| {
+            let at_auth_url =
+                |url: &str| url.starts_with(&*described(case).text("auth_url").unwrap_or_default());
+            argument(case, difference, "interface")["auth_interface"] == true
+                && answer(case, difference)["error"] == "EndpointNotFound"
+                && (difference.question == "call"
+                    || is_more(difference, |request| at_auth_url(url_in(request))))
+        },
+    },
+    Rule {
+        decision: "blanks at either end of an endpoint override are no part of it",
+        covers: |case, difference, replay| {
+            (difference.expected["error"] == "UnknownConnectionError" || is_about_sending(difference))
+                && as_after(case, difference, replay, |case| {
+                    let trim = |args: &mut Map<String, Value>| {
+                        let url = args.get_mut("endpoint_override")?;
+                        let trimmed = url.as_str()?.trim().to_owned();
+                        (*url != trimmed).then(|| *url = trimmed.into())
+                    };
+                    let adapter = case.input.get_mut("adapter").and_then(Value::as_object_mut);
+                    let adapter = adapter.and_then(trim).is_some();
+                    adapter | change_args(case, |args| trim(args).is_some())
+                })
+        },
+    },
+    Rule {
+        decision: "versions that contradict themselves are refused before a login",
+        covers: |case, difference, _| {
+            let class = answer(case, difference)["error"].as_str().unwrap_or_default();
+            let nothing = difference.question == "call: requests" && requests(&difference.got).is_empty();
+            (class.starts_with("Implied") || class == "ValueError")
+                && nothing
+                && requests(&difference.expected).iter().all(is_login)
+        },
+    },
+    Rule {
+        decision: "versions that the service type cannot have are refused beside an endpoint override, too",
+        covers: |case, difference, _| {
+            let implied =
+                argument(case, difference, "service_type").as_str().and_then(|name| name.rsplit_once('v'));
+            let implied = implied.and_then(|(_, major)| major.parse::<u32>().ok());
+            let major = |name| {
+                let version = versions::given(argument(case, difference, name)).ok().flatten();
+                version.map(|version| version.major)
+            };
+            let mut asked = ["version", "min_version", "max_version"].into_iter().filter_map(major);
+            let nothing = difference.question == "call: requests" && requests(&difference.got).is_empty();
+            let refused = text_of(&difference.got).contains("ask for the official service type");
+            argument(case, difference, "endpoint_override").is_string()
+                && implied.is_some_and(|implied| asked.any(|asked| asked != implied))
+                && (refused || nothing)
         },
     },
     Rule {
         decision: "a version beside an endpoint override is looked for from there, as the override's help in the \
                    reference says; its requests go to the override whatever the version",
-        covers: |case, difference| {
-            let adapter = case.input.get("adapter").unwrap_or(&Value::Null);
-            let version =
-                ["version", "min_version", "max_version"].iter().any(|name| adapter.get(name).is_some());
-            let refused = text_of(difference).contains("ask for the official service type");
-            version && adapter.get("endpoint_override").is_some() && (refused || is_less(difference))
+        covers: |case, difference, _| {
+            let version = ["version", "min_version", "max_version"];
+            let version = version.iter().any(|name| !argument(case, difference, name).is_null());
+            let refused = text_of(&difference.got).contains("ask for the official service type");
+            let given = argument(case, difference, "endpoint_override").is_string();
+            version && given && (refused || is_cut_before(difference, |_| true))
         },
     },
     Rule {
         decision: "a Retry-After below zero is no answer: the own delay holds",
-        covers: |case, difference| {
-            let below = case.exchanges.iter().any(|exchange| exchange.retry_after().starts_with('-'));
-            let answered = error_of(difference) == Some("ValueError") && difference.got["status"].is_u64();
-            let read = is(difference, ": retry_after", |expected| *expected == -1, |got| *got == 0);
-            below && (answered || read || goes_on(difference))
+        covers: |case, difference, _| {
+            let below = case.exchanges.iter().any(|exchange| exchange.header("retry-after").starts_with('-'));
+            let failed = case.expect["calls"][difference.call]["error"] == "ValueError";
+            let answered = failed && difference.got["status"].is_u64();
+            let read = difference.question.ends_with(": retry_after")
+                && difference.expected.as_i64() < Some(0)
+                && difference.got == 0;
+            let (expected, got) = (requests(&difference.expected), requests(&difference.got));
+            let again = match got.strip_prefix(expected) {
+                Some(more) if difference.question == "call: requests" => {
+                    more.iter().all(|request| Some(request) == expected.last())
+                }
+                Some(more) if difference.question == "call: sleeps" => more.iter().all(is_own_delay),
+                _ => false,
+            };
+            below && (answered || read || failed && again)
         },
     },
     Rule {
         decision: "a Retry-After that is a date which is still to come is waited for",
-        covers: |case, difference| {
-            let date = case.exchanges.iter().any(|exchange| exchange.retry_after().ends_with(" GMT"));
-            let pauses = |value: &Value| value.as_array().map(Vec::len);
-            let pause = difference.question == "call: sleeps";
-            date && pause && pauses(&difference.expected) == pauses(&difference.got)
+        covers: |case, difference, _| {
+            let Ok(start) = FrozenClock::wall_of(case) else { return false };
+            let dates = case.exchanges.iter().filter_map(|exchange| date(exchange.header("retry-after")));
+            let ahead: Vec<_> =
+                dates.filter_map(|date| Some(date.duration_since(start).ok()?.as_secs_f64())).collect();
+            let (expected, got) = (requests(&difference.expected), requests(&difference.got));
+            let mut slept = 0.0;
+            difference.question == "call: sleeps"
+                && expected.len() == got.len()
+                && got.iter().zip(expected).all(|(got, expected)| {
+                    let Some(pause) = got.as_f64() else { return false };
+                    let until = ahead.iter().any(|date| (date - slept - pause).abs() < 0.01);
+                    slept += pause;
+                    got == expected || until || is_own_delay(got)
+                })
+        },
+    },
+    Rule {
+        decision: "a delay of 0 is none",
+        covers: |case, difference, _| {
+            let none = ["connect_retry_delay", "status_code_retry_delay"]
+                .iter()
+                .any(|name| argument(case, difference, name).as_f64() == Some(0.0));
+            let mut got = requests(&difference.got).iter().peekable();
+            let left_out =
+                requests(&difference.expected).iter().filter(|pause| got.next_if_eq(pause).is_none());
+            difference.question == "call: sleeps"
+                && none
+                && left_out.filter(|pause| !is_own_delay(pause)).count() == 0
+                && got.next().is_none()
+        },
+    },
+    Rule {
+        decision: "a retry begins at the first URL, and is redirected again",
+        covers: |case, difference, _| {
+            let redirected = |request: &Value| {
+                case.exchanges
+                    .iter()
+                    .any(|exchange| exchange.is_redirect() && exchange.url == url_in(request))
+            };
+            let mut expected = requests(&difference.expected).iter().peekable();
+            let mut seen: Vec<&Value> = Vec::new();
+            let mut again = false;
+            let got = requests(&difference.got);
+            let all = got.iter().all(|request| {
+                let repeated = redirected(request) && seen.contains(&request);
+                seen.push(request);
+                if expected.next_if_eq(&request).is_some() {
+                    return true;
+                }
+                again |= repeated;
+                repeated
+            });
+            difference.question == "call: requests" && all && again && expected.next().is_none()
         },
     },
     Rule {
         decision: "no redirect is followed from https to http, nor at 305: it is the answer",
-        covers: |case, difference| {
-            let answered = matches!(difference.got["status"].as_u64(), Some(300..400));
-            case.exchanges.iter().any(Exchange::is_never_followed) && (answered || is_less(difference))
+        covers: |case, difference, _| {
+            let mut never = case.exchanges.iter().filter(|exchange| exchange.is_never_followed());
+            never.any(|exchange| {
+                let answered =
+                    difference.got["status"] == exchange.status && difference.got["url"] == exchange.url;
+                let location = exchange.header("location");
+                answered || is_cut_before(difference, |request| url_in(request) == location)
+            })
         },
     },
     Rule {
         decision: "a redirect to a relative URL is followed",
-        covers: |case, difference| {
-            let relative = case.exchanges.iter().any(Exchange::leads_to_a_path);
-            let followed = error_of(difference) == Some("UnknownConnectionError")
-                && difference.got["history"].as_array().is_some_and(|history| !history.is_empty());
-            relative && (followed || is_more(difference) && ends_with_the_same_twice(&difference.got))
-        },
+        covers: |case, difference, replay| as_after(case, difference, replay, with_absolute_locations),
     },
     Rule {
-        decision: "a redirected request has its own request id, not that of the answer which redirects it",
-        covers: |case, difference| {
-            let redirects = case.exchanges.iter().any(Exchange::is_redirect);
-            let mut id = None;
-            let expected = last_with(&difference.expected, |headers| {
-                id = headers.remove("x-openstack-request-id");
-            });
-            redirects && id == Some("req-abc".into()) && expected == difference.got
-        },
-    },
-    Rule {
-        decision: "a redirect to another origin takes no token and no password along",
-        covers: |case, difference| {
-            let expected = last_with(&difference.expected, |headers| {
-                headers.retain(|name, _| !matches!(&**name, "authorization" | "x-auth-token"));
-            });
-            case.exchanges.iter().any(Exchange::leads_elsewhere) && expected == difference.got
+        decision: "a redirected request has its own request id, not that of the answer which redirects it, \
+                   and takes no token and no password to another origin",
+        covers: |case, difference, _| {
+            let redirects: Vec<_> = case.exchanges.iter().filter(|exchange| exchange.is_redirect()).collect();
+            let (expected, got) = (requests(&difference.expected), requests(&difference.got));
+            let first = expected.iter().find(|request| !is_login(request)).map(|first| origin(url_in(first)));
+            let own = |expected: &Value| {
+                let mut own = expected.clone();
+                let redirected = redirects.iter().any(|exchange| leads_to(exchange, url_in(expected)));
+                if let Some(headers) = own["headers"].as_object_mut().filter(|_| redirected) {
+                    headers.retain(|name, value| match &**name {
+                        "x-openstack-request-id" => !redirects
+                            .iter()
+                            .any(|exchange| *value == exchange.header("x-openstack-request-id")),
+                        "authorization" | "x-auth-token" | "x-service-token" => {
+                            first.as_ref() == Some(&origin(url_in(expected)))
+                        }
+                        _ => true,
+                    });
+                }
+                own
+            };
+            difference.question == "call: requests"
+                && expected.len() == got.len()
+                && expected.iter().map(own).eq(got.iter().cloned())
         },
     },
 ];
 
-fn text_of(difference: &Difference) -> &str {
-    difference.got["text"].as_str().unwrap_or_default()
+fn requests(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// Whether there is a request that the reference comes to no more.
-fn is_more(difference: &Difference) -> bool {
-    let requests = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let (expected, mut got) = (requests(&difference.expected), requests(&difference.got));
-    got.pop();
-    difference.question.ends_with(": requests") && expected == got
+fn url_in(request: &Value) -> &str {
+    request["url"].as_str().unwrap_or_default()
 }
 
-/// Whether the last request is the one before it, sent to another URL.
-fn ends_with_the_same_twice(requests: &Value) -> bool {
-    let [.., before, last] = requests.as_array().map_or(&[][..], Vec::as_slice) else { return false };
-    ["method", "headers", "body"].iter().all(|part| before[part] == last[part])
+fn is_login(request: &Value) -> bool {
+    request["method"] == "POST" && url_in(request).ends_with("/tokens")
 }
 
-/// The requests, with other headers in the last one.
-fn last_with(requests: &Value, change: impl FnOnce(&mut Map<String, Value>)) -> Value {
-    let mut requests = requests.clone();
-    let last = requests.as_array_mut().and_then(|requests| requests.last_mut());
-    if let Some(Value::Object(headers)) = last.and_then(|request| request.get_mut("headers")) {
-        change(headers);
-    }
+fn leads_to(exchange: &Exchange, url: &str) -> bool {
+    let location = exchange.header("location");
+    location == url || exchange.with_absolute_location().header("location") == url
+}
+
+/// The URL of the call.
+fn url_of<'a>(case: &'a Case, difference: &Difference) -> &'a str {
+    call(case, difference)["url"].as_str().unwrap_or_default()
+}
+
+/// An argument of the call, else of the adapter.
+fn argument<'a>(case: &'a Case, difference: &Difference, name: &str) -> &'a Value {
+    let args = &call(case, difference)["args"];
+    let of_call = args.get(name).or_else(|| args["endpoint_filter"].get(name));
+    of_call.unwrap_or_else(|| &case.input("adapter")[name])
+}
+
+/// Whether what the reference sent ends here before the first request of this kind.
+fn is_cut_before(difference: &Difference, is_it: impl Fn(&Value) -> bool) -> bool {
+    let (expected, got) = (requests(&difference.expected), requests(&difference.got));
+    let first = expected.iter().position(|request| !is_login(request) && is_it(request));
+    difference.question == "call: requests" && first.and_then(|first| expected.get(..first)) == Some(got)
+}
+
+/// Whether there is one request that the reference comes to no more, of this kind.
+fn is_more(difference: &Difference, is_it: impl Fn(&Value) -> bool) -> bool {
+    let (expected, got) = (requests(&difference.expected), requests(&difference.got));
+    let more = got.strip_prefix(expected).filter(|_| difference.question == "call: requests");
+    matches!(more, Some([request]) if is_it(request))
+}
+
+/// Half a second, doubled again and again up to a minute.
+fn is_own_delay(pause: &Value) -> bool {
+    let delays = [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0];
+    pause.as_f64().is_some_and(|pause| delays.iter().any(|delay| (pause - delay).abs() < 0.01))
+}
+
+/// The requests that are not for a token, each with whether its token is one that was handed out.
+fn without_tokens(case: &Case, requests: &[Value]) -> Vec<Value> {
+    let issued =
+        |token: &Value| case.exchanges.iter().any(|exchange| *token == exchange.header("x-subject-token"));
+    let requests = requests.iter().filter(|request| !is_login(request)).cloned();
     requests
+        .map(|mut request| {
+            if let Some(token) = request["headers"].get_mut("x-auth-token") {
+                *token = json!(issued(token));
+            }
+            request
+        })
+        .collect()
 }
 
-/// The requests that are not for a token, without their tokens.
-fn without_logins(requests: &Value) -> Vec<Value> {
-    let mut requests = requests.as_array().cloned().unwrap_or_default();
-    requests.retain(|request| request["url"].as_str().is_some_and(|url| !url.ends_with("/tokens")));
-    for headers in requests.iter_mut().filter_map(|request| request["headers"].as_object_mut()) {
-        headers.remove("x-auth-token");
-    }
-    requests
-}
-
-/// What the services compare with that the reference does not know.
-fn name_as_the_service_does(headers: &mut Map<String, Value>) {
-    const NAMES: [(&str, &str, Option<&str>); 3] = [
-        ("bare-metal", "baremetal", Some("x-openstack-ironic-api-version")),
-        ("block-store", "volume", None),
+/// The request with the microversion that the service compares with.
+fn named_as_the_service_does(request: &Value) -> Value {
+    /// The services whose name or header the reference does not know under every alias.
+    const SERVICES: [(&str, &str, Option<&str>); 7] = [
+        ("application-container", "container", None),
+        ("baremetal", "baremetal", Some("x-openstack-ironic-api-version")),
         (
             "baremetal-introspection",
             "baremetal-introspection",
             Some("x-openstack-ironic-inspector-api-version"),
         ),
+        ("block-storage", "volume", None),
+        ("container-infrastructure-management", "container-infra", None),
+        ("resource-optimization", "infra-optim", None),
+        ("shared-file-system", "shared-file-system", Some("x-openstack-manila-api-version")),
     ];
-    let asked =
-        headers.get("openstack-api-version").and_then(Value::as_str).and_then(|asked| asked.split_once(' '));
-    let Some((name, version)) = asked else { return };
-    let Some((_, name, own)) = NAMES.iter().find(|(alias, ..)| *alias == name) else { return };
-    let (value, version) = (format!("{name} {version}"), version.to_owned());
-    headers.insert("openstack-api-version".to_owned(), value.into());
+    let mut request = request.clone();
+    let headers = request["headers"].as_object_mut();
+    let Some((headers, asked)) = headers.and_then(|headers| {
+        let asked = headers.get("openstack-api-version")?.as_str()?.to_owned();
+        Some((headers, asked))
+    }) else {
+        return request;
+    };
+    let Some((official, version)) =
+        asked.split_once(' ').and_then(|(name, version)| Some((service_types::official(name)?, version)))
+    else {
+        return request;
+    };
+    let service = SERVICES.iter().find(|(service, ..)| *service == official);
+    let (name, own) = service.map_or((official, None), |(_, name, own)| (name, *own));
+    headers.insert("openstack-api-version".to_owned(), format!("{name} {version}").into());
     if let Some(own) = own {
-        headers.entry(*own).or_insert(version.into());
+        headers.entry(own).or_insert(version.into());
     }
+    request
+}
+
+/// The time that an HTTP date names.
+fn date(text: &str) -> Option<std::time::SystemTime> {
+    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let parts: Vec<_> = text.split(' ').collect();
+    let [_, day, month, year, time, "GMT"] = parts[..] else { return None };
+    let month = months.iter().position(|name| *name == month)? + 1;
+    time_of(&format!("{year}-{month:02}-{day}T{time}Z").into()).ok()
 }

@@ -60,7 +60,13 @@ impl Asked {
         op: &str,
         args: Args<'_>,
     ) -> Result<Value, Failed> {
-        let filter = filter(args)?;
+        if op == "get_endpoint" && args.given("discover_versions").is_some() {
+            return Err(Unanswered::NotExpressible("get_endpoint with discover_versions".to_owned()).into());
+        }
+        // It takes a range alone, and does not see a version.
+        let without: Map<_, _> = args.members().filter(|(name, _)| name != "version").collect();
+        let without = Value::Object(without);
+        let filter = filter(if op == "get_endpoint_data" { Args::new(&without)? } else { args })?;
         if op == "get_all_version_data" {
             // It alone has no default in place of what is given as null.
             let filter =
@@ -202,7 +208,7 @@ fn document_answer(document: &VersionDocument, op: &str, args: Args<'_>) -> Resu
     Ok(match op {
         "raw_version_data" => document
             .raw_version_data(allow)
-            .map(|entry| serde_json::from_str::<Value>(entry.get()).expect("JSON"))
+            .map(|entry| serde_json::from_str::<Value>(entry.get()).unwrap_or_default())
             .collect(),
         "version_data" => all(parts),
         "version_string_data" => all(spelled),

@@ -23,7 +23,7 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    pub(crate) fn of(text: &str, replay: Replay, rules: &[Rule]) -> Self {
+    pub(crate) fn of(text: &str, replay: Replay, rules: &[&Rule]) -> Self {
         let mut outcome = Self::default();
         for (index, line) in text.lines().enumerate() {
             outcome.total += 1;
@@ -35,10 +35,11 @@ impl Outcome {
         outcome
     }
 
-    fn count(&mut self, case: &Case, replay: Replay, rules: &[Rule]) {
+    fn count(&mut self, case: &Case, replay: Replay, rules: &[&Rule]) {
         let mut differences = Vec::new();
         let replayed = catch_unwind(AssertUnwindSafe(|| replay(case, &mut differences)));
-        let rule_of = |difference: &Difference| rules.iter().position(|rule| (rule.covers)(case, difference));
+        let rule_of =
+            |difference: &Difference| rules.iter().position(|rule| (rule.covers)(case, difference, replay));
         let covered: Vec<_> = differences.iter().map(rule_of).collect();
         let undecided: Vec<_> = differences
             .iter()
@@ -81,7 +82,7 @@ impl Outcome {
         println!("{what}");
     }
 
-    pub(crate) fn print_reasons(&self, rules: &[Rule]) {
+    pub(crate) fn print_reasons(&self, rules: &[&Rule]) {
         for (index, count) in &self.by_rule {
             println!("    {count} by decision: {}", rules[*index].decision);
         }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use http::Uri;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 use tower_keystone::{
     AccessInfo, AccessInfoPlugin, AuthMethod, Credentials, Error, FixedEndpointPlugin, GenericAuth,
@@ -27,7 +27,7 @@ const NOT_BUILT: [&str; 9] = [
 ];
 
 /// A plugin as the data names it.
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 pub(crate) struct Described {
     pub(crate) kind: String,
     #[serde(default)]
@@ -62,13 +62,64 @@ impl Described {
         self.parameters.values().filter_map(|value| serde_json::from_str(value.get()).ok())
     }
 
+    /// Replaces a parameter by what `change` makes of it, if it makes anything.
+    pub(crate) fn change(
+        &mut self,
+        name: &str,
+        change: impl FnOnce(&RawValue) -> Option<Box<RawValue>>,
+    ) -> bool {
+        let changed = self.parameters.get(name).and_then(|value| change(value));
+        changed.is_some_and(|changed| self.parameters.insert(name.to_owned(), changed).is_some())
+    }
+
+    /// Gives a parameter another value.
+    pub(crate) fn set(&mut self, name: &str, value: impl Serialize) -> bool {
+        let value = serde_json::value::to_raw_value(&value);
+        value.is_ok_and(|value| self.parameters.insert(name.to_owned(), value).is_none_or(|_| true))
+    }
+
+    /// A parameter that is a flag, and nothing where it is none.
+    pub(crate) fn flag(&self, name: &str) -> Option<bool> {
+        self.get(name).ok().flatten()
+    }
+
+    /// Takes a parameter away.
+    pub(crate) fn remove(&mut self, name: &str) -> bool {
+        self.parameters.remove(name).is_some()
+    }
+
+    /// Whether one of its methods takes the place of another one.
+    pub(crate) fn has_a_method_twice(&self) -> bool {
+        let own = self.add_methods.iter().filter_map(|method| method.get("method")).map(|name| name.get());
+        let mut names: Vec<_> = own.map(|name| name.trim_matches('"').replace('_', "")).collect();
+        match &*self.kind {
+            "v3multifactor" => {
+                names.extend(self.method_names().iter().map(|name| name.replacen("v3", "", 1)))
+            }
+            kind => names.push(kind.replacen("v3", "", 1)),
+        }
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        names.len() < all
+    }
+
     /// The names of its methods, where there are several by name.
     pub(crate) fn method_names(&self) -> Vec<String> {
         self.get("auth_methods").ok().flatten().unwrap_or_default()
     }
 
     fn secret(&self, name: &str) -> Result<Secret, Unanswered> {
-        Ok(Secret::new(&*self.get::<Box<str>>(name)?.unwrap_or_default()))
+        let missing = || Unanswered::NotExpressible(format!("credentials whose `{name}` is null"));
+        match self.get::<Box<str>>(name)? {
+            None if self.parameters.contains_key(name) && !self.is_fixed() => Err(missing()),
+            secret => Ok(Secret::new(&*secret.unwrap_or_default())),
+        }
+    }
+
+    /// Whether it is of a kind for a fixed endpoint.
+    fn is_fixed(&self) -> bool {
+        matches!(&*self.kind, "noauth" | "token_endpoint" | "http_basic")
     }
 
     fn uri(&self, name: &str) -> Result<Uri, Failed> {
@@ -96,6 +147,7 @@ impl Plugin {
         described: &Described,
         transport: &Transport,
         clock: FrozenClock,
+        retries: bool,
     ) -> Result<Self, Failed> {
         if NOT_BUILT.contains(&&*described.kind) {
             return Err(Unanswered::NotBuilt(format!("the plugin {}", described.kind)).into());
@@ -134,13 +186,14 @@ impl Plugin {
                 let part = |name: &str| -> Result<_, Failed> {
                     let part: Option<Described> = described.get(name)?;
                     let missing = || Unanswered::Malformed(format!("a service_token without {name}"));
-                    Ok(Self::new(&part.ok_or_else(missing)?, transport, clock)?.shared())
+                    Ok(Self::new(&part.ok_or_else(missing)?, transport, clock, retries)?.shared())
                 };
                 Self::Other(Arc::new(ServiceTokenAuthWrapper::new(part("user_auth")?, part("service_auth")?)))
             }
             _ => {
                 let credentials = AnyCredentials(credentials(described)?);
-                let plugin = Renewing::new(credentials, transport.clone()).policy(one_go()).clock(clock);
+                let plugin =
+                    Renewing::new(credentials, transport.clone()).policy(one_go(retries)).clock(clock);
                 if let Some(state) = auth_state(&described.auth_state) {
                     plugin.set_auth_state(Some(&state))?;
                 }
@@ -170,14 +223,21 @@ pub(crate) fn auth_state(state: &Value) -> Option<Secret> {
 
 /// One go at Keystone for each question, as the reference makes it: no second attempt, for which there
 /// is no time. What these figures do is tested with renewal.
-fn one_go() -> RenewalPolicy {
+fn one_go(retries: bool) -> RenewalPolicy {
     let mut policy = RenewalPolicy::default();
-    policy.load_timeout = Duration::from_millis(1);
-    policy.first_pause = Duration::from_millis(2);
+    // The client of the session takes its time for retries.
+    let scale = if retries { 100_000 } else { 1 };
+    policy.load_timeout = Duration::from_millis(scale);
+    policy.attempt_timeout = policy.load_timeout;
+    policy.first_pause = PAUSE * scale as u32;
     policy.definite_pauses = vec![Duration::ZERO];
     policy.least_interval = Duration::ZERO;
+    policy.jitter = 0.0;
     policy
 }
+
+/// The pause after an attempt that failed, for which the reference has none.
+pub(crate) const PAUSE: Duration = Duration::from_millis(2);
 
 fn credentials(described: &Described) -> Result<Box<dyn Credentials>, Failed> {
     let auth_url = described.uri("auth_url")?;

@@ -29,16 +29,16 @@ pub(crate) type Body = Full<Bytes>;
 /// One answer of a server.
 #[derive(Clone, Deserialize)]
 pub(crate) struct Exchange {
-    method: String,
-    url: String,
+    pub(crate) method: String,
+    pub(crate) url: String,
     when_token: Option<WhenToken>,
-    status: u16,
+    pub(crate) status: u16,
     #[serde(default)]
     headers: BTreeMap<String, String>,
     #[serde(default, deserialize_with = "given")]
     json: Option<Box<RawValue>>,
     body: Option<String>,
-    error: Option<String>,
+    pub(crate) error: Option<String>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -54,36 +54,81 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawVal
 }
 
 impl Exchange {
+    /// A header; `""` where there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let found = self.headers.iter().find(|(said, _)| said.eq_ignore_ascii_case(name));
+        found.map_or("", |(_, value)| value)
+    }
+
     pub(crate) fn is_redirect(&self) -> bool {
-        (300..400).contains(&self.status) && self.headers.contains_key("Location")
+        matches!(self.status, 301 | 302 | 303 | 305 | 307 | 308) && !self.header("location").is_empty()
     }
 
     /// Whether it redirects from https to http, or by 305, which is deprecated.
     pub(crate) fn is_never_followed(&self) -> bool {
-        let location = self.headers.get("Location").map_or("", String::as_str);
-        let downgrade = self.url.starts_with("https:") && location.starts_with("http:");
+        let downgrade = self.url.starts_with("https:") && self.header("location").starts_with("http:");
         self.is_redirect() && (self.status == 305 || downgrade)
-    }
-
-    /// Its `Retry-After`, or nothing.
-    pub(crate) fn retry_after(&self) -> &str {
-        self.headers.get("Retry-After").map_or("", String::as_str)
     }
 
     /// Whether it redirects to another origin.
     pub(crate) fn leads_elsewhere(&self) -> bool {
-        let origin = |url: &str| url.split('/').take(3).collect::<Vec<_>>().join("/");
-        let location = self.headers.get("Location").filter(|location| location.contains("://"));
-        location.is_some_and(|location| origin(location) != origin(&self.url))
+        let location = self.header("location");
+        self.is_redirect() && location.contains("://") && origin(location) != origin(&self.url)
+    }
+
+    /// Whether it redirects to the same host by https in place of http.
+    pub(crate) fn is_upgrade(&self) -> bool {
+        let host = |url: &str| url.split(['/', ':']).nth(3).unwrap_or_default().to_owned();
+        let location = self.header("location");
+        self.url.starts_with("http:") && location.starts_with("https:") && host(location) == host(&self.url)
     }
 
     /// Whether it redirects to something that is no absolute URL.
     pub(crate) fn leads_to_a_path(&self) -> bool {
-        self.headers.get("Location").is_some_and(|location| !location.contains("://"))
+        self.is_redirect() && !self.header("location").contains("://")
     }
 
-    pub(crate) fn is_refusal(&self) -> bool {
-        self.status == 401
+    /// The same with the URL that a path in its `Location` stands for.
+    pub(crate) fn with_absolute_location(&self) -> Self {
+        let url = url::Url::parse(&self.url).and_then(|url| url.join(self.header("location")));
+        let mut changed = self.clone();
+        changed.headers.retain(|name, _| !name.eq_ignore_ascii_case("location"));
+        changed.headers.extend(url.ok().map(|url| ("Location".to_owned(), url.into())));
+        changed
+    }
+
+    /// A server in its place that has nothing there.
+    pub(crate) fn with_nothing(&self) -> Self {
+        Self { status: 404, headers: BTreeMap::new(), json: None, body: None, error: None, ..self.clone() }
+    }
+
+    /// The same with another document, if `change` makes one.
+    pub(crate) fn with_document(&self, change: fn(&RawValue) -> Option<Box<RawValue>>) -> Option<Self> {
+        let written = self.body.clone().and_then(|body| RawValue::from_string(body).ok());
+        let changed = change(self.json.as_deref().or(written.as_deref())?)?;
+        Some(Self { json: Some(changed), body: None, ..self.clone() })
+    }
+
+    /// Its document, if it is JSON.
+    pub(crate) fn document(&self) -> Value {
+        serde_json::from_str(self.text()).unwrap_or_default()
+    }
+
+    fn text(&self) -> &str {
+        self.json.as_ref().map(|json| json.get()).or(self.body.as_deref()).unwrap_or_default()
+    }
+
+    /// Whether what it says contains this text, as it is or as a text of its document.
+    pub(crate) fn says(&self, text: &str) -> bool {
+        fn any(value: &Value, text: &str) -> bool {
+            match value {
+                Value::String(said) => said.contains(text),
+                Value::Array(elements) => elements.iter().any(|element| any(element, text)),
+                Value::Object(members) => members.values().any(|member| any(member, text)),
+                _ => false,
+            }
+        }
+        self.text().contains(text) || any(&self.document(), text)
     }
 
     fn fits(&self, method: &str, url: &str, token: Option<&str>) -> bool {
@@ -106,9 +151,12 @@ impl Exchange {
         for (name, value) in &self.headers {
             response = response.header(name, value);
         }
-        let body = self.json.as_ref().map(|json| json.get()).or(self.body.as_deref());
-        Ok(response.body(body.unwrap_or_default().to_owned().into())?)
+        Ok(response.body(self.text().to_owned().into())?)
     }
+}
+
+pub(crate) fn origin(url: &str) -> String {
+    url.split('/').take(3).collect::<Vec<_>>().join("/")
 }
 
 /// A URL as the table compares it: whole, an empty path counted as `/`, without the fragment.
@@ -160,7 +208,7 @@ impl Servers {
 impl Table {
     fn answer(&mut self, request: &Request<Bytes>) -> Result<Response<Body>, BoxError> {
         let token = request.headers().get("x-auth-token").and_then(|token| token.to_str().ok());
-        let (method, url) = (request.method().as_str(), request.uri().to_string());
+        let (method, url) = (request.method().as_str(), written(request.uri()));
         self.sent.push((Instant::now(), noted(request)));
         let fits = |(exchange, _): &&mut (Exchange, bool)| exchange.fits(method, &url, token);
         let unused = self.exchanges.iter_mut().filter(fits).find(|(_, used)| !used);
@@ -197,11 +245,17 @@ impl Service<Request<Body>> for Servers {
     }
 }
 
+/// A URL with its host in small letters, as the HTTP library of the reference writes it.
+fn written(uri: &Uri) -> String {
+    let host = uri.host().unwrap_or_default();
+    uri.to_string().replacen(host, &host.to_ascii_lowercase(), 1)
+}
+
 /// A request in the form in which the data has it.
 fn noted(request: &Request<Bytes>) -> Value {
     json!({
         "method": request.method().as_str(),
-        "url": request.uri().to_string(),
+        "url": written(request.uri()),
         "headers": headers(request.headers()),
         "body": body(request.headers(), request.body()),
     })
@@ -236,13 +290,17 @@ pub(crate) struct FrozenClock {
 }
 
 impl FrozenClock {
-    /// A clock that shows the `now` of a case, or 2026-01-15T12:00:00Z.
+    /// A clock that shows the `now` of a case.
     pub(crate) fn of(case: &Case) -> Result<Self, Unanswered> {
-        let wall = match case.input("now") {
-            Value::Null => SystemTime::UNIX_EPOCH + Duration::from_secs(1_768_478_400),
-            now => time_of(now)?,
-        };
-        Ok(Self { wall, started: Instant::now() })
+        Ok(Self { wall: Self::wall_of(case)?, started: Instant::now() })
+    }
+
+    /// The `now` of a case, or 2026-01-15T12:00:00Z.
+    pub(crate) fn wall_of(case: &Case) -> Result<SystemTime, Unanswered> {
+        match case.input("now") {
+            Value::Null => Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(1_768_478_400)),
+            now => time_of(now),
+        }
     }
 }
 

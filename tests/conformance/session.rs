@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header};
 use http_body_util::BodyExt;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
@@ -29,7 +29,7 @@ use crate::{
     Case, Difference, Unanswered, answers,
     args::{Args, text},
     discovery::filter,
-    plugins::Plugin,
+    plugins::{PAUSE, Plugin},
     servers::{self, Body, FrozenClock, Servers},
     versions::written,
 };
@@ -108,6 +108,11 @@ pub(crate) fn client(case: &Case) -> Result<(Servers, Transport), Unanswered> {
     Ok((servers, Transport::new(client)))
 }
 
+/// Whether the session tries again by itself.
+pub(crate) fn retries(case: &Case) -> bool {
+    case.input("session")["connect_retries"].as_u64() > Some(0)
+}
+
 /// Refuses arguments that nothing here stands for.
 fn only(args: Args<'_>, known: &[&str], what: &str) -> Result<(), Unanswered> {
     let unknown = args.names().find(|name| !known.contains(name) && !UNSEEN.contains(name));
@@ -123,15 +128,19 @@ async fn replay_calls(case: &Case, differences: &mut Vec<Difference>) -> Result<
     let adapter = Args::new(case.input("adapter"))?;
     only(adapter, &ADAPTER, "the adapter's")?;
     let clock = FrozenClock::of(case)?;
-    let plugin =
-        match case.plugin.as_ref().map(|described| Plugin::new(described, &transport, clock)).transpose() {
-            Ok(plugin) => plugin,
-            Err(failed) => {
-                let got = Err(failed.described()?);
-                answers::compare(differences, (0, "construct"), &case.expect["construct"], got);
-                return Ok(());
-            }
-        };
+    let plugin = match case
+        .plugin
+        .as_ref()
+        .map(|described| Plugin::new(described, &transport, clock, retries(case)))
+        .transpose()
+    {
+        Ok(plugin) => plugin,
+        Err(failed) => {
+            let got = Err(failed.described()?);
+            answers::compare(differences, (0, "construct"), &case.expect["construct"], got);
+            return Ok(());
+        }
+    };
     let session = Session {
         plugin,
         session: members(case.input("session")),
@@ -151,6 +160,8 @@ async fn replay_calls(case: &Case, differences: &mut Vec<Difference>) -> Result<
         let before = Instant::now();
         let got = session.send(call).await;
         let sent = session.servers.take_sent(before);
+        // The reference asks again at once where it failed.
+        tokio::time::advance(PAUSE).await;
         let got = match got {
             Ok((status, text, history)) => {
                 let url = sent.0.last().map(|request| request["url"].clone());
@@ -198,6 +209,16 @@ impl Session {
         if self.adapter.is_some() {
             auth = auth.endpoint(endpoint(Args::new(&given)?)?);
         }
+        let takes_back = |(name, said): (&String, &Value)| {
+            let of_adapter = &adapter[name];
+            (said.is_null() || *said == "") && !of_adapter.is_null() && *of_adapter != ""
+        };
+        let said = [&call["args"], &call["args"]["endpoint_filter"]].into_iter().filter_map(Value::as_object);
+        if said.flatten().any(takes_back) {
+            return Err(
+                Unanswered::NotExpressible("a call that takes back what its adapter says".into()).into()
+            );
+        }
         all(&mut given, &call["args"]);
         let args = Args::new(&given)?;
         let request = self.request(call, args, Args::new(&adapter)?)?;
@@ -236,6 +257,8 @@ impl Session {
 
         let (parts, body) = stack.oneshot(request).await?.into_parts();
         let text = String::from_utf8_lossy(&body.collect().await?.to_bytes()).into_owned();
+        // The text without the mark that tells its encoding.
+        let text = text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned);
         let history = history.lock().unwrap().clone();
         Ok((parts.status.as_u16(), text, history))
     }
@@ -247,8 +270,12 @@ impl Session {
         if !query.is_empty() {
             let (before, fragment) = uri.split_once('#').unwrap_or((&uri, ""));
             let separator = if before.contains('?') { '&' } else { '?' };
-            uri = format!("{before}{separator}{query}#{fragment}");
+            uri =
+                format!("{before}{separator}{query}{}{fragment}", if fragment.is_empty() { "" } else { "#" });
         }
+        let uri = uri
+            .parse::<Uri>()
+            .map_err(|_| Unanswered::NotExpressible("a URI that `http::Uri` has not".into()))?;
         let mut request = Request::builder().method(text(&call["method"], "the method of a call")?).uri(uri);
         let mut body = Bytes::new();
         if let Some(json) = args.get("json") {

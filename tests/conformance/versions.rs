@@ -77,6 +77,9 @@ pub(crate) fn written(version: &Value) -> Result<String, Unanswered> {
         Value::String(text) => text.clone(),
         Value::Bool(flag) => u8::from(*flag).to_string(),
         Value::Number(number) => number.to_string(),
+        Value::Array(parts) if parts.is_empty() => {
+            return Err(Unanswered::NotExpressible("a version without parts".to_owned()));
+        }
         Value::Array(parts) => parts.iter().map(written).collect::<Result<Vec<_>, _>>()?.join("."),
         Value::Null | Value::Object(_) => {
             return Err(Unanswered::NotExpressible("a version that is neither text nor number".to_owned()));
