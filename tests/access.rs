@@ -267,3 +267,56 @@ fn interfaces_are_preferred_in_the_order_asked() {
         assert_eq!(url(compute().interface(Interface::Internal)), "https://internal.example.com");
     }
 }
+
+#[test]
+fn a_byte_order_mark_before_a_document_is_none() {
+    let body = V3Token::new("u", "alice").document().to_string();
+    let marked = format!("\u{feff}{body}");
+    let info = AccessInfo::new("gAAAA", &marked).unwrap();
+    assert_eq!((info.username(), info.body()), (Some("alice"), &*body));
+    assert_eq!(AccessInfo::from_auth_state(&info.auth_state()).unwrap().auth_token(), Some("gAAAA"));
+
+    let state = Secret::new(format!("\u{feff}{}", info.auth_state().expose()));
+    assert_eq!(AccessInfo::from_auth_state(&state).unwrap().username(), Some("alice"));
+    let token = AccessInfo::from_body(format!("\u{feff}{}", V2Token::new("gAAAA", "u", "alice").document()));
+    assert_eq!(token.unwrap().auth_token(), Some("gAAAA"));
+}
+
+#[test]
+fn what_is_around_the_url_of_an_endpoint_is_not_part_of_it() {
+    let endpoint = |url: &str| json!({"interface": "public", "region_id": "R", "url": url});
+    let urls = ["\n", " https://nova.example.com/v2.1\r\n", "\thttps://nova.example.com/other"];
+    let info = catalog_of(json!([{"type": "compute", "endpoints": urls.map(endpoint)}]));
+    let urls: Vec<_> = info.service_catalog().urls(&EndpointFilter::new("compute")).collect();
+    assert_eq!(urls, ["https://nova.example.com/v2.1", "https://nova.example.com/other"]);
+}
+
+#[test]
+fn a_v2_tenant_says_all_that_is_said_of_it() {
+    let user = json!({"id": "u", "tenantId": "of user", "tenantName": "name of user"});
+    for (tenant, id, name) in [
+        (json!({"id": "t", "name": "n"}), Some("t"), Some("n")),
+        (json!({"name": "n"}), None, Some("n")),
+        (json!({"id": "t"}), Some("t"), None),
+        (json!({}), None, None),
+        (Value::Null, Some("of user"), Some("name of user")),
+    ] {
+        let body =
+            json!({"access": {"token": {"id": "gAAAA", "tenant": tenant, "tenantId": "old"}, "user": user}});
+        let info = AccessInfo::from_body(body.to_string()).unwrap();
+        assert_eq!((info.project_id(), info.project_name()), (id, name), "{tenant}");
+        assert_eq!(info.project_scoped(), id.is_some());
+    }
+    let body = json!({"access": {"token": {"id": "gAAAA", "tenantId": "old"}, "user": {"id": "u"}}});
+    let info = AccessInfo::from_body(body.to_string()).unwrap();
+    assert_eq!((info.project_id(), info.project_name()), (Some("old"), Some("old")));
+}
+
+#[test]
+fn an_empty_chain_id_is_none() {
+    let ids = |ids: Value| AccessInfo::new("t", json!({"token": {"audit_ids": ids}}).to_string()).unwrap();
+    let first = ids(json!(["a", ""]));
+    assert_eq!((first.audit_chain_id(), first.initial_audit_id()), (None, Some("a")));
+    let second = ids(json!(["b", "a"]));
+    assert_eq!((second.audit_chain_id(), second.initial_audit_id()), (Some("a"), Some("a")));
+}

@@ -85,6 +85,8 @@ impl ServiceCatalog {
         let (name, id) = (keep(service.name), keep(service.id));
         let (number, first) = (self.services.len(), self.endpoints.len());
         for RawEndpoint { interface, region_name, id, url } in endpoints {
+            // What is around a URL is not part of it: catalogs are written by hand, and by templates.
+            let url = url.map(str::trim).filter(|url| !url.is_empty());
             if url.is_none() {
                 continue;
             }

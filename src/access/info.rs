@@ -5,7 +5,7 @@ use serde_json::{Map, Value, value::RawValue};
 use zeroize::Zeroizing;
 
 use super::{IdentityVersion, ServiceCatalog, document::Document, token};
-use crate::{Error, Secret, error::date};
+use crate::{Error, Secret, error::date, json};
 
 /// The header in which Keystone answers a v3 token.
 static X_SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
@@ -102,7 +102,8 @@ impl AccessInfo {
             line: error.line(),
             column: error.column(),
         };
-        let members: BTreeMap<&str, &RawValue> = serde_json::from_str(state.expose()).map_err(broken)?;
+        let state = json::without_bom(state.expose().as_bytes());
+        let members: BTreeMap<&str, &RawValue> = serde_json::from_slice(state).map_err(broken)?;
         let member = |name| members.get(name).map_or("null", |value| value.get());
         let token: Option<String> = serde_json::from_str(member("auth_token")).map_err(broken)?;
         let token = token.map(Secret::new);
@@ -136,7 +137,7 @@ impl AccessInfo {
         Secret::new(state)
     }
 
-    /// The document as it came. A v2.0 document has the token in it.
+    /// The document as it came, but for a byte order mark. A v2.0 document has the token in it.
     pub fn body(&self) -> &str {
         &self.0.body
     }
@@ -178,7 +179,7 @@ impl AccessInfo {
     }
 
     fn build(token: Option<&str>, body: &[u8], date: Option<SystemTime>) -> Result<Self, Error> {
-        let body = std::str::from_utf8(body).map_err(|_| Error::InvalidResponse {
+        let body = std::str::from_utf8(json::without_bom(body)).map_err(|_| Error::InvalidResponse {
             reason: "it is not UTF-8",
             line: 0,
             column: 0,

@@ -162,11 +162,7 @@ impl AccessInfo {
     pub fn project_id(&self) -> Option<&str> {
         match self.version() {
             IdentityVersion::V3 => self.text(&["project", "id"]),
-            // The last two are what v2.0 wrote before it had tenants with names.
-            IdentityVersion::V2 => self
-                .text(&["token", "tenant", "id"])
-                .or_else(|| self.text(&["user", "tenantId"]))
-                .or_else(|| self.text(&["token", "tenantId"])),
+            IdentityVersion::V2 => self.tenant("id", "tenantId"),
         }
     }
 
@@ -174,11 +170,17 @@ impl AccessInfo {
     pub fn project_name(&self) -> Option<&str> {
         match self.version() {
             IdentityVersion::V3 => self.text(&["project", "name"]),
-            IdentityVersion::V2 => self
-                .text(&["token", "tenant", "name"])
-                .or_else(|| self.text(&["user", "tenantName"]))
-                .or_else(|| self.text(&["token", "tenantId"])),
+            IdentityVersion::V2 => self.tenant("name", "tenantName"),
         }
+    }
+
+    /// What a v2.0 document says of the tenant: in its `tenant`, if it has one. What it says elsewhere is what v2.0
+    /// wrote before it had tenants with names.
+    fn tenant(&self, member: &str, of_user: &str) -> Option<&str> {
+        if self.value(&["token", "tenant"]).is_some_and(Value::is_object) {
+            return self.text(&["token", "tenant", member]);
+        }
+        self.text(&["user", of_user]).or_else(|| self.text(&["token", "tenantId"]))
     }
 
     /// The old name of [`project_id`](Self::project_id).
@@ -323,9 +325,9 @@ impl AccessInfo {
         self.list(&self.token_path("audit_ids")).first()?.as_str()
     }
 
-    /// The audit id of the token that a chain of tokens began with.
+    /// The audit id of the token that a chain of tokens began with. An empty one is none.
     pub fn audit_chain_id(&self) -> Option<&str> {
-        self.list(&self.token_path("audit_ids")).get(1)?.as_str()
+        self.list(&self.token_path("audit_ids")).get(1)?.as_str().filter(|id| !id.is_empty())
     }
 
     /// The audit id that the whole chain shares: [`audit_chain_id`](Self::audit_chain_id) or, for the

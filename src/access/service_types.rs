@@ -87,11 +87,14 @@ pub(super) fn place(name: &str) -> Option<(&'static str, usize)> {
 }
 
 /// All names of the service that `name` stands for, the official one first, then its aliases in the
-/// authority's order. Empty for a name that it does not list.
-pub fn all_types(name: &str) -> impl Iterator<Item = &'static str> + Clone {
-    row(name)
+/// authority's order. A name that the authority does not list is the only one of its service.
+pub fn all_types(name: &str) -> impl Iterator<Item = &str> + Clone {
+    let listed = row(name);
+    let unlisted = (listed.is_none() && !name.is_empty()).then_some(name);
+    listed
         .into_iter()
         .flat_map(|&(official, aliases)| std::iter::once(official).chain(aliases.iter().copied()))
+        .chain(unlisted)
 }
 
 /// Whether a catalog entry of type `found` answers a request for `requested`.
@@ -162,6 +165,13 @@ mod tests {
     fn all_types_come_official_first() {
         let all: Vec<_> = all_types("volume").collect();
         assert_eq!(all, ["block-storage", "volumev3", "volumev2", "volume", "block-store"]);
-        assert_eq!(all_types("my-own").count(), 0);
+    }
+
+    #[test]
+    fn a_type_that_is_not_listed_is_its_only_name() {
+        for unlisted in ["my-own", "volumev4", "COMPUTE"] {
+            assert_eq!(all_types(unlisted).collect::<Vec<_>>(), [unlisted]);
+        }
+        assert_eq!(all_types("").count(), 0);
     }
 }

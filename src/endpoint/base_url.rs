@@ -6,6 +6,9 @@ use http::{
 use super::{Origin, climbs::climbs};
 use crate::Error;
 
+/// Maximum length of the path and query of a URI, in bytes: that of the `http` crate.
+const MAX_LENGTH: usize = u16::MAX as usize - 1;
+
 /// A URL that paths can be appended to.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct BaseUrl {
@@ -25,13 +28,17 @@ impl From<Unusable> for Error {
 }
 
 impl BaseUrl {
-    /// Reads such a URL.
+    /// Reads such a URL. Blanks and newlines around it are not part of it.
     pub(crate) fn parse(url: &str) -> Result<Self, Unusable> {
+        let url = url.trim();
         if url.contains("$(") || url.contains("%(") {
             return Err(Unusable("its URL has a placeholder that nobody filled in"));
         }
         if url.contains('#') {
             return Err(Unusable("its URL has a fragment"));
+        }
+        if !authority(url).is_ascii() {
+            return Err(Unusable("the host of its URL is not ASCII; write it in its IDNA form (xn--...)"));
         }
         Self::new(url.parse().map_err(|_| Unusable("its URL is not valid"))?)
     }
@@ -89,15 +96,24 @@ impl BaseUrl {
         joined.push(b'/');
         joined.extend_from_slice(below);
 
+        let length = joined.len();
+        let Ok(path_and_query) = PathAndQuery::try_from(joined) else {
+            return Err(if length > MAX_LENGTH { Error::UriTooLong { length } } else { Error::NotAPath });
+        };
         let mut parts = Parts::default();
         parts.scheme = self.url.scheme().cloned();
         parts.authority = self.url.authority().cloned();
-        // It fails if the two are too long together, and then there is no path to make a URI of.
-        parts.path_and_query = PathAndQuery::try_from(joined).ok();
+        parts.path_and_query = Some(path_and_query);
         let Ok(joined) = Uri::from_parts(parts) else { return Err(Error::NotAPath) };
         *uri = joined;
         Ok(())
     }
+}
+
+/// What stands where the user name, host and port of an absolute URL do.
+fn authority(url: &str) -> &str {
+    let after_scheme = url.split_once("://").map_or("", |(_, after)| after);
+    after_scheme.split(['/', '?']).next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -174,10 +190,45 @@ mod tests {
     }
 
     #[test]
+    fn a_uri_that_is_too_long_when_joined_says_so() {
+        let base = format!("https://h/{}", "b".repeat(1_000));
+        for (query, fits) in [(64_531, true), (64_532, false), (65_000, false)] {
+            let relative = format!("/?{}", "q".repeat(query));
+            let length = "/".len() + 1_000 + relative.len();
+            match joined(&base, &relative) {
+                Ok(_) => assert!(fits && length <= MAX_LENGTH, "{length}"),
+                Err(Error::UriTooLong { length: told }) => assert!(!fits && told == length, "{length}"),
+                Err(other) => panic!("{length}: {other}"),
+            }
+        }
+    }
+
+    #[test]
     fn only_a_path_can_be_joined() {
         for not_a_path in ["servers", "host:443", "*"] {
             assert!(matches!(joined("https://h", not_a_path), Err(Error::NotAPath)), "{not_a_path}");
         }
+    }
+
+    #[test]
+    fn what_is_around_a_url_is_not_part_of_it() {
+        for around in [" {} ", "{}\n", "\r\n\t{}\r\n", "\u{a0}{}"] {
+            let url = around.replace("{}", "https://h:8774/v2.1/");
+            assert_eq!(joined(&url, "/servers").unwrap(), "https://h:8774/v2.1/servers", "{url:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_not_ascii_is_told_to_be_written_otherwise() {
+        for url in ["https://b\u{fc}cher.example/v3", "https://\u{4f8b}\u{3048}.jp:5000", "https://a@\u{fc}/"]
+        {
+            let Err(Unusable(reason)) = BaseUrl::parse(url) else { panic!("{url}") };
+            assert!(reason.contains("xn--"), "{reason}");
+        }
+        assert_eq!(
+            joined("https://xn--bcher-kva.example/", "/x").unwrap(),
+            "https://xn--bcher-kva.example/x"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::{borrow::Cow, fmt};
 
 use super::{BaseUrl, Unusable};
-use crate::{Access, Error};
+use crate::{Access, Error, error::cut};
 
 /// A URL that stands in for the catalog's.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -17,7 +17,7 @@ impl Override {
         if url.contains("%(") {
             return Self::Template(url);
         }
-        BaseUrl::parse(&url).map_or_else(Self::Invalid, Self::Fixed)
+        BaseUrl::parse(&url.replace("%%", "%")).map_or_else(Self::Invalid, Self::Fixed)
     }
 
     /// Whether ids of an access have to be filled in.
@@ -35,34 +35,89 @@ impl Override {
     }
 }
 
+/// The template with its ids filled in, and with `%` for `%%`, as Python formats it.
 fn fill_in(template: &str, access: Option<&Access>) -> Result<String, Error> {
     let mut url = String::with_capacity(template.len() + 32);
     let mut rest = template;
-    while let Some((before, after)) = rest.split_once("%(") {
-        let (name, after) = after
-            .split_once(")s")
-            .ok_or(Error::InvalidEndpoint { reason: "a `%(` in it is not closed by `)s`" })?;
-        let value = match name {
-            "project_id" => access.and_then(Access::project_id),
-            "user_id" => access.and_then(Access::user_id),
-            _ => None,
-        };
-        let value = value.ok_or_else(|| Error::MissingOverrideValue { name: name.into() })?;
-        let climbs = matches!(value, "." | "..");
-        if climbs || !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) {
-            return Err(Error::InvalidEndpoint { reason: "an id put into it is not made for URLs" });
-        }
+    while let Some((before, after)) = rest.split_once('%') {
         url.push_str(before);
-        url.push_str(value);
-        rest = after;
+        rest = match after.strip_prefix('(') {
+            Some(after) => {
+                let (name, after) = after
+                    .split_once(")s")
+                    .ok_or(Error::InvalidEndpoint { reason: "a `%(` in it is not closed by `)s`" })?;
+                url.push_str(id(name, access)?);
+                after
+            }
+            None => {
+                url.push('%');
+                after.strip_prefix('%').unwrap_or(after)
+            }
+        };
     }
     url.push_str(rest);
     Ok(url)
+}
+
+/// An id of the access that can stand in a URL as it is.
+fn id<'a>(name: &str, access: Option<&'a Access>) -> Result<&'a str, Error> {
+    let value = match name {
+        "project_id" => access.and_then(Access::project_id),
+        "user_id" => access.and_then(Access::user_id),
+        _ => None,
+    };
+    let value = value.ok_or_else(|| Error::MissingOverrideValue { name: cut(name).into() })?;
+    let climbs = matches!(value, "." | "..");
+    if climbs || !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) {
+        return Err(Error::InvalidEndpoint { reason: "an id put into it is not made for URLs" });
+    }
+    Ok(value)
 }
 
 /// Hides the URL, which may have been given a password by mistake.
 impl fmt::Debug for Override {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Override")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::AccessInfo;
+
+    fn resolved(url: &str) -> Result<String, Error> {
+        let body = r#"{"token": {"user": {"id": "u1"}, "project": {"id": "p1"}}}"#;
+        let access = Access::from_auth_ref(AccessInfo::new("gAAAA", body).unwrap()).unwrap();
+        Override::new(url.into()).resolve(Some(&access)).map(|base| base.url().to_string())
+    }
+
+    #[test]
+    fn ids_are_filled_in_and_two_percent_signs_are_one() {
+        for (template, expected) in [
+            ("https://h/%(project_id)s/%(user_id)s", "https://h/p1/u1"),
+            ("https://h/AUTH_%(project_id)s", "https://h/AUTH_p1"),
+            ("https://h/a%%20b", "https://h/a%20b"),
+            ("https://h/a%%20b/%(project_id)s", "https://h/a%20b/p1"),
+            ("https://h/a%20b", "https://h/a%20b"),
+            ("https://h/a%20b/%(project_id)s", "https://h/a%20b/p1"),
+            ("https://h/%%%%2F", "https://h/%%2F"),
+            (" https://h/%(project_id)s\n", "https://h/p1"),
+            ("\thttps://h/v3 ", "https://h/v3"),
+        ] {
+            assert_eq!(resolved(template).unwrap(), expected, "{template}");
+        }
+        for template in ["https://h/%(project_id", "https://h/%%(project_id)s"] {
+            assert!(matches!(resolved(template), Err(Error::InvalidEndpoint { .. })), "{template}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_nothing_is_filled_in_for_is_shown_in_part() {
+        let Err(error) = resolved(&format!("https://h/%(\u{1b}[31m{})s", "x".repeat(10_000))) else {
+            panic!()
+        };
+        let text = error.to_string();
+        assert!(text.contains(r"%(\u{1b}[31mxxx") && text.len() < 600, "{text}");
     }
 }

@@ -30,10 +30,11 @@ impl fmt::Display for Error {
             ),
             Self::EndpointNotFound(error) => error.fmt(f),
             Self::InvalidVersion { text } => {
+                let text = words::escaped(text);
                 write!(f, "`{text}` is not a version; a version is `2`, `v2.1`, `2.latest` or `latest`")
             }
             Self::InvalidMicroversion { wanted, reason } => {
-                write!(f, "the microversion `{}` cannot be asked for: {reason}", wanted.escape_debug())
+                write!(f, "the microversion `{}` cannot be asked for: {reason}", words::escaped(wanted))
             }
             Self::UnsupportedMicroversion { service_type, asked: (oldest, newest), offered } => write!(
                 f,
@@ -64,11 +65,17 @@ impl fmt::Display for Error {
             ),
             Self::MissingOverrideValue { name } => write!(
                 f,
-                "the endpoint override wants %({name})s, which this access does not have; \
-                 only project_id and user_id are filled in, from a scoped token"
+                "the endpoint override wants %({})s, which this access does not have; \
+                 only project_id and user_id are filled in, from a scoped token",
+                words::escaped(name)
             ),
             Self::NotAPath => f.write_str(
                 "the request URI is neither absolute nor a path; begin a relative one with a slash",
+            ),
+            Self::UriTooLong { length } => write!(
+                f,
+                "the path and query of the request URI have {length} bytes when joined to the endpoint, and at most \
+                 65,534 can be sent; shorten the query, or ask for less at once"
             ),
             Self::PathAboveEndpoint => f.write_str(
                 "the request URI climbs above its endpoint by `..`; name the endpoint meant in the EndpointFilter",

@@ -205,6 +205,13 @@ pub enum Error {
     /// A request URI is neither absolute nor a path.
     NotAPath,
 
+    /// A relative request URI is longer than 65,534 bytes when it is joined to its endpoint.
+    #[non_exhaustive]
+    UriTooLong {
+        /// How long its path and query would be, in bytes.
+        length: usize,
+    },
+
     /// A relative request URI has `..` segments that lead above the endpoint's path.
     PathAboveEndpoint,
 

@@ -87,14 +87,14 @@ impl<C: Credentials> Renewing<C> {
         Some(guarded.state.current()?.auth_ref()?.auth_state())
     }
 
-    /// Takes over what [`auth_state`](Self::auth_state) stored, or forgets the token:
+    /// Takes over what [`auth_state`](Self::auth_state) stored, or forgets the token if there is no state or an empty one:
     /// keystoneauth's `set_auth_state`.
     ///
     /// # Errors
     ///
     /// Those of [`AccessInfo::from_auth_state`]; the current token is kept then.
     pub fn set_auth_state(&self, state: Option<&Secret>) -> Result<(), Error> {
-        let Some(state) = state else {
+        let Some(state) = state.filter(|state| !state.expose().trim().is_empty()) else {
             self.reset();
             return Ok(());
         };

@@ -16,7 +16,7 @@ use http::{Request, Response, Uri};
 use http_body::{Body, Frame};
 use tokio::time::{Sleep, sleep};
 use tower_keystone::{
-    BoxError, Credentials, Error, IdentityPlugin, RenewalPolicy, Renewing, Transport, V3Auth,
+    BoxError, Credentials, Error, IdentityPlugin, RenewalPolicy, Renewing, Secret, Transport, V3Auth,
     identity::AuthRefFuture,
 };
 
@@ -341,8 +341,12 @@ async fn a_stored_token_is_taken_over_and_no_flight_displaces_what_was_set() {
     assert_eq!(token(&other).await.unwrap(), "token-1");
     assert_eq!(token_of_access(&flight.await.unwrap().unwrap()), "token-1", "who waited for it looks again");
     assert_eq!(token(&other).await.unwrap(), "token-1");
-    other.set_auth_state(None).unwrap();
-    assert!(other.auth_state().is_none());
+    // An empty state is none.
+    for none in [None, Some(""), Some("\n")] {
+        other.set_auth_state(Some(&state)).unwrap();
+        other.set_auth_state(none.map(Secret::new).as_ref()).unwrap();
+        assert!(other.auth_state().is_none());
+    }
     assert_eq!(keystone.logins(), 2);
 }
 
