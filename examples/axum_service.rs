@@ -11,7 +11,7 @@
 //!
 //! The example starts a cloud in memory and the service on loopback, calls the service a few times, and ends.
 
-use std::time::Duration;
+use std::{error::Error, iter, time::Duration};
 
 use axum::{
     Json, Router,
@@ -30,8 +30,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 use tower_keystone::{
-    AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, BoxError, EndpointFilter, Interface, ReauthPolicy,
-    Renewing, Scope, ServiceTokenAuthWrapper, Transport, User, V3Auth, fixture::Cloud,
+    AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, BoxError, EndpointFilter, ErrorContextLayer,
+    Interface, ReauthPolicy, Renewing, Scope, ServiceTokenAuthWrapper, Transport, User, V3Auth,
+    fixture::Cloud,
 };
 
 type Body = Full<Bytes>;
@@ -52,6 +53,7 @@ impl App {
         // The client is the way to Keystone too.
         let plugin = || Renewing::new(credentials.clone(), Transport::new(client.clone()));
         let keystone = ServiceBuilder::new()
+            .layer(ErrorContextLayer::new())
             .timeout(Duration::from_secs(40)) // a login may take 30 s of it
             .retry(ReauthPolicy::new())
             .layer(AuthLayer::new(plugin()).endpoint(EndpointFilter::default().interface(Interface::Auth)))
@@ -88,7 +90,7 @@ impl FromRequestParts<App> for Caller {
         let token = parts.headers.get("x-auth-token").ok_or(unauthorized("no token"))?;
         match app.validate(token).await {
             Ok(known) => known.map(Self).ok_or(unauthorized("Keystone does not know the token")),
-            Err(error) => Err((StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
+            Err(error) => Err((StatusCode::SERVICE_UNAVAILABLE, chain(&*error))),
         }
     }
 }
@@ -98,7 +100,7 @@ async fn my_servers(
     State(app): State<App>,
     Caller(caller): Caller,
 ) -> Result<Json<Value>, (StatusCode, String)> {
-    let failed = |error: BoxError| (StatusCode::BAD_GATEWAY, error.to_string());
+    let failed = |error: BoxError| (StatusCode::BAD_GATEWAY, chain(&*error));
     let username = caller.username().map(str::to_owned);
     let response = servers_of(&app, caller).await.map_err(failed)?;
     match response.status() {
@@ -118,6 +120,7 @@ async fn my_servers(
 async fn servers_of(app: &App, caller: AccessInfo) -> Result<Response<Incoming>, BoxError> {
     let plugin = ServiceTokenAuthWrapper::new(AccessInfoPlugin::new(caller), app.voucher.clone());
     let nova = ServiceBuilder::new()
+        .layer(ErrorContextLayer::new())
         .timeout(Duration::from_secs(40))
         .retry(ReauthPolicy::new())
         .layer(AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute")))
@@ -127,6 +130,12 @@ async fn servers_of(app: &App, caller: AccessInfo) -> Result<Response<Incoming>,
         })
         .service(app.client.clone());
     nova.oneshot(Request::get("/servers").body(Body::default())?).await
+}
+
+/// An error and what is under it, in one line.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let errors = iter::successors(Some(error), |&error| error.source());
+    errors.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[tokio::main]

@@ -1,4 +1,5 @@
-//! An authenticated request to every service that the catalog lists and this example knows.
+//! An authenticated request to every service that the catalog lists and this example knows. It goes on after a
+//! service that cannot be reached, and says which one and why.
 //!
 //! ```sh
 //! cargo run --example quickstart
@@ -8,7 +9,7 @@
 //! `OS_AUTH_URL`, `OS_USERNAME`, `OS_PASSWORD`, `OS_PROJECT_NAME`, and if they are set
 //! `OS_USER_DOMAIN_NAME`, `OS_PROJECT_DOMAIN_NAME`, `OS_REGION_NAME` and `OS_INTERFACE`.
 
-use std::env;
+use std::{env, error::Error, iter, process::ExitCode, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
@@ -22,8 +23,8 @@ use hyper_util::{
 use serde_json::{Map, Value};
 use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_keystone::{
-    AccessInfoPlugin, AuthLayer, AuthMethod, BoxError, EndpointFilter, IdentityPlugin, Interface,
-    ReauthPolicy, Refusal, Renewing, Scope, Secret, Transport, User, V3Auth, fixture::Cloud,
+    AccessInfoPlugin, AuthLayer, AuthMethod, BoxError, EndpointFilter, ErrorContextLayer, IdentityPlugin,
+    Interface, ReauthPolicy, Refusal, Renewing, Scope, Secret, Transport, User, V3Auth, fixture::Cloud,
 };
 
 type Body = Full<Bytes>;
@@ -41,7 +42,22 @@ const QUESTIONS: [(&str, &str); 7] = [
 ];
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(failed) => {
+            eprintln!("{failed} of the requests failed");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("error: {}", chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Returns how many requests failed.
+async fn run() -> Result<usize, BoxError> {
     let client = client();
     let (login, _served) = match env::var("OS_AUTH_URL") {
         Ok(auth_url) => (Login::from_env(auth_url)?, None),
@@ -66,6 +82,7 @@ async fn main() -> Result<(), BoxError> {
     let given = AccessInfoPlugin::new(access_info.clone()).auth_url(login.auth_url.clone());
     let mut with_given = stack(given, &client);
     let mut with_password = stack(password, &client);
+    let mut failed = 0;
 
     for (service_type, path) in QUESTIONS {
         let endpoint = login.endpoint(service_type);
@@ -73,7 +90,7 @@ async fn main() -> Result<(), BoxError> {
             continue;
         }
         let request = Request::get(path).extension(endpoint).body(Body::default())?;
-        show(with_given.ready().await?.call(request).await?).await?;
+        failed += ask(&mut with_given, request).await;
     }
 
     // Keystone itself, at the auth_url: first the token is revoked, then both plugins use it again.
@@ -83,21 +100,45 @@ async fn main() -> Result<(), BoxError> {
         .header("x-subject-token", token)
         .extension(keystone.clone())
         .body(Body::default())?;
-    show(with_given.ready().await?.call(revoke).await?).await?;
+    failed += ask(&mut with_given, revoke).await;
 
     let request = Request::get("/auth/projects").extension(keystone).body(Body::default())?;
     println!("AccessInfoPlugin, after the revocation:");
-    show(with_given.ready().await?.call(request.clone()).await?).await?;
+    failed += ask(&mut with_given, request.clone()).await;
     println!("Renewing, after the revocation:");
-    show(with_password.ready().await?.call(request).await?).await
+    failed += ask(&mut with_password, request).await;
+    Ok(failed)
 }
 
-/// One more go for what was refused, the layer, and a look at what is sent.
+/// Sends a request and prints the response, or what went wrong. Returns how many of them failed: 0 or 1.
+async fn ask<S>(service: &mut S, request: Request<Body>) -> usize
+where
+    S: Service<Request<Body>, Response = Response<Incoming>, Error = BoxError>,
+{
+    let asked = async { show(service.ready().await?.call(request).await?).await };
+    match asked.await {
+        Ok(()) => 0,
+        Err(error) => {
+            println!("    {}\n", chain(&*error));
+            1
+        }
+    }
+}
+
+/// An error and what is under it, in one line.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let errors = iter::successors(Some(error), |&error| error.source());
+    errors.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Errors that say where, one more go for what was refused, the layer, and a look at what is sent.
 fn stack<P: IdentityPlugin>(
     plugin: P,
     client: &HttpClient,
 ) -> impl Service<Request<Body>, Response = Response<Incoming>, Error = BoxError> + use<P> {
     ServiceBuilder::new()
+        .layer(ErrorContextLayer::new())
+        .timeout(Duration::from_secs(60)) // longer than a request may wait for its token, 30 s
         .retry(ReauthPolicy::new())
         .layer(AuthLayer::new(plugin))
         .map_request(|request: Request<Body>| {
@@ -132,7 +173,11 @@ async fn show(response: Response<Incoming>) -> Result<(), BoxError> {
 
 /// A client for http and https. It follows no redirects, which would carry the token along.
 fn client() -> HttpClient {
-    let connector = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    http.set_connect_timeout(Some(Duration::from_secs(5)));
+    let connector =
+        HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(http);
     Client::builder(TokioExecutor::new()).build(connector)
 }
 
@@ -187,5 +232,32 @@ impl Login {
         let user = User::new().username(&*self.username).user_domain_name(&*self.user_domain);
         let scope = Scope::new().project_name(&*self.project).project_domain_name(&*self.project_domain);
         V3Auth::new(self.auth_url.clone(), AuthMethod::password(user, self.password.clone())).scope(scope)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tower_keystone::fixture::CatalogService;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_service_that_cannot_be_reached_is_named_and_does_not_end_it() {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let nova = CatalogService::new("compute").standard_endpoints("RegionOne", &origin);
+        let token = tower_keystone::fixture::V3Token::new("u1", "alice").service(&nova);
+        let plugin = AccessInfoPlugin::new(token.access_info("gAAAA").unwrap());
+        let mut stack = stack(plugin, &client());
+        let request = || {
+            let request = Request::get("/servers").extension(EndpointFilter::new("compute"));
+            request.body(Body::default()).unwrap()
+        };
+        assert_eq!(ask(&mut stack, request()).await, 1);
+        let Err(error) = stack.ready().await.unwrap().call(request()).await else { panic!("it is down") };
+        let said = chain(&*error);
+        assert!(said.starts_with(&format!("the request to compute at {origin} failed: ")), "{said}");
+        assert!(said.contains("refused"), "{said}");
     }
 }

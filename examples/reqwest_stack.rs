@@ -17,8 +17,8 @@ use http::{Request, Response};
 use reqwest::{Body, Client, redirect};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 use tower_keystone::{
-    AuthLayer, AuthMethod, EndpointFilter, RaiseForStatusLayer, ReauthPolicy, Renewing, Scope, Transport,
-    User, V3Auth, fixture::Cloud,
+    AuthLayer, AuthMethod, EndpointFilter, ErrorContextLayer, RaiseForStatusLayer, ReauthPolicy, Renewing,
+    Scope, Transport, User, V3Auth, fixture::Cloud,
 };
 
 /// A service of `http` types that sends by reqwest.
@@ -50,6 +50,7 @@ async fn main() -> Result<(), BoxError> {
     let plugin = Renewing::new(credentials, Transport::with_body(client.clone(), Body::wrap));
 
     let mut nova = ServiceBuilder::new()
+        .layer(ErrorContextLayer::new())
         .layer(RaiseForStatusLayer::new())
         // A `reqwest::Body` of bytes can be sent again, one of a stream cannot.
         .retry(ReauthPolicy::with_body(|body: &Body| body.as_bytes().map(|bytes| bytes.to_vec().into())))

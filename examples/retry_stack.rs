@@ -8,7 +8,7 @@
 //!
 //! 1. `retry` stands outside the layer, twice, so that every attempt gets its token and its endpoint anew: for
 //!    a refused token, and inside of that for a server that has no time.
-//! 2. `timeout` outside the layer bounds one attempt, the wait for a token included.
+//! 2. `timeout` outside the layer bounds one attempt, the wait for a token and the upload of the body included.
 //! 3. `AuthLayer`.
 //! 4. `TraceLayer` inside it sees the URI that was resolved; the token is sensitive and not shown.
 //! 5. The client.

@@ -7,21 +7,23 @@
 //!
 //! From the outside in:
 //!
-//! 1. `RaiseForStatusLayer`: statuses from 400 are errors (`raise_exc`).
-//! 2. `SetRequestIdLayer`: `X-OpenStack-Request-ID`, the same for all attempts, unless the request has one of
+//! 1. `ErrorContextLayer`: errors say which service and URL the request was for.
+//! 2. `RaiseForStatusLayer`: statuses from 400 are errors (`raise_exc`).
+//! 3. `SetRequestIdLayer`: `X-OpenStack-Request-ID`, the same for all attempts, unless the request has one of
 //!    its own (`global_request_id`).
-//! 3. `retry`, twice: after a refused token (`allow_reauth`), and inside of that when there is no connection or
+//! 4. `retry`, twice: after a refused token (`allow_reauth`), and inside of that when there is no connection or
 //!    the server has no time (`connect_retries`, `status_code_retries`).
-//! 4. `timeout`, for each attempt. With `Renewing`, longer than its `load_timeout`, which is 30 s.
-//! 5. `AuthLayer`: the endpoint, the token and the microversion (`service_type`, `region_name`,
+//! 5. `timeout`, for each attempt, the upload of its body included. With `Renewing`, longer than its
+//!    `load_timeout`, which is 30 s.
+//! 6. `AuthLayer`: the endpoint, the token and the microversion (`service_type`, `region_name`,
 //!    `default_microversion`).
-//! 6. `FollowRedirectLayer` with `RedirectPolicy`: the token stays within its origin (`redirect`).
-//! 7. `SetRequestHeaderLayer`: `User-Agent`, and further headers likewise (`user_agent`, `additional_headers`).
-//! 8. `TraceLayer`: the span has both request ids, ours and the one that the service answers.
-//! 9. `concurrency_limit` (`max_concurrency`), for what is on its way and not for what waits in a retry.
-//! 10. `rate_limit` (`rate_limit`), with a `buffer` around it, since it cannot be cloned and all clones of
+//! 7. `FollowRedirectLayer` with `RedirectPolicy`: the token stays within its origin (`redirect`).
+//! 8. `SetRequestHeaderLayer`: `User-Agent`, and further headers likewise (`user_agent`, `additional_headers`).
+//! 9. `TraceLayer`: the span has both request ids, ours and the one that the service answers.
+//! 10. `concurrency_limit` (`max_concurrency`), for what is on its way and not for what waits in a retry.
+//! 11. `rate_limit` (`rate_limit`), with a `buffer` around it, since it cannot be cloned and all clones of
 //!     the stack are to share it.
-//! 11. The client.
+//! 12. The client.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -39,8 +41,8 @@ use tower_http::{
     trace::TraceLayer,
 };
 use tower_keystone::{
-    AccessInfoPlugin, AuthLayer, EndpointFilter, Error, RaiseForStatusLayer, ReauthPolicy, RedirectPolicy,
-    RetryPolicy, fixture::Cloud,
+    AccessInfoPlugin, AuthLayer, EndpointFilter, Error, ErrorContextLayer, RaiseForStatusLayer, ReauthPolicy,
+    RedirectPolicy, RetryPolicy, fixture::Cloud,
 };
 use tracing::{Span, field::Empty, info, info_span};
 
@@ -90,6 +92,7 @@ async fn main() -> Result<(), BoxError> {
     let plugin = AccessInfoPlugin::new(access_info.clone());
 
     let nova = ServiceBuilder::new()
+        .layer(ErrorContextLayer::new())
         .layer(RaiseForStatusLayer::new())
         .layer(SetRequestIdLayer::new(X_OPENSTACK_REQUEST_ID, GlobalRequestId))
         .retry(ReauthPolicy::new())
@@ -115,7 +118,7 @@ async fn main() -> Result<(), BoxError> {
     let Err(error) = nova.oneshot(Request::get("/servers").body(Body::default())?).await else {
         return Err("the token was revoked".into());
     };
-    println!("{error}");
+    println!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default());
     if let Some(Error::Service(answer)) = Error::find(&*error)
         && let Some(refusal) = answer.refusal
     {

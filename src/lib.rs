@@ -123,7 +123,8 @@
 //! - **[`ErrorContext`]**: the outermost, for those who want errors that say which service and URL a request was for.
 //! - **`Timeout`**: outside the layer it bounds the wait for a token too, inside it does not. One outside should be
 //!   longer than [`RenewalPolicy::load_timeout`] (30 s): else a request that waits for a Keystone which is down ends
-//!   with `Elapsed`, which does not say why.
+//!   with `Elapsed`, which does not say why. It ends with the head of the response: it cuts an upload that takes
+//!   longer, and does not limit a download.
 //! - **`ConcurrencyLimit`, `Buffer`**: outside the layer, a request that waits for its token holds its permit.
 //!   Inside the layer it holds none, so that the login can go through the same limit.
 //! - **`RateLimit`**: inside the layer, with a `Buffer` around it, since it cannot be cloned and all clones of
