@@ -20,7 +20,7 @@ use super::{
 use crate::{
     Access, Error, Transport,
     endpoint::Origin,
-    error::retry_after,
+    error::{ConnectFault, retry_after},
     work::{Waited, Work, runtime},
 };
 
@@ -231,7 +231,10 @@ fn canonical(url: &str) -> Box<str> {
 
 fn unreachable(url: &str, error: &Error) -> Miss {
     let miss = match error {
-        Error::ConnectFailure { source, .. } => Miss::new(url, format!("it could not be reached: {source}")),
+        Error::ConnectFailure { origin, source, .. } => match ConnectFault::of(origin, &**source) {
+            Some(fault) => Miss::new(url, fault.in_words(&**source)),
+            None => Miss::new(url, format!("it could not be reached: {source}")),
+        },
         Error::InvalidResponse { .. } => Miss::new(url, "its answer is longer than 4 MiB"),
         error => Miss::new(url, error.to_string()),
     };

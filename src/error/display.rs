@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Error, words};
+use super::{ConnectFault, Error, words};
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,8 +109,12 @@ impl fmt::Display for Error {
                 "a request for a token would wait for that same token; give the Transport a client without the layer \
                  (AuthLayer), and do not ask a plugin from within its own credentials",
             ),
-            Self::ConnectFailure { origin, source: _ } => {
-                write!(f, "Keystone could not be reached at {origin}; is the auth_url right?")
+            Self::ConnectFailure { origin, source } => {
+                write!(f, "Keystone could not be reached at {origin}")?;
+                match ConnectFault::of(origin, &**source) {
+                    Some(fault) => write!(f, ": {}", fault.in_words(&**source)),
+                    None => f.write_str("; is the auth_url right?"),
+                }
             }
             Self::Timeout { auth_url, within } => write!(
                 f,

@@ -49,6 +49,7 @@ use http::{StatusCode, Uri};
 use crate::EndpointFilter;
 use crate::discovery::{DiscoveryFailure, Version};
 
+mod connect_fault;
 mod display;
 mod echo;
 mod endpoint_not_found;
@@ -64,6 +65,7 @@ pub use endpoint_not_found::{EndpointNotFound, NearMiss};
 pub use http_error::HttpError;
 pub use missing_auth_methods::MissingAuthMethods;
 
+pub(crate) use connect_fault::ConnectFault;
 pub(crate) use echo::{repeats, secrets_in};
 pub(crate) use failed_login::FailedLogin;
 pub(crate) use retry_after::{date, retry_after};
@@ -271,6 +273,9 @@ pub enum Error {
     Recursion,
 
     /// Keystone could not be reached, or its answer broke off: keystoneauth's `ConnectFailure`.
+    ///
+    /// It is not transient if the client says why it fails again: a certificate, a server that speaks no TLS or no
+    /// HTTP, a scheme that the client does not take.
     #[non_exhaustive]
     ConnectFailure {
         /// Scheme, host and port that the request was for.
@@ -361,7 +366,7 @@ impl Error {
             Self::DiscoveryFailure(failure) => failure.is_transient(),
             // What answers with something that is no token is a proxy that is not ready, most often.
             Self::Timeout { .. } | Self::InvalidResponse { .. } => true,
-            Self::ConnectFailure { source, .. } => !is_about_a_certificate(&**source),
+            Self::ConnectFailure { origin, source } => ConnectFault::of(origin, &**source).is_none(),
             Self::ShortLived | Self::PluginPanicked | Self::NoRuntime | Self::Abandoned => true,
             _ => false,
         }
@@ -375,13 +380,6 @@ impl Error {
             _ => None,
         }
     }
-}
-
-/// Whether a connection failed by a certificate, which stays as it is. TLS libraries have no type of
-/// error in common, but all of them say the word.
-fn is_about_a_certificate(error: &(dyn StdError + 'static)) -> bool {
-    let mut chain = std::iter::successors(Some(error), |&error| error.source());
-    chain.any(|error| error.to_string().to_ascii_lowercase().contains("certificate"))
 }
 
 #[cfg(test)]

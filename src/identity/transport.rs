@@ -29,7 +29,8 @@ pub(super) const MAX_ERROR_BODY: usize = 64 * 1024;
 /// redirects. What it does about timeouts and TLS is its own affair; responses are read up to 4 MiB, those with a
 /// status of 400 or above up to 64 KiB.
 ///
-/// What the client fails with is [`Error::ConnectFailure`], tried again unless it speaks of a certificate.
+/// What the client fails with is [`Error::ConnectFailure`], tried again unless it is a mistake
+/// that stays: a certificate, a server without TLS or HTTP, a scheme that the client does not take.
 /// A client that knows better fails with an error of this crate, such as [`Error::plugin`].
 ///
 /// Clones share the client. See the [module docs](super) for an example.

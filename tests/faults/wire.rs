@@ -31,13 +31,14 @@ use tokio_rustls::{
     },
 };
 use tower_http::compression::CompressionLayer;
-use tower_keystone::{Credentials, Error, RenewalPolicy, Renewing, Transport, V3Auth};
+use tower_keystone::{Credentials, Error, GenericAuth, RenewalPolicy, Renewing, Transport, User, V3Auth};
 
 use crate::{answers::Endless, support::*};
 
 cases![
     running a05_an_answer_that_never_ends_is_given_up_with_its_connection,
     running a05_a_connect_that_never_ends_is_given_up,
+    running a12_a_mistake_that_stays_fails_at_once_and_says_what_it_is,
     running a12_a_connection_that_breaks_is_tried_again,
     running a12_a_certificate_that_is_no_good_is_final_and_sees_no_password,
     running a16_a_token_of_128_kib_comes_over_the_wire,
@@ -370,4 +371,64 @@ async fn a16_a_token_of_128_kib_comes_over_the_wire() {
     .await;
     let access_info = password_at(&keystone.url()).get_auth_ref(Transport::hyper().build()).await.unwrap();
     assert_eq!(access_info.auth_token().map(str::len), Some(128 * 1024));
+}
+
+/// A server that reads so many bytes of each connection, answers and closes it.
+async fn answering(reads: usize, answer: &'static [u8]) -> Wire {
+    Wire::serve(move |mut stream, _| async move {
+        stream.read_exact(&mut vec![0; reads]).await?;
+        stream.write_all(answer).await?;
+        stream.shutdown().await?;
+        until_closed(&mut stream).await
+    })
+    .await
+}
+
+const PLAIN_400: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+const GO_400: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+const NGINX_400: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n\
+    <center>The plain HTTP request was sent to HTTPS port</center>";
+
+async fn a12_a_mistake_that_stays_fails_at_once_and_says_what_it_is() {
+    let tls = Wire::serve(|stream, _| async move {
+        let mut tls = acceptor().accept(stream).await?;
+        read_request(&mut tls).await?;
+        tls.write_all(&token_in_bytes()).await
+    })
+    .await;
+    let (plain, silent) = (answering(16, PLAIN_400).await, answering(16, b"").await);
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let https = |wire: &Wire| wire.url().replace("http:", "https:");
+    for (url, transport, wire, connections, said) in [
+        (https(&plain), over_tls(), &plain, 1, "it speaks no TLS"),
+        (tls.url(), Transport::hyper().build(), &tls, 1, "no HTTP server answers there"),
+        (https(&tls), over_tls(), &tls, 1, "its certificate was not accepted: invalid peer certificate"),
+        (silent.url(), over_tls(), &silent, 0, "does not take URLs of this scheme: unsupported scheme http"),
+        (https(&silent), Transport::new(client), &silent, 0, "does not take URLs of this scheme"),
+        (https(&silent), Transport::hyper().build(), &silent, 0, "plain http only"),
+    ] {
+        let before = wire.connections();
+        let plugin = plugin(&url, transport.clone(), 10_000, 20_000);
+        for _ in 0..20 {
+            let error = token(&plugin).await.unwrap_err();
+            assert!(!error.is_transient() && error.to_string().contains(said), "{error}");
+            assert!(!error.to_string().contains("is the auth_url right?"), "{error}");
+        }
+        assert_eq!(wire.connections() - before, connections, "{said}");
+
+        let alice = User::new().username("alice").user_domain_name("Default");
+        let generic = GenericAuth::password(url.parse().unwrap(), alice, "wonderland");
+        let error = generic.get_auth_ref(transport).await.unwrap_err();
+        assert!(!error.is_transient() && error.to_string().contains(said), "{error}");
+    }
+    for answer in [GO_400, NGINX_400] {
+        let wire = answering(16, answer).await;
+        let plugin = plugin(&wire.url(), Transport::hyper().build(), 10_000, 20_000);
+        let error = token(&plugin).await.unwrap_err();
+        assert!(
+            !error.is_transient() && error.to_string().contains("begin the auth_url with https"),
+            "{error}"
+        );
+        assert_eq!(wire.connections(), 1);
+    }
 }
