@@ -14,7 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 COPY = ROOT / "target" / "seeded"
 
-STATE, FLIGHT, WORK = "renewal/state.rs", "renewal/flight.rs", "work.rs"
+STATE, SHARED, FLIGHT = "renewal/state.rs", "renewal/shared.rs", "renewal/flight.rs"
+WORK = "work.rs"
 
 # name: (scenario, [(file, what is there, what is put in its place), ...])
 BUGS = {
@@ -28,7 +29,7 @@ BUGS = {
         "when_all_callers_are_dropped_the_flight_lands_all_the_same",
         [
             (
-                FLIGHT,
+                SHARED,
                 "pub(super) struct Guarded {",
                 """
                 pub(super) struct AbortOnDrop(shuttle::future::AbortHandle);
@@ -41,21 +42,27 @@ BUGS = {
                     pub(super) started: Option<AbortOnDrop>,
                 """,
             ),
-            (FLIGHT, "Guarded { state, flight: None }", "Guarded { state, flight: None, started: None }"),
-            (WORK, "(watch::Receiver<Option<T>>);", "(watch::Receiver<Option<T>>, pub(crate) shuttle::future::AbortHandle);"),
-            (WORK, "runtime.spawn(async move {", "let task = runtime.spawn(async move {"),
-            (WORK, "Ok(Self(receiver))", "Ok(Self(receiver, task))"),
+            (SHARED, "Guarded { state, flight: None }", "Guarded { state, flight: None, started: None }"),
             (
-                FLIGHT,
-                "        Ok((id, work))\n",
-                "guarded.started = Some(AbortOnDrop(work.1.clone()));\n        Ok((id, work))\n",
+                WORK,
+                "        panicked: impl FnOnce() -> T + Send + 'static,\n    ) {",
+                "        panicked: impl FnOnce() -> T + Send + 'static,\n    ) -> shuttle::future::AbortHandle {",
+            ),
+            (WORK, "self.0.send_replace(Some(outcome))));\n        });", "self.0.send_replace(Some(outcome))));\n        })"),
+            (
+                SHARED,
+                "            start.run(runtime, flight.fly(), move || crashed.crashed());",
+                """
+                let started = start.run(runtime, flight.fly(), move || crashed.crashed());
+                self.lock().started = Some(AbortOnDrop(started));
+                """,
             ),
             (
-                FLIGHT,
-                "            Ok(flight) => AccessFuture::new(Arc::clone(self).wait_for(flight, in_vain)),\n",
+                SHARED,
+                "            look => AccessFuture::new(Arc::clone(self).wait(look.ok())),",
                 """
-                Ok(flight) => {
-                    let (started, waiting) = (guarded.started.take(), Arc::clone(self).wait_for(flight, in_vain));
+                look => {
+                    let (started, waiting) = (self.lock().started.take(), Arc::clone(self).wait(look.ok()));
                     AccessFuture::new(async move {
                         let _started = started;
                         waiting.await
@@ -71,22 +78,23 @@ BUGS = {
         [
             (
                 FLIGHT,
-                "let panicked = |_| Error::PluginPanicked;",
-                "let panicked = |cause| -> Error { std::panic::resume_unwind(cause) };",
+                "brought.unwrap_or(Err(Error::PluginPanicked))",
+                "brought.unwrap_or_else(|panicked| std::panic::resume_unwind(Box::new(panicked)))",
             ),
+            (WORK, "work.await.or_else(|Panicked| catch(panicked))", "work.await; drop(panicked)"),
         ],
+    ),
+    # A panic of any other code of others ends the task of the flight.
+    "flight-panics": (
+        "a_panic_of_the_clock_is_an_error_to_all_who_wait",
+        [(WORK, "work.await.or_else(|Panicked| catch(panicked))", "work.await; drop(panicked)")],
     ),
     # Each of those who waited for a flight that failed logs in again by itself.
     "failure-not-shared": (
         "a_failure_is_shared_by_all_who_wait",
         [
-            (FLIGHT, "Some(Some(Err(error))) =>", "Some(Some(Err(error))) if false =>"),
-            (FLIGHT, "Some(None) =>", "Some(_) =>"),
-            (
-                STATE,
-                "failed: now, pause, waited, transient, definite }",
-                "failed: now, pause: pause * 0, waited: false, transient, definite }",
-            ),
+            (SHARED, "Waited::Done(Err(error)) => return self.usable().ok_or(error),", "Waited::Done(Err(_)) => {}"),
+            (STATE, "                    pause,\n                    waited,", "                    pause: pause * 0,\n                    waited: waited && false,"),
         ],
     ),
     # The old token goes when the flight starts, not when the new one is there.
@@ -99,51 +107,84 @@ BUGS = {
         "callers_who_come_at_once_share_one_login",
         [
             # The end of the channel would wake everybody once more.
-            (WORK, "            sender.send_replace(", "std::mem::ManuallyDrop::new(sender).send_replace("),
+            (WORK, "self.0.send_replace(", "std::mem::ManuallyDrop::new(self.0).send_replace("),
             (
                 WORK,
-                "        let done = timeout(",
+                "pin!(async move { receiver.wait_for(",
                 """
-        self.0.borrow_and_update();
-        let _ = self.0.changed().await;
-        let done = timeout(""",
+                pin!(async move {
+                    receiver.borrow_and_update();
+                    let _ = receiver.changed().await;
+                    receiver.wait_for(""",
             ),
         ],
     ),
     # What a flight brings becomes current, although a reset overtook it.
     "stale-publish": (
-        "what_a_reset_overtook_is_given_to_those_who_waited_and_to_nobody_else",
-        [(STATE, "if !self.is_flight(id) {", "if false {")],
+        "what_a_reset_overtook_is_given_to_nobody",
+        [(STATE, "if !self.is_under_way(id) {", "if false {")],
     ),
     # The same with a token that was set.
     "stale-publish-over-a-set-token": (
         "a_token_that_was_set_is_not_displaced_by_the_flight_that_it_overtook",
-        [(STATE, "if !self.is_flight(id) {", "if false {")],
+        [(STATE, "if !self.is_under_way(id) {", "if false {")],
     ),
-    # A refused token that has a successor already is said to be final.
-    "false-for-a-newer-token": (
-        "a_late_refusal_of_the_old_token_keeps_the_new_one",
-        [(STATE, "used)) {\n            return true;", "used)) {\n            return false;")],
+    # Whoever has waited gets what the flight brought, whatever became of it since.
+    "late-waiter": (
+        "whoever_is_polled_late_gets_no_token_that_was_reset_meanwhile",
+        [
+            (STATE, "    discarded: Vec<Discarded>,\n}", "    discarded: Vec<Discarded>,\n    pub(super) brought: Option<Arc<Access>>,\n}"),
+            (STATE, "            discarded: Vec::new(),", "            discarded: Vec::new(),\n            brought: None,"),
+            (STATE, "        self.set_current(Some(held));", "        self.brought = Some(Arc::clone(&held.access));\n        self.set_current(Some(held));"),
+            (
+                SHARED,
+                "                Waited::Done(Ok(())) => {}\n                // A token",
+                """
+                Waited::Done(Ok(())) => {
+                    if let Some(access) = self.lock().state.brought.clone() {
+                        return Ok(access);
+                    }
+                }
+                // A token""",
+            ),
+        ],
+    ),
+    # A flight keeps the plugin alive, and goes on for nobody.
+    "flight-for-nobody": (
+        "nobody_logs_in_for_a_plugin_that_is_gone",
+        [
+            (
+                SHARED,
+                "            start.run(runtime, flight.fly(), move || crashed.crashed());",
+                """
+                let kept = Arc::clone(self);
+                start.run(runtime, flight.fly(), move || {
+                    let _kept = kept;
+                    crashed.crashed()
+                });
+                """,
+            ),
+        ],
     ),
     # A caller does not look whether somebody else's flight is under way.
     "flight-of-ones-own": (
         "callers_who_come_at_once_share_one_login",
-        [(STATE, "(_, _, Some(_), _) => Decision::Join,", "(_, _, Some(_), _) => Decision::Start(self.start(now)),")],
+        [(SHARED, "&& self.state.under_way(now) == Some(*id)", "&& self.state.under_way(now) == Some(*id + 1)")],
     ),
     # To force a renewal does not look either.
     "force-beside-a-flight": (
         "to_force_a_renewal_starts_no_second_flight",
-        [(STATE, "self.under_way(now).is_none().then(|| self.start(now))", "Some(self.start(now))")],
+        [(SHARED, "        locked.state.forget_failure();", "        locked.state.forget_failure();\n        locked.flight = None;")],
     ),
     # Each of those who notice that a flight is gone clears away the one under way, whichever it is.
     "lost-without-comparing": (
         "a_flight_whose_runtime_is_gone_is_taken_over_once",
-        [(STATE, "if self.is_flight(id) {", "if id > 0 {")],
+        [(STATE, "if self.is_under_way(id) {", "if id > 0 {")],
     ),
     # Nobody takes over a flight whose runtime is gone.
     "nobody-takes-over": (
         "a_flight_whose_runtime_is_gone_is_taken_over_once",
-        [(FLIGHT, "Some(None) => self.lock().lost(id),", "Some(None) => return Err(Error::NoRuntime),")],
+        [(SHARED, "Waited::Lost => self.lock().lost(id),", "Waited::Lost => return Err(Error::Abandoned),")],
     ),
 }
 

@@ -189,6 +189,7 @@ pub mod renewal;
 pub mod retry;
 pub mod secret;
 mod service;
+mod timer;
 mod waiting;
 mod work;
 

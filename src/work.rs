@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    future::{Future, pending, poll_fn},
+    future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     task::{Context, Poll},
@@ -12,10 +12,10 @@ use std::{
 use tokio::{
     runtime::Handle,
     sync::watch::{self, Ref},
-    time::{Instant, sleep, timeout},
+    time::sleep,
 };
 
-use crate::Error;
+use crate::{Error, timer::Timer};
 
 /// Returns the tokio runtime of the caller.
 ///
@@ -102,36 +102,17 @@ impl<T: Clone + Send + Sync + 'static> Work<T> {
 
     /// Waits for the outcome, up to a time. Each poll may be in another runtime.
     pub(crate) async fn done(&self, longest: Duration) -> Waited<T> {
-        let begun = Instant::now();
         let mut receiver = self.0.clone();
         let mut outcome = pin!(async move { receiver.wait_for(Option::is_some).await.ok()?.clone() });
-        // It belongs to the runtime of the last poll: one that is shut down, or not driven, wakes nobody.
-        let mut timer = None;
+        let mut timer = Timer::new(longest);
         poll_fn(|cx| {
             if let Poll::Ready(outcome) = outcome.as_mut().poll(cx) {
                 return Poll::Ready(outcome.map_or(Waited::Lost, Waited::Done));
             }
-            let left = longest.saturating_sub(begun.elapsed());
-            if left.is_zero() {
-                return Poll::Ready(Waited::TooLong);
-            }
-            if Handle::try_current().is_err() {
-                return Poll::Ready(Waited::NoRuntime);
-            }
-            // It panics in a runtime without time, and in one that is shut down.
-            let polled = catch(|| {
-                let mut until_then = Box::pin(timeout(left, pending::<()>()));
-                let poll = until_then.as_mut().poll(cx);
-                (until_then, poll)
-            });
-            match polled {
-                Ok((until_then, Poll::Pending)) => {
-                    timer = Some(until_then);
-                    Poll::Pending
-                }
-                Ok((_, Poll::Ready(_))) => Poll::Ready(Waited::TooLong),
-                Err(Panicked) => Poll::Ready(Waited::NoRuntime),
-            }
+            Pin::new(&mut timer).poll(cx).map(|over| match over {
+                Ok(()) => Waited::TooLong,
+                Err(_) => Waited::NoRuntime,
+            })
         })
         .await
     }

@@ -6,11 +6,14 @@
 
 use std::{
     collections::VecDeque,
+    future::{Future, poll_fn},
     panic::resume_unwind,
+    pin::Pin,
     sync::{
         Arc, LazyLock, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
+    task::Poll,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -55,10 +58,14 @@ fn check<F: Future<Output = ()> + 'static>(scenario: fn(Cloud) -> F) {
 enum Answer {
     Token,
     Refused,
+    /// An error that passes by itself, after a second.
+    Passing,
     Never,
     /// A panic when all the time that a flight has is over: at once, or when the answer is waited for.
     PanicAtOnce,
     PanicLater,
+    /// A token, and such a panic of the clock that the flight looks at next.
+    PanicOfTheClock,
 }
 
 /// A Keystone, the credentials for it, and the time. Clones are the same. The tokens bear the number of
@@ -73,6 +80,7 @@ struct State {
     logins: AtomicUsize,
     under_way: AtomicUsize,
     most_at_once: AtomicUsize,
+    clock_panics: AtomicBool,
 }
 
 impl Keystone {
@@ -121,10 +129,15 @@ impl Credentials for Keystone {
             yield_now().await;
             yield_now().await;
             match answer {
-                Answer::Token => {
+                Answer::Token | Answer::PanicOfTheClock => {
+                    keystone.0.clock_panics.store(answer == Answer::PanicOfTheClock, SeqCst);
                     AccessInfo::new(format!("token-{number}"), r#"{"token": {"user": {"id": "u"}}}"#)
                 }
                 Answer::Refused => Err(Error::plugin(false, format!("login {number} was refused"))),
+                Answer::Passing => {
+                    keystone.pass(1);
+                    Err(Error::plugin(true, format!("login {number} was too early")))
+                }
                 Answer::Never => std::future::pending().await,
                 Answer::PanicAtOnce | Answer::PanicLater => keystone.panic(),
             }
@@ -138,6 +151,9 @@ impl Credentials for Keystone {
 
 impl Clock for Keystone {
     fn now(&self) -> Now {
+        if self.0.clock_panics.swap(false, SeqCst) {
+            self.panic();
+        }
         static START: LazyLock<Instant> = LazyLock::new(Instant::now);
         let passed = Duration::from_secs(self.0.now.load(SeqCst));
         Now { wall: SystemTime::UNIX_EPOCH + passed, monotonic: *START + passed }
@@ -180,6 +196,7 @@ impl Cloud {
             logins: AtomicUsize::new(0),
             under_way: AtomicUsize::new(0),
             most_at_once: AtomicUsize::new(0),
+            clock_panics: AtomicBool::new(false),
         }));
         let transport = Transport::new(Unused);
         let plugin = Renewing::new(keystone.clone(), transport).clock(keystone.clone()).seed(7);
@@ -194,11 +211,19 @@ impl Cloud {
         (self, access)
     }
 
+    /// Whenever it is polled it brings no token that had been dropped before.
     async fn ask(&self) -> Result<Arc<Access>, Error> {
-        let dropped = self.dropped.load(SeqCst);
-        let access = self.plugin.access().await?;
-        assert!(dropped & (1 << number(&access)) == 0, "token-{} had been dropped", number(&access));
-        Ok(access)
+        let mut dropped = Some(self.dropped.load(SeqCst));
+        let mut access = self.plugin.access();
+        poll_fn(|cx| {
+            let dropped = dropped.take().unwrap_or_else(|| self.dropped.load(SeqCst));
+            let poll = Pin::new(&mut access).poll(cx);
+            if let Poll::Ready(Ok(access)) = &poll {
+                assert!(dropped & (1 << number(access)) == 0, "token-{} had been dropped", number(access));
+            }
+            poll
+        })
+        .await
     }
 
     async fn asks(self) -> Result<Arc<Access>, Error> {
@@ -306,6 +331,11 @@ fn a_panic_of_the_credentials_is_an_error_to_all_who_wait() {
 }
 
 #[test]
+fn a_panic_of_the_clock_is_an_error_to_all_who_wait() {
+    check(|cloud| credentials_panic(cloud, Answer::PanicOfTheClock));
+}
+
+#[test]
 fn a_failure_is_shared_by_all_who_wait() {
     check(|cloud| async move {
         cloud.keystone.then([Answer::Refused]);
@@ -373,7 +403,7 @@ fn a_token_refused_while_its_successor_is_on_the_way_costs_no_further_login() {
 }
 
 #[test]
-fn what_a_reset_overtook_is_given_to_those_who_waited_and_to_nobody_else() {
+fn what_a_reset_overtook_is_given_to_nobody() {
     check(|cloud| async move {
         let before = cloud.callers(2);
         yield_now().await;
@@ -386,6 +416,38 @@ fn what_a_reset_overtook_is_given_to_those_who_waited_and_to_nobody_else() {
         }
         cloud.ask().await.unwrap();
         assert!(cloud.keystone.logins() <= 2);
+    });
+}
+
+#[test]
+fn whoever_is_polled_late_gets_no_token_that_was_reset_meanwhile() {
+    check(|cloud| async move {
+        let late = spawn(cloud.clone().asks());
+        // The flight is started, and may have landed, before the one who waits is polled again.
+        cloud.ask().await.unwrap();
+        cloud.reset();
+        late.await.unwrap().unwrap();
+        assert!(cloud.keystone.logins() <= 2);
+    });
+}
+
+#[test]
+fn nobody_logs_in_for_a_plugin_that_is_gone() {
+    check(|cloud| async move {
+        cloud.keystone.then([Answer::Passing; 40]);
+        let keystone = cloud.keystone.clone();
+        let callers = cloud.callers(2);
+        drop(cloud);
+        yield_now().await;
+        for caller in callers {
+            caller.abort();
+            let _ = caller.await;
+        }
+        let begun = keystone.logins();
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        assert!(keystone.logins() <= begun + 1, "one that was about to be sent");
     });
 }
 

@@ -6,35 +6,31 @@ use std::{
     time::Duration,
 };
 
-use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
+use crate::timer::Timer;
 
-pin_project! {
-    /// The pause before a request is sent again by [`RetryPolicy`](super::RetryPolicy).
-    #[must_use = "futures do nothing unless polled"]
-    pub struct Pause {
-        #[pin]
-        sleep: Sleep,
-    }
-}
+/// The pause before a request is sent again by [`RetryPolicy`](super::RetryPolicy).
+///
+/// It may move from one tokio runtime to another. It is over at once where there is none with time.
+#[must_use = "futures do nothing unless polled"]
+pub struct Pause(Timer);
 
 impl Pause {
-    /// Begins now, in a runtime of tokio's.
+    /// Begins now.
     pub(super) fn new(length: Duration) -> Self {
-        Self { sleep: sleep(length) }
+        Self(Timer::new(length))
     }
 }
 
 impl Future for Pause {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.project().sleep.poll(cx)
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx).map(drop)
     }
 }
 
 impl fmt::Debug for Pause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.sleep.is_elapsed() { "Pause(over)" } else { "Pause(waiting)" })
+        f.write_str(if self.0.is_over() { "Pause(over)" } else { "Pause(waiting)" })
     }
 }

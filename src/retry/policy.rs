@@ -7,14 +7,13 @@ use std::{
 
 use http::{Request, Response, StatusCode};
 use http_body::Body;
-use tokio::runtime::Handle;
 use tower::retry::{
     Policy,
     budget::{Budget, TpsBudget},
 };
 
 use super::{Pause, ReplayBody, again::Again, delays::Delays};
-use crate::{BoxError, Error, error::retry_after};
+use crate::{BoxError, Error, error::retry_after, work::runtime};
 
 /// The longest that a server may ask to wait.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
@@ -223,7 +222,7 @@ impl<B, ResBody> Policy<Request<B>, Response<ResBody>, BoxError> for RetryPolicy
             Some(asked) => delays.after(asked.min(LONGEST_RETRY_AFTER), chance)?,
             None => delays.next(chance)?,
         };
-        let possible = self.again.can_send(request) && Handle::try_current().is_ok();
+        let possible = self.again.can_send(request) && runtime().is_ok();
         // Only now, since the attempt that loses its body may still have to bring the answer.
         (possible && self.budget.withdraw() && self.again.claim(request)).then(|| Pause::new(delay))
     }

@@ -15,7 +15,7 @@ use hyper_util::{
     client::legacy::{Client, Error as ClientError},
     rt::TokioExecutor,
 };
-use tokio::{net::TcpListener, time::Instant};
+use tokio::{net::TcpListener, runtime::Builder, time::Instant};
 use tower::{
     BoxError, Service, ServiceBuilder, ServiceExt, retry::budget::TpsBudget, service_fn,
     timeout::error::Elapsed,
@@ -368,6 +368,29 @@ fn without_a_runtime_the_answer_is_handed_out() {
     );
     let answer = tokio_test::assert_ready!(answer.poll()).unwrap();
     assert_eq!((answer.status().as_u16(), server.attempts()), (503, 1));
+}
+
+#[test]
+fn in_a_runtime_without_time_the_answer_is_handed_out() {
+    let timeless = Builder::new_current_thread().build().unwrap();
+    let server = Server::new([status(503)]);
+    let answer = timeless.block_on(server.get(exact())).unwrap();
+    assert_eq!((answer.status().as_u16(), server.attempts()), (503, 1));
+}
+
+#[test]
+fn a_pause_goes_on_in_another_runtime() {
+    for ended in [true, false] {
+        let [one, other] =
+            [1, 2].map(|_| Builder::new_current_thread().enable_time().start_paused(true).build().unwrap());
+        let server = Server::new([status(503)]);
+        let mut request = tokio_test::task::spawn(server.get(exact()));
+        one.block_on(async { tokio_test::assert_pending!(request.poll()) });
+        let one = (!ended).then_some(one);
+        let answer = other.block_on(request).unwrap();
+        assert_eq!((answer.status().as_u16(), server.attempts()), (200, 2));
+        drop(one);
+    }
 }
 
 /// A nova that answers these statuses one after the other, but that a wrong token gets a 401 before.
