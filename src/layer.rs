@@ -95,7 +95,7 @@ impl<P> AuthLayer<P> {
     /// version, such as `volumev3`, goes to the catalog's endpoint then. See [`discovery`](crate::discovery).
     #[must_use]
     pub fn discovery(self, discovery: impl Into<Discovery>) -> Self {
-        self.with(|settings| settings.discovery = Some(discovery.into()))
+        self.with(|settings| settings.discovery = Some(discovery.into())).https_for_discovery()
     }
 
     /// Sends the token to this origin too: the scheme, host and port of `url`.
@@ -119,7 +119,14 @@ impl<P> AuthLayer<P> {
     /// private clouds have them.
     #[must_use]
     pub fn require_https(self) -> Self {
-        self.with(|settings| settings.require_https = true)
+        self.with(|settings| settings.require_https = true).https_for_discovery()
+    }
+
+    /// Lets the discovery, which may be asked without the layer too, do as the layer does.
+    fn https_for_discovery(self) -> Self {
+        let Settings { discovery, require_https, .. } = &*self.shared.settings;
+        discovery.iter().filter(|_| *require_https).for_each(Discovery::refuse_http);
+        self
     }
 
     /// Replaces an `X-Auth-Token` that the request already has.

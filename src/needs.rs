@@ -81,17 +81,15 @@ async fn discover<P: IdentityPlugin>(
 ) -> Result<Found, Error> {
     let ask = |access| discovery.discover(&filter, access, plugin.auth_url(), settings.require_https);
     let Some(access) = access else {
-        return Ok(Found { access: None, discovered: Some(ask(None).await?) });
+        return Ok(Found { access: None, discovered: Some(ask(None).await.found?) });
     };
-    let discovered = match ask(Some(&access)).await {
-        // The request itself will not get so far as to be refused.
-        Err(Error::DiscoveryFailure(failure))
-            if failure.refused_by().is_some_and(|by| plugin.invalidate(&access, &by)) =>
-        {
-            ask(Some(&plugin.access().await?)).await?
-        }
-        discovered => discovered?,
-    };
+    let mut asked = ask(Some(&access)).await;
+    if asked.tell(&*plugin, &access) {
+        let access = plugin.access().await?;
+        asked = ask(Some(&access)).await;
+        asked.tell(&*plugin, &access);
+    }
+    let discovered = asked.found?;
     // Documents take their time, in which a token ends.
     Ok(Found { access: Some(plugin.access().await?), discovered: Some(discovered) })
 }

@@ -9,11 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    runtime::Handle,
-    sync::watch::{self, Ref},
-    time::sleep,
-};
+use tokio::{runtime::Handle, sync::watch, time::sleep};
 
 use crate::{Error, timer::Timer};
 
@@ -115,11 +111,6 @@ impl<T: Clone + Send + Sync + 'static> Work<T> {
             })
         })
         .await
-    }
-
-    /// Returns the outcome, if it is there.
-    pub(crate) fn outcome(&self) -> Ref<'_, Option<T>> {
-        self.0.borrow()
     }
 
     /// Whether the two are the same work.

@@ -2,36 +2,33 @@
 
 use std::{
     collections::HashMap,
-    ptr,
-    sync::{Arc, Mutex, PoisonError, Weak},
-    time::{Duration, SystemTime},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
-use http_body_util::Full;
+use http::Uri;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    VersionDocument,
+    bounded::{Bounded, Weight, bounded},
     failure::Miss,
-    link::{Parts, location},
+    fetch::{Asking, Fetched},
+    link::Parts,
+    token::{Token, Whose},
 };
 use crate::{
     Access, Error, Transport,
     endpoint::Origin,
-    error::{ConnectFault, retry_after},
     work::{Waited, Work, runtime},
 };
 
-/// How many documents are remembered, before they are all forgotten.
-const MOST_DOCUMENTS: usize = 1024;
+/// How much is remembered, in bytes.
+const MOST: usize = 64 * 1024 * 1024;
 
-/// How many redirects are followed, as many as keystoneauth follows.
-const MAX_REDIRECTS: usize = 30;
+/// What a document takes, by and large, in bytes.
+const ORDINARY: usize = 2048;
 
-/// How many times one who waits starts again because the runtime of a flight was shut down, or is not driven, or
-/// because it was somebody else's token that was refused.
+/// How many times one who waits starts again because the runtime of a flight was shut down, or is not driven.
 const ADOPTIONS: usize = 3;
 
 /// How much longer than a document may take it is waited for by those who did not start the flight.
@@ -45,198 +42,292 @@ pub(super) struct Times {
     pub(super) timeout: Duration,
 }
 
-/// A document and until when it is good.
-pub(super) type Document = (Arc<VersionDocument>, Instant);
-
 /// What a request for a document brought, and until when that is good.
-#[derive(Clone)]
-struct Landed {
-    document: Result<Arc<VersionDocument>, Miss>,
-    until: Instant,
-    /// Whose token was refused, if that is what happened: others' may be good.
-    refused: Option<Weak<Access>>,
+pub(super) struct Landed {
+    pub(super) fetched: Result<Fetched, Miss>,
+    pub(super) until: Instant,
 }
 
-/// A document by its URL, and by whether a token may be sent for it.
-type Key = (Box<str>, bool);
+/// What is known of a URL.
+pub(super) struct Known {
+    pub(super) landed: Arc<Landed>,
+    /// Whose token it took, if it took one: others may be told something else.
+    pub(super) whose: Option<Whose>,
+}
+
+/// The URL of a document, and whose token it is asked for with. What is said without one is for all.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    url: Arc<str>,
+    whose: Option<Whose>,
+}
 
 pub(super) struct Cache {
     pub(super) transport: Transport,
     pub(super) times: Times,
-    flights: Mutex<HashMap<Key, Work<Landed>>>,
+    known: Bounded<Key, Arc<Landed>>,
+    flights: Mutex<HashMap<Key, Work<Arc<Landed>>>>,
 }
 
 impl Cache {
     pub(super) fn new(transport: Transport, times: Times) -> Self {
-        Self { transport, times, flights: Mutex::default() }
+        Self { transport, times, known: bounded(MOST, ORDINARY), flights: Mutex::default() }
     }
 
-    /// The document at a URL: the one at hand, that of the flight under way, or a new one.
+    /// What is at a URL: as it is known, as the flight under way brings it, or asked for.
     ///
-    /// `access` is there if its token may be sent to this URL; it is, if the service says 401 without.
-    pub(super) async fn document(
-        self: &Arc<Self>,
-        url: &str,
-        access: Option<&Arc<Access>>,
-    ) -> Result<Document, Error> {
-        if url.parse().ok().as_ref().and_then(Origin::of).is_none() {
+    /// It is asked for without a token first, and with one if the service says 401 then and the token may go there.
+    pub(super) async fn ask(self: &Arc<Self>, url: &str, token: Option<Token<'_>>) -> Result<Known, Error> {
+        let Some((from, home)) = url.parse().ok().and_then(|uri: Uri| Some((uri.clone(), Origin::of(&uri)?)))
+        else {
             // A user name, with a password perhaps, is not to be seen.
             let host = url.rsplit('@').next().unwrap_or_default();
-            return Err(Miss::new(host, "it is no URL with a clear host and port").into());
+            let miss = Miss::new(host, "it is no URL with a clear host and port");
+            return Ok(Known { landed: Landed::new(Err(miss), Duration::ZERO), whose: None });
+        };
+        let place = canonical(url);
+        let own = token.map(|token| Key { url: Arc::clone(&place), whose: Some(token.whose()) });
+        let before = own.as_ref().and_then(|own| self.known.get(own));
+        if let (Some(own), Some(landed)) = (&own, &before)
+            && landed.is_good()
+        {
+            return Ok(Known { landed: Arc::clone(landed), whose: own.whose.clone() });
         }
-        let mut failed = Error::Abandoned;
+        let all = Key { url: place, whose: None };
+        let landed = self.landed(&all, || Asking::without_token(url, from.clone())).await?;
+        let (Some(own), Some(token), Err(miss)) = (own, token, &landed.fetched) else {
+            return Ok(Known { landed, whose: None });
+        };
+        if let Some(place) = miss.token_wanted_at() {
+            if !Origin::of(place).is_some_and(|place| token.may_go_to(&place, &home)) {
+                return Ok(Known { landed: landed.without_token(), whose: None });
+            }
+            let asking = || Asking {
+                url: url.into(),
+                from: place.clone(),
+                token: Some((token.whose(), token.https_only)),
+            };
+            let landed = self.landed(&own, asking).await?;
+            return Ok(Known { landed, whose: own.whose });
+        }
+        // What was known before serves until the service answers again.
+        match before.as_ref().filter(|_| miss.transient).map(|before| &before.fetched) {
+            Some(Ok(fetched)) => {
+                let landed = Arc::new(Landed { fetched: Ok(fetched.clone()), until: landed.until });
+                Ok(Known { landed, whose: own.whose })
+            }
+            _ => Ok(Known { landed, whose: None }),
+        }
+    }
+
+    async fn landed(self: &Arc<Self>, key: &Key, asking: impl Fn() -> Asking) -> Result<Arc<Landed>, Error> {
         for adoption in 0..=ADOPTIONS {
-            let flight = self.flight(url, access, adoption == ADOPTIONS)?;
-            let longest = self.times.timeout.saturating_add(GRACE);
-            match flight.done(longest).await {
-                Waited::Done(landed) if landed.is_for(access) => return Ok((landed.document?, landed.until)),
-                Waited::Done(landed) => failed = landed.document.err().map_or(failed, Error::from),
-                Waited::Lost | Waited::TooLong => self.lost(&flight),
+            let flight = match self.known_or_flight(key, &asking, adoption == ADOPTIONS)? {
+                Ok(landed) => return Ok(landed),
+                Err(flight) => flight,
+            };
+            match flight.done(self.times.timeout.saturating_add(GRACE)).await {
+                Waited::Done(landed) => return Ok(landed),
+                Waited::Lost | Waited::TooLong => self.remove(key, &flight),
                 Waited::NoRuntime => return Err(Error::NoRuntime),
             }
         }
-        Err(failed)
+        Err(Error::Abandoned)
     }
 
-    /// A flight is gone without an outcome, or stands still.
-    fn lost(&self, flight: &Work<Landed>) {
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        flights.retain(|_, known| !known.is(flight));
-    }
-
-    /// `alone` is not to depend on others once more: on their tokens or their runtimes.
-    fn flight(
+    /// What is known and good, or else the flight that brings it. `alone` is not to depend on the runtimes of others
+    /// once more.
+    fn known_or_flight(
         self: &Arc<Self>,
-        url: &str,
-        access: Option<&Arc<Access>>,
+        key: &Key,
+        asking: impl Fn() -> Asking,
         alone: bool,
-    ) -> Result<Work<Landed>, Error> {
-        let key = (canonical(url), access.is_some());
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = flights.get(&key).cloned();
-        if let Some(flight) = &before
-            && flight.outcome().as_ref().map_or(!alone, |landed| landed.is_good_for(access))
-        {
-            return Ok(flight.clone());
+    ) -> Result<Result<Arc<Landed>, Work<Arc<Landed>>>, Error> {
+        if let Some(landed) = self.good(key) {
+            return Ok(Ok(landed));
         }
         let runtime = runtime()?;
-        let now = Instant::now();
-        let full = flights.len() >= MOST_DOCUMENTS;
-        flights.retain(|_, flight| match &*flight.outcome() {
-            Some(landed) => !full && (landed.document.is_ok() || now < landed.until),
-            None => true,
-        });
         let (flight, start) = Work::new();
-        flights.insert(key, flight.clone());
-        drop(flights);
-        let (cache, url, access) = (Arc::clone(self), url.to_owned(), access.cloned());
-        // What was known before serves until the service answers again.
-        let known = before.and_then(|flight| flight.outcome().as_ref()?.document.clone().ok());
-        let (times, panicked) = (self.times, Miss::new(&*url, "the HTTP client panicked").transient());
-        let panicked = (panicked, known.clone());
-        let fetching = async move {
-            let fetched = timeout(times.timeout, cache.fetch(&url, access.as_deref())).await;
+        {
+            let mut flights = self.flights();
+            // Another one may have landed meanwhile.
+            if let Some(landed) = self.good(key) {
+                return Ok(Ok(landed));
+            }
+            if let Some(under_way) = flights.get(key).filter(|_| !alone) {
+                return Ok(Err(under_way.clone()));
+            }
+            flights.insert(key.clone(), flight.clone());
+        }
+        let flying = Flying { cache: Arc::clone(self), key: key.clone(), flight: flight.clone() };
+        let (cache, asking, times) = (Arc::clone(self), asking(), self.times);
+        let (panicked_cache, panicked_key) = (Arc::clone(self), key.clone());
+        let panicked = Miss::new(&asking.url, "the HTTP client panicked").transient();
+        let fly = async move {
+            let fetched = timeout(times.timeout, asking.fetch(&cache.transport)).await;
             let fetched = fetched.unwrap_or_else(|_| {
                 let within = times.timeout.as_millis();
-                Err(Miss::new(&*url, format!("it did not answer within {within} ms")).transient())
+                Err(Miss::new(&asking.url, format!("it did not answer within {within} ms")).transient())
             });
-            let lifetime = match &fetched {
-                Ok(_) => times.lifetime,
-                Err(_) => times.failure_lifetime,
-            };
-            let document = match fetched {
-                Err(miss) if miss.transient => known.ok_or(miss),
-                fetched => fetched,
-            };
-            let refused = document.as_ref().is_err_and(|miss| miss.refused);
-            let refused = access.as_ref().filter(|_| refused).map(Arc::downgrade);
-            Landed { document, until: Instant::now() + lifetime, refused }
+            cache.remember(&flying.key, fetched)
         };
-        let panicked = move || {
-            let (miss, known) = panicked;
-            let until = Instant::now() + times.failure_lifetime;
-            Landed { document: known.ok_or(miss), until, refused: None }
-        };
-        start.run(&runtime, fetching, panicked);
-        Ok(flight)
+        start.run(&runtime, fly, move || panicked_cache.remember(&panicked_key, Err(panicked)));
+        Ok(Err(flight))
     }
 
-    /// Asks for a document without a token, and with one if that is wanted and allowed.
-    async fn fetch(&self, url: &str, access: Option<&Access>) -> Result<Arc<VersionDocument>, Miss> {
-        let mut answer = self.get(url, None).await?;
-        if answer.status() == StatusCode::UNAUTHORIZED && access.is_some() {
-            answer = self.get(url, access).await?;
-        }
-        let status = answer.status();
-        if status.is_client_error() || status.is_server_error() {
-            let mut miss = Miss::new(url, format!("it answered {status}"));
-            miss.refused = status == StatusCode::UNAUTHORIZED && access.is_some();
-            miss.retry_after = retry_after(answer.headers(), SystemTime::now());
-            let passes = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
-            return Err(if passes { miss.transient() } else { miss });
-        }
-        VersionDocument::new(url, answer.headers(), answer.body())
-            .map(Arc::new)
-            .map_err(|_| Miss::new(url, "its answer is not a version document"))
+    fn good(&self, key: &Key) -> Option<Arc<Landed>> {
+        self.known.get(key).filter(|landed| landed.is_good())
     }
 
-    /// The answer at a URL, or where redirects within its origin lead to.
-    async fn get(&self, url: &str, access: Option<&Access>) -> Result<Response<Bytes>, Miss> {
-        let mut next = url.to_owned();
-        for _ in 0..=MAX_REDIRECTS {
-            let mut request = Request::get(&next)
-                .header(header::ACCEPT, "application/json")
-                .body(Full::default())
-                .map_err(|_| Miss::new(url, "it is not a URL"))?;
-            if let Some(access) = access {
-                access.insert_headers(request.headers_mut());
-            }
-            let answer = self.transport.send(request).await.map_err(|error| unreachable(url, &error))?;
-            let redirects = matches!(answer.status().as_u16(), 301 | 302 | 303 | 305 | 307 | 308);
-            match location(&next, answer.headers()).filter(|_| redirects) {
-                None => return Ok(answer),
-                Some(location)
-                    if Origin::of(&location) == next.parse().ok().and_then(|url| Origin::of(&url)) =>
-                {
-                    next = location.to_string();
-                }
-                Some(_) => return Err(Miss::new(url, "it redirects to another origin")),
-            }
+    /// Remembers what was brought; what was known before serves until the service answers again.
+    fn remember(&self, key: &Key, brought: Result<Fetched, Miss>) -> Arc<Landed> {
+        let Times { lifetime, failure_lifetime, .. } = self.times;
+        let lifetime = if brought.is_ok() { lifetime } else { failure_lifetime };
+        let brought = brought.or_else(|miss| {
+            let before = self.known.get(key).filter(|_| miss.transient);
+            before.and_then(|before| before.fetched.clone().ok()).ok_or(miss)
+        });
+        let landed = Landed::new(brought, lifetime);
+        self.known.insert(key.clone(), Arc::clone(&landed));
+        landed
+    }
+
+    /// Forgets a flight that has landed, or will not.
+    fn remove(&self, key: &Key, flight: &Work<Arc<Landed>>) {
+        let mut flights = self.flights();
+        if flights.get(key).is_some_and(|known| known.is(flight)) {
+            flights.remove(key);
         }
-        Err(Miss::new(url, "it redirects in circles"))
+    }
+
+    fn flights(&self) -> MutexGuard<'_, HashMap<Key, Work<Arc<Landed>>>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A flight under way, which is known as such for as long as this is there.
+struct Flying {
+    cache: Arc<Cache>,
+    key: Key,
+    flight: Work<Arc<Landed>>,
+}
+
+impl Drop for Flying {
+    fn drop(&mut self) {
+        self.cache.remove(&self.key, &self.flight);
     }
 }
 
 impl Landed {
-    fn is_good_for(&self, access: Option<&Arc<Access>>) -> bool {
-        Instant::now() < self.until && self.is_for(access)
+    fn new(fetched: Result<Fetched, Miss>, lifetime: Duration) -> Arc<Self> {
+        Arc::new(Self { fetched, until: Instant::now() + lifetime })
     }
 
-    /// Whether it says something to whoever has this access.
-    fn is_for(&self, access: Option<&Arc<Access>>) -> bool {
-        let is_refused = |refused: &Weak<Access>| {
-            access.is_some_and(|access| ptr::eq(refused.as_ptr(), Arc::as_ptr(access)))
+    fn is_good(&self) -> bool {
+        Instant::now() < self.until
+    }
+
+    /// The same for those who have a token that must not go there.
+    fn without_token(&self) -> Arc<Self> {
+        let fetched = self.fetched.clone().map_err(|miss| {
+            let reason = format!("{}, and a token is not sent there", miss.reason);
+            Miss { reason, ..miss }
+        });
+        Arc::new(Self { fetched, until: self.until })
+    }
+}
+
+impl Weight for Key {
+    /// An access that is gone leaves its place behind, for as long as it is known here.
+    fn weight(&self) -> usize {
+        size_of::<Self>() + self.url.len() + self.whose.as_ref().map_or(0, |_| size_of::<Access>())
+    }
+}
+
+impl Weight for Arc<Landed> {
+    fn weight(&self) -> usize {
+        let fetched = match &self.fetched {
+            Ok(fetched) => fetched.document.weight(),
+            Err(miss) => miss.weight(),
         };
-        self.refused.as_ref().is_none_or(is_refused)
+        size_of::<Landed>() + fetched
     }
 }
 
 /// The URL with nothing, rather than a slash, for an empty path: the two are one place.
-fn canonical(url: &str) -> Box<str> {
+fn canonical(url: &str) -> Arc<str> {
     match Parts::of(url) {
         Some(parts) if parts.path == "/" => format!("{}{}", parts.origin, parts.rest).into(),
         _ => url.into(),
     }
 }
 
-fn unreachable(url: &str, error: &Error) -> Miss {
-    let miss = match error {
-        Error::ConnectFailure { origin, source, .. } => match ConnectFault::of(origin, &**source) {
-            Some(fault) => Miss::new(url, fault.in_words(&**source)),
-            None => Miss::new(url, format!("it could not be reached: {source}")),
-        },
-        Error::InvalidResponse { .. } => Miss::new(url, "its answer is longer than 4 MiB"),
-        error => Miss::new(url, error.to_string()),
-    };
-    if error.is_transient() { miss.transient() } else { miss }
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::{HeaderMap, Request, Response};
+    use http_body_util::Full;
+    use tower::service_fn;
+
+    use super::*;
+    use crate::discovery::VersionDocument;
+
+    fn cache() -> Cache {
+        let nobody = service_fn(|_: Request<Full<Bytes>>| {
+            std::future::ready(Err::<Response<Full<Bytes>>, _>(crate::BoxError::from("nobody is asked")))
+        });
+        let day = Duration::from_secs(24 * 3600);
+        Cache::new(Transport::new(nobody), Times { lifetime: day, failure_lifetime: day, timeout: day })
+    }
+
+    fn key(number: usize) -> Key {
+        Key { url: format!("https://h{number}.example.com/").into(), whose: None }
+    }
+
+    /// A document of 200 KB.
+    fn large() -> VersionDocument {
+        let entry = format!(r#"{{"status": "CURRENT", "x": "{}"}}"#, "x".repeat(200_000));
+        let body = format!(r#"{{"versions": [{entry}]}}"#);
+        VersionDocument::new("https://h.example.com/", &HeaderMap::new(), body.as_bytes()).unwrap()
+    }
+
+    fn fetched(document: &VersionDocument) -> Result<Fetched, Miss> {
+        Ok(Fetched { document: Arc::new(document.clone()), upgraded: None })
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_is_bounded_in_bytes() {
+        let (cache, large) = (cache(), large());
+        for number in 0..1_000 {
+            cache.remember(&key(number), fetched(&large));
+        }
+        assert!((MOST / 2..=MOST).contains(&(cache.known.weight() as usize)));
+        let known = (0..1_000).filter(|number| cache.good(&key(*number)).is_some()).count();
+        assert!((160..336).contains(&known), "{known} of 200 KB each");
+        let miss = || Err(Miss::new("https://h.example.com/", "x".repeat(100_000)));
+        (0..10_000).for_each(|number| drop(cache.remember(&key(number), miss())));
+        assert!(cache.known.weight() as usize <= MOST);
+    }
+
+    #[tokio::test]
+    async fn what_is_in_steady_use_stays_however_many_others_come() {
+        let (cache, large) = (cache(), large());
+        for number in 0..2_000 {
+            cache.remember(&key(number), fetched(&large));
+            let steady = 10_000 + number % 20;
+            if number < 20 {
+                cache.remember(&key(steady), fetched(&large));
+            }
+            assert!(cache.good(&key(steady)).is_some(), "{steady} is gone after {number} others");
+        }
+    }
+
+    #[tokio::test]
+    async fn each_of_a_hundred_thousand_failures_is_remembered() {
+        let cache = cache();
+        for number in 0..100_000 {
+            cache.remember(&key(number), Err(Miss::new("https://h.example.com/", "it answered 404")));
+        }
+        assert!((0..100_000).all(|number| cache.good(&key(number)).is_some()));
+    }
 }

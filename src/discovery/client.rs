@@ -1,15 +1,25 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use http::Uri;
 use tokio::time::Instant;
 
 use super::{
     Endpoint, Version, VersionDocument, VersionRange,
-    cache::{Cache, Times},
+    cache::{Cache, Known, Times},
     candidates::Hack,
+    fetch::Fetched,
     requests::Ready,
     search::{Question, Search},
+    token::{Asked, Token, Whose},
 };
-use crate::{Access, EndpointFilter, Error, IdentityPlugin, Transport};
+use crate::{Access, EndpointFilter, Error, IdentityPlugin, Transport, endpoint::Origin};
 
 /// How long anything is remembered at most: clocks cannot tell every time to come.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -25,16 +35,23 @@ pub struct Discovery {
     pub(super) cache: Arc<Cache>,
     pub(super) hacks: Arc<[Hack]>,
     pub(super) ready: Arc<Ready>,
+    /// Whether a token is sent over https only, if it is not a layer that asks.
+    https_only: Arc<AtomicBool>,
 }
 
 impl Discovery {
-    /// Discovery over this transport. A document is remembered for an hour, a failure for 10 s, and a
-    /// document may take 10 s.
+    /// Discovery over this transport. A document is remembered for an hour, a failure for 10 s, and a request for
+    /// a document may take 10 s.
     pub fn new(transport: Transport) -> Self {
         let seconds = Duration::from_secs;
         let times = Times { lifetime: seconds(3600), failure_lifetime: seconds(10), timeout: seconds(10) };
         let hacks = Arc::new([Hack::of_keystone()]);
-        Self { cache: Arc::new(Cache::new(transport, times)), hacks, ready: Arc::default() }
+        Self {
+            cache: Arc::new(Cache::new(transport, times)),
+            hacks,
+            ready: Arc::default(),
+            https_only: Arc::default(),
+        }
     }
 
     /// How long documents are remembered, and how long failures are, ten years at most. What is remembered is
@@ -46,11 +63,27 @@ impl Discovery {
         self.with(times)
     }
 
-    /// How long one document may take. What is remembered is forgotten.
+    /// How long one request for a document may take. What is remembered is forgotten.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         let times = Times { timeout, ..self.cache.times };
         self.with(times)
+    }
+
+    /// Sends no token for a document over plain http, nor do clones of this. An
+    /// [`AuthLayer`](crate::AuthLayer::require_https) that requires https says this of its discovery.
+    #[must_use]
+    pub fn require_https(self) -> Self {
+        self.refuse_http();
+        self
+    }
+
+    pub(crate) fn refuse_http(&self) {
+        self.https_only.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn token<'a>(&self, access: &'a Arc<Access>) -> Token<'a> {
+        Token { access, https_only: self.https_only.load(Ordering::Relaxed) }
     }
 
     fn with(self, times: Times) -> Self {
@@ -77,7 +110,8 @@ impl Discovery {
     /// The endpoint that a filter means, with what its version document says: keystoneauth's
     /// `get_endpoint_data`.
     ///
-    /// If the filter asks for no version and there is no document, the endpoint is what the catalog has.
+    /// If the filter asks for no version and there is no document, the endpoint is what the catalog has. The token is
+    /// sent for a document only if the service asks for it.
     ///
     /// # Errors
     ///
@@ -137,13 +171,39 @@ impl Discovery {
     {
         filter.check()?;
         let access = plugin.access().await?;
-        let question = question(filter, discover_versions, Some(&*access))?;
-        let endpoint = Endpoint::undiscovered(filter, Some(&access), plugin.auth_url())?;
-        let project_id = project_id(filter, Some(&*access));
-        match self.search(&endpoint, question, project_id, Some(&access)).await {
-            Err(Error::DiscoveryFailure(_)) if question.range.is_any() => Ok(endpoint),
-            found => found.map(|(endpoint, _)| endpoint),
+        let asked = self.endpoint_with(&access, plugin.auth_url(), filter, discover_versions).await;
+        if !asked.tell(plugin, &access) {
+            return asked.found;
         }
+        let access = plugin.access().await?;
+        let asked = self.endpoint_with(&access, plugin.auth_url(), filter, discover_versions).await;
+        asked.tell(plugin, &access);
+        asked.found
+    }
+
+    async fn endpoint_with(
+        &self,
+        access: &Arc<Access>,
+        auth_url: Option<&Uri>,
+        filter: &EndpointFilter,
+        discover_versions: bool,
+    ) -> Asked<Endpoint> {
+        let prepared = question(filter, discover_versions, Some(&**access))
+            .and_then(|question| Ok((question, Endpoint::undiscovered(filter, Some(&**access), auth_url)?)));
+        let (question, undiscovered) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return Asked::failed(error),
+        };
+        let project_id = project_id(filter, Some(&**access));
+        let token = self.token(access);
+        let Sought { endpoint, refused_by, .. } =
+            self.search(&undiscovered, question, project_id, Some(token)).await;
+        let found = match endpoint {
+            Err(Error::DiscoveryFailure(_)) if question.range.is_any() => Ok(undiscovered),
+            found => found,
+        };
+        let overridden = !filter.is_auth() && filter.wanted_override().is_some();
+        Asked { found, refused_by: refused_by.into_iter().filter(|_| !overridden).collect() }
     }
 
     /// The version of an endpoint that a filter asks for: keystoneauth's `get_versioned_data`. Of the
@@ -163,7 +223,7 @@ impl Discovery {
         discover_versions: bool,
     ) -> Result<Endpoint, Error> {
         let question = filter.question(discover_versions)?;
-        self.search(endpoint, question, project_id, None).await.map(|(endpoint, _)| endpoint)
+        self.search(endpoint, question, project_id, None).await.endpoint
     }
 
     /// The version document at a URL, got without a token: keystoneauth's `get_discovery`.
@@ -172,34 +232,63 @@ impl Discovery {
     ///
     /// [`Error::DiscoveryFailure`] if there is none.
     pub async fn document(&self, url: &str) -> Result<Arc<VersionDocument>, Error> {
-        self.cache.document(url, None).await.map(|(document, _)| document)
+        self.fetched(url).await.map(|fetched| fetched.document)
     }
 
-    /// The answer to a question, and until when it is good.
+    /// The same, and where it was found.
+    pub(crate) async fn fetched(&self, url: &str) -> Result<Fetched, Error> {
+        let Known { landed, .. } = self.cache.ask(url, None).await?;
+        Ok(landed.fetched.clone()?)
+    }
+
+    /// The answer to a question.
     pub(super) async fn search(
         &self,
         endpoint: &Endpoint,
         question: Question,
         project_id: Option<&str>,
-        access: Option<&Arc<Access>>,
-    ) -> Result<(Endpoint, Instant), Error> {
-        let times = self.cache.times;
+        token: Option<Token<'_>>,
+    ) -> Sought {
+        let Times { lifetime, failure_lifetime, .. } = self.cache.times;
         let mut search = match Search::new(endpoint, question, project_id, &self.hacks) {
-            Ok(endpoint) => return Ok((endpoint, Instant::now() + times.lifetime)),
+            Ok(endpoint) => return Sought::new(Ok(endpoint), Instant::now() + lifetime),
             Err(search) => search,
         };
+        let mut whose = None;
         while let Some(url) = search.next_url() {
-            match self.cache.document(&url, access).await {
-                Ok((document, until)) => return Ok((search.found(document)?, until)),
-                Err(Error::DiscoveryFailure(failure)) => {
-                    failure.missed.iter().for_each(|miss| search.missed(miss.clone()));
+            let known = match self.cache.ask(&url, token).await {
+                Ok(known) => known,
+                Err(error) => return Sought::new(Err(error), Instant::now()),
+            };
+            whose = whose.or(known.whose);
+            match &known.landed.fetched {
+                Ok(fetched) => {
+                    let refused_by = search.refused_by();
+                    let endpoint = search.found(Arc::clone(&fetched.document));
+                    return Sought { whose, refused_by, ..Sought::new(endpoint, known.landed.until) };
                 }
-                Err(error) => return Err(error),
+                Err(miss) => search.missed(miss.clone()),
             }
         }
-        // That one's token was refused is no answer for others.
-        let lifetime = if search.was_refused() { Duration::ZERO } else { times.failure_lifetime };
-        Ok((search.exhausted()?, Instant::now() + lifetime))
+        let refused_by = search.refused_by();
+        Sought { whose, refused_by, ..Sought::new(search.exhausted(), Instant::now() + failure_lifetime) }
+    }
+}
+
+/// What came of a search.
+pub(super) struct Sought {
+    pub(super) endpoint: Result<Endpoint, Error>,
+    /// Until when that is good.
+    pub(super) until: Instant,
+    /// Whose token it took, if it took one.
+    pub(super) whose: Option<Whose>,
+    /// Who refused that.
+    pub(super) refused_by: Option<Origin>,
+}
+
+impl Sought {
+    fn new(endpoint: Result<Endpoint, Error>, until: Instant) -> Self {
+        Self { endpoint, until, whose: None, refused_by: None }
     }
 }
 

@@ -203,6 +203,14 @@ impl VersionDocument {
         weight
     }
 
+    /// What it keeps in memory, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        size_of::<Self>()
+            + self.url.len()
+            + self.entries.iter().map(|(_, entry)| weight(entry)).sum::<usize>()
+            + self.versions.iter().map(VersionData::weight).sum::<usize>()
+    }
+
     /// The URL that it was got from.
     pub fn url(&self) -> &str {
         &self.url

@@ -1,7 +1,9 @@
 use std::{fmt, sync::Arc, time::Duration};
 
+use http::Uri;
+
 use super::{Allow, Endpoint, VersionDocument, search::Question};
-use crate::{Error, endpoint::Origin};
+use crate::{Error, endpoint::Origin, error::escaped};
 
 /// What was looked for at an endpoint, and what was there instead: keystoneauth's `DiscoveryFailure`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,25 +22,62 @@ pub struct DiscoveryFailure {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Miss {
-    /// The URL.
+    /// The URL, as it is shown: cut, and without a user name and a query.
     pub url: Box<str>,
-    /// What is there instead.
+    /// What is there instead, as it is shown.
     pub reason: String,
     /// Whether that can be otherwise later without anybody changing anything.
     pub transient: bool,
-    /// Whether it refused the token that it had asked for.
-    pub(super) refused: bool,
+    pub(super) unauthorized: Option<Box<Unauthorized>>,
     /// How long its server asks to wait.
     pub(super) retry_after: Option<Duration>,
 }
 
+/// What a 401 means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unauthorized {
+    /// A token is wanted at this URL.
+    TokenWanted(Uri),
+    /// The token was refused by this origin.
+    TokenRefused(Origin),
+}
+
 impl Miss {
-    pub(super) fn new(url: impl Into<Box<str>>, reason: impl Into<String>) -> Self {
-        Self { url: url.into(), reason: reason.into(), transient: false, refused: false, retry_after: None }
+    pub(super) fn new(url: &str, reason: impl Into<String>) -> Self {
+        Self {
+            url: place(url).into(),
+            reason: escaped(&reason.into()),
+            transient: false,
+            unauthorized: None,
+            retry_after: None,
+        }
     }
 
     pub(super) fn transient(self) -> Self {
         Self { transient: true, ..self }
+    }
+
+    /// What its texts take, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        let place = self.token_wanted_at().map_or(0, |place| place.path().len());
+        let unauthorized = self.unauthorized.as_deref().map_or(0, size_of_val);
+        self.url.len() + self.reason.len() + unauthorized + place
+    }
+
+    /// Where it wants a token.
+    pub(super) fn token_wanted_at(&self) -> Option<&Uri> {
+        match self.unauthorized.as_deref()? {
+            Unauthorized::TokenWanted(place) => Some(place),
+            Unauthorized::TokenRefused(_) => None,
+        }
+    }
+
+    /// Who refused the token that was sent for it.
+    pub(super) fn refused_by(&self) -> Option<&Origin> {
+        match self.unauthorized.as_deref()? {
+            Unauthorized::TokenWanted(_) => None,
+            Unauthorized::TokenRefused(by) => Some(by),
+        }
     }
 }
 
@@ -57,7 +96,7 @@ impl DiscoveryFailure {
                 None => data.status.to_string(),
             })
             .collect();
-        let listed = Some((document.url().into(), listed));
+        let listed = Some((place(document.url()).into(), listed));
         Self { asked: asked.into(), listed, missed: Vec::new() }
     }
 
@@ -65,10 +104,9 @@ impl DiscoveryFailure {
         Self { asked: asked(endpoint, question), listed: None, missed }
     }
 
-    /// Returns the origin that refused the token where one was asked for.
-    pub(crate) fn refused_by(&self) -> Option<Origin> {
-        let refused = self.missed.iter().find(|miss| miss.refused)?;
-        Origin::of(&refused.url.parse().ok()?)
+    /// Whether there is no document, or one without any version.
+    pub(super) fn lists_nothing(&self) -> bool {
+        self.listed.as_ref().is_none_or(|(_, versions)| versions.is_empty())
     }
 
     /// How long a server asks to wait, if one does.
@@ -83,8 +121,17 @@ impl DiscoveryFailure {
 }
 
 fn asked(endpoint: &Endpoint, question: Question) -> String {
-    let service = endpoint.service_type.as_deref().unwrap_or("the service");
+    let service = endpoint.service_type.as_deref().map_or("the service".to_owned(), escaped);
     format!("{} of {service}", question.range)
+}
+
+/// A URL as it is shown: without a user name, a query and a fragment.
+fn place(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let Some((scheme, rest)) = url.split_once("://") else { return escaped(url) };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    escaped(&format!("{scheme}://{host}{path}"))
 }
 
 impl From<Miss> for Error {

@@ -4,8 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use super::{Allow, Discovery, Endpoint, Version, VersionData, VersionRange, candidates::Candidates};
-use crate::{Access, EndpointFilter, Error, IdentityPlugin, service_types};
+use super::{
+    Allow, Discovery, Endpoint, Version, VersionData, VersionRange, cache::Known, candidates::Candidates,
+    token::Asked,
+};
+use crate::{Access, EndpointFilter, Error, IdentityPlugin, endpoint::Origin, service_types};
 
 /// Versions by region, interface and official service type.
 pub type VersionsByRegion = BTreeMap<Box<str>, BTreeMap<Box<str>, BTreeMap<Box<str>, Vec<VersionData>>>>;
@@ -33,13 +36,24 @@ impl Discovery {
     {
         filter.check()?;
         let access = plugin.access().await?;
-        let mut all = VersionsByRegion::new();
-        let Some(auth_ref) = access.auth_ref() else { return Ok(all) };
+        let asked = self.inventory(&access, filter).await;
+        if !asked.tell(plugin, &access) {
+            return asked.found;
+        }
+        let access = plugin.access().await?;
+        let asked = self.inventory(&access, filter).await;
+        asked.tell(plugin, &access);
+        asked.found
+    }
+
+    async fn inventory(&self, access: &Arc<Access>, filter: &EndpointFilter) -> Asked<VersionsByRegion> {
+        let mut asked = Asked { found: Ok(VersionsByRegion::new()), refused_by: Vec::new() };
+        let Some(auth_ref) = access.auth_ref() else { return asked };
         let room = Arc::new(Semaphore::new(AT_ONCE));
         let mut asking = JoinSet::new();
         let found = auth_ref.service_catalog().endpoints_data(&filter.clone().public_by_default());
         for (place, endpoint) in found.into_iter().flat_map(|(_, found)| found).enumerate() {
-            let (discovery, access, room) = (self.clone(), Arc::clone(&access), Arc::clone(&room));
+            let (discovery, access, room) = (self.clone(), Arc::clone(access), Arc::clone(&room));
             let endpoint = Endpoint::from(endpoint);
             if endpoint.region_name.is_some() && endpoint.interface.is_some() {
                 asking.spawn(async move {
@@ -52,45 +66,56 @@ impl Discovery {
         // Of two endpoints of one kind, the later one in the catalog counts.
         let mut answers: Vec<_> = asking.join_all().await;
         answers.sort_by_key(|(place, ..)| *place);
-        for (_, endpoint, versions) in answers {
+        for (_, endpoint, (versions, refused_by)) in answers {
+            if let Some(by) = refused_by.filter(|by| !asked.refused_by.contains(by)) {
+                asked.refused_by.push(by);
+            }
             let (Some(region_name), Some(interface)) = (endpoint.region_name, endpoint.interface) else {
                 continue;
             };
             let listed = endpoint.service_type.unwrap_or_default();
             let service_type = service_types::official(&listed).map_or(listed, Into::into);
-            all.entry(region_name)
-                .or_default()
-                .entry(interface.as_str().into())
-                .or_default()
-                .insert(service_type, versions?);
+            match (&mut asked.found, versions) {
+                (Ok(all), Ok(versions)) => {
+                    let by_interface = all.entry(region_name).or_default();
+                    by_interface.entry(interface.as_str().into()).or_default().insert(service_type, versions);
+                }
+                (found, Err(error)) => *found = Err(error),
+                (Err(_), Ok(_)) => {}
+            }
         }
-        Ok(all)
+        asked
     }
 
-    /// What the first document says that an endpoint has, or else what its URL says.
+    /// What the first document says that an endpoint has, or else what its URL says; and who refused the token.
     async fn versions_at(
         &self,
         endpoint: &Endpoint,
         access: &Arc<Access>,
-    ) -> Result<Vec<VersionData>, Error> {
-        let project_id = access.project_id();
+    ) -> (Result<Vec<VersionData>, Error>, Option<Origin>) {
+        let (project_id, token) = (access.project_id(), self.token(access));
+        let mut refused_by = None;
         for url in Candidates::of(endpoint, project_id, VersionRange::default(), Some(&self.hacks)).urls {
-            let document = match self.cache.document(&url, Some(access)).await {
-                Ok((document, _)) => document,
-                Err(Error::DiscoveryFailure(_)) => continue,
-                Err(error) => return Err(error),
+            let Known { landed, .. } = match self.cache.ask(&url, Some(token)).await {
+                Ok(known) => known,
+                Err(error) => return (Err(error), refused_by),
             };
-            let versions: Vec<_> = document.version_data(Allow::default()).cloned().collect();
-            if !versions.is_empty() {
-                return Ok(versions);
+            match &landed.fetched {
+                Ok(fetched) => {
+                    let versions: Vec<_> = fetched.document.version_data(Allow::default()).cloned().collect();
+                    if !versions.is_empty() {
+                        return (Ok(versions), refused_by);
+                    }
+                    break;
+                }
+                Err(miss) => refused_by = refused_by.or_else(|| miss.refused_by().cloned()),
             }
-            break;
         }
         let url = endpoint.url().trim_end_matches('/');
         // The id may be the end of a segment: Swift has `AUTH_` before it.
         let has_id = project_id.is_some_and(|project_id| !project_id.is_empty() && url.ends_with(project_id));
         let above = url.rsplit_once('/').filter(|_| has_id).map_or(url, |(above, _)| above);
         let url = format!("{above}/");
-        Ok(vec![VersionData::inferred(url.into(), Version::in_url(endpoint.url()))])
+        (Ok(vec![VersionData::inferred(url.into(), Version::in_url(endpoint.url()))]), refused_by)
     }
 }

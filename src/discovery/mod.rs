@@ -59,20 +59,25 @@
 //! ```
 //!
 //! A version document is asked for without a token first, and with one only if the service says 401 and
-//! its origin is one that the token may go to. What is found is remembered, per URL and for an hour, and a
-//! failure for ten seconds; all who want the same document wait for the same request.
+//! its origin is one that the token may go to; what it says then is for that token alone. What is found is
+//! remembered, per URL and for an hour, and a failure for ten seconds; all who want the same document wait for the
+//! same request. 64 MiB of documents are remembered at most, and 96 MiB of the endpoints found in them. Redirects are
+//! followed within an origin, and from http to https on the same host.
 
+mod bounded;
 mod cache;
 mod candidates;
 mod client;
 mod document;
 mod endpoint;
 mod failure;
+mod fetch;
 mod inventory;
 mod link;
 mod range;
 mod requests;
 mod search;
+mod token;
 mod version;
 
 pub use client::Discovery;
@@ -83,6 +88,7 @@ pub use inventory::VersionsByRegion;
 pub use range::VersionRange;
 pub use version::{LATEST, Version};
 
+pub(crate) use fetch::Fetched;
 pub(crate) use link::location;
 pub(crate) use range::implied_version;
 pub(crate) use requests::Discovered;

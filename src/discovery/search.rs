@@ -7,7 +7,7 @@ use super::{
     candidates::{Candidates, Hack},
     failure::{DiscoveryFailure, Miss},
 };
-use crate::Error;
+use crate::{Error, endpoint::Origin};
 
 /// What is asked of an endpoint.
 #[derive(Clone, Copy, Debug)]
@@ -73,9 +73,9 @@ impl Search {
         self.missed.push(miss);
     }
 
-    /// Whether there may be a document for those whose token is good.
-    pub(super) fn was_refused(&self) -> bool {
-        self.missed.iter().any(|miss| miss.refused)
+    /// Who refused the token that was asked for.
+    pub(super) fn refused_by(&self) -> Option<Origin> {
+        self.missed.iter().find_map(Miss::refused_by).cloned()
     }
 
     /// The answer that a document gives; the first one found decides.

@@ -20,6 +20,15 @@ impl Override {
         BaseUrl::parse(&url.replace("%%", "%")).map_or_else(Self::Invalid, Self::Fixed)
     }
 
+    /// How long it is, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Fixed(url) => url.url().path().len(),
+            Self::Template(template) => template.len(),
+            Self::Invalid(_) => 0,
+        }
+    }
+
     /// Whether ids of an access have to be filled in.
     pub(crate) fn needs_access(&self) -> bool {
         matches!(self, Self::Template(_))

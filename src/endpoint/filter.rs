@@ -410,6 +410,17 @@ impl EndpointFilter {
         if self.0.contradicts_itself { self.0.check() } else { Ok(()) }
     }
 
+    /// About what it takes in memory, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        let Parts { service_type, service_name, service_id, region_name, endpoint_id, .. } = &*self.0;
+        let texts = [service_type, service_name, service_id, region_name, endpoint_id];
+        let texts = texts.into_iter().flatten().map(|text| text.len());
+        let interfaces =
+            self.0.interface.in_order().iter().map(|name| size_of_val(name) + name.as_str().len());
+        let endpoint_override = self.0.endpoint_override.as_ref().map_or(0, Override::weight);
+        size_of::<Parts>() + texts.chain(interfaces).sum::<usize>() + endpoint_override
+    }
+
     /// Whether Keystone at the `auth_url` is meant.
     #[inline]
     pub(crate) fn is_auth(&self) -> bool {

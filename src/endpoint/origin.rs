@@ -3,7 +3,10 @@ use std::{
     hash::{Hash, Hasher},
 };
 
-use http::{Uri, uri::Authority};
+use http::{
+    Uri,
+    uri::{Authority, Scheme},
+};
 
 /// The scheme, host and port of a URL (RFC 6454). A token is sent to known origins only.
 ///
@@ -53,6 +56,24 @@ impl Origin {
             _ => return None,
         };
         Some(Self { https, authority: authority.clone(), host_len: host.len(), port })
+    }
+
+    pub(crate) fn is_https(&self) -> bool {
+        self.https
+    }
+
+    /// Whether this is https on the host of the other one, which is http, at the default port or the same.
+    pub(crate) fn is_upgrade_of(&self, other: &Self) -> bool {
+        let same_host = self.host().eq_ignore_ascii_case(other.host());
+        self.https && !other.https && same_host && (self.port == 443 || self.port == other.port)
+    }
+
+    /// Puts this https origin in place of a URL's own.
+    pub(crate) fn upgrade(&self, url: Uri) -> Option<Uri> {
+        let mut parts = url.into_parts();
+        parts.scheme = Some(Scheme::HTTPS);
+        parts.authority = Some(self.authority.clone());
+        Uri::from_parts(parts).ok()
     }
 
     pub(crate) fn authority(&self) -> &Authority {

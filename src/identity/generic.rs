@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Error, Secret,
-    discovery::{Allow, Discovery, DiscoveryFailure},
+    discovery::{Allow, Discovery, DiscoveryFailure, Fetched},
     endpoint::BaseUrl,
 };
 
@@ -24,7 +24,8 @@ use crate::{
 /// takes the oldest version in it that can do what is asked for; v2.0 knows nothing of domains, of the system
 /// and of tokens that are to be unscoped. With a default domain it is the newest one. Where there is no such
 /// document, the path of the `auth_url` decides if it begins with `/v3` or `/v2.0`. The choice is kept.
-/// Credentials are only sent to the origin of the `auth_url`, whatever the links in the document say.
+/// Credentials are only sent to the origin of the `auth_url`, whatever the links in the document say, or to https on the
+/// same host, if an `auth_url` of http redirects there for the document.
 ///
 /// [`get_auth_ref`](Credentials::get_auth_ref) has the errors of [`V3Auth`] and [`V2Auth`],
 /// [`Error::DiscoveryFailure`] if there is no version that can do what is asked for or none can be found,
@@ -119,16 +120,21 @@ impl GenericAuth {
     /// The credentials of the version that Keystone has and that can do what is asked for.
     async fn choose(&self, transport: Transport) -> Result<Box<dyn Credentials>, Error> {
         BaseUrl::check(&self.auth_url)?;
-        let document = match Discovery::new(transport).document(&self.auth_url.to_string()).await {
-            Ok(document) => document,
-            Err(failure @ Error::DiscoveryFailure(_)) => return self.by_path().ok_or(failure),
-            Err(error) => return Err(error),
-        };
+        let Fetched { document, upgraded } =
+            match Discovery::new(transport).fetched(&self.auth_url.to_string()).await {
+                Ok(fetched) => fetched,
+                Err(failure @ Error::DiscoveryFailure(_)) => return self.by_path().ok_or(failure),
+                Err(error) => return Err(error),
+            };
         let mut versions: Vec<_> = document.version_data(Allow::default()).collect();
         if said(&self.default_domain_id).or(said(&self.default_domain_name)).is_some() {
             versions.reverse();
         }
-        let of_version = |major, url: &str| self.of_version(major, url.parse().ok()?);
+        let of_version = |major, url: &str| {
+            let url = url.parse().ok()?;
+            let url = if let Some(origin) = &upgraded { origin.upgrade(url)? } else { url };
+            self.of_version(major, url)
+        };
         versions.iter().find_map(|data| of_version(data.version?.major, &data.url)).ok_or_else(|| {
             let asked = "a version of Keystone that these credentials are for (v3, or v2.0 without a domain, \
                          system scope or unscoped)";

@@ -1,14 +1,8 @@
 //! What is remembered, for how long, and who waits for whom.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, future::ready, sync::Arc, time::Duration};
 
-use http::Request;
+use http::{Request, Response};
 use tokio::{
     runtime::{Builder, Runtime},
     task::JoinSet,
@@ -16,10 +10,8 @@ use tokio::{
 };
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keystone::{
-    Access, AccessFuture, AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Error, IdentityPlugin,
-    Transport,
+    AccessInfoPlugin, AuthLayer, EndpointFilter, Error, IdentityPlugin, Transport,
     discovery::{Discovery, Endpoint},
-    endpoint::Origin,
     fixture::{CatalogService, V3Token},
 };
 
@@ -125,40 +117,14 @@ fn guarded() -> impl Fn(&str, EndpointFilter) -> tokio::task::JoinHandle<(bool, 
     });
     let discovery = Discovery::new(Transport::new(service));
     move |token, filter| {
-        let nova = CatalogService::new("compute").standard_endpoints("RegionOne", NOVA);
-        let access_info = V3Token::new("u", token).service(&nova).access_info(token).unwrap();
-        let (plugin, sent) = (Told::new(access_info), Servers::default());
+        let (plugin, sent) = (Told::new([token_of(token, "compute", NOVA)]), Servers::default());
         let layer = AuthLayer::new(Arc::clone(&plugin)).discovery(discovery.clone()).endpoint(filter);
         let request = Request::get("/servers").body(Body::default()).unwrap();
         let answer = layer.layer(sent.clone()).oneshot(request);
         tokio::spawn(async move {
             let _ = answer.await;
-            (plugin.refused.load(Ordering::Relaxed), sent.asked())
+            (!plugin.refused_by().is_empty(), sent.asked())
         })
-    }
-}
-
-/// A plugin that notes whether it is told of a refusal.
-struct Told {
-    access: Arc<Access>,
-    refused: AtomicBool,
-}
-
-impl Told {
-    fn new(access_info: AccessInfo) -> Arc<Self> {
-        let access = Arc::new(Access::from_auth_ref(access_info).unwrap());
-        Arc::new(Self { access, refused: AtomicBool::new(false) })
-    }
-}
-
-impl IdentityPlugin for Told {
-    fn access(&self) -> AccessFuture {
-        AccessFuture::ready(Ok(Arc::clone(&self.access)))
-    }
-
-    fn invalidate(&self, _used: &Arc<Access>, _by: &Origin) -> bool {
-        self.refused.store(true, Ordering::Relaxed);
-        false
     }
 }
 
@@ -179,7 +145,7 @@ async fn however_many_tokens_are_refused_the_good_one_is_served() {
 #[tokio::test(start_paused = true)]
 async fn where_one_is_refused_and_goes_without_a_document_the_next_one_does_not() {
     let send = guarded();
-    assert_eq!(send("bad", compute()).await.unwrap(), (false, vec![format!("{NOVA}servers +token")]));
+    assert_eq!(send("bad", compute()).await.unwrap(), (true, vec![format!("{NOVA}servers +token")]));
     assert_eq!(send("good", compute()).await.unwrap(), (false, vec![FOUND.to_owned()]));
 }
 
@@ -355,19 +321,98 @@ async fn of_a_service_that_says_nothing_the_version_is_what_is_above_the_project
 }
 
 #[tokio::test(start_paused = true)]
-async fn so_many_documents_are_remembered_and_then_forgotten() {
+async fn thousands_of_documents_are_remembered() {
     let servers = Servers::default();
-    let urls: Vec<_> = (0..=1024).map(|number| format!("https://s{number}.example.com/")).collect();
+    let urls: Vec<_> = (0..2_000).map(|number| format!("https://s{number}.example.com/")).collect();
+    let discovery = servers.discovery();
     for url in &urls {
         servers.at(url, nova_versions());
+        discovery.document(url).await.unwrap();
     }
-    let discovery = servers.discovery();
+    assert_eq!(servers.asked().len(), 2_000);
     for url in &urls {
         discovery.document(url).await.unwrap();
     }
-    assert_eq!(servers.asked().len(), 1025);
-    discovery.document(&urls[1024]).await.unwrap();
     assert!(servers.asked().is_empty());
-    discovery.document(&urls[0]).await.unwrap();
-    assert_eq!(servers.asked().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_filters_there_are_each_has_its_answer_at_hand() {
+    let servers = Servers::default();
+    servers.at(NOVA, nova_versions());
+    let layer = AuthLayer::new(plugin()).discovery(servers.discovery());
+    let filters: Vec<_> = (0..2_000)
+        .map(|minor| EndpointFilter::new("compute").min_version(2, 1).max_version(2, 10 + minor))
+        .collect();
+    for (round, filter) in filters.iter().chain(&filters).enumerate() {
+        let request = Request::get("/servers").extension(filter.clone()).body(Body::default()).unwrap();
+        let inner = service_fn(|_| ready(Ok::<_, Infallible>(Response::new(()))));
+        let response = layer.layer(inner).oneshot(request);
+        let mut response = tokio_test::task::spawn(response);
+        if round >= filters.len() {
+            tokio_test::assert_ready!(response.poll(), "its answer is at hand").unwrap();
+        } else {
+            response.await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_is_told_for_a_token_is_not_for_others() {
+    let servers = Servers::default();
+    let hers = nova_versions().with_token("alices");
+    servers.at(NOVA, hers);
+    let discovery = servers.discovery();
+    let send = |token: &str, filter: EndpointFilter| {
+        let plugin = AccessInfoPlugin::new(token_of(token, "compute", NOVA));
+        let layer = AuthLayer::new(plugin).discovery(discovery.clone()).endpoint(filter);
+        let sent = Servers::default();
+        let answer =
+            layer.layer(sent.clone()).oneshot(Request::get("/servers").body(Body::default()).unwrap());
+        async move { answer.await.map(|_| sent.asked().concat()) }
+    };
+    let strict = || compute().no_version_hack();
+    assert_eq!(send("alices", strict()).await.unwrap(), FOUND);
+    assert!(send("bobs", strict()).await.is_err());
+    assert_eq!(send("bobs", compute()).await.unwrap(), format!("{NOVA}servers +token"));
+    assert_eq!(send("alices", strict()).await.unwrap(), FOUND);
+    discovery.document(NOVA).await.unwrap_err();
+
+    let of = |token: &str| AccessInfoPlugin::new(token_of(token, "compute", NOVA));
+    assert!(discovery.endpoint_data(&of("alices"), &strict()).await.is_ok());
+    assert!(discovery.endpoint_data(&of("bobs"), &strict()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_that_is_remembered_holds_a_token() {
+    let servers = Servers::default();
+    servers.at(NOVA, nova_versions().with_token("good")).at(GLANCE, Answer::status(401).with_a_token());
+    let discovery = servers.discovery();
+    for (token, url) in [("good", NOVA), ("bad", NOVA), ("good", GLANCE)] {
+        let plugin = Arc::new(AccessInfoPlugin::new(token_of(token, "compute", url)));
+        let access = Arc::downgrade(&plugin.access().await.unwrap());
+        let layer = AuthLayer::new(Arc::clone(&plugin)).discovery(discovery.clone()).endpoint(compute());
+        let request = Request::get("/servers").body(Body::default()).unwrap();
+        drop(layer.layer(Servers::default()).oneshot(request).await);
+        discovery.endpoint_data(&plugin, &compute()).await.ok();
+        drop((layer, plugin));
+        assert!(access.upgrade().is_none(), "{token} at {url}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_goes_on_alone_holds_no_token() {
+    let servers = Servers::default();
+    for answer in [nova_versions().after(seconds(9)), nova_versions().with_token("good").after(seconds(9))] {
+        servers.at(NOVA, answer);
+        let discovery = servers.discovery();
+        let plugin = AccessInfoPlugin::new(token_of("good", "compute", NOVA));
+        let access = Arc::downgrade(&plugin.access().await.unwrap());
+        let waiting = tokio::spawn(async move { discovery.endpoint_data(&plugin, &compute()).await });
+        sleep(seconds(5)).await;
+        assert!(access.upgrade().is_some());
+        waiting.abort();
+        assert!(waiting.await.unwrap_err().is_cancelled());
+        assert!(access.upgrade().is_none());
+    }
 }

@@ -5,11 +5,13 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use http::{Request, Response};
-use tower::{Layer, Service, ServiceExt};
+use http::{Request, Response, Uri};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_keystone::{
-    Access, AccessFuture, AccessInfoPlugin, AuthLayer, BoxError, EndpointFilter, Error, FixedEndpointPlugin,
-    IdentityPlugin, Interface, discovery::LATEST, endpoint::Origin,
+    Access, AccessFuture, AccessInfoPlugin, AuthLayer, BoxError, Credentials, EndpointFilter, Error,
+    FixedEndpointPlugin, GenericAuth, IdentityPlugin, Interface, Transport, User,
+    discovery::{Discovery, LATEST, Version},
+    endpoint::Origin,
 };
 
 use crate::support::*;
@@ -305,6 +307,246 @@ async fn a_redirect_is_followed_within_its_origin_only() {
         let error = sent(&layer, filter).await.unwrap_err();
         assert!(error.to_string().contains("it redirects to another origin"), "{error}");
         assert_eq!(servers.asked(), [NOVA]);
+    }
+}
+
+const IDENTITY: &str = "http://id.example.com/";
+
+#[tokio::test(start_paused = true)]
+async fn an_override_without_a_document_is_used_as_it_is() {
+    let place = "https://gateway.example.com/nova";
+    for answer in [
+        Answer::status(404),
+        Answer::status(401),
+        Answer::status(403),
+        Answer::status(503),
+        Answer::text("<html>a gateway</html>"),
+        Answer::text("{}"),
+        Answer::text(r#"{"versions": []}"#),
+        Answer::no_connection(),
+        Answer::redirect("https://elsewhere.example.com/"),
+        nova_versions().after(seconds(60)),
+    ] {
+        let servers = Servers::default();
+        servers.at(place, answer);
+        let plugin = Told::new([token_of("good", "compute", NOVA), token_of("better", "compute", NOVA)]);
+        let layer = AuthLayer::new(Arc::clone(&plugin)).discovery(servers.discovery());
+        let filter = || compute().endpoint_override(place);
+        for filter in [
+            filter().version(2, 1),
+            filter().min_version(2, 1),
+            filter().max_version(3, 0),
+            filter().version(2, 1).no_version_hack(),
+            EndpointFilter::default().endpoint_override(place).version(2, 1),
+        ] {
+            for _ in 0..2 {
+                let expected = format!("{place}/servers +token");
+                assert_eq!(sent(&layer, filter.clone()).await.unwrap(), expected);
+            }
+        }
+        assert_eq!(plugin.refused_by(), [""; 0], "a good token is not spent there");
+        assert!(servers.asked().len() <= 2, "what is not there is remembered");
+        // Which microversions there are is for the document to say.
+        let error = sent(&layer, filter().newest_microversion("2.1", "latest")).await.unwrap_err();
+        assert!(matches!(Error::find(&*error), Some(Error::DiscoveryFailure(_))), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_override_whose_document_lists_other_versions_only_is_refused() {
+    let servers = Servers::default();
+    servers.at(NOVA, nova_versions());
+    let layer = AuthLayer::new(plugin("https://x.example.com")).discovery(servers.discovery());
+    let error = sent(&layer, compute().endpoint_override(NOVA).version(3, 0)).await.unwrap_err();
+    assert!(error.to_string().contains("lists 2.0 (SUPPORTED), 2.1 (CURRENT)"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redirect_from_http_to_https_on_the_same_host_is_followed() {
+    for (http, location, https) in [
+        ("http://nova.example.com/", "https://nova.example.com/", "https://nova.example.com/"),
+        ("http://nova.example.com:80/", "https://NOVA.example.com:443/", "https://nova.example.com:443/"),
+        ("http://nova.example.com:8774/", "https://nova.example.com:8774/", "https://nova.example.com:8774/"),
+        ("http://nova.example.com:8774/", "https://nova.example.com/", "https://nova.example.com/"),
+    ] {
+        let servers = Servers::default();
+        servers.at(http, Answer::redirect(location)).at(https, nova_versions());
+        servers.at(location, nova_versions());
+        let layer = AuthLayer::new(plugin(http)).discovery(servers.discovery());
+        // The token goes where the catalog says.
+        let expected = format!("{http}v2.1/servers +token");
+        assert_eq!(sent(&layer, compute().version(2, 1)).await.unwrap(), expected);
+        let microversion = compute().newest_microversion("2.1", "latest");
+        let asked = asked_for(&layer, microversion, "/servers").await.unwrap();
+        assert_eq!(asked, format!("{http}servers compute 2.96"));
+        assert_eq!(servers.asked(), [http, location]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_other_redirect_to_another_origin_is_followed() {
+    for (from, location) in [
+        ("http://nova.example.com/", "https://evil.example.com/"),
+        ("http://nova.example.com/", "https://nova.example.com:8443/"),
+        ("http://nova.example.com:8774/", "https://nova.example.com:8775/"),
+        ("http://nova.example.com/", "http://nova.example.com:8080/"),
+        ("http://nova.example.com/", "https://nova.example.com.evil.org/"),
+        ("http://nova.example.com/", "https://user@nova.example.com/"),
+        ("https://nova.example.com/", "http://nova.example.com/"),
+        ("https://nova.example.com/", "https://nova.example.com:8774/"),
+    ] {
+        let servers = Servers::default();
+        servers.at(from, Answer::redirect(location)).at(location, nova_versions());
+        let layer = AuthLayer::new(plugin(from)).discovery(servers.discovery());
+        let error = sent(&layer, compute().version(2, 1).no_version_hack()).await.unwrap_err();
+        assert!(error.to_string().contains("it redirects to another origin"), "{error}");
+        assert_eq!(servers.asked(), [from], "{location}");
+    }
+    // Nor back from where an upgrade led to.
+    let servers = Servers::default();
+    servers.at("http://nova.example.com/", Answer::redirect(NOVA));
+    servers.at(NOVA, Answer::redirect("http://nova.example.com/versions"));
+    servers.discovery().document("http://nova.example.com/").await.unwrap_err();
+    assert_eq!(servers.asked(), ["http://nova.example.com/", NOVA]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_follows_an_upgrade_to_known_origins_only() {
+    let http = "http://nova.example.com/";
+    let known = [("compute", http), ("image", NOVA)];
+    for (services, token_goes) in [(&known[..1], false), (&known[..], true)] {
+        for https_only in [false, true] {
+            let servers = Servers::default();
+            servers.at(http, Answer::redirect(NOVA)).at(NOVA, nova_versions().with_a_token());
+            let plugin = AccessInfoPlugin::new(access_info(services));
+            let mut layer = AuthLayer::new(plugin).discovery(servers.discovery());
+            if https_only {
+                layer = layer.require_https();
+            }
+            let filter = compute().newest_microversion("2.1", "latest").no_version_hack();
+            asked_for(&layer, filter, NOVA).await.ok();
+            let mut expected = vec![http.to_owned(), NOVA.to_owned()];
+            expected.extend(token_goes.then(|| format!("{NOVA} +token")));
+            assert_eq!(servers.asked(), expected, "{https_only}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_find_their_version_behind_a_redirect_to_https() {
+    let servers = Servers::default();
+    let versions = tower_keystone::fixture::Discovery::new().version("v3.14", "stable", "http://id/v3/");
+    servers.at(IDENTITY, Answer::redirect("https://id.example.com/"));
+    servers.at("https://id.example.com/", Answer::document(&versions.identity_document()));
+    let alice = || User::new().username("alice").user_domain_name("Default");
+    let credentials =
+        |auth_url: &'static str| GenericAuth::password(Uri::from_static(auth_url), alice(), "pw");
+    for (auth_url, asked) in [
+        (IDENTITY, vec![IDENTITY, "https://id.example.com/", "https://id.example.com/v3/auth/tokens"]),
+        ("https://id.example.com/", vec!["https://id.example.com/", "https://id.example.com/v3/auth/tokens"]),
+    ] {
+        let login = credentials(auth_url).get_auth_ref(Transport::new(servers.clone())).await;
+        assert!(matches!(login, Err(Error::Http(_))), "{login:?}");
+        assert_eq!(servers.asked(), asked);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_plugin_is_told_who_refuses_a_token_for_a_document() {
+    let url = "https://nova.example.com/v2.1/p1";
+    let sources = || [token_of("bad", "compute", url), token_of("good", "compute", url)];
+    // The URL says enough for a request, and yet a document may be wanted.
+    let newest = compute().version(2, 1);
+    for filter in [newest.clone(), newest.no_version_hack()] {
+        let servers = Servers::default();
+        for document in ["https://nova.example.com/v2.1/", NOVA, "https://nova.example.com/v2.1"] {
+            servers.at(document, nova_versions().with_token("good"));
+        }
+        let plugin = Told::new(sources());
+        let endpoint = servers.discovery().endpoint_data(&plugin, &filter).await.unwrap();
+        assert_eq!(endpoint.url(), "https://nova.example.com/v2.1/p1");
+        assert!(endpoint.max_microversion().is_some(), "what the document says is known with the new token");
+        assert_eq!(plugin.refused_by(), ["https://nova.example.com:443"]);
+    }
+    let servers = Servers::default();
+    servers.at(NOVA, nova_versions().with_token("good"));
+    let plugin = Told::new([token_of("bad", "compute", NOVA), token_of("good", "compute", NOVA)]);
+    let layer = AuthLayer::new(Arc::clone(&plugin)).discovery(servers.discovery());
+    let expected = "https://nova.example.com/v2.1/servers +token";
+    assert_eq!(sent(&layer, compute().version(2, 1)).await.unwrap(), expected);
+    assert_eq!(plugin.refused_by(), ["https://nova.example.com:443"]);
+
+    let servers = Servers::default();
+    servers.at(NOVA, nova_versions().with_token("good"));
+    let plugin = Told::new([token_of("bad", "compute", NOVA), token_of("good", "compute", NOVA)]);
+    let all = servers.discovery().all_version_data(&plugin, &EndpointFilter::default()).await.unwrap();
+    assert_eq!(all["RegionOne"]["public"]["compute"].len(), 2);
+    assert_eq!(plugin.refused_by(), ["https://nova.example.com:443"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_told_where_another_document_is_found_or_none_that_will_do() {
+    let url = "https://nova.example.com/v2/p1";
+    for root in [Answer::status(401), nova_versions().with_token("good")] {
+        for versioned in [nova_versions(), Answer::status(404)] {
+            let servers = Servers::default();
+            servers.at(NOVA, root.clone()).at("https://nova.example.com/v2/", versioned.clone());
+            servers.at("https://nova.example.com/v2/p1", versioned);
+            let plugin = Told::new([token_of("bad", "compute", url)]);
+            let layer = AuthLayer::new(Arc::clone(&plugin)).discovery(servers.discovery());
+            sent(&layer, compute().min_version(3, 0)).await.ok();
+            assert_eq!(plugin.refused_by(), ["https://nova.example.com:443"]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_without_the_layer_sends_no_token_over_http_either_if_https_is_required() {
+    let plain = "http://nova.example.com/";
+    let filter = compute().version(2, 1).no_version_hack();
+    let servers = Servers::default();
+    servers.at(plain, nova_versions().with_a_token());
+    let plugin = plugin(plain);
+    servers.discovery().endpoint_data(&plugin, &filter).await.unwrap();
+    assert_eq!(servers.asked(), [plain.to_owned(), format!("{plain} +token")]);
+
+    let (first, second) = (servers.discovery(), servers.discovery());
+    let _ = AuthLayer::new(()).discovery(first.clone()).require_https();
+    let _ = AuthLayer::new(()).require_https().discovery(second.clone());
+    for discovery in [servers.discovery().require_https().timeout(seconds(1)), first, second] {
+        let error = discovery.endpoint_data(&plugin, &filter).await.unwrap_err();
+        assert!(error.to_string().contains("401 Unauthorized, and a token is not sent there"), "{error}");
+        discovery.endpoint(&plugin, &filter).await.unwrap_err();
+        discovery.api_major_version(&plugin, &filter).await.unwrap_err();
+        discovery.all_version_data(&plugin, &EndpointFilter::default()).await.unwrap();
+        assert_eq!(servers.asked(), [plain]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_from_outside_is_escaped_and_cut_in_errors() {
+    let service_type = format!("com\n\u{1b}[31mpute{}", "x".repeat(10_000));
+    let url = format!("https://nova.example.com/{}", "v".repeat(10_000));
+    let servers = Servers::default();
+    let plugin = AccessInfoPlugin::new(access_info(&[(&service_type, &url)]));
+    let filter = EndpointFilter::new(&service_type).version(2, 1).no_version_hack();
+    let error = servers.discovery().endpoint_data(&plugin, &filter).await.unwrap_err();
+    let broken = service_fn(|_: Request<Body>| async {
+        Err::<Response<Body>, _>(BoxError::from("\u{1b}]0;broken\u{7}".repeat(1_000)))
+    });
+    let unreachable = Discovery::new(Transport::new(broken)).document(NOVA).await.unwrap_err();
+    let with_query =
+        servers.discovery().document("https://nova.example.com/?token=secret").await.unwrap_err();
+    let unclear = servers.discovery().document("https://al:secret@nova.example.com/").await.unwrap_err();
+    let version = "\u{1b}[2J".repeat(100).parse::<Version>().unwrap_err();
+    let range = EndpointFilter::new("volumev3").min_version(2, 0);
+    let mismatch = servers.discovery().endpoint(&plugin, &range).await.unwrap_err();
+    for error in [error, unreachable, with_query, unclear, version, mismatch] {
+        let text = error.to_string();
+        assert!(!text.contains(char::is_control), "{text:?}");
+        assert!(!text.contains("secret"), "{text}");
+        assert!(text.len() < 2_000, "{} bytes", text.len());
+        assert!(!format!("{error:?}").contains("secret"));
     }
 }
 

@@ -15,8 +15,9 @@ use serde_json::Value;
 use tokio::time::sleep;
 use tower::{BoxError, Service};
 use tower_keystone::{
-    AccessInfo, Transport,
+    Access, AccessFuture, AccessInfo, IdentityPlugin, Transport,
     discovery::Discovery,
+    endpoint::Origin,
     fixture::{CatalogService, Discovery as Versions, V3Token},
 };
 
@@ -34,13 +35,15 @@ pub(crate) struct Answer {
     location: Option<&'static str>,
     after: Duration,
     token_wanted: bool,
+    /// The only token that will do.
+    token: Option<&'static str>,
     broken: bool,
 }
 
 impl Answer {
     pub(crate) fn status(status: u16) -> Self {
         let (body, after) = (String::new(), Duration::ZERO);
-        Self { status, body, location: None, after, token_wanted: false, broken: false }
+        Self { status, body, location: None, after, token_wanted: false, token: None, broken: false }
     }
 
     pub(crate) fn document(document: &Value) -> Self {
@@ -61,6 +64,11 @@ impl Answer {
 
     pub(crate) fn after(self, after: Duration) -> Self {
         Self { after, ..self }
+    }
+
+    /// 401 without this token.
+    pub(crate) fn with_token(self, token: &'static str) -> Self {
+        Self { token: Some(token), ..self }
     }
 
     /// 401 without a token.
@@ -110,7 +118,8 @@ impl Service<Request<Body>> for Servers {
         let mut state = self.0.lock().unwrap();
         state.asked.push(if has_token { format!("{url} +token") } else { url.clone() });
         let mut answer = state.answers.get(&url).cloned().unwrap_or(Answer::status(404));
-        if answer.token_wanted && !has_token {
+        let good = |token| request.headers().get("x-auth-token").is_some_and(|sent| sent == token);
+        if answer.token_wanted && !has_token || answer.token.is_some_and(|token| !good(token)) {
             answer = Answer::status(401);
         }
         Box::pin(async move {
@@ -144,4 +153,42 @@ pub(crate) fn access_info(services: &[(&str, &str)]) -> AccessInfo {
         })
         .access_info("the-token")
         .unwrap()
+}
+
+/// A plugin that notes who refuses its tokens, and has a few of them, one after the other.
+pub(crate) struct Told {
+    accesses: Vec<Arc<Access>>,
+    refused_by: Mutex<Vec<String>>,
+}
+
+impl Told {
+    pub(crate) fn new(access_infos: impl IntoIterator<Item = AccessInfo>) -> Arc<Self> {
+        let access = |access_info| Arc::new(Access::from_auth_ref(access_info).unwrap());
+        let accesses = access_infos.into_iter().map(access).collect();
+        Arc::new(Self { accesses, refused_by: Mutex::default() })
+    }
+
+    /// Who has refused a token so far.
+    pub(crate) fn refused_by(&self) -> Vec<String> {
+        self.refused_by.lock().unwrap().clone()
+    }
+}
+
+impl IdentityPlugin for Told {
+    fn access(&self) -> AccessFuture {
+        let refused = self.refused_by.lock().unwrap().len();
+        AccessFuture::ready(Ok(Arc::clone(&self.accesses[refused.min(self.accesses.len() - 1)])))
+    }
+
+    fn invalidate(&self, _used: &Arc<Access>, by: &Origin) -> bool {
+        let mut refused_by = self.refused_by.lock().unwrap();
+        refused_by.push(by.to_string());
+        refused_by.len() < self.accesses.len()
+    }
+}
+
+/// A token whose catalog has a service at this URL.
+pub(crate) fn token_of(token: &str, service_type: &str, url: &str) -> AccessInfo {
+    let service = CatalogService::new(service_type).standard_endpoints("RegionOne", url);
+    V3Token::new("u", token).service(&service).access_info(token).unwrap()
 }
