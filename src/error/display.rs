@@ -38,14 +38,16 @@ impl fmt::Display for Error {
             }
             Self::UnsupportedMicroversion { service_type, asked: (oldest, newest), offered } => write!(
                 f,
-                "{service_type} has {}, and one from {oldest} to {newest} is asked for; ask for others, or for none",
+                "{} has {}, and one from {oldest} to {newest} is asked for; ask for others, or for none",
+                words::escaped(service_type),
                 words::microversions(*offered)
             ),
             Self::InvalidVersionRange { reason } => write!(f, "no version can be as asked for: {reason}"),
             Self::ImpliedVersionMismatch { service_type, implied, end, given } => write!(
                 f,
-                "service type {service_type} means version {implied}, and a {end} of {given} is asked for; \
-                 ask for the official service type, or for no version"
+                "service type {} means version {implied}, and a {end} of {given} is asked for; \
+                 ask for the official service type, or for no version",
+                words::escaped(service_type)
             ),
             Self::DiscoveryFailure(error) => error.fmt(f),
             Self::NoDiscovery => f.write_str(
