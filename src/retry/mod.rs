@@ -93,7 +93,8 @@
 //!
 //! - `Clone`, such as `Full<Bytes>`: [`ReauthPolicy::new`], [`RetryPolicy::new`].
 //! - a stream that is short, as a rule: [`ReplayBody`] keeps what was sent of it, up to a cap, with
-//!   [`ReauthPolicy::replaying`], [`RetryPolicy::replaying`].
+//!   [`ReauthPolicy::replaying`], [`RetryPolicy::replaying`]. It is `Clone` too, but the policies for that do not ask
+//!   whether its beginning is still there.
 //! - a stream that can be made anew, such as a file's: [`ReauthPolicy::with_body`] and
 //!   [`RetryPolicy::with_body`] take a function for it.
 

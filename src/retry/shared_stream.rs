@@ -385,3 +385,29 @@ impl<B> State<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_takes_no_more_memory_than_the_cap() {
+        for (cap, frame) in [(1_000, 1), (1_000, 7), (1_000, 1_000), (1_025, 1_024), (0, 0)] {
+            let shared = SharedStream::new(Full::<Bytes>::default(), cap);
+            let mut state = shared.lock();
+            let mut kept = 0;
+            // A frame may be a small part of a large buffer, which is not to be held for it.
+            let buffer = Bytes::from(vec![b'x'; 1 << 20]);
+            while frame > 0 && kept + frame <= cap {
+                assert!(state.keep(&buffer.slice(..frame), false).is_none());
+                kept += frame;
+            }
+            assert!(state.keep(&[], false).is_none() && buffer.is_unique());
+            let data = &state.kept.as_ref().unwrap().data;
+            assert!(data.len() == kept && data.capacity() <= cap, "{} of {cap}", data.capacity());
+            assert!(state.keep(&vec![b'x'; cap - kept + 1], false).is_some() && state.kept.is_none());
+        }
+    }
+}
