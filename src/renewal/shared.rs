@@ -76,10 +76,10 @@ impl<C: Credentials> Shared<C> {
     #[inline(always)]
     pub(super) fn access(self: &Arc<Self>) -> AccessFuture {
         let now = self.clock.now();
-        let decision = self.lock_to_read().state.decide(now);
-        match decision {
-            Decision::Use(access) => AccessFuture::ready(Ok(access)),
-            _ => self.access_by_flight(),
+        let fresh = self.lock_to_read().state.fresh(now);
+        match fresh {
+            Some(access) => AccessFuture::ready(Ok(access)),
+            None => self.access_by_flight(),
         }
     }
 
@@ -94,7 +94,8 @@ impl<C: Credentials> Shared<C> {
     /// Waits for an access. It is looked up when it is handed out, so that whoever is polled late gets the current one.
     async fn wait(self: Arc<Self>, mut first: Option<Look>) -> Result<Arc<Access>, Error> {
         for _ in 0..MOST_FLIGHTS {
-            let (id, work, patience) = match first.take().map_or_else(|| self.look(), Ok)? {
+            let looked = first.take().filter(|_| !asking::is_for(self.address()));
+            let (id, work, patience) = match looked.map_or_else(|| self.look(), Ok)? {
                 Look::Use(access) => return Ok(access),
                 Look::Wait(id, work, patience) => (id, work, patience),
             };

@@ -116,13 +116,19 @@ impl State {
         self.random.seed(seed);
     }
 
-    /// What a request that comes now is to do.
+    /// Returns the current access if it is fresh: then there is nothing to decide.
     #[inline(always)]
+    pub(super) fn fresh(&self, now: Now) -> Option<Arc<Access>> {
+        let held = self.current.as_ref().filter(|held| !now.has_reached(held.soft))?;
+        Some(Arc::clone(&held.access))
+    }
+
+    /// What a request that comes now is to do.
     pub(super) fn decide(&self, now: Now) -> Decision {
-        let age = self.age(now);
-        if let (Some(held), Age::Fresh) = (&self.current, age) {
-            return Decision::Use(Arc::clone(&held.access));
+        if let Some(access) = self.fresh(now) {
+            return Decision::Use(access);
         }
+        let age = self.age(now);
         let paused = self.failure.as_ref().filter(|failure| now.since(failure.failed) < failure.pause);
         match (&self.current, age, self.under_way(now), paused) {
             // The last flight stands still: its runtime is driven only while requests wait.
@@ -345,7 +351,6 @@ impl State {
     }
 
     /// The flight under way. One that takes longer than it can is none: nobody drives its runtime.
-    #[inline]
     pub(super) fn under_way(&self, now: Now) -> Option<FlightId> {
         let (id, started) = self.flight?;
         (now.since(started) < self.policy.longest_flight()).then_some(id)
@@ -356,7 +361,6 @@ impl State {
         self.flight.is_some_and(|(flight, _)| flight == id)
     }
 
-    #[inline(always)]
     fn age(&self, now: Now) -> Age {
         let Some(held) = &self.current else { return Age::Expired };
         if !now.has_reached(held.soft) {

@@ -15,7 +15,7 @@ use std::{
 
 use http::Uri;
 use tokio_test::task;
-use tower::{Layer, Service};
+use tower::{Layer, Service, ServiceExt, buffer::Buffer, util::BoxService};
 use tower_keystone::{
     AccessInfo, AuthLayer, Credentials, EndpointFilter, Error, IdentityPlugin, RenewalPolicy, Renewing,
     Transport, V3Auth,
@@ -339,6 +339,8 @@ enum Asks {
     AccessAfterReset,
     Force,
     Layer,
+    /// The same with a task between, which takes the request.
+    Buffer,
 }
 
 /// Credentials that ask the plugin which asks them.
@@ -354,8 +356,12 @@ impl Credentials for Circular {
     fn get_auth_ref(&self, _: Transport) -> AuthRefFuture {
         self.asked.fetch_add(1, SeqCst);
         let plugin = self.known.0.get().unwrap().clone();
-        let mut around =
-            AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("compute")).layer(self.nova.clone());
+        let around = AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("compute"));
+        let around = BoxService::new(around.layer(self.nova.clone()));
+        let mut around = match self.asks {
+            Asks::Buffer => BoxService::new(Buffer::new(around, 1)),
+            _ => around,
+        };
         let asks = self.asks;
         if matches!(asks, Asks::AccessAfterReset | Asks::Layer) {
             plugin.reset();
@@ -364,9 +370,9 @@ impl Credentials for Circular {
             match asks {
                 Asks::Access | Asks::AccessAfterReset => plugin.access().await.map(drop)?,
                 Asks::Force => plugin.force().await.map(drop)?,
-                Asks::Layer => {
-                    let error = around.call(get()).await.unwrap_err();
-                    return Err(Error::find(&*error).unwrap().clone());
+                Asks::Layer | Asks::Buffer => {
+                    let sent = around.ready().await.unwrap().call(get()).await;
+                    return Err(Error::find(&*sent.unwrap_err()).unwrap().clone());
                 }
             }
             unreachable!("it would have waited for itself")
@@ -380,7 +386,7 @@ impl Credentials for Circular {
 
 #[tokio::test(start_paused = true)]
 async fn credentials_that_ask_their_own_plugin_are_told_so_and_asked_once() {
-    for asks in [Asks::Access, Asks::AccessAfterReset, Asks::Force, Asks::Layer] {
+    for asks in [Asks::Access, Asks::AccessAfterReset, Asks::Force, Asks::Layer, Asks::Buffer] {
         let keystone = Keystone::new();
         let (known, asked) = (Known::default(), Arc::new(AtomicUsize::new(0)));
         let credentials = Circular {
