@@ -126,7 +126,7 @@ fn a_microversion_costs_no_more_allocations() {
 #[test]
 fn endpoints_that_are_not_of_the_catalog_cost_no_more_allocations() {
     let url = "https://service-7.example.com:8774/v2.1";
-    let plugin = AccessInfoPlugin::new(access_info(20)).auth_url(url.parse().unwrap());
+    let plugin = AccessInfoPlugin::new(access_info(20)).auth_url(url);
     for filter in [filter().interface(Interface::Auth), filter().endpoint_override(url)] {
         let layer = AuthLayer::new(plugin.clone()).endpoint(filter);
         assert_eq!(cost_of_requests(&layer, "/servers/detail?limit=9", None), (REQUESTS, 0));

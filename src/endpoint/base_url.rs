@@ -4,7 +4,7 @@ use http::{
 };
 
 use super::{Origin, climbs::climbs};
-use crate::Error;
+use crate::{Error, error::AN_ENDPOINT};
 
 /// Maximum length of the path and query of a URI, in bytes: that of the `http` crate.
 const MAX_LENGTH: usize = u16::MAX as usize - 1;
@@ -23,7 +23,7 @@ pub(crate) struct Unusable(pub(crate) &'static str);
 
 impl From<Unusable> for Error {
     fn from(Unusable(reason): Unusable) -> Self {
-        Self::InvalidEndpoint { reason }
+        Self::InvalidEndpoint { what: AN_ENDPOINT, reason }
     }
 }
 
