@@ -109,7 +109,7 @@
 //!   that can pass by itself, and an info when it is over. Requests may notice neither, since the token at hand
 //!   serves meanwhile;
 //! - a warning with each token if the clocks of Keystone and of this machine differ by more than 30 s;
-//! - a warning for each endpoint of the catalog that was to be used and cannot be.
+//! - a warning for each endpoint of the catalog that was to be used and cannot be, once for all tokens of a plugin.
 //!
 //! # The order of layers
 //!

@@ -184,3 +184,20 @@ fn a_lookup_allocates_nothing_however_many_services_there_are() {
         }
     }
 }
+
+#[test]
+fn knowing_the_origins_of_a_catalog_costs_what_its_hosts_do() {
+    let token = (0..1_000).fold(V3Token::new("u", "alice").project("p", "demo"), |token, index| {
+        let url = format!("https://service-7.example.com:8774/{index}/v1");
+        token.service(&CatalogService::new(format!("type-{index}")).standard_endpoints("RegionOne", &url))
+    });
+    let plugin = AccessInfoPlugin::new(token.access_info("gAAAA").unwrap());
+    let mut auth = AuthLayer::new(plugin).layer(Inner::default());
+    let uri = "https://service-7.example.com:8774/v2.1/servers/detail?limit=9";
+    let mut first = || {
+        let request = Request::get(uri).body(()).unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(matches!(pin!(auth.call(request)).poll(&mut cx), Poll::Ready(Ok(_))));
+    };
+    assert!(allocations(&mut first) < 30);
+}
