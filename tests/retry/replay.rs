@@ -204,6 +204,41 @@ async fn the_attempt_whose_answer_is_handed_out_reads_on() {
     attempt_whose_answer_is_handed_out_reads_on(RetryPolicy::replaying().budget(none), 1);
 }
 
+/// All that there is to read, or `None` after an error.
+fn read_to_end(mut body: Reading) -> Option<String> {
+    let mut whole = Vec::new();
+    loop {
+        match poll(&mut body) {
+            Poll::Ready(None) => return Some(String::from_utf8(whole).unwrap()),
+            Poll::Ready(Some(frame)) => whole.extend_from_slice(&frame.ok()?.into_data().unwrap()),
+            Poll::Pending => std::thread::yield_now(),
+        }
+    }
+}
+
+#[test]
+fn whoever_is_to_have_the_body_has_it_whole_while_threads_race_for_it() {
+    const FRAMES: usize = 200;
+    for round in 0..300 {
+        let body = ReplayBody::new(Script::tens(FRAMES), 500);
+        let Attempts { mut policy, first, mut second } = Attempts::new(ReauthPolicy::replaying(), body);
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| read_to_end(first));
+            for _ in 0..round {
+                std::hint::spin_loop();
+            }
+            let answer = Response::builder().extension(Refusal::Renewable).body(()).unwrap();
+            if policy.retry(&mut second, &mut Ok::<_, BoxError>(answer)).is_some() {
+                let second = read_to_end(task::spawn(second.into_body()));
+                assert_eq!(second.as_deref(), Some(&*Script::whole(FRAMES)));
+                assert!(first.join().unwrap().is_none(), "it was taken over");
+            } else {
+                assert_eq!(first.join().unwrap().as_deref(), Some(&*Script::whole(FRAMES)));
+            }
+        });
+    }
+}
+
 #[tokio::test]
 async fn policies_around_each_other_take_the_body_over_in_turn() {
     let mut outer = Attempts::new(ReauthPolicy::replaying(), ReplayBody::new(Script::tens(5), 50));
