@@ -114,7 +114,8 @@ impl<P> AuthLayer<P> {
     }
 
     /// Refuses plain http ([`Error::HttpsRequired`]) for all requests but those with a token of their own and those
-    /// that are [`Unauthenticated`](crate::Unauthenticated), whether or not the plugin has a token.
+    /// that are [`Unauthenticated`](crate::Unauthenticated), whether or not the plugin has a token. The
+    /// [`discovery`](Self::discovery) of the layer sends no token over plain http either, whoever asks it.
     ///
     /// Without it, http endpoints that the catalog, `auth_url` or an override names are used, since
     /// private clouds have them.

@@ -202,8 +202,7 @@ impl Discovery {
             Err(Error::DiscoveryFailure(_)) if question.range.is_any() => Ok(undiscovered),
             found => found,
         };
-        let overridden = !filter.is_auth() && filter.wanted_override().is_some();
-        Asked { found, refused_by: refused_by.into_iter().filter(|_| !overridden).collect() }
+        Asked { found, refused_by: refused_by.into_iter().filter(|_| !filter.is_overridden()).collect() }
     }
 
     /// The version of an endpoint that a filter asks for: keystoneauth's `get_versioned_data`. Of the

@@ -76,7 +76,7 @@ impl Discovery {
         auth_url: Option<&Uri>,
     ) -> Option<Arc<Discovered>> {
         let project_id = project_id(filter, access);
-        let in_catalog = !filter.is_auth() && filter.wanted_override().is_none();
+        let in_catalog = !filter.is_auth() && !filter.is_overridden();
         match access.and_then(Access::auth_ref).filter(|_| in_catalog) {
             // An endpoint of the catalog is looked at where it stands: most are, and nothing is allocated.
             Some(auth_ref) => {
@@ -114,7 +114,7 @@ impl Discovery {
         let token = access.map(|access| Token { access, https_only });
         let Sought { endpoint, until, whose, refused_by } =
             self.search(&undiscovered, question, project_id, token).await;
-        let overridden = !filter.is_auth() && filter.wanted_override().is_some();
+        let overridden = filter.is_overridden();
         let endpoint = match endpoint {
             Err(Error::DiscoveryFailure(failure))
                 if overridden && !question.discover_versions && failure.lists_nothing() =>
@@ -198,6 +198,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::AccessInfo;
 
     const URL: &str = "https://compute.example.com:8774/v2.1";
 
@@ -236,16 +237,33 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_in_steady_use_stays_however_many_others_come() {
+    fn an_answer_for_a_token_is_for_that_access() {
         let (ready, filter) = (Ready::default(), filter());
-        for number in 0..130_000 {
+        let access = || {
+            let access_info = AccessInfo::new("token", r#"{"token": {}}"#).unwrap();
+            Arc::new(Access::from_auth_ref(access_info).unwrap())
+        };
+        let (hers, his) = (access(), access());
+        let whose = Some(Token { access: &hers, https_only: false }.whose());
+        let key = Key { filter: filter.clone(), undiscovered: URL.into(), project_id: None, whose };
+        let found = Arc::new(Discovered { base: BaseUrl::parse(URL).unwrap(), microversion: None });
+        ready.0.insert(key, Answer { until: Instant::now() + Duration::from_secs(3600), found });
+        assert!(ready.get(&filter, URL, None, Some(&hers)).is_some());
+        assert!(ready.get(&filter, URL, None, Some(&his)).is_none());
+        assert!(ready.get(&filter, URL, None, None).is_none());
+    }
+
+    #[test]
+    fn an_answer_in_steady_use_stays_however_many_others_come() {
+        let (ready, filter) = (Ready(bounded(1024 * 1024, ORDINARY)), filter());
+        for number in 0..20_000 {
             put(&ready, 1_000_000 + number);
-            let steady = number % 1_000;
-            if number < 1_000 {
+            let steady = number % 100;
+            if number < 100 {
                 put(&ready, steady);
             }
             assert!(is_known(&ready, &filter, steady), "{steady} is gone after {number} others");
         }
-        assert!(ready.0.weight() as usize <= MOST);
+        assert!(ready.0.weight() <= 1024 * 1024);
     }
 }

@@ -421,6 +421,12 @@ impl EndpointFilter {
         size_of::<Parts>() + texts.chain(interfaces).sum::<usize>() + endpoint_override
     }
 
+    /// Whether an endpoint override says where requests go.
+    #[inline]
+    pub(crate) fn is_overridden(&self) -> bool {
+        !self.is_auth() && self.wanted_override().is_some()
+    }
+
     /// Whether Keystone at the `auth_url` is meant.
     #[inline]
     pub(crate) fn is_auth(&self) -> bool {
