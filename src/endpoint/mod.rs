@@ -55,4 +55,3 @@ pub(crate) use base_url::{BaseUrl, Unusable};
 pub(crate) use filter::{Interfaces, WantsDiscovery};
 pub(crate) use filter_memo::FilterMemo;
 pub(crate) use microversion::Microversion;
-pub(crate) use origin::WrittenOrigin;

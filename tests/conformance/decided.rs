@@ -54,16 +54,26 @@ pub(crate) const ACCESS: &[Rule] = &[
         decision: "a part that is null or of another kind is an absent one",
         covers: |case, difference, replay| {
             // What is asked for is handed out as it is, or it is a question whether it is there.
+            let is_role = matches!(&*difference.question, "role_ids" | "role_names");
             let odd = match &difference.expected["value"] {
-                Value::Null if difference.expected.get("error").is_none() => difference.got.is_string(),
-                Value::String(text) if text.is_empty() => difference.got.is_null(),
-                Value::Null | Value::String(_) => is_of_python(&difference.expected),
-                Value::Bool(_) => true,
-                Value::Object(_) => difference.question == "service_providers" || is_empty(&difference.got),
-                Value::Array(_) => difference.got.is_array() || difference.got.is_null(),
-                Value::Number(_) => true,
+                Value::Null if difference.expected.get("error").is_none() => {
+                    difference.got.is_string() || is_empty(&difference.got)
+                }
+                Value::Null => is_of_python(&difference.expected),
+                // Also a letter of a text that should have been a list.
+                Value::String(text) => text.chars().count() < 2 && difference.got.is_null(),
+                Value::Array(_) => !is_role,
+                Value::Bool(_) | Value::Number(_) | Value::Object(_) => true,
             };
             odd && as_after(case, difference, replay, |case| change_body(case, odd::token_without_odd))
+        },
+    },
+    Rule {
+        decision: "an id that is empty is none",
+        covers: |_, difference, _| {
+            difference.question == "audit_chain_id"
+                && difference.expected["value"] == ""
+                && difference.got.is_null()
         },
     },
     Rule {
@@ -94,7 +104,13 @@ pub(crate) const CATALOG: &[Rule] = &[
     Rule {
         decision: "a part that is null or of another kind is an absent one",
         covers: |case, difference, replay| {
-            as_after(case, difference, replay, |case| change_body(case, odd::token_without_odd))
+            let coped = match difference.expected["error"].as_str() {
+                Some(class) => {
+                    matches!(class, "EmptyCatalog" | "EndpointNotFound") || is_of_python(&difference.expected)
+                }
+                None => true,
+            };
+            coped && as_after(case, difference, replay, |case| change_body(case, odd::token_without_odd))
         },
     },
     Rule {
@@ -119,6 +135,7 @@ pub(crate) const CATALOG: &[Rule] = &[
                 })
         },
     },
+    BLANKS,
     Rule {
         decision: "an endpoint whose URL has a query or a fragment is passed over",
         covers: |case, difference, replay| {
@@ -156,13 +173,32 @@ pub(crate) const CATALOG: &[Rule] = &[
 const NO_OBJECT: Rule = Rule {
     decision: "a `token` or `access` that is no object is refused when it is read, not when it is asked",
     covers: |case, difference, _| {
-        let answered = difference.expected.get("error").is_none() || is_of_python(&difference.expected);
+        let created = ["v2.0", "v3"].iter().any(|version| difference.expected["version"] == *version);
+        let answered = created || is_of_python(&difference.expected);
         difference.question == "create"
             && answered
             && difference.got["error"] == "InvalidResponse"
             && !part(&case.body()).is_object()
     },
 };
+
+/// Of endpoints, wherever their URLs come from.
+pub(crate) const BLANKS: Rule = Rule {
+    decision: "blanks at either end of an endpoint's URL are no part of it",
+    covers: |_, difference, _| trimmed(answers::value(&difference.expected)) == difference.got,
+};
+
+/// The same without the blanks around URLs.
+fn trimmed(value: &Value) -> Value {
+    match value {
+        Value::String(url) if url.contains("://") => url.trim().into(),
+        Value::Array(elements) => elements.iter().map(trimmed).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| (name.clone(), trimmed(value))).collect()
+        }
+        other => other.clone(),
+    }
+}
 
 /// Of URLs, wherever they come from.
 pub(crate) const ONE_URL: Rule = Rule {
@@ -195,7 +231,9 @@ pub(crate) fn as_after(
     replay: Replay,
     change: impl FnOnce(&mut Case) -> bool,
 ) -> bool {
-    let answered = |other: &Difference| is_answer_to_same(other, difference) && other.got == difference.got;
+    let answered = |other: &Difference| {
+        is_answer_to_same(other, difference) && without_text(&other.got) == without_text(&difference.got)
+    };
     differences_after(case, replay, change).is_some_and(|all| all.iter().any(answered))
 }
 
@@ -209,6 +247,15 @@ pub(crate) fn agrees_after(
 ) -> bool {
     let answered = |other: &Difference| is_answer_to_same(other, difference);
     differences_after(case, replay, change).is_some_and(|all| !all.iter().any(answered))
+}
+
+/// An error without its words, which may tell what was asked for.
+fn without_text(got: &Value) -> Value {
+    let mut got = got.clone();
+    if let Some(error) = got.as_object_mut().filter(|members| members.contains_key("error")) {
+        error.remove("text");
+    }
+    got
 }
 
 fn is_answer_to_same(difference: &Difference, other: &Difference) -> bool {

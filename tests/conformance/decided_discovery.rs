@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json, value::RawValue};
 use crate::{
     Case, Difference,
     answers::value,
-    decided::{ONE_URL, Rule, answer, as_after, call, is_of_python, text_of},
+    decided::{BLANKS, ONE_URL, Rule, agrees_after, answer, as_after, call, is_of_python, text_of},
+    decided_requests::{is_login, requests},
     odd,
     servers::Exchange,
     versions::written,
@@ -18,9 +19,20 @@ pub(crate) const VERSIONS: &[Rule] = &[
         covers: |case, difference, _| {
             let text = written(arg(case, 0)).unwrap_or_default();
             let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || b".v".contains(&byte));
+            // What Python takes for a number.
+            let number = |part: &str| part.trim().replace('_', "").parse::<i64>().ok();
+            let mut parts: Vec<_> = text.trim_start_matches('v').split('.').map(number).collect();
+            if parts.len() == 1 {
+                parts.push(Some(0));
+            }
+            let read = difference.expected["result"] == json!(parts)
+                || !text.is_ascii()
+                    && difference.expected["result"]
+                        .as_array()
+                        .is_some_and(|read| read.len() == parts.len() && read.iter().all(Value::is_u64));
             difference.question == "normalize_version_number"
-                && difference.expected["result"].is_array()
-                && difference.got["error"].is_string()
+                && read
+                && difference.got["error"] == ""
                 && (!plain(&text) || text.matches('.').count() > 2)
         },
     },
@@ -87,7 +99,11 @@ pub(crate) const VERSIONS: &[Rule] = &[
             difference.question == "_combine_relative_url"
                 && difference.expected["result"].is_string()
                 && difference.got.is_null()
-                && link.contains(':')
+                && link.split_once(':').is_some_and(|(_, path)| {
+                    let path = path.trim_matches('/');
+                    !path.is_empty()
+                        && difference.expected["result"].as_str().is_some_and(|url| url.ends_with(path))
+                })
                 && !link.contains("//")
         },
     },
@@ -122,6 +138,7 @@ fn links(difference: &Difference) -> (&str, &str) {
 /// What differs in discovery.
 pub(crate) const DISCOVERY: &[Rule] = &[
     ONE_URL,
+    BLANKS,
     Rule {
         decision: "a maximum without a minimum finds the newest version that is not above it, as with a minimum of 0; \
                    the reference finds none",
@@ -136,12 +153,19 @@ pub(crate) const DISCOVERY: &[Rule] = &[
             };
             (is_nothing(answer(case, difference)) || undiscovered || asks_less)
                 && as_after(case, difference, replay, with_minimum)
+                && agrees_after(case, difference, replay, with_impossible_version)
         },
     },
     Rule {
         decision: "of a document, a member that is null or of another kind is an absent one, and the rest is used",
         covers: |case, difference, replay| {
-            is_of_python(answer(case, difference)) && as_after(case, difference, replay, without_odd)
+            let goes_on = match (difference.expected.as_array(), difference.got.as_array()) {
+                (Some(expected), Some(got)) => expected.iter().all(|request| got.contains(request)),
+                _ => true,
+            };
+            is_of_python(answer(case, difference))
+                && goes_on
+                && as_after(case, difference, replay, without_odd)
         },
     },
     Rule {
@@ -157,17 +181,28 @@ pub(crate) const DISCOVERY: &[Rule] = &[
     },
     Rule {
         decision: "who skips discovery is not told that the versions asked for cannot be",
-        covers: |case, difference, _| {
+        covers: |case, difference, replay| {
             let class = difference.expected["error"].as_str().unwrap_or_default();
-            let refused = class == "ValueError" || class.starts_with("Implied");
-            refused && !difference.got.is_null() && call(case, difference)["args"]["skip_discovery"] == true
+            let refused = class == "ValueError" || IMPLIED.contains(&class);
+            refused
+                && call(case, difference)["args"]["skip_discovery"] == true
+                && as_after(case, difference, replay, |case| {
+                    change_args(case, |args| {
+                        let versions =
+                            ["version", "min_version", "max_version"].map(|name| args.remove(name));
+                        versions.iter().any(Option::is_some)
+                    })
+                })
         },
     },
     Rule {
         decision: "a fixed endpoint without a version document is used as it is",
-        covers: |case, difference, _| {
-            let nothing = difference.expected["error"] == "DiscoveryFailure";
-            nothing && is_url(&difference.got["url"], fixed_endpoint(case).as_deref())
+        covers: |case, difference, replay| {
+            difference.expected["error"] == "DiscoveryFailure"
+                && fixed_endpoint(case).is_some()
+                && as_after(case, difference, replay, |case| {
+                    change_args(case, |args| args.insert("skip_discovery".to_owned(), true.into()).is_none())
+                })
         },
     },
     Rule {
@@ -196,8 +231,14 @@ pub(crate) const DISCOVERY: &[Rule] = &[
                 expected =
                     expected.replace(&format!("%({name})s"), &id).replace(&format!("%25({name})s"), &id);
             }
-            call(case, difference)["args"]["endpoint_override"].as_str().is_some_and(|url| url.contains("%("))
-                && serde_json::from_str::<Value>(&expected).is_ok_and(|expected| expected == difference.got)
+            let wanted = call(case, difference)["args"]["endpoint_override"].as_str().unwrap_or_default();
+            // An id that there is not is told before anything is sent.
+            let missing = text_of(&difference.got).starts_with("the endpoint override wants %(")
+                || difference.question.ends_with(": requests") && difference.got == json!([]);
+            wanted.contains("%(") && missing
+                || wanted.contains("%(")
+                    && serde_json::from_str::<Value>(&expected)
+                        .is_ok_and(|expected| expected == difference.got)
         },
     },
     Rule {
@@ -231,12 +272,17 @@ pub(crate) const DISCOVERY: &[Rule] = &[
                 && as_after(case, difference, replay, |case| {
                     change_exchanges(case, |exchange| elsewhere(exchange).then(|| exchange.with_nothing()))
                 })
+                && agrees_after(case, difference, replay, |case| with_led_to(case, elsewhere))
         },
     },
     Rule {
         decision: "a redirect to a relative URL is followed",
         covers: |case, difference, replay| {
             asks(case, difference, Exchange::leads_to_a_path)
+                && match (difference.expected.as_array(), difference.got.as_array()) {
+                    (Some(expected), Some(got)) => got.starts_with(expected),
+                    _ => true,
+                }
                 && as_after(case, difference, replay, with_absolute_locations)
         },
     },
@@ -251,6 +297,34 @@ pub(crate) const DISCOVERY: &[Rule] = &[
         },
     },
     Rule {
+        decision: "the access is there before an endpoint is looked for, also where none is needed",
+        covers: |case, difference, replay| {
+            let needless = |call: &Value| call["args"]["interface"]["auth_interface"] == true;
+            let asked: Vec<_> = case.calls().iter().take(difference.call + 1).map(needless).collect();
+            let (expected, got) = (requests(&difference.expected), requests(&difference.got));
+            let first = |got: &[Value], expected: &[Value]| {
+                got.split_first().is_some_and(|(login, rest)| is_login(login) && rest == expected)
+            };
+            match asked.split_last() {
+                // The login is made here,
+                Some((true, _)) => difference.question.ends_with(": requests") && first(got, expected),
+                // or has been made there.
+                Some((false, before)) if before.contains(&true) => {
+                    difference.question.ends_with(": requests") && first(expected, got)
+                        || matches!(
+                            &*difference.question,
+                            "get_auth_state" | "needs_reauthenticate" | "invalidate"
+                        ) && as_after(case, difference, replay, |case| {
+                            let calls = case.input.get_mut("calls").and_then(Value::as_array_mut);
+                            let needless = calls.into_iter().flatten().filter(|call| needless(call));
+                            needless.map(|call| *call = json!({"op": "get_token"})).count() > 0
+                        })
+                }
+                _ => false,
+            }
+        },
+    },
+    Rule {
         decision: "no version document is a DiscoveryFailure, whatever the reason, and that is told",
         covers: |_, difference, _| {
             let text = text_of(&difference.got);
@@ -258,7 +332,7 @@ pub(crate) const DISCOVERY: &[Rule] = &[
                 match (difference.expected["http_status"].as_u64(), difference.expected["error"].as_str()) {
                     (Some(status), _) => text.contains(&format!("it answered {status} ")),
                     (None, Some("ConnectFailure" | "ConnectTimeout" | "SSLError")) => {
-                        text.contains("it could not be reached")
+                        text.contains("no version document at ")
                     }
                     _ => false,
                 };
@@ -268,6 +342,9 @@ pub(crate) const DISCOVERY: &[Rule] = &[
         },
     },
 ];
+
+const IMPLIED: [&str; 3] =
+    ["ImpliedVersionMismatch", "ImpliedMinVersionMismatch", "ImpliedMaxVersionMismatch"];
 
 /// Whether the reference has no answer.
 fn is_nothing(answer: &Value) -> bool {
@@ -293,6 +370,19 @@ fn with_minimum(case: &mut Case) -> bool {
     })
 }
 
+/// Asks for a version that no service has in place of a maximum that is alone.
+fn with_impossible_version(case: &mut Case) -> bool {
+    with_minimum(case)
+        && change_args(case, |args| {
+            let alone = args.get("min_version").is_some_and(|min| *min == "0");
+            if alone {
+                args.insert("min_version".to_owned(), "999".into());
+                args.insert("max_version".to_owned(), "999".into());
+            }
+            alone
+        })
+}
+
 /// Takes odd members out of all documents.
 fn without_odd(case: &mut Case) -> bool {
     let versions = change_exchanges(case, |exchange| exchange.with_document(odd::versions_without_odd));
@@ -310,6 +400,26 @@ fn change_tokens(case: &mut Case, change: fn(&RawValue) -> Option<Box<RawValue>>
         | change_exchanges(case, |exchange| {
             exchange.with_document(change).filter(|_| exchange.method == "POST")
         })
+}
+
+/// Puts in the place of redirects what they lead to, which the reference answers by.
+fn with_led_to(case: &mut Case, is_it: impl Fn(&Exchange) -> bool) -> bool {
+    let all = case.exchanges.clone();
+    for call in case.expect["calls"].as_array_mut().into_iter().flatten() {
+        let is_led = |request: &Value| {
+            let mut redirects = all.iter().filter(|exchange| is_it(exchange));
+            request["token"] != true
+                && redirects.any(|exchange| is_url(&request["url"], Some(exchange.header("location"))))
+        };
+        if let Some(requests) = call.get_mut("requests").and_then(Value::as_array_mut) {
+            requests.retain(|request| !is_led(request));
+        }
+    }
+    change_exchanges(case, |exchange| {
+        let to = Value::from(exchange.header("location"));
+        let led = all.iter().find(|other| is_url(&to, Some(&other.url)));
+        is_it(exchange).then(|| led.map_or(exchange.with_nothing(), |led| led.at(&exchange.url)))
+    })
 }
 
 /// Gives redirects to a path the URL that it stands for.

@@ -54,6 +54,39 @@ pub(crate) const PLUGINS: &[Rule] = &[
             sent && agrees_after(case, difference, replay, |case| change_plugin(case, with_default_domain))
         },
     },
+    Rule {
+        decision: "what is null is not sent",
+        covers: |_, difference, _| {
+            difference.question.ends_with(": requests")
+                && requests(&difference.expected)
+                    .iter()
+                    .map(without_nulls)
+                    .eq(requests(&difference.got).iter().map(without_nulls))
+        },
+    },
+    Rule {
+        decision: "a scope that contradicts another is refused, also by a Keystone that has v2.0 only",
+        covers: |case, difference, _| {
+            let is_said = |name: &str| described(case).text(name).is_some_and(|text| !text.is_empty());
+            let scopes = [
+                "project_id",
+                "project_name",
+                "domain_id",
+                "domain_name",
+                "trust_id",
+                "system_scope",
+                "tenant_id",
+                "tenant_name",
+            ];
+            let refused =
+                text_of(&difference.got).contains("a token has one scope") || difference.got.is_null();
+            matches!(&*described(case).kind, "password" | "token")
+                && scopes.iter().filter(|name| is_said(name)).count() > 1
+                && (refused && difference.expected["result"].to_string().contains("v2")
+                    || is_less(difference)
+                    || difference.question.ends_with(": requests") && difference.got == json!([]))
+        },
+    },
     MESSAGE,
     DETAILS,
     RETRY_AFTER,
@@ -62,13 +95,24 @@ pub(crate) const PLUGINS: &[Rule] = &[
         covers: |case, difference, replay| {
             let is_it =
                 |exchange: &&Exchange| exchange.method == "POST" && (300..400).contains(&exchange.status);
+            let got = &difference.got;
             let refused = case.exchanges.iter().filter(is_it).any(|exchange| {
-                let told = format!("answers credentials by {} ", exchange.status);
-                text_of(&difference.got).contains(&told) || difference.got["http_status"] == exchange.status
+                let told = text_of(got).contains(&format!("answers credentials by {} ", exchange.status));
+                let says = |member: &str| got[member].is_null() || is_said(case, &got[member]);
+                let http = got["http_status"] == exchange.status && got["error"] == "HttpError";
+                told || http
+                    && says("message")
+                    && says("details")
+                    && got["retry_after"].is_u64()
+                    && got["request_id"] == exchange_id(exchange)
             });
+            let class = difference.expected["error"].as_str();
+            let failed = class.is_none_or(|class| class == "InvalidResponse")
+                || is_of_python(&difference.expected)
+                || difference.expected["http_status"].is_u64();
             // What is left undone then is as undone as at a Keystone that has nothing there.
             let undone = difference.got.get("error").is_none() && !difference.question.ends_with("status");
-            refused
+            failed && refused
                 || undone
                     && as_after(case, difference, replay, |case| {
                         change_exchanges(case, |exchange| is_it(&exchange).then(|| exchange.with_nothing()))
@@ -88,6 +132,24 @@ pub(crate) const PLUGINS: &[Rule] = &[
                 && difference.expected == json!([])
                 && answer(case, difference)["error"] == "DiscoveryFailure"
                 && again.iter().all(|request| request["method"] == "GET" && is_asked(request))
+        },
+    },
+    Rule {
+        decision: "Keystone is not asked again before the time that it names",
+        covers: |case, difference, _| {
+            let waits = |exchange: &Exchange| {
+                let seconds = exchange.header("retry-after").parse::<u64>();
+                exchange.method == "POST"
+                    && exchange.status >= 400
+                    && seconds.is_ok_and(|seconds| seconds > 0)
+            };
+            difference.question.ends_with(": requests")
+                && difference.call > 0
+                && difference.got == json!([])
+                && requests(&difference.expected)
+                    .iter()
+                    .all(|request| Some(request) == all_requests(case).next())
+                && case.exchanges.iter().any(waits)
         },
     },
     Rule {
@@ -168,9 +230,37 @@ pub(crate) const PLUGINS: &[Rule] = &[
             let said = |name| plugin.text(name).is_some_and(|text| !text.is_empty());
             let nobody =
                 matches!(&*plugin.kind, "v2password" | "password") && !said("username") && !said("user_id");
-            let refused = difference.got["error"] == "AuthorizationFailure";
-            let without = difference.question == "get_auth_state" && difference.got.is_null();
-            nobody && (refused || without || is_less(difference))
+            let handed_out = |token: &Value| token.as_str().is_some_and(|token| is_handed_out(case, token));
+            let result = &difference.expected["result"];
+            let of_nobody = |request: &Value| {
+                let mut auth = json!({"passwordCredentials": {"password": plugin.text("password")}});
+                for (parameter, member) in
+                    [("tenant_id", "tenantId"), ("tenant_name", "tenantName"), ("trust_id", "trust_id")]
+                {
+                    let by_id = parameter == "tenant_name" && !auth["tenantId"].is_null();
+                    let given = plugin.text(parameter).filter(|given| !given.is_empty());
+                    if let Some(given) = given.filter(|_| !by_id) {
+                        auth[member] = json!(given);
+                    }
+                }
+                let headers = json!({"accept": "application/json", "content-type": "application/json"});
+                is_login(request)
+                    && request["body"] == json!({"json": {"auth": auth}})
+                    && request["headers"] == headers
+            };
+            nobody
+                && match &*difference.question {
+                    "get_token" => difference.got["error"] == "AuthorizationFailure" && handed_out(result),
+                    "get_auth_state" => {
+                        let read = |exchange: &Exchange| exchange.document() == result["body"];
+                        difference.got.is_null()
+                            && handed_out(&result["auth_token"])
+                            && case.exchanges.iter().any(read)
+                    }
+                    "get_sp_url" | "get_sp_auth_url" | "get_user_id" | "get_project_id" | "get_headers"
+                    | "get_access" => difference.got["error"] == "AuthorizationFailure",
+                    _ => is_less(difference) && requests(&difference.expected).last().is_some_and(of_nobody),
+                }
         },
     },
     NOT_MADE,
@@ -215,17 +305,20 @@ pub(crate) const PLUGINS: &[Rule] = &[
             let (Some(theirs), Some(ours)) = (had(theirs), had(Renewal::InTheBackground)) else {
                 return false;
             };
+            if theirs == ours {
+                return false;
+            }
             let failed = theirs.logins > 0 && answer(case, difference)["error"].is_string();
             let (question, expected) = (&*difference.question, &difference.expected);
-            (failed || is_of_token(&theirs, question, &expected["result"], expected))
-                && is_of_token(&ours, &difference.question, &difference.got, &difference.got)
+            (failed || is_of_token(case, &theirs, question, &expected["result"], expected))
+                && is_of_token(case, &ours, &difference.question, &difference.got, &difference.got)
         },
     },
     Rule {
         decision: "an AccessInfoPlugin keeps its access info",
         covers: |case, difference, replay| {
             described(case).kind == "access_info"
-                && is_of_python(answer(case, difference))
+                && is_after_a_state(case, difference)
                 && (call(case, difference)["op"] == "set_auth_state" && difference.got.is_null()
                     || as_after(case, difference, replay, |case| {
                         skip_calls(case, |call| call["op"] == "set_auth_state")
@@ -238,7 +331,8 @@ pub(crate) const PLUGINS: &[Rule] = &[
             described(case).kind == "access_info"
                 && difference.got["error"] == "AuthorizationFailure"
                 && difference.expected["result"].is_null()
-                && described(case).text("token").is_none()
+                && (described(case).text("token").is_none()
+                    || described(case).auth_state["auth_token"].is_null())
         },
     },
     Rule {
@@ -294,6 +388,18 @@ const MESSAGE: Rule = Rule {
 const DETAILS: Rule = Rule {
     decision: "what an error says in a form that the reference does not read is its details",
     covers: |case, difference, _| {
+        // What is JSON by another name is the message.
+        let json = difference
+            .expected
+            .as_str()
+            .is_some_and(|said| said.is_empty() || serde_json::from_str::<Value>(said).is_ok());
+        if difference.question.ends_with(": details") && difference.got.is_null() && json {
+            return is_said(case, &difference.expected) || difference.expected == "";
+        }
+        let withheld = difference.got == WITHHELD && difference.question.ends_with(": request_id");
+        if withheld {
+            return is_said(case, &difference.got);
+        }
         difference.question.ends_with(": details")
             && difference.expected.is_null()
             && is_said(case, &difference.got)
@@ -310,6 +416,8 @@ const RETRY_AFTER: Rule = Rule {
             && case.exchanges.iter().any(|exchange| said(exchange.header("retry-after")))
     },
 };
+
+const WITHHELD: &str = "(withheld: it repeats a secret that was sent)";
 
 /// A plugin of a fixed endpoint that lacks something, itself or in a part of it.
 const NOT_MADE: Rule = Rule {
@@ -331,7 +439,10 @@ const NOT_MADE: Rule = Rule {
         }
         difference.question == "construct"
             && difference.expected.is_null()
-            && difference.got.get("error").is_some()
+            && matches!(
+                difference.got["error"].as_str(),
+                Some("" | "AuthorizationFailure" | "MissingAuthPlugin")
+            )
             && lacks(described(case))
     },
 };
@@ -383,14 +494,14 @@ fn is_said(case: &Case, got: &Value) -> bool {
     let said =
         |text: &str| case.exchanges.iter().any(|exchange| exchange.status >= 300 && exchange.says(text));
     // What repeats a secret is not said.
-    if *got == "(withheld: it repeats a secret that was sent)" {
+    if *got == WITHHELD {
         return case.plugin.iter().flat_map(Described::texts).any(|secret| said(&secret));
     }
     got.as_str().is_some_and(|text| !text.is_empty() && text.split(": ").all(said))
 }
 
 /// Whether an answer is the one of a plugin that has this token.
-fn is_of_token(had: &Had, question: &str, answer: &Value, sent: &Value) -> bool {
+fn is_of_token(case: &Case, had: &Had, question: &str, answer: &Value, sent: &Value) -> bool {
     let Some(token) = had.token.as_deref() else {
         // A login that brings none.
         return question.ends_with(": requests") && had.logins > 0
@@ -403,17 +514,62 @@ fn is_of_token(had: &Had, question: &str, answer: &Value, sent: &Value) -> bool 
         "get_auth_state" => answer["auth_token"] == *token,
         "needs_reauthenticate" => *answer == had.needs,
         _ if question.ends_with(": requests") => {
-            let is_login = |request: &Value| {
-                request["method"] == "POST"
-                    && request["url"].as_str().is_some_and(|url| url.ends_with("/tokens"))
-            };
-            let sent = sent.as_array().map(Vec::as_slice).unwrap_or_default();
+            let sent = requests(sent);
+            let first_login = all_requests(case).find(|request| is_login(request)).cloned();
             // A generic plugin asks for the versions first.
             sent.iter().filter(|request| is_login(request)).count() == had.logins
-                && sent.iter().all(|request| is_login(request) || request["method"] == "GET")
+                && sent.iter().all(|request| {
+                    let is_same = first_login.as_ref().map_or(is_login(request), |first| first == request);
+                    is_same || request["method"] == "GET"
+                })
         }
         _ => false,
     }
+}
+
+/// The id that an answer has, if it has one.
+fn exchange_id(exchange: &Exchange) -> Value {
+    match exchange.header("x-openstack-request-id") {
+        "" => Value::Null,
+        id => id.into(),
+    }
+}
+
+/// The request without members that are null.
+fn without_nulls(request: &Value) -> Value {
+    match request {
+        Value::Object(members) => {
+            let said = members.iter().filter(|(_, member)| !member.is_null());
+            said.map(|(name, member)| (name.clone(), without_nulls(member))).collect()
+        }
+        other => other.clone(),
+    }
+}
+
+/// Whether a state was installed before.
+fn is_after_a_state(case: &Case, difference: &Difference) -> bool {
+    case.calls().iter().take(difference.call + 1).any(|call| call["op"] == "set_auth_state")
+}
+
+/// Whether a login of the case brings this token.
+fn is_handed_out(case: &Case, token: &str) -> bool {
+    case.exchanges.iter().any(|exchange| {
+        exchange.header("x-subject-token") == token || exchange.document()["access"]["token"]["id"] == token
+    })
+}
+
+/// All that the reference sends.
+fn all_requests(case: &Case) -> impl Iterator<Item = &Value> {
+    let calls = case.expect["calls"].as_array().into_iter().flatten();
+    calls.flat_map(|call| requests(&call["requests"]))
+}
+
+pub(crate) fn requests(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+pub(crate) fn is_login(request: &Value) -> bool {
+    request["method"] == "POST" && request["url"].as_str().is_some_and(|url| url.ends_with("/tokens"))
 }
 
 /// Whether of the expected requests only the last was not sent.

@@ -6,9 +6,10 @@ use tower_keystone::service_types;
 use crate::{
     Case, Difference,
     access::time_of,
+    answers::value,
     decided::{Rule, answer, as_after, call, is_about_sending, text_of},
     decided_discovery::{change_args, with_absolute_locations},
-    decided_requests::described,
+    decided_requests::{described, is_login, requests},
     servers::{Exchange, FrozenClock, origin},
     versions,
 };
@@ -33,7 +34,8 @@ pub(crate) const SESSIONS: &[Rule] = &[
         decision: "the token goes to known origins only, so an absolute URL elsewhere is refused",
         covers: |case, difference, _| {
             let url = url_of(case, difference);
-            let refused = text_of(&difference.got).contains("is not an origin of the service catalog");
+            let refused = difference.got["error"] == ""
+                && text_of(&difference.got).contains("is not an origin of the service catalog");
             url.contains("://")
                 && (refused && text_of(&difference.got).contains(&origin(url))
                     || is_cut_before(difference, |request| origin(url_in(request)) == origin(url)))
@@ -43,7 +45,8 @@ pub(crate) const SESSIONS: &[Rule] = &[
         decision: "a relative URI begins with a slash: `servers` is a host in `http::Uri`",
         covers: |case, difference, _| {
             let url = url_of(case, difference);
-            let refused = text_of(&difference.got).contains("neither absolute nor a path");
+            let refused = difference.got["error"] == ""
+                && text_of(&difference.got).contains("neither absolute nor a path");
             !url.contains('/')
                 && (refused || is_cut_before(difference, |request| url_in(request).ends_with(url)))
         },
@@ -82,6 +85,30 @@ pub(crate) const SESSIONS: &[Rule] = &[
             let (expected, got) = (requests(&difference.expected), requests(&difference.got));
             difference.question == "call: requests"
                 && expected.iter().map(named_as_the_service_does).eq(got.iter().cloned())
+        },
+    },
+    Rule {
+        decision: "a URI is sent as it is written, also what need not be encoded",
+        covers: |case, difference, replay| {
+            let _ = (case, replay);
+            let decoded = |request: &Value| {
+                let mut request = request.clone();
+                if let Some(Value::String(url)) = request.get_mut("url") {
+                    *url = without_needless_encoding(url);
+                }
+                request
+            };
+            let url = |answer: &Value| answer["url"].as_str().map(without_needless_encoding);
+            let same = url(value(&difference.expected))
+                .is_some_and(|expected| url(&difference.got) == Some(expected));
+            let members = ["status", "text", "history"];
+            let result = value(&difference.expected);
+            same && members.iter().all(|member| result[member] == difference.got[member])
+                || difference.question == "call: requests"
+                    && requests(&difference.expected)
+                        .iter()
+                        .map(decoded)
+                        .eq(requests(&difference.got).iter().map(decoded))
         },
     },
     Rule {
@@ -160,20 +187,29 @@ pub(crate) const SESSIONS: &[Rule] = &[
     Rule {
         decision: "a Retry-After below zero is no answer: the own delay holds",
         covers: |case, difference, _| {
-            let below = case.exchanges.iter().any(|exchange| exchange.header("retry-after").starts_with('-'));
-            let failed = case.expect["calls"][difference.call]["error"] == "ValueError";
-            let answered = failed && difference.got["status"].is_u64();
+            let below = |exchange: &&Exchange| exchange.header("retry-after").starts_with('-');
+            let mut below =
+                case.exchanges.iter().filter(below).map(|exchange| exchange.header("retry-after"));
+            let failed = answer(case, difference)["error"] == "ValueError";
+            let answered =
+                failed && difference.got["status"].is_u64() && difference.got["history"] == json!([]);
             let read = difference.question.ends_with(": retry_after")
-                && difference.expected.as_i64() < Some(0)
-                && difference.got == 0;
+                && difference.got == 0
+                && below.clone().any(|said| said.parse().ok() == difference.expected.as_i64());
             let (expected, got) = (requests(&difference.expected), requests(&difference.got));
             let again = match got.strip_prefix(expected) {
                 Some(more) if difference.question == "call: requests" => {
                     more.iter().all(|request| Some(request) == expected.last())
                 }
-                Some(more) if difference.question == "call: sleeps" => more.iter().all(is_own_delay),
+                Some(more) if difference.question == "call: sleeps" => {
+                    let doubled = |pair: &[Value]| {
+                        pair[1].as_f64() == pair[0].as_f64().map(|first| (first * 2.0).min(60.0))
+                    };
+                    more.iter().all(is_own_delay) && more.windows(2).all(doubled)
+                }
                 _ => false,
             };
+            let below = below.next().is_some();
             below && (answered || read || failed && again)
         },
     },
@@ -249,7 +285,11 @@ pub(crate) const SESSIONS: &[Rule] = &[
     },
     Rule {
         decision: "a redirect to a relative URL is followed",
-        covers: |case, difference, replay| as_after(case, difference, replay, with_absolute_locations),
+        covers: |case, difference, replay| {
+            let failed = answer(case, difference)["error"] == "UnknownConnectionError";
+            let (expected, got) = (requests(&difference.expected), requests(&difference.got));
+            failed && got.starts_with(expected) && as_after(case, difference, replay, with_absolute_locations)
+        },
     },
     Rule {
         decision: "a redirected request has its own request id, not that of the answer which redirects it, \
@@ -261,7 +301,9 @@ pub(crate) const SESSIONS: &[Rule] = &[
             let own = |expected: &Value| {
                 let mut own = expected.clone();
                 let redirected = redirects.iter().any(|exchange| leads_to(exchange, url_in(expected)));
-                if let Some(headers) = own["headers"].as_object_mut().filter(|_| redirected) {
+                if let Some(headers) =
+                    own.get_mut("headers").and_then(Value::as_object_mut).filter(|_| redirected)
+                {
                     headers.retain(|name, value| match &**name {
                         "x-openstack-request-id" => !redirects
                             .iter()
@@ -281,16 +323,8 @@ pub(crate) const SESSIONS: &[Rule] = &[
     },
 ];
 
-fn requests(value: &Value) -> &[Value] {
-    value.as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
 fn url_in(request: &Value) -> &str {
     request["url"].as_str().unwrap_or_default()
-}
-
-fn is_login(request: &Value) -> bool {
-    request["method"] == "POST" && url_in(request).ends_with("/tokens")
 }
 
 fn leads_to(exchange: &Exchange, url: &str) -> bool {
@@ -337,7 +371,7 @@ fn without_tokens(case: &Case, requests: &[Value]) -> Vec<Value> {
     let requests = requests.iter().filter(|request| !is_login(request)).cloned();
     requests
         .map(|mut request| {
-            if let Some(token) = request["headers"].get_mut("x-auth-token") {
+            if let Some(token) = request.pointer_mut("/headers/x-auth-token") {
                 *token = json!(issued(token));
             }
             request
@@ -362,7 +396,7 @@ fn named_as_the_service_does(request: &Value) -> Value {
         ("shared-file-system", "shared-file-system", Some("x-openstack-manila-api-version")),
     ];
     let mut request = request.clone();
-    let headers = request["headers"].as_object_mut();
+    let headers = request.get_mut("headers").and_then(Value::as_object_mut);
     let Some((headers, asked)) = headers.and_then(|headers| {
         let asked = headers.get("openstack-api-version")?.as_str()?.to_owned();
         Some((headers, asked))
@@ -381,6 +415,17 @@ fn named_as_the_service_does(request: &Value) -> Value {
         headers.entry(own).or_insert(version.into());
     }
     request
+}
+
+/// The URL with the letters, digits and `-._~` in it that are encoded written out.
+pub(crate) fn without_needless_encoding(url: &str) -> String {
+    let plain =
+        (0..128_u8).map(char::from).filter(|sign| sign.is_ascii_alphanumeric() || "-._~".contains(*sign));
+    plain.fold(url.to_owned(), |url, sign| {
+        let code = u32::from(sign);
+        url.replace(&format!("%{code:02x}"), &sign.to_string())
+            .replace(&format!("%{code:02X}"), &sign.to_string())
+    })
 }
 
 /// The time that an HTTP date names.

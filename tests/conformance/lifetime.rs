@@ -48,6 +48,7 @@ pub(crate) fn tokens(case: &Case, renewal: Renewal) -> Option<Vec<Had>> {
         state => Some(stored(state, start, Duration::ZERO, renewal)?),
     };
     let mut now = Duration::ZERO;
+    let mut used = String::new();
     let mut all = Vec::new();
     for call in case.calls() {
         let mut had = Had::default();
@@ -69,6 +70,7 @@ pub(crate) fn tokens(case: &Case, renewal: Renewal) -> Option<Vec<Had>> {
                     }
                     held = brought.or(held.filter(|_| age == Age::Old));
                 }
+                used = had.token.clone().unwrap_or_default();
             }
             "set_auth_state" => {
                 held = match &call["args"]["state"] {
@@ -77,8 +79,8 @@ pub(crate) fn tokens(case: &Case, renewal: Renewal) -> Option<Vec<Had>> {
                     state => stored(state, start, now, renewal).or(held),
                 };
             }
-            // What comes of it is another matter.
-            "invalidate" => break,
+            // Ours compares what was refused.
+            "invalidate" => held = held.filter(|held| renewal == Renewal::InTheBackground && used != held.id),
             _ => had.token = held.as_ref().map(|held| held.id.clone()),
         }
         had.needs = held.as_ref().is_none_or(|held| held.age(now, renewal) != Age::Good);

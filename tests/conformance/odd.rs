@@ -149,7 +149,7 @@ impl Json {
                 }
             }
             Self::List(elements) => elements.retain_mut(|element| {
-                let kept = kind.of_elements().is_of(element);
+                let kept = kind.of_elements().is_of(element) && (name != "endpoints" || element.has_url());
                 odd |= !kept || element.drop_odd(name, Kind::Any, kind_of);
                 kept
             }),
@@ -184,6 +184,11 @@ impl Json {
             }),
         }
         dropped
+    }
+
+    fn has_url(&self) -> bool {
+        let is_url = |name: &str| name == "url" || name.ends_with("URL");
+        matches!(self, Self::Object(members) if members.iter().any(|(name, _)| is_url(name)))
     }
 
     fn text(&self) -> Option<&str> {

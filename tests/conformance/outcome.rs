@@ -6,7 +6,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use crate::{Case, Difference, Replay, Unanswered, decided::Rule};
+use crate::{Case, Difference, Replay, Unanswered, decided::Rule, exact, known};
 
 #[derive(Default)]
 pub(crate) struct Outcome {
@@ -22,57 +22,88 @@ pub(crate) struct Outcome {
     pub(crate) total: usize,
 }
 
+/// How the cases of a file are judged.
+struct File<'a> {
+    replay: Replay,
+    rules: &'a [&'a Rule],
+    exact: bool,
+}
+
+impl File<'_> {
+    /// The place of the rule that excuses a difference.
+    fn rule_of(&self, case: &Case, difference: &Difference) -> Option<usize> {
+        let covers = |rule: &&Rule| (rule.covers)(case, difference, self.replay);
+        known::is_of_case(case, difference).then(|| self.rules.iter().position(covers)).flatten()
+    }
+
+    /// What would be excused, too, where an answer were another one.
+    fn too_wide(&self, case: &Case, difference: &Difference) -> Option<String> {
+        exact::mutants(case, difference).into_iter().find_map(|(case, mutant)| {
+            let rule = self.rules.get(self.rule_of(&case, &mutant)?)?;
+            let Difference { question, expected, got, .. } = mutant;
+            Some(format!(
+                "too wide: {}\n    {question}\n      expected {expected}\n      got      {got}",
+                rule.decision
+            ))
+        })
+    }
+}
+
 impl Outcome {
-    pub(crate) fn of(text: &str, replay: Replay, rules: &[&Rule]) -> Self {
+    /// The figures of the cases, one a line. Where the rules are to be `exact`, no changed answer may fall under one.
+    pub(crate) fn of(text: &str, replay: Replay, rules: &[&Rule], exact: bool) -> Self {
         let mut outcome = Self::default();
         for (index, line) in text.lines().enumerate() {
             outcome.total += 1;
-            match serde_json::from_str(line) {
-                Ok(case) => outcome.count(&case, replay, rules),
-                Err(error) => outcome.fail(&format!("line {}: {error}", index + 1)),
+            let case: Case = match serde_json::from_str(line) {
+                Ok(case) => case,
+                Err(error) => {
+                    outcome.fail(&format!("line {}: {error}", index + 1));
+                    continue;
+                }
+            };
+            let file = File { replay, rules, exact };
+            let judged = catch_unwind(AssertUnwindSafe(|| outcome.count(&case, &file)));
+            if let Err(panic) = judged {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or_default();
+                outcome.fail(&format!("{} panics: {text}", case.id));
             }
         }
         outcome
     }
 
-    fn count(&mut self, case: &Case, replay: Replay, rules: &[&Rule]) {
+    fn count(&mut self, case: &Case, file: &File<'_>) {
         let mut differences = Vec::new();
-        let replayed = catch_unwind(AssertUnwindSafe(|| replay(case, &mut differences)));
-        let rule_of =
-            |difference: &Difference| rules.iter().position(|rule| (rule.covers)(case, difference, replay));
-        let covered: Vec<_> = differences.iter().map(rule_of).collect();
-        let undecided: Vec<_> = differences
-            .iter()
-            .zip(&covered)
-            .filter_map(|(found, rule)| rule.is_none().then_some(found))
-            .collect();
-        if !undecided.is_empty() {
+        let replayed = (file.replay)(case, &mut differences);
+        let covered: Vec<_> = differences.iter().map(|difference| file.rule_of(case, difference)).collect();
+        let mut undecided = differences.iter().zip(&covered).filter(|(_, rule)| rule.is_none()).peekable();
+        if undecided.peek().is_some() {
             self.fail(&format!("{} differs:", case.id));
-            for Difference { call, question, expected, got } in undecided {
+            for (Difference { call, question, expected, got }, _) in undecided {
                 println!("    {question} (call {call})\n      expected {expected}\n      got      {got}");
             }
             return;
         }
         match replayed {
-            Ok(Ok(())) if covered.is_empty() => self.agree += 1,
-            Ok(Ok(())) => {
+            Ok(()) if covered.is_empty() => self.agree += 1,
+            Ok(()) => {
+                let too_wide = differences.iter().find_map(|difference| file.too_wide(case, difference));
+                if let Some(too_wide) = too_wide.filter(|_| file.exact) {
+                    return self.fail(&format!("{}: {too_wide}", case.id));
+                }
                 self.decided += 1;
-                for index in (0..rules.len()).filter(|index| covered.contains(&Some(*index))) {
+                for index in (0..file.rules.len()).filter(|index| covered.contains(&Some(*index))) {
                     *self.by_rule.entry(index).or_default() += 1;
                 }
             }
-            Ok(Err(Unanswered::Malformed(what))) => self.fail(&format!("{}: {what}", case.id)),
-            Ok(Err(why)) => {
+            Err(Unanswered::Malformed(what)) => self.fail(&format!("{}: {what}", case.id)),
+            Err(why) => {
                 match why {
                     Unanswered::NotBuilt(_) => self.not_built += 1,
                     _ => self.not_expressible += 1,
                 }
                 *self.unanswered.entry(why).or_default() += 1;
-            }
-            Err(panic) => {
-                let text = panic.downcast_ref::<String>().map(String::as_str);
-                let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or_default();
-                self.fail(&format!("{} panics: {text}", case.id));
             }
         }
     }

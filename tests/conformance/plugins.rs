@@ -104,6 +104,13 @@ impl Described {
         names.len() < all
     }
 
+    /// All that it says.
+    pub(crate) fn said(&self) -> Value {
+        let parameters = [&self.parameters].into_iter().chain(&self.add_methods).flatten();
+        let values = parameters.filter_map(|(_, value)| serde_json::from_str::<Value>(value.get()).ok());
+        values.chain([self.auth_state.clone()]).collect()
+    }
+
     /// The names of its methods, where there are several by name.
     pub(crate) fn method_names(&self) -> Vec<String> {
         self.get("auth_methods").ok().flatten().unwrap_or_default()

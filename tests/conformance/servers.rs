@@ -54,6 +54,10 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawVal
 }
 
 impl Exchange {
+    pub(crate) fn headers(&self) -> impl Iterator<Item = &str> {
+        self.headers.values().map(String::as_str)
+    }
+
     /// A header; `""` where there is none.
     pub(crate) fn header(&self, name: &str) -> &str {
         let found = self.headers.iter().find(|(said, _)| said.eq_ignore_ascii_case(name));
@@ -97,6 +101,11 @@ impl Exchange {
         changed
     }
 
+    /// The same answer at another URL.
+    pub(crate) fn at(&self, url: &str) -> Self {
+        Self { url: url.to_owned(), ..self.clone() }
+    }
+
     /// A server in its place that has nothing there.
     pub(crate) fn with_nothing(&self) -> Self {
         Self { status: 404, headers: BTreeMap::new(), json: None, body: None, error: None, ..self.clone() }
@@ -114,7 +123,8 @@ impl Exchange {
         serde_json::from_str(self.text()).unwrap_or_default()
     }
 
-    fn text(&self) -> &str {
+    /// Its body.
+    pub(crate) fn text(&self) -> &str {
         self.json.as_ref().map(|json| json.get()).or(self.body.as_deref()).unwrap_or_default()
     }
 
