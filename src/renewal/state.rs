@@ -8,6 +8,10 @@ use crate::{Access, AccessInfo, Error, endpoint::Origin};
 /// The number of a flight: one go at obtaining a token.
 pub(super) type FlightId = u64;
 
+/// How many flights in a row a reset may overtake before the next one waits first: code that resets the plugin which it
+/// waits for would have it log in without end.
+const RESETS: u32 = 3;
+
 /// The token at hand, the flight under way and the last failure.
 #[derive(Debug)]
 pub(super) struct State {
@@ -17,6 +21,8 @@ pub(super) struct State {
     /// The flight under way, and when it was started.
     flight: Option<(FlightId, Now)>,
     flights: FlightId,
+    /// How many flights in a row a reset overtook.
+    overtaken: u32,
     failure: Option<Failure>,
     refusals: Refusals,
     /// Where the last catalog has endpoints.
@@ -97,6 +103,7 @@ impl State {
             current: None,
             flight: None,
             flights: 0,
+            overtaken: 0,
             failure: None,
             refusals: Refusals::default(),
             origins: None,
@@ -181,7 +188,11 @@ impl State {
 
     /// How long a flight that starts now is to wait first: as long as Keystone has asked for.
     pub(super) fn wait(&self, now: Now) -> Duration {
-        self.failure.as_ref().map_or(Duration::ZERO, |failure| failure.rest(now))
+        let asked = self.failure.as_ref().map_or(Duration::ZERO, |failure| failure.rest(now));
+        match self.overtaken.saturating_sub(RESETS) {
+            0 => asked,
+            more => asked.max(self.policy.pause(more, &Error::Abandoned, 1.0)),
+        }
     }
 
     /// Whether the flight is worth another attempt after this error, and after which pause: if it can
@@ -220,6 +231,7 @@ impl State {
         }
         let held = brought.and_then(|auth_ref| Ok(self.held(auth_ref, asked_for, now)?));
         self.flight = None;
+        self.overtaken = 0;
         let waited = self.age(now) == Age::Expired;
         match held {
             Ok(held) => {
@@ -290,7 +302,9 @@ impl State {
     /// Forgets the token, the failures and the flight, whose outcome will not be taken.
     pub(super) fn reset(&mut self) {
         self.set_current(None);
-        self.flight = None;
+        if self.flight.take().is_some() {
+            self.overtaken = self.overtaken.saturating_add(1);
+        }
         self.set_failure(None);
         self.refusals.clear();
         self.origins = None;

@@ -15,7 +15,7 @@ use std::{
 
 use http::Uri;
 use tokio_test::task;
-use tower::{Layer, Service, ServiceExt, buffer::Buffer, util::BoxService};
+use tower::{Layer, Service, buffer::Buffer, util::BoxService};
 use tower_keystone::{
     AccessInfo, AuthLayer, Credentials, EndpointFilter, Error, IdentityPlugin, RenewalPolicy, Renewing,
     Transport, V3Auth,
@@ -341,6 +341,8 @@ enum Asks {
     Layer,
     /// The same with a task between, which takes the request.
     Buffer,
+    /// A task of its own does it.
+    Task,
 }
 
 /// Credentials that ask the plugin which asks them.
@@ -363,15 +365,16 @@ impl Credentials for Circular {
             _ => around,
         };
         let asks = self.asks;
-        if matches!(asks, Asks::AccessAfterReset | Asks::Layer) {
+        if matches!(asks, Asks::AccessAfterReset | Asks::Layer | Asks::Task) {
             plugin.reset();
         }
         Box::pin(async move {
             match asks {
                 Asks::Access | Asks::AccessAfterReset => plugin.access().await.map(drop)?,
+                Asks::Task => tokio::spawn(plugin.access()).await.unwrap().map(drop)?,
                 Asks::Force => plugin.force().await.map(drop)?,
                 Asks::Layer | Asks::Buffer => {
-                    let sent = around.ready().await.unwrap().call(get()).await;
+                    let sent = tower::ServiceExt::ready(&mut around).await.unwrap().call(get()).await;
                     return Err(Error::find(&*sent.unwrap_err()).unwrap().clone());
                 }
             }
@@ -408,5 +411,40 @@ async fn credentials_that_ask_their_own_plugin_are_told_so_and_asked_once() {
         assert!(asked.load(SeqCst) <= 4, "{asks:?}: asked {} times", asked.load(SeqCst));
         pass(60).await;
         assert!(asked.load(SeqCst) <= 4, "{asks:?}: asked {} times", asked.load(SeqCst));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_reset_their_own_plugin_in_another_task_are_slowed_down() {
+    let keystone = Keystone::new();
+    let (known, asked) = (Known::default(), Arc::new(AtomicUsize::new(0)));
+    let credentials = Circular {
+        credentials: keystone.credentials(),
+        known: known.clone(),
+        asks: Asks::Task,
+        asked: Arc::clone(&asked),
+        nova: Nova::new(&keystone, || seconds(0)),
+    };
+    let plugin = known.plugin(&keystone, credentials, keystone.time());
+    assert!(plugin.access().await.is_err());
+    pass(600).await;
+    let asked = asked.load(SeqCst);
+    assert!(asked <= 30, "asked {asked} times in ten minutes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_reset_the_next_request_logs_in_at_once() {
+    let keystone = Keystone::new();
+    let plugin = keystone.plugin();
+    for round in 1..10 {
+        keystone.then([Answer::Hang]);
+        let mut waiting = task::spawn(plugin.access());
+        assert!(waiting.poll().is_pending());
+        settle().await;
+        plugin.reset();
+        let before = keystone.time().elapsed();
+        assert!(token(&plugin).await.is_ok());
+        assert_eq!(keystone.time().elapsed(), before, "round {round}");
+        plugin.reset();
     }
 }
