@@ -94,7 +94,9 @@ impl Cache {
             return Ok(Known { landed: Arc::clone(landed), whose: own.whose.clone() });
         }
         let all = Key { url: place, whose: None };
-        let landed = self.landed(&all, || Asking::without_token(url, from.clone())).await?;
+        let asking =
+            |from: &Uri, token| Asking { url: url.into(), home: home.clone(), from: from.clone(), token };
+        let landed = self.landed(&all, || asking(&from, None)).await?;
         let (Some(own), Some(token), Err(miss)) = (own, token, &landed.fetched) else {
             return Ok(Known { landed, whose: None });
         };
@@ -102,12 +104,8 @@ impl Cache {
             if !Origin::of(place).is_some_and(|place| token.may_go_to(&place, &home)) {
                 return Ok(Known { landed: landed.without_token(), whose: None });
             }
-            let asking = || Asking {
-                url: url.into(),
-                from: place.clone(),
-                token: Some((token.whose(), token.https_only)),
-            };
-            let landed = self.landed(&own, asking).await?;
+            let with_token = || asking(place, Some((token.whose(), token.https_only)));
+            let landed = self.landed(&own, with_token).await?;
             return Ok(Known { landed, whose: own.whose });
         }
         // What was known before serves until the service answers again.

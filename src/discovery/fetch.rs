@@ -23,8 +23,9 @@ const MAX_REDIRECTS: usize = 30;
 
 /// Where a document is asked for, and with whose token.
 pub(super) struct Asking {
-    /// The URL that the document is for.
+    /// The URL that the document is for, and its origin.
     pub(super) url: Box<str>,
+    pub(super) home: Origin,
     /// Where to begin: there, or where redirects from there led to.
     pub(super) from: Uri,
     /// Whose token is sent, and whether over https only.
@@ -47,11 +48,6 @@ struct Landing {
 }
 
 impl Asking {
-    /// The request without a token.
-    pub(super) fn without_token(url: &str, from: Uri) -> Self {
-        Self { url: url.into(), from, token: None }
-    }
-
     /// Asks for the document.
     pub(super) async fn fetch(&self, transport: &Transport) -> Result<Fetched, Miss> {
         let Landing { response, place, with_token } = self.follow(transport).await?;
@@ -68,11 +64,8 @@ impl Asking {
         }
         let document = VersionDocument::new(&*self.url, response.headers(), response.body())
             .map_err(|_| self.miss("its answer is not a version document"))?;
-        let (home, place) = (self.home(), Origin::of(&place));
-        Ok(Fetched {
-            document: Arc::new(document),
-            upgraded: place.filter(|place| Some(place) != home.as_ref()),
-        })
+        let upgraded = Origin::of(&place).filter(|place| *place != self.home);
+        Ok(Fetched { document: Arc::new(document), upgraded })
     }
 
     /// Follows redirects within an origin and from http to https.
@@ -104,16 +97,11 @@ impl Asking {
         let Some((whose, https_only)) = &self.token else { return false };
         let Some((access, place)) = whose.access().zip(place) else { return false };
         let token = Token { access: &access, https_only: *https_only };
-        let may_go = self.home().is_some_and(|home| token.may_go_to(place, &home));
+        let may_go = token.may_go_to(place, &self.home);
         if may_go {
             access.insert_headers(request.headers_mut());
         }
         may_go
-    }
-
-    /// The origin that the document is for.
-    fn home(&self) -> Option<Origin> {
-        Origin::of(&self.url.parse().ok()?)
     }
 
     fn miss(&self, reason: impl Into<String>) -> Miss {
