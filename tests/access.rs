@@ -320,3 +320,16 @@ fn an_empty_chain_id_is_none() {
     let second = ids(json!(["b", "a"]));
     assert_eq!((second.audit_chain_id(), second.initial_audit_id()), (Some("a"), Some("a")));
 }
+
+#[test]
+fn an_empty_name_of_a_v2_user_gives_way_to_the_username() {
+    for (user, name) in [
+        (json!({"name": "alice", "username": "old"}), Some("alice")),
+        (json!({"name": "", "username": "old"}), Some("old")),
+        (json!({"username": "old"}), Some("old")),
+        (json!({"name": ""}), None),
+    ] {
+        let body = json!({"access": {"token": {"id": "gAAAA"}, "user": user}}).to_string();
+        assert_eq!(AccessInfo::from_body(body).unwrap().username(), name, "{user}");
+    }
+}

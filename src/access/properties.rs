@@ -106,9 +106,11 @@ impl AccessInfo {
         self.text(&["user", "id"])
     }
 
-    /// The name of the user; in old v2.0 documents `username` has it.
+    /// The name of the user; in old v2.0 documents, which have none or an empty one, `username` has it.
     pub fn username(&self) -> Option<&str> {
-        self.text(&["user", "name"]).or_else(|| self.v2(|| self.text(&["user", "username"])))
+        let name = self.text(&["user", "name"]);
+        let old_name = || self.text(&["user", "username"]);
+        self.v3(|| name).or_else(|| self.v2(|| name.filter(|name| !name.is_empty()).or_else(old_name)))
     }
 
     /// The id of the user's domain. None in v2.0 and, often, for federated users.
