@@ -149,9 +149,8 @@ async fn main() -> Result<(), BoxError> {
     let client: Client<_, Body> = Client::builder(TokioExecutor::new()).build_http();
 
     let account = User::new().username("my-service").user_domain_name("Default");
-    let credentials =
-        V3Auth::new(cloud.keystone().auth_url().parse()?, AuthMethod::password(account, "secret"))
-            .scope(Scope::new().project_name("service").project_domain_name("Default"));
+    let credentials = V3Auth::new(cloud.keystone().auth_url(), AuthMethod::password(account, "secret"))
+        .scope(Scope::new().project_name("service").project_domain_name("Default"));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let url = format!("http://{}/my-servers", listener.local_addr()?);
     let router =

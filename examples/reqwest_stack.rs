@@ -44,9 +44,8 @@ async fn main() -> Result<(), BoxError> {
     let client = http_service(client);
 
     let alice = User::new().username("alice").user_domain_name("Default");
-    let credentials =
-        V3Auth::new(cloud.keystone().auth_url().parse()?, AuthMethod::password(alice, "wonderland"))
-            .scope(Scope::new().project_name("demo").project_domain_name("Default"));
+    let credentials = V3Auth::new(cloud.keystone().auth_url(), AuthMethod::password(alice, "wonderland"))
+        .scope(Scope::new().project_name("demo").project_domain_name("Default"));
     let plugin = Renewing::new(credentials, Transport::with_body(client.clone(), Body::wrap));
 
     let mut nova = ServiceBuilder::new()

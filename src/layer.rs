@@ -107,6 +107,7 @@ impl<P> AuthLayer<P> {
     /// [`Error::InvalidEndpoint`] if the URL is not absolute, not http or https, or has a user name.
     pub fn allow_origin(self, url: &Uri) -> Result<Self, Error> {
         let origin = Origin::of(url).ok_or(Error::InvalidEndpoint {
+            what: "the URL of an allowed origin",
             reason: "an origin is `https://host:port` and nothing in it is ambiguous",
         })?;
         Ok(self.with(|settings| settings.allowed_origins.push(origin)))

@@ -43,7 +43,7 @@
 //! # fn main() -> Result<(), tower_keystone::BoxError> {
 //! # let client = Cloud::new([]);
 //! let alice = User::new().username("alice").user_domain_name("Default");
-//! let auth_url = "https://keystone.example.com/v3".parse()?;
+//! let auth_url = "https://keystone.example.com/v3";
 //! let credentials = V3Auth::new(auth_url, AuthMethod::password(alice, "wonderland"))
 //!     .scope(Scope::new().project_name("demo").project_domain_name("Default"));
 //! let plugin = Renewing::new(credentials, Transport::new(client.clone()));
@@ -109,7 +109,7 @@
 //!   that can pass by itself, and an info when it is over. Requests may notice neither, since the token at hand
 //!   serves meanwhile;
 //! - a warning with each token if the clocks of Keystone and of this machine differ by more than 30 s;
-//! - a warning for each endpoint of the catalog that was to be used and cannot be.
+//! - a warning for each endpoint of the catalog that was to be used and cannot be, once for all tokens of a plugin.
 //!
 //! # The order of layers
 //!
@@ -207,8 +207,8 @@ pub use error_context::{ErrorContext, ErrorContextLayer};
 pub use identity::HyperTransport;
 #[doc(inline)]
 pub use identity::{
-    AccessInfoPlugin, AuthMethod, AuthRefFuture, Credentials, FixedEndpointPlugin, GenericAuth, PluginPool,
-    Scope, ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth,
+    AccessInfoPlugin, AuthMethod, AuthRefFuture, AuthUrl, Credentials, FixedEndpointPlugin, GenericAuth,
+    PluginPool, Scope, ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth,
 };
 pub use layer::AuthLayer;
 pub use outgoing::{Microversion, Unauthenticated};

@@ -40,7 +40,6 @@
 //! ```
 
 use std::{
-    collections::HashSet,
     fmt,
     future::Future,
     pin::Pin,
@@ -52,6 +51,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri, uri::Authority};
 
 use crate::{
     AccessInfo, EndpointFilter, Error, Secret,
+    access::KnownOrigins,
     endpoint::{Accepted, BaseUrl, Origin},
     error::secrets_in,
 };
@@ -125,7 +125,7 @@ pub struct Access {
     /// The accesses that this one was put together of.
     parts: Vec<Arc<Access>>,
     /// Where the catalog before this one had endpoints.
-    previous_origins: Option<Arc<HashSet<Origin>>>,
+    previous_origins: Option<Arc<KnownOrigins>>,
     accepted: Accepted,
 }
 
@@ -166,7 +166,10 @@ impl Access {
 
     /// Lets the token go where the catalog before this one had endpoints too: links in what a service
     /// answered then are followed now.
-    pub(crate) fn with_previous_origins(mut self, origins: Option<Arc<HashSet<Origin>>>) -> Self {
+    pub(crate) fn with_previous_origins(mut self, origins: Option<Arc<KnownOrigins>>) -> Self {
+        if let (Some(origins), Some(previous)) = (self.origins(), &origins) {
+            origins.follow(previous);
+        }
         self.previous_origins = origins;
         self
     }
@@ -284,7 +287,7 @@ impl Access {
     }
 
     /// The origins of its catalog.
-    pub(crate) fn origins(&self) -> Option<&Arc<HashSet<Origin>>> {
+    pub(crate) fn origins(&self) -> Option<&Arc<KnownOrigins>> {
         Some(self.auth_ref()?.service_catalog().origins())
     }
 }

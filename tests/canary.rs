@@ -20,9 +20,9 @@ use tower_http::{
 };
 use tower_keystone::{
     Access, AccessFuture, AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, Credentials, EndpointFilter,
-    Error, FixedEndpointPlugin, GenericAuth, IdentityPlugin, PluginPool, RaiseForStatusLayer, ReauthPolicy,
-    RedirectPolicy, Renewing, ReplayBody, RetryPolicy, Secret, ServiceTokenAuthWrapper, Transport, User,
-    V2Auth, V3Auth,
+    Error, ErrorContextLayer, FixedEndpointPlugin, GenericAuth, IdentityPlugin, PluginPool,
+    RaiseForStatusLayer, ReauthPolicy, RedirectPolicy, Renewing, ReplayBody, RetryPolicy, Secret,
+    ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth,
     discovery::Discovery,
     fixture::{CatalogService, V3Token},
     identity::AuthRefFuture,
@@ -330,6 +330,7 @@ async fn send<P: IdentityPlugin + Debug + 'static>(plugin: P) -> BTreeSet<String
             let retry = RetryPolicy::new().status_code_retries(1).connect_retries(1);
             debug(&(&reauth, &retry));
             let stack = ServiceBuilder::new()
+                .layer(ErrorContextLayer::new())
                 .layer(RaiseForStatusLayer::new())
                 .layer(RetryLayer::new(retry))
                 .layer(RetryLayer::new(reauth))
@@ -357,7 +358,11 @@ async fn send<P: IdentityPlugin + Debug + 'static>(plugin: P) -> BTreeSet<String
                 match stack.clone().oneshot(request.body(Full::default()).unwrap()).await {
                     Ok(response) => assert!(response.status().as_u16() < 400),
                     Err(refused) if Error::find(&*refused).is_some() => drop(seen.insert(error(&*refused))),
-                    Err(of_the_server) => assert_eq!(of_the_server.to_string(), "connection refused"),
+                    Err(of_the_server) => {
+                        debug(&of_the_server);
+                        display(&of_the_server);
+                        assert_eq!(of_the_server.source().unwrap().to_string(), "connection refused");
+                    }
                 }
             }
             let odd = format!("https://admin:{CANARY}@odd.example.com/v1");

@@ -126,7 +126,7 @@ fn a_microversion_costs_no_more_allocations() {
 #[test]
 fn endpoints_that_are_not_of_the_catalog_cost_no_more_allocations() {
     let url = "https://service-7.example.com:8774/v2.1";
-    let plugin = AccessInfoPlugin::new(access_info(20)).auth_url(url.parse().unwrap());
+    let plugin = AccessInfoPlugin::new(access_info(20)).auth_url(url);
     for filter in [filter().interface(Interface::Auth), filter().endpoint_override(url)] {
         let layer = AuthLayer::new(plugin.clone()).endpoint(filter);
         assert_eq!(cost_of_requests(&layer, "/servers/detail?limit=9", None), (REQUESTS, 0));
@@ -183,4 +183,21 @@ fn a_lookup_allocates_nothing_however_many_services_there_are() {
             }
         }
     }
+}
+
+#[test]
+fn knowing_the_origins_of_a_catalog_costs_what_its_hosts_do() {
+    let token = (0..1_000).fold(V3Token::new("u", "alice").project("p", "demo"), |token, index| {
+        let url = format!("https://service-7.example.com:8774/{index}/v1");
+        token.service(&CatalogService::new(format!("type-{index}")).standard_endpoints("RegionOne", &url))
+    });
+    let plugin = AccessInfoPlugin::new(token.access_info("gAAAA").unwrap());
+    let mut auth = AuthLayer::new(plugin).layer(Inner::default());
+    let uri = "https://service-7.example.com:8774/v2.1/servers/detail?limit=9";
+    let mut first = || {
+        let request = Request::get(uri).body(()).unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(matches!(pin!(auth.call(request)).poll(&mut cx), Poll::Ready(Ok(_))));
+    };
+    assert!(allocations(&mut first) < 30);
 }

@@ -103,7 +103,7 @@ impl Keystone {
 }
 
 fn at(auth_url: &str) -> GenericAuth {
-    GenericAuth::password(auth_url.parse::<Uri>().unwrap(), User::new().username("alice"), "pw")
+    GenericAuth::password(auth_url, User::new().username("alice"), "pw")
 }
 
 fn in_domain() -> Scope {
@@ -169,7 +169,7 @@ async fn a_default_domain_does_not_keep_from_an_old_keystone() {
 async fn a_default_domain_stands_in_only_where_none_is_given() {
     let domain = |user: User| async move {
         let keystone = Keystone::of_both();
-        let credentials = GenericAuth::password(ROOT.parse().unwrap(), user.username("alice"), "pw");
+        let credentials = GenericAuth::password(ROOT, user.username("alice"), "pw");
         keystone.auth_ref(&credentials.default_domain_id("default")).await.unwrap();
         let sent = keystone.sent.lock().unwrap().clone();
         sent["auth"]["identity"]["password"]["user"]["domain"].clone()

@@ -13,9 +13,9 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::service_fn;
 use tower_keystone::{
-    Access, AccessInfoPlugin, AuthMethod, BoxError, Credentials, Error, FixedEndpointPlugin, IdentityPlugin,
-    Renewing, Scope, ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth, endpoint::Origin,
-    fixture::V3Token,
+    Access, AccessInfoPlugin, AuthMethod, BoxError, Credentials, Error, FixedEndpointPlugin, GenericAuth,
+    IdentityPlugin, Renewing, Scope, ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth,
+    endpoint::Origin, fixture::V3Token,
 };
 
 fn auth_url() -> Uri {
@@ -185,17 +185,14 @@ async fn the_url_has_the_version_and_says_whether_the_catalog_is_wanted() {
         ("https://h/v3", "https://h/v3/auth/tokens"),
         ("https://h/v3/", "https://h/v3/auth/tokens"),
     ] {
-        let token = V3Auth::new(auth_url.parse().unwrap(), AuthMethod::token("t"));
+        let token = V3Auth::new(auth_url, AuthMethod::token("t"));
         assert_eq!(token.request().unwrap().uri(), expected);
         assert_eq!(token.without_catalog().request().unwrap().uri(), &*format!("{expected}?nocatalog"));
     }
-    let v2 = V2Auth::password("https://h/v2.0/".parse().unwrap(), "alice", "pw")
-        .tenant_name("demo")
-        .request()
-        .unwrap();
+    let v2 = V2Auth::password("https://h/v2.0/", "alice", "pw").tenant_name("demo").request().unwrap();
     assert_eq!(v2.uri(), "https://h/v2.0/tokens");
     let credentials = json!({"username": "alice", "password": "pw"});
-    let nobody = V2Auth::password_of("https://h/v2.0/".parse().unwrap(), None, Some("".into()), "pw");
+    let nobody = V2Auth::password_of("https://h/v2.0/", None, Some(""), "pw");
     assert!(matches!(nobody.request(), Err(Error::AuthorizationFailure { .. })));
     assert_eq!(body(v2).await, json!({"auth": {"passwordCredentials": credentials, "tenantName": "demo"}}));
 }
@@ -422,7 +419,7 @@ async fn credentials_can_be_chosen_at_run_time() {
 fn a_cache_id_is_that_of_keystoneauth_and_tells_scopes_apart() {
     // Computed by keystoneauth1 for the same password, user and domain, and this URL without a slash.
     let user = User::new().user_id("737565f20d092aa9b70f041c3972916d");
-    let auth_url = "https://identity.example.com:5000".parse().unwrap();
+    let auth_url = "https://identity.example.com:5000";
     let credentials = V3Auth::new(auth_url, AuthMethod::password(user, "p\u{e4}\"ss\\"));
     let demo = Scope::new().project_name("bob-22").project_domain_id("default");
     let demo = credentials.clone().scope(demo);
@@ -468,4 +465,75 @@ async fn a_service_token_goes_beside_the_users_and_both_are_invalidated() {
         !both.invalidate(&access, &Origin::of(&Uri::from_static("https://nova.example.com")).unwrap()),
         "neither can renew"
     );
+}
+
+#[tokio::test]
+async fn an_auth_url_is_a_text_or_a_uri() {
+    let url = "https://keystone.example.com/v3";
+    let sent = |credentials: V3Auth| credentials.request().unwrap().uri().to_string();
+    let token = || AuthMethod::token("t");
+    let (text, uri) = (url.to_owned(), Uri::from_static(url));
+    for credentials in [
+        V3Auth::new(url, token()),
+        V3Auth::new(&text, token()),
+        V3Auth::new(text, token()),
+        V3Auth::new(format!(" {url}\r\n"), token()),
+        V3Auth::new(&uri, token()),
+        V3Auth::new(uri, token()),
+    ] {
+        assert_eq!(credentials.auth_url(), url);
+        assert_eq!(sent(credentials), format!("{url}/auth/tokens"));
+    }
+    let info = V3Token::new("u", "alice").access_info("user").unwrap();
+    let plugin = AccessInfoPlugin::new(info).auth_url(url);
+    assert_eq!(IdentityPlugin::auth_url(&plugin), Some(&Uri::from_static(url)));
+}
+
+#[tokio::test]
+async fn an_auth_url_that_cannot_be_used_says_what_is_wrong() {
+    let (transport, asked) = keystone(201, &[], json!({}));
+    for (url, reason) in [
+        ("keystone.example.com", "it needs https:// or http:// in front"),
+        ("keystone.example.com/v3", "it needs https:// or http:// in front"),
+        ("keystone.example.com:5000", "it needs https:// or http:// in front"),
+        ("/v3", "it needs https:// or http:// in front"),
+        ("", "it needs https:// or http:// in front"),
+        ("ftp://keystone.example.com", "it needs https:// or http:// in front"),
+        ("https:/keystone.example.com", "it needs https:// or http:// in front"),
+        ("https://alice:canary@keystone.example.com/v3", "its URL carries a user name"),
+        ("https://keystone.example.com/v3?token=canary", "its URL has a query"),
+        ("https://keystone.example.com/v3#canary", "its URL has a fragment"),
+        ("https://keystone.example.com/a canary", "its URL is not valid"),
+        ("https://$(canary)s/v3", "its URL has a placeholder that nobody filled in"),
+        ("https://", "its URL is not valid"),
+    ] {
+        let credentials: [Box<dyn Credentials>; 3] = [
+            Box::new(V3Auth::new(url, AuthMethod::password(alice(), "pw"))),
+            Box::new(V2Auth::password(url, "alice", "pw")),
+            Box::new(GenericAuth::password(url, alice(), "pw")),
+        ];
+        for credentials in credentials {
+            let error = credentials.get_auth_ref(transport.clone()).await.unwrap_err();
+            assert!(matches!(error, Error::InvalidEndpoint { .. }) && !error.is_transient(), "{error}");
+            assert_eq!(error.to_string(), format!("the auth_url cannot be used: {reason}"), "{url}");
+            assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+        }
+        // A `Uri` has no fragment.
+        if let Some(uri) = url.parse::<Uri>().ok().filter(|_| !url.contains('#')) {
+            assert!(V3Auth::new(uri, AuthMethod::token("t")).request().is_err(), "{url}");
+        }
+    }
+    assert!(asked.lock().unwrap().is_empty());
+}
+
+#[test]
+fn an_application_credential_is_named_by_texts_of_any_kind() {
+    for method in [
+        AuthMethod::application_credential_of(Some("ac"), None, User::new(), "secret"),
+        AuthMethod::application_credential_of(Some("ac".to_owned()), None, User::new(), "secret".to_owned()),
+        AuthMethod::application_credential("ac", "secret"),
+    ] {
+        let sent = V3Auth::new(auth_url(), method).request().unwrap();
+        assert_eq!(sent.uri(), "https://keystone.example.com/v3/auth/tokens");
+    }
 }

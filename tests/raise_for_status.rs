@@ -253,7 +253,7 @@ async fn a_refusal_is_retried_first_and_then_in_the_error() {
     let cloud = Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
     let alice = AuthMethod::password(User::new().username("alice").user_domain_name("Default"), "wonderland");
     let scope = Scope::new().project_name("demo").project_domain_name("Default");
-    let credentials = V3Auth::new(cloud.keystone().auth_url().parse().unwrap(), alice).scope(scope);
+    let credentials = V3Auth::new(cloud.keystone().auth_url(), alice).scope(scope);
     let plugin = Renewing::new(credentials, Transport::new(cloud.clone()));
     let revoke = |info: Option<&AccessInfo>| {
         cloud.keystone().revoke(info.and_then(AccessInfo::auth_token).expect("it has a token"));

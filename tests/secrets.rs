@@ -181,7 +181,7 @@ async fn no_error_of_a_request_shows_a_secret() {
             .extension(compute.endpoint_override(format!("https://{CANARY}@h/%(project_id)s"))),
         Request::get("/servers").extension(EndpointFilter::default().interface(Interface::Auth)),
     ];
-    let plugin = AccessInfoPlugin::new(access_info()).auth_url(with_password.parse().unwrap());
+    let plugin = AccessInfoPlugin::new(access_info()).auth_url(with_password);
     let auth = AuthLayer::new(plugin).require_https().layer(Cloud::new([]));
     for request in requests {
         let error = auth.clone().oneshot(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap_err();
@@ -195,7 +195,7 @@ async fn no_error_of_credentials_shows_a_secret() {
     let cloud = Cloud::new([]);
     for auth_url in [format!("https://admin:{CANARY}@keystone.example.com/"), "https://elsewhere/".to_owned()]
     {
-        let credentials = GenericAuth::token(auth_url.parse().unwrap(), secret());
+        let credentials = GenericAuth::token(auth_url, secret());
         check_error(&credentials.get_auth_ref(Transport::new(cloud.clone())).await.unwrap_err());
     }
 }

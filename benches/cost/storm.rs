@@ -84,7 +84,7 @@ async fn storm(requests: usize, revoked: bool) -> Storm {
     let server = Server::new(LOGIN);
     server.serve(Protocol::Http2).await;
     let client = connected(&server).await;
-    let auth_url = format!("{}/v3", server.url()).parse().unwrap();
+    let auth_url = format!("{}/v3", server.url());
     let alice = User::new().username("alice").user_domain_name("Default");
     let credentials = V3Auth::new(auth_url, AuthMethod::password(alice, "wonderland"))
         .scope(Scope::new().project_name("demo").project_domain_name("Default"));

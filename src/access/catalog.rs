@@ -1,5 +1,5 @@
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fmt,
     ops::Range,
     sync::{Arc, OnceLock},
@@ -10,12 +10,13 @@ use tracing::warn;
 use super::{
     catalog_document::{RawEndpoint, RawService},
     endpoint_data::EndpointData,
+    known_origins::KnownOrigins,
     service_types,
 };
 use crate::{
     EndpointFilter, Error, Interface,
     endpoint::{BaseUrl, FilterMemo, Interfaces, Origin, Unusable},
-    error::{EndpointNotFound, NearMiss},
+    error::{EndpointNotFound, NearMiss, cut},
 };
 
 /// The services of a cloud and their endpoints, as the token document lists them.
@@ -36,7 +37,7 @@ pub struct ServiceCatalog {
     types: Vec<ServiceType>,
     /// Indexes into `types`, by official type; by the listed type itself where there is no official one.
     by_official_type: HashMap<Box<str>, Vec<usize>>,
-    origins: OnceLock<Arc<HashSet<Origin>>>,
+    origins: OnceLock<Arc<KnownOrigins>>,
     /// The endpoints of the filters that were looked up first.
     looked_up: FilterMemo<BaseUrl, 8>,
 }
@@ -216,7 +217,13 @@ impl ServiceCatalog {
     }
 
     fn usable<'a>(&'a self, filter: &EndpointFilter) -> Result<(EndpointData<'a>, &'a BaseUrl), Error> {
-        let usable = |found: EndpointData<'a>| Some((found, found.base_url().ok()?));
+        let usable = |found: EndpointData<'a>| match found.base_url() {
+            Ok(url) => Some((found, url)),
+            Err(unusable) => {
+                self.warn(found, unusable);
+                None
+            }
+        };
         self.best(filter)
             .and_then(usable)
             .or_else(|| self.matching(filter).find_map(usable))
@@ -228,13 +235,29 @@ impl ServiceCatalog {
         self.origins().contains(origin)
     }
 
-    /// The origins of all usable endpoints.
-    pub(crate) fn origins(&self) -> &Arc<HashSet<Origin>> {
+    /// The origins of all endpoints.
+    pub(crate) fn origins(&self) -> &Arc<KnownOrigins> {
         self.origins.get_or_init(|| {
-            let base_of = |endpoint| Endpoint::base_url(endpoint, self.services.get(endpoint.service)?).ok();
-            let bases = self.endpoints.iter().filter_map(base_of);
-            bases.filter_map(|base| Origin::of(base.url())).collect::<HashSet<_>>().into()
+            let urls = self.endpoints.iter().filter_map(|endpoint| {
+                let service = self.services.get(endpoint.service)?;
+                service.text(&endpoint.url)
+            });
+            KnownOrigins::of(urls).into()
         })
+    }
+
+    /// Tells that an endpoint which was asked for cannot be used.
+    fn warn(&self, found: EndpointData<'_>, Unusable(reason): Unusable) {
+        if self.origins().is_news(&(found.service_type(), found.service_name(), found.interface(), reason)) {
+            warn!(
+                service_type = cut(found.service_type()),
+                service = found.service_name().map(cut),
+                interface = found.interface().map(|interface| cut(interface.as_str())),
+                region = found.region_name().map(cut),
+                reason,
+                "an endpoint of the service catalog is passed over"
+            );
+        }
     }
 
     /// The first of the [`matching`](Self::matching) endpoints.
@@ -356,14 +379,7 @@ impl Service {
 
 impl Endpoint {
     pub(super) fn base_url(&self, service: &Service) -> Result<&BaseUrl, Unusable> {
-        let read = || {
-            let base = BaseUrl::parse(service.text(&self.url).unwrap_or_default());
-            if let Err(Unusable(reason)) = base {
-                let (service, interface) = (service.name(), self.interface.as_ref().map(Interface::as_str));
-                warn!(service, interface, reason, "an endpoint of the service catalog is passed over");
-            }
-            Box::new(base)
-        };
+        let read = || Box::new(BaseUrl::parse(service.text(&self.url).unwrap_or_default()));
         Result::as_ref(self.base.get_or_init(read)).map_err(|unusable| *unusable)
     }
 }

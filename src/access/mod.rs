@@ -30,6 +30,7 @@ mod catalog_document;
 mod document;
 mod endpoint_data;
 mod info;
+mod known_origins;
 mod properties;
 pub mod service_types;
 mod timestamp;
@@ -41,5 +42,6 @@ pub use endpoint_data::EndpointData;
 pub use info::AccessInfo;
 pub use properties::{IdentityVersion, ServiceProvider};
 
+pub(crate) use known_origins::KnownOrigins;
 pub(crate) use timestamp::parse as parse_time;
 pub(crate) use token::header_value as token_header;

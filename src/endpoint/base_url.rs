@@ -4,7 +4,7 @@ use http::{
 };
 
 use super::{Origin, climbs::climbs};
-use crate::Error;
+use crate::{Error, error::AN_ENDPOINT};
 
 /// Maximum length of the path and query of a URI, in bytes: that of the `http` crate.
 const MAX_LENGTH: usize = u16::MAX as usize - 1;
@@ -23,7 +23,7 @@ pub(crate) struct Unusable(pub(crate) &'static str);
 
 impl From<Unusable> for Error {
     fn from(Unusable(reason): Unusable) -> Self {
-        Self::InvalidEndpoint { reason }
+        Self::InvalidEndpoint { what: AN_ENDPOINT, reason }
     }
 }
 
@@ -31,7 +31,7 @@ impl BaseUrl {
     /// Reads such a URL. Blanks and newlines around it are not part of it.
     pub(crate) fn parse(url: &str) -> Result<Self, Unusable> {
         let url = url.trim();
-        if url.contains("$(") || url.contains("%(") {
+        if has_placeholder(url) {
             return Err(Unusable("its URL has a placeholder that nobody filled in"));
         }
         if url.contains('#') {
@@ -41,6 +41,12 @@ impl BaseUrl {
             return Err(Unusable("the host of its URL is not ASCII; write it in its IDNA form (xn--...)"));
         }
         Self::new(url.parse().map_err(|_| Unusable("its URL is not valid"))?)
+    }
+
+    /// Whether a text may be such a URL, by what can be seen without reading it.
+    pub(crate) fn may_be(url: &str) -> bool {
+        let is_part = |byte| byte > b' ' && !matches!(byte, b'?' | b'#' | b'\x7f');
+        url.bytes().all(is_part) && !has_placeholder(url)
     }
 
     /// The URL, if it is such a one.
@@ -108,6 +114,11 @@ impl BaseUrl {
         *uri = joined;
         Ok(())
     }
+}
+
+/// Whether a URL has a part that was to be replaced by an id.
+fn has_placeholder(url: &str) -> bool {
+    url.contains("$(") || url.contains("%(")
 }
 
 /// What stands where the user name, host and port of an absolute URL do.

@@ -52,9 +52,10 @@ fn fill_in(template: &str, access: Option<&Access>) -> Result<String, Error> {
         url.push_str(before);
         rest = match after.strip_prefix('(') {
             Some(after) => {
-                let (name, after) = after
-                    .split_once(")s")
-                    .ok_or(Error::InvalidEndpoint { reason: "a `%(` in it is not closed by `)s`" })?;
+                let (name, after) = after.split_once(")s").ok_or(Error::InvalidEndpoint {
+                    what: "the endpoint override",
+                    reason: "a `%(` in it is not closed by `)s`",
+                })?;
                 url.push_str(id(name, access)?);
                 after
             }
@@ -78,7 +79,10 @@ fn id<'a>(name: &str, access: Option<&'a Access>) -> Result<&'a str, Error> {
     let value = value.ok_or_else(|| Error::MissingOverrideValue { name: cut(name).into() })?;
     let climbs = matches!(value, "." | "..");
     if climbs || !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) {
-        return Err(Error::InvalidEndpoint { reason: "an id put into it is not made for URLs" });
+        return Err(Error::InvalidEndpoint {
+            what: "the endpoint override",
+            reason: "an id put into it is not made for URLs",
+        });
     }
     Ok(value)
 }

@@ -55,3 +55,4 @@ pub(crate) use base_url::{BaseUrl, Unusable};
 pub(crate) use filter::{Interfaces, WantsDiscovery};
 pub(crate) use filter_memo::FilterMemo;
 pub(crate) use microversion::Microversion;
+pub(crate) use origin::WrittenOrigin;

@@ -46,15 +46,7 @@ impl Origin {
     }
 
     pub(crate) fn at(https: bool, authority: &Authority) -> Option<Self> {
-        let (host, rest) = split(authority.as_str())?;
-        let port = match rest.strip_prefix(':') {
-            Some(digits) if digits.starts_with(|first: char| first.is_ascii_digit()) => {
-                digits.parse().ok()?
-            }
-            None if rest.is_empty() && https => 443,
-            None if rest.is_empty() => 80,
-            _ => return None,
-        };
+        let WrittenOrigin { host, port, .. } = WrittenOrigin::at(https, authority.as_str())?;
         Some(Self { https, authority: authority.clone(), host_len: host.len(), port })
     }
 
@@ -64,7 +56,7 @@ impl Origin {
 
     /// Whether this is https on the host of the other one, which is http, at the default port or the same.
     pub(crate) fn is_upgrade_of(&self, other: &Self) -> bool {
-        let same_host = self.host().eq_ignore_ascii_case(other.host());
+        let same_host = self.written().host.eq_ignore_ascii_case(other.written().host);
         self.https && !other.https && same_host && (self.port == 443 || self.port == other.port)
     }
 
@@ -80,8 +72,50 @@ impl Origin {
         &self.authority
     }
 
-    fn host(&self) -> &str {
-        self.authority.as_str().get(..self.host_len).unwrap_or_default()
+    fn written(&self) -> WrittenOrigin<'_> {
+        let authority = self.authority.as_str();
+        let host = authority.get(..self.host_len).unwrap_or_default();
+        WrittenOrigin { https: self.https, authority, host, port: self.port }
+    }
+}
+
+/// The origin of a URL that is a text, of which no more is read than that.
+#[derive(Clone, Copy)]
+pub(crate) struct WrittenOrigin<'a> {
+    https: bool,
+    authority: &'a str,
+    host: &'a str,
+    port: u16,
+}
+
+impl<'a> WrittenOrigin<'a> {
+    /// Returns the origin that [`Origin::of`] has for this URL, whatever follows it. Blanks around the URL do not
+    /// count.
+    pub(crate) fn of(url: &'a str) -> Option<Self> {
+        let (scheme, rest) = url.trim().split_once("://")?;
+        let https = scheme.eq_ignore_ascii_case("https");
+        if !https && !scheme.eq_ignore_ascii_case("http") {
+            return None;
+        }
+        let authority = rest.split(['/', '?', '#']).next()?;
+        Self::at(https, authority)
+    }
+
+    fn at(https: bool, authority: &'a str) -> Option<Self> {
+        let (host, rest) = split(authority)?;
+        let port = match rest.strip_prefix(':') {
+            Some(digits) if digits.starts_with(|first: char| first.is_ascii_digit()) => {
+                digits.parse().ok()?
+            }
+            None if rest.is_empty() && https => 443,
+            None if rest.is_empty() => 80,
+            _ => return None,
+        };
+        Some(Self { https, authority, host, port })
+    }
+
+    pub(crate) fn to_origin(self) -> Option<Origin> {
+        Origin::at(self.https, &self.authority.parse().ok()?)
     }
 }
 
@@ -106,18 +140,18 @@ fn prefix_len(text: &str, is_part: impl Fn(u8) -> bool) -> Option<usize> {
     (end > 0).then_some(end)
 }
 
-impl PartialEq for Origin {
+impl PartialEq for WrittenOrigin<'_> {
     fn eq(&self, other: &Self) -> bool {
-        (self.https, self.port) == (other.https, other.port) && self.host().eq_ignore_ascii_case(other.host())
+        (self.https, self.port) == (other.https, other.port) && self.host.eq_ignore_ascii_case(other.host)
     }
 }
 
-impl Eq for Origin {}
+impl Eq for WrittenOrigin<'_> {}
 
-impl Hash for Origin {
+impl Hash for WrittenOrigin<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.https, self.port).hash(state);
-        for bytes in self.host().as_bytes().chunks(8) {
+        for bytes in self.host.as_bytes().chunks(8) {
             let mut word = [0; 8];
             word.iter_mut().zip(bytes).for_each(|(lower, byte)| *lower = byte.to_ascii_lowercase());
             state.write(&word);
@@ -125,10 +159,24 @@ impl Hash for Origin {
     }
 }
 
+impl PartialEq for Origin {
+    fn eq(&self, other: &Self) -> bool {
+        self.written() == other.written()
+    }
+}
+
+impl Eq for Origin {}
+
+impl Hash for Origin {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.written().hash(state);
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.https { "https" } else { "http" };
-        write!(f, "{scheme}://{}:{}", self.host(), self.port)
+        write!(f, "{scheme}://{}:{}", self.written().host, self.port)
     }
 }
 
@@ -142,10 +190,32 @@ impl fmt::Debug for Origin {
 mod tests {
     use std::hash::{BuildHasher, RandomState};
 
+    use proptest::prelude::*;
+
     use super::*;
 
     fn origin(url: &str) -> Option<Origin> {
-        url.parse().ok().and_then(|uri| Origin::of(&uri))
+        let origin = url.parse().ok().and_then(|uri| Origin::of(&uri));
+        if origin.is_some() {
+            let written = WrittenOrigin::of(url).and_then(WrittenOrigin::to_origin);
+            assert_eq!(written, origin, "{url}");
+        }
+        origin
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+
+        /// What is read of a text alone is what is read of a URL, and nothing where the URL has no origin.
+        #[test]
+        fn a_text_has_the_origin_of_its_url(
+            url in r"(?i)(https?|ftp|)(://|:/|//)[a-z0-9.:@\[\]%_~\\;,&$-]{0,12}([/?#][a-z0-9/?#@:.]{0,8})?"
+        ) {
+            let written = WrittenOrigin::of(&url).and_then(WrittenOrigin::to_origin);
+            if let Ok(uri) = url.parse() {
+                prop_assert_eq!(written, Origin::of(&uri), "{}", url);
+            }
+        }
     }
 
     #[test]
@@ -215,6 +285,7 @@ mod tests {
             "https://~nova.example.com/",
         ] {
             assert!(origin(url).is_none(), "{url}");
+            assert!(WrittenOrigin::of(url).is_none(), "{url}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{ConnectFault, Error, words};
+use super::{AN_ENDPOINT, ConnectFault, Error, words};
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,10 +61,13 @@ impl fmt::Display for Error {
             Self::NoAuthUrl => f.write_str(
                 "the identity plugin has no auth_url, which Interface::Auth stands for; give it one",
             ),
-            Self::InvalidEndpoint { reason } => write!(
-                f,
-                "an endpoint cannot be used: {reason}; correct the endpoint override or the auth_url"
-            ),
+            Self::InvalidEndpoint { what, reason } => {
+                write!(f, "{what} cannot be used: {reason}")?;
+                match *what {
+                    AN_ENDPOINT => f.write_str("; correct the endpoint override or the auth_url"),
+                    _ => Ok(()),
+                }
+            }
             Self::MissingOverrideValue { name } => write!(
                 f,
                 "the endpoint override wants %({})s, which this access does not have; \

@@ -74,6 +74,9 @@ pub(crate) use words::{cut, escaped, url as url_in_words};
 #[doc(no_inline)]
 pub use tower::BoxError;
 
+/// What has a URL that may come from an endpoint override as well as from an `auth_url`.
+pub(crate) const AN_ENDPOINT: &str = "an endpoint";
+
 /// Why a request could not be sent with a token, or a token document not be read.
 ///
 /// No variant holds a token, a token document or a request, and none shows one. What an [`HttpError`] shows
@@ -193,6 +196,8 @@ pub enum Error {
     /// given no connector with TLS.
     #[non_exhaustive]
     InvalidEndpoint {
+        /// What has the URL, such as `the auth_url` or `an endpoint`.
+        what: &'static str,
         /// What is wrong with it.
         reason: &'static str,
     },

@@ -2,6 +2,7 @@ use std::{fmt, sync::Arc, time::SystemTime};
 
 use http::Uri;
 
+use super::AuthUrl;
 use crate::{Access, AccessFuture, AccessInfo, Error, IdentityPlugin, endpoint::Origin};
 
 /// The plugin for an access info obtained elsewhere: from a cache, from the middleware that validated
@@ -32,8 +33,8 @@ impl AccessInfoPlugin {
     /// Where Keystone is. Requests with [`Interface::Auth`](crate::Interface::Auth) go there, and its origin is one
     /// that the token may go to. This plugin itself never asks Keystone for anything.
     #[must_use]
-    pub fn auth_url(mut self, auth_url: Uri) -> Self {
-        self.auth_url = Some(auth_url);
+    pub fn auth_url(mut self, auth_url: impl Into<AuthUrl>) -> Self {
+        self.auth_url = Some(auth_url.into().into_uri());
         self
     }
 

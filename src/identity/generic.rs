@@ -6,7 +6,7 @@ use std::{
 use http::Uri;
 
 use super::{
-    AuthMethod, Credentials, Scope, Transport, User, V2Auth, V3Auth,
+    AuthMethod, AuthUrl, Credentials, Scope, Transport, User, V2Auth, V3Auth,
     cache_id::{auth_url_element, cache_id},
     credentials::AuthRefFuture,
     parameters::said,
@@ -14,7 +14,6 @@ use super::{
 use crate::{
     Error, Secret,
     discovery::{Allow, Discovery, DiscoveryFailure, Fetched},
-    endpoint::BaseUrl,
 };
 
 /// Credentials for whichever version of its API Keystone has: keystoneauth's `generic.Password` and
@@ -39,7 +38,7 @@ use crate::{
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), tower_keystone::BoxError> {
 /// # let cloud = Cloud::new([]).user("alice", "wonderland").project("demo");
-/// # let auth_url: http::Uri = cloud.keystone().auth_url().trim_end_matches("/v3").parse()?;
+/// # let auth_url = cloud.keystone().auth_url().trim_end_matches("/v3").to_owned();
 /// # let client = cloud.clone();
 /// // The URL of Keystone, whether or not a version is at its end.
 /// let alice = User::new().username("alice").user_domain_name("Default");
@@ -52,7 +51,7 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct GenericAuth {
-    auth_url: Uri,
+    auth_url: AuthUrl,
     proof: Proof,
     scope: Scope,
     default_domain_id: Option<Box<str>>,
@@ -69,16 +68,16 @@ enum Proof {
 
 impl GenericAuth {
     /// A user and their password.
-    pub fn password(auth_url: Uri, user: User, password: impl Into<Secret>) -> Self {
-        Self::new(auth_url, Proof::Password(user, password.into()))
+    pub fn password(auth_url: impl Into<AuthUrl>, user: User, password: impl Into<Secret>) -> Self {
+        Self::new(auth_url.into(), Proof::Password(user, password.into()))
     }
 
     /// A token, to be exchanged for one with another scope. The new one expires with the old one.
-    pub fn token(auth_url: Uri, token: impl Into<Secret>) -> Self {
-        Self::new(auth_url, Proof::Token(token.into()))
+    pub fn token(auth_url: impl Into<AuthUrl>, token: impl Into<Secret>) -> Self {
+        Self::new(auth_url.into(), Proof::Token(token.into()))
     }
 
-    fn new(auth_url: Uri, proof: Proof) -> Self {
+    fn new(auth_url: AuthUrl, proof: Proof) -> Self {
         Self {
             auth_url,
             proof,
@@ -119,9 +118,9 @@ impl GenericAuth {
 
     /// The credentials of the version that Keystone has and that can do what is asked for.
     async fn choose(&self, transport: Transport) -> Result<Box<dyn Credentials>, Error> {
-        BaseUrl::check(&self.auth_url)?;
+        let auth_url = self.auth_url.usable()?;
         let Fetched { document, upgraded } =
-            match Discovery::new(transport).fetched(&self.auth_url.to_string()).await {
+            match Discovery::new(transport).fetched(&auth_url.to_string()).await {
                 Ok(fetched) => fetched,
                 Err(failure @ Error::DiscoveryFailure(_)) => return self.by_path().ok_or(failure),
                 Err(error) => return Err(error),
@@ -144,9 +143,9 @@ impl GenericAuth {
 
     /// The credentials of the version that the path of the URL begins with.
     fn by_path(&self) -> Option<Box<dyn Credentials>> {
-        let path = self.auth_url.path().to_ascii_lowercase();
+        let path = self.auth_url.uri().path().to_ascii_lowercase();
         let major = [("/v2.0", 2), ("/v3", 3)].into_iter().find(|(version, _)| path.starts_with(version))?.1;
-        self.of_version(major, self.auth_url.clone())
+        self.of_version(major, self.auth_url.uri().clone())
     }
 
     /// The credentials of a version, if there are such and they can do what is asked for.
@@ -236,11 +235,11 @@ impl Credentials for GenericAuth {
     }
 
     fn auth_url(&self) -> &Uri {
-        &self.auth_url
+        self.auth_url.uri()
     }
 
     fn cache_id(&self) -> Option<String> {
-        let auth_url = auth_url_element(&self.auth_url);
+        let auth_url = auth_url_element(self.auth_url.uri());
         let scope = self.full_scope();
         let mut elements = vec![("auth_url".to_owned(), Some(&*auth_url))];
         elements.extend(scope.cache_id_elements());

@@ -36,7 +36,7 @@ impl Transport {
     /// let _served = cloud.serve().await?;
     ///
     /// let alice = User::new().username("alice").user_domain_name("Default");
-    /// let credentials = V3Auth::new(cloud.keystone().auth_url().parse()?, AuthMethod::password(alice, "wonderland"))
+    /// let credentials = V3Auth::new(cloud.keystone().auth_url(), AuthMethod::password(alice, "wonderland"))
     ///     .scope(Scope::new().project_name("demo").project_domain_name("Default"));
     /// let transport = Transport::hyper().user_agent(HeaderValue::from_static("my-program/1.0")).build();
     ///
@@ -190,7 +190,7 @@ mod tests {
         let origin = serve(Router::new().route("/v3/auth/tokens", redirect)).await;
 
         let alice = AuthMethod::password(User::new().user_id("alice"), "wonderland");
-        let credentials = V3Auth::new(origin.parse().unwrap(), alice);
+        let credentials = V3Auth::new(origin, alice);
         let error = credentials.get_auth_ref(Transport::hyper().build()).await.unwrap_err();
         match &error {
             Error::LoginRedirected { status, .. } => assert_eq!(*status, StatusCode::TEMPORARY_REDIRECT),

@@ -26,7 +26,7 @@ pub(super) fn request<'a>(
     let request = Request::post(url).header(ACCEPT, json.clone()).header(CONTENT_TYPE, json);
     let mut request = request
         .body(Full::new(body))
-        .map_err(|_| Error::InvalidEndpoint { reason: "the auth_url is not a URL" })?;
+        .map_err(|_| Error::InvalidEndpoint { what: "the auth_url", reason: "it is too long" })?;
     for (name, secret) in headers {
         request.headers_mut().insert(name, token_header(secret.expose())?);
     }

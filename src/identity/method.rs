@@ -41,7 +41,7 @@ impl AuthMethod {
 
     /// An application credential by its id. Its scope is its own: none may be asked for.
     pub fn application_credential(id: impl Into<Box<str>>, secret: impl Into<Secret>) -> Self {
-        Self::application_credential_of(Some(id.into()), None, User::new(), secret)
+        Self::application_credential_of(Some(id), None, User::new(), secret)
     }
 
     /// An application credential by its name and the user who made it.
@@ -50,16 +50,17 @@ impl AuthMethod {
         user: User,
         secret: impl Into<Secret>,
     ) -> Self {
-        Self::application_credential_of(None, Some(name.into()), user, secret)
+        Self::application_credential_of(None, Some(name), user, secret)
     }
 
     /// An application credential by whatever is known of it; the id counts before the name.
-    pub fn application_credential_of(
-        id: Option<Box<str>>,
-        name: Option<Box<str>>,
+    pub fn application_credential_of<T: Into<Box<str>>>(
+        id: Option<T>,
+        name: Option<T>,
         user: User,
         secret: impl Into<Secret>,
     ) -> Self {
+        let (id, name) = (id.map(Into::into), name.map(Into::into));
         Self(Kind::ApplicationCredential { id, name, user, secret: secret.into() })
     }
 

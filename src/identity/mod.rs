@@ -15,7 +15,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), tower_keystone::BoxError> {
 //! # let cloud = Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
-//! # let auth_url: http::Uri = cloud.keystone().auth_url().parse()?;
+//! # let auth_url = cloud.keystone().auth_url();
 //! # let client = cloud.clone();
 //! let alice = User::new().username("alice").user_domain_name("Default");
 //! let demo = Scope::new().project_name("demo").project_domain_name("Default");
@@ -34,9 +34,9 @@
 //! ```
 //! use tower_keystone::{AuthMethod, User, V3Auth};
 //!
-//! let auth_url = http::Uri::from_static("https://keystone.example.com/v3");
+//! let auth_url = "https://keystone.example.com/v3";
 //! let credential = AuthMethod::application_credential("21dced0fd20347869b93710d2b98aae0", "secret");
-//! let app = V3Auth::new(auth_url.clone(), credential);
+//! let app = V3Auth::new(auth_url, credential);
 //!
 //! let alice = User::new().username("alice").user_domain_name("Default");
 //! let both = V3Auth::new(auth_url, AuthMethod::password(alice.clone(), "wonderland"))
@@ -56,7 +56,7 @@
 //! # }
 //! let (token, body) = cached();
 //! let plugin = AccessInfoPlugin::new(AccessInfo::new(token, body)?)
-//!     .auth_url(http::Uri::from_static("https://keystone.example.com/v3"));
+//!     .auth_url("https://keystone.example.com/v3");
 //! let layer = AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute"));
 //! # let _ = layer;
 //! # Ok::<(), tower_keystone::Error>(())
@@ -94,6 +94,7 @@
 mod access_info;
 mod answer;
 mod attempt;
+mod auth_url;
 mod cache_id;
 mod credentials;
 mod error_document;
@@ -113,6 +114,7 @@ mod v2;
 mod v3;
 
 pub use access_info::AccessInfoPlugin;
+pub use auth_url::AuthUrl;
 pub use credentials::{AuthRefFuture, Credentials};
 pub use fixed::FixedEndpointPlugin;
 pub use generic::GenericAuth;

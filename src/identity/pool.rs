@@ -41,7 +41,7 @@ const SHARDS: usize = 8;
 /// use tower_keystone::{AuthMethod, PluginPool, Renewing, Scope, Transport, User, V3Auth, fixture::Cloud};
 ///
 /// # let cloud = Cloud::new([]);
-/// # let auth_url: http::Uri = cloud.keystone().auth_url().parse().unwrap();
+/// # let auth_url = cloud.keystone().auth_url();
 /// # let transport = Transport::new(cloud);
 /// let service = User::new().username("billing").user_domain_name("Default");
 /// let credentials = V3Auth::new(auth_url, AuthMethod::password(service, "secret"));

@@ -12,7 +12,7 @@ use http_body_util::Full;
 use tower_service::Service;
 
 use super::read_body::{Stopped, read_body};
-use crate::{BoxError, Error};
+use crate::{BoxError, Error, error::AN_ENDPOINT};
 
 /// Maximum size of a response, in bytes. A token response carries the whole catalog.
 const MAX_BODY: usize = 4 * 1024 * 1024;
@@ -123,6 +123,7 @@ impl Transport {
     pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Error> {
         if self.plain_only && request.uri().scheme_str() == Some("https") {
             return Err(Error::InvalidEndpoint {
+                what: AN_ENDPOINT,
                 reason: "its URL is https and the Transport speaks plain http only \
                          (give Transport::hyper a connector with TLS)",
             });

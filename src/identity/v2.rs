@@ -5,7 +5,7 @@ use http::{Request, Uri};
 use http_body_util::Full;
 
 use super::{
-    Credentials, Transport, answer,
+    AuthUrl, Credentials, Transport, answer,
     attempt::{self, Attempt, Names},
     cache_id::{auth_url_element, cache_id},
     credentials::AuthRefFuture,
@@ -13,13 +13,13 @@ use super::{
     login,
     parameters::{said, texts},
 };
-use crate::{Error, Secret, access::IdentityVersion, endpoint::BaseUrl};
+use crate::{Error, Secret, access::IdentityVersion};
 
 /// Credentials for Keystone's v2.0 API, where that is still found: keystoneauth's `v2.Password` and
 /// `v2.Token`.
 #[derive(Clone)]
 pub struct V2Auth {
-    auth_url: Uri,
+    auth_url: AuthUrl,
     proof: Proof,
     tenant_id: Option<Box<str>>,
     tenant_name: Option<Box<str>>,
@@ -34,26 +34,31 @@ enum Proof {
 
 impl V2Auth {
     /// A user by name, and their password. The URL has `/v2.0` at its end.
-    pub fn password(auth_url: Uri, username: impl Into<Box<str>>, password: impl Into<Secret>) -> Self {
-        Self::password_of(auth_url, Some(username.into()), None, password)
+    pub fn password(
+        auth_url: impl Into<AuthUrl>,
+        username: impl Into<Box<str>>,
+        password: impl Into<Secret>,
+    ) -> Self {
+        Self::password_of(auth_url, Some(username), None, password)
     }
 
     /// A user by name or by id, and their password; the name counts before the id.
-    pub fn password_of(
-        auth_url: Uri,
-        username: Option<Box<str>>,
-        user_id: Option<Box<str>>,
+    pub fn password_of<T: Into<Box<str>>>(
+        auth_url: impl Into<AuthUrl>,
+        username: Option<T>,
+        user_id: Option<T>,
         password: impl Into<Secret>,
     ) -> Self {
-        Self::new(auth_url, Proof::Password { username, user_id, password: password.into() })
+        let (username, user_id) = (username.map(Into::into), user_id.map(Into::into));
+        Self::new(auth_url.into(), Proof::Password { username, user_id, password: password.into() })
     }
 
     /// A token, to be exchanged for one of another tenant. The new one expires with the old one.
-    pub fn token(auth_url: Uri, token: impl Into<Secret>) -> Self {
-        Self::new(auth_url, Proof::Token(token.into()))
+    pub fn token(auth_url: impl Into<AuthUrl>, token: impl Into<Secret>) -> Self {
+        Self::new(auth_url.into(), Proof::Token(token.into()))
     }
 
-    fn new(auth_url: Uri, proof: Proof) -> Self {
+    fn new(auth_url: AuthUrl, proof: Proof) -> Self {
         Self { auth_url, proof, tenant_id: None, tenant_name: None, trust_id: None }
     }
 
@@ -74,7 +79,7 @@ impl V2Auth {
     /// [`Error::InvalidEndpoint`] if the `auth_url` is not an absolute http or https URL, or has a user name or a
     /// query in it; [`Error::InvalidToken`] if the token cannot be sent in a header.
     pub fn request(&self) -> Result<Request<Full<Bytes>>, Error> {
-        BaseUrl::check(&self.auth_url)?;
+        let auth_url = self.auth_url.usable()?.to_string();
         let (mut auth, header) = match &self.proof {
             Proof::Password { username, user_id, password } => {
                 let user = match (said(username), said(user_id)) {
@@ -99,7 +104,6 @@ impl V2Auth {
         });
         auth.extend(said(&self.trust_id).map(|id| ("trust_id", Json::Text(id))));
 
-        let auth_url = self.auth_url.to_string();
         login::request(format!("{}/tokens", auth_url.trim_end_matches('/')), header, auth)
     }
 }
@@ -129,7 +133,7 @@ impl V2Auth {
             (None, None, Some(trust)) => format!("trust id {}", names.show(trust)),
             (id, name, _) => names.of("tenant", id, name, None),
         };
-        Attempt::new(IdentityVersion::V2, &self.auth_url, vec![secret.clone()], proof, identity, scope)
+        Attempt::new(IdentityVersion::V2, self.auth_url.uri(), vec![secret.clone()], proof, identity, scope)
     }
 }
 
@@ -144,11 +148,11 @@ impl Credentials for V2Auth {
     }
 
     fn auth_url(&self) -> &Uri {
-        &self.auth_url
+        self.auth_url.uri()
     }
 
     fn cache_id(&self) -> Option<String> {
-        let auth_url = auth_url_element(&self.auth_url);
+        let auth_url = auth_url_element(self.auth_url.uri());
         let mut elements = vec![
             ("auth_url".to_owned(), Some(&*auth_url)),
             ("tenant_id".to_owned(), self.tenant_id.as_deref()),

@@ -5,7 +5,7 @@ use http::{Request, Uri};
 use http_body_util::Full;
 
 use super::{
-    AuthMethod, Credentials, Scope, Transport, answer,
+    AuthMethod, AuthUrl, Credentials, Scope, Transport, answer,
     attempt::{Attempt, Names, Proof},
     cache_id::{auth_url_element, cache_id},
     credentials::AuthRefFuture,
@@ -14,7 +14,7 @@ use super::{
     method::domain,
     parameters::said,
 };
-use crate::{Error, access::IdentityVersion, endpoint::BaseUrl};
+use crate::{Error, access::IdentityVersion};
 
 /// Credentials for Keystone's v3 API: keystoneauth's `v3.Password`, `v3.Token`, `v3.TOTP`,
 /// `v3.ApplicationCredential` and `v3.MultiFactor`, by the methods it is given.
@@ -22,7 +22,7 @@ use crate::{Error, access::IdentityVersion, endpoint::BaseUrl};
 /// See the [module docs](super) for an example.
 #[derive(Clone)]
 pub struct V3Auth {
-    auth_url: Uri,
+    auth_url: AuthUrl,
     methods: Vec<AuthMethod>,
     scope: Scope,
     include_catalog: bool,
@@ -34,8 +34,8 @@ impl V3Auth {
     /// Requests with [`Interface::Auth`](crate::Interface::Auth) are joined to the URL as it is. For them give it
     /// with `/v3`, or ask for [`version(3, 0)`](crate::EndpointFilter::version) in their filter, with an
     /// [`AuthLayer::discovery`](crate::AuthLayer::discovery).
-    pub fn new(auth_url: Uri, method: AuthMethod) -> Self {
-        Self { auth_url, methods: vec![method], scope: Scope::new(), include_catalog: true }
+    pub fn new(auth_url: impl Into<AuthUrl>, method: AuthMethod) -> Self {
+        Self { auth_url: auth_url.into(), methods: vec![method], scope: Scope::new(), include_catalog: true }
     }
 
     /// Adds a further method to the same call.
@@ -67,7 +67,7 @@ impl V3Auth {
     /// [`Error::InvalidEndpoint`] if the `auth_url` is not an absolute http or https URL, or has a user name or a
     /// query in it; [`Error::InvalidToken`] if a token or a receipt cannot be sent in a header.
     pub fn request(&self) -> Result<Request<Full<Bytes>>, Error> {
-        BaseUrl::check(&self.auth_url)?;
+        let auth_url = self.auth_url.usable()?.to_string();
         let sent: Vec<_> = self.methods.iter().filter_map(AuthMethod::body).collect();
         if sent.is_empty() {
             let reason = "no method of authentication is given, such as a password";
@@ -83,7 +83,6 @@ impl V3Auth {
         let mut auth = vec![("identity", Json::Object(identity))];
         auth.extend(scope(&self.scope)?.map(|scope| ("scope", scope)));
 
-        let auth_url = self.auth_url.to_string();
         let auth_url = auth_url.trim_end_matches('/');
         let v3 = if auth_url.ends_with("/v3") { "" } else { "/v3" };
         let query = if self.include_catalog { "" } else { "?nocatalog" };
@@ -107,7 +106,7 @@ impl V3Auth {
             Proof::ApplicationCredential => "the scope of the application credential".to_owned(),
             _ => self.scope.in_words(names),
         };
-        Attempt::new(IdentityVersion::V3, &self.auth_url, secrets, proof, identity, scope)
+        Attempt::new(IdentityVersion::V3, self.auth_url.uri(), secrets, proof, identity, scope)
     }
 }
 
@@ -158,11 +157,11 @@ impl Credentials for V3Auth {
     }
 
     fn auth_url(&self) -> &Uri {
-        &self.auth_url
+        self.auth_url.uri()
     }
 
     fn cache_id(&self) -> Option<String> {
-        let auth_url = auth_url_element(&self.auth_url);
+        let auth_url = auth_url_element(self.auth_url.uri());
         let mut elements = vec![
             ("auth_url".to_owned(), Some(&*auth_url)),
             // What the reference's id does not tell apart.

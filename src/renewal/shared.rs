@@ -79,12 +79,16 @@ impl<C: Credentials> Shared<C> {
         let fresh = self.lock_to_read().state.fresh(now);
         match fresh {
             Some(access) => AccessFuture::ready(Ok(access)),
-            None => self.access_by_flight(),
+            None => self.access_by_flight(now),
         }
     }
 
     /// Starts the flight here if there is a runtime, else where the future is polled.
-    fn access_by_flight(self: &Arc<Self>) -> AccessFuture {
+    fn access_by_flight(self: &Arc<Self>, now: Now) -> AccessFuture {
+        let decision = self.lock_to_read().state.decide(now);
+        if let Decision::Use(access) = decision {
+            return AccessFuture::ready(Ok(access));
+        }
         match runtime().and_then(|_| self.look()) {
             Ok(Look::Use(access)) => AccessFuture::ready(Ok(access)),
             look => AccessFuture::new(Arc::clone(self).wait(look.ok())),

@@ -1,9 +1,9 @@
 //! What is known of the token, and what follows from it. No I/O, no waiting, no clock of its own.
 
-use std::{any::Any, collections::HashSet, mem, sync::Arc, time::Duration};
+use std::{any::Any, mem, sync::Arc, time::Duration};
 
 use super::{Now, RenewalPolicy, lifetime::Readings, refusals::Refusals};
-use crate::{Access, AccessInfo, Error, endpoint::Origin};
+use crate::{Access, AccessInfo, Error, access::KnownOrigins, endpoint::Origin};
 
 /// The number of a flight: one go at obtaining a token.
 pub(super) type FlightId = u64;
@@ -26,7 +26,7 @@ pub(super) struct State {
     failure: Option<Failure>,
     refusals: Refusals,
     /// Where the last catalog has endpoints.
-    origins: Option<Arc<HashSet<Origin>>>,
+    origins: Option<Arc<KnownOrigins>>,
     /// What is no longer of use, to be dropped when the state is not locked: that may run code of others.
     discarded: Vec<Discarded>,
 }

@@ -19,7 +19,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), tower_keystone::BoxError> {
 //! # let cloud = Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
-//! # let auth_url: http::Uri = cloud.keystone().auth_url().parse()?;
+//! # let auth_url = cloud.keystone().auth_url();
 //! # let alice = User::new().username("alice").user_domain_name("Default");
 //! # let credentials = V3Auth::new(auth_url, AuthMethod::password(alice, "wonderland"))
 //! #     .scope(Scope::new().project_name("demo").project_domain_name("Default"));

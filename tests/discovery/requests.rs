@@ -580,14 +580,14 @@ async fn keystone_itself_and_an_override_have_versions_and_a_fixed_endpoint_has_
     let versions = tower_keystone::fixture::Discovery::new().version("v3.14", "stable", "/v3/");
     servers.at("https://id.example.com/", Answer::document(&versions.identity_document()));
     servers.at(NOVA, nova_versions());
-    let auth_url = "https://id.example.com/v2.0".parse().unwrap();
+    let auth_url = "https://id.example.com/v2.0";
     let layer =
         AuthLayer::new(plugin("https://x.example.com").auth_url(auth_url)).discovery(servers.discovery());
     let keystone = EndpointFilter::new("identity").interface(Interface::Auth).version(3, 0);
     assert_eq!(sent(&layer, keystone).await.unwrap(), "https://id.example.com/v3/servers +token");
     let filter = compute().endpoint_override(NOVA).version(2, 1);
     assert_eq!(sent(&layer, filter).await.unwrap(), "https://nova.example.com/v2.1/servers +token");
-    let root = plugin("https://x.example.com").auth_url("https://id.example.com".parse().unwrap());
+    let root = plugin("https://x.example.com").auth_url("https://id.example.com");
     let layer = AuthLayer::new(root).discovery(servers.discovery());
     let keystone = EndpointFilter::default().interface(Interface::Auth);
     let versioned = sent(&layer, keystone.clone().version(3, 0)).await.unwrap();

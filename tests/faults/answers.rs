@@ -57,7 +57,7 @@ async fn a08_a_version_document_never_leads_credentials_elsewhere() {
             _ => token_answer("token-1", &hour()),
         });
         let alice = User::new().username("alice").user_domain_name("Default");
-        let auth_url = "https://keystone.test/".parse().unwrap();
+        let auth_url = "https://keystone.test/";
         let credentials = GenericAuth::password(auth_url, alice, "wonderland");
         let _ = credentials.get_auth_ref(servers.transport()).await;
         assert!(servers.posts().len() <= 1);

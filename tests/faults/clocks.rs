@@ -109,7 +109,7 @@ async fn a22_a_rescoped_token_that_keeps_its_old_expiry_causes_no_loop() {
         let document = document_with(&issued, Value::from("2027-01-15T09:00:00.000000Z"));
         token_answer(&format!("token-{}", before + 1), &document)
     });
-    let credentials = V3Auth::new("https://keystone.test/v3".parse().unwrap(), AuthMethod::token("token-0"));
+    let credentials = V3Auth::new("https://keystone.test/v3", AuthMethod::token("token-0"));
     let plugin = Renewing::new(credentials, servers.transport()).clock(time.clone()).seed(7);
     while time.elapsed() < seconds(2 * HOUR) {
         let access = plugin.access().await;

@@ -225,7 +225,7 @@ async fn b12_a_transport_that_leads_back_into_the_layer_is_an_error_and_no_deadl
         let transport = Transport::new(tower::service_fn(move |request: Request<Full<Bytes>>| {
             Oneshot::new(lent.lock().unwrap().clone().unwrap(), request)
         }));
-        let auth_url = || "https://keystone.test/v3".parse().unwrap();
+        let auth_url = || "https://keystone.test/v3";
         let alice = User::new().username("alice").user_domain_name("Default");
         let plugins: [Arc<dyn IdentityPlugin>; 2] = [
             Arc::new(Renewing::new(password(), transport.clone())),

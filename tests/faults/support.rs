@@ -132,7 +132,7 @@ pub(crate) fn password() -> V3Auth {
 
 pub(crate) fn password_at(auth_url: &str) -> V3Auth {
     let alice = User::new().username("alice").user_domain_name("Default");
-    V3Auth::new(auth_url.parse().unwrap(), AuthMethod::password(alice, "wonderland"))
+    V3Auth::new(auth_url, AuthMethod::password(alice, "wonderland"))
 }
 
 pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Response<Full<Bytes>> {

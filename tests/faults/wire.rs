@@ -417,7 +417,7 @@ async fn a12_a_mistake_that_stays_fails_at_once_and_says_what_it_is() {
         assert_eq!(wire.connections() - before, connections, "{said}");
 
         let alice = User::new().username("alice").user_domain_name("Default");
-        let generic = GenericAuth::password(url.parse().unwrap(), alice, "wonderland");
+        let generic = GenericAuth::password(url, alice, "wonderland");
         let error = generic.get_auth_ref(transport).await.unwrap_err();
         assert!(!error.is_transient() && error.to_string().contains(said), "{error}");
     }

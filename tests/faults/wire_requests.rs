@@ -221,8 +221,7 @@ async fn c10_a_plain_proxy_gets_nothing_for_an_origin_that_is_not_allowed() {
         let error = Oneshot::new(auth(AuthLayer::new(plugin())), get(foreign)).await.unwrap_err();
         assert!(matches!(Error::find(&*error), Some(Error::OriginNotAllowed { .. })), "{foreign}");
     }
-    let strict =
-        || AuthLayer::new(plugin().auth_url("http://keystone.test/v3".parse().unwrap())).require_https();
+    let strict = || AuthLayer::new(plugin().auth_url("http://keystone.test/v3")).require_https();
     for (layer, url) in [(strict(), known), (strict().endpoint(keystone), "/users")] {
         let error = Oneshot::new(auth(layer), get(url)).await.unwrap_err();
         assert!(matches!(Error::find(&*error), Some(Error::HttpsRequired { .. })), "{url}");

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use http::Request;
+use http::{Request, Uri};
 use serde_json::{Value, json};
 use tower_keystone::{
-    AccessInfo, AccessInfoPlugin, AuthLayer, BoxError, EndpointFilter, Error, Interface, Transport,
-    Unauthenticated, discovery::Discovery, error::EndpointNotFound,
+    AccessInfo, AccessInfoPlugin, AuthLayer, BoxError, Credentials, EndpointFilter, Error, Interface,
+    Transport, Unauthenticated, discovery::Discovery, error::EndpointNotFound, identity::AuthRefFuture,
 };
 
 use crate::{log::Log, support::*};
@@ -231,4 +231,58 @@ async fn an_endpoint_that_is_passed_over_is_told_once_and_without_its_url() {
     let [warning] = &*lines else { panic!("{lines:?}") };
     assert!(warning.contains("WARN") && warning.contains("interface=\"public\""), "{warning}");
     assert!(warning.contains("user name") && !warning.contains("canary"), "{warning}");
+}
+
+/// A login that brings an access info with this catalog.
+struct Login {
+    auth_url: Uri,
+    catalog: Value,
+}
+
+impl Credentials for Login {
+    fn get_auth_ref(&self, _: Transport) -> AuthRefFuture {
+        let auth_ref = access_info_with("token-1", self.catalog.clone());
+        Box::pin(async { Ok(auth_ref) })
+    }
+
+    fn auth_url(&self) -> &Uri {
+        &self.auth_url
+    }
+}
+
+#[tokio::test]
+async fn only_endpoints_that_somebody_asks_for_are_told_of_and_once_for_all_tokens() {
+    let (log, _guard) = Log::new();
+    let services = (0..54).map(|number| {
+        let url = format!("https://service-{number}.example.com/v1/$(tenant_id)s");
+        json!({"type": format!("type-{number}"), "endpoints": [{"interface": "public", "url": url}]})
+    });
+    let nova = json!({"type": "compute", "endpoints": [{"interface": "public", "url": "https://nova.example.com/"}]});
+    let catalog = services.chain([nova]).collect();
+    let nobody =
+        tower::service_fn(async |_| Err::<http::Response<http_body_util::Empty<bytes::Bytes>>, _>("nobody"));
+    let credentials = Login { auth_url: uri(AUTH_URL), catalog };
+    let plugin = tower_keystone::Renewing::new(credentials, Transport::new(nobody));
+    let layer = AuthLayer::new(plugin.clone());
+
+    for _ in 0..3 {
+        plugin.force().await.unwrap();
+        for uri in ["/servers", "https://nova.example.com/servers"] {
+            let request = Request::get(uri).extension(EndpointFilter::new("compute")).body(()).unwrap();
+            assert_eq!(sent(&layer, request).await.uri, "https://nova.example.com/servers");
+        }
+    }
+    let told = || log.lines().into_iter().filter(|line| line.contains("passed over")).collect::<Vec<_>>();
+    assert_eq!(told(), [""; 0], "nobody asked for what cannot be used");
+
+    for _ in 0..3 {
+        plugin.force().await.unwrap();
+        for _ in 0..2 {
+            let request = Request::get("/").extension(EndpointFilter::new("type-7")).body(()).unwrap();
+            assert!(matches!(refused(&layer, request).await, Error::EndpointNotFound(_)));
+        }
+    }
+    let lines = told();
+    let [warning] = &*lines else { panic!("{lines:?}") };
+    assert!(warning.contains("type-7") && warning.contains("placeholder"), "{warning}");
 }

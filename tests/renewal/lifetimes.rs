@@ -176,7 +176,7 @@ async fn six_hours<C: Credentials>(liar: &Liar, credentials: C, local: i64) -> u
 }
 
 fn v2() -> V2Auth {
-    V2Auth::password("https://keystone.test/v2.0".parse().unwrap(), "alice", "wonderland")
+    V2Auth::password("https://keystone.test/v2.0", "alice", "wonderland")
 }
 
 const ALL: [Wrong; 13] = [

@@ -47,7 +47,7 @@ async fn what_does_not_pass_is_for_somebody_to_mend() {
         let (log, _guard) = Log::new();
         let keystone = Keystone::new();
         keystone.usually(answer);
-        let credentials = V3Auth::new(auth_url.parse().unwrap(), method());
+        let credentials = V3Auth::new(auth_url, method());
         token(&keystone.plugin_of(credentials, RenewalPolicy::default())).await.unwrap_err();
         let lines = log.lines();
         let [warning] = &*lines else { panic!("{lines:?}") };

@@ -225,7 +225,7 @@ impl Keystone {
 
     pub(crate) fn credentials(&self) -> V3Auth {
         let alice = User::new().username("alice").user_domain_name("Default");
-        V3Auth::new("https://keystone.test/v3".parse().unwrap(), AuthMethod::password(alice, "wonderland"))
+        V3Auth::new("https://keystone.test/v3", AuthMethod::password(alice, "wonderland"))
     }
 
     pub(crate) fn plugin(&self) -> Plugin {

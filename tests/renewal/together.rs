@@ -128,7 +128,7 @@ async fn credentials_that_find_out_the_version_come_no_earlier_than_keystone_ask
         async move { Ok::<_, BoxError>(answer.body(Full::<Bytes>::default())?) }
     });
     let alice = User::new().username("alice").user_domain_name("Default");
-    let credentials = GenericAuth::password("https://keystone.test/".parse().unwrap(), alice, "wonderland");
+    let credentials = GenericAuth::password("https://keystone.test/", alice, "wonderland");
     let plugin = Renewing::new(credentials, Transport::new(busy)).clock(Time::new());
     for _ in 0..119 {
         assert!(token(&plugin).await.is_err());

@@ -1,0 +1,46 @@
+use std::{
+    collections::HashSet,
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash},
+    sync::{Mutex, PoisonError},
+};
+
+use crate::endpoint::{BaseUrl, Origin, WrittenOrigin};
+
+/// How many warnings about endpoints there are at most, in this catalog and those before it together.
+const MAX_WARNINGS: usize = 256;
+
+/// Where a catalog has endpoints, and what was told of those that cannot be used.
+#[derive(Debug, Default)]
+pub(crate) struct KnownOrigins {
+    origins: HashSet<Origin>,
+    /// The hashes of what was told.
+    told: Mutex<HashSet<u64>>,
+}
+
+impl KnownOrigins {
+    /// Those of these URLs, of which no more is read than that.
+    pub(super) fn of<'a>(urls: impl Iterator<Item = &'a str>) -> Self {
+        // Most endpoints share their origin with others, so it is looked at before it is copied.
+        let written: HashSet<_> =
+            urls.filter(|url| BaseUrl::may_be(url)).filter_map(WrittenOrigin::of).collect();
+        let origins = written.into_iter().filter_map(WrittenOrigin::to_origin).collect();
+        Self { origins, ..Self::default() }
+    }
+
+    pub(crate) fn contains(&self, origin: &Origin) -> bool {
+        self.origins.contains(origin)
+    }
+
+    /// Whether this was not told before.
+    pub(super) fn is_news(&self, warning: &impl Hash) -> bool {
+        let warning = BuildHasherDefault::<DefaultHasher>::new().hash_one(warning);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.len() < MAX_WARNINGS && told.insert(warning)
+    }
+
+    /// Counts what was told of an earlier catalog as told of this one.
+    pub(crate) fn follow(&self, earlier: &Self) {
+        let told = earlier.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).extend(told);
+    }
+}
