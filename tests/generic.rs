@@ -242,3 +242,19 @@ async fn an_auth_url_that_is_none_is_refused() {
     }
     assert!(keystone.asked().is_empty());
 }
+
+#[tokio::test]
+async fn an_error_at_the_version_document_is_that_of_a_proxy_and_passes() {
+    for (status, passes) in
+        [(400, true), (401, true), (403, true), (404, true), (503, true), (405, false), (501, false)]
+    {
+        let keystone = Keystone::new(There::Status(status));
+        let credentials = at(ROOT).scope(in_domain());
+        let error = keystone.auth_ref(&credentials).await.unwrap_err();
+        assert!(matches!(error, Error::DiscoveryFailure(_)), "{error}");
+        assert_eq!(error.is_transient(), passes, "{status}: {error}");
+        let there = Keystone::of_both().there.lock().unwrap().clone();
+        *keystone.there.lock().unwrap() = there;
+        keystone.auth_ref(&credentials).await.unwrap();
+    }
+}

@@ -31,6 +31,8 @@ pub struct Miss {
     pub(super) unauthorized: Option<Box<Unauthorized>>,
     /// How long its server asks to wait.
     pub(super) retry_after: Option<Duration>,
+    /// Whether it is an error of a proxy, if this is where Keystone is: Keystone shows its versions to everybody.
+    pub(super) passes_at_keystone: bool,
 }
 
 /// What a 401 means.
@@ -50,6 +52,7 @@ impl Miss {
             transient: false,
             unauthorized: None,
             retry_after: None,
+            passes_at_keystone: false,
         }
     }
 
@@ -112,6 +115,14 @@ impl DiscoveryFailure {
     /// How long a server asks to wait, if one does.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         self.missed.iter().filter_map(|miss| miss.retry_after).max()
+    }
+
+    /// The same failure, where it was the version document of Keystone that was looked for.
+    pub(crate) fn at_keystone(mut self) -> Self {
+        for miss in &mut self.missed {
+            miss.transient |= miss.passes_at_keystone;
+        }
+        self
     }
 
     /// Whether the same can be found later without anybody changing anything.

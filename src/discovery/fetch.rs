@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Error, Transport,
     endpoint::Origin,
-    error::{ConnectFault, retry_after},
+    error::{ConnectFault, asks_for_tls, never_passes, retry_after},
 };
 
 /// How many redirects are followed, as many as keystoneauth follows.
@@ -53,13 +53,17 @@ impl Asking {
         let Landing { response, place, with_token } = self.follow(transport).await?;
         let status = response.status();
         if status.is_client_error() || status.is_server_error() {
-            let mut miss = self.miss(format!("it answered {status}"));
+            let wants_tls = asks_for_tls(&place, status, response.body());
+            let tls = if wants_tls { ": that port speaks TLS; is it https://?" } else { "" };
+            let mut miss = self.miss(format!("it answered {status}{tls}"));
+            miss.passes_at_keystone = !wants_tls && !never_passes(status);
             if status == StatusCode::UNAUTHORIZED {
                 let refused = Origin::of(&place).filter(|_| with_token).map(Unauthorized::TokenRefused);
                 miss.unauthorized = Some(refused.unwrap_or(Unauthorized::TokenWanted(place)).into());
             }
             miss.retry_after = retry_after(response.headers(), SystemTime::now());
-            let passes = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+            let passes = (status.is_server_error() && !never_passes(status))
+                || status == StatusCode::TOO_MANY_REQUESTS;
             return Err(if passes { miss.transient() } else { miss });
         }
         let document = VersionDocument::new(&*self.url, response.headers(), response.body())

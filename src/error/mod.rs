@@ -58,6 +58,7 @@ mod failed_login;
 mod find;
 mod http_error;
 mod missing_auth_methods;
+mod proxy_error;
 mod retry_after;
 mod words;
 
@@ -68,6 +69,7 @@ pub use missing_auth_methods::MissingAuthMethods;
 pub(crate) use connect_fault::ConnectFault;
 pub(crate) use echo::{repeats, secrets_in};
 pub(crate) use failed_login::FailedLogin;
+pub(crate) use proxy_error::{asks_for_tls, never_passes};
 pub(crate) use retry_after::{date, retry_after};
 pub(crate) use words::{cut, escaped, url as url_in_words};
 

@@ -5,15 +5,14 @@ use http::{StatusCode, Uri};
 use crate::{
     Secret,
     access::IdentityVersion,
-    error::{FailedLogin, escaped, repeats, url_in_words},
+    error::{FailedLogin, asks_for_tls, escaped, never_passes, repeats, url_in_words},
 };
 
 /// A login: where, who, for what, and the secrets that its errors must not show.
 pub(super) struct Attempt {
     pub(super) version: IdentityVersion,
     pub(super) secrets: Vec<Secret>,
-    auth_url: Box<str>,
-    is_plain_http: bool,
+    auth_url: Uri,
     identity: Box<str>,
     scope: Box<str>,
     proof: Proof,
@@ -76,24 +75,14 @@ impl Attempt {
     ) -> Self {
         let names = Names(&secrets);
         let (identity, scope) = (identity(&names).into(), scope(&names).into());
-        let is_plain_http = auth_url.scheme_str() == Some("http");
-        Self {
-            version,
-            auth_url: url_in_words(auth_url).into(),
-            is_plain_http,
-            identity,
-            scope,
-            proof,
-            secrets,
-        }
+        Self { version, auth_url: auth_url.clone(), identity, scope, proof, secrets }
     }
 
     /// What an error response to this login means. `is_keystone` says whether the response is Keystone's own.
     pub(super) fn failed(&self, status: StatusCode, is_keystone: bool, body: &[u8]) -> FailedLogin {
-        let wants_tls = !is_keystone && self.is_plain_http && asks_for_tls(status, body);
+        let wants_tls = !is_keystone && asks_for_tls(&self.auth_url, status, body);
         let is_transient = match status.as_u16() {
-            // No waiting changes what a server implements, or that a proxy wants credentials of its own.
-            405 | 407 | 411 | 414 | 415 | 426 | 431 | 501 | 505 => false,
+            _ if never_passes(status) => false,
             408 | 429 | 500.. => true,
             400.. => !is_keystone && !wants_tls,
             _ => false,
@@ -121,7 +110,7 @@ impl Attempt {
             _ => "",
         };
         FailedLogin {
-            auth_url: self.auth_url.clone(),
+            auth_url: url_in_words(&self.auth_url).into(),
             identity: self.identity.clone(),
             scope: self.scope.clone(),
             doubt,
@@ -146,11 +135,4 @@ impl Proof {
             Self::Several => "is each of them right and current, and has the user a role there?",
         }
     }
-}
-
-/// Whether a server says that it was spoken to without TLS at a port with TLS. Web servers say it by 400 and a text.
-fn asks_for_tls(status: StatusCode, body: &[u8]) -> bool {
-    let told = String::from_utf8_lossy(body).to_ascii_lowercase();
-    let words = ["https port", "https server", "ssl-enabled", "requires tls", "plain http"];
-    status == StatusCode::BAD_REQUEST && words.iter().any(|words| told.contains(words))
 }

@@ -122,7 +122,10 @@ impl GenericAuth {
         let Fetched { document, upgraded } =
             match Discovery::new(transport).fetched(&auth_url.to_string()).await {
                 Ok(fetched) => fetched,
-                Err(failure @ Error::DiscoveryFailure(_)) => return self.by_path().ok_or(failure),
+                Err(Error::DiscoveryFailure(failure)) => {
+                    let failure = || DiscoveryFailure::clone(&failure).at_keystone().into();
+                    return self.by_path().ok_or_else(failure);
+                }
                 Err(error) => return Err(error),
             };
         let mut versions: Vec<_> = document.version_data(Allow::default()).collect();

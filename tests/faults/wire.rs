@@ -430,5 +430,8 @@ async fn a12_a_mistake_that_stays_fails_at_once_and_says_what_it_is() {
             "{error}"
         );
         assert_eq!(wire.connections(), 1);
+        let generic = GenericAuth::password(wire.url(), User::new().username("alice"), "wonderland");
+        let error = generic.get_auth_ref(Transport::hyper().build()).await.unwrap_err();
+        assert!(!error.is_transient() && error.to_string().contains("that port speaks TLS"), "{error}");
     }
 }
