@@ -333,3 +333,37 @@ fn an_empty_name_of_a_v2_user_gives_way_to_the_username() {
         assert_eq!(AccessInfo::from_body(body).unwrap().username(), name, "{user}");
     }
 }
+
+#[test]
+fn texts_from_outside_are_escaped_and_cut_in_errors() {
+    let hostile = |what: &str| format!("{what}\n\u{1b}[31m\u{202e}{}", "x".repeat(5_000));
+    let endpoints: Value = (0..100)
+        .map(|_| json!({"interface": hostile("i"), "region_id": hostile("r"), "url": "https://h/"}))
+        .collect();
+    let services = (0..100).map(|number| json!({"type": hostile(&number.to_string()), "endpoints": []}));
+    let compute = json!({"type": "compute", "name": hostile("n"), "endpoints": endpoints});
+    let info = catalog_of(services.chain([compute]).collect());
+
+    for filter in [
+        EndpointFilter::new("compute"),
+        EndpointFilter::new("compute")
+            .region(hostile("R"))
+            .service_name(hostile("N"))
+            .interface(&*hostile("I")),
+        EndpointFilter::new(hostile("other")),
+    ] {
+        let error = info.service_catalog().url_for(&filter).unwrap_err();
+        let shown = error.to_string();
+        assert!(shown.contains(" more") && shown.len() < 20_000, "{} bytes", shown.len());
+        let debug = format!("{error:?} {info:?}");
+        assert!(debug.len() < 200_000, "{} bytes", debug.len());
+        for text in [shown, debug] {
+            assert!(!text.contains(['\n', '\u{1b}', '\u{202e}']), "{text}");
+        }
+        let Error::EndpointNotFound(error) = error else { panic!("{error}") };
+        assert!(error.near_misses.len() <= 64 && error.listed.len() <= 64);
+    }
+
+    let error = hostile("1").parse::<tower_keystone::discovery::Version>().unwrap_err().to_string();
+    assert!(error.len() < 200 && !error.contains(['\n', '\u{1b}']), "{error}");
+}

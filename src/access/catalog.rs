@@ -16,7 +16,7 @@ use super::{
 use crate::{
     EndpointFilter, Error, Interface,
     endpoint::{BaseUrl, FilterMemo, Interfaces, Origin, Unusable},
-    error::{EndpointNotFound, NearMiss, cut},
+    error::{EndpointNotFound, cut},
 };
 
 /// The services of a cloud and their endpoints, as the token document lists them.
@@ -351,12 +351,12 @@ impl ServiceCatalog {
                     None => unusable(found).map(|Unusable(reason)| reason.to_owned()),
                 };
                 if let Some(reason) = reason {
-                    error.near_misses.push(NearMiss { endpoint: found.to_string(), reason });
+                    error.near_miss(found, reason);
                 }
             }
         }
         if self.listed_types(filter).next().is_none() {
-            error.listed = self.types.iter().map(|listed| listed.name.clone()).collect();
+            self.types.iter().for_each(|listed| error.lists(&listed.name));
         }
         Error::EndpointNotFound(error.into())
     }
@@ -387,6 +387,7 @@ impl Endpoint {
 /// The services by type and the number of their endpoints.
 impl fmt::Debug for ServiceCatalog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.types.iter().map(|listed| (&listed.name, listed.endpoints.len()))).finish()
+        let types = self.types.iter().map(|listed| (cut(&listed.name), listed.endpoints.len()));
+        f.debug_map().entries(types).finish()
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     EndpointFilter, Interface,
     discovery::Version,
     endpoint::{BaseUrl, Unusable},
+    error::escaped,
 };
 
 /// One endpoint found in a [`ServiceCatalog`](super::ServiceCatalog), with the service it belongs to.
@@ -90,15 +91,15 @@ impl<'a> EndpointData<'a> {
 /// As a sentence part: `compute (nova) public in RegionOne`.
 impl fmt::Display for EndpointData<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.service_type)?;
+        f.write_str(&escaped(self.service_type))?;
         if let Some(name) = self.service_name() {
-            write!(f, " ({name})")?;
+            write!(f, " ({})", escaped(name))?;
         }
         if let Some(interface) = self.interface() {
-            write!(f, " {interface}")?;
+            write!(f, " {}", escaped(interface.as_str()))?;
         }
         if let Some(region_name) = self.region_name() {
-            write!(f, " in {region_name}")?;
+            write!(f, " in {}", escaped(region_name))?;
         }
         Ok(())
     }
@@ -130,7 +131,7 @@ pub(super) struct Mismatch<'a> {
 impl fmt::Display for Mismatch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.is {
-            Some(is) => write!(f, "its {} is {is}", self.what),
+            Some(is) => write!(f, "its {} is {}", self.what, escaped(is)),
             None => write!(f, "it has no {}", self.what),
         }
     }

@@ -5,7 +5,11 @@ use serde_json::{Map, Value, value::RawValue};
 use zeroize::Zeroizing;
 
 use super::{IdentityVersion, ServiceCatalog, document::Document, token};
-use crate::{Error, Secret, error::date, json};
+use crate::{
+    Error, Secret,
+    error::{cut, date},
+    json,
+};
 
 /// The header in which Keystone answers a v3 token.
 static X_SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
@@ -200,9 +204,9 @@ impl fmt::Debug for AccessInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccessInfo")
             .field("version", &self.version())
-            .field("user_id", &self.user_id())
-            .field("project_id", &self.project_id())
-            .field("domain_id", &self.domain_id())
+            .field("user_id", &self.user_id().map(cut))
+            .field("project_id", &self.project_id().map(cut))
+            .field("domain_id", &self.domain_id().map(cut))
             .field("system_scoped", &self.system_scoped())
             .field("expires", &self.expires().ok().flatten())
             .field("service_catalog", self.service_catalog())

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     Error,
     discovery::{Allow, Question, Version, VersionRange, implied_version},
+    error::escaped,
     service_types,
 };
 
@@ -520,7 +521,7 @@ impl fmt::Display for EndpointFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = &*self.0;
         match &parts.service_type {
-            Some(service_type) => write!(f, "service type {service_type}")?,
+            Some(service_type) => write!(f, "service type {}", escaped(service_type))?,
             None => f.write_str("any service type")?,
         }
         match &parts.interface {
@@ -528,7 +529,8 @@ impl fmt::Display for EndpointFilter {
             Interfaces::Any => f.write_str(", any interface")?,
             Interfaces::Preferred(preferred) => {
                 for (index, interface) in preferred.iter().enumerate() {
-                    write!(f, "{}{interface}", if index == 0 { ", interface " } else { " or " })?;
+                    let before = if index == 0 { ", interface " } else { " or " };
+                    write!(f, "{before}{}", escaped(interface.as_str()))?;
                 }
             }
         }
@@ -540,7 +542,7 @@ impl fmt::Display for EndpointFilter {
         ];
         for (name, value) in named {
             if let Some(value) = value {
-                write!(f, ", {name} {value}")?;
+                write!(f, ", {name} {}", escaped(value))?;
             }
         }
         let Versions { version, min, max, .. } = &parts.versions;

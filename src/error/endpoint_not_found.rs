@@ -1,5 +1,6 @@
 use std::{error::Error as StdError, fmt};
 
+use super::{cut, escaped};
 use crate::EndpointFilter;
 
 /// What was asked of the service catalog, and what came close: keystoneauth's `EndpointNotFound`.
@@ -8,10 +9,12 @@ use crate::EndpointFilter;
 pub struct EndpointNotFound {
     /// What was asked for, in words.
     pub asked: String,
-    /// The endpoints of the service type that were not taken.
+    /// The endpoints of the service type that were not taken, 64 at most.
     pub near_misses: Vec<NearMiss>,
-    /// The service types that the catalog lists instead, if the one asked for is not among them.
+    /// The service types that the catalog lists instead, if the one asked for is not among them; 64 at most.
     pub listed: Vec<Box<str>>,
+    /// How many more there are of either.
+    left_out: usize,
 }
 
 /// An endpoint of the right service type that was not taken.
@@ -26,11 +29,30 @@ pub struct NearMiss {
 
 impl EndpointNotFound {
     pub(crate) fn new(filter: &EndpointFilter) -> Self {
-        Self { asked: filter.to_string(), near_misses: Vec::new(), listed: Vec::new() }
+        Self { asked: filter.to_string(), near_misses: Vec::new(), listed: Vec::new(), left_out: 0 }
+    }
+
+    pub(crate) fn near_miss(&mut self, endpoint: impl fmt::Display, reason: String) {
+        if self.near_misses.len() < KEPT {
+            self.near_misses.push(NearMiss { endpoint: endpoint.to_string(), reason });
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    pub(crate) fn lists(&mut self, service_type: &str) {
+        if self.listed.len() < KEPT {
+            self.listed.push(cut(service_type).into());
+        } else {
+            self.left_out += 1;
+        }
     }
 }
 
-/// How many near misses or types a message names.
+/// How many near misses or types are kept.
+const KEPT: usize = 64;
+
+/// How many of them a message names.
 const NAMED: usize = 8;
 
 impl fmt::Display for EndpointNotFound {
@@ -42,9 +64,9 @@ impl fmt::Display for EndpointNotFound {
         }
         for (index, listed) in self.listed.iter().take(NAMED).enumerate() {
             let before = if index == 0 { "; it lists " } else { ", " };
-            write!(f, "{before}{listed}")?;
+            write!(f, "{before}{}", escaped(listed))?;
         }
-        let more = self.near_misses.len().max(self.listed.len()).saturating_sub(NAMED);
+        let more = self.left_out + self.near_misses.len().max(self.listed.len()).saturating_sub(NAMED);
         if more > 0 {
             write!(f, " and {more} more")?;
         }
