@@ -48,6 +48,14 @@ pub trait Credentials: Send + Sync + 'static {
     fn cache_id(&self) -> Option<String> {
         None
     }
+
+    /// Returns whether failed logins may lock an account.
+    ///
+    /// Pauses between them are longer then (see [`RenewalPolicy`](crate::RenewalPolicy)). Passwords may, which is the
+    /// default; tokens and application credentials do not.
+    fn can_lock_account(&self) -> bool {
+        true
+    }
 }
 
 impl<C: Credentials + ?Sized> Credentials for Arc<C> {
@@ -61,5 +69,9 @@ impl<C: Credentials + ?Sized> Credentials for Arc<C> {
 
     fn cache_id(&self) -> Option<String> {
         (**self).cache_id()
+    }
+
+    fn can_lock_account(&self) -> bool {
+        (**self).can_lock_account()
     }
 }

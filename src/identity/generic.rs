@@ -257,6 +257,10 @@ impl Credentials for GenericAuth {
         }
         Some(cache_id(elements))
     }
+
+    fn can_lock_account(&self) -> bool {
+        matches!(self.proof, Proof::Password(..))
+    }
 }
 
 /// Where and for which scope, never with what.

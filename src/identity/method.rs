@@ -103,6 +103,11 @@ impl AuthMethod {
         }
     }
 
+    /// Whether a wrong secret counts as a failed login of an account.
+    pub(super) fn can_lock_account(&self) -> bool {
+        matches!(self.0, Kind::Password { .. } | Kind::Totp { .. })
+    }
+
     /// What must not be seen of it.
     pub(super) fn secret(&self) -> &Secret {
         match &self.0 {

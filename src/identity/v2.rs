@@ -169,6 +169,10 @@ impl Credentials for V2Auth {
         }
         Some(cache_id(elements))
     }
+
+    fn can_lock_account(&self) -> bool {
+        matches!(self.proof, Proof::Password { .. })
+    }
 }
 
 /// The tenant, never the credentials.

@@ -172,6 +172,10 @@ impl Credentials for V3Auth {
         elements.extend(methods.map(|(name, value)| (name, Some(value))));
         Some(cache_id(elements))
     }
+
+    fn can_lock_account(&self) -> bool {
+        self.methods.iter().any(AuthMethod::can_lock_account)
+    }
 }
 
 /// Where, by which methods and for which scope, never with what.

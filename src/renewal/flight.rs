@@ -10,9 +10,11 @@ use std::{
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    Now, asking, report,
+    Now, asking,
+    failure::{Failed, Tried},
+    report,
     shared::Shared,
-    state::{Failed, FlightId},
+    state::FlightId,
 };
 use crate::{
     AccessInfo, Credentials, Error,
@@ -62,7 +64,7 @@ impl<C: Credentials> Flight<C> {
             let asked_for = plugin.clock.now();
             let left = load_timeout.saturating_sub(asked_for.since(started));
             let within = if asked_to_wait { attempt_timeout } else { attempt_timeout.min(left) };
-            let attempt = plugin.attempt();
+            let (tried, attempt) = (plugin.tried(), plugin.attempt());
             drop(plugin);
             let brought = within_time(within, attempt).await;
             let Some(plugin) = self.plugin.upgrade() else { return Ok(()) };
@@ -71,6 +73,7 @@ impl<C: Credentials> Flight<C> {
             let brought = brought.map_err(Failed::from);
             let now = plugin.clock.now();
             if let Err(failed) = &brought {
+                plugin.tell(self.id, failed);
                 let left = load_timeout.saturating_sub(now.since(started));
                 let next = plugin.lock().state.attempt_failed(self.id, attempts, failed, now, left);
                 if let Some(next) = next {
@@ -79,7 +82,7 @@ impl<C: Credentials> Flight<C> {
                     continue;
                 }
             }
-            return plugin.land(self.id, asked_for, brought, now);
+            return plugin.land(self.id, asked_for, brought, tried, now);
         }
     }
 
@@ -87,7 +90,9 @@ impl<C: Credentials> Flight<C> {
     pub(super) fn crashed(self) -> Outcome {
         let Some(plugin) = self.plugin.upgrade() else { return Ok(()) };
         let now = catch(|| plugin.clock.now()).unwrap_or(self.started);
-        plugin.land(self.id, self.started, Err(Error::PluginPanicked.into()), now)
+        let failed = Failed::from(Error::PluginPanicked);
+        plugin.tell(self.id, &failed);
+        plugin.land(self.id, self.started, Err(failed), plugin.tried(), now)
     }
 
     /// Returns the plugin, if there still is one and it still wants this flight.
@@ -117,21 +122,47 @@ impl<C: Credentials> Shared<C> {
         })
     }
 
+    /// Tells that an attempt has failed, if that is news.
+    fn tell(&self, id: FlightId, failed: &Failed) {
+        let is_news = {
+            let state = &mut self.lock().state;
+            state.is_under_way(id) && state.is_news(failed.passes)
+        };
+        if is_news {
+            let _ = catch(|| report::failure(self.credentials.auth_url(), failed));
+        }
+    }
+
     /// Enters what a flight brought.
-    fn land(&self, id: FlightId, asked_for: Now, brought: Result<AccessInfo, Failed>, now: Now) -> Outcome {
+    fn land(
+        &self,
+        id: FlightId,
+        asked_for: Now,
+        brought: Result<AccessInfo, Failed>,
+        tried: Tried,
+        now: Now,
+    ) -> Outcome {
         let auth_ref = brought.as_ref().ok().cloned();
-        let (outcome, failed_before, failure) = {
+        if let Some(auth_ref) = &auth_ref {
+            // They are collected here rather than when the state is locked.
+            auth_ref.service_catalog().origins();
+        }
+        let (outcome, news, is_over) = {
             let mut locked = self.lock();
-            let failed_before = locked.state.failure().is_some();
-            let outcome = locked.landed(id, asked_for, brought, now);
-            (outcome, failed_before, locked.state.failure().cloned())
+            let outcome = locked.landed(id, asked_for, brought, tried, now);
+            (outcome, locked.state.news(), locked.state.is_over())
         };
         // A subscriber that panics changes nothing of what was brought.
         let _ = catch(|| {
             if let Some(auth_ref) = &auth_ref {
                 report::skew(auth_ref, asked_for, now);
             }
-            report::episode(self.credentials.auth_url(), failed_before, failure.as_ref());
+            if let Some(failed) = &news {
+                report::failure(self.credentials.auth_url(), failed);
+            }
+            if is_over {
+                report::over(self.credentials.auth_url());
+            }
         });
         outcome
     }

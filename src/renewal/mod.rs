@@ -54,9 +54,42 @@
 //! ([`Error::is_transient`](crate::Error::is_transient)) is tried again after a pause that doubles and is
 //! jittered, and when the token gets hard or expires at the latest, or after as long as Keystone asks; while
 //! requests wait, for up to 30 s in all. If a token ends in a pause of which no request knew, a new one is
-//! asked for at once, or when Keystone's time is up. Any other failure, such as a wrong password, is what all
-//! requests get for the next 30 s, then 5 min, then 30 min, so that the account is not locked.
-//! [`Renewing::reset`] forgets it. Every figure can be set in [`RenewalPolicy`].
+//! asked for at once, or when Keystone's time is up.
+//!
+//! Any other failure, such as a wrong password, is what all requests get until a pause is over. The pauses follow the risk
+//! of locking the account:
+//!
+//! | credentials | pauses |
+//! |---|---|
+//! | a password that has not brought a token yet | 30 s, 5 min, then 30 min each |
+//! | credentials that have brought a token before | 30 s, 2 min, then 10 min each |
+//! | application credentials and tokens, which lock no account | 30 s, then 60 s each |
+//!
+//! A failure says nothing of other credentials: if [`Credentials::cache_id`](crate::Credentials::cache_id) has changed since,
+//! because a secret was rotated in place, they are tried at once (three times in 30 minutes at most).
+//! [`Renewing::reset`] forgets a failure. Every figure can be set in [`RenewalPolicy`].
+//!
+//! The first failed attempt is logged as a warning, with the `auth_url` and the cause, and the end of the outage as
+//! information.
+//!
+//! # Failing fast
+//!
+//! A command line program had rather tell its user at once that Keystone cannot be reached than wait for 30 s. With
+//! [`RenewalPolicy::fail_fast`] requests get the first failure, as in keystoneauth:
+//!
+//! ```
+//! # use tower_keystone::{AuthMethod, Transport, User, V3Auth, fixture::Cloud};
+//! use tower_keystone::{RenewalPolicy, Renewing};
+//!
+//! # let cloud = Cloud::new([]);
+//! # let auth_url: http::Uri = cloud.keystone().auth_url().parse().unwrap();
+//! # let credentials = V3Auth::new(auth_url, AuthMethod::password(User::new(), "wonderland"));
+//! # let transport = Transport::new(cloud);
+//! let mut policy = RenewalPolicy::default();
+//! policy.fail_fast = true;
+//! let plugin = Renewing::new(credentials, transport).policy(policy);
+//! # let _ = plugin;
+//! ```
 //!
 //! # When a service refuses a token
 //!
@@ -76,6 +109,7 @@
 
 mod asking;
 mod clock;
+mod failure;
 mod flight;
 mod lifetime;
 mod plugin;

@@ -83,8 +83,8 @@ impl<C: Credentials> Renewing<C> {
     /// The current token and its document, to be stored: keystoneauth's `get_auth_state`. Nothing is
     /// fetched; `None` if there is no token.
     pub fn auth_state(&self) -> Option<Secret> {
-        let guarded = self.0.lock();
-        Some(guarded.state.current()?.auth_ref()?.auth_state())
+        let access = self.0.lock().state.current().cloned();
+        Some(access?.auth_ref()?.auth_state())
     }
 
     /// Takes over what [`auth_state`](Self::auth_state) stored, or forgets the token if there is no state or an empty one:
@@ -99,6 +99,8 @@ impl<C: Credentials> Renewing<C> {
             return Ok(());
         };
         let auth_ref = AccessInfo::from_auth_state(state)?;
+        // They are collected here rather than when the state is locked.
+        auth_ref.service_catalog().origins();
         let now = self.0.clock.now();
         self.0.lock().state.restore(auth_ref, now)
     }
@@ -135,9 +137,13 @@ impl<C> Clone for Renewing<C> {
 
 impl<C: Credentials + fmt::Debug> fmt::Debug for Renewing<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Errors of others are printed when the state is not locked.
+        let (access, failure, is_renewing) = self.0.lock().state.shown();
         f.debug_struct("Renewing")
             .field("credentials", &self.0.credentials)
-            .field("state", &self.0.lock().state)
+            .field("access", &access)
+            .field("failure", &failure)
+            .field("is_renewing", &is_renewing)
             .finish_non_exhaustive()
     }
 }

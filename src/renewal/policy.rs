@@ -11,6 +11,20 @@ use crate::Error;
 /// let mut policy = RenewalPolicy::default();
 /// policy.load_timeout = Duration::from_secs(5);
 /// ```
+///
+/// A value that would make a renewal endless, or repeat it without a pause, is replaced by the nearest one that does not:
+/// shares are from 0 to 1, timeouts a day at most, `first_pause` 1 ms at least and `longest_pause` 250 ms. An empty list
+/// of pauses is the default one.
+///
+/// # Pauses and account lockout
+///
+/// A failure that will not pass by itself, such as a wrong password, is what all requests get until a pause is over. The
+/// pauses follow the risk, because Keystone can lock an account after some failed logins in a row
+/// (`[security_compliance] lockout_failure_attempts` and `lockout_duration` in keystone.conf; 1800 s by default). With a
+/// password that never worked there are three logins in 30 minutes. Credentials that have brought a token before are
+/// probably still right, and Keystone's answer is wrong, as during a deployment: their pauses are shorter. Before
+/// shortening any of them, look up after how many failures your cloud locks accounts. Application credentials and tokens
+/// lock no account ([`Credentials::can_lock_account`](crate::Credentials::can_lock_account)).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RenewalPolicy {
@@ -30,6 +44,10 @@ pub struct RenewalPolicy {
     pub attempt_timeout: Duration,
     /// The time that requests wait, over all attempts; 30 s.
     pub load_timeout: Duration,
+    /// Whether requests that wait for a token get the first failure at once, rather than wait for another attempt;
+    /// false. It suits command line programs, whose users see what is wrong and start them again. It is what
+    /// keystoneauth does.
+    pub fail_fast: bool,
     /// The first pause after a failure that can pass by itself; 1 s. Each further one doubles. All are up to
     /// 15 % shorter, at random, and none outlasts the time until the token at hand is hard, or expires.
     pub first_pause: Duration,
@@ -37,9 +55,13 @@ pub struct RenewalPolicy {
     pub longest_pause: Duration,
     /// The longest that Keystone may ask to wait (`Retry-After`); 300 s. The least is 1 s.
     pub longest_retry_after: Duration,
-    /// The pauses after failures that will not pass by themselves: 30 s, 5 min and 30 min. The last
-    /// one repeats.
+    /// The pauses after failures that will not pass by themselves, of credentials that have not brought a token yet:
+    /// 30 s, 5 min and 30 min. The last one repeats.
     pub definite_pauses: Vec<Duration>,
+    /// The same for credentials that have brought a token before: 30 s, 2 min and 10 min.
+    pub definite_pauses_proven: Vec<Duration>,
+    /// The same for credentials that lock no account, whether or not they have brought a token: 30 s and 60 s.
+    pub definite_pauses_without_lockout: Vec<Duration>,
     /// The least time between two tokens, if they are short-lived; 10 s.
     pub least_interval: Duration,
     /// How many tokens an origin may refuse within [`refusal_window`](Self::refusal_window) before its refusals cause
@@ -64,10 +86,13 @@ impl Default for RenewalPolicy {
             unknown_lifetime: seconds(300),
             attempt_timeout: seconds(10),
             load_timeout: seconds(30),
+            fail_fast: false,
             first_pause: seconds(1),
             longest_pause: seconds(30),
             longest_retry_after: seconds(300),
             definite_pauses: vec![seconds(30), seconds(300), seconds(1800)],
+            definite_pauses_proven: vec![seconds(30), seconds(120), seconds(600)],
+            definite_pauses_without_lockout: vec![seconds(30), seconds(60)],
             least_interval: seconds(10),
             refusals: 3,
             refusal_window: seconds(60),
@@ -79,11 +104,54 @@ impl Default for RenewalPolicy {
 /// phase would cost more tries than the pauses are there to allow.
 const PAUSE_JITTER: f64 = 0.15;
 
+/// The longest time that an attempt may take, or requests wait.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The least value of the first pause and of the longest one.
+const LEAST_PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(250));
+
+/// The least time after which a flight counts as lost.
+const LEAST_FLIGHT: Duration = Duration::from_secs(1);
+
+/// What failed logins may cost, which decides how long to pause after them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Risk {
+    /// They may lock the account, and the credentials never worked.
+    Lockout,
+    /// They may lock the account, and the credentials have worked before.
+    Proven,
+    /// They lock no account.
+    None,
+}
+
 impl RenewalPolicy {
+    /// Replaces values that would make a flight endless, or one follow the other without a pause.
+    pub(super) fn within_limits(mut self) -> Self {
+        let default = Self::default();
+        for share in [&mut self.soft_share, &mut self.jitter] {
+            *share = if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) };
+        }
+        for timeout in [&mut self.attempt_timeout, &mut self.load_timeout] {
+            *timeout = (*timeout).min(LONGEST_TIMEOUT);
+        }
+        self.first_pause = self.first_pause.max(LEAST_PAUSES.0);
+        self.longest_pause = self.longest_pause.max(LEAST_PAUSES.1);
+        for (pauses, default) in [
+            (&mut self.definite_pauses, default.definite_pauses),
+            (&mut self.definite_pauses_proven, default.definite_pauses_proven),
+            (&mut self.definite_pauses_without_lockout, default.definite_pauses_without_lockout),
+        ] {
+            if pauses.is_empty() {
+                *pauses = default;
+            }
+        }
+        self
+    }
+
     /// The ages at which a token of this lifetime becomes soft and hard. `chance` is from 0 to 1.
     pub(super) fn ages(&self, lifetime: Duration, chance: f64) -> (Duration, Duration) {
         let window = self.soft_window.max(scaled(lifetime, self.soft_share)).min(lifetime / 2);
-        let soft = lifetime.saturating_sub(window + scaled(window, self.jitter * chance));
+        let soft = lifetime.saturating_sub(window.saturating_add(scaled(window, self.jitter * chance)));
         let hard = lifetime.saturating_sub(self.hard_margin.min(window / 2));
         (soft, hard)
     }
@@ -101,13 +169,18 @@ impl RenewalPolicy {
     /// The longest that a flight takes, as long as its runtime is driven: the last attempt may begin at the
     /// end of the time that requests wait, if Keystone has asked to wait that long.
     pub(super) fn longest_flight(&self) -> Duration {
-        self.load_timeout.saturating_add(self.attempt_timeout)
+        self.load_timeout.saturating_add(self.attempt_timeout).max(LEAST_FLIGHT)
     }
 
     /// How long to wait after the `failures`th failure in a row that will not pass by itself.
-    pub(super) fn definite_pause(&self, failures: u32) -> Duration {
-        let index = failures.saturating_sub(1) as usize;
-        self.definite_pauses.get(index).or(self.definite_pauses.last()).copied().unwrap_or_default()
+    pub(super) fn definite_pause(&self, failures: u32, risk: Risk) -> Duration {
+        let pauses = match risk {
+            Risk::Lockout => &self.definite_pauses,
+            Risk::Proven => &self.definite_pauses_proven,
+            Risk::None => &self.definite_pauses_without_lockout,
+        };
+        let index = usize::try_from(failures.saturating_sub(1)).unwrap_or(usize::MAX);
+        pauses.get(index).or(pauses.last()).copied().unwrap_or_default()
     }
 }
 

@@ -5,30 +5,24 @@ use std::{error::Error as StdError, time::Duration};
 use http::Uri;
 use tracing::{info, warn};
 
-use super::Now;
-use crate::{AccessInfo, Error, error::url_in_words};
+use super::{Now, failure::Failed};
+use crate::{AccessInfo, error::url_in_words};
 
 /// By how much two clocks may differ before that is worth a word.
 const SKEW: Duration = Duration::from_secs(30);
 
-/// Tells that tokens begin to fail, or no longer do.
-pub(super) fn episode(auth_url: &Uri, failed_before: bool, failure: Option<&Error>) {
-    match (failed_before, failure) {
-        (false, Some(error)) => {
-            let auth_url = url_in_words(auth_url);
-            let next = if error.is_transient() {
-                "it is tried again"
-            } else {
-                "the credentials or the configuration have to be mended"
-            };
-            let error: &(dyn StdError + 'static) = error;
-            warn!(auth_url, error, "no good token can be had from Keystone; {next}");
-        }
-        (true, None) => {
-            info!(auth_url = url_in_words(auth_url), "good tokens can be had from Keystone again");
-        }
-        _ => {}
-    }
+/// Warns that attempts to obtain a token begin to fail.
+pub(super) fn failure(auth_url: &Uri, Failed { error, passes }: &Failed) {
+    let auth_url = url_in_words(auth_url);
+    let next =
+        if *passes { "it is tried again" } else { "the credentials or the configuration have to be mended" };
+    let error: &(dyn StdError + 'static) = error;
+    warn!(auth_url, error, "no good token can be had from Keystone; {next}");
+}
+
+/// Tells that attempts to obtain a token no longer fail.
+pub(super) fn over(auth_url: &Uri) {
+    info!(auth_url = url_in_words(auth_url), "good tokens can be had from Keystone again");
 }
 
 /// Warns if the clocks of Keystone and of this machine differ, by the response that was received between these two moments:

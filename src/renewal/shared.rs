@@ -15,12 +15,13 @@ use tokio::runtime::Handle;
 
 use super::{
     Clock, Now, asking,
+    failure::{Failed, Tried},
     flight::{Flight, Outcome},
-    state::{Decision, Discarded, Failed, FlightId, State},
+    state::{Decision, Discarded, FlightId, State},
 };
 use crate::{
-    Access, AccessFuture, AccessInfo, Credentials, Error, Transport,
-    work::{Start, Waited, Work, runtime},
+    Access, AccessFuture, AccessInfo, Credentials, Error, Secret, Transport,
+    work::{Start, Waited, Work, catch, runtime},
 };
 
 /// How many flights a request waits for. The first may be lost with its runtime, or what it brings may no longer be
@@ -152,6 +153,32 @@ impl<C: Credentials> Shared<C> {
 
     /// Looks at what a request is to do now, and starts the flight that it takes.
     fn look(self: &Arc<Self>) -> Result<Look, Error> {
+        let look = self.look_at_state();
+        if look.is_err() && self.has_other_credentials() { self.look_at_state() } else { look }
+    }
+
+    /// Whether the credentials are others than those that were refused, of which the failure says nothing.
+    fn has_other_credentials(self: &Arc<Self>) -> bool {
+        if asking::is_for(self.address()) || !self.lock_to_read().state.is_refused() {
+            return false;
+        }
+        let (id, now) = (self.credentials_id(), self.clock.now());
+        self.lock().state.forget_others(&id, now)
+    }
+
+    /// Returns what is to be known of the credentials when they are tried.
+    pub(super) fn tried(self: &Arc<Self>) -> Tried {
+        let can_lock_account = catch(|| self.credentials.can_lock_account()).unwrap_or(true);
+        Tried { id: self.credentials_id(), can_lock_account }
+    }
+
+    /// Returns the id of the credentials as they are now. Must not be called with the state locked.
+    fn credentials_id(self: &Arc<Self>) -> Option<Secret> {
+        let id = || asking::for_plugin(self.address(), || self.credentials.cache_id());
+        catch(id).ok().flatten().map(Secret::new)
+    }
+
+    fn look_at_state(self: &Arc<Self>) -> Result<Look, Error> {
         let runtime = self.runtime();
         let now = self.clock.now();
         let mut locked = self.lock();
@@ -228,10 +255,11 @@ impl Guarded {
         id: FlightId,
         asked_for: Now,
         brought: Result<AccessInfo, Failed>,
+        tried: Tried,
         now: Now,
     ) -> Outcome {
         self.forget(id);
-        self.state.landed(id, asked_for, brought, now)
+        self.state.landed(id, asked_for, brought, tried, now)
     }
 
     /// A flight is gone without an outcome.

@@ -2,8 +2,13 @@
 
 use std::{any::Any, mem, sync::Arc, time::Duration};
 
-use super::{Now, RenewalPolicy, lifetime::Readings, refusals::Refusals};
-use crate::{Access, AccessInfo, Error, access::KnownOrigins, endpoint::Origin};
+use super::{
+    Now, RenewalPolicy,
+    failure::{Failed, Failure, History, Tried},
+    lifetime::Readings,
+    refusals::Refusals,
+};
+use crate::{Access, AccessInfo, Error, Secret, access::KnownOrigins, endpoint::Origin};
 
 /// The number of a flight: one go at obtaining a token.
 pub(super) type FlightId = u64;
@@ -13,7 +18,6 @@ pub(super) type FlightId = u64;
 const RESETS: u32 = 3;
 
 /// The token at hand, the flight under way and the last failure.
-#[derive(Debug)]
 pub(super) struct State {
     policy: RenewalPolicy,
     random: fastrand::Rng,
@@ -24,6 +28,9 @@ pub(super) struct State {
     /// How many flights in a row a reset overtook.
     overtaken: u32,
     failure: Option<Failure>,
+    history: History,
+    /// Whether the outage that was told passes by itself; `None` if there is none.
+    told: Option<bool>,
     refusals: Refusals,
     /// Where the last catalog has endpoints.
     origins: Option<Arc<KnownOrigins>>,
@@ -41,35 +48,6 @@ struct Held {
     soft: Now,
     hard: Now,
     end: Now,
-}
-
-/// An error, and whether it can pass by itself. That is found out when the state is not locked, since it may run code
-/// of others.
-#[derive(Clone, Debug)]
-pub(super) struct Failed {
-    pub(super) error: Error,
-    passes: bool,
-}
-
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
-        Self { passes: error.is_transient(), error }
-    }
-}
-
-/// Why there is no new token, and from when on another go may be made.
-#[derive(Debug)]
-struct Failure {
-    error: Error,
-    /// Whether it can pass by itself.
-    passes: bool,
-    failed: Now,
-    pause: Duration,
-    /// Whether requests had no token meanwhile, so that they waited for it in vain.
-    waited: bool,
-    /// How many of its kind there were in a row.
-    transient: u32,
-    definite: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,13 +76,15 @@ pub(super) enum Decision {
 impl State {
     pub(super) fn new(policy: RenewalPolicy, random: fastrand::Rng) -> Self {
         Self {
-            policy,
+            policy: policy.within_limits(),
             random,
             current: None,
             flight: None,
             flights: 0,
             overtaken: 0,
             failure: None,
+            history: History::default(),
+            told: None,
             refusals: Refusals::default(),
             origins: None,
             discarded: Vec::new(),
@@ -116,7 +96,7 @@ impl State {
     }
 
     pub(super) fn set_policy(&mut self, policy: RenewalPolicy) {
-        self.policy = policy;
+        self.policy = policy.within_limits();
     }
 
     pub(super) fn seed(&mut self, seed: u64) {
@@ -136,7 +116,7 @@ impl State {
             return Decision::Use(access);
         }
         let age = self.age(now);
-        let paused = self.failure.as_ref().filter(|failure| now.since(failure.failed) < failure.pause);
+        let paused = self.failure.as_ref().filter(|failure| failure.pauses(now));
         match (&self.current, age, self.under_way(now), paused) {
             // The last flight stands still: its runtime is driven only while requests wait.
             (Some(_), Age::Soft, None, None) if self.flight.is_some() => Decision::Start,
@@ -171,9 +151,47 @@ impl State {
         self.current.as_ref().map(|held| &held.access)
     }
 
-    /// Why there is no new token, or no good one.
-    pub(super) fn failure(&self) -> Option<&Error> {
-        self.failure.as_ref().map(|failure| &failure.error)
+    /// Returns what is shown of it: the access at hand, why there is no new one, and whether one is on its way.
+    pub(super) fn shown(&self) -> (Option<Arc<Access>>, Option<Error>, bool) {
+        let error = self.failure.as_ref().map(|failure| failure.error.clone());
+        (self.current().cloned(), error, self.flight.is_some())
+    }
+
+    /// Whether the credentials were refused.
+    pub(super) fn is_refused(&self) -> bool {
+        self.failure.as_ref().is_some_and(|failure| failure.refused.is_some())
+    }
+
+    /// Forgets the last failure if it was that of other credentials, and returns whether it was.
+    pub(super) fn forget_others(&mut self, id: &Option<Secret>, now: Now) -> bool {
+        let refused = self.failure.as_ref().and_then(|failure| failure.refused.as_ref());
+        let changed = refused.is_some_and(|refused| self.history.has_changed(refused, id, now));
+        if changed {
+            self.set_failure(None);
+        }
+        changed
+    }
+
+    /// Whether a failed attempt is to be told: it is the first one since there was a good token, or the first one that
+    /// does not pass by itself.
+    pub(super) fn is_news(&mut self, passes: bool) -> bool {
+        let is_news = self.told.is_none_or(|told| told && !passes);
+        if is_news {
+            self.told = Some(passes);
+        }
+        is_news
+    }
+
+    /// Returns the last failure if it is still to be told.
+    pub(super) fn news(&mut self) -> Option<Failed> {
+        let failure = self.failure.as_ref()?;
+        let failed = Failed { error: failure.error.clone(), passes: failure.refused.is_none() };
+        self.is_news(failed.passes).then_some(failed)
+    }
+
+    /// Whether good tokens can be had again, after an outage that was told.
+    pub(super) fn is_over(&mut self) -> bool {
+        self.failure.is_none() && self.told.take().is_some()
     }
 
     /// Whether a request that comes now would have a new token fetched.
@@ -205,7 +223,7 @@ impl State {
         now: Now,
         left: Duration,
     ) -> Option<Duration> {
-        if !self.is_under_way(id) || self.age(now) != Age::Expired || !passes {
+        if !self.is_under_way(id) || self.age(now) != Age::Expired || !passes || self.policy.fail_fast {
             return None;
         }
         let pause = self.policy.pause(attempts, error, self.random.f64());
@@ -223,6 +241,7 @@ impl State {
         id: FlightId,
         asked_for: Now,
         brought: Result<AccessInfo, Failed>,
+        tried: Tried,
         now: Now,
     ) -> Result<(), Error> {
         if !self.is_under_way(id) {
@@ -239,13 +258,14 @@ impl State {
                 let short = held.soft.since(asked_for) < self.policy.least_interval;
                 self.set_failure(short.then(|| Failure {
                     error: Error::ShortLived,
-                    passes: true,
                     failed: asked_for,
                     pause: self.policy.least_interval,
                     waited: true,
+                    refused: None,
                     transient: 0,
                     definite: 0,
                 }));
+                self.history.brought(tried);
                 let past = now.has_reached(held.end);
                 self.hold(held);
                 if past { Err(Error::ShortLived) } else { Ok(()) }
@@ -254,21 +274,21 @@ impl State {
                 let (mut transient, mut definite) =
                     self.failure.as_ref().map_or((0, 0), |failure| (failure.transient, failure.definite));
                 let pause = if passes {
-                    transient += 1;
+                    transient = transient.saturating_add(1);
                     let pause = self.policy.pause(transient, &error, self.random.f64());
                     // Unless Keystone asks for it, no token gets too old for want of another go.
                     let most = self.until_older(now).filter(|_| error.retry_after().is_none());
                     most.map_or(pause, |most| pause.min(most))
                 } else {
-                    definite += 1;
-                    self.policy.definite_pause(definite)
+                    definite = definite.saturating_add(1);
+                    self.history.pause(&tried, definite, &self.policy)
                 };
                 self.set_failure(Some(Failure {
                     error: error.clone(),
-                    passes,
                     failed: now,
                     pause,
                     waited,
+                    refused: (!passes).then_some(tried),
                     transient,
                     definite,
                 }));
@@ -306,6 +326,8 @@ impl State {
             self.overtaken = self.overtaken.saturating_add(1);
         }
         self.set_failure(None);
+        self.history = History::default();
+        self.told = None;
         self.refusals.clear();
         self.origins = None;
     }
@@ -416,18 +438,5 @@ impl State {
         let (soft, hard) = self.policy.ages(lifetime, self.random.f64());
         let [soft, hard, end] = [soft, hard, lifetime].map(|age| asked_for.after(age));
         Ok(Held { access, soft, hard, end })
-    }
-}
-
-impl Failure {
-    /// Whether requests that have no token get this failure, rather than wait for another go.
-    fn is_final(&self, now: Now, policy: &RenewalPolicy) -> bool {
-        self.waited || !self.passes || self.rest(now) >= policy.load_timeout
-    }
-
-    /// What is left of the time that Keystone asked to wait.
-    fn rest(&self, now: Now) -> Duration {
-        let asked = self.error.retry_after().map_or(Duration::ZERO, |_| self.pause);
-        asked.saturating_sub(now.since(self.failed))
     }
 }

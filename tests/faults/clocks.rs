@@ -116,5 +116,6 @@ async fn a22_a_rescoped_token_that_keeps_its_old_expiry_causes_no_loop() {
         assert_eq!(access.is_ok(), time.elapsed() < seconds(HOUR), "at {:?}", time.elapsed());
         pass(1).await;
     }
-    assert!(servers.posts().len() <= 25, "{}", servers.posts().len());
+    // The last hour's are those after the pauses of a token that is refused: 30 s, then 60 s each.
+    assert!(servers.posts().len() <= 25 + 60, "{}", servers.posts().len());
 }

@@ -7,7 +7,7 @@ use std::{
     panic::panic_any,
     pin::Pin,
     sync::{
-        Arc, OnceLock,
+        Arc, LazyLock, OnceLock,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll, Wake, Waker},
@@ -21,6 +21,7 @@ use tower_keystone::{
     Transport, V3Auth,
     discovery::Discovery,
     endpoint::Origin,
+    fixture::{CatalogService, V3Token},
     identity::AuthRefFuture,
     renewal::{Clock, Now},
 };
@@ -109,6 +110,16 @@ impl Credentials for LookingCredentials {
         self.known.look();
         self.credentials.auth_url()
     }
+
+    fn cache_id(&self) -> Option<String> {
+        self.known.look();
+        self.credentials.cache_id()
+    }
+
+    fn can_lock_account(&self) -> bool {
+        self.known.look();
+        true
+    }
 }
 
 /// A waker that looks at the plugin when it wakes and when it is dropped.
@@ -170,6 +181,53 @@ async fn no_lock_is_held_while_code_of_others_runs() {
         pass(60).await;
     }
     assert!(plugin.credentials().auth_url().host().is_some());
+
+    // A catalog with endpoints that cannot be used, of which the subscriber may hear.
+    let templates =
+        CatalogService::new("compute").standard_endpoints("RegionOne", "https://nova.test/$(tenant_id)s");
+    let stored = V3Token::new("u1", "alice").service(&templates).access_info("token").unwrap();
+    plugin.set_auth_state(Some(&stored.auth_state())).unwrap();
+}
+
+/// Credentials with an error that looks at their plugin when it is printed for debugging.
+#[derive(Clone, Debug, Default)]
+struct Printed(Arc<PrintedPlugin>);
+
+#[derive(Default)]
+struct PrintedPlugin(OnceLock<Renewing<Printed>>);
+
+impl fmt::Debug for PrintedPlugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let needs = self.0.get().is_some_and(Renewing::needs_renewal);
+        write!(f, "needs_renewal: {needs}")
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("refused")]
+struct PrintedError(#[allow(dead_code)] Printed);
+
+impl Credentials for Printed {
+    fn get_auth_ref(&self, _: Transport) -> AuthRefFuture {
+        let error = PrintedError(self.clone());
+        Box::pin(async { Err(Error::plugin(false, error)) })
+    }
+
+    fn auth_url(&self) -> &Uri {
+        static AUTH_URL: LazyLock<Uri> = LazyLock::new(|| Uri::from_static("https://keystone.test/v3"));
+        &AUTH_URL
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_lock_is_held_while_a_plugin_is_printed() {
+    let keystone = Keystone::new();
+    let printed = Printed::default();
+    let plugin = keystone.plugin_of(printed.clone(), RenewalPolicy::default());
+    assert!(printed.0.0.set(plugin.clone()).is_ok());
+    assert!(token(&plugin).await.is_err());
+    let text = format!("{plugin:?}");
+    assert!(text.contains("failure") && text.contains("needs_renewal: true"), "{text}");
 }
 
 /// Credentials whose future panics when it is dropped.

@@ -129,6 +129,39 @@ async fn requests_wait_no_longer_than_the_load_timeout_and_recover_by_themselves
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_wants_to_fail_fast_gets_the_first_failure_at_once() {
+    let statuses = [401, 404, 500, 503].map(Answer::Status);
+    let others = [Answer::RetryAfter("5"), Answer::NoConnection, Answer::Body("<html>")];
+    for failure in statuses.into_iter().chain(others) {
+        let keystone = Keystone::new();
+        keystone.usually(failure.clone());
+        let mut policy = RenewalPolicy::default();
+        policy.fail_fast = true;
+        let plugin = keystone.plugin_with(policy);
+        let waiting: Vec<_> = (0..10).map(|_| tokio::spawn(plugin.access())).collect();
+        for waiter in waiting {
+            assert!(waiter.await.unwrap().is_err(), "{failure:?}");
+        }
+        assert_eq!((keystone.logins(), keystone.time().elapsed()), (1, seconds(0)), "{failure:?}");
+        // The next one is tried when the pause is over.
+        keystone.usually(Answer::Token);
+        pass(30).await;
+        assert_eq!(token(&plugin).await.unwrap(), "token-1", "{failure:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_wants_to_fail_fast_waits_for_one_attempt() {
+    let keystone = Keystone::new();
+    keystone.usually(Answer::Hang);
+    let mut policy = RenewalPolicy::default();
+    policy.fail_fast = true;
+    let plugin = keystone.plugin_with(policy);
+    assert!(matches!(token(&plugin).await, Err(Error::Timeout { .. })));
+    assert_eq!((keystone.logins(), keystone.time().elapsed().as_secs()), (1, 10));
+}
+
+#[tokio::test(start_paused = true)]
 async fn keystone_is_left_alone_for_as_long_as_it_asks() {
     for (asked, waits) in [("7", 7), ("0", 1), ("100000", 300)] {
         let keystone = Keystone::new();

@@ -1,6 +1,6 @@
 //! What is logged of renewing: what an operator should know, once.
 
-use tower_keystone::{AuthMethod, RenewalPolicy, User, V3Auth};
+use tower_keystone::{AuthMethod, IdentityPlugin, RenewalPolicy, User, V3Auth};
 
 use crate::{log::Log, support::*};
 
@@ -68,4 +68,55 @@ async fn clocks_that_differ_by_more_than_half_a_minute_are_told() {
         assert_eq!(lines.len(), usize::from(told), "{skew}: {lines:?}");
         assert!(lines.iter().all(|line| line.contains(&format!("seconds={}", skew.abs()))), "{lines:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_failed_attempt_is_told_while_requests_still_wait() {
+    let (log, _guard) = Log::new();
+    let keystone = Keystone::new();
+    keystone.then([Answer::NoConnection, Answer::Status(503), Answer::NoConnection]);
+    let plugin = keystone.plugin();
+    let waiting = tokio::spawn(plugin.access());
+    settle().await;
+    let lines = log.lines();
+    let [warning] = &*lines else { panic!("{lines:?}") };
+    assert!(warning.contains("WARN") && warning.contains("connection refused"), "{warning}");
+    assert!(warning.contains("auth_url=\"https://keystone.test/v3\""), "{warning}");
+    assert!(!waiting.is_finished());
+    waiting.await.unwrap().unwrap();
+    let lines = log.lines();
+    let [over] = &*lines else { panic!("{lines:?}") };
+    assert!(over.contains("INFO") && over.contains("again"), "{over}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_does_not_pass_is_told_after_one_that_may_have() {
+    let (log, _guard) = Log::new();
+    let keystone = Keystone::new();
+    keystone.then([Answer::NoConnection]);
+    keystone.usually(Answer::Status(401));
+    let plugin = keystone.plugin();
+    for _ in 0..100 {
+        assert!(token(&plugin).await.is_err());
+        pass(1).await;
+    }
+    let lines = log.lines();
+    let [passes, does_not] = &*lines else { panic!("{lines:?}") };
+    assert!(passes.contains("it is tried again") && passes.contains("connection refused"), "{passes}");
+    assert!(does_not.contains("have to be mended") && does_not.contains("401"), "{does_not}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_expire_at_once_are_told_once() {
+    let (log, _guard) = Log::new();
+    let keystone = Keystone::new();
+    keystone.lifetime(Some(1));
+    let plugin = keystone.plugin();
+    for _ in 0..60 {
+        let _ = token(&plugin).await;
+        pass(1).await;
+    }
+    let lines = log.lines();
+    let [warning] = &*lines else { panic!("{lines:?}") };
+    assert!(warning.contains("expire at once"), "{warning}");
 }
