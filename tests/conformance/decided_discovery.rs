@@ -297,6 +297,21 @@ pub(crate) const DISCOVERY: &[Rule] = &[
         },
     },
     Rule {
+        decision: "beside an endpoint override, what is asked for is told in its plain form",
+        covers: |case, difference, _| {
+            let mut expected = value(&difference.expected).clone();
+            if let Some(first) = expected.pointer("/interface/0").cloned() {
+                expected["interface"] = first;
+            }
+            for name in ["service_name", "region_name"] {
+                if let Some(said) = expected.get_mut(name).filter(|said| **said == "") {
+                    *said = Value::Null;
+                }
+            }
+            call(case, difference)["args"]["endpoint_override"].is_string() && expected == difference.got
+        },
+    },
+    Rule {
         decision: "the access is there before an endpoint is looked for, also where none is needed",
         covers: |case, difference, replay| {
             let needless = |call: &Value| call["args"]["interface"]["auth_interface"] == true;
@@ -359,15 +374,17 @@ fn asks(case: &Case, difference: &Difference, is_it: impl Fn(&Exchange) -> bool)
 }
 
 /// Gives a maximum that is alone the minimum of 0.
-fn with_minimum(case: &mut Case) -> bool {
-    change_args(case, |args| {
+pub(crate) fn with_minimum(case: &mut Case) -> bool {
+    let add = |args: &mut Map<String, Value>| {
         let given = |name: &str| args.get(name).is_some_and(|said| !said.is_null() && *said != "");
         let alone = given("max_version") && !given("min_version") && !given("version");
         if alone {
             args.insert("min_version".to_owned(), "0".into());
         }
         alone
-    })
+    };
+    let adapter = case.input.get_mut("adapter").and_then(Value::as_object_mut).is_some_and(add);
+    adapter | change_args(case, add)
 }
 
 /// Asks for a version that no service has in place of a maximum that is alone.
@@ -385,7 +402,9 @@ fn with_impossible_version(case: &mut Case) -> bool {
 
 /// Takes odd members out of all documents.
 fn without_odd(case: &mut Case) -> bool {
-    let versions = change_exchanges(case, |exchange| exchange.with_document(odd::versions_without_odd));
+    let versions = change_exchanges(case, |exchange| {
+        exchange.with_document(odd::versions_without_odd).filter(|_| exchange.method == "GET")
+    });
     versions | change_tokens(case, odd::token_without_odd)
 }
 

@@ -153,10 +153,12 @@ pub(crate) const PLUGINS: &[Rule] = &[
         },
     },
     Rule {
-        decision: "a token that is empty is not sent",
+        decision: "a token that is empty or no visible ASCII is not sent",
         covers: |case, difference, _| {
-            let empty = described(case).text("token").is_some_and(|token| token.is_empty());
-            let refused = text_of(&difference.got).starts_with("not a token: it is empty");
+            let visible =
+                |token: &str| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+            let empty = described(case).text("token").is_some_and(|token| !visible(&token));
+            let refused = text_of(&difference.got).starts_with("not a token: ");
             empty && (refused || is_less(difference) || difference.got.is_null())
         },
     },
@@ -282,7 +284,11 @@ pub(crate) const PLUGINS: &[Rule] = &[
         decision: "a token whose document names no expiry is good for some minutes",
         covers: |case, difference, _| {
             let states = case.calls().iter().filter(|call| call["op"] == "set_auth_state");
+            let logins = case.exchanges.iter().map(|exchange| {
+                json!({"auth_token": exchange.header("x-subject-token"), "body": exchange.document()})
+            });
             let states = states.map(|call| &call["args"]["state"]).chain([&described(case).auth_state]);
+            let states = states.cloned().chain(logins);
             let mut endless = states.filter(|state| {
                 let token = &state["body"]["token"];
                 token.is_object() && token["expires_at"].is_null()
@@ -290,6 +296,12 @@ pub(crate) const PLUGINS: &[Rule] = &[
             difference.expected["error"] == "KeyError"
                 && match &*difference.question {
                     "get_token" => endless.any(|state| state["auth_token"] == difference.got),
+                    "get_user_id" => {
+                        endless.any(|state| state["body"]["token"]["user"]["id"] == difference.got)
+                    }
+                    "get_project_id" => {
+                        endless.any(|state| state["body"]["token"]["project"]["id"] == difference.got)
+                    }
                     "needs_reauthenticate" => endless.next().is_some() && difference.got == false,
                     _ => false,
                 }
@@ -495,7 +507,10 @@ fn is_said(case: &Case, got: &Value) -> bool {
         |text: &str| case.exchanges.iter().any(|exchange| exchange.status >= 300 && exchange.says(text));
     // What repeats a secret is not said.
     if *got == WITHHELD {
-        return case.plugin.iter().flat_map(Described::texts).any(|secret| said(&secret));
+        let secrets = case.plugin.iter().map(|plugin| plugin.said().to_string());
+        let quoted: Vec<_> = secrets.collect();
+        let secrets = quoted.iter().flat_map(|said| said.split('"'));
+        return secrets.into_iter().any(|secret| !secret.is_empty() && said(secret));
     }
     got.as_str().is_some_and(|text| !text.is_empty() && text.split(": ").all(said))
 }
@@ -511,7 +526,9 @@ fn is_of_token(case: &Case, had: &Had, question: &str, answer: &Value, sent: &Va
     match question {
         "get_token" => *answer == *token,
         "get_headers" => answer["x-auth-token"] == *token,
-        "get_auth_state" => answer["auth_token"] == *token,
+        "get_auth_state" | "get_access" => answer["auth_token"] == *token,
+        "get_user_id" => *answer == had.document["user"]["id"],
+        "get_project_id" => *answer == had.document["project"]["id"],
         "needs_reauthenticate" => *answer == had.needs,
         _ if question.ends_with(": requests") => {
             let sent = requests(sent);

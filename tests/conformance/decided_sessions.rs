@@ -8,7 +8,7 @@ use crate::{
     access::time_of,
     answers::value,
     decided::{Rule, answer, as_after, call, is_about_sending, text_of},
-    decided_discovery::{change_args, with_absolute_locations},
+    decided_discovery::{change_args, with_absolute_locations, with_minimum},
     decided_requests::{described, is_login, requests},
     servers::{Exchange, FrozenClock, origin},
     versions,
@@ -76,7 +76,13 @@ pub(crate) const SESSIONS: &[Rule] = &[
             let answered = difference.expected["error"] == "ValueError"
                 && difference.got["url"].as_str().is_some_and(|got| got.starts_with(before));
             let sent = is_more(difference, |request| url_in(request).starts_with(before));
-            url.replace("%(", "").contains('%') && (answered || sent)
+            // Where nobody listens it is tried again.
+            let failed =
+                difference.expected["error"] == "ValueError" && difference.got["error"] == "ConnectFailure";
+            let again = answer(case, difference)["error"] == "ValueError"
+                && difference.question == "call: sleeps"
+                && requests(&difference.got).iter().all(is_own_delay);
+            url.replace("%(", "").contains('%') && (answered || sent || failed || again)
         },
     },
     Rule {
@@ -85,6 +91,15 @@ pub(crate) const SESSIONS: &[Rule] = &[
             let (expected, got) = (requests(&difference.expected), requests(&difference.got));
             difference.question == "call: requests"
                 && expected.iter().map(named_as_the_service_does).eq(got.iter().cloned())
+        },
+    },
+    Rule {
+        decision: "a maximum without a minimum finds the newest version that is not above it, as with a minimum of 0",
+        covers: |case, difference, replay| {
+            difference.question == "call: requests"
+                && sent(&difference.expected) == sent(&difference.got)
+                && requests(&difference.expected).iter().any(is_document)
+                && as_after(case, difference, replay, with_minimum)
         },
     },
     Rule {
@@ -175,13 +190,21 @@ pub(crate) const SESSIONS: &[Rule] = &[
     },
     Rule {
         decision: "a version beside an endpoint override is looked for from there, as the override's help in the \
-                   reference says; its requests go to the override whatever the version",
+                   reference says; where a document lists others alone it is refused, else the override is used as it is",
         covers: |case, difference, _| {
             let version = ["version", "min_version", "max_version"];
             let version = version.iter().any(|name| !argument(case, difference, name).is_null());
-            let refused = text_of(&difference.got).contains("ask for the official service type");
-            let given = argument(case, difference, "endpoint_override").is_string();
-            version && given && (refused || is_cut_before(difference, |_| true))
+            let wanted = argument(case, difference, "endpoint_override").as_str().unwrap_or_default();
+            let here = |request: &Value| origin(url_in(request)) == origin(wanted);
+            let refused =
+                difference.got["error"] == "EndpointNotFound" && text_of(&difference.got).contains(" lists ");
+            let (expected, got) = (sent(&difference.expected), sent(&difference.got));
+            let asked = requests(&difference.got).iter().filter(|request| is_document(request)).all(here);
+            let cut = requests(&difference.got).iter().any(is_document)
+                && expected.iter().position(here).and_then(|first| expected.get(..first)) == Some(&got[..]);
+            version
+                && !wanted.is_empty()
+                && (refused || difference.question == "call: requests" && asked && (expected == got || cut))
         },
     },
     Rule {
@@ -323,6 +346,15 @@ pub(crate) const SESSIONS: &[Rule] = &[
     },
 ];
 
+fn is_document(request: &Value) -> bool {
+    request["method"] == "GET" && request["headers"] == json!({"accept": "application/json"})
+}
+
+/// The requests that are not for a version document.
+fn sent(all: &Value) -> Vec<Value> {
+    requests(all).iter().filter(|request| !is_document(request)).cloned().collect()
+}
+
 fn url_in(request: &Value) -> &str {
     request["url"].as_str().unwrap_or_default()
 }
@@ -351,11 +383,12 @@ fn is_cut_before(difference: &Difference, is_it: impl Fn(&Value) -> bool) -> boo
     difference.question == "call: requests" && first.and_then(|first| expected.get(..first)) == Some(got)
 }
 
-/// Whether there is one request that the reference comes to no more, of this kind.
+/// Whether there is a request that the reference comes to no more, of this kind, sent once or again.
 fn is_more(difference: &Difference, is_it: impl Fn(&Value) -> bool) -> bool {
     let (expected, got) = (requests(&difference.expected), requests(&difference.got));
     let more = got.strip_prefix(expected).filter(|_| difference.question == "call: requests");
-    matches!(more, Some([request]) if is_it(request))
+    more.and_then(<[Value]>::split_first)
+        .is_some_and(|(first, again)| is_it(first) && again.iter().all(|request| request == first))
 }
 
 /// Half a second, doubled again and again up to a minute.
@@ -373,6 +406,9 @@ fn without_tokens(case: &Case, requests: &[Value]) -> Vec<Value> {
         .map(|mut request| {
             if let Some(token) = request.pointer_mut("/headers/x-auth-token") {
                 *token = json!(issued(token));
+            }
+            if let Some(Value::String(url)) = request.get_mut("url") {
+                *url = without_needless_encoding(url);
             }
             request
         })
@@ -421,7 +457,8 @@ fn named_as_the_service_does(request: &Value) -> Value {
 pub(crate) fn without_needless_encoding(url: &str) -> String {
     let plain =
         (0..128_u8).map(char::from).filter(|sign| sign.is_ascii_alphanumeric() || "-._~".contains(*sign));
-    plain.fold(url.to_owned(), |url, sign| {
+    // A `%` that encodes nothing is one.
+    plain.fold(url.replace("%25", "%"), |url, sign| {
         let code = u32::from(sign);
         url.replace(&format!("%{code:02x}"), &sign.to_string())
             .replace(&format!("%{code:02X}"), &sign.to_string())

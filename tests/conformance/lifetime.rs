@@ -21,6 +21,7 @@ pub(crate) enum Renewal {
 #[derive(Clone)]
 struct Token {
     id: String,
+    document: Value,
     asked: Duration,
     /// The time from when it was asked for until it ends.
     lifetime: Duration,
@@ -31,6 +32,8 @@ struct Token {
 pub(crate) struct Had {
     /// The token that the call uses, or that is there for it to be shown.
     pub(crate) token: Option<String>,
+    /// What its document says of it.
+    pub(crate) document: Value,
     /// How many logins it makes.
     pub(crate) logins: usize,
     /// Whether the next use makes one.
@@ -56,7 +59,10 @@ pub(crate) fn tokens(case: &Case, renewal: Renewal) -> Option<Vec<Had>> {
             "advance_time" => now += Duration::try_from_secs_f64(call["args"]["seconds"].as_f64()?).ok()?,
             "get_token" | "get_headers" | "get_user_id" | "get_project_id" | "get_access" | "get_sp_url" => {
                 let age = held.as_ref().map_or(Age::Over, |held| held.age(now, renewal));
-                had.token = held.as_ref().filter(|_| age != Age::Over).map(|held| held.id.clone());
+                if let Some(held) = held.as_ref().filter(|_| age != Age::Over) {
+                    had.token = Some(held.id.clone());
+                    had.document = held.document.clone();
+                }
                 if age != Age::Good {
                     // The last answer of a server is given again and again.
                     let login = logins.get(made).or(logins.last());
@@ -65,8 +71,9 @@ pub(crate) fn tokens(case: &Case, renewal: Renewal) -> Option<Vec<Had>> {
                     let brought = login.and_then(|login| {
                         issued(login.header("x-subject-token"), &login.document(), start, now, renewal)
                     });
-                    if let Some(token) = &brought {
-                        had.token.get_or_insert_with(|| token.id.clone());
+                    if let Some(token) = brought.as_ref().filter(|_| had.token.is_none()) {
+                        had.token = Some(token.id.clone());
+                        had.document = token.document.clone();
                     }
                     held = brought.or(held.filter(|_| age == Age::Old));
                 }
@@ -131,7 +138,7 @@ fn issued(id: &str, document: &Value, start: SystemTime, now: Duration, renewal:
         }
         _ => left,
     };
-    Some(Token { id: id.to_owned(), asked: now, lifetime })
+    Some(Token { id: id.to_owned(), document: document["token"].clone(), asked: now, lifetime })
 }
 
 fn stored(state: &Value, start: SystemTime, now: Duration, renewal: Renewal) -> Option<Token> {

@@ -88,7 +88,7 @@ async fn replay_calls(
     Ok(())
 }
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
 /// The plugin, unless it cannot be made: that is compared.
 async fn construct(

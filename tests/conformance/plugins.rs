@@ -90,8 +90,9 @@ impl Described {
 
     /// Whether one of its methods takes the place of another one.
     pub(crate) fn has_a_method_twice(&self) -> bool {
-        let own = self.add_methods.iter().filter_map(|method| method.get("method")).map(|name| name.get());
-        let mut names: Vec<_> = own.map(|name| name.trim_matches('"').replace('_', "")).collect();
+        let own: Option<Vec<Parameters>> = self.get("auth_methods").ok().flatten();
+        let own = own.iter().flatten().chain(&self.add_methods).filter_map(|method| method.get("method"));
+        let mut names: Vec<_> = own.map(|name| name.get().trim_matches('"').replace('_', "")).collect();
         match &*self.kind {
             "v3multifactor" => {
                 names.extend(self.method_names().iter().map(|name| name.replacen("v3", "", 1)))
@@ -237,6 +238,7 @@ fn one_go(retries: bool) -> RenewalPolicy {
     policy.load_timeout = Duration::from_millis(scale);
     policy.attempt_timeout = policy.load_timeout;
     policy.first_pause = PAUSE * scale as u32;
+    policy.longest_pause = policy.first_pause;
     policy.definite_pauses = vec![Duration::ZERO];
     policy.least_interval = Duration::ZERO;
     policy.jitter = 0.0;

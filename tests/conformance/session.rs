@@ -29,6 +29,7 @@ use crate::{
     Case, Difference, Unanswered, answers,
     args::{Args, text},
     discovery::filter,
+    operations::HOUR,
     plugins::{PAUSE, Plugin},
     servers::{self, Body, FrozenClock, Servers},
     versions::written,
@@ -145,7 +146,8 @@ async fn replay_calls(case: &Case, differences: &mut Vec<Difference>) -> Result<
         plugin,
         session: members(case.input("session")),
         adapter: case.input.get("adapter").map(members),
-        discovery: Discovery::new(transport),
+        // The reference does not remember failures.
+        discovery: Discovery::new(transport).remember(HOUR, Duration::ZERO),
         servers,
         redirects: case.exchanges.iter().any(servers::Exchange::is_redirect),
     };
@@ -170,7 +172,14 @@ async fn replay_calls(case: &Case, differences: &mut Vec<Difference>) -> Result<
             Err(error) => match error.downcast::<Unanswered>() {
                 Ok(why) => return Err(*why),
                 Err(error) => {
-                    Err(Error::find(&*error).map_or_else(|| of_client(&*error), answers::described))
+                    Err(match Error::find(&*error) {
+                        // The reference has no endpoint then, and does not say why.
+                        Some(Error::DiscoveryFailure(failure)) => {
+                            json!({"error": "EndpointNotFound", "text": failure.to_string()})
+                        }
+                        Some(error) => answers::described(error),
+                        None => of_client(&*error),
+                    })
                 }
             },
         };
