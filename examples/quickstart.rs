@@ -24,7 +24,8 @@ use serde_json::{Map, Value};
 use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_keystone::{
     AccessInfoPlugin, AuthLayer, AuthMethod, BoxError, EndpointFilter, ErrorContextLayer, IdentityPlugin,
-    Interface, ReauthPolicy, Refusal, Renewing, Scope, Secret, Transport, User, V3Auth, fixture::Cloud,
+    Interface, ReauthPolicy, Refusal, RenewalPolicy, Renewing, Scope, Secret, Transport, User, V3Auth,
+    fixture::Cloud,
 };
 
 type Body = Full<Bytes>;
@@ -71,8 +72,11 @@ async fn run() -> Result<usize, BoxError> {
         }
     };
 
-    // The plugin that holds the password renews its token; the other one has been given one.
-    let password = Renewing::new(login.credentials(), Transport::new(client.clone()));
+    // The plugin that holds the password renews its token; the other one has been given one. Its user is waiting, so
+    // that a login that fails says so at once.
+    let mut policy = RenewalPolicy::default();
+    policy.fail_fast = true;
+    let password = Renewing::new(login.credentials(), Transport::new(client.clone())).policy(policy);
     let access_info = password.force().await?.auth_ref().cloned().ok_or("a login brings an access info")?;
     println!(
         "{} has a token for project {}\n",
