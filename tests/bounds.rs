@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use tower::{ServiceExt, service_fn};
-use tower_keystone::{RaiseForStatus, RaiseForStatusLayer};
+use tower_keystone::{AccessInfo, RaiseForStatus, RaiseForStatusLayer, Secret};
 
 use tower::Layer;
 
@@ -65,4 +65,42 @@ where
         Poll::Ready(Err(error)) => error.to_string(),
         _ => panic!("it is an error, and at once"),
     }
+}
+
+#[test]
+fn a_token_document() {
+    for list in junk(250_000) {
+        for document in [
+            format!(r#"{{"token": {{"roles": {list}}}}}"#),
+            format!(r#"{{"token": {{"user": {{"": {list}}}, "roles": []}}}}"#),
+            format!(r#"{{"token": {{"unknown": {list}}}}}"#),
+            format!(r#"{{"token": {{"catalog": {list}}}}}"#),
+            format!(r#"{{"access": {{"token": {{"id": "t", "x": {list}}}}}}}"#),
+            format!(r#"{{"access": {{"serviceCatalog": {list}}}}}"#),
+            format!(r#"{{"unknown": {list}, "token": {{}}}}"#),
+        ] {
+            let (most, held) =
+                bytes(|| AccessInfo::new("gAAAA", &document).map_err(|error| error.to_string()));
+            let (most, held) = (most as f64 / document.len() as f64, held as f64 / document.len() as f64);
+            assert!(most <= TIMES as f64, "{most:.1} times, {held:.1} held: {}", &document[..60]);
+        }
+    }
+}
+
+#[test]
+fn a_token_with_very_many_roles_is_read() {
+    let role = r#"{"id": "9fe2ff9ee4384b1894a90878d3e92bab", "name": "member"}"#;
+    let roles = vec![role; 250].join(",");
+    let document = format!(r#"{{"token": {{"user": {{"id": "u"}}, "roles": [{roles}]}}}}"#);
+    let (most, _) = bytes(|| AccessInfo::new("gAAAA", &document).unwrap());
+    assert!(most < 300_000, "{most} bytes");
+    assert_eq!(AccessInfo::new("gAAAA", &document).unwrap().role_names().count(), 250);
+}
+
+#[test]
+fn a_stored_state() {
+    let members = (0..20_000).map(|number| format!(r#""{number}":0"#)).collect::<Vec<_>>().join(",");
+    let state = Secret::new(format!(r#"{{{members},"auth_token":"gAAAA","body":{{"token":{{}}}}}}"#));
+    let (most, _) = bytes(|| AccessInfo::from_auth_state(&state).unwrap());
+    assert!(most <= state.expose().len(), "{most} bytes");
 }

@@ -12,12 +12,38 @@ use super::{
 };
 use crate::{Error, Secret};
 
-/// How long all that is not the catalog may be, in bytes: read into values, JSON can take a hundred times as much.
+/// Maximum length of all that is not the catalog, in bytes.
 const MAX_MEMBERS: usize = 256 * 1024;
+
+/// How many bytes of memory its values may take, as a multiple of their text, or if they are few.
+const MAX_TIMES: usize = 8;
+const MAX_OF_FEW: usize = 256 * 1024;
+
+/// The members that something is read of; see the properties of an [`AccessInfo`](super::AccessInfo).
+const V3_MEMBERS: [&str; 16] = [
+    "OS-OAUTH1",
+    "OS-TRUST:trust",
+    "application_credential",
+    "audit_ids",
+    "bind",
+    "domain",
+    "expires_at",
+    "is_admin_project",
+    "is_domain",
+    "issued_at",
+    "oauth2_credential",
+    "project",
+    "roles",
+    "service_providers",
+    "system",
+    "user",
+];
+const V2_MEMBERS: [&str; 4] = ["metadata", "token", "trust", "user"];
 
 /// What a token document says: the members of `token` (v3) or `access` (v2.0), the catalog apart.
 pub(super) struct Document {
     pub(super) version: IdentityVersion,
+    /// As far as something is read of them.
     pub(super) members: Map<String, Value>,
     /// The token that is in a v2.0 document; taken out as it is read, so that it is wiped whatever follows.
     pub(super) token: Option<Secret>,
@@ -101,11 +127,12 @@ impl<'de> Visitor<'de> for Part {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
         let Part(version) = self;
-        let name_of_catalog = match version {
-            IdentityVersion::V3 => "catalog",
-            IdentityVersion::V2 => "serviceCatalog",
+        let (name_of_catalog, known) = match version {
+            IdentityVersion::V3 => ("catalog", V3_MEMBERS.as_slice()),
+            IdentityVersion::V2 => ("serviceCatalog", V2_MEMBERS.as_slice()),
         };
         let mut room = MAX_MEMBERS;
+        let (mut length, mut cost) = (0, 0);
         let mut document = Document { version, members: Map::new(), token: None, catalog: None, fault: None };
         while let Some(key) = map.next_key::<String>()? {
             if key == name_of_catalog {
@@ -120,6 +147,15 @@ impl<'de> Visitor<'de> for Part {
                     continue;
                 };
                 room = left;
+                if !known.contains(&&*key) {
+                    continue;
+                }
+                length += text.len();
+                cost += cost_of_values(text);
+                if cost > MAX_OF_FEW.max(MAX_TIMES * length) {
+                    document.fault = Some("what is beside its catalog would take too much memory");
+                    continue;
+                }
                 let Ok(mut value) = serde_json::from_str(text) else {
                     document.fault = Some("it is nested too deep");
                     continue;
@@ -132,6 +168,19 @@ impl<'de> Visitor<'de> for Part {
         }
         Ok(document)
     }
+}
+
+/// The memory that the values of a JSON text take at most, in bytes: those of an object are in nodes of eleven, half
+/// full at least; a list that grows has up to twice the room that it needs.
+fn cost_of_values(json: &str) -> usize {
+    const NODE: usize = 640;
+    let cost = |byte| match byte {
+        b'{' => NODE,
+        b'[' => 4 * size_of::<Value>(),
+        b',' => NODE / 5,
+        _ => 1,
+    };
+    json.bytes().map(cost).sum()
 }
 
 /// Takes `access.token.id` out of the `token` of a v2.0 document, so that it is not left there.

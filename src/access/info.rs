@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, fmt, sync::Arc, time::SystemTime};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, value::RawValue};
@@ -26,7 +26,7 @@ pub struct AccessInfo(Arc<Inner>);
 struct Inner {
     token: Option<HeaderValue>,
     version: IdentityVersion,
-    /// The members of `token` or `access`, without the catalog and without the token.
+    /// The members of `token` or `access` that something is read of, without the catalog and without the token.
     members: Map<String, Value>,
     /// Empty where the document has no such member.
     catalog: ServiceCatalog,
@@ -106,12 +106,19 @@ impl AccessInfo {
             line: error.line(),
             column: error.column(),
         };
-        let state = json::without_bom(state.expose().as_bytes());
-        let members: BTreeMap<&str, &RawValue> = serde_json::from_slice(state).map_err(broken)?;
-        let member = |name| members.get(name).map_or("null", |value| value.get());
-        let token: Option<String> = serde_json::from_str(member("auth_token")).map_err(broken)?;
+        let state = state.expose();
+        let state = state.strip_prefix('\u{feff}').unwrap_or(state);
+        let (mut token, mut body) = (None, None);
+        let read = json::members(state, |name, value| match name {
+            "auth_token" => token = Some(value),
+            "body" => body = Some(value),
+            _ => {}
+        });
+        read.map_err(broken)?;
+        let token: Option<String> =
+            serde_json::from_str(token.map_or("null", RawValue::get)).map_err(broken)?;
         let token = token.map(Secret::new);
-        Self::build(token.as_ref().map(Secret::expose), member("body").as_bytes(), None)
+        Self::build(token.as_ref().map(Secret::expose), body.map_or("null", RawValue::get).as_bytes(), None)
     }
 
     /// Token and document in one text that can be stored and read again by
