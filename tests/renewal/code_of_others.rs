@@ -27,7 +27,7 @@ use tower_keystone::{
 };
 use tracing_subscriber::layer::SubscriberExt;
 
-use crate::support::*;
+use crate::{log::subscribe, support::*};
 
 type AnyPlugin = Renewing<Arc<dyn Credentials>>;
 
@@ -150,7 +150,7 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Looking {
 async fn no_lock_is_held_while_code_of_others_runs() {
     let known = Known::default();
     let subscriber = tracing_subscriber::registry().with(Looking(known.clone()));
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = subscribe(subscriber);
     let keystone = Keystone::new();
     keystone.skew(100);
     let credentials = LookingCredentials {
@@ -334,28 +334,31 @@ async fn a_clock_that_panics_under_a_flight_is_a_failure_like_others() {
 }
 
 /// A subscriber that panics at each event.
-struct PanickingSubscriber;
+struct PanickingSubscriber(Arc<AtomicUsize>);
 
 impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for PanickingSubscriber {
     fn on_event(&self, _: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        self.0.fetch_add(1, SeqCst);
         panic_any("a test wants this panic");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_subscriber_that_panics_takes_neither_token_nor_error_along() {
-    let subscriber = tracing_subscriber::registry().with(PanickingSubscriber);
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let events = Arc::new(AtomicUsize::new(0));
+    let subscriber = tracing_subscriber::registry().with(PanickingSubscriber(Arc::clone(&events)));
+    let _guard = subscribe(subscriber);
     for answer in [Answer::Token, Answer::Status(403)] {
         let keystone = Keystone::new();
         keystone.skew(100); // which is logged, and so is the failure
         keystone.usually(answer.clone());
         let plugin = keystone.plugin();
+        events.store(0, SeqCst);
         for brought in ten_of(&plugin).await {
             assert_eq!(brought.is_ok(), matches!(answer, Answer::Token), "{brought:?}");
             assert!(!matches!(brought, Err(Error::PluginPanicked)));
         }
-        assert_eq!(keystone.logins(), 1);
+        assert_eq!((keystone.logins(), events.load(SeqCst)), (1, 1));
     }
 }
 
