@@ -113,6 +113,10 @@ fn a_runtime_without_time_is_an_error_and_no_panic() {
     let is_told = |error: Option<Error>| assert!(matches!(error, Some(Error::NoRuntime)), "{error:?}");
     is_told(timeless.block_on(plugin.access()).err());
     is_told(timeless.block_on(plugin.force()).err());
+    let by_the_clock_of_the_machine = Renewing::new(keystone.credentials(), Transport::new(keystone.clone()));
+    is_told(timeless.block_on(by_the_clock_of_the_machine.access()).err());
+    let discovery = Discovery::new(Transport::new(keystone.clone()));
+    is_told(timeless.block_on(discovery.document("https://nova.test")).err());
     is_told(timeless.block_on(async { plugin.access().await }).err());
     let mut nova = Nova::new(&keystone, || Duration::ZERO).behind(&plugin);
     let error = timeless.block_on(nova.call(get())).unwrap_err();
