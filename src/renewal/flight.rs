@@ -82,7 +82,10 @@ impl<C: Credentials> Flight<C> {
                     continue;
                 }
             }
-            return plugin.land(self.id, asked_for, brought, tried, now);
+            // Credentials that wait for themselves are told so, even if a reset of their own has overtaken the flight.
+            let recursion = brought.as_ref().is_err_and(|failed| matches!(failed.error, Error::Recursion));
+            let outcome = plugin.land(self.id, asked_for, brought, tried, now);
+            return if recursion { Err(Error::Recursion) } else { outcome };
         }
     }
 
