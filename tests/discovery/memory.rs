@@ -1,8 +1,8 @@
 //! What is remembered, for how long, and who waits for whom.
 
-use std::{convert::Infallible, future::ready, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use http::{Request, Response};
+use http::Request;
 use tokio::{
     runtime::{Builder, Runtime},
     task::JoinSet,
@@ -334,27 +334,6 @@ async fn thousands_of_documents_are_remembered() {
         discovery.document(url).await.unwrap();
     }
     assert!(servers.asked().is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn however_many_filters_there_are_each_has_its_answer_at_hand() {
-    let servers = Servers::default();
-    servers.at(NOVA, nova_versions());
-    let layer = AuthLayer::new(plugin()).discovery(servers.discovery());
-    let filters: Vec<_> = (0..2_000)
-        .map(|minor| EndpointFilter::new("compute").min_version(2, 1).max_version(2, 10 + minor))
-        .collect();
-    for (round, filter) in filters.iter().chain(&filters).enumerate() {
-        let request = Request::get("/servers").extension(filter.clone()).body(Body::default()).unwrap();
-        let inner = service_fn(|_| ready(Ok::<_, Infallible>(Response::new(()))));
-        let response = layer.layer(inner).oneshot(request);
-        let mut response = tokio_test::task::spawn(response);
-        if round >= filters.len() {
-            tokio_test::assert_ready!(response.poll(), "its answer is at hand").unwrap();
-        } else {
-            response.await.unwrap();
-        }
-    }
 }
 
 #[tokio::test(start_paused = true)]
