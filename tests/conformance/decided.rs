@@ -126,10 +126,10 @@ pub(crate) const CATALOG: &[Rule] = &[
         },
     },
     Rule {
-        decision: "a service named `\"\"` has no name",
+        decision: "a name or an id that is `\"\"` is none",
         covers: |case, difference, replay| {
             let named = !case.input("query")["service_name"].is_null();
-            (named || difference.expected.to_string().contains(r#""service_name":"""#))
+            (named || difference.expected.to_string().contains(r#":"""#))
                 && as_after(case, difference, replay, |case| {
                     change_body(case, odd::token_without_empty_names)
                 })

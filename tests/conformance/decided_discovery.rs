@@ -163,7 +163,7 @@ pub(crate) const DISCOVERY: &[Rule] = &[
                 (Some(expected), Some(got)) => expected.iter().all(|request| got.contains(request)),
                 _ => true,
             };
-            is_of_python(answer(case, difference))
+            (is_of_python(answer(case, difference)) || is_nothing(answer(case, difference)))
                 && goes_on
                 && as_after(case, difference, replay, without_odd)
         },
@@ -297,6 +297,37 @@ pub(crate) const DISCOVERY: &[Rule] = &[
         },
     },
     Rule {
+        decision: "a document is asked for without a token first, also after a renewal, and a refusal of it is told",
+        covers: |case, difference, _| {
+            let (expected, got) = (requests(&difference.expected), requests(&difference.got));
+            // The one without a token, before the same with it.
+            let needed = |all: &[Value]| -> Vec<Value> {
+                let next = all.iter().skip(1).map(Some).chain([None]);
+                let is_first = |(request, next): &(&Value, Option<&Value>)| {
+                    let same =
+                        next.is_some_and(|next| next["url"] == request["url"] && next["token"] == true);
+                    request["token"] == false && same
+                };
+                all.iter()
+                    .zip(next)
+                    .filter(|pair| !is_first(pair))
+                    .map(|(request, _)| request.clone())
+                    .collect()
+            };
+            let told = case.expect["calls"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .take(difference.call)
+                .any(|call| requests(&call["requests"]).iter().any(|request| request["token"] == true))
+                && case.exchanges.iter().any(|exchange| exchange.status == 401);
+            let (expected, got) = (needed(expected), needed(got));
+            let login =
+                got.split_first().is_some_and(|(login, rest)| is_login(login) && rest == &expected[..]);
+            difference.question.ends_with(": requests") && (expected == got || told && login)
+        },
+    },
+    Rule {
         decision: "beside an endpoint override, what is asked for is told in its plain form",
         covers: |case, difference, _| {
             let mut expected = value(&difference.expected).clone();
@@ -375,16 +406,24 @@ fn asks(case: &Case, difference: &Difference, is_it: impl Fn(&Exchange) -> bool)
 
 /// Gives a maximum that is alone the minimum of 0.
 pub(crate) fn with_minimum(case: &mut Case) -> bool {
-    let add = |args: &mut Map<String, Value>| {
+    let add = |args: &mut Map<String, Value>, sees_version: bool| {
         let given = |name: &str| args.get(name).is_some_and(|said| !said.is_null() && *said != "");
-        let alone = given("max_version") && !given("min_version") && !given("version");
+        let version = sees_version && given("version");
+        let alone = given("max_version") && !given("min_version") && !version;
         if alone {
             args.insert("min_version".to_owned(), "0".into());
         }
         alone
     };
-    let adapter = case.input.get_mut("adapter").and_then(Value::as_object_mut).is_some_and(add);
-    adapter | change_args(case, add)
+    let adapter = case.input.get_mut("adapter").and_then(Value::as_object_mut);
+    let adapter = adapter.is_some_and(|args| add(args, true));
+    let calls = case.input.get_mut("calls").and_then(Value::as_array_mut);
+    let changed = calls.into_iter().flatten().filter_map(|call| {
+        // This operation takes a range alone.
+        let sees_version = call["op"] != "get_endpoint_data";
+        add(call.get_mut("args")?.as_object_mut()?, sees_version).then_some(())
+    });
+    adapter | (changed.count() > 0)
 }
 
 /// Asks for a version that no service has in place of a maximum that is alone.

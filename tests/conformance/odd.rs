@@ -81,7 +81,7 @@ pub(crate) fn token_without_queries(document: &RawValue) -> Option<Box<RawValue>
 
 /// The token document without the names that are empty.
 pub(crate) fn token_without_empty_names(document: &RawValue) -> Option<Box<RawValue>> {
-    without(document, &|name, value| name == "name" && value.text() == Some(""))
+    without(document, &|name, value| matches!(name, "name" | "id") && value.text() == Some(""))
 }
 
 fn without(document: &RawValue, dropped: &dyn Fn(&str, &Json) -> bool) -> Option<Box<RawValue>> {

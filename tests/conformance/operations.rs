@@ -37,7 +37,7 @@ async fn replay_calls(
     match &case.plugin {
         Some(described) if described.kind == "endpoint_data" => start = Some(discovery::endpoint(described)?),
         Some(described) => {
-            let made = Plugin::new(described, &transport, clock, session::retries(case));
+            let made = Plugin::new(described, &transport, clock);
             plugin = construct(case, made, differences, &servers).await?;
             if plugin.is_none() {
                 return Ok(());

@@ -49,7 +49,7 @@ impl Described {
     pub(crate) fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Unanswered> {
         let Some(value) = self.parameters.get(name) else { return Ok(None) };
         serde_json::from_str(value.get())
-            .map_err(|error| Unanswered::NotExpressible(format!("the parameter `{name}`: {error}")))
+            .map_err(|_| Unanswered::NotExpressible(format!("the parameter `{name}` of another kind")))
     }
 
     /// A parameter that is a text, and nothing where it is none.
@@ -155,7 +155,6 @@ impl Plugin {
         described: &Described,
         transport: &Transport,
         clock: FrozenClock,
-        retries: bool,
     ) -> Result<Self, Failed> {
         if NOT_BUILT.contains(&&*described.kind) {
             return Err(Unanswered::NotBuilt(format!("the plugin {}", described.kind)).into());
@@ -194,14 +193,13 @@ impl Plugin {
                 let part = |name: &str| -> Result<_, Failed> {
                     let part: Option<Described> = described.get(name)?;
                     let missing = || Unanswered::Malformed(format!("a service_token without {name}"));
-                    Ok(Self::new(&part.ok_or_else(missing)?, transport, clock, retries)?.shared())
+                    Ok(Self::new(&part.ok_or_else(missing)?, transport, clock)?.shared())
                 };
                 Self::Other(Arc::new(ServiceTokenAuthWrapper::new(part("user_auth")?, part("service_auth")?)))
             }
             _ => {
                 let credentials = AnyCredentials(credentials(described)?);
-                let plugin =
-                    Renewing::new(credentials, transport.clone()).policy(one_go(retries)).clock(clock);
+                let plugin = Renewing::new(credentials, transport.clone()).policy(one_go()).clock(clock);
                 if let Some(state) = auth_state(&described.auth_state) {
                     plugin.set_auth_state(Some(&state))?;
                 }
@@ -229,24 +227,27 @@ pub(crate) fn auth_state(state: &Value) -> Option<Secret> {
     }
 }
 
-/// One go at Keystone for each question, as the reference makes it: no second attempt, for which there
-/// is no time. What these figures do is tested with renewal.
-fn one_go(retries: bool) -> RenewalPolicy {
+/// One go at Keystone for each question, as the reference makes it: the first failure is the answer, and the next
+/// question another go. What these figures do is tested with renewal.
+fn one_go() -> RenewalPolicy {
     let mut policy = RenewalPolicy::default();
-    // The client of the session takes its time for retries.
-    let scale = if retries { 100_000 } else { 1 };
-    policy.load_timeout = Duration::from_millis(scale);
-    policy.attempt_timeout = policy.load_timeout;
-    policy.first_pause = PAUSE * scale as u32;
-    policy.longest_pause = policy.first_pause;
+    policy.fail_fast = true;
+    // The client of the session may take its time for retries.
+    policy.attempt_timeout = Duration::from_secs(3600);
+    policy.load_timeout = Duration::from_secs(3600);
+    policy.first_pause = PAUSE;
+    policy.longest_pause = PAUSE;
     policy.definite_pauses = vec![Duration::ZERO];
+    policy.definite_pauses_proven = vec![Duration::ZERO];
+    policy.definite_pauses_without_lockout = vec![Duration::ZERO];
     policy.least_interval = Duration::ZERO;
+    policy.refusals = usize::MAX;
     policy.jitter = 0.0;
     policy
 }
 
 /// The pause after an attempt that failed, for which the reference has none.
-pub(crate) const PAUSE: Duration = Duration::from_millis(2);
+pub(crate) const PAUSE: Duration = Duration::from_millis(250);
 
 fn credentials(described: &Described) -> Result<Box<dyn Credentials>, Failed> {
     let auth_url = described.uri("auth_url")?;

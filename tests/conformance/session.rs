@@ -109,11 +109,6 @@ pub(crate) fn client(case: &Case) -> Result<(Servers, Transport), Unanswered> {
     Ok((servers, Transport::new(client)))
 }
 
-/// Whether the session tries again by itself.
-pub(crate) fn retries(case: &Case) -> bool {
-    case.input("session")["connect_retries"].as_u64() > Some(0)
-}
-
 /// Refuses arguments that nothing here stands for.
 fn only(args: Args<'_>, known: &[&str], what: &str) -> Result<(), Unanswered> {
     let unknown = args.names().find(|name| !known.contains(name) && !UNSEEN.contains(name));
@@ -129,19 +124,15 @@ async fn replay_calls(case: &Case, differences: &mut Vec<Difference>) -> Result<
     let adapter = Args::new(case.input("adapter"))?;
     only(adapter, &ADAPTER, "the adapter's")?;
     let clock = FrozenClock::of(case)?;
-    let plugin = match case
-        .plugin
-        .as_ref()
-        .map(|described| Plugin::new(described, &transport, clock, retries(case)))
-        .transpose()
-    {
-        Ok(plugin) => plugin,
-        Err(failed) => {
-            let got = Err(failed.described()?);
-            answers::compare(differences, (0, "construct"), &case.expect["construct"], got);
-            return Ok(());
-        }
-    };
+    let plugin =
+        match case.plugin.as_ref().map(|described| Plugin::new(described, &transport, clock)).transpose() {
+            Ok(plugin) => plugin,
+            Err(failed) => {
+                let got = Err(failed.described()?);
+                answers::compare(differences, (0, "construct"), &case.expect["construct"], got);
+                return Ok(());
+            }
+        };
     let session = Session {
         plugin,
         session: members(case.input("session")),
@@ -285,13 +276,14 @@ impl Session {
         let uri = uri
             .parse::<Uri>()
             .map_err(|_| Unanswered::NotExpressible("a URI that `http::Uri` has not".into()))?;
-        let mut request = Request::builder().method(text(&call["method"], "the method of a call")?).uri(uri);
+        let request = Request::builder().method(text(&call["method"], "the method of a call")?).uri(uri);
         let mut body = Bytes::new();
+        let mut content_type = None;
         if let Some(json) = args.get("json") {
-            request = request.header(header::CONTENT_TYPE, "application/json");
+            content_type = Some("application/json");
             body = json.to_string().into();
         } else if let Some(Value::Object(_)) = args.get("data") {
-            request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+            content_type = Some("application/x-www-form-urlencoded");
             body = form(args.object("data")?)?.into();
         } else if let Some(data) = args.text("data")? {
             body = data.to_owned().into();
@@ -300,6 +292,10 @@ impl Session {
         request.headers_mut().extend(headers(args.object("headers")?)?);
         for (name, value) in &headers(adapter.object("additional_headers")?)? {
             request.headers_mut().entry(name).or_insert_with(|| value.clone());
+        }
+        if let Some(content_type) = content_type {
+            let content_type = HeaderValue::from_static(content_type);
+            request.headers_mut().entry(header::CONTENT_TYPE).or_insert(content_type);
         }
         if let Some(id) = Args::new(&call["args"])?.text("global_request_id")? {
             request.headers_mut().insert(REQUEST_ID, id.parse()?);
