@@ -81,16 +81,19 @@ async fn errors_of_the_client_say_which_service_and_where() {
         request.extensions_mut().insert(filter);
         request
     };
+    let long = "x".repeat(300);
+    let cut = format!("{} at https://nova.example.com:8774", "x".repeat(256));
     for (request, said) in [
+        (with(EndpointFilter::new(&long).endpoint_override("https://nova.example.com:8774")), &*cut),
         (get("/servers?token=canary"), "compute at https://nova.example.com:8774"),
-        (with(EndpointFilter::new("volumev3")), "volumev3 at https://cinder.example.com:443"),
-        (with(EndpointFilter::new("block-storage")), "block-storage at https://cinder.example.com:443"),
+        (with(EndpointFilter::new("volumev3")), "volumev3 at https://cinder.example.com"),
+        (with(EndpointFilter::new("block-storage")), "block-storage at https://cinder.example.com"),
         (
             with(EndpointFilter::new("my\nown").endpoint_override("http://[::1]:9292/canary")),
             r"my\nown at http://[::1]:9292",
         ),
         // The layer's filter says nothing of an absolute URI.
-        (get("https://cinder.example.com/v3/canary?token=canary"), "https://cinder.example.com:443"),
+        (get("https://cinder.example.com/v3/canary?token=canary"), "https://cinder.example.com"),
     ] {
         let error = error(stack(), request).await;
         assert_eq!(error.to_string(), format!("the request to {said} failed"));
@@ -123,7 +126,8 @@ async fn a_user_name_in_a_url_is_not_shown() {
     let mut request = get("https://admin:canary@nova.example.com/");
     request.extensions_mut().insert(Unauthenticated);
     let error = error(stack, request).await;
-    assert!(error.is::<io::Error>() && !error.to_string().contains("canary"), "{error}");
+    assert_eq!(error.to_string(), "the request to https://nova.example.com failed");
+    assert!(!format!("{error:?}").contains("canary"));
 }
 
 #[tokio::test]
@@ -214,7 +218,7 @@ async fn after_a_redirect_it_is_the_place_that_was_redirected_to() {
         .layer(FollowRedirectLayer::with_policy(RedirectPolicy::new()))
         .service(client);
     let error = error(stack, get("/servers")).await;
-    assert_eq!(error.to_string(), "the request to compute at https://moved.example.com:443 failed");
+    assert_eq!(error.to_string(), "the request to compute at https://moved.example.com failed");
 }
 
 #[tokio::test]

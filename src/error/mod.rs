@@ -71,7 +71,7 @@ pub(crate) use echo::{repeats, secrets_in};
 pub(crate) use failed_login::FailedLogin;
 pub(crate) use proxy_error::{asks_for_tls, never_passes};
 pub(crate) use retry_after::{date, retry_after};
-pub(crate) use words::{cut, escaped, url as url_in_words};
+pub(crate) use words::{cut, escaped, origin as origin_in_words, url as url_in_words};
 
 #[doc(no_inline)]
 pub use tower::BoxError;

@@ -26,7 +26,7 @@ pub(crate) fn cut(text: &str) -> &str {
 }
 
 /// Scheme, host and port of a URL as far as it has them, without a user name that may be in it.
-pub(super) fn origin(uri: &Uri) -> Box<str> {
+pub(crate) fn origin(uri: &Uri) -> Box<str> {
     let scheme = uri.scheme_str().unwrap_or_default();
     let authority = uri.authority().map_or("", Authority::as_str);
     let host = authority.rsplit('@').next().unwrap_or_default();

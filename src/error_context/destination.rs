@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::Uri;
 
 use super::RequestFailed;
-use crate::{BoxError, EndpointFilter, Error, endpoint::Origin};
+use crate::{BoxError, EndpointFilter, Error};
 
 /// A request extension: where the request goes. It is filled in on the way, and all attempts share it.
 #[derive(Clone)]
@@ -32,7 +32,7 @@ impl Destination {
         std::mem::swap(&mut self.lock().url, &mut url);
     }
 
-    /// Puts the destination around an error, unless the error says where already or nothing was sent.
+    /// Puts the destination around an error, unless the error says where already or the destination is not known.
     pub(super) fn around(&self, error: BoxError) -> BoxError {
         if Error::find(&*error).is_some_and(|ours| !matches!(ours, Error::Service(_))) {
             return error;
@@ -41,9 +41,11 @@ impl Destination {
             let place = self.lock();
             (place.filter.clone(), place.url.clone())
         };
-        let Some(origin) = Origin::of(&url) else { return error };
+        if url.scheme().is_none() {
+            return error;
+        }
         let service_type = filter.as_ref().and_then(EndpointFilter::wanted_service_type);
-        RequestFailed::new(service_type, origin.to_string(), error).into()
+        RequestFailed::new(service_type, &url, error).into()
     }
 
     fn lock(&self) -> MutexGuard<'_, Place> {

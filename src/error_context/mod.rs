@@ -24,7 +24,7 @@
 //!     .service(client); // whose server is down
 //!
 //! let error = nova.oneshot(Request::get("/servers?limit=9").body(Full::default())?).await.unwrap_err();
-//! assert_eq!(error.to_string(), "the request to compute at http://cloud.test:80 failed");
+//! assert_eq!(error.to_string(), "the request to compute at http://cloud.test failed");
 //! assert_eq!(error.source().ok_or("it has one")?.to_string(), "connection refused");
 //! # Ok(())
 //! # }

@@ -1,9 +1,11 @@
 use std::{error::Error as StdError, fmt};
 
-use crate::BoxError;
+use http::Uri;
 
-/// How much of a service type is shown, in characters.
-const SHOWN: usize = 64;
+use crate::{
+    BoxError,
+    error::{cut, escaped, origin_in_words},
+};
 
 /// A request failed: which one, and under it as the source, why.
 ///
@@ -13,15 +15,15 @@ const SHOWN: usize = 64;
 pub struct RequestFailed {
     /// The service type that the request was for. `None` if it had an absolute URI.
     pub service_type: Option<Box<str>>,
-    /// Scheme, host and port that the request was for.
+    /// Scheme, host and port that the request was for, without a user name that may be in its URL.
     pub origin: Box<str>,
     source: BoxError,
 }
 
 impl RequestFailed {
-    pub(super) fn new(service_type: Option<&str>, origin: String, source: BoxError) -> Self {
-        let service_type = service_type.map(|text| text.chars().take(SHOWN).collect());
-        Self { service_type, origin: origin.into(), source }
+    pub(super) fn new(service_type: Option<&str>, url: &Uri, source: BoxError) -> Self {
+        let service_type = service_type.map(|text| cut(text).into());
+        Self { service_type, origin: origin_in_words(url), source }
     }
 }
 
@@ -29,7 +31,7 @@ impl fmt::Display for RequestFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the request to ")?;
         if let Some(service_type) = &self.service_type {
-            write!(f, "{} at ", service_type.escape_debug())?;
+            write!(f, "{} at ", escaped(service_type))?;
         }
         write!(f, "{} failed", self.origin)
     }
