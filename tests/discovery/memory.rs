@@ -51,6 +51,25 @@ async fn a_thousand_first_requests_cause_one_discovery_and_none_without_versions
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_document_for_tokens_is_asked_for_once_without_and_once_with_each() {
+    let servers = Servers::default();
+    servers.at(NOVA, nova_versions().with_a_token().after(seconds(1)));
+    let discovery = servers.discovery();
+    let mut under_way = JoinSet::new();
+    for token in ["alices", "bobs"] {
+        let plugin = AccessInfoPlugin::new(token_of(token, "compute", NOVA));
+        let layer = AuthLayer::new(plugin).discovery(discovery.clone()).endpoint(compute());
+        for _ in 0..100 {
+            let request = Request::get("/servers").body(Body::default()).unwrap();
+            under_way.spawn(layer.layer(Servers::default()).oneshot(request));
+        }
+    }
+    assert_eq!(under_way.join_all().await.into_iter().filter(Result::is_ok).count(), 200);
+    let with_token = format!("{NOVA} +token");
+    assert_eq!(servers.asked(), [NOVA, &with_token, &with_token]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_is_dropped_while_waiting_takes_nothing_along() {
     let servers = Servers::default();
     servers.at(NOVA, nova_versions().after(seconds(2)));
