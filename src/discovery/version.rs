@@ -58,8 +58,7 @@ impl Version {
     /// project id can be all digits (a rule of keystoneauth).
     pub fn in_url(url: &str) -> Option<Self> {
         let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
-        let (_, path) = after_scheme.split_once('/')?;
-        let path = path.split(['?', '#']).next()?;
+        let (_, path) = after_scheme.split(['?', '#']).next()?.split_once('/')?;
         path.rsplit('/').find_map(|segment| Self::in_segment(segment.split(';').next()?))
     }
 
@@ -140,6 +139,8 @@ mod tests {
             ("https://h/vendor/v", None),
             ("https://h/v99999999999", None),
             ("https://h/x?y=/v2", None),
+            ("https://h?y=/v2", None),
+            ("https://h#/v2", None),
             ("", None),
         ] {
             let version = Version::in_url(url).map(|version| (version.major, version.minor));
