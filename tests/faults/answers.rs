@@ -30,6 +30,7 @@ cases![
     paused a14_an_endless_answer_is_read_up_to_the_limit,
     paused a14_an_endless_answer_in_tiny_frames_lets_others_run_and_ends,
     paused a14_an_error_costs_at_most_eight_times_its_text,
+    paused a14_what_is_beside_a_catalog_costs_at_most_eight_times_its_text,
     paused a14_of_a_receipt_a_bounded_part_is_kept,
     paused a14_an_answer_that_is_no_document_costs_little_more_than_its_text,
     paused a15_an_answer_without_one_clear_token_is_refused_for_good,
@@ -458,6 +459,41 @@ async fn a14_an_error_costs_at_most_eight_times_its_text() {
             }
         }
     }
+}
+
+/// Also what is kept of a token that is good.
+async fn a14_what_is_beside_a_catalog_costs_at_most_eight_times_its_text() {
+    const BESIDE: usize = 255 * 1024;
+    for unit in
+        [r#"{"":0}"#, r#"{"id":"r"}"#, "[]", "[0]", "0", r#""""#, r#"{"":{"":{"":0}}}"#, r#"{"a":0,"b":0}"#]
+    {
+        for member in ["roles", "audit_ids", "x"] {
+            let list = vec![unit; BESIDE / (unit.len() + 1)].join(",");
+            let mut document = hour().to_string();
+            document
+                .insert_str(document.find("{\"token\":{").unwrap() + 10, &format!("\"{member}\":[{list}],"));
+            let document = document.replacen(",,", ",", 1);
+            let body = Bytes::from(document);
+            let servers =
+                Servers::new(move |_, _| answer(201, &[("x-subject-token", "token-1")], body.clone()));
+            let (most, before) = (most_from_now(), in_use());
+            let brought = password().get_auth_ref(servers.transport()).await;
+            let (most, kept) = (most(), in_use() - before);
+            assert!(most <= 9 * 256 * 1024, "{member} of {unit}: {most} bytes in use");
+            assert!(kept <= 9 * 256 * 1024, "{member} of {unit}: {kept} bytes kept");
+            match brought {
+                Ok(access_info) => assert_eq!(access_info.auth_token(), Some("token-1")),
+                Err(error) => assert!(matches!(error, Error::InvalidResponse { .. }), "{error}"),
+            }
+        }
+    }
+    // A token with 200 roles is none of these.
+    let role = json!({"id": "0123456789abcdef0123456789abcdef", "name": "member"});
+    let mut document = hour();
+    document["token"]["roles"] = vec![role; 200].into();
+    let servers = Servers::new(move |_, _| token_answer("token-1", &document));
+    let access_info = password().get_auth_ref(servers.transport()).await.unwrap();
+    assert_eq!(access_info.role_names().count(), 200);
 }
 
 async fn a14_of_a_receipt_a_bounded_part_is_kept() {
