@@ -148,7 +148,8 @@
 //! # Errors
 //!
 //! The error type is [`BoxError`], as in tower: the inner service's errors pass unchanged, and
-//! [`Error::find`] finds ours under whatever other layers put around them.
+//! [`Error::find`] finds ours under whatever other layers put around them, and in an `anyhow::Error` or `eyre::Report`: see
+//! [`error`].
 //!
 //! # Features
 //!

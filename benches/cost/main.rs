@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo bench --bench cost               # all of it
-//! cargo bench --bench cost -- request    # one part: request, document, discovery, loopback, storm
+//! cargo bench --bench cost -- request    # one part: request, document, discovery, loopback, storm, pool
 //! ```
 //!
 //! Instructions are counted by valgrind's callgrind, allocations by an allocator that counts. The last table
@@ -14,6 +14,7 @@ mod discovery;
 mod document;
 mod loopback;
 mod peers;
+mod pool;
 mod request;
 mod sample;
 mod server;
@@ -27,12 +28,13 @@ use table::Gates;
 /// A part of the bench: its name, its run, and what a child of it does for callgrind.
 type Part = (&'static str, fn(&mut Gates), fn(&[&str], usize));
 
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     ("request", request::run, request::child),
     ("document", document::run, document::child),
     ("discovery", discovery::run, discovery::child),
     ("loopback", loopback::run, loopback::child),
     ("storm", storm::run, storm::child),
+    ("pool", pool::run, pool::child),
 ];
 
 fn main() -> ExitCode {
