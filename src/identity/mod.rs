@@ -109,6 +109,7 @@ mod parameters;
 mod pool;
 mod read_body;
 mod service_token;
+mod told;
 mod transport;
 mod v2;
 mod v3;
@@ -129,4 +130,5 @@ pub use transport::Transport;
 pub use v2::V2Auth;
 pub use v3::V3Auth;
 
+pub(crate) use told::Told;
 pub(crate) use transport::Obtains;

@@ -11,7 +11,10 @@ use http_body::Body;
 use http_body_util::Full;
 use tower_service::Service;
 
-use super::read_body::{Stopped, read_body};
+use super::{
+    read_body::{Stopped, read_body},
+    told::Told,
+};
 use crate::{BoxError, Error, error::AN_ENDPOINT};
 
 /// Maximum size of a response, in bytes. A token response carries the whole catalog.
@@ -39,6 +42,8 @@ pub struct Transport {
     wire: Arc<dyn Fn(Request<Full<Bytes>>) -> Sending + Send + Sync>,
     /// Whether it is known to speak plain http and nothing else.
     plain_only: bool,
+    /// What was logged of the Keystone behind it.
+    told: Arc<Told>,
 }
 
 /// A request on its way, and its answer read to the end.
@@ -104,13 +109,17 @@ impl Transport {
                 }
             })
         };
-        Self { wire: Arc::new(wire), plain_only: false }
+        Self { wire: Arc::new(wire), plain_only: false, told: Arc::default() }
     }
 
     /// The same for a client without TLS, which is not to be tried with https.
     #[cfg(feature = "hyper")]
     pub(super) fn plain_only(self) -> Self {
         Self { plain_only: true, ..self }
+    }
+
+    pub(crate) fn told(&self) -> &Told {
+        &self.told
     }
 
     /// Sends a request and reads its answer.

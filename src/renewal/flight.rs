@@ -73,7 +73,7 @@ impl<C: Credentials> Flight<C> {
             let brought = brought.map_err(Failed::from);
             let now = plugin.clock.now();
             if let Err(failed) = &brought {
-                plugin.tell(self.id, failed);
+                plugin.tell(self.id, failed, now);
                 let left = load_timeout.saturating_sub(now.since(started));
                 let next = plugin.lock().state.attempt_failed(self.id, attempts, failed, now, left);
                 if let Some(next) = next {
@@ -94,7 +94,7 @@ impl<C: Credentials> Flight<C> {
         let Some(plugin) = self.plugin.upgrade() else { return Ok(()) };
         let now = catch(|| plugin.clock.now()).unwrap_or(self.started);
         let failed = Failed::from(Error::PluginPanicked);
-        plugin.tell(self.id, &failed);
+        plugin.tell(self.id, &failed, now);
         plugin.land(self.id, self.started, Err(failed), plugin.tried(), now)
     }
 
@@ -126,13 +126,14 @@ impl<C: Credentials> Shared<C> {
     }
 
     /// Tells that an attempt has failed, if that is news.
-    fn tell(&self, id: FlightId, failed: &Failed) {
+    fn tell(&self, id: FlightId, failed: &Failed, now: Now) {
         let is_news = {
             let state = &mut self.lock().state;
             state.is_under_way(id) && state.is_news(failed.passes)
         };
         if is_news {
-            let _ = catch(|| report::failure(self.credentials.auth_url(), failed));
+            let _ =
+                catch(|| report::failure(self.transport.told(), self.credentials.auth_url(), failed, now));
         }
     }
 
@@ -157,14 +158,15 @@ impl<C: Credentials> Shared<C> {
         };
         // A subscriber that panics changes nothing of what was brought.
         let _ = catch(|| {
+            let (told, auth_url) = (self.transport.told(), self.credentials.auth_url());
             if let Some(auth_ref) = &auth_ref {
-                report::skew(auth_ref, asked_for, now);
+                report::skew(told, auth_url, auth_ref, asked_for, now);
             }
             if let Some(failed) = &news {
-                report::failure(self.credentials.auth_url(), failed);
+                report::failure(told, auth_url, failed, now);
             }
             if is_over {
-                report::over(self.credentials.auth_url());
+                report::over(told, auth_url, now);
             }
         });
         outcome

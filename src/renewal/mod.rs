@@ -70,7 +70,8 @@
 //! [`Renewing::reset`] forgets a failure. Every figure can be set in [`RenewalPolicy`].
 //!
 //! The first failed attempt is logged as a warning, with the `auth_url` and the cause, and the end of the outage as
-//! information.
+//! information. Plugins whose [`Transport`](crate::Transport)s are clones of one do not repeat within a minute what another
+//! one has logged.
 //!
 //! # Failing fast
 //!

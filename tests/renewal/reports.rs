@@ -1,6 +1,6 @@
 //! What is logged of renewing: what an operator should know, once.
 
-use tower_keystone::{AuthMethod, IdentityPlugin, RenewalPolicy, User, V3Auth};
+use tower_keystone::{AuthMethod, IdentityPlugin, RenewalPolicy, Renewing, Transport, User, V3Auth};
 
 use crate::{log::Log, support::*};
 
@@ -119,4 +119,63 @@ async fn tokens_that_expire_at_once_are_told_once() {
     let lines = log.lines();
     let [warning] = &*lines else { panic!("{lines:?}") };
     assert!(warning.contains("expire at once"), "{warning}");
+}
+
+/// A pool of plugins, each with credentials of its own, that share a transport.
+#[tokio::test(start_paused = true)]
+async fn what_is_wrong_with_keystone_is_told_once_for_a_thousand_plugins() {
+    let (log, _guard) = Log::new();
+    let keystone = Keystone::new();
+    keystone.skew(100);
+    let transport = Transport::new(keystone.clone());
+    let plugins: Vec<_> = (0..1_000)
+        .map(|_| Renewing::new(keystone.credentials(), transport.clone()).clock(keystone.time()))
+        .collect();
+    for plugin in &plugins {
+        token(plugin).await.unwrap();
+    }
+    let lines = log.lines();
+    let [skew] = &*lines else { panic!("{} lines: {:?}", lines.len(), lines.first()) };
+    assert!(skew.contains("seconds=100"), "{skew}");
+
+    keystone.skew(0);
+    keystone.usually(Answer::NoConnection);
+    pass(HOUR - 200).await;
+    for _ in 0..2 {
+        for plugin in &plugins {
+            token(plugin).await.unwrap();
+        }
+        pass(5).await;
+    }
+    let lines = log.lines();
+    let [outage] = &*lines else { panic!("{} lines: {:?}", lines.len(), lines.first()) };
+    assert!(outage.contains("WARN") && outage.contains("connection refused"), "{outage}");
+
+    keystone.usually(Answer::Token);
+    pass(35).await;
+    for plugin in &plugins {
+        token(plugin).await.unwrap();
+    }
+    settle().await;
+    let lines = log.lines();
+    let [over] = &*lines else { panic!("{} lines: {:?}", lines.len(), lines.first()) };
+    assert!(over.contains("INFO") && over.contains("again"), "{over}");
+}
+
+/// Two users of one transport whose logins are refused are two cases for two people.
+#[tokio::test(start_paused = true)]
+async fn what_is_wrong_with_credentials_is_told_of_each() {
+    let (log, _guard) = Log::new();
+    let keystone = Keystone::new();
+    keystone.usually(Answer::Status(401));
+    let transport = Transport::new(keystone.clone());
+    for user in ["alice", "bob"] {
+        let method = AuthMethod::password(User::new().user_id(user), "wonderland");
+        let credentials = V3Auth::new("https://keystone.test/v3", method);
+        let plugin = Renewing::new(credentials, transport.clone()).clock(keystone.time());
+        token(&plugin).await.unwrap_err();
+        let lines = log.lines();
+        let [warning] = &*lines else { panic!("{lines:?}") };
+        assert!(warning.contains("have to be mended") && warning.contains(user), "{warning}");
+    }
 }
