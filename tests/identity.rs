@@ -537,3 +537,17 @@ fn an_application_credential_is_named_by_texts_of_any_kind() {
         assert_eq!(sent.uri(), "https://keystone.example.com/v3/auth/tokens");
     }
 }
+
+#[tokio::test]
+async fn what_is_no_token_document_says_where_it_came_from() {
+    let credentials = V3Auth::new(auth_url(), AuthMethod::password(alice(), "pw"));
+    for document in [json!("<html>canary</html>"), json!({"access": {"token": {"id": "canary"}}})] {
+        let (transport, _) = keystone(200, &[("x-subject-token", "t")], document);
+        let said = credentials.get_auth_ref(transport).await.unwrap_err().to_string();
+        assert!(
+            said.starts_with("not the document expected from https://keystone.example.com/: it "),
+            "{said}"
+        );
+        assert!(!said.contains("canary"), "{said}");
+    }
+}

@@ -64,10 +64,10 @@ impl Document {
                     serde_json::error::Category::Data => "it has neither a `token` nor an `access` object",
                     _ => "it is not JSON",
                 };
-                Error::InvalidResponse { reason, line: error.line(), column: error.column() }
+                Error::invalid_response(reason, error.line(), error.column())
             })?;
         match document.fault {
-            Some(reason) => Err(Error::InvalidResponse { reason, line: 0, column: 0 }),
+            Some(reason) => Err(Error::invalid_response(reason, 0, 0)),
             None => Ok(document),
         }
     }

@@ -101,10 +101,8 @@ impl AccessInfo {
     ///
     /// Those of [`new`](Self::new).
     pub fn from_auth_state(state: &Secret) -> Result<Self, Error> {
-        let broken = |error: serde_json::Error| Error::InvalidResponse {
-            reason: "it is not a stored `{auth_token, body}`",
-            line: error.line(),
-            column: error.column(),
+        let broken = |error: serde_json::Error| {
+            Error::invalid_response("it is not a stored `{auth_token, body}`", error.line(), error.column())
         };
         let state = state.expose();
         let state = state.strip_prefix('\u{feff}').unwrap_or(state);
@@ -190,11 +188,8 @@ impl AccessInfo {
     }
 
     fn build(token: Option<&str>, body: &[u8], date: Option<SystemTime>) -> Result<Self, Error> {
-        let body = std::str::from_utf8(json::without_bom(body)).map_err(|_| Error::InvalidResponse {
-            reason: "it is not UTF-8",
-            line: 0,
-            column: 0,
-        })?;
+        let body = std::str::from_utf8(json::without_bom(body))
+            .map_err(|_| Error::invalid_response("it is not UTF-8", 0, 0))?;
         let Document { version, members, token: inside, catalog, .. } = Document::read(body)?;
         // As in keystoneauth, an empty token gives way to the one in the document.
         let inside = inside.as_ref().map(Secret::expose);

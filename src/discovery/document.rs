@@ -275,7 +275,7 @@ fn weight(entry: &RawValue) -> usize {
 }
 
 fn no_document(line: usize, column: usize) -> Error {
-    Error::InvalidResponse { reason: "it is not a version document", line, column }
+    Error::invalid_response("it is not a version document", line, column)
 }
 
 /// Calls `each` with each entry of a document in whichever form. Of two members of one name the later one counts.

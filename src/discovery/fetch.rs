@@ -118,7 +118,9 @@ impl Asking {
                 Some(fault) => self.miss(fault.in_words(&**source)),
                 None => self.miss(format!("it could not be reached: {source}")),
             },
-            Error::InvalidResponse { .. } => self.miss("its answer is longer than 4 MiB"),
+            Error::InvalidResponse { reason, .. } => {
+                self.miss(format!("its answer cannot be read: {reason}"))
+            }
             error => self.miss(error.to_string()),
         };
         if error.is_transient() { miss.transient() } else { miss }

@@ -7,10 +7,13 @@ use super::{AN_ENDPOINT, ConnectFault, Error, words};
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InvalidResponse { reason, line, column } => write!(
-                f,
-                "not the document expected: {reason} (line {line}, column {column}); was it OpenStack that answered?"
-            ),
+            Self::InvalidResponse { reason, line, column, url } => {
+                f.write_str("not the document expected")?;
+                if let Some(url) = url {
+                    write!(f, " from {url}")?;
+                }
+                write!(f, ": {reason} (line {line}, column {column}); was it OpenStack that answered?")
+            }
             Self::InvalidToken { reason, length, offset } => {
                 write!(f, "not a token: {reason} ({length} bytes{})", words::at(*offset))
             }

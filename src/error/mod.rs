@@ -97,6 +97,8 @@ pub enum Error {
         line: usize,
         /// The column where reading ended, in bytes from 1.
         column: usize,
+        /// Where it came from, without a user name and a query that may be in it; `None` if it was given.
+        url: Option<Box<str>>,
     },
 
     /// A token cannot be one: it would not survive the way in a header unchanged.
@@ -354,6 +356,20 @@ impl Error {
 
     pub(crate) fn timeout(auth_url: &Uri, within: Duration) -> Self {
         Self::Timeout { auth_url: url_in_words(auth_url).into(), within }
+    }
+
+    pub(crate) const fn invalid_response(reason: &'static str, line: usize, column: usize) -> Self {
+        Self::InvalidResponse { reason, line, column, url: None }
+    }
+
+    /// The same error, if it is that of a document, with the URL that the document came from.
+    pub(crate) fn with_url(self, uri: &Uri) -> Self {
+        match self {
+            Self::InvalidResponse { reason, line, column, url: None } => {
+                Self::InvalidResponse { reason, line, column, url: Some(words::url(uri).into()) }
+            }
+            other => other,
+        }
     }
 
     /// What an HTTP client says of a request to this URL; if that is an error of this crate, the same.

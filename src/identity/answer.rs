@@ -30,13 +30,10 @@ pub(super) fn access_info(answer: Response<Bytes>, attempt: &Attempt) -> Result<
         IdentityVersion::V2 => AccessInfo::from_v2_response(&parts.headers, &body),
     };
     wipe(body);
-    let access_info = access_info?;
+    let invalid = |error: Error| error.with_url(attempt.auth_url());
+    let access_info = access_info.map_err(invalid)?;
     if access_info.version() != attempt.version {
-        return Err(Error::InvalidResponse {
-            reason: "it is of another version of the API",
-            line: 0,
-            column: 0,
-        });
+        return Err(invalid(Error::invalid_response("it is of another version of the API", 0, 0)));
     }
     Ok(access_info)
 }

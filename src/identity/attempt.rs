@@ -78,6 +78,11 @@ impl Attempt {
         Self { version, auth_url: auth_url.clone(), identity, scope, proof, secrets }
     }
 
+    /// Where Keystone is.
+    pub(super) fn auth_url(&self) -> &Uri {
+        &self.auth_url
+    }
+
     /// What an error response to this login means. `is_keystone` says whether the response is Keystone's own.
     pub(super) fn failed(&self, status: StatusCode, is_keystone: bool, body: &[u8]) -> FailedLogin {
         let wants_tls = !is_keystone && asks_for_tls(&self.auth_url, status, body);

@@ -144,7 +144,7 @@ impl Transport {
 
 /// The error of a response that was not read to its end.
 fn unread(uri: &Uri, stopped: Stopped) -> Error {
-    let invalid = |reason| Error::InvalidResponse { reason, line: 0, column: 0 };
+    let invalid = |reason| Error::invalid_response(reason, 0, 0).with_url(uri);
     match stopped {
         Stopped::TooLong => invalid("it is longer than 4 MiB"),
         Stopped::Empty => invalid("it has no end"),
