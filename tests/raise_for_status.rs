@@ -373,3 +373,47 @@ async fn errors_of_the_inner_service_pass() {
     let service = ServiceBuilder::new().layer(RaiseForStatusLayer::new()).service(broken);
     assert_eq!(service.oneshot(Request::new(())).await.unwrap_err().to_string(), "broken");
 }
+
+#[tokio::test]
+async fn what_a_person_wants_to_know_is_shown_whoever_answers() {
+    for (status, content_type, body, expected) in [
+        (
+            404,
+            Some("application/json"),
+            r#"{"code": 404, "title": "Not Found", "description": "Secret not found."}"#,
+            "the service answered 404 Not Found: Secret not found.",
+        ),
+        (
+            409,
+            Some("Application/JSON"),
+            r#"{"error_message": "{\"faultcode\": \"Client\", \"faultstring\": \"Node 7 is locked.\", \"debuginfo\": null}"}"#,
+            "the service answered 409 Conflict: Node 7 is locked.",
+        ),
+        (
+            400,
+            Some("application/problem+json"),
+            r#"{"type": "about:blank", "title": "Bad Request", "status": 400, "detail": "No such flavor."}"#,
+            "the service answered 400 Bad Request: No such flavor.",
+        ),
+        (
+            401,
+            None,
+            r#"{"error": "invalid_client"}"#,
+            "the service answered 401 Unauthorized: invalid_client",
+        ),
+        (
+            404,
+            Some("application/xml"),
+            r#"<?xml version="1.0" encoding="UTF-8"?><Error><Code>NoSuchBucket</Code><HostId>h</HostId></Error>"#,
+            "the service answered 404 Not Found: NoSuchBucket",
+        ),
+        (502, Some("text/html"), "<h1>Bad Gateway</h1>", "the service answered 502 Bad Gateway"),
+    ] {
+        let mut answer = Response::builder().status(status);
+        if let Some(content_type) = content_type {
+            answer = answer.header("content-type", content_type);
+        }
+        let error = send(answer.body(Full::<Bytes>::from(body)).unwrap()).await.unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+}

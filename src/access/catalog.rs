@@ -87,7 +87,7 @@ impl ServiceCatalog {
         let (number, first) = (self.services.len(), self.endpoints.len());
         for RawEndpoint { interface, region_name, id, url } in endpoints {
             // What is around a URL is not part of it: catalogs are written by hand, and by templates.
-            let url = url.map(str::trim).filter(|url| !url.is_empty());
+            let url = url.map(str::trim_ascii).filter(|url| !url.is_empty());
             if url.is_none() {
                 continue;
             }

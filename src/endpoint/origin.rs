@@ -92,7 +92,7 @@ impl<'a> WrittenOrigin<'a> {
     /// Returns the origin that [`Origin::of`] has for this URL, whatever follows it. Blanks around the URL do not
     /// count.
     pub(crate) fn of(url: &'a str) -> Option<Self> {
-        let (scheme, rest) = url.trim().split_once("://")?;
+        let (scheme, rest) = url.trim_ascii().split_once("://")?;
         let https = scheme.eq_ignore_ascii_case("https");
         if !https && !scheme.eq_ignore_ascii_case("http") {
             return None;
