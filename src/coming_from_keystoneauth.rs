@@ -117,6 +117,7 @@
 //! | two aliases match and neither has an endpoint: `ValueError` | [`Error::EndpointNotFound`] | it is one |
 //! | one catalog entry without a URL breaks every lookup | it is passed over | |
 //! | a lock is held while Keystone is asked | none; the old token serves meanwhile, and one flight serves all who wait | a slow Keystone made every request slow |
+//! | a login that fails is an error at once | it is tried again for up to 30 s if it can pass by itself; with [`RenewalPolicy::fail_fast`](crate::RenewalPolicy::fail_fast) it is an error at once | services had rather wait than fail, command line programs the reverse |
 //! | a wrong password: one login for each waiting request | one shared failure, then a pause | logins lock accounts |
 //! | `generic.Password` waits for itself if Keystone's version document answers 401 | the path of the `auth_url` decides then | |
 //! | a default domain with an id replaces a domain that is named | it stands in only where none is given | another domain's user of the same name may exist |

@@ -154,16 +154,19 @@ impl<C: Credentials> Shared<C> {
     /// Looks at what a request is to do now, and starts the flight that it takes.
     fn look(self: &Arc<Self>) -> Result<Look, Error> {
         let look = self.look_at_state();
-        if look.is_err() && self.has_other_credentials() { self.look_at_state() } else { look }
+        if look.is_err() && self.forgets_failure() { self.look_at_state() } else { look }
     }
 
-    /// Whether the credentials are others than those that were refused, of which the failure says nothing.
-    fn has_other_credentials(self: &Arc<Self>) -> bool {
-        if asking::is_for(self.address()) || !self.lock_to_read().state.is_refused() {
+    /// Forgets the failure if its credentials were others than those of now. Returns whether it is forgotten, whoever did.
+    fn forgets_failure(self: &Arc<Self>) -> bool {
+        if asking::is_for(self.address()) {
             return false;
         }
-        let (id, now) = (self.credentials_id(), self.clock.now());
-        self.lock().state.forget_others(&id, now)
+        if self.lock_to_read().state.is_refused() {
+            let (id, now) = (self.credentials_id(), self.clock.now());
+            self.lock().state.forget_others(&id, now);
+        }
+        !self.lock_to_read().state.is_refused()
     }
 
     /// Returns what is to be known of the credentials when they are tried.

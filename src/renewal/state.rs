@@ -162,14 +162,12 @@ impl State {
         self.failure.as_ref().is_some_and(|failure| failure.refused.is_some())
     }
 
-    /// Forgets the last failure if it was that of other credentials, and returns whether it was.
-    pub(super) fn forget_others(&mut self, id: &Option<Secret>, now: Now) -> bool {
+    /// Forgets the last failure if it was that of other credentials.
+    pub(super) fn forget_others(&mut self, id: &Option<Secret>, now: Now) {
         let refused = self.failure.as_ref().and_then(|failure| failure.refused.as_ref());
-        let changed = refused.is_some_and(|refused| self.history.has_changed(refused, id, now));
-        if changed {
+        if refused.is_some_and(|refused| self.history.has_changed(refused, id, now)) {
             self.set_failure(None);
         }
-        changed
     }
 
     /// Whether a failed attempt is to be told: it is the first one since there was a good token, or the first one that
