@@ -112,8 +112,9 @@ pub(crate) const PLUGINS: &[Rule] = &[
                 || difference.expected["http_status"].is_u64();
             // What is left undone then is as undone as at a Keystone that has nothing there.
             let undone = difference.got.get("error").is_none() && !difference.question.ends_with("status");
-            failed && refused
+            failed && refused && is_of_login(case, difference)
                 || undone
+                    && is_of_login(case, difference)
                     && as_after(case, difference, replay, |case| {
                         change_exchanges(case, |exchange| is_it(&exchange).then(|| exchange.with_nothing()))
                     })
@@ -159,7 +160,9 @@ pub(crate) const PLUGINS: &[Rule] = &[
                 |token: &str| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
             let empty = described(case).text("token").is_some_and(|token| !visible(&token));
             let refused = text_of(&difference.got).starts_with("not a token: ");
-            empty && (refused || is_less(difference) || difference.got.is_null())
+            empty
+                && is_of_login(case, difference)
+                && (refused || is_less(difference) || difference.got.is_null())
         },
     },
     Rule {
@@ -192,6 +195,7 @@ pub(crate) const PLUGINS: &[Rule] = &[
             let refused =
                 text.contains("it has neither a `token`") || text.contains("is not an ISO 8601 time");
             case.exchanges.iter().any(|exchange| is_odd(&exchange))
+                && is_of_login(case, difference)
                 && (refused
                     || difference.got.get("error").is_none()
                         && as_after(case, difference, replay, |case| {
@@ -330,7 +334,7 @@ pub(crate) const PLUGINS: &[Rule] = &[
         decision: "an AccessInfoPlugin keeps its access info",
         covers: |case, difference, replay| {
             described(case).kind == "access_info"
-                && is_after_a_state(case, difference)
+                && last_state(case, difference).is_some_and(|state| is_of_state(&state, difference))
                 && (call(case, difference)["op"] == "set_auth_state" && difference.got.is_null()
                     || as_after(case, difference, replay, |case| {
                         skip_calls(case, |call| call["op"] == "set_auth_state")
@@ -356,11 +360,15 @@ pub(crate) const PLUGINS: &[Rule] = &[
                 state.is_object() && (token.is_null() || *token == "") && (of_v2.is_null() || *of_v2 == "")
             };
             let is_it = |call: &Value| call["op"] == "set_auth_state" && without(&call["args"]["state"]);
-            let of_plugin = without(&described(case).auth_state) && difference.question == "construct";
+            let of_plugin = without(&described(case).auth_state)
+                && difference.question == "construct"
+                && difference.expected.is_null();
             let refused =
                 difference.got["error"] == "AuthorizationFailure" && difference.expected["result"].is_null();
             (is_it(call(case, difference)) || of_plugin) && refused
-                || as_after(case, difference, replay, |case| skip_calls(case, is_it))
+                || last_state(case, difference)
+                    .is_some_and(|state| without(&state) && is_of_state(&state, difference))
+                    && as_after(case, difference, replay, |case| skip_calls(case, is_it))
         },
     },
     Rule {
@@ -377,12 +385,11 @@ pub(crate) const PLUGINS: &[Rule] = &[
     },
     Rule {
         decision: "a system scope is refused by a Keystone that has v2.0 only",
-        covers: |case, difference, replay| {
+        covers: |case, difference, _| {
             let system = described(case).text("system_scope").is_some();
             let refused =
                 difference.got["error"] == "DiscoveryFailure" && difference.expected["result"].is_string();
             let unsaid = is_less(difference) && difference.expected.to_string().contains("/v2.0/tokens");
-            let _ = replay;
             matches!(&*described(case).kind, "password" | "token") && system && (refused || unsaid)
         },
     },
@@ -525,10 +532,14 @@ fn is_of_token(case: &Case, had: &Had, question: &str, answer: &Value, sent: &Va
     };
     match question {
         "get_token" => *answer == *token,
-        "get_headers" => answer["x-auth-token"] == *token,
-        "get_auth_state" | "get_access" => answer["auth_token"] == *token,
-        "get_user_id" => *answer == had.document["user"]["id"],
-        "get_project_id" => *answer == had.document["project"]["id"],
+        "get_headers" => *answer == json!({"x-auth-token": token}),
+        "get_auth_state" => *answer == json!({"auth_token": token, "body": had.document}),
+        "get_access" => {
+            let ids = ["user", "project"].map(|of| (format!("{of}_id"), &had.document["token"][of]["id"]));
+            answer["auth_token"] == *token && ids.iter().all(|(name, id)| answer[name] == **id)
+        }
+        "get_user_id" => *answer == had.document["token"]["user"]["id"],
+        "get_project_id" => *answer == had.document["token"]["project"]["id"],
         "needs_reauthenticate" => *answer == had.needs,
         _ if question.ends_with(": sleeps") => *sent == json!([]) || had.logins > 0,
         _ if question.ends_with(": requests") => {
@@ -564,9 +575,51 @@ fn without_nulls(request: &Value) -> Value {
     }
 }
 
-/// Whether a state was installed before.
-fn is_after_a_state(case: &Case, difference: &Difference) -> bool {
-    case.calls().iter().take(difference.call + 1).any(|call| call["op"] == "set_auth_state")
+/// The state that was installed last before the answer, parsed.
+fn last_state(case: &Case, difference: &Difference) -> Option<Value> {
+    let mut before = case.calls().iter().take(difference.call + 1);
+    let last = before.rfind(|call| call["op"] == "set_auth_state")?;
+    Some(match &last["args"]["state"] {
+        Value::String(raw) => serde_json::from_str(raw).unwrap_or_default(),
+        state => state.clone(),
+    })
+}
+
+/// Whether the reference answers as one that has this state.
+fn is_of_state(state: &Value, difference: &Difference) -> bool {
+    let result = &difference.expected["result"];
+    let token = &state["auth_token"];
+    let id = |of: &str| result.is_null() || *result == state["body"]["token"][of]["id"];
+    match &*difference.question {
+        question if question.contains(": ") => true,
+        _ if is_of_python(&difference.expected) => true,
+        "get_token" => result == token,
+        "get_headers" => result.is_null() || result["x-auth-token"] == *token,
+        "get_auth_state" => result.is_null() || result == state,
+        "get_access" => result["auth_token"] == *token,
+        "get_user_id" => id("user"),
+        "get_project_id" => id("project"),
+        "needs_reauthenticate" | "invalidate" => result.is_boolean(),
+        "get_sp_url" | "get_sp_auth_url" | "set_auth_state" => result.is_null(),
+        _ => matches!(difference.expected["error"].as_str(), Some("EmptyCatalog" | "EndpointNotFound")),
+    }
+}
+
+/// Whether the reference answers by a login of the case, or fails.
+fn is_of_login(case: &Case, difference: &Difference) -> bool {
+    let result = &difference.expected["result"];
+    let handed_out = |token: &Value| token.as_str().is_some_and(|token| is_handed_out(case, token));
+    match &*difference.question {
+        _ if difference.expected["error"].is_string() => true,
+        "get_token" => handed_out(result),
+        "get_headers" => handed_out(&result["x-auth-token"]),
+        "get_access" => handed_out(&result["auth_token"]),
+        "get_auth_state" => {
+            let read = |exchange: &Exchange| exchange.document() == result["body"];
+            result.is_null() || handed_out(&result["auth_token"]) && case.exchanges.iter().any(read)
+        }
+        _ => true,
+    }
 }
 
 /// Whether a login of the case brings this token.

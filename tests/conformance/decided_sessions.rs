@@ -104,8 +104,7 @@ pub(crate) const SESSIONS: &[Rule] = &[
     },
     Rule {
         decision: "a URI is sent as it is written, also what need not be encoded",
-        covers: |case, difference, replay| {
-            let _ = (case, replay);
+        covers: |_, difference, _| {
             let decoded = |request: &Value| {
                 let mut request = request.clone();
                 if let Some(Value::String(url)) = request.get_mut("url") {

@@ -88,7 +88,12 @@ pub(crate) fn tokens(case: &Case, renewal: Renewal) -> Option<Vec<Had>> {
             }
             // Ours compares what was refused.
             "invalidate" => held = held.filter(|held| renewal == Renewal::InTheBackground && used != held.id),
-            _ => had.token = held.as_ref().map(|held| held.id.clone()),
+            _ => {
+                if let Some(held) = &held {
+                    had.token = Some(held.id.clone());
+                    had.document = held.document.clone();
+                }
+            }
         }
         had.needs = held.as_ref().is_none_or(|held| held.age(now, renewal) != Age::Good);
         all.push(had);
@@ -138,7 +143,7 @@ fn issued(id: &str, document: &Value, start: SystemTime, now: Duration, renewal:
         }
         _ => left,
     };
-    Some(Token { id: id.to_owned(), document: document["token"].clone(), asked: now, lifetime })
+    Some(Token { id: id.to_owned(), document: document.clone(), asked: now, lifetime })
 }
 
 fn stored(state: &Value, start: SystemTime, now: Duration, renewal: Renewal) -> Option<Token> {
