@@ -41,6 +41,7 @@ cases![
     running a12_a_mistake_that_stays_fails_at_once_and_says_what_it_is,
     running a12_a_connection_that_breaks_is_tried_again,
     running a12_a_certificate_that_is_no_good_is_final_and_sees_no_password,
+    running a14_a_small_error_that_unpacks_to_megabytes_costs_little,
     running a16_a_token_of_128_kib_comes_over_the_wire,
     running a14_a_small_answer_that_unpacks_to_a_gigabyte_is_read_up_to_the_limit,
 ];
@@ -433,5 +434,30 @@ async fn a12_a_mistake_that_stays_fails_at_once_and_says_what_it_is() {
         let generic = GenericAuth::password(wire.url(), User::new().username("alice"), "wonderland");
         let error = generic.get_auth_ref(Transport::hyper().build()).await.unwrap_err();
         assert!(!error.is_transient() && error.to_string().contains("that port speaks TLS"), "{error}");
+    }
+}
+
+async fn a14_a_small_error_that_unpacks_to_megabytes_costs_little() {
+    let unpacked = Bytes::from(format!("[{}0]", r#"{"":0},"#.repeat(4 * 1024 * 1024 / 7)));
+    for status in [401, 404, 503] {
+        let body = unpacked.clone();
+        let service = tower::service_fn(move |_: Request<axum::body::Body>| {
+            let answer = Response::builder().status(status).header("content-type", "application/json");
+            let answer = answer.body(axum::body::Body::from(body.clone())).unwrap();
+            async move { Ok::<_, std::convert::Infallible>(answer) }
+        });
+        let routes = axum::Router::new().fallback_service(service).layer(CompressionLayer::new());
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let serving = tokio::spawn(async move { axum::serve(listener, routes).await });
+        let credentials = password_at(&url);
+        let most = most_from_now();
+        for _ in 0..3 {
+            let error = credentials.get_auth_ref(Transport::hyper().build()).await.unwrap_err();
+            assert!(matches!(&error, Error::Http(answer) if answer.status == status), "{error}");
+        }
+        // The server is in there, too.
+        assert!(most() <= 2 * 1024 * 1024, "{status}: {} bytes in use", most());
+        serving.abort();
     }
 }
