@@ -13,7 +13,8 @@ use crate::{
 pub fn run(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let mut lines = text.lines();
-    let (endpoint, relative) = (next(&mut lines), next(&mut lines));
+    // What is around the URL of an endpoint is not part of it.
+    let (endpoint, relative) = (next(&mut lines).trim_ascii(), next(&mut lines));
     let Ok(relative) = relative.parse::<Uri>() else { return };
     if relative.scheme().is_some() {
         return;

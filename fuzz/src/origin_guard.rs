@@ -22,7 +22,7 @@ pub fn run(input: &[u8]) {
     let [first, second, auth_url, endpoint_override, allowed] = named;
 
     let mut plugin = AccessInfoPlugin::new(access_info(&[first, second]));
-    if let Ok(auth_url) = auth_url.parse() {
+    if let Ok(auth_url) = auth_url.parse::<Uri>() {
         plugin = plugin.auth_url(auth_url);
     }
     let mut layer = AuthLayer::new(plugin);
