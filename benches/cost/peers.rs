@@ -4,8 +4,9 @@ use std::{
     future::Future,
     hint::black_box,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, PoisonError},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -16,6 +17,9 @@ use http::{
 use pin_project_lite::pin_project;
 use tokio::sync::Mutex;
 use tower::{BoxError, Service};
+use tower_keystone::renewal::{Clock, Now};
+
+use crate::sample::Clocks;
 
 pub const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
@@ -23,9 +27,36 @@ pub const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 /// whose 401 is noticed: no lookup, no guard, no choice.
 #[derive(Clone)]
 pub struct Limit<S> {
-    current: Arc<Snapshot>,
+    current: Current,
     keep: bool,
     inner: S,
+}
+
+#[derive(Clone)]
+enum Current {
+    Fixed(Arc<Snapshot>),
+    /// Until it ends by one of the two clocks of a machine.
+    Ends(Arc<Ending>),
+}
+
+struct Ending {
+    clock: Box<dyn Clock>,
+    current: std::sync::Mutex<(Arc<Snapshot>, Now)>,
+}
+
+impl Current {
+    fn get(&self) -> Arc<Snapshot> {
+        match self {
+            Self::Fixed(current) => Arc::clone(current),
+            Self::Ends(ending) => {
+                let now = ending.clock.now();
+                let current = ending.current.lock().unwrap_or_else(PoisonError::into_inner);
+                let (snapshot, end) = &*current;
+                assert!(now.wall < end.wall && now.monotonic < end.monotonic, "the bench is quicker");
+                Arc::clone(snapshot)
+            }
+        }
+    }
 }
 
 pub struct Snapshot {
@@ -35,12 +66,22 @@ pub struct Snapshot {
 
 impl<S> Limit<S> {
     pub fn new(current: Snapshot, inner: S) -> Self {
-        Self { current: Arc::new(current), keep: false, inner }
+        Self { current: Current::Fixed(Arc::new(current)), keep: false, inner }
+    }
+
+    /// The same for a token that ends and can be replaced: two clocks are read and a lock is taken.
+    pub fn ending(current: Snapshot, inner: S) -> Self {
+        let day = Duration::from_secs(24 * 60 * 60);
+        let mut end = Clocks.now();
+        (end.wall, end.monotonic) = (end.wall + day, end.monotonic + day);
+        let current = std::sync::Mutex::new((Arc::new(current), end));
+        let ending = Ending { clock: Box::new(Clocks), current };
+        Self { current: Current::Ends(Arc::new(ending)), keep: false, inner }
     }
 
     /// The same with a clone of each request, to send it once more.
-    pub fn keeping(current: Snapshot, inner: S) -> Self {
-        Self { keep: true, ..Self::new(current, inner) }
+    pub fn keeping(self) -> Self {
+        Self { keep: true, ..self }
     }
 }
 
@@ -59,7 +100,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let kept = self.keep.then(|| request.clone());
-        let used = Arc::clone(&self.current);
+        let used = self.current.get();
         if request.uri().scheme().is_none() {
             *request.uri_mut() = join(&used.endpoint, request.uri());
         }

@@ -20,7 +20,7 @@ use crate::{
     callgrind::{counted, per_call},
     counting::allocations,
     peers::{Limit, Snapshot, X_AUTH_TOKEN, async_filter},
-    sample::{Body, ENDPOINT, PATH, TOKEN, document, filter, new_filter, renewing},
+    sample::{Body, ENDPOINT, PATH, SERVICE_TYPE, TOKEN, document, filter, new_filter, renewing},
     table::{Gates, Table, grouped, ratio},
 };
 
@@ -32,6 +32,8 @@ enum Stack {
     AddAuthorization,
     Limit,
     LimitAndClone,
+    EndingLimit,
+    EndingLimitAndClone,
     AsyncFilter,
     AccessInfo,
     Renewing,
@@ -48,13 +50,17 @@ enum Form {
     Filter,
     /// The same with a filter that was made for this request.
     NewFilter,
+    /// Relative, with a filter that leaves open what the layer's says.
+    OpenFilter,
 }
 
-const STACKS: [(Stack, &str); 9] = [
+const STACKS: [(Stack, &str); 11] = [
     (Stack::Bare, "the bare service"),
     (Stack::AddAuthorization, "AddAuthorization"),
     (Stack::Limit, "the limit"),
     (Stack::LimitAndClone, "the limit, a clone of the request kept"),
+    (Stack::EndingLimit, "the limit, whose token ends"),
+    (Stack::EndingLimitAndClone, "the limit, whose token ends, a clone kept"),
     (Stack::AsyncFilter, "AsyncFilter, boxed, async mutex"),
     (Stack::AccessInfo, "AuthLayer(AccessInfoPlugin)"),
     (Stack::Renewing, "AuthLayer(Renewing)"),
@@ -62,16 +68,18 @@ const STACKS: [(Stack, &str); 9] = [
     (Stack::ReauthRenewing, "RetryLayer(ReauthPolicy), AuthLayer(Renewing)"),
 ];
 
-const FORMS: [(Form, &str); 4] = [
+const FORMS: [(Form, &str); 5] = [
     (Form::Relative, "relative URI"),
     (Form::Absolute, "absolute URI"),
     (Form::Filter, "filter in the request"),
     (Form::NewFilter, "new filter in the request"),
+    (Form::OpenFilter, "filter filled in from the layer's"),
 ];
 
-const CASES: [(Stack, Form, usize); 23] = [
+const CASES: [(Stack, Form, usize); 29] = [
     (Stack::AddAuthorization, Form::Relative, 20),
     (Stack::Limit, Form::Relative, 20),
+    (Stack::EndingLimit, Form::Relative, 20),
     (Stack::AsyncFilter, Form::Relative, 20),
     (Stack::AccessInfo, Form::Relative, 20),
     (Stack::AccessInfo, Form::Relative, 1_000),
@@ -83,12 +91,17 @@ const CASES: [(Stack, Form, usize); 23] = [
     (Stack::Renewing, Form::Filter, 1_000),
     (Stack::Renewing, Form::NewFilter, 20),
     (Stack::Renewing, Form::NewFilter, 1_000),
+    (Stack::AccessInfo, Form::OpenFilter, 20),
+    (Stack::AccessInfo, Form::OpenFilter, 1_000),
+    (Stack::Renewing, Form::OpenFilter, 20),
+    (Stack::Renewing, Form::OpenFilter, 1_000),
     (Stack::Limit, Form::Absolute, 20),
     (Stack::AccessInfo, Form::Absolute, 20),
     (Stack::AccessInfo, Form::Absolute, 1_000),
     (Stack::Renewing, Form::Absolute, 20),
     (Stack::Renewing, Form::Absolute, 1_000),
     (Stack::LimitAndClone, Form::Relative, 20),
+    (Stack::EndingLimitAndClone, Form::Relative, 20),
     (Stack::ReauthAccessInfo, Form::Relative, 20),
     (Stack::ReauthAccessInfo, Form::Relative, 1_000),
     (Stack::ReauthRenewing, Form::Relative, 20),
@@ -115,7 +128,12 @@ pub fn run(gates: &mut Gates) {
     let mut table = Table::new(&["request", "services", "instructions", "x limit", "allocations"]);
     for (stack, form, services) in CASES {
         let (instructions, allocations) = beyond_bare(stack, form, services);
-        let limit = if stack.keeps_a_clone() { Stack::LimitAndClone } else { Stack::Limit };
+        let limit = match (stack.renews(), stack.keeps_a_clone()) {
+            (false, false) => Stack::Limit,
+            (false, true) => Stack::LimitAndClone,
+            (true, false) => Stack::EndingLimit,
+            (true, true) => Stack::EndingLimitAndClone,
+        };
         let form_of_limit = if form == Form::Absolute { form } else { Form::Relative };
         let x_limit = instructions / beyond_bare(limit, form_of_limit, 20).0;
         table.row([
@@ -128,16 +146,22 @@ pub fn run(gates: &mut Gates) {
         if !stack.is_ours() {
             continue;
         }
-        let (what, beside, most) = match (stack.keeps_a_clone(), form) {
-            (true, _) => ("instructions inside RetryLayer(ReauthPolicy)", "limit and clone", Some(1.2)),
-            (_, Form::Relative) => ("instructions of a request", "limit", Some(1.2)),
-            (_, Form::Filter) => ("instructions with a filter in the request", "limit", Some(1.5)),
-            (_, Form::NewFilter) => ("instructions with a new filter in the request", "limit", Some(1.5)),
-            (_, Form::Absolute) => ("instructions with an absolute URI", "limit", None),
+        let (plugin, beside, most) = match stack.renews() {
+            false => ("AccessInfoPlugin", "limit", 1.25),
+            true => ("Renewing", "limit whose token ends", 1.2),
         };
+        let (what, most) = match (stack.keeps_a_clone(), form) {
+            (true, _) => ("instructions inside RetryLayer(ReauthPolicy)", Some(most)),
+            (_, Form::Relative) => ("instructions of a request", Some(most)),
+            (_, Form::Filter) => ("instructions with a filter in the request", Some(1.5)),
+            (_, Form::NewFilter) => ("instructions with a new filter in the request", Some(1.5)),
+            (_, Form::OpenFilter) => ("instructions with a filter filled in", None),
+            (_, Form::Absolute) => ("instructions with an absolute URI", None),
+        };
+        let what = format!("{what}, {plugin}");
         match most {
-            Some(most) => gates.at_most(what, beside, x_limit, most),
-            None => gates.tell(what, beside, x_limit),
+            Some(most) => gates.at_most(&what, beside, x_limit, most),
+            None => gates.tell(&what, beside, x_limit),
         }
         let x_20 = instructions / beyond_bare(stack, form, 20).0;
         gates.at_most("instructions with 1,000 services", "20 services", x_20, 1.02);
@@ -190,27 +214,36 @@ fn case(arguments: &[&str]) -> (Client, impl Fn() -> Request<Body> + use<>) {
 
     let absolute: Uri = format!("{ENDPOINT}{PATH}").parse().unwrap();
     let uri = if form == Form::Absolute { absolute } else { Uri::from_static(PATH) };
+    let open = EndpointFilter::new(SERVICE_TYPE);
     let request = move || {
         let request = Request::get(uri.clone()).header("accept", "application/json");
         let request = match form {
             Form::Relative | Form::Absolute => request,
             Form::Filter => request.extension(filter()),
             Form::NewFilter => request.extension(new_filter()),
+            Form::OpenFilter => request.extension(open.clone()),
         };
         request.body(Body::default()).unwrap()
     };
-    let layer_filter = matches!(form, Form::Relative | Form::Absolute).then(filter);
+    let layer_filter = (!matches!(form, Form::Filter | Form::NewFilter)).then(filter);
     (stack.client(services, layer_filter), request)
 }
 
 impl Stack {
     fn is_ours(self) -> bool {
         matches!(self, Self::AccessInfo | Self::Renewing)
-            || self.keeps_a_clone() && self != Self::LimitAndClone
+            || matches!(self, Self::ReauthAccessInfo | Self::ReauthRenewing)
+    }
+
+    fn renews(self) -> bool {
+        matches!(self, Self::Renewing | Self::ReauthRenewing)
     }
 
     fn keeps_a_clone(self) -> bool {
-        matches!(self, Self::LimitAndClone | Self::ReauthAccessInfo | Self::ReauthRenewing)
+        matches!(
+            self,
+            Self::LimitAndClone | Self::EndingLimitAndClone | Self::ReauthAccessInfo | Self::ReauthRenewing
+        )
     }
 
     fn client(self, services: usize, filter: Option<EndpointFilter>) -> Client {
@@ -225,7 +258,9 @@ impl Stack {
                 client(ServiceBuilder::new().layer(AddAuthorizationLayer::bearer(TOKEN)).service(Inner))
             }
             Self::Limit => client(Limit::new(snapshot(), Inner)),
-            Self::LimitAndClone => client(Limit::keeping(snapshot(), Inner)),
+            Self::LimitAndClone => client(Limit::new(snapshot(), Inner).keeping()),
+            Self::EndingLimit => client(Limit::ending(snapshot(), Inner)),
+            Self::EndingLimitAndClone => client(Limit::ending(snapshot(), Inner).keeping()),
             Self::AsyncFilter => client(async_filter(TOKEN, ENDPOINT, Inner)),
             Self::AccessInfo => auth(AccessInfoPlugin::new(access_info()), filter, false),
             Self::Renewing => auth(renewing(&access_info()), filter, false),

@@ -118,7 +118,7 @@ pub fn renewing(access_info: &AccessInfo) -> Renewing<V3Auth> {
 }
 
 /// What `SystemClock` is in a program: here, tokio's clock is built for tests, in which it can be paused.
-struct Clocks;
+pub struct Clocks;
 
 impl Clock for Clocks {
     fn now(&self) -> Now {
