@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response, StatusCode, uri::Authority};
+use http::{Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -50,8 +50,7 @@ pin_project! {
 struct Sent<P> {
     plugin: Arc<P>,
     access: Arc<Access>,
-    https: bool,
-    authority: Authority,
+    origin: Arc<Origin>,
 }
 
 impl<P, S, B> ResponseFuture<P, S, B>
@@ -61,10 +60,8 @@ where
     /// The response to a request that was sent, and the token that it carries.
     #[inline(always)]
     pub(crate) fn sent(response: S::Future, carried: Option<Carried>, plugin: &Arc<P>) -> Self {
-        let sent = carried.map(|Carried { access, https, authority }| {
-            let plugin = Arc::clone(plugin);
-            Sent { plugin, access, https, authority }
-        });
+        let sent =
+            carried.map(|Carried { access, origin }| Sent { plugin: Arc::clone(plugin), access, origin });
         Self { state: State::Responding { response, sent } }
     }
 
@@ -82,11 +79,22 @@ where
 }
 
 impl<P: IdentityPlugin> Sent<P> {
-    /// Tells the plugin that the service has refused the token.
-    fn refused(&self) -> Refusal {
-        let Self { plugin, access, https, authority } = self;
-        let by = Origin::at(*https, authority);
-        Refusal::new(by.is_some_and(|by| plugin.invalidate(access, &by)))
+    /// Notes what a response says about the token.
+    #[inline(always)]
+    fn responded<ResBody>(&self, response: &mut Response<ResBody>) {
+        match response.status().as_u16() < 400 {
+            true => self.access.accepted_by(&self.origin),
+            false => self.failed(response),
+        }
+    }
+
+    /// Tells the plugin if the service has refused the token, and whoever reads the response what it was sent with.
+    fn failed<ResBody>(&self, response: &mut Response<ResBody>) {
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let refusal = Refusal::new(self.plugin.invalidate(&self.access, &self.origin));
+            response.extensions_mut().insert(refusal);
+        }
+        response.extensions_mut().insert(SentWith(Arc::clone(&self.access)));
     }
 }
 
@@ -122,20 +130,11 @@ where
                     }
                 }
                 StateProj::Responding { response, sent } => {
-                    let mut response = match ready!(response.poll(cx)) {
-                        Ok(response) => response,
-                        Err(error) => return Poll::Ready(Err(error.into())),
-                    };
-                    let Some(sent) = sent else { return Poll::Ready(Ok(response)) };
-                    if response.status() == StatusCode::UNAUTHORIZED {
-                        response.extensions_mut().insert(sent.refused());
-                    } else {
-                        sent.access.accepted_by(&sent.authority);
+                    let mut result = ready!(response.poll(cx)).map_err(Into::into);
+                    if let (Ok(response), Some(sent)) = (&mut result, sent) {
+                        sent.responded(response);
                     }
-                    if response.status().as_u16() >= 400 {
-                        response.extensions_mut().insert(SentWith(Arc::clone(&sent.access)));
-                    }
-                    return Poll::Ready(Ok(response));
+                    return Poll::Ready(result);
                 }
             }
         }

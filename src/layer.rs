@@ -1,4 +1,7 @@
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use http::Uri;
 use tower_layer::Layer;
@@ -6,7 +9,7 @@ use tower_layer::Layer;
 use crate::{
     Auth, EndpointFilter, Error,
     discovery::Discovery,
-    endpoint::{FilterMemo, Origin},
+    endpoint::{BaseUrl, FilterMemo, Origin},
 };
 
 /// Gives every request an endpoint and a token: the [`Layer`] of [`Auth`].
@@ -31,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) endpoint: Option<EndpointFilter>,
     /// Filters of requests, with what they leave open taken from `endpoint`.
     filled_in: Arc<FilterMemo<EndpointFilter, 32>>,
+    /// The `auth_url` of the plugin, once a request has gone there.
+    pub(crate) auth_base: OnceLock<BaseUrl>,
     pub(crate) discovery: Option<Discovery>,
     pub(crate) allowed_origins: Vec<Origin>,
     pub(crate) require_https: bool,

@@ -12,7 +12,7 @@ use crate::{
     discovery::{Discovered, Discovery},
     endpoint::WantsDiscovery,
     layer::Shared,
-    outgoing::Outgoing,
+    outgoing::{Asked, Outgoing},
 };
 
 /// What a request is sent with; each only if it needs it.
@@ -34,35 +34,50 @@ impl Found {
     #[inline(always)]
     pub(crate) fn at_once<P: IdentityPlugin>(
         outgoing: &Outgoing,
+        asked: Asked<'_>,
         shared: &Shared<P>,
     ) -> Result<Self, Awaited> {
-        outgoing.check().map_err(Awaited::error)?;
-        if !outgoing.needs_access() {
-            return Self::with(None, outgoing, shared);
+        if let Some(filter) = asked.special {
+            filter.check().map_err(Awaited::error)?;
         }
-        if outgoing.obtains_access() {
-            return Err(Awaited::error(Error::Recursion));
+        let access = match outgoing.needs_access(asked) {
+            true if outgoing.obtains_access() => return Err(Awaited::error(Error::Recursion)),
+            true => Some(shared.plugin.access().now().map_err(Awaited::Access)?),
+            false => None,
+        };
+        match asked.special {
+            None => Ok(Self { access, discovered: None }),
+            Some(filter) => Self::discovered(access, filter, outgoing, shared),
         }
-        let access = shared.plugin.access().now().map_err(Awaited::Access)?;
-        Self::with(Some(access), outgoing, shared)
     }
 
-    #[inline(always)]
+    /// The same once the access is there.
     fn with<P: IdentityPlugin>(
-        access: Option<Arc<Access>>,
+        access: Arc<Access>,
         outgoing: &Outgoing,
         shared: &Shared<P>,
     ) -> Result<Self, Awaited> {
-        let wanted = outgoing.wants_discovery(access.as_deref());
+        match outgoing.asked(&shared.settings).special {
+            None => Ok(Self { access: Some(access), discovered: None }),
+            Some(filter) => Self::discovered(Some(access), filter, outgoing, shared),
+        }
+    }
+
+    fn discovered<P: IdentityPlugin>(
+        access: Option<Arc<Access>>,
+        filter: &EndpointFilter,
+        outgoing: &Outgoing,
+        shared: &Shared<P>,
+    ) -> Result<Self, Awaited> {
+        let wanted = outgoing.wants_discovery(filter, access.as_deref());
         let discovered = match (wanted, &shared.settings.discovery) {
             (WantsDiscovery::No, _) | (WantsDiscovery::IfThereIs, None) => None,
             (WantsDiscovery::Yes, None) => return Err(Awaited::error(Error::NoDiscovery)),
             (_, Some(discovery)) => {
-                let filter = outgoing.filter();
-                match discovery.ready_for(&filter, access.as_deref(), shared.plugin.auth_url()) {
+                match discovery.ready_for(filter, access.as_deref(), shared.plugin.auth_url()) {
                     Some(discovered) => Some(discovered),
                     None => {
-                        let discovering = discover(discovery.clone(), filter, access, shared.clone());
+                        let discovering = discover(discovery.clone(), filter.clone(), access, shared.clone());
                         return Err(Awaited::Found(Box::pin(discovering)));
                     }
                 }
@@ -110,7 +125,7 @@ impl Awaited {
             *self = match self {
                 Self::Access(access) => {
                     let access = ready!(Pin::new(access).poll(cx))?;
-                    match Found::with(Some(access), outgoing, shared) {
+                    match Found::with(access, outgoing, shared) {
                         Ok(found) => return Poll::Ready(Ok(found)),
                         Err(awaited) => awaited,
                     }

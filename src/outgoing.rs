@@ -1,12 +1,8 @@
 //! One request on its way out: where it goes and whose token it carries.
 
-use std::sync::Arc;
+use std::{borrow::Cow, ops::Deref, sync::Arc};
 
-use http::{
-    HeaderMap, HeaderValue, Request, Uri,
-    header::HOST,
-    uri::{Authority, Scheme},
-};
+use http::{HeaderMap, HeaderName, Request, header::HOST, uri::Authority};
 
 use crate::{
     Access, EndpointFilter, Error, IdentityPlugin,
@@ -72,18 +68,23 @@ impl Microversion {
     }
 }
 
-/// The headers of the caller that matter here. A look at the few headers that a request has is less work
-/// than to hash their names.
-#[inline]
-fn callers(headers: &HeaderMap) -> (bool, bool) {
-    headers
-        .keys()
-        .fold((false, false), |(token, host), name| (token || name == X_AUTH_TOKEN, host || name == HOST))
+/// Whether the caller has set an `X-Auth-Token`, and whether a `Host`. A look at the few headers that a request has
+/// is less work than to hash the names.
+#[inline(always)]
+fn has_token_and_host(headers: &HeaderMap) -> (bool, bool) {
+    static TOKEN: HeaderName = X_AUTH_TOKEN;
+    let (mut token, mut host) = (false, false);
+    for name in headers.keys() {
+        token |= *name == TOKEN;
+        host |= *name == HOST;
+    }
+    (token, host)
 }
 
 /// What was decided of one request before an access is asked for.
 pub(crate) struct Outgoing {
-    filter: Option<EndpointFilter>,
+    /// What the request asks for; without it, what the layer does.
+    own_filter: Option<EndpointFilter>,
     relative: bool,
     token: Token,
     /// Whether the caller has set a `Host`.
@@ -99,11 +100,18 @@ enum Token {
     None,
 }
 
+/// The endpoint that a request is for.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) filter: Option<&'a EndpointFilter>,
+    /// The same filter, if it asks for more than an endpoint of the catalog.
+    pub(crate) special: Option<&'a EndpointFilter>,
+}
+
 /// The token that a request carries, and where it goes.
 pub(crate) struct Carried {
     pub(crate) access: Arc<Access>,
-    pub(crate) https: bool,
-    pub(crate) authority: Authority,
+    pub(crate) origin: Arc<Origin>,
 }
 
 impl Outgoing {
@@ -112,20 +120,20 @@ impl Outgoing {
     pub(crate) fn take<B>(request: &mut Request<B>, settings: &Settings) -> Self {
         let extensions = request.extensions_mut();
         // Most have none or one, and need not be asked for each.
-        let mut filter = if extensions.is_empty() { None } else { extensions.remove::<EndpointFilter>() };
-        filter = match filter {
-            Some(filter) => Some(settings.fill_in(filter)),
-            None => settings.endpoint.clone(),
-        };
+        let mut own_filter = if extensions.is_empty() { None } else { extensions.remove::<EndpointFilter>() };
+        if let Some(filter) = own_filter {
+            own_filter = Some(settings.fill_in(filter));
+        }
         let (mut obtains, mut unauthenticated) = (false, false);
         if !extensions.is_empty() {
             obtains = extensions.remove::<Obtains>().is_some();
             unauthenticated = extensions.remove::<Unauthenticated>().is_some();
             if let Some(microversion) = extensions.remove::<Microversion>() {
-                filter = Some(microversion.ask_by(filter.unwrap_or_default()));
+                let filter = own_filter.or_else(|| settings.endpoint.clone());
+                own_filter = Some(microversion.ask_by(filter.unwrap_or_default()));
             }
         }
-        let (has_token, has_host) = callers(request.headers());
+        let (has_token, has_host) = has_token_and_host(request.headers());
         let token = if unauthenticated {
             Token::None
         } else if !settings.overwrite_token && has_token {
@@ -133,13 +141,7 @@ impl Outgoing {
         } else {
             Token::Ours
         };
-        Self { filter, relative: request.uri().scheme().is_none(), token, has_host, obtains }
-    }
-
-    /// Refuses a filter that no endpoint can satisfy, before an access is asked for.
-    #[inline(always)]
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        self.filter.as_ref().map_or(Ok(()), EndpointFilter::check)
+        Self { own_filter, relative: request.uri().scheme().is_none(), token, has_host, obtains }
     }
 
     /// Whether the request would wait for itself if it had to have an access.
@@ -155,33 +157,29 @@ impl Outgoing {
     /// Whether the request cannot be sent without an access: for the token, for the catalog, or for
     /// the ids in an endpoint override.
     #[inline]
-    pub(crate) fn needs_access(&self) -> bool {
-        let for_endpoint = || {
-            (self.relative || self.negotiates())
-                && self.filter.as_ref().is_none_or(|filter| {
-                    !filter.is_auth() && filter.wanted_override().is_none_or(|url| url.needs_access())
-                })
+    pub(crate) fn needs_access(&self, asked: Asked<'_>) -> bool {
+        let by_endpoint = |filter: &EndpointFilter| {
+            (self.relative || filter.wanted_microversion_range().is_some())
+                && !filter.is_auth()
+                && filter.wanted_override().is_none_or(|url| url.needs_access())
         };
-        self.carries_our_token() || for_endpoint()
-    }
-
-    /// Whether a microversion is to be found that the service has.
-    #[inline]
-    fn negotiates(&self) -> bool {
-        self.filter.as_ref().is_some_and(|filter| filter.wanted_microversion_range().is_some())
+        self.carries_our_token() || asked.special.map_or(self.relative, by_endpoint)
     }
 
     /// Whether the endpoint is not that of the catalog as it is, but the one of a version.
-    #[inline]
-    pub(crate) fn wants_discovery(&self, access: Option<&Access>) -> WantsDiscovery {
-        let filter = self.filter.as_ref().filter(|_| self.relative || self.negotiates());
-        let fixed = || access.is_some_and(|access| access.fixed_endpoint().is_some());
-        filter.map_or(WantsDiscovery::No, |filter| filter.wants_discovery(fixed()))
+    pub(crate) fn wants_discovery(&self, filter: &EndpointFilter, access: Option<&Access>) -> WantsDiscovery {
+        let is_fixed = access.is_some_and(|access| access.fixed_endpoint().is_some());
+        match self.relative || filter.wanted_microversion_range().is_some() {
+            true => filter.wants_discovery(is_fixed),
+            false => WantsDiscovery::No,
+        }
     }
 
-    /// What the endpoint of the request is to be; whatever the catalog has, if nothing was said.
-    pub(crate) fn filter(&self) -> EndpointFilter {
-        self.filter.clone().unwrap_or_default()
+    /// The endpoint that is asked for: by the request, or else by the layer.
+    #[inline(always)]
+    pub(crate) fn asked<'a>(&'a self, settings: &'a Settings) -> Asked<'a> {
+        let filter = self.own_filter.as_ref().or(settings.endpoint.as_ref());
+        Asked { filter, special: filter.filter(|filter| !filter.is_simple()) }
     }
 
     /// Gives the request its URI and its headers, and returns the token that it carries.
@@ -190,90 +188,151 @@ impl Outgoing {
         &self,
         request: &mut Request<B>,
         found: Found,
+        asked: Asked<'_>,
         shared: &Shared<P>,
     ) -> Result<Option<Carried>, Error> {
         let Found { access, discovered } = found;
-        if self.relative {
+        let joined = if self.relative {
             if self.has_host {
                 // The token would go to a virtual host of the caller's choice.
                 request.headers_mut().remove(HOST);
             }
-            match &discovered {
-                Some(discovered) => discovered.base.join(request.uri_mut())?,
-                None => self.join_endpoint(request.uri_mut(), access.as_deref(), &*shared.plugin)?,
-            }
+            let base = match &discovered {
+                Some(discovered) => Base::Known(&discovered.base),
+                None => base_url(asked, access.as_deref(), shared)?,
+            };
+            base.join(request.uri_mut())?;
             if let Some(destination) = request.extensions().get::<Destination>() {
-                destination.resolved(self.filter.as_ref(), request.uri());
+                destination.resolved(asked.filter, request.uri());
             }
-        }
-        let negotiated = discovered.as_ref().and_then(|discovered| discovered.microversion.as_ref());
-        let wanted = self.filter.as_ref().and_then(EndpointFilter::wanted_microversion);
-        if let Some(microversion) = negotiated.or(wanted) {
-            microversion.insert(request.headers_mut())?;
+            Some(Arc::clone(base.origin()))
+        } else {
+            None
+        };
+        if let Some(filter) = asked.special {
+            let negotiated = discovered.as_ref().and_then(|discovered| discovered.microversion.as_ref());
+            if let Some(microversion) = negotiated.or(filter.wanted_microversion()) {
+                microversion.insert(request.headers_mut())?;
+            }
         }
         let Some(access) = access.filter(|_| self.carries_our_token()) else { return Ok(None) };
-        if !self.relative && !self.is_known(request.uri(), &access, shared) {
-            return Err(Error::origin_not_allowed(request.uri()));
-        }
-        if !self.relative && self.has_host {
-            check_host(request)?;
-        }
-        let https = request.uri().scheme() == Some(&Scheme::HTTPS);
-        if shared.settings.require_https && !https {
+        let origin = match joined {
+            Some(origin) => origin,
+            None => self.known_origin(request, asked.special, &access, shared)?,
+        };
+        if shared.settings.require_https && !origin.is_https() {
             return Err(Error::https_required(request.uri()));
         }
-        // Each URI that was joined or is known has an authority.
-        let Some(authority) = request.uri().authority().cloned() else { return Err(Error::NotAPath) };
         access.insert_headers(request.headers_mut());
-        Ok(Some(Carried { access, https, authority }))
+        Ok(Some(Carried { access, origin }))
     }
 
-    /// Joins a relative URI to its endpoint.
-    #[inline(always)]
-    fn join_endpoint<P: IdentityPlugin>(
+    /// Returns the origin of an absolute URI, if somebody trustworthy has named it: the token goes nowhere else.
+    fn known_origin<B, P: IdentityPlugin>(
         &self,
-        uri: &mut Uri,
-        access: Option<&Access>,
-        plugin: &P,
-    ) -> Result<(), Error> {
-        let filter = self.filter.as_ref();
-        if filter.is_some_and(EndpointFilter::is_auth) {
-            let auth_url = plugin.auth_url().ok_or(Error::NoAuthUrl)?;
-            return BaseUrl::new(auth_url.clone())?.join(uri);
+        request: &Request<B>,
+        filter: Option<&EndpointFilter>,
+        access: &Access,
+        shared: &Shared<P>,
+    ) -> Result<Arc<Origin>, Error> {
+        let uri = request.uri();
+        let origin = Origin::of(uri).and_then(|origin| known(&origin, filter, access, shared));
+        let origin = origin.ok_or_else(|| Error::origin_not_allowed(uri))?;
+        if self.has_host && !is_host_of(request.headers(), &origin) {
+            return Err(Error::host_not_allowed(uri));
         }
-        if let Some(url) = filter.and_then(EndpointFilter::wanted_override) {
-            return url.resolve(access)?.join(uri);
-        }
-        let Some(access) = access else { return Err(Error::NoEndpointFilter) };
-        access.base_url_for(filter)?.join(uri)
-    }
-
-    /// Whether somebody trustworthy has named the origin of an absolute URI: the token goes nowhere else.
-    fn is_known<P: IdentityPlugin>(&self, uri: &Uri, access: &Access, shared: &Shared<P>) -> bool {
-        let Some(origin) = Origin::of(uri) else { return false };
-        access.has_origin(&origin)
-            || shared.plugin.auth_url().and_then(Origin::of).as_ref() == Some(&origin)
-            || self.override_origin(access).as_ref() == Some(&origin)
-            || shared.settings.allowed_origins.contains(&origin)
-    }
-
-    fn override_origin(&self, access: &Access) -> Option<Origin> {
-        let url = self.filter.as_ref()?.wanted_override()?.resolve(Some(access)).ok()?;
-        Origin::of(url.url())
+        Ok(origin)
     }
 }
 
-/// Refuses a `Host` of the caller's that is not the host of the URI (RFC 9110, section 7.2).
-fn check_host<B>(request: &Request<B>) -> Result<(), Error> {
-    let uri = request.uri();
-    let https = uri.scheme() == Some(&Scheme::HTTPS);
-    let origin = Origin::of(uri);
-    let is_same = |host: &HeaderValue| {
-        let authority = Authority::try_from(host.as_bytes()).ok();
-        authority.is_some_and(|authority| Origin::at(https, &authority) == origin)
-    };
-    match request.headers().get_all(HOST).iter().all(is_same) {
-        true => Ok(()),
-        false => Err(Error::host_not_allowed(uri)),
+/// Returns the origin if somebody trustworthy has named it: the token goes nowhere else.
+fn known<P: IdentityPlugin>(
+    origin: &Origin,
+    filter: Option<&EndpointFilter>,
+    access: &Access,
+    shared: &Shared<P>,
+) -> Option<Arc<Origin>> {
+    if let Some(known) = access.known_origin(origin) {
+        return Some(Arc::clone(known));
     }
+    let by_override = filter.and_then(EndpointFilter::wanted_override);
+    let is_known = shared.plugin.auth_url().and_then(Origin::of).as_ref() == Some(origin)
+        || by_override
+            .is_some_and(|url| url.resolve(Some(access)).is_ok_and(|url| **url.origin() == *origin))
+        || shared.settings.allowed_origins.contains(origin);
+    is_known.then(|| Arc::new(origin.clone()))
+}
+
+/// The URL that a relative URI is joined to. Boxed if it is made for the request, so that it is small to hand on.
+enum Base<'a> {
+    Known(&'a BaseUrl),
+    Made(Box<BaseUrl>),
+}
+
+impl<'a> From<Cow<'a, BaseUrl>> for Base<'a> {
+    fn from(url: Cow<'a, BaseUrl>) -> Self {
+        match url {
+            Cow::Borrowed(url) => Self::Known(url),
+            Cow::Owned(url) => Self::Made(url.into()),
+        }
+    }
+}
+
+impl Deref for Base<'_> {
+    type Target = BaseUrl;
+
+    #[inline(always)]
+    fn deref(&self) -> &BaseUrl {
+        match self {
+            Self::Known(url) => url,
+            Self::Made(url) => url,
+        }
+    }
+}
+
+/// Returns the URL that a relative URI is joined to.
+#[inline(always)]
+fn base_url<'a, P: IdentityPlugin>(
+    asked: Asked<'a>,
+    access: Option<&'a Access>,
+    shared: &'a Shared<P>,
+) -> Result<Base<'a>, Error> {
+    match (asked.special, access) {
+        (Some(filter), access) => base_url_of(filter, access, shared),
+        (None, Some(access)) => access.base_url_for(asked.filter).map(Base::Known),
+        (None, None) => Err(Error::NoEndpointFilter),
+    }
+}
+
+/// The same for a filter that need not mean the catalog.
+fn base_url_of<'a, P: IdentityPlugin>(
+    filter: &'a EndpointFilter,
+    access: Option<&'a Access>,
+    shared: &'a Shared<P>,
+) -> Result<Base<'a>, Error> {
+    if filter.is_auth() {
+        let auth_url = shared.plugin.auth_url().ok_or(Error::NoAuthUrl)?;
+        return Ok(match shared.settings.auth_base.get().filter(|known| known.url() == auth_url) {
+            Some(known) => Base::Known(known),
+            None => {
+                let url = BaseUrl::new(auth_url.clone())?;
+                // The first one is kept; as a rule, it is the only one that the plugin has.
+                let _ = shared.settings.auth_base.set(url.clone());
+                Base::Made(url.into())
+            }
+        });
+    }
+    match (filter.wanted_override(), access) {
+        (Some(url), access) => url.resolve(access).map(Base::from),
+        (None, Some(access)) => access.base_url_for(Some(filter)).map(Base::Known),
+        (None, None) => Err(Error::NoEndpointFilter),
+    }
+}
+
+/// Whether each `Host` of the caller is that of the URI (RFC 9110, section 7.2).
+fn is_host_of(headers: &HeaderMap, origin: &Origin) -> bool {
+    headers.get_all(HOST).iter().all(|host| {
+        let authority = Authority::try_from(host.as_bytes()).ok();
+        authority.and_then(|authority| Origin::at(origin.is_https(), &authority)).as_ref() == Some(origin)
+    })
 }

@@ -47,7 +47,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, uri::Authority};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use crate::{
     AccessInfo, EndpointFilter, Error, Secret,
@@ -264,11 +264,10 @@ impl Access {
         auth_ref.service_catalog().base_url_for(filter)
     }
 
-    /// Whether one of the endpoints of this access, or of the one before it, lives there.
-    pub(crate) fn has_origin(&self, origin: &Origin) -> bool {
-        self.fixed_endpoint().and_then(Origin::of).as_ref() == Some(origin)
-            || self.auth_ref().is_some_and(|auth_ref| auth_ref.service_catalog().has_origin(origin))
-            || self.previous_origins.as_ref().is_some_and(|origins| origins.contains(origin))
+    /// Returns this origin if an endpoint of this access, or of the one before it, lives there.
+    pub(crate) fn known_origin(&self, origin: &Origin) -> Option<&Arc<Origin>> {
+        let fixed = self.endpoint.as_ref().map(BaseUrl::origin).filter(|fixed| ***fixed == *origin);
+        fixed.or_else(|| self.origins()?.get(origin)).or_else(|| self.previous_origins.as_ref()?.get(origin))
     }
 
     /// Which origins have accepted this access since they last refused it.
@@ -279,10 +278,11 @@ impl Access {
 
     /// Enters that an origin has accepted this access, and with it those that it was put together of.
     #[inline]
-    pub(crate) fn accepted_by(&self, authority: &Authority) {
-        self.accepted.insert(authority);
-        for part in &self.parts {
-            part.accepted.insert(authority);
+    pub(crate) fn accepted_by(&self, origin: &Origin) {
+        if self.accepted.insert(origin) {
+            for part in &self.parts {
+                part.accepted.insert(origin);
+            }
         }
     }
 

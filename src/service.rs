@@ -68,8 +68,10 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let outgoing = Outgoing::take(&mut request, &self.shared.settings);
-        let prepared = Found::at_once(&outgoing, &self.shared)
-            .and_then(|found| outgoing.prepare(&mut request, found, &self.shared).map_err(Awaited::error));
+        let asked = outgoing.asked(&self.shared.settings);
+        let prepared = Found::at_once(&outgoing, asked, &self.shared).and_then(|found| {
+            outgoing.prepare(&mut request, found, asked, &self.shared).map_err(Awaited::error)
+        });
         match prepared {
             Ok(carried) => ResponseFuture::sent(self.inner.call(request), carried, &self.shared.plugin),
             Err(awaited) => {

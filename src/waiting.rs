@@ -68,7 +68,7 @@ where
                 Needs::Awaited(awaited) => {
                     let found = ready!(awaited.poll(cx, &self.outgoing, &self.shared))?;
                     // Who is polled late gets what is current now.
-                    let found = Found::at_once(&self.outgoing, &self.shared).unwrap_or(found);
+                    let found = self.look().unwrap_or(found);
                     self.needs = Needs::Found { found, late: false };
                 }
                 Needs::Found { found, late } => {
@@ -81,7 +81,7 @@ where
                         return Poll::Ready(Ok(found.clone()));
                     }
                     self.looks -= 1;
-                    match Found::at_once(&self.outgoing, &self.shared) {
+                    match self.look() {
                         Ok(current) => return Poll::Ready(Ok(current)),
                         Err(awaited) => {
                             self.needs = Needs::Awaited(awaited);
@@ -93,9 +93,14 @@ where
         }
     }
 
+    fn look(&self) -> Result<Found, Awaited> {
+        Found::at_once(&self.outgoing, self.outgoing.asked(&self.shared.settings), &self.shared)
+    }
+
     /// Sends the request through the inner service, which has to be ready.
     pub(crate) fn send(mut self, found: Found) -> Result<(S::Future, Option<Carried>), Error> {
-        let carried = self.outgoing.prepare(&mut self.request, found, &self.shared)?;
+        let asked = self.outgoing.asked(&self.shared.settings);
+        let carried = self.outgoing.prepare(&mut self.request, found, asked, &self.shared)?;
         Ok((self.inner.call(self.request), carried))
     }
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     EndpointFilter, Error, Interface,
-    endpoint::{BaseUrl, FilterMemo, Interfaces, Origin, Unusable},
+    endpoint::{BaseUrl, FilterMemo, Interfaces, Unusable},
     error::{EndpointNotFound, cut},
 };
 
@@ -228,11 +228,6 @@ impl ServiceCatalog {
             .and_then(usable)
             .or_else(|| self.matching(filter).find_map(usable))
             .ok_or_else(|| self.not_found(filter, |found| found.base_url().err()))
-    }
-
-    /// Whether an endpoint of the catalog, of any service, lives there.
-    pub(crate) fn has_origin(&self, origin: &Origin) -> bool {
-        self.origins().contains(origin)
     }
 
     /// The origins of all endpoints.

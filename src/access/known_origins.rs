@@ -1,7 +1,7 @@
 use std::{
     collections::HashSet,
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use crate::endpoint::{BaseUrl, Origin, WrittenOrigin};
@@ -12,7 +12,7 @@ const MAX_WARNINGS: usize = 256;
 /// Where a catalog has endpoints, and what was told of those that cannot be used.
 #[derive(Debug, Default)]
 pub(crate) struct KnownOrigins {
-    origins: HashSet<Origin>,
+    origins: HashSet<Arc<Origin>>,
     /// The hashes of what was told.
     told: Mutex<HashSet<u64>>,
 }
@@ -23,12 +23,12 @@ impl KnownOrigins {
         // Most endpoints share their origin with others, so it is looked at before it is copied.
         let written: HashSet<_> =
             urls.filter(|url| BaseUrl::may_be(url)).filter_map(WrittenOrigin::of).collect();
-        let origins = written.into_iter().filter_map(WrittenOrigin::to_origin).collect();
+        let origins = written.into_iter().filter_map(WrittenOrigin::to_origin).map(Arc::new).collect();
         Self { origins, ..Self::default() }
     }
 
-    pub(crate) fn contains(&self, origin: &Origin) -> bool {
-        self.origins.contains(origin)
+    pub(crate) fn get(&self, origin: &Origin) -> Option<&Arc<Origin>> {
+        self.origins.get(origin)
     }
 
     /// Whether this was not told before.

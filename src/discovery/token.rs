@@ -22,7 +22,7 @@ impl Token<'_> {
 
     /// Whether the token may be sent to `place`, where a service that lives at `home` has redirected to.
     pub(super) fn may_go_to(self, place: &Origin, home: &Origin) -> bool {
-        (place == home || self.access.has_origin(place)) && (place.is_https() || !self.https_only)
+        (place == home || self.access.known_origin(place).is_some()) && (place.is_https() || !self.https_only)
     }
 }
 

@@ -1,9 +1,14 @@
+use std::sync::Arc;
+
 use http::{
     Uri,
     uri::{Parts, PathAndQuery},
 };
 
-use super::{Origin, climbs::climbs};
+use super::{
+    Origin,
+    climbs::{climbs, may_have_dots},
+};
 use crate::{Error, error::AN_ENDPOINT};
 
 /// Maximum length of the path and query of a URI, in bytes: that of the `http` crate.
@@ -13,8 +18,9 @@ const MAX_LENGTH: usize = u16::MAX as usize - 1;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct BaseUrl {
     url: Uri,
-    /// How long its path is without the slashes at the end, in bytes.
-    above: usize,
+    origin: Arc<Origin>,
+    /// Its path with one slash at the end.
+    above: Box<str>,
 }
 
 /// Why paths cannot be appended to a URL.
@@ -51,26 +57,24 @@ impl BaseUrl {
 
     /// The URL, if it is such a one.
     pub(crate) fn new(url: Uri) -> Result<Self, Unusable> {
-        Self::check(&url)?;
-        let above = url.path().trim_end_matches('/').len();
-        Ok(Self { url, above })
+        let origin = Arc::new(Self::check(&url)?);
+        let above = format!("{}/", url.path().trim_end_matches('/')).into();
+        Ok(Self { url, origin, above })
     }
 
-    /// Whether it is such a URL.
-    pub(crate) fn check(url: &Uri) -> Result<(), Unusable> {
+    /// Returns the origin of such a URL.
+    pub(crate) fn check(url: &Uri) -> Result<Origin, Unusable> {
         if !matches!(url.scheme_str(), Some("http" | "https")) {
             return Err(Unusable("its URL is neither http nor https"));
         }
         if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err(Unusable("its URL carries a user name"));
         }
-        if Origin::of(url).is_none() {
-            return Err(Unusable("its URL has no clear host and port"));
-        }
+        let origin = Origin::of(url).ok_or(Unusable("its URL has no clear host and port"))?;
         if url.query().is_some() {
             return Err(Unusable("its URL has a query"));
         }
-        Ok(())
+        Ok(origin)
     }
 
     /// The URL as it came.
@@ -78,28 +82,31 @@ impl BaseUrl {
         &self.url
     }
 
+    #[inline]
+    pub(crate) fn origin(&self) -> &Arc<Origin> {
+        &self.origin
+    }
+
     /// Puts this URL in front of the path and query that are `uri`, with one slash between them.
     ///
     /// This is keystoneauth's joining (`base.rstrip('/') + '/' + path.lstrip('/')`), with one
     /// allocation. A path that climbs above this URL is refused ([`Error::PathAboveEndpoint`]).
+    #[inline(always)]
     pub(crate) fn join(&self, uri: &mut Uri) -> Result<(), Error> {
         let Some(path) = uri.path_and_query() else { return Err(Error::NotAPath) };
         let mut below = path.as_str().as_bytes();
         if !matches!(below, [b'/' | b'?', ..]) {
             return Err(Error::NotAPath);
         }
-        if climbs(path.path()) {
+        if may_have_dots(below) && climbs(path.path()) {
             return Err(Error::PathAboveEndpoint);
         }
 
         while let [b'/', shorter @ ..] = below {
             below = shorter;
         }
-        let above = self.url.path_and_query().map_or("", PathAndQuery::as_str);
-        let above = above.as_bytes().get(..self.above).unwrap_or_default();
-        let mut joined = Vec::with_capacity(above.len() + 1 + below.len());
-        joined.extend_from_slice(above);
-        joined.push(b'/');
+        let mut joined = Vec::with_capacity(self.above.len() + below.len());
+        joined.extend_from_slice(self.above.as_bytes());
         joined.extend_from_slice(below);
 
         let length = joined.len();

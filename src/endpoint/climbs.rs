@@ -45,7 +45,8 @@ fn climbs_as(path: &str, encoded: u8, backslash: u8) -> bool {
 /// nowhere.
 ///
 /// It looks at eight bytes at a time, the last eight once more rather than one by one.
-fn may_have_dots(path: &[u8]) -> bool {
+#[inline]
+pub(super) fn may_have_dots(path: &[u8]) -> bool {
     let may_be_dot = |byte: &u8| matches!(byte, b'.' | b'%');
     let among_eight = |bytes: &[u8; 8]| bytes.iter().fold(false, |found, byte| found | may_be_dot(byte));
     match path.last_chunk() {

@@ -33,8 +33,19 @@ struct Parts {
     endpoint_override: Option<Override>,
     versions: Versions,
     microversion: Option<microversion::Wanted>,
-    /// Kept beside the parts, so that no request has to find it out.
-    contradicts_itself: bool,
+    /// Kept with the parts, so that no request has to find it out.
+    asks: Asks,
+}
+
+/// What a filter asks for, in short.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+enum Asks {
+    /// An endpoint of the catalog and nothing else, as most do.
+    #[default]
+    Simple,
+    More,
+    /// What no API can have.
+    Contradiction,
 }
 
 impl Parts {
@@ -43,6 +54,24 @@ impl Parts {
         let Versions { version, min, max, .. } = self.versions;
         VersionRange::new(version, min, max)?
             .of_service_type(self.service_type.as_deref().unwrap_or_default())
+    }
+
+    fn asks(&self) -> Asks {
+        let Versions { version, min, max, implied, .. } = self.versions;
+        let is_auth =
+            matches!(&self.interface, Interfaces::Preferred(all) if all.first() == Some(&Interface::Auth));
+        if self.check().is_err() {
+            Asks::Contradiction
+        } else if is_auth
+            || implied
+            || version.or(min).or(max).is_some()
+            || self.endpoint_override.is_some()
+            || self.microversion.is_some()
+        {
+            Asks::More
+        } else {
+            Asks::Simple
+        }
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -285,6 +314,12 @@ impl EndpointFilter {
         }
     }
 
+    /// Whether an endpoint of the catalog is all that it asks for.
+    #[inline]
+    pub(crate) fn is_simple(&self) -> bool {
+        self.0.asks == Asks::Simple
+    }
+
     /// Whether the two are one filter. Others may be equal all the same.
     #[inline]
     pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
@@ -408,7 +443,7 @@ impl EndpointFilter {
     /// [`Error::InvalidVersionRange`], [`Error::ImpliedVersionMismatch`] or [`Error::InvalidMicroversion`].
     #[inline]
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.0.contradicts_itself { self.0.check() } else { Ok(()) }
+        if self.0.asks == Asks::Contradiction { self.0.check() } else { Ok(()) }
     }
 
     /// About what it takes in memory, in bytes.
@@ -437,7 +472,7 @@ impl EndpointFilter {
     fn with(mut self, change: impl FnOnce(&mut Parts)) -> Self {
         let parts = Arc::make_mut(&mut self.0);
         change(parts);
-        parts.contradicts_itself = parts.check().is_err();
+        parts.asks = parts.asks();
         self
     }
 }
