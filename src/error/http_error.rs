@@ -73,7 +73,7 @@ impl HttpError {
             status,
             message,
             details,
-            request_id: request_id.map(str::to_owned),
+            request_id: request_id.filter(|id| id.len() <= MAX_REQUEST_ID).map(str::to_owned),
             retry_after: retry_after(headers, SystemTime::now()),
             refusal: None,
             login: None,
@@ -107,6 +107,9 @@ impl fmt::Debug for HttpError {
 }
 
 impl StdError for HttpError {}
+
+/// Maximum length of a request id, in bytes; a longer text is none.
+const MAX_REQUEST_ID: usize = 1024;
 
 /// What is said instead of a text that repeats a secret.
 const WITHHELD: &str = "(withheld: it repeats a secret that was sent)";

@@ -258,6 +258,9 @@ pub enum Error {
     MissingAuthMethods(Arc<MissingAuthMethods>),
 
     /// Keystone answered an authentication with an error: keystoneauth's `HttpError`.
+    ///
+    /// What has no error document of Keystone is the word of a proxy in front of it, and transient, but for statuses
+    /// that no waiting changes, such as 405, 407, 415 and 501.
     Http(Arc<HttpError>),
 
     /// A service answered a request with a status of 400 or above, and

@@ -54,11 +54,11 @@ pub(super) fn microversions(offered: Option<(Version, Version)>) -> String {
 }
 
 pub(super) fn methods(methods: &[String]) -> String {
-    methods.iter().map(|method| escaped(method)).collect::<Vec<_>>().join(" and ")
+    escaped(&methods.join(" and "))
 }
 
 pub(super) fn sets_of_methods(sets: &[Vec<String>]) -> String {
-    sets.iter().map(|set| methods(set)).collect::<Vec<_>>().join(", or ")
+    escaped(&sets.iter().map(|set| set.join(" and ")).collect::<Vec<_>>().join(", or "))
 }
 
 /// To the second, by RFC 3339.

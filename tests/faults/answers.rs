@@ -503,6 +503,7 @@ async fn a14_of_a_receipt_a_bounded_part_is_kept() {
     for (methods, required) in [
         (json!([long]), json!([[long]])),
         (json!(many), json!([many])),
+        (json!(["password"]), json!(vec![vec!["m".repeat(60); 16]; 16])),
         (json!(["password"]), json!(many.iter().map(|method| [method]).collect::<Vec<_>>())),
     ] {
         let receipt = json!({"methods": methods, "expires_at": expires_at});
@@ -514,6 +515,6 @@ async fn a14_of_a_receipt_a_bounded_part_is_kept() {
         let names = || missing.methods.iter().chain(sets.iter().flatten());
         assert!(sets.len() <= 16 && sets.iter().all(|set| set.len() <= 16) && missing.methods.len() <= 16);
         assert!(names().count() >= 2 && names().all(|name| name.len() <= 64));
-        assert!(!error.to_string().contains('\n'), "{error}");
+        assert!(!error.to_string().contains('\n') && error.to_string().len() < 1_000, "{error}");
     }
 }
