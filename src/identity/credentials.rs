@@ -45,6 +45,9 @@ pub trait Credentials: Send + Sync + 'static {
 
     /// A name that tells these credentials from others, for a cache of access infos: keystoneauth's
     /// `get_cache_id`. `None` if what they obtain must not be shared.
+    ///
+    /// It should change with the secrets: credentials that were refused are tried again at once if it has changed since.
+    /// It is asked for at each login, and by requests while a refusal is remembered.
     fn cache_id(&self) -> Option<String> {
         None
     }

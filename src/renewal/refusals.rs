@@ -15,6 +15,9 @@ const ORIGINS: usize = 32;
 /// How many dropped tokens are remembered of an origin.
 const DROPPED: usize = 64;
 
+/// The most refusals in a row that count as usual.
+const MOST_USUAL: u32 = 8;
+
 /// The origins that have refused tokens. Each counts by itself.
 #[derive(Debug, Default)]
 pub(super) struct Refusals(VecDeque<Refuser>);
@@ -27,15 +30,21 @@ struct Refuser {
     dropped: VecDeque<Now>,
     /// Whether it accepted one of them before.
     has_accepted: bool,
-    /// The token that it refused since, if it has not accepted it in between.
-    kept: Weak<Access>,
+    /// The token that it refused last, and how often in a row.
+    refused: Weak<Access>,
+    in_a_row: u32,
+    /// How often in a row it has refused a token at most, and accepted it afterwards: some of its replicas, or of the
+    /// services behind it, refuse every token.
+    usual: u32,
+    /// When a token was dropped last because it looked revoked.
+    revoked: Option<Now>,
 }
 
 impl Refusals {
     /// Decides whether a token is dropped that `origin` refuses.
     ///
     /// If the origin has refused too many of them, another one is of no use, unless it looks revoked: the origin accepted
-    /// tokens before, and has refused this one twice without accepting it in between.
+    /// tokens before, and has refused this one twice in a row, and more often than is usual there.
     pub(super) fn drops(
         &mut self,
         used: &Arc<Access>,
@@ -48,19 +57,19 @@ impl Refusals {
             return false;
         }
         let mut refuser = self.take(origin);
-        refuser.has_accepted |= accepted;
         while refuser.dropped.front().is_some_and(|&at| now.since(at) >= policy.refusal_window) {
             refuser.dropped.pop_front();
         }
-        let drops = refuser.dropped.len() < policy.refusals
-            || !accepted && refuser.has_accepted && refuser.has_kept(used) && refuser.is_due(now, policy);
+        refuser.enter(used, accepted);
+        let is_over_count = refuser.dropped.len() >= policy.refusals;
+        let drops = !is_over_count || refuser.looks_revoked(now, policy);
         if drops {
+            refuser.revoked = if is_over_count { Some(now) } else { refuser.revoked };
             refuser.dropped.push_back(now);
             if refuser.dropped.len() > DROPPED {
                 refuser.dropped.pop_front();
             }
         }
-        refuser.kept = if drops { Weak::new() } else { Arc::downgrade(used) };
         self.0.push_back(refuser);
         if self.0.len() > ORIGINS {
             self.0.pop_front();
@@ -75,7 +84,10 @@ impl Refusals {
             origin: origin.clone(),
             dropped: VecDeque::new(),
             has_accepted: false,
-            kept: Weak::new(),
+            refused: Weak::new(),
+            in_a_row: 0,
+            usual: 0,
+            revoked: None,
         })
     }
 
@@ -85,14 +97,25 @@ impl Refusals {
 }
 
 impl Refuser {
-    fn has_kept(&self, used: &Arc<Access>) -> bool {
-        std::ptr::eq(self.kept.as_ptr(), Arc::as_ptr(used))
+    /// Enters a refusal.
+    fn enter(&mut self, used: &Arc<Access>, accepted: bool) {
+        if !std::ptr::eq(self.refused.as_ptr(), Arc::as_ptr(used)) {
+            (self.refused, self.in_a_row) = (Arc::downgrade(used), 0);
+        }
+        if accepted {
+            self.has_accepted = true;
+            self.usual = self.usual.max(self.in_a_row).min(MOST_USUAL);
+            self.in_a_row = 0;
+        }
+        self.in_a_row = self.in_a_row.saturating_add(1);
     }
 
-    /// Whether as much time has passed since the last one as there is for each token in the window.
-    fn is_due(&self, now: Now, policy: &RenewalPolicy) -> bool {
+    /// Whether the token that was refused last looks revoked. One does only in as much time as there is for each token in
+    /// the window.
+    fn looks_revoked(&self, now: Now, policy: &RenewalPolicy) -> bool {
         let each = policy.refusal_window / u32::try_from(policy.refusals).unwrap_or(u32::MAX);
-        self.dropped.back().is_none_or(|&last| now.since(last) >= each.max(Duration::from_secs(1)))
+        let is_due = self.revoked.is_none_or(|last| now.since(last) >= each.max(Duration::from_secs(1)));
+        self.has_accepted && self.in_a_row > self.usual.max(1) && is_due
     }
 }
 

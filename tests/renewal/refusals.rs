@@ -136,6 +136,26 @@ async fn a_service_that_refuses_everything_costs_others_nothing() {
     }
 }
 
+/// Services that differ by their paths alone count as one, and a revocation is still noticed.
+#[tokio::test(start_paused = true)]
+async fn a_service_that_refuses_everything_costs_others_of_its_origin_nothing() {
+    let keystone = Keystone::new();
+    let plugin = keystone.plugin();
+    let mut good = Nova::new(&keystone, || Duration::ZERO).behind_retry(&plugin);
+    let mut bad = Nova::new(&keystone, || Duration::ZERO).closed().behind_retry(&plugin);
+    for second in 1..=600 {
+        bad.ready().await.unwrap().call(get()).await.unwrap();
+        let answer = good.ready().await.unwrap().call(get()).await.unwrap();
+        assert_eq!(answer.status(), 200, "after {second} s");
+        pass(1).await;
+        if second % 100 == 30 {
+            keystone.revoke();
+        }
+    }
+    let most = most_within_a_minute(&keystone.logins_at());
+    assert!(most <= 6, "{most} logins a minute");
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_of_three_replicas_that_refuses_good_tokens_loses_hardly_a_request() {
     for revoked_at in [None, Some(100)] {
