@@ -189,6 +189,8 @@ pub(crate) const PLUGINS: &[Rule] = &[
                 let ends = ["expires_at", "expires"].map(|name| token.get(name).or(token["token"].get(name)));
                 let end = ends.into_iter().flatten().next();
                 exchange.method == "POST"
+                    && exchange.error.is_none()
+                    && exchange.status < 300
                     && (!token.is_object() || end.is_some_and(|end| !end.is_null() && time_of(end).is_err()))
             };
             let text = text_of(&difference.got);
@@ -363,8 +365,9 @@ pub(crate) const PLUGINS: &[Rule] = &[
             let of_plugin = without(&described(case).auth_state)
                 && difference.question == "construct"
                 && difference.expected.is_null();
-            let refused =
-                difference.got["error"] == "AuthorizationFailure" && difference.expected["result"].is_null();
+            let empty = text_of(&difference.got).starts_with("not a token: it is empty");
+            let refused = (difference.got["error"] == "AuthorizationFailure" || empty)
+                && difference.expected["result"].is_null();
             (is_it(call(case, difference)) || of_plugin) && refused
                 || last_state(case, difference)
                     .is_some_and(|state| without(&state) && is_of_state(&state, difference))
@@ -386,11 +389,22 @@ pub(crate) const PLUGINS: &[Rule] = &[
     Rule {
         decision: "a system scope is refused by a Keystone that has v2.0 only",
         covers: |case, difference, _| {
-            let system = described(case).text("system_scope").is_some();
-            let refused =
-                difference.got["error"] == "DiscoveryFailure" && difference.expected["result"].is_string();
+            let system = described(case).text("system_scope").is_some_and(|scope| !scope.is_empty());
+            let refused = difference.got["error"] == "DiscoveryFailure" && is_of_login(case, difference);
             let unsaid = is_less(difference) && difference.expected.to_string().contains("/v2.0/tokens");
-            matches!(&*described(case).kind, "password" | "token") && system && (refused || unsaid)
+            // Each time it is looked for a version that has it.
+            let looked = difference.question.ends_with(": requests")
+                && difference.expected == json!([])
+                && requests(&difference.got).iter().all(|request| {
+                    request["method"] == "GET"
+                        && all_requests(case).any(|asked| asked["url"] == request["url"])
+                });
+            let without = difference.question == "get_auth_state" && difference.got.is_null();
+            let only_v2 = all_requests(case).any(|request| request.to_string().contains("/v2.0/tokens"));
+            matches!(&*described(case).kind, "password" | "token")
+                && system
+                && only_v2
+                && (refused || unsaid || looked || without && is_of_login(case, difference))
         },
     },
 ];

@@ -245,6 +245,7 @@ pub(crate) const SESSIONS: &[Rule] = &[
             let (expected, got) = (requests(&difference.expected), requests(&difference.got));
             let mut slept = 0.0;
             difference.question == "call: sleeps"
+                && !ahead.is_empty()
                 && expected.len() == got.len()
                 && got.iter().zip(expected).all(|(got, expected)| {
                     let Some(pause) = got.as_f64() else { return false };
@@ -290,7 +291,17 @@ pub(crate) const SESSIONS: &[Rule] = &[
                 again |= repeated;
                 repeated
             });
-            difference.question == "call: requests" && all && again && expected.next().is_none()
+            // The delays of the reference begin again where it is redirected.
+            let (before, after) = (requests(&difference.expected), requests(&difference.got));
+            let grown =
+                |pair: &[Value]| pair[1].as_f64() == pair[0].as_f64().map(|first| (first * 2.0).min(60.0));
+            let was_led = requests(&answer(case, difference)["requests"]).iter().any(redirected);
+            let later = difference.question == "call: sleeps"
+                && was_led
+                && before.len() == after.len()
+                && before.iter().chain(after).all(is_own_delay)
+                && after.windows(2).all(grown);
+            later || difference.question == "call: requests" && all && again && expected.next().is_none()
         },
     },
     Rule {

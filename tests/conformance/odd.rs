@@ -62,6 +62,11 @@ impl Kind {
     }
 }
 
+/// The same document without blanks between its parts.
+pub(crate) fn compact(document: &RawValue) -> Option<Box<RawValue>> {
+    serde_json::from_str::<Json>(document.get()).ok()?.raw()
+}
+
 /// The token document without its odd members, or nothing if it has none.
 pub(crate) fn token_without_odd(document: &RawValue) -> Option<Box<RawValue>> {
     without_odd(document, of_token)

@@ -22,7 +22,7 @@ use tower_keystone::{
     renewal::{Clock, Now},
 };
 
-use crate::{Case, Unanswered, access::time_of};
+use crate::{Case, Unanswered, access::time_of, odd};
 
 pub(crate) type Body = Full<Bytes>;
 
@@ -48,9 +48,10 @@ enum WhenToken {
     This(String),
 }
 
-/// A body that is given, be it null.
+/// A body that is given, be it null, as compact JSON.
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
-    Deserialize::deserialize(deserializer).map(Some)
+    let written: Box<RawValue> = Deserialize::deserialize(deserializer)?;
+    Ok(Some(odd::compact(&written).unwrap_or(written)))
 }
 
 impl Exchange {
