@@ -104,3 +104,37 @@ fn a_stored_state() {
     let (most, _) = bytes(|| AccessInfo::from_auth_state(&state).unwrap());
     assert!(most <= state.expose().len(), "{most} bytes");
 }
+
+#[test]
+fn a_catalog_of_the_smallest_entries() {
+    let many = |entry: &dyn Fn(usize) -> String| (0..30_000).map(entry).collect::<Vec<_>>().join(",");
+    let endpoints = many(&|_| r#"{"url":"u"}"#.to_owned());
+    let v2_endpoints = many(&|_| r#"{"publicURL":"u"}"#.to_owned());
+    let own_endpoints = many(&|number| format!(r#"{{"{number}URL":"u"}}"#));
+    let services = many(&|_| r#"{"type":"a"}"#.to_owned());
+    let own_types = many(&|number| format!(r#"{{"type":"{number}"}}"#));
+    for document in [
+        format!(r#"{{"token":{{"catalog":[{{"type":"a","endpoints":[{endpoints}]}}]}}}}"#),
+        format!(
+            r#"{{"access":{{"token":{{"id":"t"}},"serviceCatalog":[{{"type":"a","endpoints":[{v2_endpoints}]}}]}}}}"#
+        ),
+        format!(
+            r#"{{"access":{{"token":{{"id":"t"}},"serviceCatalog":[{{"type":"a","endpoints":[{own_endpoints}]}}]}}}}"#
+        ),
+        format!(r#"{{"token":{{"catalog":[{services}]}}}}"#),
+        format!(r#"{{"token":{{"catalog":[{own_types}]}}}}"#),
+    ] {
+        let (most, held) = bytes(|| AccessInfo::new("gAAAA", &document).map_err(|error| error.to_string()));
+        let (most, held) = (most as f64 / document.len() as f64, held as f64 / document.len() as f64);
+        assert!(most <= TIMES as f64, "{most:.1} times, {held:.1} held: {}", &document[..80]);
+    }
+}
+
+#[test]
+fn a_catalog_of_very_many_endpoints_is_read() {
+    let endpoint = r#"{"interface":"public","region":"R","url":"https://nova.example.com:8774/v2.1"}"#;
+    let endpoints = vec![endpoint; 20_000].join(",");
+    let document = format!(r#"{{"token":{{"catalog":[{{"type":"compute","endpoints":[{endpoints}]}}]}}}}"#);
+    let (most, _) = bytes(|| AccessInfo::new("gAAAA", &document).unwrap());
+    assert!(most <= TIMES * document.len(), "{most} bytes");
+}

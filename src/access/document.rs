@@ -19,6 +19,10 @@ const MAX_MEMBERS: usize = 256 * 1024;
 const MAX_TIMES: usize = 8;
 const MAX_OF_FEW: usize = 256 * 1024;
 
+/// How many bytes of memory a service or an endpoint takes at most while a catalog is read, beyond its texts.
+const COST_OF_ENTRY: usize = 600;
+const MAX_OF_SMALL_CATALOG: usize = 512 * 1024;
+
 /// The members that something is read of; see the properties of an [`AccessInfo`](super::AccessInfo).
 const V3_MEMBERS: [&str; 16] = [
     "OS-OAUTH1",
@@ -55,6 +59,11 @@ pub(super) struct Document {
 impl Document {
     /// Reads a document. The errors show nothing of it: it may hold a token.
     pub(super) fn read(body: &str) -> Result<Self, Error> {
+        let entries = body.bytes().filter(|&byte| byte == b'{').count();
+        if entries.saturating_mul(COST_OF_ENTRY) > MAX_OF_SMALL_CATALOG.max(MAX_TIMES * body.len()) {
+            let reason = "so many entries that say next to nothing would take too much memory";
+            return Err(Error::invalid_response(reason, 0, 0));
+        }
         let mut reader = serde_json::Deserializer::from_str(body);
         let document = reader
             .deserialize_map(Root)
