@@ -221,7 +221,8 @@ async fn answers_that_are_errors_say_what_keystone_said() {
         assert_eq!(error.is_transient(), transient, "{status}");
     }
     let (transport, _) = keystone(201, &[], V3Token::new("u", "alice").document().clone());
-    assert!(matches!(credentials.get_auth_ref(transport).await, Err(Error::NoToken)));
+    let error = credentials.get_auth_ref(transport).await.unwrap_err();
+    assert!(matches!(error, Error::NoToken) && error.to_string().contains("X-Subject-Token"), "{error}");
 }
 
 /// What a login says when Keystone answers it with this status.

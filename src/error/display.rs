@@ -21,7 +21,8 @@ impl fmt::Display for Error {
                 write!(f, "`{field}` of the token document is not an ISO 8601 time")
             }
             Self::NoToken => f.write_str(
-                "the access info has no token; make it of a response or give the token with the document",
+                "there is no token, neither in an X-Subject-Token header nor in the document; does a proxy in front of \
+                 Keystone take the header away, or was an access info made without it?",
             ),
             Self::Expired { expired } => write!(
                 f,
