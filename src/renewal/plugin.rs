@@ -22,7 +22,7 @@ impl<C: Credentials> Renewing<C> {
         Self(Arc::new(Shared::new(credentials, transport, Arc::new(SystemClock), state)))
     }
 
-    /// Sets when to renew, how long to wait and how often to try again.
+    /// Sets when to renew, how long to wait and how often to try again; for all clones of the plugin.
     #[must_use]
     pub fn policy(self, policy: RenewalPolicy) -> Self {
         self.0.lock().state.set_policy(policy);
@@ -33,10 +33,11 @@ impl<C: Credentials> Renewing<C> {
     ///
     /// # Panics
     ///
-    /// If the plugin has been cloned: clones share their clock.
+    /// If the plugin has been cloned, or is renewing its token: they share the clock.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        let shared = Arc::get_mut(&mut self.0).expect("the clock is set before the plugin is cloned");
+        let shared =
+            Arc::get_mut(&mut self.0).expect("the clock is set before the plugin is cloned and used");
         shared.clock = Arc::new(clock);
         self
     }
