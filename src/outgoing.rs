@@ -60,7 +60,9 @@ impl Microversion {
         self
     }
 
-    fn ask_by(&self, filter: EndpointFilter) -> EndpointFilter {
+    #[inline(never)]
+    fn ask_by(&self, filter: Option<EndpointFilter>, settings: &Settings) -> EndpointFilter {
+        let filter = filter.or_else(|| settings.endpoint.clone()).unwrap_or_default();
         match &self.service_type {
             Some(service_type) => filter.microversion_for(service_type, &self.microversion),
             None => filter.microversion(&self.microversion),
@@ -129,8 +131,7 @@ impl Outgoing {
             obtains = extensions.remove::<Obtains>().is_some();
             unauthenticated = extensions.remove::<Unauthenticated>().is_some();
             if let Some(microversion) = extensions.remove::<Microversion>() {
-                let filter = own_filter.or_else(|| settings.endpoint.clone());
-                own_filter = Some(microversion.ask_by(filter.unwrap_or_default()));
+                own_filter = Some(microversion.ask_by(own_filter, settings));
             }
         }
         let (has_token, has_host) = has_token_and_host(request.headers());
@@ -228,6 +229,7 @@ impl Outgoing {
     }
 
     /// Returns the origin of an absolute URI, if somebody trustworthy has named it: the token goes nowhere else.
+    #[inline(never)]
     fn known_origin<B, P: IdentityPlugin>(
         &self,
         request: &Request<B>,
@@ -305,6 +307,7 @@ fn base_url<'a, P: IdentityPlugin>(
 }
 
 /// The same for a filter that need not mean the catalog.
+#[inline(never)]
 fn base_url_of<'a, P: IdentityPlugin>(
     filter: &'a EndpointFilter,
     access: Option<&'a Access>,

@@ -46,6 +46,17 @@ impl<P, S> Auth<P, S> {
         &mut self.inner
     }
 
+    /// Drops the readiness of the inner service, and returns a clone that is not ready either.
+    #[cold]
+    fn give_back(&mut self) -> S
+    where
+        S: Clone,
+    {
+        let inner = self.inner.clone();
+        self.inner = inner.clone();
+        inner
+    }
+
     /// The inner service.
     pub fn into_inner(self) -> S {
         self.inner
@@ -77,8 +88,7 @@ where
             Err(awaited) => {
                 // Readiness may be a permit or a place in a queue. A request that held it while it waits could keep
                 // the login from being sent, so it is given back, and the future polls a clone ready.
-                let inner = self.inner.clone();
-                self.inner = inner.clone();
+                let inner = self.give_back();
                 ResponseFuture::waiting(awaited, request, outgoing, inner, self.shared.clone())
             }
         }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use http::{
     Uri,
-    uri::{Parts, PathAndQuery},
+    uri::{Parts, PathAndQuery, Scheme},
 };
 
 use super::{
@@ -114,8 +114,8 @@ impl BaseUrl {
             return Err(if length > MAX_LENGTH { Error::UriTooLong { length } } else { Error::NotAPath });
         };
         let mut parts = Parts::default();
-        parts.scheme = self.url.scheme().cloned();
-        parts.authority = self.url.authority().cloned();
+        parts.scheme = Some(if self.origin.is_https() { Scheme::HTTPS } else { Scheme::HTTP });
+        parts.authority = Some(self.origin.authority().clone());
         parts.path_and_query = Some(path_and_query);
         let Ok(joined) = Uri::from_parts(parts) else { return Err(Error::NotAPath) };
         *uri = joined;

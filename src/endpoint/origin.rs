@@ -53,6 +53,11 @@ impl Origin {
     }
 
     #[inline]
+    pub(super) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    #[inline]
     pub(crate) fn is_https(&self) -> bool {
         self.https
     }
