@@ -71,24 +71,28 @@ impl Refusals {
             }
         }
         self.0.push_back(refuser);
-        if self.0.len() > ORIGINS {
-            self.0.pop_front();
-        }
         drops
     }
 
-    /// Takes out what is known of an origin.
+    /// Takes out what is known of an origin. One that replaces another takes over its count, so that more origins than
+    /// are remembered cause no more logins than those.
     fn take(&mut self, origin: &Origin) -> Refuser {
         let known = self.0.iter().position(|refuser| refuser.origin == *origin);
-        known.and_then(|index| self.0.remove(index)).unwrap_or_else(|| Refuser {
+        if let Some(refuser) = known.and_then(|index| self.0.remove(index)) {
+            return refuser;
+        }
+        let replaced = if self.0.len() < ORIGINS { None } else { self.0.pop_front() };
+        let (dropped, revoked) =
+            replaced.map(|refuser| (refuser.dropped, refuser.revoked)).unwrap_or_default();
+        Refuser {
             origin: origin.clone(),
-            dropped: VecDeque::new(),
+            dropped,
             has_accepted: false,
             refused: Weak::new(),
             in_a_row: 0,
             usual: 0,
-            revoked: None,
-        })
+            revoked,
+        }
     }
 
     pub(super) fn clear(&mut self) {
@@ -168,6 +172,21 @@ mod tests {
             let used = access();
             assert!(!refused(&used, false, 33) && !refused(&used, false, 34) && !refused(&used, false, 51));
             assert_eq!(refused(&used, false, 52), expected);
+        }
+    }
+
+    #[test]
+    fn more_origins_than_are_remembered_drop_no_more_tokens() {
+        let (start, policy) = (SystemClock.now(), RenewalPolicy::default());
+        for origins in [32, 33, 50, 500] {
+            let mut refusals = Refusals::default();
+            let mut dropped = 0;
+            for second in 0..600 {
+                let (now, origin) =
+                    (start.after(Duration::from_secs(second) / 10), origin(second as usize % origins));
+                dropped += usize::from(refusals.drops(&access(), &origin, false, now, &policy));
+            }
+            assert_eq!(dropped, ORIGINS * policy.refusals, "{origins}");
         }
     }
 
