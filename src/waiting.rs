@@ -15,7 +15,8 @@ use crate::{
     outgoing::{Carried, Outgoing},
 };
 
-/// How often a request that had to wait for the inner service too looks for its access again.
+/// How often a request that had to wait for the inner service too waits for another access, since the one that it had
+/// is not current any more.
 const LOOKS: usize = 3;
 
 /// A request that waits for its access or its endpoint, and then for the inner service to be ready.
@@ -77,13 +78,15 @@ where
                         return Poll::Pending;
                     };
                     ready.map_err(Into::into)?;
-                    if !*late || self.looks == 0 {
-                        return Poll::Ready(Ok(found.clone()));
+                    let (found, late) = (found.clone(), *late);
+                    if !late {
+                        return Poll::Ready(Ok(found));
                     }
-                    self.looks -= 1;
                     match self.look() {
                         Ok(current) => return Poll::Ready(Ok(current)),
+                        Err(_) if self.looks == 0 => return Poll::Ready(Ok(found)),
                         Err(awaited) => {
+                            self.looks -= 1;
                             self.needs = Needs::Awaited(awaited);
                             self.inner = self.inner.clone();
                         }

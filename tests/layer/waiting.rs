@@ -169,6 +169,37 @@ async fn a_request_that_waits_for_its_permit_gets_the_token_that_is_current_then
     assert_eq!(inner.tokens(), ["token-2"]);
 }
 
+/// Its token is dropped each time that the service is ready for it.
+#[tokio::test]
+async fn a_request_that_has_waited_often_gets_the_token_that_is_current_all_the_same() {
+    let (layer, plugin) = layer();
+    let mut release = plugin.hold();
+    let inner = Inner::new();
+    let limited = layer.layer(ConcurrencyLimit::new(inner.clone(), 1));
+    let mut service = mock::Spawn::new(limited.clone());
+    assert_ready_ok!(service.poll_ready());
+    let mut waiting = task::spawn(service.call(get("/servers")));
+    assert_pending!(waiting.poll());
+    for _ in 0..3 {
+        let mut other = mock::Spawn::new(limited.clone());
+        assert_ready_ok!(other.poll_ready());
+        release.send(()).unwrap();
+        assert_pending!(waiting.poll());
+        plugin.invalidate(&plugin.current().unwrap(), &origin(NOVA));
+        release = plugin.hold();
+        drop(other);
+        assert_pending!(waiting.poll());
+    }
+    assert_ready_ok!(service.poll_ready());
+    release.send(()).unwrap();
+    assert_pending!(waiting.poll());
+    plugin.invalidate(&plugin.current().unwrap(), &origin(NOVA));
+    plugin.access().await.unwrap();
+    drop(service);
+    assert_ready_ok!(waiting.poll());
+    assert_eq!(inner.tokens(), ["token-5"]);
+}
+
 #[tokio::test]
 async fn a_future_that_is_polled_late_gets_the_token_that_is_current_then() {
     let (layer, plugin) = layer();
