@@ -159,6 +159,13 @@ mod tests {
             ("http://[::1]:9292/v2", "/images//x/", "http://[::1]:9292/v2/images//x/"),
             ("https://h/a%20b", "/..x/.../x..", "https://h/a%20b/..x/.../x.."),
             ("https://h/v1", "/c/./../d", "https://h/v1/c/./../d"),
+            ("https://h/v1", "/c/..%20", "https://h/v1/c/..%20"),
+            ("https://h/v1", "/c/..%3f%23", "https://h/v1/c/..%3f%23"),
+            ("https://h/v1", "/c/%c0%ae%c0%ae", "https://h/v1/c/%c0%ae%c0%ae"),
+            ("https://h/v1", "/..%20x/%c0%ae%u002ex/a..%00", "https://h/v1/..%20x/%c0%ae%u002ex/a..%00"),
+            ("https://h/v1", "/%e3%81%82%e3%80%82/100%/%zz", "https://h/v1/%e3%81%82%e3%80%82/100%/%zz"),
+            ("https://h", "/v2.0/networks/a.b..c", "https://h/v2.0/networks/a.b..c"),
+            ("https://h", "/あ．い/…/x．．", "https://h/あ．い/…/x．．"),
         ] {
             assert_eq!(joined(base, relative).unwrap(), expected);
         }
@@ -190,6 +197,52 @@ mod tests {
             "/..%3Bx=y/admin",
             "/%252e%252e/admin",
             "/a/%25252e%252e%252f%252e%252e%252fx",
+            // Encoded digits of an encoding.
+            "/%2%65%2%65/admin",
+            "/%%32%65%%32e/admin",
+            // UTF-8 that is longer than it has to be, and what is dropped for it is no UTF-8.
+            "/%c0%ae%c0%ae/admin",
+            "/.%e0%80%ae/admin",
+            "/%f0%80%80%ae./admin",
+            "/a%c0%af..%c0%af../admin",
+            "/a/..%c1%9c../admin",
+            "/%25c0%25ae%25c0%25ae/admin",
+            "/..%ff/admin",
+            "/.%c0./admin",
+            "/%80..",
+            // UTF-16.
+            "/%u002e%u002E/admin",
+            "/%U002e./admin",
+            "/a%u002f..%u005c../admin",
+            "/%uff0e%uff0e/admin",
+            "/%25u002e./admin",
+            // What some take for the end, or cut off.
+            "/..%00",
+            "/..%00.html",
+            "/..%00/x",
+            "/..%2500",
+            "/a/..%00/../..",
+            "/..%3f/admin",
+            "/..%2523",
+            "/..%20",
+            "/..%20/admin",
+            "/%20../admin",
+            "/..%09%0d%0a/admin",
+            "/.%00./admin",
+            "/..%7f/admin",
+            "/..%c2%a0/admin",
+            "/..%e2%80%8b/admin",
+            "/..%/admin",
+            "/%20/..",
+            // What is folded to dots and slashes.
+            "/%ef%bc%8e%ef%bc%8e/admin",
+            "/．．/admin",
+            "/%e2%80%a5/admin",
+            "/a%ef%bc%8f..%e2%88%95../admin",
+            "/..%ef%bc%9bx/admin",
+            // Slashes that are read in one place and not in the other.
+            "/a%2fb%2f..%2f../../admin",
+            "/a%2fb/..%5c../admin",
         ] {
             assert!(matches!(joined("https://h/v3/x", path), Err(Error::PathAboveEndpoint)), "{path}");
         }
@@ -204,6 +257,16 @@ mod tests {
             {
                 assert!(matches!(joined("https://h/v3", &path), Err(Error::PathAboveEndpoint)), "{path}");
             }
+        }
+    }
+
+    /// No input of any length takes more than a moment, or the stack.
+    #[test]
+    fn long_paths_of_escapes_are_read_in_one_go() {
+        for piece in ["%", "%25", "%2", "25", "%%32", "%u", "%c0", "%fc%80", "..%2f", "%2e", "a%2f"] {
+            let path = format!("/%{}", piece.repeat(60_000 / piece.len()));
+            let _ = joined("https://h/v3", &path);
+            let _ = joined("https://h/v3", &format!("/a{path}/../../.."));
         }
     }
 

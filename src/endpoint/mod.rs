@@ -18,7 +18,7 @@
 //! The path of a relative request URI is appended to the path of the endpoint byte for byte:
 //! `https://h/volume/v3/p1` and `/volumes/detail?limit=9` make
 //! `https://h/volume/v3/p1/volumes/detail?limit=9`. Nothing is decoded or normalized, and a path that
-//! would climb above its endpoint is refused.
+//! would climb above its endpoint is refused, also where only some servers would read it so (`%2e%2e`, `..%00`).
 //!
 //! An absolute request URI is used as it is, if its origin (scheme, host and port) is one that the
 //! catalog, the plugin's `auth_url`, the endpoint override or
