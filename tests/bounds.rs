@@ -105,22 +105,29 @@ fn a_stored_state() {
     assert!(most <= state.expose().len(), "{most} bytes");
 }
 
+/// A token document of Keystone's v2.0 API with one service, which has these endpoints.
+fn v2_catalog(endpoints: &str) -> String {
+    let service = format!(r#"{{"type":"a","endpoints":[{endpoints}]}}"#);
+    format!(r#"{{"access":{{"token":{{"id":"t"}},"serviceCatalog":[{service}]}}}}"#)
+}
+
 #[test]
 fn a_catalog_of_the_smallest_entries() {
     let many = |entry: &dyn Fn(usize) -> String| (0..30_000).map(entry).collect::<Vec<_>>().join(",");
     let endpoints = many(&|_| r#"{"url":"u"}"#.to_owned());
     let v2_endpoints = many(&|_| r#"{"publicURL":"u"}"#.to_owned());
     let own_endpoints = many(&|number| format!(r#"{{"{number}URL":"u"}}"#));
+    let urls = many(&|number| format!(r#""{number}URL":"u""#));
+    let filler = "x".repeat(80);
+    let with_filler = many(&|_| format!(r#"{{"aURL":"u","bURL":"u","x":"{filler}"}}"#));
     let services = many(&|_| r#"{"type":"a"}"#.to_owned());
     let own_types = many(&|number| format!(r#"{{"type":"{number}"}}"#));
     for document in [
         format!(r#"{{"token":{{"catalog":[{{"type":"a","endpoints":[{endpoints}]}}]}}}}"#),
-        format!(
-            r#"{{"access":{{"token":{{"id":"t"}},"serviceCatalog":[{{"type":"a","endpoints":[{v2_endpoints}]}}]}}}}"#
-        ),
-        format!(
-            r#"{{"access":{{"token":{{"id":"t"}},"serviceCatalog":[{{"type":"a","endpoints":[{own_endpoints}]}}]}}}}"#
-        ),
+        v2_catalog(&v2_endpoints),
+        v2_catalog(&own_endpoints),
+        v2_catalog(&format!("{{{urls}}}")),
+        v2_catalog(&with_filler),
         format!(r#"{{"token":{{"catalog":[{services}]}}}}"#),
         format!(r#"{{"token":{{"catalog":[{own_types}]}}}}"#),
     ] {
@@ -136,5 +143,12 @@ fn a_catalog_of_very_many_endpoints_is_read() {
     let endpoints = vec![endpoint; 20_000].join(",");
     let document = format!(r#"{{"token":{{"catalog":[{{"type":"compute","endpoints":[{endpoints}]}}]}}}}"#);
     let (most, _) = bytes(|| AccessInfo::new("gAAAA", &document).unwrap());
+    assert!(most <= TIMES * document.len(), "{most} bytes");
+
+    let urls =
+        ["public", "internal", "admin"].map(|name| format!(r#""{name}URL":"http://10.0.0.1:8774/v2""#));
+    let endpoint = format!(r#"{{"region":"R","id":"9fe2ff9ee4384b1894a90878d3e92bab",{}}}"#, urls.join(","));
+    let document = v2_catalog(&vec![&*endpoint; 20_000].join(","));
+    let (most, _) = bytes(|| AccessInfo::from_body(&document).unwrap());
     assert!(most <= TIMES * document.len(), "{most} bytes");
 }

@@ -108,6 +108,11 @@ impl ServiceCatalog {
         of_type.endpoints.extend(first..self.endpoints.len());
     }
 
+    /// Makes room for so many endpoints at once, rather than for twice as many as there are.
+    pub(super) fn reserve(&mut self, endpoints: usize) {
+        self.endpoints.reserve(endpoints);
+    }
+
     /// Puts the names of each type into the order of preference, once all services are entered.
     pub(super) fn complete(mut self) -> Self {
         for names in self.by_official_type.values_mut() {

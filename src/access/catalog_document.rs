@@ -45,6 +45,29 @@ impl<'de> Tolerant<'de> for V2Catalog {
     }
 }
 
+/// How many members there are in a v2.0 catalog that can be URLs of endpoints.
+#[derive(Default)]
+pub(super) struct Urls(pub(super) usize);
+
+impl<'de> Tolerant<'de> for Urls {
+    fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Self, A::Error> {
+        let mut urls = 0;
+        while let Some(Read(Self(more))) = seq.next_element()? {
+            urls += more;
+        }
+        Ok(Self(urls))
+    }
+
+    fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+        let mut urls = 0;
+        while let Some(Read(member)) = map.next_key()? {
+            let Self(more) = tolerant::value(&mut map)?;
+            urls += more + usize::from(matches!(member, Member::InterfaceUrl(_)));
+        }
+        Ok(Self(urls))
+    }
+}
+
 /// Enters each service as it is read, so that no more than one is held in the form of the document.
 fn read<'de, A: SeqAccess<'de>>(mut seq: A, version: IdentityVersion) -> Result<ServiceCatalog, A::Error> {
     let mut catalog = ServiceCatalog::default();
@@ -57,6 +80,7 @@ fn read<'de, A: SeqAccess<'de>>(mut seq: A, version: IdentityVersion) -> Result<
                 catalog.add(service, endpoints.iter().map(EndpointDocument::v3), &mut texts)
             }
             IdentityVersion::V2 => {
+                catalog.reserve(endpoints.iter().map(|endpoint| endpoint.urls.len()).sum());
                 catalog.add(service, endpoints.iter().flat_map(EndpointDocument::v2), &mut texts)
             }
         }

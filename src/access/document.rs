@@ -7,8 +7,8 @@ use serde_json::{Map, Value, value::RawValue};
 
 use super::{
     IdentityVersion, ServiceCatalog,
-    catalog_document::{V2Catalog, V3Catalog},
-    tolerant::{self, Tolerant},
+    catalog_document::{Urls, V2Catalog, V3Catalog},
+    tolerant::{self, Read, Tolerant},
 };
 use crate::{Error, Secret};
 
@@ -22,6 +22,9 @@ const MAX_OF_FEW: usize = 256 * 1024;
 /// How many bytes of memory a service or an endpoint takes at most while a catalog is read, beyond its texts.
 const COST_OF_ENTRY: usize = 600;
 const MAX_OF_SMALL_CATALOG: usize = 512 * 1024;
+
+/// The same of a v2.0 endpoint without its URLs, and of each of them.
+const COST_OF_URL: usize = 300;
 
 /// The members that something is read of; see the properties of an [`AccessInfo`](super::AccessInfo).
 const V3_MEMBERS: [&str; 16] = [
@@ -59,7 +62,7 @@ pub(super) struct Document {
 impl Document {
     /// Reads a document. The errors show nothing of it: it may hold a token.
     pub(super) fn read(body: &str) -> Result<Self, Error> {
-        let entries = body.bytes().filter(|&byte| byte == b'{').count();
+        let entries = count_of_entries(body);
         if entries.saturating_mul(COST_OF_ENTRY) > MAX_OF_SMALL_CATALOG.max(MAX_TIMES * body.len()) {
             let reason = "so many entries that say next to nothing would take too much memory";
             return Err(Error::invalid_response(reason, 0, 0));
@@ -147,7 +150,16 @@ impl<'de> Visitor<'de> for Part {
             if key == name_of_catalog {
                 document.catalog = Some(match version {
                     IdentityVersion::V3 => tolerant::value::<V3Catalog, _>(&mut map)?.0,
-                    IdentityVersion::V2 => tolerant::value::<V2Catalog, _>(&mut map)?.0,
+                    IdentityVersion::V2 => {
+                        let text = map.next_value::<&RawValue>()?.get();
+                        match v2_catalog(text) {
+                            Ok(V2Catalog(catalog)) => catalog,
+                            Err(reason) => {
+                                document.fault = Some(reason);
+                                continue;
+                            }
+                        }
+                    }
                 });
             } else {
                 let text = map.next_value::<&RawValue>()?.get();
@@ -177,6 +189,25 @@ impl<'de> Visitor<'de> for Part {
         }
         Ok(document)
     }
+}
+
+/// How many objects there are at most.
+fn count_of_entries(json: &str) -> usize {
+    json.bytes().filter(|&byte| byte == b'{').count()
+}
+
+/// Reads a v2.0 catalog, in which an endpoint has any number of URLs.
+fn v2_catalog(text: &str) -> Result<V2Catalog, &'static str> {
+    const NESTED: &str = "it is nested too deep";
+    let Read(Urls(urls)) = serde_json::from_str(text).map_err(|_| NESTED)?;
+    let entries = count_of_entries(text);
+    if entries.saturating_add(urls).saturating_mul(COST_OF_URL)
+        > MAX_OF_SMALL_CATALOG.max(MAX_TIMES * text.len())
+    {
+        return Err("so many URLs that say next to nothing would take too much memory");
+    }
+    let Read(catalog) = serde_json::from_str(text).map_err(|_| NESTED)?;
+    Ok(catalog)
 }
 
 /// The memory that the values of a JSON text take at most, in bytes: those of an object are in nodes of eleven, half
