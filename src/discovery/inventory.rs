@@ -1,8 +1,11 @@
 //! The versions of a whole cloud.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use tokio::{sync::Semaphore, task::JoinSet};
+use std::{
+    collections::BTreeMap,
+    future::{Future, poll_fn},
+    sync::Arc,
+    task::Poll,
+};
 
 use super::{
     Allow, Discovery, Endpoint, Version, VersionData, VersionRange, cache::Known, candidates::Candidates,
@@ -49,22 +52,15 @@ impl Discovery {
     async fn inventory(&self, access: &Arc<Access>, filter: &EndpointFilter) -> Asked<VersionsByRegion> {
         let mut asked = Asked { found: Ok(VersionsByRegion::new()), refused_by: Vec::new() };
         let Some(auth_ref) = access.auth_ref() else { return asked };
-        let room = Arc::new(Semaphore::new(AT_ONCE));
-        let mut asking = JoinSet::new();
         let found = auth_ref.service_catalog().endpoints_data(&filter.clone().public_by_default());
-        for (place, endpoint) in found.into_iter().flat_map(|(_, found)| found).enumerate() {
-            let (discovery, access, room) = (self.clone(), Arc::clone(access), Arc::clone(&room));
-            let endpoint = Endpoint::from(endpoint);
-            if endpoint.region_name.is_some() && endpoint.interface.is_some() {
-                asking.spawn(async move {
-                    let _permit = room.acquire_owned().await;
-                    let versions = discovery.versions_at(&endpoint, &access).await;
-                    (place, endpoint, versions)
-                });
-            }
-        }
+        let endpoints = found.into_iter().flat_map(|(_, found)| found).map(Endpoint::from);
+        let is_placed = |endpoint: &Endpoint| endpoint.region_name.is_some() && endpoint.interface.is_some();
+        let asking = endpoints.filter(is_placed).enumerate().map(|(place, endpoint)| async move {
+            let versions = self.versions_at(&endpoint, access).await;
+            (place, endpoint, versions)
+        });
         // Of two endpoints of one kind, the later one in the catalog counts.
-        let mut answers: Vec<_> = asking.join_all().await;
+        let mut answers = few_at_once(asking).await;
         answers.sort_by_key(|(place, ..)| *place);
         for (_, endpoint, (versions, refused_by)) in answers {
             if let Some(by) = refused_by.filter(|by| !asked.refused_by.contains(by)) {
@@ -118,4 +114,32 @@ impl Discovery {
         let url = format!("{above}/");
         (Ok(vec![VersionData::inferred(url.into(), Version::in_url(endpoint.url()))]), refused_by)
     }
+}
+
+/// Waits for all of these, a few of them at once. The order is that in which they are done.
+///
+/// They need no tasks of their own: documents are fetched in those of the cache.
+async fn few_at_once<F: Future>(mut waiting: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let (mut begun, mut done) = (Vec::new(), Vec::new());
+    poll_fn(|cx| {
+        loop {
+            begun.extend(waiting.by_ref().take(AT_ONCE - begun.len()).map(Box::pin));
+            let done_before = done.len();
+            begun.retain_mut(|one| match one.as_mut().poll(cx) {
+                Poll::Ready(output) => {
+                    done.push(output);
+                    false
+                }
+                Poll::Pending => true,
+            });
+            if begun.is_empty() {
+                return Poll::Ready(());
+            }
+            if done.len() == done_before {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await;
+    done
 }

@@ -182,6 +182,22 @@ fn what_is_known_serves_without_a_runtime_too() {
     assert_eq!(servers.asked().len(), 1);
 }
 
+#[test]
+fn the_versions_of_a_cloud_are_known_without_a_runtime_too_or_an_error() {
+    let servers = Servers::default();
+    servers.at(NOVA, nova_versions());
+    let (discovery, filter) = (servers.discovery(), EndpointFilter::default());
+    let plugin = AccessInfoPlugin::new(access_info(&[("compute", NOVA)]));
+    let all = || {
+        let asked = tokio_test::task::spawn(discovery.all_version_data(&plugin, &filter)).poll();
+        tokio_test::assert_ready!(asked)
+    };
+    assert!(matches!(all(), Err(Error::NoRuntime)));
+    let one = Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let known = one.block_on(discovery.all_version_data(&plugin, &filter)).unwrap();
+    assert_eq!(all().unwrap(), known);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_document_is_remembered_for_an_hour() {
     let servers = Servers::default();
