@@ -209,12 +209,12 @@ impl<B: Body> Failed<B> {
                 None => break false,
             }
         };
-        let mut error = HttpError::read(this.parts.status, &this.parts.headers, this.read);
-        error.refusal = this.parts.extensions.get().copied();
+        let Parts { status, headers, extensions, .. } = &*this.parts;
         let of_caller = this.secrets.iter().flat_map(secrets_in);
-        let sent_with: Option<&SentWith> = this.parts.extensions.get();
+        let sent_with: Option<&SentWith> = extensions.get();
         let of_layer = sent_with.into_iter().flat_map(|SentWith(access)| access.secrets());
-        error.withhold(is_cut, of_caller.chain(of_layer));
+        let mut error = HttpError::read(*status, headers, this.read, is_cut, of_caller.chain(of_layer));
+        error.refusal = extensions.get().copied();
         Poll::Ready(Error::Service(Arc::new(error)))
     }
 }

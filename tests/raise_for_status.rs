@@ -288,6 +288,21 @@ async fn a_refusal_is_retried_first_and_then_in_the_error() {
 }
 
 #[tokio::test]
+async fn a_secret_that_is_repeated_in_latin_1_is_withheld() {
+    for content_type in ["text/plain", "application/json"] {
+        let body = Bytes::from_static(b"{\"message\": \"what is canary\xe4b?\"}");
+        let answer = Response::builder().status(400).header("content-type", content_type);
+        let answer = answer.body(Full::new(body)).unwrap();
+        let service = service_fn(move |_: Request<()>| ready(Ok::<_, Infallible>(answer.clone())));
+        let service = ServiceBuilder::new().layer(RaiseForStatusLayer::new()).service(service);
+        let secret = HeaderValue::from_bytes("canary\u{e4}b".as_bytes()).unwrap();
+        let request = Request::get("/").header("x-auth-token", secret).body(()).unwrap();
+        let details = raised(service.oneshot(request).await).details.clone().unwrap();
+        assert!(details.contains("withheld"), "{details}");
+    }
+}
+
+#[tokio::test]
 async fn a_token_that_the_service_repeats_is_withheld() {
     for code in [400, 404, 500] {
         let info = AccessInfo::new("gAAAA-canary", r#"{"token": {}}"#).unwrap();

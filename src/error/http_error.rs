@@ -47,7 +47,7 @@ impl HttpError {
     }
 
     /// Takes away what repeats one of the secrets that were sent. `is_cut` says whether the body was cut short.
-    pub(crate) fn withhold<'a>(&mut self, is_cut: bool, secrets: impl IntoIterator<Item = &'a str> + Clone) {
+    fn withhold<'a>(&mut self, is_cut: bool, secrets: impl IntoIterator<Item = &'a str> + Clone) {
         let texts = [(&mut self.message, false), (&mut self.details, is_cut), (&mut self.request_id, false)];
         for (text, is_cut) in texts {
             if text.as_deref().is_some_and(|text| repeats(text, is_cut, secrets.clone())) {
@@ -56,8 +56,15 @@ impl HttpError {
         }
     }
 
-    /// Reads an answer, of which the body may be cut short.
-    pub(crate) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+    /// Reads an answer, without what repeats one of the secrets that were sent. `is_cut` says whether the body was cut
+    /// short.
+    pub(crate) fn read<'a>(
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        is_cut: bool,
+        secrets: impl IntoIterator<Item = &'a str> + Clone,
+    ) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let said = explanation(text("content-type").unwrap_or_default(), body);
         // A message that only repeats the status says less than the details.
@@ -69,7 +76,7 @@ impl HttpError {
             details => (said.message, details),
         };
         let request_id = text("x-openstack-request-id").or_else(|| text("x-compute-request-id"));
-        Self {
+        let mut error = Self {
             status,
             message,
             details,
@@ -77,7 +84,10 @@ impl HttpError {
             retry_after: retry_after(headers, SystemTime::now()),
             refusal: None,
             login: None,
-        }
+        };
+        // What is no UTF-8 ends the text, perhaps within a secret in another encoding.
+        error.withhold(is_cut || str::from_utf8(body).is_err(), secrets);
+        error
     }
 }
 
@@ -121,7 +131,7 @@ mod tests {
     fn read(content_type: &'static str, body: impl AsRef<[u8]>) -> (Option<String>, Option<String>) {
         let headers =
             HeaderMap::from_iter([("content-type".parse().unwrap(), content_type.parse().unwrap())]);
-        let error = HttpError::read(StatusCode::CONFLICT, &headers, body.as_ref());
+        let error = HttpError::read(StatusCode::CONFLICT, &headers, body.as_ref(), false, []);
         (error.message, error.details)
     }
 

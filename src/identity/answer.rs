@@ -60,8 +60,8 @@ fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8], attempt: &Attem
     {
         return Error::MissingAuthMethods(Arc::new(missing));
     }
-    let mut error = HttpError::read(status, headers, body);
-    error.withhold(is_cut, attempt.secrets.iter().map(Secret::expose));
+    let secrets = attempt.secrets.iter().map(Secret::expose);
+    let mut error = HttpError::read(status, headers, body, is_cut, secrets);
     let is_keystone = receipt.is_some() || is_error_document(document);
     error.login = Some(Box::new(attempt.failed(status, is_keystone, body)));
     Error::Http(Arc::new(error))

@@ -226,7 +226,7 @@ mod tests {
     fn keystone_may_ask_for_no_longer_pause_than_the_policy_says() {
         let answer = |seconds| {
             let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from(seconds))]);
-            Error::Http(Arc::new(HttpError::read(StatusCode::SERVICE_UNAVAILABLE, &headers, b"")))
+            Error::Http(Arc::new(HttpError::read(StatusCode::SERVICE_UNAVAILABLE, &headers, b"", false, [])))
         };
         for (longest, asked, pause) in [(300, 0_u64, 1), (300, 40, 40), (300, 301, 300), (0, 40, 1)] {
             let longest_retry_after = Duration::from_secs(longest);
