@@ -124,6 +124,9 @@ async fn few_at_once<F: Future>(mut waiting: impl Iterator<Item = F>) -> Vec<F::
     poll_fn(|cx| {
         loop {
             begun.extend(waiting.by_ref().take(AT_ONCE - begun.len()).map(Box::pin));
+            if begun.is_empty() {
+                return Poll::Ready(());
+            }
             let done_before = done.len();
             begun.retain_mut(|one| match one.as_mut().poll(cx) {
                 Poll::Ready(output) => {
@@ -132,9 +135,6 @@ async fn few_at_once<F: Future>(mut waiting: impl Iterator<Item = F>) -> Vec<F::
                 }
                 Poll::Pending => true,
             });
-            if begun.is_empty() {
-                return Poll::Ready(());
-            }
             if done.len() == done_before {
                 return Poll::Pending;
             }
