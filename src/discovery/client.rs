@@ -128,6 +128,9 @@ impl Discovery {
     /// The endpoint that a filter means, as requests with this filter use it: keystoneauth's
     /// `get_endpoint`. No document is asked for if the URL says enough.
     ///
+    /// An endpoint override without a version document, which requests use as it is, is an error here if a version is
+    /// asked for, as in keystoneauth.
+    ///
     /// # Errors
     ///
     /// Those of [`endpoint_data`](Self::endpoint_data).
