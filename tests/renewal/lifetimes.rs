@@ -211,6 +211,18 @@ async fn with_a_date_neither_issued_at_nor_the_local_clock_makes_a_token_live_lo
     }
 }
 
+/// Local time one hour east, of tokens that live for an hour and a little.
+#[tokio::test(start_paused = true)]
+async fn an_issued_at_that_leaves_no_lifetime_to_speak_of_counts_for_less_than_the_date() {
+    for ahead in [3_591, 3_595, 3_599] {
+        for local in [0, 7_200, -7_200] {
+            let liar = Liar::new(Wrong::IssuedAhead(ahead), Some(0));
+            let logins = six_hours(&liar, liar.keystone.credentials(), local).await;
+            assert!((6..=8).contains(&logins), "{ahead} {local}: {logins} logins");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_a_date_an_issued_at_that_cannot_be_is_none() {
     for wrong in ALL {
