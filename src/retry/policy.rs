@@ -175,11 +175,11 @@ impl<B> RetryPolicy<B> {
     }
 
     fn is_connect_failure(&self, error: &(dyn StdError + 'static)) -> bool {
+        if Error::find(error).is_some() {
+            return false;
+        }
         let mut next = Some(error);
         while let Some(error) = next {
-            if error.is::<Error>() {
-                return false;
-            }
             let io = error.downcast_ref::<io::Error>();
             if io.is_some_and(|io| is_of_connecting(io.kind())) || (self.connect_failure)(error) {
                 return true;

@@ -209,6 +209,11 @@ async fn errors_of_this_crate_are_no_failures_to_connect_whatever_is_under_them(
         let failed = server.get(exact().connect_failure(|_| true)).await.unwrap_err();
         assert_eq!(failed.to_string(), error.to_string());
         assert_eq!(server.attempts(), 1, "{error}");
+        // Nor behind what has them not in its chain.
+        let hidden = anyhow::Error::from_boxed(error.clone().into()).context("listing servers");
+        let server = Server::new([Err(hidden.into())]);
+        server.get(exact().connect_failure(|error| error.is::<io::Error>())).await.unwrap_err();
+        assert_eq!(server.attempts(), 1, "hidden: {error}");
     }
 }
 
