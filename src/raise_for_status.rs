@@ -71,10 +71,11 @@ const FRAMES_PER_POLL: usize = 32;
 const MAX_EMPTY_FRAMES: usize = 1024;
 
 /// The headers of a request that have a secret in them even if they are not marked sensitive.
-const SECRETS: [&str; 6] = [
+const SECRETS: [&str; 7] = [
     "authorization",
     "cookie",
     "openstack-auth-receipt",
+    "proxy-authorization",
     "x-auth-token",
     "x-service-token",
     "x-subject-token",
@@ -108,8 +109,8 @@ impl<S> Layer<S> for RaiseForStatusLayer {
 /// around it to say. Other answers pass untouched.
 ///
 /// What the answer says is withheld if it repeats a secret, or was cut short within it: one that [`AuthLayer`](crate::AuthLayer) has put
-/// into the request, or one that the caller has: a token, `Authorization`, a cookie, any header that is marked
-/// sensitive.
+/// into the request, or one that the caller has: a token, `Authorization`, `Proxy-Authorization`, a cookie, any header
+/// that is marked sensitive.
 ///
 /// See the [module docs](self) for an example.
 #[derive(Clone, Copy, Debug)]

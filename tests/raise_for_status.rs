@@ -356,7 +356,10 @@ async fn what_the_caller_sends_is_withheld() {
         ("authorization", "Basic canary", "Basic canary"),
         ("authorization", "Basic canary", "canary"),
         ("authorization", "bearer  canary", "canary"),
+        ("proxy-authorization", "Basic canary", "canary"),
         ("cookie", "session=canary", "session=canary"),
+        ("cookie", "a=b; session=the-canary=; c=d", "the-canary="),
+        ("cookie", "session=the-canary;c=d", "the-canary"),
         ("x-of-the-caller", "canary", "canary"),
         ("x-of-the-caller", "\u{e9}canary", "\u{e9}canary"),
     ] {

@@ -38,7 +38,12 @@ fn ends_within(text: &str, secret: &str) -> bool {
     beginnings.any(|beginning| text.ends_with(beginning) || before_escape.ends_with(beginning))
 }
 
-/// What must not be seen of a header: its value, and what is in it after the word `Basic` or `Bearer`.
+/// The length of the shortest value of a cookie that is looked for by itself, in bytes: most texts have shorter ones in
+/// them.
+const SHORTEST_COOKIE: usize = 8;
+
+/// What must not be seen of a header: its value, what is in it after the word `Basic` or `Bearer`, and the value of each
+/// cookie.
 pub(crate) fn secrets_in(header: &HeaderValue) -> impl Iterator<Item = &str> + Clone {
     let value = str::from_utf8(header.as_bytes()).ok();
     let credentials = value.and_then(|value| {
@@ -46,7 +51,11 @@ pub(crate) fn secrets_in(header: &HeaderValue) -> impl Iterator<Item = &str> + C
         let is_known = word.eq_ignore_ascii_case("basic") || word.eq_ignore_ascii_case("bearer");
         is_known.then(|| credentials.trim_start())
     });
-    value.into_iter().chain(credentials)
+    let cookies = value.into_iter().flat_map(|value| value.split(';')).filter_map(|cookie| {
+        let (_, value) = cookie.split_once('=')?;
+        Some(value.trim()).filter(|value| value.len() >= SHORTEST_COOKIE)
+    });
+    value.into_iter().chain(credentials).chain(cookies)
 }
 
 /// A text with the character references of HTML and XML replaced by what they stand for.
