@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, ops::Deref, sync::Arc};
 
-use http::{HeaderMap, HeaderName, Request, header::HOST, uri::Authority};
+use http::{HeaderMap, Request, header::HOST, uri::Authority};
 
 use crate::{
     Access, EndpointFilter, Error, IdentityPlugin,
@@ -74,10 +74,9 @@ impl Microversion {
 /// is less work than to hash the names.
 #[inline(always)]
 fn has_token_and_host(headers: &HeaderMap) -> (bool, bool) {
-    static TOKEN: HeaderName = X_AUTH_TOKEN;
     let (mut token, mut host) = (false, false);
     for name in headers.keys() {
-        token |= *name == TOKEN;
+        token |= *name == X_AUTH_TOKEN;
         host |= *name == HOST;
     }
     (token, host)

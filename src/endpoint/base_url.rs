@@ -7,7 +7,7 @@ use http::{
 
 use super::{
     Origin,
-    climbs::{climbs, may_have_dots},
+    climbs::climbs,
 };
 use crate::{Error, error::AN_ENDPOINT};
 
@@ -94,11 +94,12 @@ impl BaseUrl {
     #[inline(always)]
     pub(crate) fn join(&self, uri: &mut Uri) -> Result<(), Error> {
         let Some(path) = uri.path_and_query() else { return Err(Error::NotAPath) };
-        let mut below = path.as_str().as_bytes();
-        if !matches!(below, [b'/' | b'?', ..]) {
-            return Err(Error::NotAPath);
-        }
-        if may_have_dots(below) && climbs(path.path()) {
+        let mut below = match path.as_str().as_bytes() {
+            [b'/', below @ ..] => below,
+            query @ [b'?', ..] => query,
+            _ => return Err(Error::NotAPath),
+        };
+        if climbs(path.path()) {
             return Err(Error::PathAboveEndpoint);
         }
 
