@@ -6,6 +6,7 @@ use http::{HeaderMap, Request, header::HOST, uri::Authority};
 
 use crate::{
     Access, EndpointFilter, Error, IdentityPlugin,
+    discovery::Discovered,
     endpoint::{BaseUrl, Origin, WantsDiscovery},
     error_context::Destination,
     identity::Obtains,
@@ -87,18 +88,11 @@ pub(crate) struct Outgoing {
     /// What the request asks for; without it, what the layer does.
     own_filter: Option<EndpointFilter>,
     relative: bool,
-    token: Token,
+    carries_our_token: bool,
     /// Whether the caller has set a `Host`.
     has_host: bool,
     /// Whether an access waits for what this request brings.
     obtains: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Token {
-    Ours,
-    Callers,
-    None,
 }
 
 /// The endpoint that a request is for.
@@ -134,24 +128,13 @@ impl Outgoing {
             }
         }
         let (has_token, has_host) = has_token_and_host(request.headers());
-        let token = if unauthenticated {
-            Token::None
-        } else if !settings.overwrite_token && has_token {
-            Token::Callers
-        } else {
-            Token::Ours
-        };
-        Self { own_filter, relative: request.uri().scheme().is_none(), token, has_host, obtains }
+        let carries_our_token = !unauthenticated && (!has_token || settings.overwrite_token);
+        Self { own_filter, relative: request.uri().scheme().is_none(), carries_our_token, has_host, obtains }
     }
 
     /// Whether the request would wait for itself if it had to have an access.
     pub(crate) fn obtains_access(&self) -> bool {
         self.obtains
-    }
-
-    #[inline]
-    fn carries_our_token(&self) -> bool {
-        self.token == Token::Ours
     }
 
     /// Whether the request cannot be sent without an access: for the token, for the catalog, or for
@@ -163,7 +146,7 @@ impl Outgoing {
                 && !filter.is_auth()
                 && filter.wanted_override().is_none_or(|url| url.needs_access())
         };
-        self.carries_our_token() || asked.special.map_or(self.relative, by_endpoint)
+        self.carries_our_token || asked.special.map_or(self.relative, by_endpoint)
     }
 
     /// Whether the endpoint is not that of the catalog as it is, but the one of a version.
@@ -210,12 +193,9 @@ impl Outgoing {
             None
         };
         if let Some(filter) = asked.special {
-            let negotiated = discovered.as_ref().and_then(|discovered| discovered.microversion.as_ref());
-            if let Some(microversion) = negotiated.or(filter.wanted_microversion()) {
-                microversion.insert(request.headers_mut())?;
-            }
+            insert_microversion(request.headers_mut(), filter, discovered.as_deref())?;
         }
-        let Some(access) = access.filter(|_| self.carries_our_token()) else { return Ok(None) };
+        let (true, Some(access)) = (self.carries_our_token, access) else { return Ok(None) };
         let origin = match joined {
             Some(origin) => origin,
             None => self.known_origin(request, asked.special, &access, shared)?,
@@ -243,6 +223,20 @@ impl Outgoing {
             return Err(Error::host_not_allowed(uri));
         }
         Ok(origin)
+    }
+}
+
+/// Asks for the microversion that was found, or for the one that the filter says.
+#[inline(never)]
+fn insert_microversion(
+    headers: &mut HeaderMap,
+    filter: &EndpointFilter,
+    discovered: Option<&Discovered>,
+) -> Result<(), Error> {
+    let negotiated = discovered.and_then(|discovered| discovered.microversion.as_ref());
+    match negotiated.or(filter.wanted_microversion()) {
+        Some(microversion) => microversion.insert(headers),
+        None => Ok(()),
     }
 }
 

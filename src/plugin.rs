@@ -317,7 +317,7 @@ enum State {
 
 impl AccessFuture {
     /// An answer that is there at once; an error is told when it is polled.
-    #[inline]
+    #[inline(always)]
     pub fn ready(access: Result<Arc<Access>, Error>) -> Self {
         match access {
             Ok(access) => Self(State::Ready(Some(access))),
@@ -331,7 +331,7 @@ impl AccessFuture {
     }
 
     /// The access, if it is there at once, else the future of it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn now(self) -> Result<Arc<Access>, Self> {
         match self.0 {
             State::Ready(Some(access)) => Ok(access),

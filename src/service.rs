@@ -47,7 +47,6 @@ impl<P, S> Auth<P, S> {
     }
 
     /// Drops the readiness of the inner service, and returns a clone that is not ready either.
-    #[cold]
     fn give_back(&mut self) -> S
     where
         S: Clone,

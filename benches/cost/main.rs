@@ -12,6 +12,7 @@ mod callgrind;
 mod counting;
 mod discovery;
 mod document;
+mod ending_limit;
 mod loopback;
 mod peers;
 mod pool;

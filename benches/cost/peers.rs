@@ -4,9 +4,8 @@ use std::{
     future::Future,
     hint::black_box,
     pin::Pin,
-    sync::{Arc, PoisonError},
+    sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -17,9 +16,6 @@ use http::{
 use pin_project_lite::pin_project;
 use tokio::sync::Mutex;
 use tower::{BoxError, Service};
-use tower_keystone::renewal::{Clock, Now};
-
-use crate::sample::Clocks;
 
 pub const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
@@ -27,36 +23,9 @@ pub const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 /// whose 401 is noticed: no lookup, no guard, no choice.
 #[derive(Clone)]
 pub struct Limit<S> {
-    current: Current,
+    current: Arc<Snapshot>,
     keep: bool,
     inner: S,
-}
-
-#[derive(Clone)]
-enum Current {
-    Fixed(Arc<Snapshot>),
-    /// Until it ends by one of the two clocks of a machine.
-    Ends(Arc<Ending>),
-}
-
-struct Ending {
-    clock: Box<dyn Clock>,
-    current: std::sync::Mutex<(Arc<Snapshot>, Now)>,
-}
-
-impl Current {
-    fn get(&self) -> Arc<Snapshot> {
-        match self {
-            Self::Fixed(current) => Arc::clone(current),
-            Self::Ends(ending) => {
-                let now = ending.clock.now();
-                let current = ending.current.lock().unwrap_or_else(PoisonError::into_inner);
-                let (snapshot, end) = &*current;
-                assert!(now.wall < end.wall && now.monotonic < end.monotonic, "the bench is quicker");
-                Arc::clone(snapshot)
-            }
-        }
-    }
 }
 
 pub struct Snapshot {
@@ -66,22 +35,12 @@ pub struct Snapshot {
 
 impl<S> Limit<S> {
     pub fn new(current: Snapshot, inner: S) -> Self {
-        Self { current: Current::Fixed(Arc::new(current)), keep: false, inner }
-    }
-
-    /// The same for a token that ends and can be replaced: two clocks are read and a lock is taken.
-    pub fn ending(current: Snapshot, inner: S) -> Self {
-        let day = Duration::from_secs(24 * 60 * 60);
-        let mut end = Clocks.now();
-        (end.wall, end.monotonic) = (end.wall + day, end.monotonic + day);
-        let current = std::sync::Mutex::new((Arc::new(current), end));
-        let ending = Ending { clock: Box::new(Clocks), current };
-        Self { current: Current::Ends(Arc::new(ending)), keep: false, inner }
+        Self { current: Arc::new(current), keep: false, inner }
     }
 
     /// The same with a clone of each request, to send it once more.
-    pub fn keeping(self) -> Self {
-        Self { keep: true, ..self }
+    pub fn keeping(current: Snapshot, inner: S) -> Self {
+        Self { keep: true, ..Self::new(current, inner) }
     }
 }
 
@@ -100,7 +59,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let kept = self.keep.then(|| request.clone());
-        let used = self.current.get();
+        let used = Arc::clone(&self.current);
         if request.uri().scheme().is_none() {
             *request.uri_mut() = join(&used.endpoint, request.uri());
         }
@@ -135,7 +94,8 @@ where
 }
 
 /// One allocation, and nothing that is looked at twice.
-fn join(base: &Uri, relative: &Uri) -> Uri {
+#[inline(always)]
+pub fn join(base: &Uri, relative: &Uri) -> Uri {
     let above = base.path().trim_end_matches('/');
     let below = relative.path_and_query().map_or("/", PathAndQuery::as_str);
     let mut path = Vec::with_capacity(above.len() + below.len());

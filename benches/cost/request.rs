@@ -19,6 +19,7 @@ use tower_keystone::{AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Id
 use crate::{
     callgrind::{counted, per_call},
     counting::allocations,
+    ending_limit::EndingLimit,
     peers::{Limit, Snapshot, X_AUTH_TOKEN, async_filter},
     sample::{Body, ENDPOINT, PATH, SERVICE_TYPE, TOKEN, document, filter, new_filter, renewing},
     table::{Gates, Table, grouped, ratio},
@@ -258,9 +259,9 @@ impl Stack {
                 client(ServiceBuilder::new().layer(AddAuthorizationLayer::bearer(TOKEN)).service(Inner))
             }
             Self::Limit => client(Limit::new(snapshot(), Inner)),
-            Self::LimitAndClone => client(Limit::new(snapshot(), Inner).keeping()),
-            Self::EndingLimit => client(Limit::ending(snapshot(), Inner)),
-            Self::EndingLimitAndClone => client(Limit::ending(snapshot(), Inner).keeping()),
+            Self::LimitAndClone => client(Limit::keeping(snapshot(), Inner)),
+            Self::EndingLimit => client(EndingLimit::new(snapshot(), Inner)),
+            Self::EndingLimitAndClone => client(EndingLimit::keeping(snapshot(), Inner)),
             Self::AsyncFilter => client(async_filter(TOKEN, ENDPOINT, Inner)),
             Self::AccessInfo => auth(AccessInfoPlugin::new(access_info()), filter, false),
             Self::Renewing => auth(renewing(&access_info()), filter, false),

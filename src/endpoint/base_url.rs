@@ -2,12 +2,12 @@ use std::sync::Arc;
 
 use http::{
     Uri,
-    uri::{Parts, PathAndQuery, Scheme},
+    uri::{Parts, PathAndQuery},
 };
 
 use super::{
     Origin,
-    climbs::climbs,
+    climbs::{climbs, may_have_dots},
 };
 use crate::{Error, error::AN_ENDPOINT};
 
@@ -99,7 +99,7 @@ impl BaseUrl {
             query @ [b'?', ..] => query,
             _ => return Err(Error::NotAPath),
         };
-        if climbs(path.path()) {
+        if may_have_dots(path.path().as_bytes()) && climbs(path.path()) {
             return Err(Error::PathAboveEndpoint);
         }
 
@@ -115,7 +115,7 @@ impl BaseUrl {
             return Err(if length > MAX_LENGTH { Error::UriTooLong { length } } else { Error::NotAPath });
         };
         let mut parts = Parts::default();
-        parts.scheme = Some(if self.origin.is_https() { Scheme::HTTPS } else { Scheme::HTTP });
+        parts.scheme = self.url.scheme().cloned();
         parts.authority = Some(self.origin.authority().clone());
         parts.path_and_query = Some(path_and_query);
         let Ok(joined) = Uri::from_parts(parts) else { return Err(Error::NotAPath) };

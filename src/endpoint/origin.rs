@@ -29,7 +29,8 @@ pub struct Origin {
     /// How long the host is, at the beginning of the authority, in bytes.
     host_len: usize,
     port: u16,
-    bit: u8,
+    /// One of 64 bits, by which most origins of a cloud can be told apart.
+    bit: u64,
 }
 
 impl Origin {
@@ -76,10 +77,9 @@ impl Origin {
         Uri::from_parts(parts).ok()
     }
 
-    /// Returns one of 64 bits, by which most origins of a cloud can be told apart.
     #[inline]
     pub(super) fn bit(&self) -> u64 {
-        1 << self.bit
+        self.bit
     }
 
     fn written(&self) -> WrittenOrigin<'_> {
@@ -130,11 +130,11 @@ impl<'a> WrittenOrigin<'a> {
 }
 
 /// Hosts of one cloud differ at the beginning, or in the port. They compare without regard to case.
-fn bit(host: &str, port: u16) -> u8 {
+fn bit(host: &str, port: u16) -> u64 {
     let first = host.as_bytes().first_chunk().map_or(0, |first| u32::from_le_bytes(*first) | 0x2020_2020);
     let sum = first.wrapping_mul(31).wrapping_add(host.len() as u32 + (u32::from(port) << 8));
     // Fibonacci hashing: the upper bits of the product depend on all of the sum.
-    (sum.wrapping_mul(0x9e37_79b9) >> 26) as u8
+    1 << (sum.wrapping_mul(0x9e37_79b9) >> 26)
 }
 
 /// The host as written, and what follows it: a port, or nothing. Whatever else an authority may have, a user

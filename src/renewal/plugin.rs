@@ -19,7 +19,7 @@ impl<C: Credentials> Renewing<C> {
     /// A plugin that obtains its tokens with these credentials, over this transport.
     pub fn new(credentials: C, transport: Transport) -> Self {
         let state = State::new(RenewalPolicy::default(), fastrand::Rng::new());
-        Self(Arc::new(Shared::new(credentials, transport, Arc::new(SystemClock), state)))
+        Self(Arc::new(Shared::new(credentials, transport, Box::new(SystemClock), state)))
     }
 
     /// Sets when to renew, how long to wait and how often to try again; for all clones of the plugin.
@@ -38,7 +38,7 @@ impl<C: Credentials> Renewing<C> {
     pub fn clock(mut self, clock: impl Clock) -> Self {
         let shared =
             Arc::get_mut(&mut self.0).expect("the clock is set before the plugin is cloned and used");
-        shared.clock = Arc::new(clock);
+        shared.clock = Box::new(clock);
         self
     }
 

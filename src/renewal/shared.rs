@@ -32,7 +32,7 @@ const MOST_FLIGHTS: usize = 4;
 pub(super) struct Shared<C> {
     pub(super) credentials: C,
     pub(super) transport: Transport,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) clock: Box<dyn Clock>,
     guarded: Mutex<Guarded>,
 }
 
@@ -58,7 +58,7 @@ enum Look {
 }
 
 impl<C: Credentials> Shared<C> {
-    pub(super) fn new(credentials: C, transport: Transport, clock: Arc<dyn Clock>, state: State) -> Self {
+    pub(super) fn new(credentials: C, transport: Transport, clock: Box<dyn Clock>, state: State) -> Self {
         Self { credentials, transport, clock, guarded: Mutex::new(Guarded { state, flight: None }) }
     }
 
@@ -85,6 +85,7 @@ impl<C: Credentials> Shared<C> {
     }
 
     /// Starts the flight here if there is a runtime, else where the future is polled.
+    #[cold]
     fn access_by_flight(self: &Arc<Self>, now: Now) -> AccessFuture {
         let decision = self.lock_to_read().state.decide(now);
         if let Decision::Use(access) = decision {
