@@ -5,7 +5,7 @@ use http::{StatusCode, Uri};
 /// Whether no waiting changes such a response: it tells what a server implements, or that a proxy wants credentials of
 /// its own.
 pub(crate) fn never_passes(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 405 | 407 | 411 | 414 | 415 | 426 | 431 | 501 | 505)
+    matches!(status.as_u16(), 405 | 406 | 407 | 411 | 414 | 415 | 417 | 426 | 431 | 501 | 505)
 }
 
 /// Whether a server says that it was spoken to without TLS at a port with TLS. Web servers say it by 400 and a text.

@@ -358,7 +358,7 @@ async fn a10_an_error_that_is_not_keystones_passes_by_itself() {
 }
 
 async fn a10_what_no_waiting_changes_fails_at_once() {
-    for status in [405, 407, 415, 501] {
+    for status in [405, 406, 407, 411, 414, 415, 417, 426, 431, 501, 505] {
         for (content_type, body) in PROXIES {
             let keystone = Keystone::new();
             keystone.usually(Answer::Proxy(status, content_type, body));
