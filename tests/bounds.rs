@@ -128,6 +128,7 @@ fn a_catalog_of_the_smallest_entries() {
         v2_catalog(&own_endpoints),
         v2_catalog(&format!("{{{urls}}}")),
         v2_catalog(&with_filler),
+        format!(r#"{{"token":{{"catalog":[{{"type":"a","endpoints":[{{{urls}}}]}}]}}}}"#),
         format!(r#"{{"token":{{"catalog":[{services}]}}}}"#),
         format!(r#"{{"token":{{"catalog":[{own_types}]}}}}"#),
     ] {

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::HashMap};
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 
 use super::{
-    IdentityVersion, ServiceCatalog,
+    ServiceCatalog,
     tolerant::{self, List, Read, Text, Tolerant},
 };
 use crate::Interface;
@@ -35,13 +35,13 @@ pub(super) struct V2Catalog(pub(super) ServiceCatalog);
 
 impl<'de> Tolerant<'de> for V3Catalog {
     fn from_seq<A: SeqAccess<'de>>(seq: A) -> Result<Self, A::Error> {
-        read(seq, IdentityVersion::V3).map(Self)
+        read::<false, A>(seq).map(Self)
     }
 }
 
 impl<'de> Tolerant<'de> for V2Catalog {
     fn from_seq<A: SeqAccess<'de>>(seq: A) -> Result<Self, A::Error> {
-        read(seq, IdentityVersion::V2).map(Self)
+        read::<true, A>(seq).map(Self)
     }
 }
 
@@ -69,34 +69,32 @@ impl<'de> Tolerant<'de> for Urls {
 }
 
 /// Enters each service as it is read, so that no more than one is held in the form of the document.
-fn read<'de, A: SeqAccess<'de>>(mut seq: A, version: IdentityVersion) -> Result<ServiceCatalog, A::Error> {
+fn read<'de, const V2: bool, A: SeqAccess<'de>>(mut seq: A) -> Result<ServiceCatalog, A::Error> {
     let mut catalog = ServiceCatalog::default();
     let mut texts = String::new();
-    while let Some(Read(ServiceDocument { service_type, name, id, endpoints })) = seq.next_element()? {
+    while let Some(Read(service)) = seq.next_element()? {
+        let ServiceDocument::<V2> { service_type, name, id, endpoints } = service;
         let List(endpoints) = endpoints;
         let service = RawService { service_type: service_type.get(), name: name.get(), id: id.get() };
-        match version {
-            IdentityVersion::V3 => {
-                catalog.add(service, endpoints.iter().map(EndpointDocument::v3), &mut texts)
-            }
-            IdentityVersion::V2 => {
-                catalog.reserve(endpoints.iter().map(|endpoint| endpoint.urls.len()).sum());
-                catalog.add(service, endpoints.iter().flat_map(EndpointDocument::v2), &mut texts)
-            }
+        if V2 {
+            catalog.reserve(endpoints.iter().map(|endpoint| endpoint.urls.len()).sum());
+            catalog.add(service, endpoints.iter().flat_map(EndpointDocument::v2), &mut texts);
+        } else {
+            catalog.add(service, endpoints.iter().map(EndpointDocument::v3), &mut texts);
         }
     }
     Ok(catalog.complete())
 }
 
 #[derive(Default)]
-struct ServiceDocument<'de> {
+struct ServiceDocument<'de, const V2: bool> {
     service_type: Text<'de>,
     name: Text<'de>,
     id: Text<'de>,
-    endpoints: List<EndpointDocument<'de>>,
+    endpoints: List<EndpointDocument<'de, V2>>,
 }
 
-impl<'de> Tolerant<'de> for ServiceDocument<'de> {
+impl<'de, const V2: bool> Tolerant<'de> for ServiceDocument<'de, V2> {
     fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
         let mut service = Self::default();
         while let Some(Read(member)) = map.next_key()? {
@@ -113,17 +111,17 @@ impl<'de> Tolerant<'de> for ServiceDocument<'de> {
 }
 
 #[derive(Default)]
-struct EndpointDocument<'de> {
+struct EndpointDocument<'de, const V2: bool> {
     id: Text<'de>,
     region: Text<'de>,
     region_id: Text<'de>,
     interface: ReadInterface,
     url: Text<'de>,
-    /// The members that end in `URL`, each with its place in the document.
+    /// The members that end in `URL`, each with its place in the document; none in v3, which has no such members.
     urls: HashMap<Interface, (usize, Text<'de>)>,
 }
 
-impl EndpointDocument<'_> {
+impl<const V2: bool> EndpointDocument<'_, V2> {
     fn region_name(&self) -> Option<&str> {
         self.region_id.get().or(self.region.get())
     }
@@ -149,7 +147,7 @@ impl EndpointDocument<'_> {
     }
 }
 
-impl<'de> Tolerant<'de> for EndpointDocument<'de> {
+impl<'de, const V2: bool> Tolerant<'de> for EndpointDocument<'de, V2> {
     fn is_nothing(&self) -> bool {
         self.url.get().is_none() && self.urls.is_empty()
     }
@@ -163,7 +161,7 @@ impl<'de> Tolerant<'de> for EndpointDocument<'de> {
                 Member::RegionId => endpoint.region_id = tolerant::value(&mut map)?,
                 Member::Interface => endpoint.interface = tolerant::value(&mut map)?,
                 Member::Url => endpoint.url = tolerant::value(&mut map)?,
-                Member::InterfaceUrl(interface) => {
+                Member::InterfaceUrl(interface) if V2 => {
                     let url = tolerant::value(&mut map)?;
                     let place = endpoint.urls.len();
                     endpoint.urls.entry(interface).or_insert((place, Text::default())).1 = url;
@@ -224,7 +222,8 @@ mod tests {
     #[test]
     fn what_is_no_endpoint_takes_no_room() {
         let list = r#"[0, {}, {"interface": "public"}, {"url": ""}, {"url": "u"}, {"publicURL": ""}]"#;
-        let Read(List(endpoints)) = serde_json::from_str::<Read<List<EndpointDocument<'_>>>>(list).unwrap();
+        let Read(List(endpoints)) =
+            serde_json::from_str::<Read<List<EndpointDocument<'_, true>>>>(list).unwrap();
         assert_eq!(endpoints.len(), 2);
     }
 }
