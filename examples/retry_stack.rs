@@ -58,7 +58,7 @@ async fn main() -> Result<(), BoxError> {
     let nova = ServiceBuilder::new()
         .retry(ReauthPolicy::new())
         .retry(RetryPolicy::new().status_code_retries(2))
-        .timeout(Duration::from_secs(30))
+        .timeout(Duration::from_secs(60))
         .layer(
             AuthLayer::new(AccessInfoPlugin::new(access_info.clone()))
                 .endpoint(EndpointFilter::new("compute")),

@@ -7,7 +7,7 @@
 //!
 //! From the outside in:
 //!
-//! 1. `ErrorContextLayer`: errors say which service and URL the request was for.
+//! 1. `ErrorContextLayer`: errors say which service and origin the request was for.
 //! 2. `RaiseForStatusLayer`: statuses from 400 are errors (`raise_exc`).
 //! 3. `SetRequestIdLayer`: `X-OpenStack-Request-ID`, the same for all attempts, unless the request has one of
 //!    its own (`global_request_id`).
@@ -97,7 +97,7 @@ async fn main() -> Result<(), BoxError> {
         .layer(SetRequestIdLayer::new(X_OPENSTACK_REQUEST_ID, GlobalRequestId))
         .retry(ReauthPolicy::new())
         .retry(RetryPolicy::new().status_code_retries(2))
-        .timeout(Duration::from_secs(30))
+        .timeout(Duration::from_secs(60))
         .layer(AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute").microversion("2.79")))
         .layer(FollowRedirectLayer::with_policy(RedirectPolicy::new()))
         .layer(SetRequestHeaderLayer::if_not_present(

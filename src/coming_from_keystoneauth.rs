@@ -2,7 +2,7 @@
 //!
 //! The reference for the behaviour of this crate is Python's keystoneauth1. Its nouns are kept where
 //! there is one thing to name; where Python has a method that fetches, there is a value that was
-//! fetched. What keystoneauth answered in 2,785 recorded cases is replayed in this crate's tests.
+//! fetched. What keystoneauth answered in 2,807 recorded cases is replayed in this crate's tests.
 //!
 //! # Plugins
 //!

@@ -95,10 +95,10 @@
 //!
 //! # What a request costs
 //!
-//! With a token at hand, one allocation more than the inner service, and none with an absolute URI. Beside a layer
-//! that is written by hand for one endpoint and one token, a relative URI takes 1.2 times the instructions with
-//! [`AccessInfoPlugin`], and 1.3 times with [`Renewing`], which looks at two clocks; however many services the
-//! catalog has. Over HTTP on loopback that is less than a tenth of what the client itself executes;
+//! With a current token, one allocation more than the inner service, and none with an absolute URI. Compared with a
+//! layer that is written by hand for one endpoint and one token, a relative URI takes 1.2 times the instructions with
+//! [`AccessInfoPlugin`], and with [`Renewing`] 1.2 times those of such a layer whose token ends; however many services
+//! the catalog has. Over HTTP on loopback that is less than a tenth of what the client itself executes;
 //! `cargo bench --bench cost` counts all of it.
 //!
 //! # What is logged
@@ -120,11 +120,12 @@
 //!   a refused request once more, with its extensions, unless its [`Refusal`] is final; [`RetryPolicy`] sends one
 //!   again that found no connection or no server with time for it. See [`retry`] for the order of the two.
 //! - **[`RaiseForStatus`]**: outside of what retries, for those who want statuses of 400 and above as errors.
-//! - **[`ErrorContext`]**: the outermost, for those who want errors that say which service and URL a request was for.
+//! - **[`ErrorContext`]**: the outermost, for those who want errors that say which service and origin a request was for.
 //! - **`Timeout`**: outside the layer it bounds the wait for a token too, inside it does not. One outside should be
 //!   longer than [`RenewalPolicy::load_timeout`] (30 s): else a request that waits for a Keystone which is down ends
 //!   with `Elapsed`, which does not say why. It ends with the head of the response: it cuts an upload that takes
-//!   longer, and does not limit a download.
+//!   longer, and does not limit a download. Inside of the retries it bounds one attempt, outside of them also the
+//!   pauses, which a `Retry-After` can make 300 s long.
 //! - **`ConcurrencyLimit`, `Buffer`**: outside the layer, a request that waits for its token holds its permit.
 //!   Inside the layer it holds none, so that the login can go through the same limit.
 //! - **`RateLimit`**: inside the layer, with a `Buffer` around it, since it cannot be cloned and all clones of
@@ -143,7 +144,7 @@
 //! - **`Trace`**: inside the layer it sees the URI that was resolved, outside it the one that was asked for.
 //!   The token is sensitive and is not printed.
 //!
-//! The example `session_stack` has them all in one stack, in which a span shows the ids of a request.
+//! The example `session_stack` has most of them in one stack, in which a span shows the ids of a request.
 //!
 //! # Errors
 //!

@@ -227,6 +227,10 @@ impl EndpointFilter {
     ///
     /// For either part [`LATEST`](crate::discovery::LATEST) can stand. A filter that asks for versions
     /// needs [`AuthLayer::discovery`](crate::AuthLayer::discovery); see [`discovery`](crate::discovery).
+    ///
+    /// A version document that lists no such version refuses the request
+    /// ([`Error::DiscoveryFailure`]). Where no document can be had, the request goes to the URL of the catalog, as in
+    /// keystoneauth, unless [`no_version_hack`](Self::no_version_hack) refuses that.
     #[must_use]
     pub fn version(self, major: u32, minor: u32) -> Self {
         self.with(|parts| parts.versions.version = Some(Version::new(major, minor)))
@@ -253,7 +257,10 @@ impl EndpointFilter {
     }
 
     /// Takes only a version that is below the URL in the catalog, and not one found by cutting a version
-    /// off that URL: keystoneauth's `allow_version_hack=False`. An endpoint override implies it.
+    /// off that URL: keystoneauth's `allow_version_hack=False`. Where no version document can be had, a request that
+    /// asks for a version is refused then ([`Error::DiscoveryFailure`]), and does not go to the URL of the catalog.
+    ///
+    /// With an endpoint override the override's own URL is used in both cases.
     #[must_use]
     pub fn no_version_hack(self) -> Self {
         self.with(|parts| parts.versions.no_version_hack = true)

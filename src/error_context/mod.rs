@@ -1,4 +1,4 @@
-//! Errors that say which service and URL a request was for.
+//! Errors that say which service and origin a request was for.
 //!
 //! HTTP clients fail with errors such as `connection refused`, which do not say where. [`ErrorContextLayer`] puts an
 //! error around them that names the service type and the origin (scheme, host and port), and has the client's error as
@@ -33,6 +33,8 @@
 //! It stands **outside of the layer**, best as the outermost: then the errors of a `Timeout` and of
 //! [`RaiseForStatus`](crate::RaiseForStatus) say where, too. Inside of the layer it does not know the service type.
 //! Errors of this crate that say where already, such as those of a login, pass as they are.
+//!
+//! To get a [`RequestFailed`] back, look for it in the `BoxError`, before anyhow or eyre has wrapped that.
 
 mod destination;
 mod future;
