@@ -97,7 +97,8 @@ async fn run() -> Result<usize, BoxError> {
         failed += ask(&mut with_given, request).await;
     }
 
-    // Keystone itself, at the auth_url: first the token is revoked, then both plugins use it again.
+    // Keystone itself, at the auth_url: first the token is revoked, then both plugins use it again. Keystone and the
+    // services remember for some minutes which tokens were good, so that a real cloud may still accept it.
     let keystone = EndpointFilter::default().interface(Interface::Auth);
     let token = access_info.auth_token().unwrap_or_default();
     let revoke = Request::delete("/auth/tokens")
@@ -107,7 +108,7 @@ async fn run() -> Result<usize, BoxError> {
     failed += ask(&mut with_given, revoke).await;
 
     let request = Request::get("/auth/projects").extension(keystone).body(Body::default())?;
-    println!("AccessInfoPlugin, after the revocation:");
+    println!("AccessInfoPlugin, after the revocation (a status of 200 comes from a cache of the cloud):");
     failed += ask(&mut with_given, request.clone()).await;
     println!("Renewing, after the revocation:");
     failed += ask(&mut with_password, request).await;
