@@ -5,13 +5,14 @@ use std::{
     future::ready,
     io,
     sync::{Arc, Mutex},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
-use tower::service_fn;
+use tower::{Service, service_fn};
 use tower_keystone::{
     Access, AccessInfoPlugin, AuthMethod, BoxError, Credentials, Error, FixedEndpointPlugin, GenericAuth,
     IdentityPlugin, Renewing, Scope, ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth,
@@ -551,4 +552,78 @@ async fn what_is_no_token_document_says_where_it_came_from() {
         );
         assert!(!said.contains("canary"), "{said}");
     }
+}
+
+/// What is done while a client is cloned.
+type OnClone = Arc<Mutex<Option<Box<dyn FnMut() + Send>>>>;
+
+/// A client that answers each request by 204, and does something when it is cloned.
+struct Cloned(OnClone);
+
+impl Clone for Cloned {
+    fn clone(&self) -> Self {
+        let on_clone = self.0.lock().unwrap().take();
+        if let Some(mut on_clone) = on_clone {
+            on_clone();
+        }
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl Service<Request<Full<Bytes>>> for Cloned {
+    type Response = Response<Full<Bytes>>;
+    type Error = BoxError;
+    type Future = std::future::Ready<Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = http::StatusCode::NO_CONTENT;
+        std::future::ready(Ok(response))
+    }
+}
+
+fn get_keystone() -> Request<Full<Bytes>> {
+    Request::get("https://keystone.example.com/v3").body(Full::default()).unwrap()
+}
+
+#[tokio::test]
+async fn a_client_may_use_its_transport_while_it_is_cloned_for_it() {
+    let on_clone = OnClone::default();
+    let transport = Transport::new(Cloned(Arc::clone(&on_clone)));
+    let (again, mut within) = (transport.clone(), None);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    *on_clone.lock().unwrap() = Some(Box::new(move || {
+        let transport = again.clone();
+        let sent =
+            within.insert(tokio_test::task::spawn(async move { transport.send(get_keystone()).await }));
+        sender.send(sent.poll().is_pending()).unwrap();
+    }));
+    assert_eq!(transport.send(get_keystone()).await.unwrap().status(), 204);
+    assert!(receiver.recv().unwrap(), "it waits until the clone is made");
+    assert_eq!(transport.send(get_keystone()).await.unwrap().status(), 204);
+}
+
+#[tokio::test]
+async fn a_client_that_panics_while_it_is_cloned_is_cloned_again() {
+    let on_clone = OnClone::default();
+    let transport = Transport::new(Cloned(Arc::clone(&on_clone)));
+    *on_clone.lock().unwrap() = Some(Box::new(|| panic!("once")));
+    let sending = transport.clone();
+    tokio::spawn(async move { sending.send(get_keystone()).await }).await.unwrap_err();
+    assert_eq!(transport.send(get_keystone()).await.unwrap().status(), 204);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_threads_share_a_client_that_is_cloned_by_one_at_a_time() {
+    let transport = Transport::new(Cloned(OnClone::default()));
+    let sent = (0..1_000).map(|_| {
+        let transport = transport.clone();
+        async move { transport.send(get_keystone()).await }
+    });
+    let sent = tokio::task::JoinSet::from_iter(sent).join_all().await;
+    assert!(sent.into_iter().all(|response| response.is_ok_and(|response| response.status() == 204)));
 }

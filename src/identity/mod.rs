@@ -109,6 +109,7 @@ mod parameters;
 mod pool;
 mod read_body;
 mod service_token;
+mod spare;
 mod told;
 mod transport;
 mod v2;

@@ -2,7 +2,7 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use tower_service::Service;
 
 use super::{
     read_body::{Stopped, read_body},
+    spare::Spare,
     told::Told,
 };
 use crate::{BoxError, Error, error::AN_ENDPOINT};
@@ -90,10 +91,11 @@ impl Transport {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let client = Mutex::new(client);
+        let spare = Arc::new(Spare::new(client));
         let wire = move |request: Request<Full<Bytes>>| -> Sending {
-            let mut client = client.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let spare = Arc::clone(&spare);
             Box::pin(async move {
+                let mut client = spare.get().await;
                 let uri = request.uri().clone();
                 let failed = |error: BoxError| Error::connect(&uri, error);
                 poll_fn(|cx| client.poll_ready(cx)).await.map_err(|error| failed(error.into()))?;
