@@ -257,12 +257,13 @@ async fn a_trust_gives_what_the_trustor_has_until_it_is_deleted() {
 #[tokio::test]
 async fn an_application_credential_logs_in_until_it_is_deleted() {
     let Some(real) = real() else { return };
-    let person = real.admin().await.person("member").await;
+    let admin = real.admin().await;
+    let person = admin.person("member").await;
     let token = person.credentials(real.auth_url()).get_auth_ref(real.transport()).await.unwrap();
     let keystone = Caller(real.openstack(&token));
     let path = format!("/users/{}/application_credentials", person.id);
     let wanted = json!({"name": "of-a-test", "secret": "s3cret"});
-    let id = keystone.create(&path, "application_credential", wanted).await;
+    let id = keystone.application_credential(&admin, &person, wanted).await.expect("a good one");
 
     let by_id = V3Auth::new(real.auth_url(), AuthMethod::application_credential(&*id, "s3cret"));
     let by_name = AuthMethod::named_application_credential("of-a-test", person.user(), "s3cret");

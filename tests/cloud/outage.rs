@@ -82,7 +82,8 @@ async fn while_keystone_is_down_the_token_serves_and_then_requests_wait_for_the_
     while let Some(caller) = callers.join_next().await {
         caller.unwrap();
     }
-    assert_eq!(tokens.load(Relaxed), 2);
+    // More if the next one ended, too, before all callers were done.
+    assert!(tokens.load(Relaxed) >= 2);
     keystone.kill();
 }
 

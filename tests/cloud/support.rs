@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::{
@@ -203,6 +203,12 @@ pub(crate) struct Caller(pub(crate) Auth<AccessInfoPlugin, Client>);
 impl Caller {
     /// Asks Keystone for something that it grants. The answer is null if it has no body.
     pub(crate) async fn ask(&self, method: Method, path: &str, body: Value) -> Value {
+        let (status, answer) = self.try_to_ask(method, path, &body).await;
+        assert!(status.is_success(), "{path}: {status} {answer}");
+        answer
+    }
+
+    async fn try_to_ask(&self, method: Method, path: &str, body: &Value) -> (StatusCode, Value) {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -213,8 +219,31 @@ impl Caller {
         let response = self.0.clone().oneshot(request).await.expect("Keystone answers");
         let status = response.status();
         let body = response.into_body().collect().await.expect("a whole body").to_bytes();
-        assert!(status.is_success(), "{path}: {status} {body:?}");
-        if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("JSON") }
+        let answer = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("JSON") };
+        (status, answer)
+    }
+
+    /// Makes an application credential of this person, who is the caller; its id, unless Keystone does not want it.
+    ///
+    /// Keystone remembers who has which role. If a role is granted while it looks that up, it may remember that there
+    /// is none, until the next role is granted.
+    pub(crate) async fn application_credential(
+        &self,
+        admin: &Self,
+        person: &Person,
+        fields: Value,
+    ) -> Option<String> {
+        let path = format!("/users/{}/application_credentials", person.id);
+        let wanted = json!({"application_credential": fields});
+        for _ in 0..5 {
+            let (status, answer) = self.try_to_ask(Method::POST, &path, &wanted).await;
+            if status != StatusCode::BAD_REQUEST {
+                assert!(status.is_success(), "{path}: {status} {answer}");
+                return answer["application_credential"]["id"].as_str().map(str::to_owned);
+            }
+            admin.grant(&format!("projects/{}", person.project_id), person, person.role).await;
+        }
+        None
     }
 
     /// Makes something; its id.
@@ -236,7 +265,7 @@ impl Caller {
     }
 
     /// A user who has this role on their default project, both made for one test.
-    pub(crate) async fn person(&self, role: &str) -> Person {
+    pub(crate) async fn person(&self, role: &'static str) -> Person {
         static MADE: AtomicUsize = AtomicUsize::new(0);
         let name = format!("person-{}", MADE.fetch_add(1, Ordering::Relaxed));
         let project = json!({"name": name, "domain_id": "default"});
@@ -248,7 +277,7 @@ impl Caller {
             "default_project_id": project_id,
         });
         let id = self.create("/users", "user", user).await;
-        let person = Person { id, name, project_id };
+        let person = Person { id, name, project_id, role };
         self.grant(&format!("projects/{}", person.project_id), &person, role).await;
         person
     }
@@ -267,6 +296,7 @@ pub(crate) struct Person {
     /// The name of the user, and of their project.
     pub(crate) name: String,
     pub(crate) project_id: String,
+    role: &'static str,
 }
 
 impl Person {
