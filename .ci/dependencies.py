@@ -15,8 +15,8 @@ PUBLIC = {"bytes", "http", "http_body", "serde_json", "tower_layer", "tower_serv
 # And these, for one reason each.
 REASONS = {
     "hyper_util": ("hyper_util::client::legacy::connect::", "the connector of Transport::hyper can be wrapped"),
-    "http_body_util": ("http_body_util::full::Full", "the body of what a Transport sends"),
-    "tower": (("tower::retry::", "tower::BoxError"), "the policies and the error type are tower's, and the budget of retries"),
+    "http_body_util": ("http_body_util::full::Full", "the response body of the fixture's Cloud, which nobody has to name"),
+    "tower": (("tower::retry::policy::Policy", "tower::BoxError"), "the policies and the error type are tower's"),
     "tower_http": ("tower_http::follow_redirect::policy::", "RedirectPolicy is a policy of tower-http's"),
 }
 STD = {"alloc", "core", "std"}

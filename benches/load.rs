@@ -35,7 +35,8 @@ use tokio::{
 };
 use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_keystone::{
-    AuthLayer, AuthMethod, EndpointFilter, ReauthPolicy, Renewing, Scope, Transport, User, V3Auth,
+    AuthLayer, AuthMethod, EndpointFilter, ReauthPolicy, RenewingPlugin, Scope, Transport, User,
+    V3Credentials,
     fixture::{CatalogService, V3Token},
     renewal::{Clock, Now},
 };
@@ -177,9 +178,9 @@ async fn main() -> ExitCode {
 
     let auth_url: Uri = format!("http://{keystone}/v3").parse().unwrap();
     let alice = User::new().username("alice").user_domain_name("Default");
-    let credentials = V3Auth::new(auth_url, AuthMethod::password(alice, "wonderland"))
+    let credentials = V3Credentials::new(auth_url, AuthMethod::password(alice, "wonderland"))
         .scope(Scope::new().project_name("demo").project_domain_name("Default"));
-    let plugin = Renewing::new(credentials, Transport::new(client())).clock(clock.clone());
+    let plugin = RenewingPlugin::new(credentials, Transport::new(client())).clock(clock.clone());
     let nova = ServiceBuilder::new()
         .retry(ReauthPolicy::new())
         .layer(AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("compute")))

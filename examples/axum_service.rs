@@ -4,7 +4,7 @@
 //! cargo run --example axum_service
 //! ```
 //!
-//! 1. The caller's token is validated at Keystone, in a request of the service's own account: `Renewing` logs it in
+//! 1. The caller's token is validated at Keystone, in a request of the service's own account: `RenewingPlugin` logs it in
 //!    and keeps its token fresh.
 //! 2. The access info that comes of it goes into an `AccessInfoPlugin`, so that nova is asked with the caller's own
 //!    rights; `ServiceTokenAuthWrapper` adds the service's token.
@@ -31,7 +31,7 @@ use tokio::net::TcpListener;
 use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 use tower_keystone::{
     AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, BoxError, EndpointFilter, ErrorContextLayer,
-    Interface, ReauthPolicy, Renewing, Scope, ServiceTokenAuthWrapper, Transport, User, V3Auth,
+    Interface, ReauthPolicy, RenewingPlugin, Scope, ServiceTokenAuthWrapper, Transport, User, V3Credentials,
     fixture::Cloud,
 };
 
@@ -45,13 +45,13 @@ struct App {
     /// Keystone, asked with the service's own token.
     keystone: BoxCloneSyncService<Request<Body>, Response<Incoming>, BoxError>,
     /// Vouches for callers. It has a token of its own, since a 401 for a caller's dead token drops it too.
-    voucher: Renewing<V3Auth>,
+    voucher: RenewingPlugin<V3Credentials>,
 }
 
 impl App {
-    fn new(credentials: V3Auth, client: Client<HttpConnector, Body>) -> Self {
+    fn new(credentials: V3Credentials, client: Client<HttpConnector, Body>) -> Self {
         // The client is the way to Keystone too.
-        let plugin = || Renewing::new(credentials.clone(), Transport::new(client.clone()));
+        let plugin = || RenewingPlugin::new(credentials.clone(), Transport::new(client.clone()));
         let keystone = ServiceBuilder::new()
             .layer(ErrorContextLayer::new())
             .timeout(Duration::from_secs(40)) // a login may take 30 s of it
@@ -149,8 +149,9 @@ async fn main() -> Result<(), BoxError> {
     let client: Client<_, Body> = Client::builder(TokioExecutor::new()).build_http();
 
     let account = User::new().username("my-service").user_domain_name("Default");
-    let credentials = V3Auth::new(cloud.keystone().auth_url(), AuthMethod::password(account, "secret"))
-        .scope(Scope::new().project_name("service").project_domain_name("Default"));
+    let credentials =
+        V3Credentials::new(cloud.keystone().auth_url(), AuthMethod::password(account, "secret"))
+            .scope(Scope::new().project_name("service").project_domain_name("Default"));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let url = format!("http://{}/my-servers", listener.local_addr()?);
     let router =

@@ -24,8 +24,8 @@ use serde_json::{Map, Value};
 use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_keystone::{
     AccessInfoPlugin, AuthLayer, AuthMethod, BoxError, EndpointFilter, ErrorContextLayer, IdentityPlugin,
-    Interface, ReauthPolicy, Refusal, RenewalPolicy, Renewing, Scope, Secret, Transport, User, V3Auth,
-    fixture::Cloud,
+    Interface, ReauthPolicy, RenewalPolicy, RenewingPlugin, Scope, Secret, TokenRejected, Transport, User,
+    V3Credentials, fixture::Cloud,
 };
 
 type Body = Full<Bytes>;
@@ -76,8 +76,8 @@ async fn run() -> Result<usize, BoxError> {
     // that a login that fails says so at once.
     let mut policy = RenewalPolicy::default();
     policy.fail_fast = true;
-    let password = Renewing::new(login.credentials(), Transport::new(client.clone())).policy(policy);
-    let access_info = password.force().await?.auth_ref().cloned().ok_or("a login brings an access info")?;
+    let password = RenewingPlugin::new(login.credentials(), Transport::new(client.clone())).policy(policy);
+    let access_info = password.renew().await?.auth_ref().cloned().ok_or("a login brings an access info")?;
     println!(
         "{} has a token for project {}\n",
         access_info.username().unwrap_or("somebody"),
@@ -110,7 +110,7 @@ async fn run() -> Result<usize, BoxError> {
     let request = Request::get("/auth/projects").extension(keystone).body(Body::default())?;
     println!("AccessInfoPlugin, after the revocation (a status of 200 comes from a cache of the cloud):");
     failed += ask(&mut with_given, request.clone()).await;
-    println!("Renewing, after the revocation:");
+    println!("RenewingPlugin, after the revocation:");
     failed += ask(&mut with_password, request).await;
     Ok(failed)
 }
@@ -158,7 +158,7 @@ async fn show(response: Response<Incoming>) -> Result<(), BoxError> {
     let (parts, body) = response.into_parts();
     let body = body.collect().await?.to_bytes();
     println!("    {}", parts.status);
-    if let Some(refusal) = parts.extensions.get::<Refusal>() {
+    if let Some(refusal) = parts.extensions.get::<TokenRejected>() {
         println!("    {refusal}");
     }
     let members: Map<String, Value> = serde_json::from_slice(&body).unwrap_or_default();
@@ -233,10 +233,11 @@ impl Login {
         EndpointFilter::new(service_type).region(&self.region).interface(&*self.interface)
     }
 
-    fn credentials(&self) -> V3Auth {
+    fn credentials(&self) -> V3Credentials {
         let user = User::new().username(&*self.username).user_domain_name(&*self.user_domain);
         let scope = Scope::new().project_name(&*self.project).project_domain_name(&*self.project_domain);
-        V3Auth::new(self.auth_url.clone(), AuthMethod::password(user, self.password.clone())).scope(scope)
+        V3Credentials::new(self.auth_url.clone(), AuthMethod::password(user, self.password.clone()))
+            .scope(scope)
     }
 }
 

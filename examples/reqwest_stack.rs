@@ -17,8 +17,8 @@ use http::{Request, Response};
 use reqwest::{Body, Client, redirect};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 use tower_keystone::{
-    AuthLayer, AuthMethod, EndpointFilter, ErrorContextLayer, RaiseForStatusLayer, ReauthPolicy, Renewing,
-    Scope, Transport, User, V3Auth, fixture::Cloud,
+    AuthLayer, AuthMethod, EndpointFilter, ErrorContextLayer, RaiseForStatusLayer, ReauthPolicy,
+    RenewingPlugin, Scope, Transport, User, V3Credentials, fixture::Cloud,
 };
 
 /// A service of `http` types that sends by reqwest.
@@ -44,15 +44,18 @@ async fn main() -> Result<(), BoxError> {
     let client = http_service(client);
 
     let alice = User::new().username("alice").user_domain_name("Default");
-    let credentials = V3Auth::new(cloud.keystone().auth_url(), AuthMethod::password(alice, "wonderland"))
-        .scope(Scope::new().project_name("demo").project_domain_name("Default"));
-    let plugin = Renewing::new(credentials, Transport::with_body(client.clone(), Body::wrap));
+    let credentials =
+        V3Credentials::new(cloud.keystone().auth_url(), AuthMethod::password(alice, "wonderland"))
+            .scope(Scope::new().project_name("demo").project_domain_name("Default"));
+    let plugin = RenewingPlugin::new(credentials, Transport::new(client.clone()));
 
     let mut nova = ServiceBuilder::new()
         .layer(ErrorContextLayer::new())
         .layer(RaiseForStatusLayer::new())
         // A `reqwest::Body` of bytes can be sent again, one of a stream cannot.
-        .retry(ReauthPolicy::with_body(|body: &Body| body.as_bytes().map(|bytes| bytes.to_vec().into())))
+        .retry(ReauthPolicy::with_clone_body(|body: &Body| {
+            body.as_bytes().map(|bytes| bytes.to_vec().into())
+        }))
         .layer(AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute")))
         .service(client);
 

@@ -25,7 +25,7 @@ use http_body_util::Full;
 use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 use tower_http::trace::{DefaultMakeSpan, TraceLayer};
 use tower_keystone::{
-    AccessInfoPlugin, AuthLayer, EndpointFilter, ReauthPolicy, Refusal, RetryPolicy, fixture::Cloud,
+    AccessInfoPlugin, AuthLayer, EndpointFilter, ReauthPolicy, RetryPolicy, TokenRejected, fixture::Cloud,
 };
 
 type Body = Full<Bytes>;
@@ -74,7 +74,7 @@ async fn main() -> Result<(), BoxError> {
     sent.store(1, Ordering::Relaxed);
     let response = nova.oneshot(request).await?;
     println!("{} after {} attempt", response.status(), sent.load(Ordering::Relaxed) - 1);
-    if let Some(refusal) = response.extensions().get::<Refusal>() {
+    if let Some(refusal) = response.extensions().get::<TokenRejected>() {
         println!("{refusal}");
     }
     Ok(())

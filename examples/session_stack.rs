@@ -13,8 +13,8 @@
 //!    its own (`global_request_id`).
 //! 4. `retry`, twice: after a refused token (`allow_reauth`), and inside of that when there is no connection or
 //!    the server has no time (`connect_retries`, `status_code_retries`).
-//! 5. `timeout`, for each attempt, the upload of its body included. With `Renewing`, longer than its
-//!    `load_timeout`, which is 30 s.
+//! 5. `timeout`, for each attempt, the upload of its body included. With `RenewingPlugin`, longer than its
+//!    `wait_timeout`, which is 30 s.
 //! 6. `AuthLayer`: the endpoint, the token and the microversion (`service_type`, `region_name`,
 //!    `default_microversion`).
 //! 7. `FollowRedirectLayer` with `RedirectPolicy`: the token stays within its origin (`redirect`).
@@ -120,9 +120,9 @@ async fn main() -> Result<(), BoxError> {
     };
     println!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default());
     if let Some(Error::Service(answer)) = Error::find(&*error)
-        && let Some(refusal) = answer.refusal
+        && answer.token_renewable == Some(false)
     {
-        println!("{refusal}");
+        println!("the plugin cannot renew its token");
     }
     Ok(())
 }

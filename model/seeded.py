@@ -14,8 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 COPY = ROOT / "target" / "seeded"
 
-STATE, SHARED, FLIGHT = "renewal/state.rs", "renewal/shared.rs", "renewal/flight.rs"
-WORK = "work.rs"
+STATE, SHARED = "renewal/state.rs", "renewal/shared.rs"
+WAIT, TASK = "renewal/wait.rs", "renewal/renewal_task.rs"
+SINGLE_FLIGHT = "task/single_flight.rs"
 
 # name: (scenario, [(file, what is there, what is put in its place), ...])
 BUGS = {
@@ -44,13 +45,13 @@ BUGS = {
             ),
             (SHARED, "Guarded { state, flight: None }", "Guarded { state, flight: None, started: None }"),
             (
-                WORK,
+                SINGLE_FLIGHT,
                 "        panicked: impl FnOnce() -> T + Send + 'static,\n    ) {",
                 "        panicked: impl FnOnce() -> T + Send + 'static,\n    ) -> shuttle::future::AbortHandle {",
             ),
-            (WORK, "self.0.send_replace(Some(outcome))));\n        });", "self.0.send_replace(Some(outcome))));\n        })"),
+            (SINGLE_FLIGHT, "self.0.send_replace(Some(outcome))));\n        });", "self.0.send_replace(Some(outcome))));\n        })"),
             (
-                SHARED,
+                TASK,
                 "            start.run(runtime, flight.fly(), move || crashed.crashed());",
                 """
                 let started = start.run(runtime, flight.fly(), move || crashed.crashed());
@@ -58,7 +59,7 @@ BUGS = {
                 """,
             ),
             (
-                SHARED,
+                WAIT,
                 "            look => AccessFuture::new(Arc::clone(self).wait(look.ok())),",
                 """
                 look => {
@@ -77,23 +78,23 @@ BUGS = {
         "a_panic_of_the_credentials_is_an_error_to_all_who_wait",
         [
             (
-                FLIGHT,
+                TASK,
                 "brought.unwrap_or(Err(Error::PluginPanicked))",
                 "brought.unwrap_or_else(|panicked| std::panic::resume_unwind(Box::new(panicked)))",
             ),
-            (WORK, "work.await.or_else(|Panicked| catch(panicked))", "work.await; drop(panicked)"),
+            (SINGLE_FLIGHT, "work.await.or_else(|Panicked| catch_panic(panicked))", "work.await; drop(panicked)"),
         ],
     ),
     # A panic of any other code of others ends the task of the flight.
     "flight-panics": (
         "a_panic_of_the_clock_is_an_error_to_all_who_wait",
-        [(WORK, "work.await.or_else(|Panicked| catch(panicked))", "work.await; drop(panicked)")],
+        [(SINGLE_FLIGHT, "work.await.or_else(|Panicked| catch_panic(panicked))", "work.await; drop(panicked)")],
     ),
     # Each of those who waited for a flight that failed logs in again by itself.
     "failure-not-shared": (
         "a_failure_is_shared_by_all_who_wait",
         [
-            (SHARED, "Waited::Done(Err(error)) => return self.usable().ok_or(error),", "Waited::Done(Err(_)) => {}"),
+            (WAIT, "Waited::Done(Err(error)) => return self.usable().ok_or(error),", "Waited::Done(Err(_)) => {}"),
             (STATE, "                    pause,\n                    waited,", "                    pause: pause * 0,\n                    waited: waited && false,"),
         ],
     ),
@@ -107,9 +108,9 @@ BUGS = {
         "callers_who_come_at_once_share_one_login",
         [
             # The end of the channel would wake everybody once more.
-            (WORK, "self.0.send_replace(", "std::mem::ManuallyDrop::new(self.0).send_replace("),
+            (SINGLE_FLIGHT, "self.0.send_replace(", "std::mem::ManuallyDrop::new(self.0).send_replace("),
             (
-                WORK,
+                SINGLE_FLIGHT,
                 "pin!(async move { receiver.wait_for(",
                 """
                 pin!(async move {
@@ -133,11 +134,11 @@ BUGS = {
     "late-waiter": (
         "whoever_is_polled_late_gets_no_token_that_was_reset_meanwhile",
         [
-            (STATE, "    discarded: Vec<Discarded>,\n}", "    discarded: Vec<Discarded>,\n    pub(super) brought: Option<Arc<Access>>,\n}"),
+            (STATE, "    discarded: Vec<Discarded>,\n}", "    discarded: Vec<Discarded>,\n    pub(super) brought: Option<Arc<ServiceAccess>>,\n}"),
             (STATE, "            discarded: Vec::new(),", "            discarded: Vec::new(),\n            brought: None,"),
             (STATE, "        self.set_current(Some(held));", "        self.brought = Some(Arc::clone(&held.access));\n        self.set_current(Some(held));"),
             (
-                SHARED,
+                WAIT,
                 "                Waited::Done(Ok(())) => {}\n                // A token",
                 """
                 Waited::Done(Ok(())) => {
@@ -154,7 +155,7 @@ BUGS = {
         "nobody_logs_in_for_a_plugin_that_is_gone",
         [
             (
-                SHARED,
+                TASK,
                 "            start.run(runtime, flight.fly(), move || crashed.crashed());",
                 """
                 let kept = Arc::clone(self);
@@ -174,7 +175,7 @@ BUGS = {
     # To force a renewal does not look either.
     "force-beside-a-flight": (
         "to_force_a_renewal_starts_no_second_flight",
-        [(SHARED, "        locked.state.forget_failure();", "        locked.state.forget_failure();\n        locked.flight = None;")],
+        [(WAIT, "        locked.state.forget_failure();", "        locked.state.forget_failure();\n        locked.flight = None;")],
     ),
     # Each of those who notice that a flight is gone clears away the one under way, whichever it is.
     "lost-without-comparing": (
@@ -184,7 +185,7 @@ BUGS = {
     # Nobody takes over a flight whose runtime is gone.
     "nobody-takes-over": (
         "a_flight_whose_runtime_is_gone_is_taken_over_once",
-        [(SHARED, "Waited::Lost => self.lock().lost(id),", "Waited::Lost => return Err(Error::Abandoned),")],
+        [(WAIT, "Waited::Lost => self.lock().lost(id),", "Waited::Lost => return Err(Error::Abandoned),")],
     ),
 }
 

@@ -11,22 +11,22 @@
 //! | `BaseAuthPlugin` | [`IdentityPlugin`] |
 //! | `identity.access.AccessInfoPlugin(auth_ref, auth_url)` | [`AccessInfoPlugin::new`] and [`auth_url`](AccessInfoPlugin::auth_url) |
 //! | `get_access(session)` | [`IdentityPlugin::access`]; no session is handed in, a plugin has its own way to Keystone |
-//! | `identity.v3.Password`, `Token`, `TOTP`, `ApplicationCredential`, `MultiFactor` | [`Renewing`] with [`V3Auth`] and [`AuthMethod`] |
-//! | `identity.v2.Password`, `Token` | [`Renewing`] with [`V2Auth`] |
-//! | `identity.generic.Password`, `Token` (`password`, `token`) | [`Renewing`] with [`GenericAuth`] |
+//! | `identity.v3.Password`, `Token`, `TOTP`, `ApplicationCredential`, `MultiFactor` | [`RenewingPlugin`] with [`V3Credentials`] and [`AuthMethod`] |
+//! | `identity.v2.Password`, `Token` | [`RenewingPlugin`] with [`V2Credentials`] |
+//! | `identity.generic.Password`, `Token` (`password`, `token`) | [`RenewingPlugin`] with [`GenericCredentials`] |
 //! | `noauth`, `http_basic`, `admin_token` | [`FixedEndpointPlugin`] |
 //! | `ServiceTokenAuthWrapper` | [`ServiceTokenAuthWrapper`] |
-//! | `get_auth_ref(session)` | [`Credentials::get_auth_ref`], which always asks Keystone; [`Access::auth_ref`] for what was obtained |
+//! | `get_auth_ref(session)` | [`Credentials::get_auth_ref`], which always asks Keystone; [`ServiceAccess::auth_ref`] for what was obtained |
 //! | `get_token(session)` | [`AccessInfo::auth_token`] |
-//! | `get_headers(session)` | [`Access::insert_headers`] |
+//! | `get_headers(session)` | [`ServiceAccess::insert_headers`] |
 //! | `get_endpoint(session, **filter)` | [`Discovery::endpoint`], without versions [`ServiceCatalog::url_for`]; the layer does it for each request |
 //! | `get_endpoint_data(session, **filter)` | [`Discovery::endpoint_data`]; with `skip_discovery` [`Endpoint::undiscovered`] |
 //! | `get_api_major_version(session, **filter)` | [`Discovery::api_major_version`] |
 //! | `get_all_version_data(session)` | [`Discovery::all_version_data`], which asks several services at once |
-//! | `get_user_id`, `get_project_id` | [`Access::user_id`], [`Access::project_id`] |
+//! | `get_user_id`, `get_project_id` | [`ServiceAccess::user_id`], [`ServiceAccess::project_id`] |
 //! | `invalidate()` | [`IdentityPlugin::invalidate`], which is told what was refused |
-//! | `get_auth_state()`, `set_auth_state(state)` | [`Renewing::auth_state`], [`Renewing::set_auth_state`]; on an access info [`AccessInfo::auth_state`], [`AccessInfo::from_auth_state`]; the text is the same |
-//! | `get_cache_id()` | [`Renewing::cache_id`]; the same value, but where scopes or values could be mistaken for others, or the `auth_url` is a host with a slash |
+//! | `get_auth_state()`, `set_auth_state(state)` | [`RenewingPlugin::auth_state`], [`RenewingPlugin::set_auth_state`]; on an access info [`AccessInfo::auth_state`], [`AccessInfo::from_auth_state`]; the text is the same |
+//! | `get_cache_id()` | [`RenewingPlugin::cache_id`]; the same value, but where scopes or values could be mistaken for others, or the `auth_url` is a host with a slash |
 //! | `AUTH_INTERFACE` | [`Interface::Auth`] |
 //!
 //! # Access infos and catalogs
@@ -95,10 +95,10 @@
 //! | `DiscoveryFailure`, or no endpoint | [`Error::DiscoveryFailure`], which tells what there is instead |
 //! | `ImpliedVersionMismatch` and its kinds | [`Error::ImpliedVersionMismatch`] |
 //! | `MissingAuthMethods` | [`Error::MissingAuthMethods`], with the receipt for [`AuthMethod::receipt`] |
-//! | `HttpError` and its classes by status, from Keystone | [`Error::Http`] |
+//! | `HttpError` and its classes by status, from Keystone | [`Error::Keystone`] |
 //! | `ConnectFailure` | [`Error::ConnectFailure`] |
 //! | `HttpError` and its classes by status, from a service | [`Error::Service`], with [`RaiseForStatusLayer`] |
-//! | `Unauthorized`, from a service | the 401 itself, with a [`Refusal`] in its extensions; raised, the refusal is in the error |
+//! | `Unauthorized`, from a service | the 401 itself, with a [`TokenRejected`] in its extensions; raised, the refusal is in the error |
 //!
 //! # Knowingly different
 //!
@@ -143,10 +143,10 @@
 //! [`Discovery`]: discovery::Discovery
 //! [`Endpoint`]: discovery::Endpoint
 //! [`Endpoint::undiscovered`]: discovery::Endpoint::undiscovered
-//! [`Access::auth_ref`]: crate::Access::auth_ref
-//! [`Access::insert_headers`]: crate::Access::insert_headers
-//! [`Access::user_id`]: crate::Access::user_id
-//! [`Access::project_id`]: crate::Access::project_id
+//! [`ServiceAccess::auth_ref`]: crate::ServiceAccess::auth_ref
+//! [`ServiceAccess::insert_headers`]: crate::ServiceAccess::insert_headers
+//! [`ServiceAccess::user_id`]: crate::ServiceAccess::user_id
+//! [`ServiceAccess::project_id`]: crate::ServiceAccess::project_id
 
 #[cfg(doc)]
 use crate::*;

@@ -33,20 +33,20 @@
 //! # }
 //! ```
 //!
-//! With credentials in place of a token, [`Renewing`] logs in by itself, with the first request and before its token
+//! With credentials in place of a token, [`RenewingPlugin`] logs in by itself, with the first request and before its token
 //! expires. A [`Transport`] sends its logins through a client, such as that of the requests:
 //!
 //! ```
 //! # use tower_keystone::fixture::Cloud;
-//! use tower_keystone::{AuthLayer, AuthMethod, EndpointFilter, Renewing, Scope, Transport, User, V3Auth};
+//! use tower_keystone::{AuthLayer, AuthMethod, EndpointFilter, RenewingPlugin, Scope, Transport, User, V3Credentials};
 //!
 //! # fn main() -> Result<(), tower_keystone::BoxError> {
-//! # let client = Cloud::new([]);
+//! # let client = tower::util::BoxCloneService::<http::Request<http_body_util::Full<bytes::Bytes>>, _, _>::new(Cloud::new([]));
 //! let alice = User::new().username("alice").user_domain_name("Default");
 //! let auth_url = "https://keystone.example.com/v3";
-//! let credentials = V3Auth::new(auth_url, AuthMethod::password(alice, "wonderland"))
+//! let credentials = V3Credentials::new(auth_url, AuthMethod::password(alice, "wonderland"))
 //!     .scope(Scope::new().project_name("demo").project_domain_name("Default"));
-//! let plugin = Renewing::new(credentials, Transport::new(client.clone()));
+//! let plugin = RenewingPlugin::new(credentials, Transport::new(client.clone()));
 //! let layer = AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute"));
 //! # let _ = layer;
 //! # Ok(())
@@ -57,13 +57,13 @@
 //!
 //! | for | it is |
 //! |---|---|
-//! | a password, an application credential, a TOTP passcode, a token to exchange, or several | [`Renewing`] with [`V3Auth`] |
-//! | a password or a token, whichever version of its API Keystone has | [`Renewing`] with [`GenericAuth`] |
-//! | a Keystone that has v2.0 only | [`Renewing`] with [`V2Auth`] |
+//! | a password, an application credential, a TOTP passcode, a token to exchange, or several | [`RenewingPlugin`] with [`V3Credentials`] |
+//! | a password or a token, whichever version of its API Keystone has | [`RenewingPlugin`] with [`GenericCredentials`] |
+//! | a Keystone that has v2.0 only | [`RenewingPlugin`] with [`V2Credentials`] |
 //! | a token and its document that somebody else obtained | [`AccessInfoPlugin`] |
 //! | that token, and a service which vouches for it | [`ServiceTokenAuthWrapper`] around two plugins |
 //! | one service without Keystone: no authentication, an admin token, HTTP basic | [`FixedEndpointPlugin`] |
-//! | whatever else a login takes | [`Renewing`] with your own [`Credentials`] |
+//! | whatever else a login takes | [`RenewingPlugin`] with your own [`Credentials`] |
 //! | whatever else obtains tokens | your own [`IdentityPlugin`] |
 //!
 //! A [`PluginPool`] has one of them for each of many users or projects. See [`identity`] for examples.
@@ -74,14 +74,14 @@
 //!    authentication is the error of this one request.
 //! 2. Its [`EndpointFilter`] is taken out of its extensions. What that leaves open is taken from the layer's.
 //!    [`Microversion`] there asks for a microversion, [`Unauthenticated`] sends the request without a token.
-//! 3. The [`IdentityPlugin`] is asked for its [`Access`]. If it has a usable one, the request goes on in
+//! 3. The [`IdentityPlugin`] is asked for its [`ServiceAccess`]. If it has a usable one, the request goes on in
 //!    the same call: no box, no clone of the inner service, and one allocation, that of the joined URI. Otherwise
 //!    the request gives the readiness of the inner service back and waits for the access. Then it polls a clone of
 //!    the inner service ready, and looks whether the access is still the current one. No lock is held meanwhile.
 //! 4. A relative URI is joined to the endpoint, an absolute one is left as it is. See [`endpoint`]. If the
 //!    filter asks for a version, the endpoint is the one that [`discovery`] has found for it; the first such
 //!    request waits for that.
-//! 5. The origin guard: the token goes only to origins that the catalog, the one before it ([`Renewing`]), the
+//! 5. The origin guard: the token goes only to origins that the catalog, the one before it ([`RenewingPlugin`]), the
 //!    plugin's `auth_url`, an endpoint override or [`AuthLayer::allow_origin`] names. All else is
 //!    [`Error::OriginNotAllowed`].
 //! 6. `X-Auth-Token` is inserted: a sensitive header value that was made when the access was. A request
@@ -89,15 +89,15 @@
 //!    A `Host` header of the caller gives way to the endpoint's host, and is
 //!    [`Error::HostNotAllowed`] beside an absolute URI of another host.
 //! 7. A 401 to a request that carried our token is reported to the plugin, with the origin that refused it
-//!    ([`invalidate`](IdentityPlugin::invalidate)). The response gets a [`Refusal`] into its extensions,
+//!    ([`invalidate`](IdentityPlugin::invalidate)). The response gets a [`TokenRejected`] into its extensions,
 //!    which says whether to send the request once more. With [`AccessInfoPlugin`] a 401 is final.
-//!    [`Renewing`] holds credentials and can log in again: see [`renewal`].
+//!    [`RenewingPlugin`] holds credentials and can log in again: see [`renewal`].
 //!
 //! # What a request costs
 //!
 //! With a current token, one allocation more than the inner service, and none with an absolute URI. Compared with a
 //! layer that is written by hand for one endpoint and one token, a relative URI takes 1.2 times the instructions with
-//! [`AccessInfoPlugin`], and with [`Renewing`] 1.2 times those of such a layer whose token ends; however many services
+//! [`AccessInfoPlugin`], and with [`RenewingPlugin`] 1.2 times those of such a layer whose token ends; however many services
 //! the catalog has. Over HTTP on loopback that is less than a tenth of what the client itself executes;
 //! `cargo bench --bench cost` counts all of it.
 //!
@@ -117,12 +117,12 @@
 //!
 //! - **`Buffer`, `LoadShed`**: anywhere. An error of authentication never comes from `poll_ready`.
 //! - **`Retry`**: outside the layer. Each attempt has its endpoint and its token found anew. [`ReauthPolicy`] sends
-//!   a refused request once more, with its extensions, unless its [`Refusal`] is final; [`RetryPolicy`] sends one
+//!   a refused request once more, with its extensions, unless its [`TokenRejected`] is final; [`RetryPolicy`] sends one
 //!   again that found no connection or no server with time for it. See [`retry`] for the order of the two.
 //! - **[`RaiseForStatus`]**: outside of what retries, for those who want statuses of 400 and above as errors.
 //! - **[`ErrorContext`]**: the outermost, for those who want errors that say which service and origin a request was for.
 //! - **`Timeout`**: outside the layer it bounds the wait for a token too, inside it does not. One outside should be
-//!   longer than [`RenewalPolicy::load_timeout`] (30 s): else a request that waits for a Keystone which is down ends
+//!   longer than [`RenewalPolicy::wait_timeout`] (30 s): else a request that waits for a Keystone which is down ends
 //!   with `Elapsed`, which does not say why. It ends with the head of the response: it cuts an upload that takes
 //!   longer, and does not limit a download. Inside of the retries it bounds one attempt, outside of them also the
 //!   pauses, which a `Retry-After` can make 300 s long.
@@ -158,7 +158,7 @@
 //! - `follow-redirect`: `RedirectPolicy`, with which tower-http's `FollowRedirect` leaves the token at home.
 //! - `hyper`: `Transport::hyper`, a ready-made way to Keystone over HTTP/1.1; TLS is the caller's choice.
 //!
-//! The default has no HTTP client and no TLS. [`Renewing`] runs its logins as tasks of tokio, and so does
+//! The default has no HTTP client and no TLS. [`RenewingPlugin`] runs its logins as tasks of tokio, and so does
 //! discovery with its requests. Those who know the Python library find its names in
 //! [`coming_from_keystoneauth`].
 
@@ -167,6 +167,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod access;
+pub mod auth;
 pub mod coming_from_keystoneauth;
 pub mod discovery;
 pub mod endpoint;
@@ -175,61 +176,55 @@ pub mod error_context;
 #[cfg(feature = "fixture")]
 #[cfg_attr(docsrs, doc(cfg(feature = "fixture")))]
 pub mod fixture;
-pub mod future;
 pub mod identity;
 mod json;
-mod layer;
-mod needs;
-mod outgoing;
 pub mod plugin;
 pub mod raise_for_status;
 #[cfg(feature = "follow-redirect")]
 #[cfg_attr(docsrs, doc(cfg(feature = "follow-redirect")))]
 pub mod redirect;
-mod refusal;
 pub mod renewal;
 pub mod retry;
 pub mod secret;
-mod service;
-mod timer;
-mod waiting;
-mod work;
+mod task;
+pub mod transport;
+mod version;
 
 #[doc(inline)]
-pub use access::{AccessInfo, EndpointData, ServiceCatalog, service_types};
+pub use access::{AccessInfo, EndpointData, ServiceCatalog};
 #[doc(inline)]
-pub use endpoint::{EndpointFilter, Interface};
+pub use auth::{Auth, AuthLayer, Microversion, TokenRejected, Unauthenticated};
+#[doc(inline)]
+pub use endpoint::{EndpointFilter, Interface, service_types};
 #[doc(inline)]
 pub use error::{BoxError, Error};
 #[doc(inline)]
 pub use error_context::{ErrorContext, ErrorContextLayer};
-#[cfg(feature = "hyper")]
-#[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
-#[doc(inline)]
-pub use identity::HyperTransport;
 #[doc(inline)]
 pub use identity::{
-    AccessInfoPlugin, AuthMethod, AuthRefFuture, AuthUrl, Credentials, FixedEndpointPlugin, GenericAuth,
-    PluginPool, Scope, ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth,
+    AccessInfoPlugin, AuthMethod, AuthRefFuture, AuthUrl, Credentials, FixedEndpointPlugin,
+    GenericCredentials, PluginPool, Scope, ServiceTokenAuthWrapper, User, V2Credentials, V3Credentials,
 };
-pub use layer::AuthLayer;
-pub use outgoing::{Microversion, Unauthenticated};
 #[doc(inline)]
-pub use plugin::{Access, AccessFuture, IdentityPlugin};
+pub use plugin::{AccessFuture, IdentityPlugin, ServiceAccess};
 #[doc(inline)]
 pub use raise_for_status::{RaiseForStatus, RaiseForStatusLayer};
 #[cfg(feature = "follow-redirect")]
 #[cfg_attr(docsrs, doc(cfg(feature = "follow-redirect")))]
 #[doc(inline)]
 pub use redirect::RedirectPolicy;
-pub use refusal::Refusal;
 #[doc(inline)]
-pub use renewal::{RenewalPolicy, Renewing, SystemClock};
+pub use renewal::{RenewalPolicy, RenewingPlugin, SystemClock};
 #[doc(inline)]
 pub use retry::{ReauthPolicy, ReplayBody, RetryPolicy};
 #[doc(inline)]
 pub use secret::Secret;
-pub use service::Auth;
+#[cfg(feature = "hyper")]
+#[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
+#[doc(inline)]
+pub use transport::HyperTransport;
+#[doc(inline)]
+pub use transport::Transport;
 
 /// Keeps the README's code compiling.
 #[cfg(doctest)]

@@ -5,12 +5,12 @@
 //!
 //! ```
 //! use std::sync::{Arc, Mutex};
-//! use tower_keystone::{Access, AccessFuture, AccessInfo, Error, IdentityPlugin, endpoint::Origin};
+//! use tower_keystone::{ServiceAccess, AccessFuture, AccessInfo, Error, IdentityPlugin, endpoint::Origin};
 //!
 //! /// Reads the token anew from a file that another process keeps fresh.
 //! struct FromFile {
 //!     path: std::path::PathBuf,
-//!     current: Arc<Mutex<Option<Arc<Access>>>>,
+//!     current: Arc<Mutex<Option<Arc<ServiceAccess>>>>,
 //! }
 //!
 //! impl IdentityPlugin for FromFile {
@@ -19,17 +19,17 @@
 //!         if let Some(access) = &*current {
 //!             return AccessFuture::ready(Ok(Arc::clone(access)));
 //!         }
-//!         let read = || -> Result<Arc<Access>, Error> {
+//!         let read = || -> Result<Arc<ServiceAccess>, Error> {
 //!             let state = std::fs::read_to_string(&self.path).map_err(|error| Error::plugin(true, error))?;
 //!             let access_info = AccessInfo::from_auth_state(&state.into())?;
-//!             Ok(Arc::new(Access::from_auth_ref(access_info)?))
+//!             Ok(Arc::new(ServiceAccess::from_auth_ref(access_info)?))
 //!         };
 //!         let access = read();
 //!         *current = access.as_ref().ok().cloned();
 //!         AccessFuture::ready(access)
 //!     }
 //!
-//!     fn invalidate(&self, used: &Arc<Access>, _by: &Origin) -> bool {
+//!     fn invalidate(&self, used: &Arc<ServiceAccess>, _by: &Origin) -> bool {
 //!         let mut current = self.current.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
 //!         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, used)) {
 //!             *current = None;
@@ -52,7 +52,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use crate::{
     AccessInfo, EndpointFilter, Error, Secret,
     access::KnownOrigins,
-    endpoint::{Accepted, BaseUrl, Origin},
+    endpoint::{AcceptedOrigins, BaseUrl, Origin, OverrideIds},
     error::secrets_in,
 };
 
@@ -83,7 +83,7 @@ pub trait IdentityPlugin: Send + Sync + 'static {
     /// other origins still accept it, and so may another replica behind `by`.
     ///
     /// A plugin that cannot renew says false: the 401 is final.
-    fn invalidate(&self, used: &Arc<Access>, by: &Origin) -> bool;
+    fn invalidate(&self, used: &Arc<ServiceAccess>, by: &Origin) -> bool;
 
     /// Where Keystone itself is, for [`Interface::Auth`](crate::Interface::Auth); an absolute URL.
     fn auth_url(&self) -> Option<&Uri> {
@@ -97,7 +97,7 @@ impl<P: IdentityPlugin + ?Sized> IdentityPlugin for Arc<P> {
         (**self).access()
     }
 
-    fn invalidate(&self, used: &Arc<Access>, by: &Origin) -> bool {
+    fn invalidate(&self, used: &Arc<ServiceAccess>, by: &Origin) -> bool {
         (**self).invalidate(used, by)
     }
 
@@ -112,7 +112,7 @@ impl<P: IdentityPlugin + ?Sized> IdentityPlugin for Arc<P> {
 /// told apart by their `Arc` ([`Arc::ptr_eq`]).
 ///
 /// See the [module docs](self) for an example.
-pub struct Access {
+pub struct ServiceAccess {
     /// What is sent as `X-Auth-Token`.
     token: Option<HeaderValue>,
     /// What is sent as other headers.
@@ -123,13 +123,13 @@ pub struct Access {
     /// Where all requests go, if there is no catalog to ask.
     endpoint: Option<BaseUrl>,
     /// The accesses that this one was put together of.
-    parts: Vec<Arc<Access>>,
+    parts: Vec<Arc<ServiceAccess>>,
     /// Where the catalog before this one had endpoints.
     previous_origins: Option<Arc<KnownOrigins>>,
-    accepted: Accepted,
+    accepted: AcceptedOrigins,
 }
 
-impl Access {
+impl ServiceAccess {
     /// The access that an access info gives: its token as `X-Auth-Token`, its catalog.
     ///
     /// # Errors
@@ -160,7 +160,7 @@ impl Access {
             endpoint: None,
             parts: Vec::new(),
             previous_origins: None,
-            accepted: Accepted::new(),
+            accepted: AcceptedOrigins::new(),
         }
     }
 
@@ -203,7 +203,7 @@ impl Access {
             endpoint: user.endpoint.clone(),
             parts: vec![Arc::clone(user), Arc::clone(service)],
             previous_origins: user.previous_origins.clone(),
-            accepted: Accepted::new(),
+            accepted: AcceptedOrigins::new(),
         }
     }
 
@@ -225,6 +225,11 @@ impl Access {
     /// The id of the project: keystoneauth's `get_project_id`.
     pub fn project_id(&self) -> Option<&str> {
         self.auth_ref()?.project_id()
+    }
+
+    /// Returns the ids that an endpoint override can contain.
+    pub(crate) fn ids(&self) -> OverrideIds<'_> {
+        OverrideIds { project_id: self.project_id(), user_id: self.user_id() }
     }
 
     /// Puts the headers of this access in place of any of the same name: keystoneauth's `get_headers`.
@@ -272,7 +277,7 @@ impl Access {
 
     /// Which origins have accepted this access since they last refused it.
     #[inline]
-    pub(crate) fn accepted(&self) -> &Accepted {
+    pub(crate) fn accepted(&self) -> &AcceptedOrigins {
         &self.accepted
     }
 
@@ -293,11 +298,11 @@ impl Access {
 }
 
 /// Whom the access stands for, never the values of its headers.
-impl fmt::Debug for Access {
+impl fmt::Debug for ServiceAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let token = self.token.iter().map(|_| X_AUTH_TOKEN);
         let headers: Vec<_> = token.chain(self.headers.iter().map(|(name, _)| name.clone())).collect();
-        f.debug_struct("Access")
+        f.debug_struct("ServiceAccess")
             .field("headers", &headers)
             .field("auth_ref", &self.auth_ref)
             .finish_non_exhaustive()
@@ -310,15 +315,15 @@ pub struct AccessFuture(State);
 
 enum State {
     /// `None` once taken.
-    Ready(Option<Arc<Access>>),
+    Ready(Option<Arc<ServiceAccess>>),
     /// Errors too: they need not be quick, and would make every answer as big as they are.
-    Boxed(Pin<Box<dyn Future<Output = Result<Arc<Access>, Error>> + Send>>),
+    Boxed(Pin<Box<dyn Future<Output = Result<Arc<ServiceAccess>, Error>> + Send>>),
 }
 
 impl AccessFuture {
     /// An answer that is there at once; an error is told when it is polled.
     #[inline(always)]
-    pub fn ready(access: Result<Arc<Access>, Error>) -> Self {
+    pub fn ready(access: Result<Arc<ServiceAccess>, Error>) -> Self {
         match access {
             Ok(access) => Self(State::Ready(Some(access))),
             Err(error) => Self::new(std::future::ready(Err(error))),
@@ -326,13 +331,13 @@ impl AccessFuture {
     }
 
     /// An answer that has to be obtained first.
-    pub fn new(access: impl Future<Output = Result<Arc<Access>, Error>> + Send + 'static) -> Self {
+    pub fn new(access: impl Future<Output = Result<Arc<ServiceAccess>, Error>> + Send + 'static) -> Self {
         Self(State::Boxed(Box::pin(access)))
     }
 
     /// The access, if it is there at once, else the future of it.
     #[inline(always)]
-    pub(crate) fn now(self) -> Result<Arc<Access>, Self> {
+    pub(crate) fn now(self) -> Result<Arc<ServiceAccess>, Self> {
         match self.0 {
             State::Ready(Some(access)) => Ok(access),
             _ => Err(self),
@@ -341,7 +346,7 @@ impl AccessFuture {
 }
 
 impl Future for AccessFuture {
-    type Output = Result<Arc<Access>, Error>;
+    type Output = Result<Arc<ServiceAccess>, Error>;
 
     /// # Panics
     ///
@@ -379,6 +384,6 @@ mod tests {
     fn plugins_and_their_answers_cross_threads() {
         _is_send::<AccessFuture>();
         _is_send::<Arc<dyn IdentityPlugin>>();
-        _is_send::<Arc<Access>>();
+        _is_send::<Arc<ServiceAccess>>();
     }
 }

@@ -107,14 +107,14 @@ struct Original<B> {
 impl<B: Clone> RedirectPolicy<B> {
     /// For bodies that can be cloned.
     pub fn new() -> Self {
-        Self::with_body(|body| Some(body.clone()))
+        Self::with_clone_body(|body| Some(body.clone()))
     }
 }
 
 impl<B> RedirectPolicy<B> {
     /// For bodies that know how to be sent again: `clone_body` is called before a request is sent, and
     /// gives the body for the next time. After `None` only an empty body is sent again.
-    pub fn with_body(clone_body: fn(&B) -> Option<B>) -> Self {
+    pub fn with_clone_body(clone_body: fn(&B) -> Option<B>) -> Self {
         Self { clone_body, limit: Limited::new(LIMIT), original: None, elsewhere: false }
     }
 
@@ -140,10 +140,10 @@ impl<B: Body + Default, E> Policy<B, E> for RedirectPolicy<B> {
         let (from, to) = (attempt.previous(), attempt.location());
         let downgrade = from.scheme() == Some(&Scheme::HTTPS) && to.scheme() != Some(&Scheme::HTTPS);
         let lost = self.original.as_ref().is_none_or(|original| original.body.is_none());
-        let Some(target) = Origin::of(to).filter(|_| !downgrade && !lost) else {
+        let Some(target) = Origin::from_uri(to).filter(|_| !downgrade && !lost) else {
             return Ok(Action::Stop);
         };
-        self.elsewhere = Origin::of(from) != Some(target);
+        self.elsewhere = Origin::from_uri(from) != Some(target);
         Policy::<B, E>::redirect(&mut self.limit, attempt)
     }
 

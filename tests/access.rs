@@ -361,7 +361,7 @@ fn texts_from_outside_are_escaped_and_cut_in_errors() {
             assert!(!text.contains(['\n', '\u{1b}', '\u{202e}']), "{text}");
         }
         let Error::EndpointNotFound(error) = error else { panic!("{error}") };
-        assert!(error.near_misses.len() <= 64 && error.listed.len() <= 64);
+        assert!(error.near_misses.len() <= 64 && error.service_types.len() <= 64);
     }
 
     let error = hostile("1").parse::<tower_keystone::discovery::Version>().unwrap_err().to_string();

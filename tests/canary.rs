@@ -19,10 +19,10 @@ use tower_http::{
     trace::{DefaultMakeSpan, TraceLayer},
 };
 use tower_keystone::{
-    Access, AccessFuture, AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, Credentials, EndpointFilter,
-    Error, ErrorContextLayer, FixedEndpointPlugin, GenericAuth, IdentityPlugin, PluginPool,
-    RaiseForStatusLayer, ReauthPolicy, RedirectPolicy, Renewing, ReplayBody, RetryPolicy, Secret,
-    ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth,
+    AccessFuture, AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, Credentials, EndpointFilter, Error,
+    ErrorContextLayer, FixedEndpointPlugin, GenericCredentials, IdentityPlugin, PluginPool,
+    RaiseForStatusLayer, ReauthPolicy, RedirectPolicy, RenewingPlugin, ReplayBody, RetryPolicy, Secret,
+    ServiceAccess, ServiceTokenAuthWrapper, Transport, User, V2Credentials, V3Credentials,
     discovery::Discovery,
     fixture::{CatalogService, V3Token},
     identity::AuthRefFuture,
@@ -242,13 +242,13 @@ async fn log_in<C: Credentials + Debug>(make: impl Fn() -> C) -> BTreeSet<String
     debug(&make());
     for status in [201, 300, 302, 307, 400, 401, 403, 404, 500, 503] {
         for echo in ECHOES {
-            let renewing = Renewing::new(make(), Transport::new(server(status, echo)));
+            let renewing = RenewingPlugin::new(make(), Transport::new(server(status, echo)));
             let layer = AuthLayer::new(renewing.clone()).endpoint(EndpointFilter::new("compute"));
             let nova = ServiceBuilder::new().layer(&layer).service(server(200, echo));
             let refused =
                 nova.oneshot(Request::get("/servers").body(Full::default()).unwrap()).await.unwrap_err();
             seen.insert(error(&*refused));
-            let refused = renewing.force().await.unwrap_err();
+            let refused = renewing.renew().await.unwrap_err();
             seen.insert(error(&refused));
             debug(&renewing);
             debug(&layer);
@@ -263,35 +263,39 @@ async fn no_login_shows_its_credentials() {
     watch();
     let auth_url = || Uri::from_static(KEYSTONE);
     let user = || User::new().username("alice").user_domain_name("Default");
-    let v3 = |method: fn() -> AuthMethod| move || V3Auth::new(Uri::from_static(KEYSTONE), method());
+    let v3 = |method: fn() -> AuthMethod| move || V3Credentials::new(Uri::from_static(KEYSTONE), method());
     let mut seen = BTreeSet::new();
-    seen.append(&mut log_in(|| V3Auth::new(auth_url(), AuthMethod::password(user(), password()))).await);
+    seen.append(
+        &mut log_in(|| V3Credentials::new(auth_url(), AuthMethod::password(user(), password()))).await,
+    );
     seen.append(&mut log_in(v3(|| AuthMethod::totp(User::new().user_id("u"), token("totp")))).await);
     seen.append(&mut log_in(v3(|| AuthMethod::token(token("own")))).await);
     seen.append(&mut log_in(v3(|| AuthMethod::application_credential("id", password()))).await);
     seen.append(
         &mut log_in(|| {
-            V3Auth::new(auth_url(), AuthMethod::receipt(token("receipt")))
+            V3Credentials::new(auth_url(), AuthMethod::receipt(token("receipt")))
                 .and(AuthMethod::password(user(), password()))
                 .and(AuthMethod::totp(user(), token("totp")))
         })
         .await,
     );
     let v2 = Uri::from_static("https://keystone.example.com/v2.0");
-    seen.append(&mut log_in(|| V2Auth::password(v2.clone(), "alice", password())).await);
-    seen.append(&mut log_in(|| V2Auth::token(v2.clone(), token("own"))).await);
-    seen.append(&mut log_in(|| GenericAuth::password(auth_url(), user(), password())).await);
+    seen.append(
+        &mut log_in(|| V2Credentials::password(v2.clone(), User::new().username("alice"), password())).await,
+    );
+    seen.append(&mut log_in(|| V2Credentials::token(v2.clone(), token("own"))).await);
+    seen.append(&mut log_in(|| GenericCredentials::password(auth_url(), user(), password())).await);
     let root = Uri::from_static("https://keystone.example.com");
-    seen.append(&mut log_in(|| GenericAuth::token(root.clone(), token("own"))).await);
+    seen.append(&mut log_in(|| GenericCredentials::token(root.clone(), token("own"))).await);
     let unclear: Uri = format!("https://admin:{CANARY}@keystone.example.com").parse().unwrap();
-    seen.append(&mut log_in(|| GenericAuth::token(unclear.clone(), token("own"))).await);
-    seen.append(&mut log_in(|| V3Auth::new(unclear.clone(), AuthMethod::token(token("own")))).await);
+    seen.append(&mut log_in(|| GenericCredentials::token(unclear.clone(), token("own"))).await);
+    seen.append(&mut log_in(|| V3Credentials::new(unclear.clone(), AuthMethod::token(token("own")))).await);
     seen.append(&mut log_in(|| Panicking { password: password().into(), auth_url: auth_url() }).await);
 
     for expected in [
         "ConnectFailure",
         "DiscoveryFailure",
-        "Http",
+        "Keystone",
         "InvalidEndpoint",
         "InvalidResponse",
         "LoginRedirected",
@@ -390,8 +394,8 @@ async fn no_request_shows_its_token() {
     );
     seen.append(&mut send(ServiceTokenAuthWrapper::new(issued(), admin())).await);
 
-    let credentials = || V3Auth::new(Uri::from_static(KEYSTONE), AuthMethod::token(token("own")));
-    let renewing = Renewing::new(credentials(), Transport::new(server(401, Echo::Message)));
+    let credentials = || V3Credentials::new(Uri::from_static(KEYSTONE), AuthMethod::token(token("own")));
+    let renewing = RenewingPlugin::new(credentials(), Transport::new(server(401, Echo::Message)));
     let state = access_info(&token("stored")).auth_state();
     debug(&state);
     let pool = PluginPool::new(2);
@@ -405,10 +409,10 @@ async fn no_request_shows_its_token() {
     );
 
     debug(&ReplayBody::new(Full::new(Bytes::from(password())), 1024));
-    let own = AccessFuture::ready(Access::from_auth_ref(access_info(&token("issued"))).map(Arc::new));
+    let own = AccessFuture::ready(ServiceAccess::from_auth_ref(access_info(&token("issued"))).map(Arc::new));
     debug(&own);
     for expected in
-        ["DiscoveryFailure", "EndpointNotFound", "Http", "OriginNotAllowed", "PathAboveEndpoint", "Service"]
+        ["DiscoveryFailure", "EndpointNotFound", "Keystone", "OriginNotAllowed", "PathTraversal", "Service"]
     {
         assert!(seen.contains(expected), "{expected} is among {seen:?}");
     }

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::service_fn;
 use tower_keystone::{
-    AccessInfo, BoxError, Credentials, Error, GenericAuth, Scope, Transport, User,
+    AccessInfo, BoxError, Credentials, Error, GenericCredentials, Scope, Transport, User,
     fixture::{Discovery, V2Token, V3Token},
 };
 
@@ -97,13 +97,13 @@ impl Keystone {
         std::mem::take(&mut self.asked.lock().unwrap())
     }
 
-    async fn auth_ref(&self, credentials: &GenericAuth) -> Result<AccessInfo, Error> {
+    async fn auth_ref(&self, credentials: &GenericCredentials) -> Result<AccessInfo, Error> {
         credentials.get_auth_ref(self.transport()).await
     }
 }
 
-fn at(auth_url: &str) -> GenericAuth {
-    GenericAuth::password(auth_url, User::new().username("alice"), "pw")
+fn at(auth_url: &str) -> GenericCredentials {
+    GenericCredentials::password(auth_url, User::new().username("alice"), "pw")
 }
 
 fn in_domain() -> Scope {
@@ -136,7 +136,7 @@ async fn the_oldest_version_that_can_do_it_is_taken() {
     let keystone = Keystone::of_both();
     let root = || ROOT.parse::<Uri>().unwrap();
     let bob = User::new().username("bob");
-    let of_domain = GenericAuth::password(root(), bob.clone().user_domain_id("default"), "pw");
+    let of_domain = GenericCredentials::password(root(), bob.clone().user_domain_id("default"), "pw");
     for (credentials, expected) in [
         (at(ROOT), V2),
         (at(ROOT).scope(Scope::new().project_id("p").trust_id("t")), V2),
@@ -146,8 +146,8 @@ async fn the_oldest_version_that_can_do_it_is_taken() {
         (at(ROOT).scope(Scope::new().unscoped()), V3),
         (at(ROOT).default_domain_name("Default"), V3),
         (of_domain, V3),
-        (GenericAuth::token(root(), "t"), V2),
-        (GenericAuth::token(root(), "t").default_domain_id("default"), V3),
+        (GenericCredentials::token(root(), "t"), V2),
+        (GenericCredentials::token(root(), "t").default_domain_id("default"), V3),
     ] {
         keystone.auth_ref(&credentials).await.unwrap();
         assert_eq!(keystone.asked(), [DOCUMENT, expected], "{credentials:?}");
@@ -169,7 +169,7 @@ async fn a_default_domain_does_not_keep_from_an_old_keystone() {
 async fn a_default_domain_stands_in_only_where_none_is_given() {
     let domain = |user: User| async move {
         let keystone = Keystone::of_both();
-        let credentials = GenericAuth::password(ROOT, user.username("alice"), "pw");
+        let credentials = GenericCredentials::password(ROOT, user.username("alice"), "pw");
         keystone.auth_ref(&credentials.default_domain_id("default")).await.unwrap();
         let sent = keystone.sent.lock().unwrap().clone();
         sent["auth"]["identity"]["password"]["user"]["domain"].clone()

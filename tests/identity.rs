@@ -14,9 +14,9 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::{Service, service_fn};
 use tower_keystone::{
-    Access, AccessInfoPlugin, AuthMethod, BoxError, Credentials, Error, FixedEndpointPlugin, GenericAuth,
-    IdentityPlugin, Renewing, Scope, ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth,
-    endpoint::Origin, fixture::V3Token,
+    AccessInfoPlugin, AuthMethod, BoxError, Credentials, Error, FixedEndpointPlugin, GenericCredentials,
+    IdentityPlugin, RenewingPlugin, Scope, ServiceAccess, ServiceTokenAuthWrapper, Transport, User,
+    V2Credentials, V3Credentials, endpoint::Origin, fixture::V3Token,
 };
 
 fn auth_url() -> Uri {
@@ -27,11 +27,11 @@ fn alice() -> User {
     User::new().username("alice").user_domain_name("Default")
 }
 
-async fn body(request: Request<Full<Bytes>>) -> Value {
-    serde_json::from_slice(&request.into_body().collect().await.unwrap().to_bytes()).unwrap()
+async fn body(request: Request<Bytes>) -> Value {
+    serde_json::from_slice(request.body()).unwrap()
 }
 
-async fn asked(credentials: &V3Auth) -> Value {
+async fn asked(credentials: &V3Credentials) -> Value {
     body(credentials.request().unwrap()).await
 }
 
@@ -82,14 +82,14 @@ async fn every_method_sends_what_keystone_expects() {
             json!({"name": "ac", "secret": "secret", "user": user}),
         ),
     ] {
-        let sent = asked(&V3Auth::new(auth_url(), method)).await;
+        let sent = asked(&V3Credentials::new(auth_url(), method)).await;
         assert_eq!(sent, json!({"auth": {"identity": {"methods": [name], name: data}}}));
     }
 }
 
 #[tokio::test]
 async fn every_scope_is_asked_for_and_two_are_refused() {
-    let password = || V3Auth::new(auth_url(), AuthMethod::password(alice(), "pw"));
+    let password = || V3Credentials::new(auth_url(), AuthMethod::password(alice(), "pw"));
     let domain = json!({"id": "default"});
     for (scope, expected) in [
         (Scope::new().project_id("p1").project_name("demo"), json!({"project": {"id": "p1"}})),
@@ -117,8 +117,8 @@ async fn every_scope_is_asked_for_and_two_are_refused() {
 
 #[tokio::test]
 async fn factors_go_together_and_a_receipt_is_continued() {
-    let both =
-        V3Auth::new(auth_url(), AuthMethod::password(alice(), "pw")).and(AuthMethod::totp(alice(), "1"));
+    let both = V3Credentials::new(auth_url(), AuthMethod::password(alice(), "pw"))
+        .and(AuthMethod::totp(alice(), "1"));
     assert_eq!(asked(&both).await["auth"]["identity"]["methods"], json!(["password", "totp"]));
 
     let (transport, _) = keystone(
@@ -129,14 +129,14 @@ async fn factors_go_together_and_a_receipt_is_continued() {
             "required_auth_methods": [["password", "totp"]],
         }),
     );
-    let password = V3Auth::new(auth_url(), AuthMethod::password(alice(), "pw"));
+    let password = V3Credentials::new(auth_url(), AuthMethod::password(alice(), "pw"));
     let Err(Error::MissingAuthMethods(missing)) = password.get_auth_ref(transport).await else {
         panic!("a factor is missing")
     };
     assert_eq!(missing.methods, ["password"]);
     assert_eq!(missing.required_auth_methods, [["password", "totp"]]);
 
-    let second = V3Auth::new(auth_url(), AuthMethod::receipt(missing.receipt.clone()))
+    let second = V3Credentials::new(auth_url(), AuthMethod::receipt(missing.receipt.clone()))
         .and(AuthMethod::totp(alice(), "1"))
         .request()
         .unwrap();
@@ -151,12 +151,12 @@ async fn of_a_method_given_twice_the_last_counts() {
         (AuthMethod::token("one"), AuthMethod::token("two"), "x-auth-token"),
         (AuthMethod::receipt("one"), AuthMethod::receipt("two"), "openstack-auth-receipt"),
     ] {
-        let both = V3Auth::new(auth_url(), first).and(AuthMethod::totp(alice(), "1")).and(second);
+        let both = V3Credentials::new(auth_url(), first).and(AuthMethod::totp(alice(), "1")).and(second);
         let request = both.request().unwrap();
         let sent: Vec<_> = request.headers().get_all(header).iter().collect();
         assert_eq!(sent, ["two"]);
     }
-    let both = V3Auth::new(auth_url(), AuthMethod::token("one")).and(AuthMethod::token("two"));
+    let both = V3Credentials::new(auth_url(), AuthMethod::token("one")).and(AuthMethod::token("two"));
     assert_eq!(asked(&both).await["auth"]["identity"]["token"], json!({"id": "two"}));
 }
 
@@ -167,7 +167,7 @@ async fn a_receipt_without_what_goes_with_it_is_a_refusal_like_any_other() {
         json!({"error": {"message": "more is needed"}, "receipt": {"methods": ["password"]}}),
     ] {
         let (transport, _) = keystone(401, &[("openstack-auth-receipt", "receipt-1")], body);
-        let password = V3Auth::new(auth_url(), AuthMethod::password(alice(), "pw"));
+        let password = V3Credentials::new(auth_url(), AuthMethod::password(alice(), "pw"));
         let error = password.get_auth_ref(transport).await.unwrap_err();
         assert!(!error.is_transient());
         let said = error.to_string();
@@ -186,14 +186,17 @@ async fn the_url_has_the_version_and_says_whether_the_catalog_is_wanted() {
         ("https://h/v3", "https://h/v3/auth/tokens"),
         ("https://h/v3/", "https://h/v3/auth/tokens"),
     ] {
-        let token = V3Auth::new(auth_url, AuthMethod::token("t"));
+        let token = V3Credentials::new(auth_url, AuthMethod::token("t"));
         assert_eq!(token.request().unwrap().uri(), expected);
         assert_eq!(token.without_catalog().request().unwrap().uri(), &*format!("{expected}?nocatalog"));
     }
-    let v2 = V2Auth::password("https://h/v2.0/", "alice", "pw").tenant_name("demo").request().unwrap();
+    let v2 = V2Credentials::password("https://h/v2.0/", User::new().username("alice"), "pw")
+        .tenant_name("demo")
+        .request()
+        .unwrap();
     assert_eq!(v2.uri(), "https://h/v2.0/tokens");
     let credentials = json!({"username": "alice", "password": "pw"});
-    let nobody = V2Auth::password_of("https://h/v2.0/", None, Some(""), "pw");
+    let nobody = V2Credentials::password("https://h/v2.0/", User::new().user_id(""), "pw");
     assert!(matches!(nobody.request(), Err(Error::AuthorizationFailure { .. })));
     assert_eq!(body(v2).await, json!({"auth": {"passwordCredentials": credentials, "tenantName": "demo"}}));
 }
@@ -203,14 +206,14 @@ async fn answers_that_are_errors_say_what_keystone_said() {
     let error = json!({"error": {"code": 503, "message": "busy", "title": "Service Unavailable"}});
     let (transport, asked) =
         keystone(503, &[("retry-after", "7"), ("x-openstack-request-id", "req-1")], error);
-    let credentials = V3Auth::new(auth_url(), AuthMethod::password(alice(), "pw"));
+    let credentials = V3Credentials::new(auth_url(), AuthMethod::password(alice(), "pw"));
     let Err(error) = credentials.get_auth_ref(transport).await else { panic!("it is busy") };
     assert!(error.is_transient());
     assert_eq!(
         error.to_string(),
         "Keystone answered 503 Service Unavailable: busy (request req-1); asked at https://keystone.example.com/"
     );
-    let Error::Http(answer) = error else { panic!("it is an answer") };
+    let Error::Keystone(answer) = error else { panic!("it is an answer") };
     assert_eq!(answer.retry_after.unwrap().as_secs(), 7);
     assert_eq!(*asked.lock().unwrap(), ["POST https://keystone.example.com/v3/auth/tokens"]);
 
@@ -236,7 +239,7 @@ async fn refused(credentials: &dyn Credentials, status: u16) -> String {
 
 #[tokio::test]
 async fn a_refusal_says_where_who_and_for_what_and_what_may_be_wrong() {
-    let v3 = |method, scope| V3Auth::new(auth_url(), method).scope(scope);
+    let v3 = |method, scope| V3Credentials::new(auth_url(), method).scope(scope);
     let project = || Scope::new().project_name("demo").project_domain_id("d1");
     let by_id = || AuthMethod::application_credential("ac-id", "canary");
     for (credentials, who, what, doubts) in [
@@ -300,11 +303,11 @@ async fn a_refusal_says_where_who_and_for_what_and_what_may_be_wrong() {
     }
     for (credentials, who, what) in [
         (
-            V2Auth::password(auth_url(), "alice", "canary").tenant_name("demo"),
+            V2Credentials::password(auth_url(), User::new().username("alice"), "canary").tenant_name("demo"),
             r#"the password of user "alice""#,
             r#"tenant "demo""#,
         ),
-        (V2Auth::token(auth_url(), "canary").tenant_id("t1"), "a token", r#"tenant id "t1""#),
+        (V2Credentials::token(auth_url(), "canary").tenant_id("t1"), "a token", r#"tenant id "t1""#),
     ] {
         let said = refused(&credentials, 401).await;
         assert!(said.contains(&format!("{who} for {what}; ")) && !said.contains("canary"), "{said}");
@@ -314,12 +317,12 @@ async fn a_refusal_says_where_who_and_for_what_and_what_may_be_wrong() {
 #[tokio::test]
 async fn names_in_a_refusal_are_escaped_and_cut_and_never_a_secret() {
     let alice = User::new().username("al\nice").user_domain_name("d".repeat(10_000));
-    let credentials = V3Auth::new(auth_url(), AuthMethod::password(alice, "canary"));
+    let credentials = V3Credentials::new(auth_url(), AuthMethod::password(alice, "canary"));
     let said = refused(&credentials, 401).await;
     assert!(said.contains(r#"user "al\nice" of domain "ddd"#) && said.len() < 1_000, "{said}");
 
     let mistaken = User::new().username("canary").user_domain_name("Default");
-    let credentials = V3Auth::new(auth_url(), AuthMethod::password(mistaken, "canary"))
+    let credentials = V3Credentials::new(auth_url(), AuthMethod::password(mistaken, "canary"))
         .scope(Scope::new().project_id("is canary"));
     let said = refused(&credentials, 401).await;
     assert!(!said.contains("canary") && said.contains("withheld"), "{said}");
@@ -327,7 +330,7 @@ async fn names_in_a_refusal_are_escaped_and_cut_and_never_a_secret() {
 
 #[tokio::test]
 async fn what_is_no_keystone_says_so() {
-    let credentials = V3Auth::new(auth_url(), AuthMethod::password(alice(), "pw"));
+    let credentials = V3Credentials::new(auth_url(), AuthMethod::password(alice(), "pw"));
     for (status, transient, doubt) in [
         (404, true, "is the auth_url right?"),
         (401, true, "is the auth_url right?"),
@@ -344,7 +347,7 @@ async fn what_is_no_keystone_says_so() {
 
 #[tokio::test]
 async fn what_a_wrong_auth_url_leads_to_says_so() {
-    let credentials = V3Auth::new(auth_url(), AuthMethod::password(alice(), "pw"));
+    let credentials = V3Credentials::new(auth_url(), AuthMethod::password(alice(), "pw"));
     let (transport, _) = keystone(404, &[], json!({"error": {"message": "no such page"}}));
     let error = credentials.get_auth_ref(transport).await.unwrap_err();
     assert_eq!(
@@ -361,16 +364,16 @@ async fn what_a_wrong_auth_url_leads_to_says_so() {
     let at = "Keystone could not be reached at https://keystone.example.com; is the auth_url right?";
     assert_eq!(error.to_string(), at);
     let with_more = Request::get("https://alice:pw@keystone.example.com/v2.0/tokens/gAAAA?x=y");
-    let error = transport.send(with_more.body(Full::default()).unwrap()).await.unwrap_err();
+    let error = transport.send(with_more.body(Bytes::new()).unwrap()).await.unwrap_err();
     assert_eq!(error.to_string(), at);
 }
 
 #[tokio::test]
 async fn a_client_of_another_request_body_reaches_keystone() {
     struct Own(Full<Bytes>);
-    impl From<Full<Bytes>> for Own {
-        fn from(body: Full<Bytes>) -> Self {
-            Self(body)
+    impl From<Bytes> for Own {
+        fn from(body: Bytes) -> Self {
+            Self(Full::new(body))
         }
     }
     let answer = |body: Bytes| {
@@ -386,10 +389,11 @@ async fn a_client_of_another_request_body_reaches_keystone() {
     let axum = service_fn(move |request: Request<axum::body::Body>| async move {
         answer(request.into_body().collect().await?.to_bytes())
     });
-    for transport in
-        [Transport::with_body(own, Into::into), Transport::with_body(axum, axum::body::Body::new)]
-    {
-        let plugin = Renewing::new(V3Auth::new(auth_url(), AuthMethod::password(alice(), "pw")), transport);
+    for transport in [Transport::new(own), Transport::with_body(axum, axum::body::Body::from)] {
+        let plugin = RenewingPlugin::new(
+            V3Credentials::new(auth_url(), AuthMethod::password(alice(), "pw")),
+            transport,
+        );
         let access = plugin.access().await.unwrap();
         assert_eq!(access.auth_ref().and_then(|info| info.auth_token()), Some("gAAAA"));
     }
@@ -401,16 +405,16 @@ async fn credentials_can_be_chosen_at_run_time() {
     for v3 in [true, false] {
         let (transport, asked) = keystone(401, &[], answer.clone());
         let (chosen, cache_id, path): (Arc<dyn Credentials>, _, _) = if v3 {
-            let credentials = V3Auth::new(auth_url(), AuthMethod::password(alice(), "pw"));
+            let credentials = V3Credentials::new(auth_url(), AuthMethod::password(alice(), "pw"));
             let cache_id = credentials.cache_id();
             (Arc::new(credentials), cache_id, "v3/auth/tokens")
         } else {
-            let credentials = V2Auth::password(auth_url(), "alice", "pw");
+            let credentials = V2Credentials::password(auth_url(), User::new().username("alice"), "pw");
             let cache_id = credentials.cache_id();
             (Arc::new(credentials), cache_id, "tokens")
         };
-        let plugin = Renewing::new(chosen, transport);
-        assert!(matches!(plugin.access().await, Err(Error::Http(_))));
+        let plugin = RenewingPlugin::new(chosen, transport);
+        assert!(matches!(plugin.access().await, Err(Error::Keystone(_))));
         assert_eq!(*asked.lock().unwrap(), [format!("POST {}{path}", auth_url())]);
         assert!(plugin.cache_id().is_some() && plugin.cache_id() == cache_id);
         assert_eq!(plugin.auth_url(), Some(&auth_url()));
@@ -422,7 +426,7 @@ fn a_cache_id_is_that_of_keystoneauth_and_tells_scopes_apart() {
     // Computed by keystoneauth1 for the same password, user and domain, and this URL without a slash.
     let user = User::new().user_id("737565f20d092aa9b70f041c3972916d");
     let auth_url = "https://identity.example.com:5000";
-    let credentials = V3Auth::new(auth_url, AuthMethod::password(user, "p\u{e4}\"ss\\"));
+    let credentials = V3Credentials::new(auth_url, AuthMethod::password(user, "p\u{e4}\"ss\\"));
     let demo = Scope::new().project_name("bob-22").project_domain_id("default");
     let demo = credentials.clone().scope(demo);
     assert_eq!(demo.cache_id().unwrap(), "XDE6tjSWcE28r0cIl/h6fdFRYbQZXeGIMUVOFwS/K6A=");
@@ -430,7 +434,7 @@ fn a_cache_id_is_that_of_keystoneauth_and_tells_scopes_apart() {
     assert_ne!(system.cache_id(), credentials.cache_id());
 }
 
-async fn headers(access: &Access) -> HeaderMap {
+async fn headers(access: &ServiceAccess) -> HeaderMap {
     let mut headers = HeaderMap::new();
     access.insert_headers(&mut headers);
     headers
@@ -464,7 +468,7 @@ async fn a_service_token_goes_beside_the_users_and_both_are_invalidated() {
     assert!(Arc::ptr_eq(&access, &both.access().await.unwrap()), "it is the same as long as both are");
     assert_eq!(access.user_id(), Some("u"));
     assert!(
-        !both.invalidate(&access, &Origin::of(&Uri::from_static("https://nova.example.com")).unwrap()),
+        !both.invalidate(&access, &Origin::from_uri(&Uri::from_static("https://nova.example.com")).unwrap()),
         "neither can renew"
     );
 }
@@ -472,16 +476,16 @@ async fn a_service_token_goes_beside_the_users_and_both_are_invalidated() {
 #[tokio::test]
 async fn an_auth_url_is_a_text_or_a_uri() {
     let url = "https://keystone.example.com/v3";
-    let sent = |credentials: V3Auth| credentials.request().unwrap().uri().to_string();
+    let sent = |credentials: V3Credentials| credentials.request().unwrap().uri().to_string();
     let token = || AuthMethod::token("t");
     let (text, uri) = (url.to_owned(), Uri::from_static(url));
     for credentials in [
-        V3Auth::new(url, token()),
-        V3Auth::new(&text, token()),
-        V3Auth::new(text, token()),
-        V3Auth::new(format!(" {url}\r\n"), token()),
-        V3Auth::new(&uri, token()),
-        V3Auth::new(uri, token()),
+        V3Credentials::new(url, token()),
+        V3Credentials::new(&text, token()),
+        V3Credentials::new(text, token()),
+        V3Credentials::new(format!(" {url}\r\n"), token()),
+        V3Credentials::new(&uri, token()),
+        V3Credentials::new(uri, token()),
     ] {
         assert_eq!(credentials.auth_url(), url);
         assert_eq!(sent(credentials), format!("{url}/auth/tokens"));
@@ -510,9 +514,9 @@ async fn an_auth_url_that_cannot_be_used_says_what_is_wrong() {
         ("https://", "its URL is not valid"),
     ] {
         let credentials: [Box<dyn Credentials>; 3] = [
-            Box::new(V3Auth::new(url, AuthMethod::password(alice(), "pw"))),
-            Box::new(V2Auth::password(url, "alice", "pw")),
-            Box::new(GenericAuth::password(url, alice(), "pw")),
+            Box::new(V3Credentials::new(url, AuthMethod::password(alice(), "pw"))),
+            Box::new(V2Credentials::password(url, User::new().username("alice"), "pw")),
+            Box::new(GenericCredentials::password(url, alice(), "pw")),
         ];
         for credentials in credentials {
             let error = credentials.get_auth_ref(transport.clone()).await.unwrap_err();
@@ -522,7 +526,7 @@ async fn an_auth_url_that_cannot_be_used_says_what_is_wrong() {
         }
         // A `Uri` has no fragment.
         if let Some(uri) = url.parse::<Uri>().ok().filter(|_| !url.contains('#')) {
-            assert!(V3Auth::new(uri, AuthMethod::token("t")).request().is_err(), "{url}");
+            assert!(V3Credentials::new(uri, AuthMethod::token("t")).request().is_err(), "{url}");
         }
     }
     assert!(asked.lock().unwrap().is_empty());
@@ -531,18 +535,23 @@ async fn an_auth_url_that_cannot_be_used_says_what_is_wrong() {
 #[test]
 fn an_application_credential_is_named_by_texts_of_any_kind() {
     for method in [
-        AuthMethod::application_credential_of(Some("ac"), None, User::new(), "secret"),
-        AuthMethod::application_credential_of(Some("ac".to_owned()), None, User::new(), "secret".to_owned()),
+        AuthMethod::application_credential_from_parts(Some("ac"), None, User::new(), "secret"),
+        AuthMethod::application_credential_from_parts(
+            Some("ac".to_owned()),
+            None,
+            User::new(),
+            "secret".to_owned(),
+        ),
         AuthMethod::application_credential("ac", "secret"),
     ] {
-        let sent = V3Auth::new(auth_url(), method).request().unwrap();
+        let sent = V3Credentials::new(auth_url(), method).request().unwrap();
         assert_eq!(sent.uri(), "https://keystone.example.com/v3/auth/tokens");
     }
 }
 
 #[tokio::test]
 async fn what_is_no_token_document_says_where_it_came_from() {
-    let credentials = V3Auth::new(auth_url(), AuthMethod::password(alice(), "pw"));
+    let credentials = V3Credentials::new(auth_url(), AuthMethod::password(alice(), "pw"));
     for document in [json!("<html>canary</html>"), json!({"access": {"token": {"id": "canary"}}})] {
         let (transport, _) = keystone(200, &[("x-subject-token", "t")], document);
         let said = credentials.get_auth_ref(transport).await.unwrap_err().to_string();
@@ -586,8 +595,8 @@ impl Service<Request<Full<Bytes>>> for Cloned {
     }
 }
 
-fn get_keystone() -> Request<Full<Bytes>> {
-    Request::get("https://keystone.example.com/v3").body(Full::default()).unwrap()
+fn get_keystone() -> Request<Bytes> {
+    Request::get("https://keystone.example.com/v3").body(Bytes::new()).unwrap()
 }
 
 #[tokio::test]

@@ -19,8 +19,9 @@ use http_body::{Body, Frame};
 use http_body_util::Full;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keystone::{
-    Access, AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, Credentials, Error, FixedEndpointPlugin,
-    IdentityPlugin, Renewing, Scope, Secret, ServiceTokenAuthWrapper, Transport, User, V2Auth, V3Auth,
+    AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, Credentials, Error, FixedEndpointPlugin,
+    IdentityPlugin, RenewingPlugin, Scope, Secret, ServiceAccess, ServiceTokenAuthWrapper, Transport, User,
+    V2Credentials, V3Credentials,
 };
 
 /// The secret, and what HTTP basic authentication makes of it for the user `al`.
@@ -163,7 +164,7 @@ fn logins_are_wiped() {
         || AuthMethod::application_credential("id", SECRET),
     ] {
         nothing_is_left_behind(|| {
-            let credentials = V3Auth::new(auth_url(), method())
+            let credentials = V3Credentials::new(auth_url(), method())
                 .and(AuthMethod::receipt(SECRET))
                 .and(AuthMethod::password(user(), SECRET))
                 .scope(Scope::new().project_id("p"));
@@ -173,7 +174,10 @@ fn logins_are_wiped() {
         });
     }
     let v2 = Uri::from_static("https://keystone.example.com/v2.0");
-    for credentials in [|url| V2Auth::password(url, "alice", SECRET), |url| V2Auth::token(url, SECRET)] {
+    for credentials in [
+        |url| V2Credentials::password(url, User::new().username("alice"), SECRET),
+        |url| V2Credentials::token(url, SECRET),
+    ] {
         nothing_is_left_behind(|| {
             let access_info = now(credentials(v2.clone()).get_auth_ref(keystone(200, None, V2)));
             assert_eq!(access_info.as_ref().unwrap().auth_token(), Some(SECRET));
@@ -190,7 +194,8 @@ fn a_receipt_is_wiped() {
     ];
     nothing_is_left_behind(|| {
         let auth_url = Uri::from_static("https://keystone.example.com/v3");
-        let credentials = V3Auth::new(auth_url, AuthMethod::password(User::new().user_id("u"), SECRET));
+        let credentials =
+            V3Credentials::new(auth_url, AuthMethod::password(User::new().user_id("u"), SECRET));
         let refused = now(credentials.get_auth_ref(keystone(401, Some("openstack-auth-receipt"), RECEIPT)))
             .unwrap_err();
         let Error::MissingAuthMethods(missing) = &refused else { panic!("{refused:?}") };
@@ -213,8 +218,8 @@ fn documents_and_stored_tokens_are_wiped() {
     });
     nothing_is_left_behind(|| {
         let auth_url = Uri::from_static("https://keystone.example.com/v3");
-        let credentials = V3Auth::new(auth_url, AuthMethod::token(SECRET));
-        let renewing = Renewing::new(credentials, keystone(500, None, &[]));
+        let credentials = V3Credentials::new(auth_url, AuthMethod::token(SECRET));
+        let renewing = RenewingPlugin::new(credentials, keystone(500, None, &[]));
         renewing.set_auth_state(Some(&Secret::new(STATE))).unwrap();
         let state = renewing.auth_state();
         renewing.reset();
@@ -231,7 +236,11 @@ fn a_document_that_breaks_off_leaves_nothing_behind() {
     ];
     for document in DOCUMENTS.chunks(1) {
         nothing_is_left_behind(|| AccessInfo::new("other", document[0]));
-        let auth = V2Auth::password(Uri::from_static("https://keystone.example.com/v2.0"), "al", "other");
+        let auth = V2Credentials::password(
+            Uri::from_static("https://keystone.example.com/v2.0"),
+            User::new().username("al"),
+            "other",
+        );
         let transport = keystone(200, None, document);
         nothing_is_left_behind(|| now(auth.get_auth_ref(transport)));
     }
@@ -258,6 +267,6 @@ fn requests_leave_nothing_behind() {
     nothing_is_left_behind(|| {
         send(FixedEndpointPlugin::http_basic(endpoint(), "al", &Secret::new(SECRET)).unwrap());
     });
-    nothing_is_left_behind(|| Arc::new(Access::from_auth_ref(access_info()).unwrap()));
+    nothing_is_left_behind(|| Arc::new(ServiceAccess::from_auth_ref(access_info()).unwrap()));
     nothing_is_left_behind(|| AccessInfo::new(concat!("canary-5c0e-91d7-token", "\n"), r#"{"token": {}}"#));
 }

@@ -18,8 +18,8 @@ use http_body_util::{BodyExt, Full};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keystone::{
     AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, EndpointFilter, Error, FixedEndpointPlugin,
-    RaiseForStatusLayer, ReauthPolicy, Refusal, Renewing, Scope, ServiceTokenAuthWrapper, Transport, User,
-    V3Auth, error::HttpError, fixture::Cloud,
+    RaiseForStatusLayer, ReauthPolicy, RenewingPlugin, Scope, ServiceTokenAuthWrapper, User, V3Credentials,
+    error::HttpError, fixture::Cloud,
 };
 
 async fn send<B>(answer: Response<B>) -> Result<Response<B>, BoxError>
@@ -102,7 +102,7 @@ async fn what_the_service_says_is_in_the_error() {
         assert_eq!(error.status.as_u16(), status);
         assert_eq!((error.message.as_deref(), error.details.as_deref()), (message, details), "{body}");
         assert_eq!(error.retry_after.map(|after| after.as_secs()), retry_after);
-        assert_eq!((error.request_id.as_deref(), error.refusal), (Some("req-1"), None));
+        assert_eq!((error.request_id.as_deref(), error.token_renewable), (Some("req-1"), None));
     }
 }
 
@@ -253,8 +253,8 @@ async fn a_refusal_is_retried_first_and_then_in_the_error() {
     let cloud = Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
     let alice = AuthMethod::password(User::new().username("alice").user_domain_name("Default"), "wonderland");
     let scope = Scope::new().project_name("demo").project_domain_name("Default");
-    let credentials = V3Auth::new(cloud.keystone().auth_url(), alice).scope(scope);
-    let plugin = Renewing::new(credentials, Transport::new(cloud.clone()));
+    let credentials = V3Credentials::new(cloud.keystone().auth_url(), alice).scope(scope);
+    let plugin = RenewingPlugin::new(credentials, cloud.transport());
     let revoke = |info: Option<&AccessInfo>| {
         cloud.keystone().revoke(info.and_then(AccessInfo::auth_token).expect("it has a token"));
     };
@@ -266,15 +266,15 @@ async fn a_refusal_is_retried_first_and_then_in_the_error() {
         .retry(ReauthPolicy::new())
         .layer(AuthLayer::new(plugin.clone()).endpoint(filter.clone()))
         .service(cloud.clone());
-    revoke(plugin.force().await.unwrap().auth_ref());
+    revoke(plugin.renew().await.unwrap().auth_ref());
     assert_eq!(stack.oneshot(request()).await.unwrap().status(), 200);
 
     let stack = ServiceBuilder::new()
         .layer(RaiseForStatusLayer::new())
         .layer(AuthLayer::new(plugin.clone()).endpoint(filter.clone()))
         .service(cloud.clone());
-    revoke(plugin.force().await.unwrap().auth_ref());
-    assert_eq!(raised(stack.oneshot(request()).await).refusal, Some(Refusal::Renewable));
+    revoke(plugin.renew().await.unwrap().auth_ref());
+    assert_eq!(raised(stack.oneshot(request()).await).token_renewable, Some(true));
 
     let info = cloud.keystone().issue("alice", Some("demo")).unwrap();
     revoke(Some(&info));
@@ -284,7 +284,7 @@ async fn a_refusal_is_retried_first_and_then_in_the_error() {
         .layer(AuthLayer::new(AccessInfoPlugin::new(info)).endpoint(filter))
         .service(cloud.clone());
     let error = raised(stack.oneshot(request()).await);
-    assert_eq!((error.status, error.refusal), (StatusCode::UNAUTHORIZED, Some(Refusal::Final)));
+    assert_eq!((error.status, error.token_renewable), (StatusCode::UNAUTHORIZED, Some(false)));
 }
 
 #[tokio::test]

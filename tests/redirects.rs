@@ -15,7 +15,8 @@ use tokio::net::TcpListener;
 use tower::{Layer, ServiceExt};
 use tower_http::follow_redirect::{FollowRedirect, FollowRedirectLayer, RequestUri};
 use tower_keystone::{
-    AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Error, RedirectPolicy, Refusal, Unauthenticated,
+    AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Error, RedirectPolicy, TokenRejected,
+    Unauthenticated,
 };
 
 type Body = Full<Bytes>;
@@ -280,7 +281,7 @@ async fn every_method_stays_what_it_is() {
 async fn a_body_that_cannot_be_sent_again_is_not_followed() {
     let servers = Servers::start().await;
     let [(_, client), _] = clients();
-    let policy = RedirectPolicy::<Body>::with_body(|_| None);
+    let policy = RedirectPolicy::<Body>::with_clone_body(|_| None);
     let nova = servers.layer().layer(FollowRedirectLayer::with_policy(policy).layer(client));
     for code in CODES {
         let response = nova.clone().oneshot(post(format!("/moved/{code}//new"))).await.unwrap();
@@ -316,7 +317,7 @@ async fn below_the_layer_a_401_after_a_redirect_is_a_refusal() {
         for denied in ["/denied".to_owned(), format!("{}/denied", servers.foreign.origin)] {
             let response = nova.clone().oneshot(post(format!("/moved/308/{denied}"))).await.unwrap();
             assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-            assert_eq!(response.extensions().get(), Some(&Refusal::Final));
+            assert_eq!(response.extensions().get(), Some(&TokenRejected::Final));
             assert_eq!(servers.foreign.take().len(), usize::from(denied != "/denied"));
         }
         servers.ours.take();

@@ -7,9 +7,10 @@ use http::{HeaderMap, HeaderValue, Request, Uri};
 use http_body_util::Empty;
 use tower::{Layer, Service, ServiceExt};
 use tower_keystone::{
-    Access, AccessFuture, AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, Credentials, EndpointFilter,
-    Error, FixedEndpointPlugin, GenericAuth, IdentityPlugin, Interface, Refusal, Renewing, Secret,
-    ServiceTokenAuthWrapper, Transport, Unauthenticated, User, V2Auth, V3Auth,
+    AccessFuture, AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, Credentials, EndpointFilter, Error,
+    FixedEndpointPlugin, GenericCredentials, IdentityPlugin, Interface, RenewingPlugin, Secret,
+    ServiceAccess, ServiceTokenAuthWrapper, TokenRejected, Unauthenticated, User, V2Credentials,
+    V3Credentials,
     fixture::{CatalogService, Cloud, Discovery, V2Token, V3Token},
 };
 
@@ -55,7 +56,7 @@ fn no_public_type_shows_a_secret() {
     let filter = EndpointFilter::new("compute");
     let with_password: Uri = format!("https://admin:{CANARY}@keystone.example.com/v3").parse().unwrap();
     let plugin = AccessInfoPlugin::new(info.clone()).auth_url(with_password.clone()).refuse_expired();
-    let access = Arc::new(Access::from_auth_ref(info.clone()).unwrap());
+    let access = Arc::new(ServiceAccess::from_auth_ref(info.clone()).unwrap());
 
     debug(&info);
     debug(&V2Token::new(&secret(), "u", "alice").access_info().unwrap());
@@ -76,7 +77,7 @@ fn no_public_type_shows_a_secret() {
     debug(&AccessFuture::new(plugin.access()));
     debug(&access);
     debug(&Unauthenticated);
-    debug(&Refusal::Final);
+    debug(&TokenRejected::Final);
 
     let mut headers = HeaderMap::new();
     access.insert_headers(&mut headers);
@@ -102,15 +103,15 @@ fn no_public_type_shows_a_secret() {
         AuthMethod::receipt(secret()),
     ] {
         debug(&method);
-        let v3 = V3Auth::new(with_password.clone(), method);
+        let v3 = V3Credentials::new(with_password.clone(), method);
         debug(&v3);
-        debug(&Renewing::new(v3, Transport::new(cloud.clone())));
+        debug(&RenewingPlugin::new(v3, cloud.transport()));
     }
-    debug(&V2Auth::password(with_password.clone(), "alice", secret()));
-    debug(&V2Auth::token(with_password.clone(), secret()));
-    debug(&GenericAuth::password(with_password.clone(), User::new().username("alice"), secret()));
-    debug(&GenericAuth::token(with_password, secret()));
-    debug(&Transport::new(cloud.clone()));
+    debug(&V2Credentials::password(with_password.clone(), User::new().username("alice"), secret()));
+    debug(&V2Credentials::token(with_password.clone(), secret()));
+    debug(&GenericCredentials::password(with_password.clone(), User::new().username("alice"), secret()));
+    debug(&GenericCredentials::token(with_password, secret()));
+    debug(&cloud.transport());
     let endpoint = Uri::from_static("https://ironic.example.com");
     debug(&FixedEndpointPlugin::admin_token(endpoint.clone(), &secret().into()).unwrap());
     let basic = FixedEndpointPlugin::http_basic(endpoint, "alice", &secret().into()).unwrap();
@@ -195,7 +196,7 @@ async fn no_error_of_credentials_shows_a_secret() {
     let cloud = Cloud::new([]);
     for auth_url in [format!("https://admin:{CANARY}@keystone.example.com/"), "https://elsewhere/".to_owned()]
     {
-        let credentials = GenericAuth::token(auth_url, secret());
-        check_error(&credentials.get_auth_ref(Transport::new(cloud.clone())).await.unwrap_err());
+        let credentials = GenericCredentials::token(auth_url, secret());
+        check_error(&credentials.get_auth_ref(cloud.transport()).await.unwrap_err());
     }
 }

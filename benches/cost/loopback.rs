@@ -34,8 +34,8 @@ const BARE: &str = "hyper-util client, static header";
 /// Over HTTP/2 a header that is not sensitive is sent once; each later request names its place in a table.
 const INDEXED: &str = "hyper-util client, static header, not sensitive";
 const ACCESS_INFO: &str = "AuthLayer(AccessInfoPlugin)";
-const RENEWING: &str = "AuthLayer(Renewing)";
-const REAUTH: &str = "RetryLayer(ReauthPolicy), AuthLayer(Renewing)";
+const RENEWING: &str = "AuthLayer(RenewingPlugin)";
+const REAUTH: &str = "RetryLayer(ReauthPolicy), AuthLayer(RenewingPlugin)";
 
 const CASES: [(&str, usize); 7] = [
     (BARE, 20),

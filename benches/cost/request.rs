@@ -37,7 +37,7 @@ enum Stack {
     EndingLimitAndClone,
     AsyncFilter,
     AccessInfo,
-    Renewing,
+    RenewingPlugin,
     ReauthAccessInfo,
     ReauthRenewing,
 }
@@ -64,9 +64,9 @@ const STACKS: [(Stack, &str); 11] = [
     (Stack::EndingLimitAndClone, "the limit, whose token ends, a clone kept"),
     (Stack::AsyncFilter, "AsyncFilter, boxed, async mutex"),
     (Stack::AccessInfo, "AuthLayer(AccessInfoPlugin)"),
-    (Stack::Renewing, "AuthLayer(Renewing)"),
+    (Stack::RenewingPlugin, "AuthLayer(RenewingPlugin)"),
     (Stack::ReauthAccessInfo, "RetryLayer(ReauthPolicy), AuthLayer(AccessInfoPlugin)"),
-    (Stack::ReauthRenewing, "RetryLayer(ReauthPolicy), AuthLayer(Renewing)"),
+    (Stack::ReauthRenewing, "RetryLayer(ReauthPolicy), AuthLayer(RenewingPlugin)"),
 ];
 
 const FORMS: [(Form, &str); 5] = [
@@ -84,23 +84,23 @@ const CASES: [(Stack, Form, usize); 29] = [
     (Stack::AsyncFilter, Form::Relative, 20),
     (Stack::AccessInfo, Form::Relative, 20),
     (Stack::AccessInfo, Form::Relative, 1_000),
-    (Stack::Renewing, Form::Relative, 20),
-    (Stack::Renewing, Form::Relative, 1_000),
+    (Stack::RenewingPlugin, Form::Relative, 20),
+    (Stack::RenewingPlugin, Form::Relative, 1_000),
     (Stack::AccessInfo, Form::Filter, 20),
     (Stack::AccessInfo, Form::Filter, 1_000),
-    (Stack::Renewing, Form::Filter, 20),
-    (Stack::Renewing, Form::Filter, 1_000),
-    (Stack::Renewing, Form::NewFilter, 20),
-    (Stack::Renewing, Form::NewFilter, 1_000),
+    (Stack::RenewingPlugin, Form::Filter, 20),
+    (Stack::RenewingPlugin, Form::Filter, 1_000),
+    (Stack::RenewingPlugin, Form::NewFilter, 20),
+    (Stack::RenewingPlugin, Form::NewFilter, 1_000),
     (Stack::AccessInfo, Form::OpenFilter, 20),
     (Stack::AccessInfo, Form::OpenFilter, 1_000),
-    (Stack::Renewing, Form::OpenFilter, 20),
-    (Stack::Renewing, Form::OpenFilter, 1_000),
+    (Stack::RenewingPlugin, Form::OpenFilter, 20),
+    (Stack::RenewingPlugin, Form::OpenFilter, 1_000),
     (Stack::Limit, Form::Absolute, 20),
     (Stack::AccessInfo, Form::Absolute, 20),
     (Stack::AccessInfo, Form::Absolute, 1_000),
-    (Stack::Renewing, Form::Absolute, 20),
-    (Stack::Renewing, Form::Absolute, 1_000),
+    (Stack::RenewingPlugin, Form::Absolute, 20),
+    (Stack::RenewingPlugin, Form::Absolute, 1_000),
     (Stack::LimitAndClone, Form::Relative, 20),
     (Stack::EndingLimitAndClone, Form::Relative, 20),
     (Stack::ReauthAccessInfo, Form::Relative, 20),
@@ -149,7 +149,7 @@ pub fn run(gates: &mut Gates) {
         }
         let (plugin, beside, most) = match stack.renews() {
             false => ("AccessInfoPlugin", "limit", 1.25),
-            true => ("Renewing", "limit whose token ends", 1.2),
+            true => ("RenewingPlugin", "limit whose token ends", 1.2),
         };
         let (what, most) = match (stack.keeps_a_clone(), form) {
             (true, _) => ("instructions inside RetryLayer(ReauthPolicy)", Some(most)),
@@ -232,12 +232,12 @@ fn case(arguments: &[&str]) -> (Client, impl Fn() -> Request<Body> + use<>) {
 
 impl Stack {
     fn is_ours(self) -> bool {
-        matches!(self, Self::AccessInfo | Self::Renewing)
+        matches!(self, Self::AccessInfo | Self::RenewingPlugin)
             || matches!(self, Self::ReauthAccessInfo | Self::ReauthRenewing)
     }
 
     fn renews(self) -> bool {
-        matches!(self, Self::Renewing | Self::ReauthRenewing)
+        matches!(self, Self::RenewingPlugin | Self::ReauthRenewing)
     }
 
     fn keeps_a_clone(self) -> bool {
@@ -264,7 +264,7 @@ impl Stack {
             Self::EndingLimitAndClone => client(EndingLimit::keeping(snapshot(), Inner)),
             Self::AsyncFilter => client(async_filter(TOKEN, ENDPOINT, Inner)),
             Self::AccessInfo => auth(AccessInfoPlugin::new(access_info()), filter, false),
-            Self::Renewing => auth(renewing(&access_info()), filter, false),
+            Self::RenewingPlugin => auth(renewing(&access_info()), filter, false),
             Self::ReauthAccessInfo => auth(AccessInfoPlugin::new(access_info()), filter, true),
             Self::ReauthRenewing => auth(renewing(&access_info()), filter, true),
         }

@@ -11,7 +11,7 @@ use http::{Request, Response, Uri};
 use http_body_util::Full;
 use tower::BoxError;
 use tower_keystone::{
-    AccessInfo, AuthMethod, EndpointFilter, Renewing, Transport, User, V3Auth,
+    AccessInfo, AuthMethod, EndpointFilter, RenewingPlugin, Transport, User, V3Credentials,
     renewal::{Clock, Now},
 };
 
@@ -106,13 +106,13 @@ pub fn new_filter() -> EndpointFilter {
 }
 
 /// The plugin that can renew, with a token that need not be renewed.
-pub fn renewing(access_info: &AccessInfo) -> Renewing<V3Auth> {
+pub fn renewing(access_info: &AccessInfo) -> RenewingPlugin<V3Credentials> {
     let nobody =
         tower::service_fn(|_: Request<Body>| ready(Err::<Response<Body>, BoxError>("nobody".into())));
     let auth_url = Uri::from_static("https://identity.example.com/v3");
     let alice = User::new().username("alice").user_domain_name("Default");
-    let credentials = V3Auth::new(auth_url, AuthMethod::password(alice, "wonderland"));
-    let plugin = Renewing::new(credentials, Transport::new(nobody)).clock(Clocks);
+    let credentials = V3Credentials::new(auth_url, AuthMethod::password(alice, "wonderland"));
+    let plugin = RenewingPlugin::new(credentials, Transport::new(nobody)).clock(Clocks);
     plugin.set_auth_state(Some(&access_info.auth_state())).expect("a good token");
     plugin
 }

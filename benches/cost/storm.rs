@@ -11,8 +11,8 @@ use hyper::body::Incoming;
 use tokio::{runtime, task::JoinSet};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 use tower_keystone::{
-    AuthLayer, AuthMethod, EndpointFilter, IdentityPlugin, ReauthPolicy, Renewing, Scope, Transport, User,
-    V3Auth,
+    AuthLayer, AuthMethod, EndpointFilter, IdentityPlugin, ReauthPolicy, RenewingPlugin, Scope, Transport,
+    User, V3Credentials,
 };
 
 use crate::{
@@ -86,9 +86,9 @@ async fn storm(requests: usize, revoked: bool) -> Storm {
     let client = connected(&server).await;
     let auth_url = format!("{}/v3", server.url());
     let alice = User::new().username("alice").user_domain_name("Default");
-    let credentials = V3Auth::new(auth_url, AuthMethod::password(alice, "wonderland"))
+    let credentials = V3Credentials::new(auth_url, AuthMethod::password(alice, "wonderland"))
         .scope(Scope::new().project_name("demo").project_domain_name("Default"));
-    let plugin = Renewing::new(credentials, Transport::new(client.clone()));
+    let plugin = RenewingPlugin::new(credentials, Transport::new(client.clone()));
     if revoked {
         plugin.access().await.expect("a first login");
         server.revoke_at.store(server.requests.load(Relaxed) + requests / 2, Relaxed);

@@ -1,7 +1,7 @@
 //! Keystone's answer to a login.
 
 use http::Uri;
-use tower_keystone::{AccessInfo, AuthMethod, Credentials, Error, Renewing, User, V2Auth, V3Auth};
+use tower_keystone::{AccessInfo, AuthMethod, Credentials, Error, RenewingPlugin, User, V2Credentials, V3Credentials};
 
 use crate::{
     auth_state, input,
@@ -15,7 +15,7 @@ pub fn run(input: &[u8]) {
     let auth_url = Uri::from_static("https://keystone.example.com/v3");
     let user = || User::new().user_id("u");
 
-    let v3 = V3Auth::new(auth_url.clone(), AuthMethod::password(user(), "pw"));
+    let v3 = V3Credentials::new(auth_url.clone(), AuthMethod::password(user(), "pw"));
     let obtained = now(v3.get_auth_ref(keystone(answer.clone())));
     match &obtained {
         Ok(access_info) => {
@@ -23,12 +23,12 @@ pub fn run(input: &[u8]) {
             assert!(access_info.auth_token().is_some());
             assert_eq!(read.as_ref().expect("the same answer").body(), access_info.body());
             auth_state::look_at(access_info);
-            let renewing = Renewing::new(v3, keystone(answer.clone()));
+            let renewing = RenewingPlugin::new(v3, keystone(answer.clone()));
             let _ = renewing.set_auth_state(Some(&access_info.auth_state()));
         }
         Err(error) => look_at(error),
     }
-    let v2 = V2Auth::password(auth_url.clone(), "alice", "pw");
+    let v2 = V2Credentials::password(auth_url.clone(), User::new().username("alice"), "pw");
     now(v2.get_auth_ref(keystone(answer.clone()))).err().iter().for_each(look_at);
 }
 

@@ -50,7 +50,7 @@ fn look_at(document: &VersionDocument) {
         let version = data.version.expect("an entry has a version");
         assert!(document.data_for(version, everything).is_some(), "{version} is listed, and then not found");
     }
-    let ends = [None, Some(Version::new(2, 0)), Some(Version::latest_of(2)), Some(Version::latest())];
+    let ends = [None, Some(Version::new(2, 0)), Some(Version::latest_minor(2)), Some(Version::latest())];
     for min in ends {
         for max in ends {
             let Ok(range) = VersionRange::new(None, min, max) else { continue };

@@ -1,4 +1,4 @@
-//! `Renewing`, its own source, under the schedules of a model checker: whichever task runs next, wherever
+//! `RenewingPlugin`, its own source, under the schedules of a model checker: whichever task runs next, wherever
 //! one stops, nobody waits for ever, one login serves all, and what was dropped stays dropped.
 //!
 //! Time passes only when a scenario says so. A hang is a deadlock, which the checker reports, and so is a
@@ -27,7 +27,7 @@ use shuttle::{
     scheduler::{PctScheduler, RandomScheduler, Scheduler},
 };
 use tower_keystone::{
-    Access, AccessInfo, BoxError, Credentials, Error, IdentityPlugin, Renewing, Transport,
+    ServiceAccess, AccessInfo, BoxError, Credentials, Error, IdentityPlugin, RenewingPlugin, Transport,
     endpoint::Origin,
     identity::AuthRefFuture,
     renewal::{Clock, Now},
@@ -182,7 +182,7 @@ impl tower::Service<Request<Full<Bytes>>> for Unused {
 #[derive(Clone)]
 struct Cloud {
     keystone: Keystone,
-    plugin: Renewing<Keystone>,
+    plugin: RenewingPlugin<Keystone>,
     /// The numbers of the tokens that were dropped, a bit for each. Nobody who asks gets them any more.
     dropped: Arc<AtomicU64>,
 }
@@ -199,12 +199,12 @@ impl Cloud {
             clock_panics: AtomicBool::new(false),
         }));
         let transport = Transport::new(Unused);
-        let plugin = Renewing::new(keystone.clone(), transport).clock(keystone.clone()).seed(7);
+        let plugin = RenewingPlugin::new(keystone.clone(), transport).clock(keystone.clone()).seed(7);
         Self { keystone, plugin, dropped: Arc::default() }
     }
 
     /// With `token-1` of this age, in seconds.
-    async fn with_token(self, age: u64) -> (Self, Arc<Access>) {
+    async fn with_token(self, age: u64) -> (Self, Arc<ServiceAccess>) {
         let access = self.ask().await.unwrap();
         assert_eq!(number(&access), 1);
         self.keystone.pass(age);
@@ -212,7 +212,7 @@ impl Cloud {
     }
 
     /// Whenever it is polled it brings no token that had been dropped before.
-    async fn ask(&self) -> Result<Arc<Access>, Error> {
+    async fn ask(&self) -> Result<Arc<ServiceAccess>, Error> {
         let mut dropped = Some(self.dropped.load(SeqCst));
         let mut access = self.plugin.access();
         poll_fn(|cx| {
@@ -226,16 +226,16 @@ impl Cloud {
         .await
     }
 
-    async fn asks(self) -> Result<Arc<Access>, Error> {
+    async fn asks(self) -> Result<Arc<ServiceAccess>, Error> {
         self.ask().await
     }
 
-    fn callers(&self, count: usize) -> Vec<JoinHandle<Result<Arc<Access>, Error>>> {
+    fn callers(&self, count: usize) -> Vec<JoinHandle<Result<Arc<ServiceAccess>, Error>>> {
         (0..count).map(|_| spawn(self.clone().asks())).collect()
     }
 
-    fn invalidate(&self, used: &Arc<Access>) {
-        let by = Origin::of(&Uri::from_static("https://nova.example.com")).unwrap();
+    fn invalidate(&self, used: &Arc<ServiceAccess>) {
+        let by = Origin::from_uri(&Uri::from_static("https://nova.example.com")).unwrap();
         assert!(self.plugin.invalidate(used, &by), "it makes sense to try again");
         self.dropped.fetch_or(1 << number(used), SeqCst);
     }
@@ -248,7 +248,7 @@ impl Cloud {
     }
 }
 
-fn number(access: &Access) -> usize {
+fn number(access: &ServiceAccess) -> usize {
     let token = access.auth_ref().unwrap().auth_token().unwrap();
     token.strip_prefix("token-").unwrap().parse().unwrap()
 }
@@ -277,7 +277,7 @@ fn callers_who_come_at_once_share_one_login() {
 fn a_late_refusal_of_the_old_token_keeps_the_new_one() {
     check(|cloud| async move {
         let (cloud, old) = cloud.with_token(0).await;
-        let refused = |cloud: Cloud, old: Arc<Access>| async move {
+        let refused = |cloud: Cloud, old: Arc<ServiceAccess>| async move {
             cloud.invalidate(&old);
             number(&cloud.ask().await.unwrap())
         };
@@ -471,7 +471,7 @@ fn to_force_a_renewal_starts_no_second_flight() {
     check(|cloud| async move {
         let callers = cloud.callers(2);
         let forced = cloud.clone();
-        let forced = spawn(async move { number(&forced.plugin.force().await.unwrap()) });
+        let forced = spawn(async move { number(&forced.plugin.renew().await.unwrap()) });
         let brought = forced.await.unwrap();
         assert!(number(&cloud.ask().await.unwrap()) >= brought, "what was forced is current");
         for access in all(callers).await {
@@ -509,7 +509,7 @@ async fn whatever(cloud: Cloud) {
             }
             4 => drop(cloud.plugin.access()),
             5 => cloud.reset(),
-            _ => drop(cloud.plugin.force().await),
+            _ => drop(cloud.plugin.renew().await),
         }
     }
 }

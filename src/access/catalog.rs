@@ -1,21 +1,19 @@
 use std::{
     collections::HashMap,
     fmt,
-    ops::Range,
     sync::{Arc, OnceLock},
 };
 
 use tracing::warn;
 
 use super::{
-    catalog_document::{RawEndpoint, RawService},
+    catalog_entry::{CatalogEndpoint, CatalogService, RawEndpoint, RawService},
     endpoint_data::EndpointData,
     known_origins::KnownOrigins,
-    service_types,
 };
 use crate::{
     EndpointFilter, Error, Interface,
-    endpoint::{BaseUrl, FilterMemo, Interfaces, Unusable},
+    endpoint::{BaseUrl, FilterCache, Interfaces, Unusable, service_types},
     error::{EndpointNotFound, cut},
 };
 
@@ -31,22 +29,15 @@ use crate::{
 /// See the [module docs](super) for an example.
 #[derive(Default)]
 pub struct ServiceCatalog {
-    services: Vec<Service>,
-    endpoints: Vec<Endpoint>,
+    services: Vec<CatalogService>,
+    endpoints: Vec<CatalogEndpoint>,
     /// Services and endpoints by the type they are listed under, in the order of first appearance.
     types: Vec<ServiceType>,
     /// Indexes into `types`, by official type; by the listed type itself where there is no official one.
     by_official_type: HashMap<Box<str>, Vec<usize>>,
     origins: OnceLock<Arc<KnownOrigins>>,
     /// The endpoints of the filters that were looked up first.
-    looked_up: FilterMemo<BaseUrl, 8>,
-}
-
-/// A service, and all that it and its endpoints say, one text after the other.
-pub(super) struct Service {
-    texts: Box<str>,
-    name: Range<usize>,
-    id: Range<usize>,
+    looked_up: FilterCache<BaseUrl, 8>,
 }
 
 struct ServiceType {
@@ -55,17 +46,6 @@ struct ServiceType {
     rank: usize,
     services: Vec<usize>,
     endpoints: Vec<usize>,
-}
-
-pub(super) struct Endpoint {
-    service: usize,
-    pub(super) interface: Option<Interface>,
-    /// Places in the texts of the service; empty for what is not there.
-    pub(super) region_name: Range<usize>,
-    pub(super) id: Range<usize>,
-    pub(super) url: Range<usize>,
-    /// Read when a request first goes there, which most endpoints never see; so they have no room for it.
-    base: OnceLock<Box<Result<BaseUrl, Unusable>>>,
 }
 
 impl ServiceCatalog {
@@ -91,7 +71,7 @@ impl ServiceCatalog {
             if url.is_none() {
                 continue;
             }
-            self.endpoints.push(Endpoint {
+            self.endpoints.push(CatalogEndpoint {
                 service: number,
                 interface: interface.cloned(),
                 region_name: keep(region_name),
@@ -100,7 +80,7 @@ impl ServiceCatalog {
                 base: OnceLock::new(),
             });
         }
-        self.services.push(Service { texts: (&**texts).into(), name, id });
+        self.services.push(CatalogService { texts: (&**texts).into(), name, id });
         texts.clear();
         let listed = self.listed_type(service_type);
         let Some(of_type) = self.types.get_mut(listed) else { return };
@@ -341,7 +321,7 @@ impl ServiceCatalog {
         if self.is_empty() {
             return Error::EmptyCatalog;
         }
-        let mut error = EndpointNotFound::new(filter);
+        let mut error = EndpointNotFound::new(filter.to_string());
         for listed in self.listed_types(filter) {
             for endpoint in listed.endpoints.iter().filter_map(|&index| self.endpoints.get(index)) {
                 let Some(service) = self.services.get(endpoint.service) else { continue };
@@ -359,28 +339,6 @@ impl ServiceCatalog {
             self.types.iter().for_each(|listed| error.lists(&listed.name));
         }
         Error::EndpointNotFound(error.into())
-    }
-}
-
-impl Service {
-    /// One of its texts, or of those of its endpoints.
-    pub(super) fn text(&self, place: &Range<usize>) -> Option<&str> {
-        self.texts.get(place.clone()).filter(|text| !text.is_empty())
-    }
-
-    pub(super) fn name(&self) -> Option<&str> {
-        self.text(&self.name)
-    }
-
-    pub(super) fn id(&self) -> Option<&str> {
-        self.text(&self.id)
-    }
-}
-
-impl Endpoint {
-    pub(super) fn base_url(&self, service: &Service) -> Result<&BaseUrl, Unusable> {
-        let read = || Box::new(BaseUrl::parse(service.text(&self.url).unwrap_or_default()));
-        Result::as_ref(self.base.get_or_init(read)).map_err(|unusable| *unusable)
     }
 }
 

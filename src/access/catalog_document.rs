@@ -6,24 +6,10 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 
 use super::{
     ServiceCatalog,
-    tolerant::{self, List, Read, Text, Tolerant},
+    catalog_entry::{RawEndpoint, RawService},
+    lenient::{self, Lenient, List, Read, Text},
 };
 use crate::Interface;
-
-/// A service without its endpoints.
-pub(super) struct RawService<'a> {
-    pub(super) service_type: Option<&'a str>,
-    pub(super) name: Option<&'a str>,
-    pub(super) id: Option<&'a str>,
-}
-
-/// An endpoint as v3 has it, of one interface.
-pub(super) struct RawEndpoint<'a> {
-    pub(super) interface: Option<&'a Interface>,
-    pub(super) region_name: Option<&'a str>,
-    pub(super) id: Option<&'a str>,
-    pub(super) url: Option<&'a str>,
-}
 
 /// The value of `catalog`: one object an endpoint, with `interface` and `url`.
 #[derive(Default)]
@@ -33,13 +19,13 @@ pub(super) struct V3Catalog(pub(super) ServiceCatalog);
 #[derive(Default)]
 pub(super) struct V2Catalog(pub(super) ServiceCatalog);
 
-impl<'de> Tolerant<'de> for V3Catalog {
+impl<'de> Lenient<'de> for V3Catalog {
     fn from_seq<A: SeqAccess<'de>>(seq: A) -> Result<Self, A::Error> {
         read::<false, A>(seq).map(Self)
     }
 }
 
-impl<'de> Tolerant<'de> for V2Catalog {
+impl<'de> Lenient<'de> for V2Catalog {
     fn from_seq<A: SeqAccess<'de>>(seq: A) -> Result<Self, A::Error> {
         read::<true, A>(seq).map(Self)
     }
@@ -49,7 +35,7 @@ impl<'de> Tolerant<'de> for V2Catalog {
 #[derive(Default)]
 pub(super) struct Urls(pub(super) usize);
 
-impl<'de> Tolerant<'de> for Urls {
+impl<'de> Lenient<'de> for Urls {
     fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Self, A::Error> {
         let mut urls = 0;
         while let Some(Read(Self(more))) = seq.next_element()? {
@@ -61,7 +47,7 @@ impl<'de> Tolerant<'de> for Urls {
     fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
         let mut urls = 0;
         while let Some(Read(member)) = map.next_key()? {
-            let Self(more) = tolerant::value(&mut map)?;
+            let Self(more) = lenient::value(&mut map)?;
             urls += more + usize::from(matches!(member, Member::InterfaceUrl(_)));
         }
         Ok(Self(urls))
@@ -94,15 +80,15 @@ struct ServiceDocument<'de, const V2: bool> {
     endpoints: List<EndpointDocument<'de, V2>>,
 }
 
-impl<'de, const V2: bool> Tolerant<'de> for ServiceDocument<'de, V2> {
+impl<'de, const V2: bool> Lenient<'de> for ServiceDocument<'de, V2> {
     fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
         let mut service = Self::default();
         while let Some(Read(member)) = map.next_key()? {
             match member {
-                Member::Type => service.service_type = tolerant::value(&mut map)?,
-                Member::Name => service.name = tolerant::value(&mut map)?,
-                Member::Id => service.id = tolerant::value(&mut map)?,
-                Member::Endpoints => service.endpoints = tolerant::value(&mut map)?,
+                Member::Type => service.service_type = lenient::value(&mut map)?,
+                Member::Name => service.name = lenient::value(&mut map)?,
+                Member::Id => service.id = lenient::value(&mut map)?,
+                Member::Endpoints => service.endpoints = lenient::value(&mut map)?,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -147,7 +133,7 @@ impl<const V2: bool> EndpointDocument<'_, V2> {
     }
 }
 
-impl<'de, const V2: bool> Tolerant<'de> for EndpointDocument<'de, V2> {
+impl<'de, const V2: bool> Lenient<'de> for EndpointDocument<'de, V2> {
     fn is_nothing(&self) -> bool {
         self.url.get().is_none() && self.urls.is_empty()
     }
@@ -156,13 +142,13 @@ impl<'de, const V2: bool> Tolerant<'de> for EndpointDocument<'de, V2> {
         let mut endpoint = Self::default();
         while let Some(Read(member)) = map.next_key()? {
             match member {
-                Member::Id => endpoint.id = tolerant::value(&mut map)?,
-                Member::Region => endpoint.region = tolerant::value(&mut map)?,
-                Member::RegionId => endpoint.region_id = tolerant::value(&mut map)?,
-                Member::Interface => endpoint.interface = tolerant::value(&mut map)?,
-                Member::Url => endpoint.url = tolerant::value(&mut map)?,
+                Member::Id => endpoint.id = lenient::value(&mut map)?,
+                Member::Region => endpoint.region = lenient::value(&mut map)?,
+                Member::RegionId => endpoint.region_id = lenient::value(&mut map)?,
+                Member::Interface => endpoint.interface = lenient::value(&mut map)?,
+                Member::Url => endpoint.url = lenient::value(&mut map)?,
                 Member::InterfaceUrl(interface) if V2 => {
-                    let url = tolerant::value(&mut map)?;
+                    let url = lenient::value(&mut map)?;
                     let place = endpoint.urls.len();
                     endpoint.urls.entry(interface).or_insert((place, Text::default())).1 = url;
                 }
@@ -176,7 +162,7 @@ impl<'de, const V2: bool> Tolerant<'de> for EndpointDocument<'de, V2> {
 #[derive(Default)]
 struct ReadInterface(Option<Interface>);
 
-impl<'de> Tolerant<'de> for ReadInterface {
+impl<'de> Lenient<'de> for ReadInterface {
     fn from_text(text: Cow<'de, str>) -> Self {
         Self((!text.is_empty()).then(|| (&*text).into()))
     }
@@ -198,7 +184,7 @@ enum Member {
     Unknown,
 }
 
-impl<'de> Tolerant<'de> for Member {
+impl<'de> Lenient<'de> for Member {
     fn from_text(text: Cow<'de, str>) -> Self {
         match &*text {
             "type" => Member::Type,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, value::RawValue};
 use super::{
     IdentityVersion, ServiceCatalog,
     catalog_document::{Urls, V2Catalog, V3Catalog},
-    tolerant::{self, Read, Tolerant},
+    lenient::{self, Lenient, Read},
 };
 use crate::{Error, Secret};
 
@@ -101,7 +101,7 @@ impl<'de> Visitor<'de> for Root {
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "token" => v3 = Some(map.next_value_seed(Part(IdentityVersion::V3))?),
-                "access" if v3.is_none() => v2 = tolerant::value::<V2Part, _>(&mut map)?.0,
+                "access" if v3.is_none() => v2 = lenient::value::<V2Part, _>(&mut map)?.0,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -113,7 +113,7 @@ impl<'de> Visitor<'de> for Root {
 #[derive(Default)]
 struct V2Part(Option<Document>);
 
-impl<'de> Tolerant<'de> for V2Part {
+impl<'de> Lenient<'de> for V2Part {
     fn from_map<A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
         Part(IdentityVersion::V2).visit_map(map).map(|document| Self(Some(document)))
     }
@@ -149,7 +149,7 @@ impl<'de> Visitor<'de> for Part {
         while let Some(key) = map.next_key::<String>()? {
             if key == name_of_catalog {
                 document.catalog = Some(match version {
-                    IdentityVersion::V3 => tolerant::value::<V3Catalog, _>(&mut map)?.0,
+                    IdentityVersion::V3 => lenient::value::<V3Catalog, _>(&mut map)?.0,
                     IdentityVersion::V2 => {
                         let text = map.next_value::<&RawValue>()?.get();
                         match v2_catalog(text) {

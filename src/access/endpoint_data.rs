@@ -1,23 +1,27 @@
 use std::{fmt, ops::Range};
 
-use super::catalog::{Endpoint, Service};
+use super::catalog_entry::{CatalogEndpoint, CatalogService};
 use crate::{
     EndpointFilter, Interface,
-    discovery::Version,
     endpoint::{BaseUrl, Unusable},
     error::escaped,
+    version::Version,
 };
 
 /// One endpoint found in a [`ServiceCatalog`](super::ServiceCatalog), with the service it belongs to.
 #[derive(Clone, Copy)]
 pub struct EndpointData<'a> {
     service_type: &'a str,
-    service: &'a Service,
-    endpoint: &'a Endpoint,
+    service: &'a CatalogService,
+    endpoint: &'a CatalogEndpoint,
 }
 
 impl<'a> EndpointData<'a> {
-    pub(super) fn new(service_type: &'a str, service: &'a Service, endpoint: &'a Endpoint) -> Self {
+    pub(super) fn new(
+        service_type: &'a str,
+        service: &'a CatalogService,
+        endpoint: &'a CatalogEndpoint,
+    ) -> Self {
         Self { service_type, service, endpoint }
     }
 
@@ -60,9 +64,9 @@ impl<'a> EndpointData<'a> {
         self.text(&self.endpoint.id)
     }
 
-    /// The API version that the URL names, if it names one; see [`Version::in_url`].
+    /// The API version that the URL names, if it names one; see [`Version::from_url`].
     pub fn api_version(&self) -> Option<Version> {
-        Version::in_url(self.url())
+        Version::from_url(self.url())
     }
 
     pub(super) fn base_url(&self) -> Result<&'a BaseUrl, Unusable> {
@@ -111,7 +115,7 @@ impl fmt::Debug for EndpointData<'_> {
     }
 }
 
-impl Service {
+impl CatalogService {
     /// Why this service is not the one meant. What the catalog does not say cannot exclude.
     pub(super) fn mismatch<'a>(&'a self, filter: &EndpointFilter) -> Option<Mismatch<'a>> {
         let differs = |what, asked: Option<&str>, is: Option<&'a str>| {

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, value::RawValue};
 use zeroize::Zeroizing;
 
-use super::{IdentityVersion, ServiceCatalog, document::Document, token};
+use super::{IdentityVersion, ServiceCatalog, document::Document, token_header};
 use crate::{
     Error, Secret,
     error::{cut, date},
@@ -194,7 +194,7 @@ impl AccessInfo {
         // As in keystoneauth, an empty token gives way to the one in the document.
         let inside = inside.as_ref().map(Secret::expose);
         let token = token.filter(|token| !token.is_empty()).or(inside).or(token);
-        let token = token.map(token::header_value).transpose()?;
+        let token = token.map(token_header::header_value).transpose()?;
         let (has_catalog, catalog) = (catalog.is_some(), catalog.unwrap_or_default());
         let body = Zeroizing::new(body.into());
         Ok(Self(Arc::new(Inner { token, version, members, catalog, has_catalog, body, date })))

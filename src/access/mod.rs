@@ -27,21 +27,23 @@
 
 mod catalog;
 mod catalog_document;
+mod catalog_entry;
 mod document;
 mod endpoint_data;
+mod identity_version;
 mod info;
 mod known_origins;
+mod lenient;
 mod properties;
-pub mod service_types;
 mod timestamp;
-mod token;
-mod tolerant;
+mod token_header;
 
 pub use catalog::ServiceCatalog;
 pub use endpoint_data::EndpointData;
+pub use identity_version::IdentityVersion;
 pub use info::AccessInfo;
-pub use properties::{IdentityVersion, ServiceProvider};
+pub use properties::ServiceProvider;
 
 pub(crate) use known_origins::KnownOrigins;
 pub(crate) use timestamp::parse as parse_time;
-pub(crate) use token::header_value as token_header;
+pub(crate) use token_header::header_value as token_header;

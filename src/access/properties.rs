@@ -2,34 +2,12 @@
 //!
 //! A property is `None` where the document does not have it, or has something of another kind there.
 
-use std::{
-    fmt,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use super::{AccessInfo, timestamp};
+use super::{AccessInfo, IdentityVersion, timestamp};
 use crate::Error;
-
-/// The Identity API that a token document comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum IdentityVersion {
-    /// v2.0, gone from Keystone since 2018 and still found.
-    V2,
-    /// v3.
-    V3,
-}
-
-impl fmt::Display for IdentityVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::V2 => "v2.0",
-            Self::V3 => "v3",
-        })
-    }
-}
 
 /// A cloud that the user can reach through this one (Keystone to Keystone federation).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

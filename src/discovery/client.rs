@@ -12,14 +12,14 @@ use tokio::time::Instant;
 
 use super::{
     Endpoint, Version, VersionDocument, VersionRange,
-    cache::{Cache, Known, Times},
-    candidates::Hack,
+    candidate_urls::Hack,
+    document_cache::{Cache, Known, Times},
+    endpoint_cache::EndpointCache,
     fetch::Fetched,
-    requests::Ready,
     search::{Question, Search},
     token::{Asked, Token, Whose},
 };
-use crate::{Access, EndpointFilter, Error, IdentityPlugin, Transport, endpoint::Origin};
+use crate::{EndpointFilter, Error, IdentityPlugin, ServiceAccess, Transport, endpoint::Origin};
 
 /// How long anything is remembered at most: clocks cannot tell every time to come.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -34,7 +34,7 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 pub struct Discovery {
     pub(super) cache: Arc<Cache>,
     pub(super) hacks: Arc<[Hack]>,
-    pub(super) ready: Arc<Ready>,
+    pub(super) endpoints: Arc<EndpointCache>,
     /// Whether a token is sent over https only, if it is not a layer that asks.
     https_only: Arc<AtomicBool>,
 }
@@ -49,7 +49,7 @@ impl Discovery {
         Self {
             cache: Arc::new(Cache::new(transport, times)),
             hacks,
-            ready: Arc::default(),
+            endpoints: Arc::default(),
             https_only: Arc::default(),
         }
     }
@@ -57,7 +57,7 @@ impl Discovery {
     /// How long documents are remembered, and how long failures are, ten years at most. What is remembered is
     /// forgotten.
     #[must_use]
-    pub fn remember(self, documents: Duration, failures: Duration) -> Self {
+    pub fn cache_lifetimes(self, documents: Duration, failures: Duration) -> Self {
         let (lifetime, failure_lifetime) = (documents.min(LONGEST), failures.min(LONGEST));
         let times = Times { lifetime, failure_lifetime, ..self.cache.times };
         self.with(times)
@@ -82,13 +82,13 @@ impl Discovery {
         self.https_only.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn token<'a>(&self, access: &'a Arc<Access>) -> Token<'a> {
+    pub(super) fn token<'a>(&self, access: &'a Arc<ServiceAccess>) -> Token<'a> {
         Token { access, https_only: self.https_only.load(Ordering::Relaxed) }
     }
 
     fn with(self, times: Times) -> Self {
         let cache = Arc::new(Cache::new(self.cache.transport.clone(), times));
-        Self { cache, ready: Arc::default(), ..self }
+        Self { cache, endpoints: Arc::default(), ..self }
     }
 
     /// Says where the version document of a kind of endpoint is, whose URL does not say so: for endpoints
@@ -186,7 +186,7 @@ impl Discovery {
 
     async fn endpoint_with(
         &self,
-        access: &Arc<Access>,
+        access: &Arc<ServiceAccess>,
         auth_url: Option<&Uri>,
         filter: &EndpointFilter,
         discover_versions: bool,
@@ -224,7 +224,7 @@ impl Discovery {
         project_id: Option<&str>,
         discover_versions: bool,
     ) -> Result<Endpoint, Error> {
-        let question = filter.question(discover_versions)?;
+        let question = Question::new(filter, discover_versions)?;
         self.search(endpoint, question, project_id, None).await.endpoint
     }
 
@@ -299,9 +299,9 @@ impl Sought {
 pub(super) fn question(
     filter: &EndpointFilter,
     discover_versions: bool,
-    access: Option<&Access>,
+    access: Option<&ServiceAccess>,
 ) -> Result<Question, Error> {
-    let mut question = filter.question(discover_versions)?;
+    let mut question = Question::new(filter, discover_versions)?;
     if access.is_some_and(|access| access.fixed_endpoint().is_some()) {
         question.range = VersionRange::default();
     }
@@ -309,8 +309,8 @@ pub(super) fn question(
 }
 
 /// The project id that may stand at the end of the URL. Keystone's own has none.
-pub(super) fn project_id<'a>(filter: &EndpointFilter, access: Option<&'a Access>) -> Option<&'a str> {
-    access.and_then(Access::project_id).filter(|_| !filter.is_auth())
+pub(super) fn project_id<'a>(filter: &EndpointFilter, access: Option<&'a ServiceAccess>) -> Option<&'a str> {
+    access.and_then(ServiceAccess::project_id).filter(|_| !filter.is_auth())
 }
 
 impl From<Transport> for Discovery {

@@ -1,12 +1,10 @@
 //! What a service says of its versions.
 
-use std::fmt;
-
 use http::HeaderMap;
 use serde_json::{Value, value::RawValue};
 
-use super::{Version, VersionRange, link};
-use crate::{Error, json};
+use super::{Allow, Version, VersionRange, VersionStatus, link};
+use crate::{Error, error::DiscoveryFailure, json};
 
 /// A version document: what a service answers at an unversioned or a versioned URL of its.
 ///
@@ -15,7 +13,7 @@ use crate::{Error, json};
 pub struct VersionDocument {
     url: Box<str>,
     /// Those that have a status, as they are written.
-    entries: Vec<(Status, Box<RawValue>)>,
+    entries: Vec<(VersionStatus, Box<RawValue>)>,
     /// The usable ones of the entries.
     versions: Vec<VersionData>,
     /// Where the versions are, the oldest first.
@@ -41,7 +39,7 @@ pub struct VersionData {
     /// When that may become so at the earliest: a date, as the document has it.
     pub not_before: Option<Box<str>>,
     /// How far its support goes.
-    pub status: Status,
+    pub status: VersionStatus,
     /// The status as the document has it.
     pub raw_status: Option<Box<str>>,
 }
@@ -57,7 +55,7 @@ impl VersionData {
             max_microversion: None,
             next_min_version: None,
             not_before: None,
-            status: Status::Current,
+            status: VersionStatus::Current,
             raw_status: None,
         }
     }
@@ -69,75 +67,6 @@ impl VersionData {
         size_of::<Self>()
             + size_of::<usize>()
             + texts.into_iter().flatten().map(|text| text.len() + ALLOCATION).sum::<usize>()
-    }
-}
-
-/// How far the support of a version goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Status {
-    /// The newest one; some services say `stable`.
-    Current,
-    /// An older one.
-    Supported,
-    /// One that is going to be removed.
-    Deprecated,
-    /// One that may change at any time.
-    Experimental,
-    /// Anything else.
-    Unknown,
-}
-
-impl From<&str> for Status {
-    fn from(status: &str) -> Self {
-        match status.to_ascii_uppercase().as_str() {
-            "CURRENT" | "STABLE" => Self::Current,
-            "SUPPORTED" => Self::Supported,
-            "DEPRECATED" => Self::Deprecated,
-            "EXPERIMENTAL" => Self::Experimental,
-            _ => Self::Unknown,
-        }
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Current => "CURRENT",
-            Self::Supported => "SUPPORTED",
-            Self::Deprecated => "DEPRECATED",
-            Self::Experimental => "EXPERIMENTAL",
-            Self::Unknown => "UNKNOWN",
-        })
-    }
-}
-
-/// Which versions count beside the current and the supported ones: keystoneauth's `allow`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct Allow {
-    /// Those that may change at any time; false.
-    pub experimental: bool,
-    /// Those that are going to be removed; true.
-    pub deprecated: bool,
-    /// Those with a status that nobody knows; false.
-    pub unknown: bool,
-}
-
-impl Default for Allow {
-    fn default() -> Self {
-        Self { experimental: false, deprecated: true, unknown: false }
-    }
-}
-
-impl Allow {
-    fn admits(self, status: Status) -> bool {
-        match status {
-            Status::Current | Status::Supported => true,
-            Status::Deprecated => self.deprecated,
-            Status::Experimental => self.experimental,
-            Status::Unknown => self.unknown,
-        }
     }
 }
 
@@ -154,6 +83,16 @@ const LEAST_ROOM: usize = 16 * 1024;
 const ALLOCATION: usize = 16;
 
 impl VersionDocument {
+    /// Returns the error that this document does not list what was requested.
+    pub(crate) fn not_listed(&self, requested: impl Into<String>) -> DiscoveryFailure {
+        let all = Allow { experimental: true, deprecated: true, unknown: true };
+        let versions = self.version_data(all).map(|data| match data.version {
+            Some(version) => format!("{version} ({})", data.status),
+            None => data.status.to_string(),
+        });
+        DiscoveryFailure::not_listed(&self.url, versions.collect(), requested)
+    }
+
     /// Reads a service's answer to a `GET` of `url`. Any status below 400 will do: a list of versions
     /// often comes with 300.
     ///
@@ -194,7 +133,7 @@ impl VersionDocument {
     fn add(&mut self, entry: &RawValue) -> usize {
         let entry = Entry::read(entry);
         let Some(raw_status) = entry.status.and_then(json::text) else { return 0 };
-        self.entries.push((Status::from(&*raw_status), entry.raw.to_owned()));
+        self.entries.push((VersionStatus::from(&*raw_status), entry.raw.to_owned()));
         let mut weight = weight(entry.raw);
         if let Some(data) = entry.version(&self.url, raw_status) {
             weight += data.weight();
@@ -271,7 +210,7 @@ impl VersionDocument {
 
 /// What an entry takes, in bytes.
 fn weight(entry: &RawValue) -> usize {
-    size_of::<(Status, Box<RawValue>)>() + entry.get().len() + ALLOCATION
+    size_of::<(VersionStatus, Box<RawValue>)>() + entry.get().len() + ALLOCATION
 }
 
 fn no_document(line: usize, column: usize) -> Error {
@@ -412,7 +351,7 @@ impl<'a> Entry<'a> {
             max_microversion: number(self.max_version).or_else(|| number(self.version)),
             next_min_version: number(self.next_min_version),
             not_before: self.not_before.and_then(json::text).filter(|date| !date.is_empty()).map(Into::into),
-            status: Status::from(&*raw_status),
+            status: VersionStatus::from(&*raw_status),
             raw_status: Some(raw_status.into()),
         })
     }

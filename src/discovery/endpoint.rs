@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
-use super::{Status, Version, VersionData, VersionDocument};
-use crate::{Access, EndpointData, EndpointFilter, Error, Interface};
+use super::{Version, VersionData, VersionDocument, VersionStatus};
+use crate::{EndpointData, EndpointFilter, Error, Interface, ServiceAccess};
 
 /// An endpoint and what is known of its versions: keystoneauth's `EndpointData`.
 ///
@@ -48,7 +48,7 @@ impl Endpoint {
     /// override that cannot be used, and [`Error::NoAuthUrl`].
     pub fn undiscovered(
         filter: &EndpointFilter,
-        access: Option<&Access>,
+        access: Option<&ServiceAccess>,
         auth_url: Option<&http::Uri>,
     ) -> Result<Self, Error> {
         if filter.is_auth() {
@@ -60,7 +60,8 @@ impl Endpoint {
             });
         }
         if let Some(url) = filter.wanted_override() {
-            let url: Box<str> = url.resolve(access)?.url().to_string().into();
+            let url: Box<str> =
+                url.resolve(access.map(ServiceAccess::ids).unwrap_or_default())?.url().to_string().into();
             return Ok(Self {
                 service_url: Some(url.clone()),
                 region_name: filter.wanted_region().map(Into::into),
@@ -87,7 +88,7 @@ impl Endpoint {
 
     /// The version: the one discovered, or the one that the URL names.
     pub fn api_version(&self) -> Option<Version> {
-        self.version.as_ref().map_or_else(|| Version::in_url(self.url()), |found| found.version)
+        self.version.as_ref().map_or_else(|| Version::from_url(self.url()), |found| found.version)
     }
 
     /// The oldest microversion, if discovery found one.
@@ -101,7 +102,7 @@ impl Endpoint {
     }
 
     /// The status of the version, if discovery found one.
-    pub fn status(&self) -> Option<Status> {
+    pub fn status(&self) -> Option<VersionStatus> {
         self.version.as_ref().map(|found| found.status)
     }
 }

@@ -4,12 +4,11 @@ use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri, header};
-use http_body_util::Full;
 
 use super::{
     VersionDocument,
-    failure::{Miss, Unauthorized},
     link::location,
+    no_document::{NoDocument, Unauthorized},
     token::{Token, Whose},
 };
 use crate::{
@@ -49,45 +48,46 @@ struct Landing {
 
 impl Asking {
     /// Asks for the document.
-    pub(super) async fn fetch(&self, transport: &Transport) -> Result<Fetched, Miss> {
+    pub(super) async fn fetch(&self, transport: &Transport) -> Result<Fetched, NoDocument> {
         let Landing { response, place, with_token } = self.follow(transport).await?;
         let status = response.status();
         if status.is_client_error() || status.is_server_error() {
             let wants_tls = asks_for_tls(&place, status, response.body());
             let tls = if wants_tls { ": that port speaks TLS; is it https://?" } else { "" };
             let mut miss = self.miss(format!("it answered {status}{tls}"));
-            miss.passes_at_keystone = !wants_tls && !never_passes(status);
+            miss.attempt.is_transient_at_keystone = !wants_tls && !never_passes(status);
             if status == StatusCode::UNAUTHORIZED {
-                let refused = Origin::of(&place).filter(|_| with_token).map(Unauthorized::TokenRefused);
-                miss.unauthorized = Some(refused.unwrap_or(Unauthorized::TokenWanted(place)).into());
+                let refused =
+                    Origin::from_uri(&place).filter(|_| with_token).map(Unauthorized::TokenRejected);
+                miss.unauthorized = Some(refused.unwrap_or(Unauthorized::TokenRequired(place)).into());
             }
-            miss.retry_after = retry_after(response.headers(), SystemTime::now());
+            miss.attempt.retry_after = retry_after(response.headers(), SystemTime::now());
             let passes = (status.is_server_error() && !never_passes(status))
                 || status == StatusCode::TOO_MANY_REQUESTS;
             return Err(if passes { miss.transient() } else { miss });
         }
         let document = VersionDocument::new(&*self.url, response.headers(), response.body())
             .map_err(|_| self.miss("its answer is not a version document"))?;
-        let upgraded = Origin::of(&place).filter(|place| *place != self.home);
+        let upgraded = Origin::from_uri(&place).filter(|place| *place != self.home);
         Ok(Fetched { document: Arc::new(document), upgraded })
     }
 
     /// Follows redirects within an origin and from http to https.
-    async fn follow(&self, transport: &Transport) -> Result<Landing, Miss> {
+    async fn follow(&self, transport: &Transport) -> Result<Landing, NoDocument> {
         let mut place = self.from.clone();
         for _ in 0..=MAX_REDIRECTS {
             let mut request = Request::get(&place)
                 .header(header::ACCEPT, "application/json")
-                .body(Full::default())
+                .body(Bytes::new())
                 .map_err(|_| self.miss("it is not a URL"))?;
-            let origin = Origin::of(&place);
+            let origin = Origin::from_uri(&place);
             let with_token = self.insert_token(&mut request, origin.as_ref());
             let response = transport.send(request).await.map_err(|error| self.unreachable(&error))?;
             let redirects = matches!(response.status().as_u16(), 301 | 302 | 303 | 305 | 307 | 308);
             let Some(next) = location(&place.to_string(), response.headers()).filter(|_| redirects) else {
                 return Ok(Landing { response, place, with_token });
             };
-            match (origin, Origin::of(&next)) {
+            match (origin, Origin::from_uri(&next)) {
                 (Some(from), Some(to)) if to == from || to.is_upgrade_of(&from) => place = next,
                 (_, Some(to)) => return Err(self.miss(format!("it redirects to another origin, {to}"))),
                 (_, None) => return Err(self.miss("it redirects to another origin")),
@@ -97,7 +97,7 @@ impl Asking {
     }
 
     /// Puts the token in, if there is one that may go there. The access is not held for longer.
-    fn insert_token(&self, request: &mut Request<Full<Bytes>>, place: Option<&Origin>) -> bool {
+    fn insert_token(&self, request: &mut Request<Bytes>, place: Option<&Origin>) -> bool {
         let Some((whose, https_only)) = &self.token else { return false };
         let Some((access, place)) = whose.access().zip(place) else { return false };
         let token = Token { access: &access, https_only: *https_only };
@@ -108,11 +108,11 @@ impl Asking {
         may_go
     }
 
-    fn miss(&self, reason: impl Into<String>) -> Miss {
-        Miss::new(&self.url, reason)
+    fn miss(&self, reason: impl Into<String>) -> NoDocument {
+        NoDocument::new(&self.url, reason)
     }
 
-    fn unreachable(&self, error: &Error) -> Miss {
+    fn unreachable(&self, error: &Error) -> NoDocument {
         let miss = match error {
             Error::ConnectFailure { origin, source, .. } => match ConnectFault::of(origin, &**source) {
                 Some(fault) => self.miss(fault.in_words(&**source)),

@@ -8,10 +8,10 @@ use std::{
 };
 
 use super::{
-    Allow, Discovery, Endpoint, Version, VersionData, VersionRange, cache::Known, candidates::Candidates,
-    token::Asked,
+    Allow, Discovery, Endpoint, Version, VersionData, VersionRange, candidate_urls::Candidates,
+    document_cache::Known, token::Asked,
 };
-use crate::{Access, EndpointFilter, Error, IdentityPlugin, endpoint::Origin, service_types};
+use crate::{EndpointFilter, Error, IdentityPlugin, ServiceAccess, endpoint::Origin, service_types};
 
 /// Versions by region, interface and official service type.
 pub type VersionsByRegion = BTreeMap<Box<str>, BTreeMap<Box<str>, BTreeMap<Box<str>, Vec<VersionData>>>>;
@@ -49,7 +49,11 @@ impl Discovery {
         asked.found
     }
 
-    async fn inventory(&self, access: &Arc<Access>, filter: &EndpointFilter) -> Asked<VersionsByRegion> {
+    async fn inventory(
+        &self,
+        access: &Arc<ServiceAccess>,
+        filter: &EndpointFilter,
+    ) -> Asked<VersionsByRegion> {
         let mut asked = Asked { found: Ok(VersionsByRegion::new()), refused_by: Vec::new() };
         let Some(auth_ref) = access.auth_ref() else { return asked };
         let found = auth_ref.service_catalog().endpoints_data(&filter.clone().public_by_default());
@@ -87,7 +91,7 @@ impl Discovery {
     async fn versions_at(
         &self,
         endpoint: &Endpoint,
-        access: &Arc<Access>,
+        access: &Arc<ServiceAccess>,
     ) -> (Result<Vec<VersionData>, Error>, Option<Origin>) {
         let (project_id, token) = (access.project_id(), self.token(access));
         let mut refused_by = None;
@@ -104,7 +108,7 @@ impl Discovery {
                     }
                     break;
                 }
-                Err(miss) => refused_by = refused_by.or_else(|| miss.refused_by().cloned()),
+                Err(miss) => refused_by = refused_by.or_else(|| miss.rejected_by().cloned()),
             }
         }
         let url = endpoint.url().trim_end_matches('/');
@@ -112,7 +116,7 @@ impl Discovery {
         let has_id = project_id.is_some_and(|project_id| !project_id.is_empty() && url.ends_with(project_id));
         let above = url.rsplit_once('/').filter(|_| has_id).map_or(url, |(above, _)| above);
         let url = format!("{above}/");
-        (Ok(vec![VersionData::inferred(url.into(), Version::in_url(endpoint.url()))]), refused_by)
+        (Ok(vec![VersionData::inferred(url.into(), Version::from_url(endpoint.url()))]), refused_by)
     }
 }
 

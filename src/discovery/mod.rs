@@ -15,7 +15,7 @@
 //! # async fn main() -> Result<(), tower_keystone::BoxError> {
 //! # let cloud = Cloud::new([("compute", "nova")]).user("alice", "pw").project("demo");
 //! # let access_info = cloud.keystone().issue("alice", Some("demo")).ok_or("no such user")?;
-//! # let client = cloud.clone();
+//! # let client = tower::util::BoxCloneService::<http::Request<http_body_util::Full<bytes::Bytes>>, _, _>::new(cloud.clone());
 //! let plugin = AccessInfoPlugin::new(access_info);
 //! let discovery = Discovery::new(Transport::new(client.clone()));
 //!
@@ -64,32 +64,32 @@
 //! same request. 64 MiB of documents are remembered at most, and 96 MiB of the endpoints found in them. Redirects are
 //! followed within an origin, and from http to https on the same host.
 
-mod bounded;
-mod cache;
-mod candidates;
+mod candidate_urls;
 mod client;
 mod document;
+mod document_cache;
 mod endpoint;
-mod failure;
+mod endpoint_cache;
 mod fetch;
+mod for_requests;
 mod inventory;
 mod link;
-mod range;
-mod requests;
+mod no_document;
 mod search;
 mod token;
-mod version;
+mod weighted_cache;
 
 pub use client::Discovery;
-pub use document::{Allow, Status, VersionData, VersionDocument};
+pub use document::{VersionData, VersionDocument};
 pub use endpoint::Endpoint;
-pub use failure::{DiscoveryFailure, Miss};
 pub use inventory::VersionsByRegion;
-pub use range::VersionRange;
-pub use version::{LATEST, Version};
 
+#[doc(inline)]
+pub use crate::{
+    endpoint::{Allow, VersionRange, VersionStatus},
+    version::{LATEST, ParseVersionError, Version},
+};
+
+pub(crate) use endpoint_cache::Discovered;
 pub(crate) use fetch::Fetched;
 pub(crate) use link::location;
-pub(crate) use range::implied_version;
-pub(crate) use requests::Discovered;
-pub(crate) use search::Question;

@@ -4,20 +4,24 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     Allow, Endpoint, VersionDocument, VersionRange,
-    candidates::{Candidates, Hack},
-    failure::{DiscoveryFailure, Miss},
+    candidate_urls::{Candidates, Hack},
+    no_document::NoDocument,
 };
-use crate::{Error, endpoint::Origin};
+use crate::{
+    EndpointFilter, Error,
+    endpoint::Origin,
+    error::{DiscoveryFailure, escaped},
+};
 
 /// What is asked of an endpoint.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Question {
-    pub(crate) range: VersionRange,
-    pub(crate) allow: Allow,
+pub(super) struct Question {
+    pub(super) range: VersionRange,
+    pub(super) allow: Allow,
     /// Whether a version may be taken that is not below the endpoint's own URL.
-    pub(crate) allow_version_hack: bool,
+    pub(super) allow_version_hack: bool,
     /// Whether the document is wanted even if the URL says enough.
-    pub(crate) discover_versions: bool,
+    pub(super) discover_versions: bool,
 }
 
 /// A search that takes at least one document.
@@ -27,7 +31,7 @@ pub(super) struct Search {
     urls: VecDeque<String>,
     /// The version in the endpoint's URL will do, if there is no document.
     matches: bool,
-    missed: Vec<Miss>,
+    missed: Vec<NoDocument>,
 }
 
 impl Search {
@@ -69,20 +73,20 @@ impl Search {
     }
 
     /// There is no document at a URL.
-    pub(super) fn missed(&mut self, miss: Miss) {
+    pub(super) fn missed(&mut self, miss: NoDocument) {
         self.missed.push(miss);
     }
 
     /// Who refused the token that was asked for.
     pub(super) fn refused_by(&self) -> Option<Origin> {
-        self.missed.iter().find_map(Miss::refused_by).cloned()
+        self.missed.iter().find_map(NoDocument::rejected_by).cloned()
     }
 
     /// The answer that a document gives; the first one found decides.
     pub(super) fn found(self, document: Arc<VersionDocument>) -> Result<Endpoint, Error> {
         self.question
             .answered_by(&self.endpoint, Arc::clone(&document))
-            .ok_or_else(|| DiscoveryFailure::not_listed(&self.endpoint, self.question, &document).into())
+            .ok_or_else(|| document.not_listed(self.question.requested(&self.endpoint)).into())
     }
 
     /// The answer if there is no document anywhere.
@@ -95,11 +99,28 @@ impl Search {
         if self.question.allow_version_hack {
             return Ok(endpoint);
         }
-        Err(DiscoveryFailure::no_document(&endpoint, self.question, self.missed).into())
+        let attempts = self.missed.into_iter().map(|missed| missed.attempt).collect();
+        Err(DiscoveryFailure::no_document(attempts, self.question.requested(&endpoint)).into())
     }
 }
 
 impl Question {
+    /// Returns what a filter asks about the versions of its endpoint.
+    pub(super) fn new(filter: &EndpointFilter, discover_versions: bool) -> Result<Self, Error> {
+        Ok(Self {
+            range: filter.version_range()?,
+            allow: filter.allowed_statuses(),
+            allow_version_hack: filter.allows_version_hack(),
+            discover_versions,
+        })
+    }
+
+    /// Returns what is requested, as text for errors.
+    fn requested(self, endpoint: &Endpoint) -> String {
+        let service = endpoint.service_type.as_deref().map_or("the service".to_owned(), escaped);
+        format!("{} of {service}", self.range)
+    }
+
     fn answered_by(self, endpoint: &Endpoint, document: Arc<VersionDocument>) -> Option<Endpoint> {
         let at = self.range.is_any().then(|| endpoint.url());
         let version = document.versioned_data_for(self.range, at, self.allow)?.clone();

@@ -5,12 +5,12 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use crate::{Access, Error, IdentityPlugin, endpoint::Origin};
+use crate::{Error, IdentityPlugin, ServiceAccess, endpoint::Origin};
 
 /// An access whose token may be sent for documents.
 #[derive(Clone, Copy)]
 pub(super) struct Token<'a> {
-    pub(super) access: &'a Arc<Access>,
+    pub(super) access: &'a Arc<ServiceAccess>,
     /// Whether it may be sent over https only.
     pub(super) https_only: bool,
 }
@@ -28,15 +28,15 @@ impl Token<'_> {
 
 /// Which access, without holding it: what is remembered, and tasks, keep no token.
 #[derive(Clone, Debug)]
-pub(super) struct Whose(Weak<Access>);
+pub(super) struct Whose(Weak<ServiceAccess>);
 
 impl Whose {
     /// The access, if it is in use still.
-    pub(super) fn access(&self) -> Option<Arc<Access>> {
+    pub(super) fn access(&self) -> Option<Arc<ServiceAccess>> {
         self.0.upgrade()
     }
 
-    pub(super) fn as_ptr(&self) -> *const Access {
+    pub(super) fn as_ptr(&self) -> *const ServiceAccess {
         self.0.as_ptr()
     }
 }
@@ -67,7 +67,7 @@ impl<T> Asked<T> {
     }
 
     /// Tells the plugin who refused the token, and whether another one can be had.
-    pub(crate) fn tell<P>(&self, plugin: &P, used: &Arc<Access>) -> bool
+    pub(crate) fn tell<P>(&self, plugin: &P, used: &Arc<ServiceAccess>) -> bool
     where
         P: IdentityPlugin + ?Sized,
     {

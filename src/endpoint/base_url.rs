@@ -7,7 +7,7 @@ use http::{
 
 use super::{
     Origin,
-    climbs::{climbs, may_have_dots},
+    path_traversal::{climbs, may_have_dots},
 };
 use crate::{Error, error::AN_ENDPOINT};
 
@@ -70,7 +70,7 @@ impl BaseUrl {
         if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err(Unusable("its URL carries a user name"));
         }
-        let origin = Origin::of(url).ok_or(Unusable("its URL has no clear host and port"))?;
+        let origin = Origin::from_uri(url).ok_or(Unusable("its URL has no clear host and port"))?;
         if url.query().is_some() {
             return Err(Unusable("its URL has a query"));
         }
@@ -90,17 +90,17 @@ impl BaseUrl {
     /// Puts this URL in front of the path and query that are `uri`, with one slash between them.
     ///
     /// This is keystoneauth's joining (`base.rstrip('/') + '/' + path.lstrip('/')`), with one
-    /// allocation. A path that climbs above this URL is refused ([`Error::PathAboveEndpoint`]).
+    /// allocation. A path that climbs above this URL is refused ([`Error::PathTraversal`]).
     #[inline(always)]
     pub(crate) fn join(&self, uri: &mut Uri) -> Result<(), Error> {
-        let Some(path) = uri.path_and_query() else { return Err(Error::NotAPath) };
+        let Some(path) = uri.path_and_query() else { return Err(Error::InvalidRequestUri) };
         let mut below = match path.as_str().as_bytes() {
             [b'/', below @ ..] => below,
             query @ [b'?', ..] => query,
-            _ => return Err(Error::NotAPath),
+            _ => return Err(Error::InvalidRequestUri),
         };
         if may_have_dots(path.path().as_bytes()) && climbs(path.path()) {
-            return Err(Error::PathAboveEndpoint);
+            return Err(Error::PathTraversal);
         }
 
         while let [b'/', shorter @ ..] = below {
@@ -112,13 +112,17 @@ impl BaseUrl {
 
         let length = joined.len();
         let Ok(path_and_query) = PathAndQuery::try_from(joined) else {
-            return Err(if length > MAX_LENGTH { Error::UriTooLong { length } } else { Error::NotAPath });
+            return Err(if length > MAX_LENGTH {
+                Error::UriTooLong { length }
+            } else {
+                Error::InvalidRequestUri
+            });
         };
         let mut parts = Parts::default();
         parts.scheme = self.url.scheme().cloned();
         parts.authority = Some(self.origin.authority().clone());
         parts.path_and_query = Some(path_and_query);
-        let Ok(joined) = Uri::from_parts(parts) else { return Err(Error::NotAPath) };
+        let Ok(joined) = Uri::from_parts(parts) else { return Err(Error::InvalidRequestUri) };
         *uri = joined;
         Ok(())
     }
@@ -245,7 +249,7 @@ mod tests {
             "/a%2fb%2f..%2f../../admin",
             "/a%2fb/..%5c../admin",
         ] {
-            assert!(matches!(joined("https://h/v3/x", path), Err(Error::PathAboveEndpoint)), "{path}");
+            assert!(matches!(joined("https://h/v3/x", path), Err(Error::PathTraversal)), "{path}");
         }
     }
 
@@ -256,7 +260,7 @@ mod tests {
             for path in
                 [format!("/../{name}"), format!("/{name}/../.."), format!("/{name}/%2e%2E/%2e./{name}")]
             {
-                assert!(matches!(joined("https://h/v3", &path), Err(Error::PathAboveEndpoint)), "{path}");
+                assert!(matches!(joined("https://h/v3", &path), Err(Error::PathTraversal)), "{path}");
             }
         }
     }
@@ -288,7 +292,7 @@ mod tests {
     #[test]
     fn only_a_path_can_be_joined() {
         for not_a_path in ["servers", "host:443", "*"] {
-            assert!(matches!(joined("https://h", not_a_path), Err(Error::NotAPath)), "{not_a_path}");
+            assert!(matches!(joined("https://h", not_a_path), Err(Error::InvalidRequestUri)), "{not_a_path}");
         }
     }
 

@@ -1,7 +1,7 @@
 use std::{borrow::Cow, fmt};
 
 use super::{BaseUrl, Unusable};
-use crate::{Access, Error, error::cut};
+use crate::{Error, error::cut};
 
 /// A URL that stands in for the catalog's.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -10,6 +10,13 @@ pub(crate) enum Override {
     /// With ids of the access still to be filled in.
     Template(Box<str>),
     Invalid(Unusable),
+}
+
+/// The ids of an access that an override can contain.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct OverrideIds<'a> {
+    pub(crate) project_id: Option<&'a str>,
+    pub(crate) user_id: Option<&'a str>,
 }
 
 impl Override {
@@ -34,18 +41,18 @@ impl Override {
         matches!(self, Self::Template(_))
     }
 
-    /// The URL with the ids of this access in it.
-    pub(crate) fn resolve(&self, access: Option<&Access>) -> Result<Cow<'_, BaseUrl>, Error> {
+    /// Returns the URL with these ids filled in.
+    pub(crate) fn resolve(&self, ids: OverrideIds<'_>) -> Result<Cow<'_, BaseUrl>, Error> {
         match self {
             Self::Fixed(url) => Ok(Cow::Borrowed(url)),
             Self::Invalid(unusable) => Err((*unusable).into()),
-            Self::Template(template) => Ok(Cow::Owned(BaseUrl::parse(&fill_in(template, access)?)?)),
+            Self::Template(template) => Ok(Cow::Owned(BaseUrl::parse(&fill_in(template, ids)?)?)),
         }
     }
 }
 
 /// The template with its ids filled in, and with `%` for `%%`, as Python formats it.
-fn fill_in(template: &str, access: Option<&Access>) -> Result<String, Error> {
+fn fill_in(template: &str, ids: OverrideIds<'_>) -> Result<String, Error> {
     let mut url = String::with_capacity(template.len() + 32);
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('%') {
@@ -56,7 +63,7 @@ fn fill_in(template: &str, access: Option<&Access>) -> Result<String, Error> {
                     what: "the endpoint override",
                     reason: "a `%(` in it is not closed by `)s`",
                 })?;
-                url.push_str(id(name, access)?);
+                url.push_str(id(name, ids)?);
                 after
             }
             None => {
@@ -70,10 +77,10 @@ fn fill_in(template: &str, access: Option<&Access>) -> Result<String, Error> {
 }
 
 /// An id of the access that can stand in a URL as it is.
-fn id<'a>(name: &str, access: Option<&'a Access>) -> Result<&'a str, Error> {
+fn id<'a>(name: &str, ids: OverrideIds<'a>) -> Result<&'a str, Error> {
     let value = match name {
-        "project_id" => access.and_then(Access::project_id),
-        "user_id" => access.and_then(Access::user_id),
+        "project_id" => ids.project_id,
+        "user_id" => ids.user_id,
         _ => None,
     };
     let value = value.ok_or_else(|| Error::MissingOverrideValue { name: cut(name).into() })?;
@@ -97,12 +104,10 @@ impl fmt::Debug for Override {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::AccessInfo;
 
     fn resolved(url: &str) -> Result<String, Error> {
-        let body = r#"{"token": {"user": {"id": "u1"}, "project": {"id": "p1"}}}"#;
-        let access = Access::from_auth_ref(AccessInfo::new("gAAAA", body).unwrap()).unwrap();
-        Override::new(url.into()).resolve(Some(&access)).map(|base| base.url().to_string())
+        let ids = OverrideIds { project_id: Some("p1"), user_id: Some("u1") };
+        Override::new(url.into()).resolve(ids).map(|base| base.url().to_string())
     }
 
     #[test]

@@ -1,16 +1,13 @@
 use std::{fmt, sync::Arc};
 
 use super::{
-    Interface,
+    Allow, Interface, VersionRange,
     endpoint_override::Override,
-    microversion::{self, Microversion},
-};
-use crate::{
-    Error,
-    discovery::{Allow, Question, Version, VersionRange, implied_version},
-    error::escaped,
+    microversion_headers::{self as microversion, MicroversionHeaders},
     service_types,
+    version_range::implied_version,
 };
+use crate::{Error, error::escaped, version::Version};
 
 /// Which endpoint a request is for: keystoneauth's `endpoint_filter`.
 ///
@@ -53,7 +50,7 @@ impl Parts {
     fn range(&self) -> Result<VersionRange, Error> {
         let Versions { version, min, max, .. } = self.versions;
         VersionRange::new(version, min, max)?
-            .of_service_type(self.service_type.as_deref().unwrap_or_default())
+            .for_service_type(self.service_type.as_deref().unwrap_or_default())
     }
 
     fn asks(&self) -> Asks {
@@ -276,7 +273,7 @@ impl EndpointFilter {
     #[must_use]
     pub fn microversion(self, microversion: impl AsRef<str>) -> Self {
         self.with(|parts| {
-            let microversion = Microversion::new(parts.service_type.as_deref(), microversion.as_ref());
+            let microversion = MicroversionHeaders::new(parts.service_type.as_deref(), microversion.as_ref());
             parts.microversion = Some(microversion::Wanted::This(microversion));
         })
     }
@@ -299,13 +296,13 @@ impl EndpointFilter {
     /// goes by another one: keystoneauth's `microversion_service_type`.
     #[must_use]
     pub fn microversion_for(self, service_type: impl AsRef<str>, microversion: impl AsRef<str>) -> Self {
-        let microversion = Microversion::for_service(service_type.as_ref(), microversion.as_ref());
+        let microversion = MicroversionHeaders::for_service(service_type.as_ref(), microversion.as_ref());
         self.with(|parts| parts.microversion = Some(microversion::Wanted::This(microversion)))
     }
 
     /// The microversion that is to be asked for whatever the service has.
     #[inline]
-    pub(crate) fn wanted_microversion(&self) -> Option<&Microversion> {
+    pub(crate) fn wanted_microversion(&self) -> Option<&MicroversionHeaders> {
         match self.0.microversion.as_ref()? {
             microversion::Wanted::This(microversion) => Some(microversion),
             microversion::Wanted::Newest(_) => None,
@@ -430,15 +427,19 @@ impl EndpointFilter {
         }
     }
 
-    /// What is asked of the versions of the endpoint.
-    pub(crate) fn question(&self, discover_versions: bool) -> Result<Question, Error> {
-        let Versions { allow, no_version_hack, .. } = self.0.versions;
-        Ok(Question {
-            range: self.0.range()?,
-            allow,
-            allow_version_hack: !no_version_hack && (self.is_auth() || self.wanted_override().is_none()),
-            discover_versions,
-        })
+    /// Returns the range of versions that the endpoint must have.
+    pub(crate) fn version_range(&self) -> Result<VersionRange, Error> {
+        self.0.range()
+    }
+
+    /// Returns which statuses a version of the endpoint may have.
+    pub(crate) fn allowed_statuses(&self) -> Allow {
+        self.0.versions.allow
+    }
+
+    /// Returns whether the version may be at a URL that is not below that of the catalog.
+    pub(crate) fn allows_version_hack(&self) -> bool {
+        !self.0.versions.no_version_hack && (self.is_auth() || self.wanted_override().is_none())
     }
 
     /// Refuses a filter that no endpoint can satisfy, such as one for `volumev3` with a minimum of 2.0.

@@ -36,23 +36,29 @@
 //! # let _ = (nova, newest);
 //! ```
 
-mod accepted;
+mod accepted_origins;
 mod base_url;
-mod climbs;
 mod endpoint_override;
 mod filter;
-mod filter_memo;
+mod filter_cache;
 mod interface;
-mod microversion;
+mod microversion_headers;
 mod origin;
+mod path_traversal;
+pub mod service_types;
+mod version_range;
+mod version_status;
 
 pub use filter::EndpointFilter;
 pub use interface::Interface;
 pub use origin::Origin;
+pub use version_range::VersionRange;
+pub use version_status::{Allow, VersionStatus};
 
-pub(crate) use accepted::Accepted;
+pub(crate) use accepted_origins::AcceptedOrigins;
 pub(crate) use base_url::{BaseUrl, Unusable};
+pub(crate) use endpoint_override::OverrideIds;
 pub(crate) use filter::{Interfaces, WantsDiscovery};
-pub(crate) use filter_memo::FilterMemo;
-pub(crate) use microversion::Microversion;
+pub(crate) use filter_cache::FilterCache;
+pub(crate) use microversion_headers::MicroversionHeaders;
 pub(crate) use origin::WrittenOrigin;

@@ -18,8 +18,8 @@ use http::{
 /// use http::Uri;
 /// use tower_keystone::endpoint::Origin;
 ///
-/// let nova = Origin::of(&Uri::from_static("https://nova.example.com/v2.1")).unwrap();
-/// assert_eq!(Some(nova.clone()), Origin::of(&Uri::from_static("https://NOVA.example.com:443/servers")));
+/// let nova = Origin::from_uri(&Uri::from_static("https://nova.example.com/v2.1")).unwrap();
+/// assert_eq!(Some(nova.clone()), Origin::from_uri(&Uri::from_static("https://NOVA.example.com:443/servers")));
 /// assert_eq!(nova.to_string(), "https://nova.example.com:443");
 /// ```
 #[derive(Clone)]
@@ -38,7 +38,7 @@ impl Origin {
     ///
     /// `None` for any other URL, for one with a user name, and for one whose host or port can be read in more than one
     /// way.
-    pub fn of(uri: &Uri) -> Option<Self> {
+    pub fn from_uri(uri: &Uri) -> Option<Self> {
         let https = match uri.scheme_str()? {
             "https" => true,
             "http" => false,
@@ -99,7 +99,7 @@ pub(crate) struct WrittenOrigin<'a> {
 }
 
 impl<'a> WrittenOrigin<'a> {
-    /// Returns the origin that [`Origin::of`] has for this URL, whatever follows it. Blanks around the URL do not
+    /// Returns the origin that [`Origin::from_uri`] has for this URL, whatever follows it. Blanks around the URL do not
     /// count.
     pub(crate) fn of(url: &'a str) -> Option<Self> {
         let (scheme, rest) = url.trim_ascii().split_once("://")?;
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     fn origin(url: &str) -> Option<Origin> {
-        let origin = url.parse().ok().and_then(|uri| Origin::of(&uri));
+        let origin = url.parse().ok().and_then(|uri| Origin::from_uri(&uri));
         if origin.is_some() {
             let written = WrittenOrigin::of(url).and_then(WrittenOrigin::to_origin);
             assert_eq!(written, origin, "{url}");
@@ -231,7 +231,7 @@ mod tests {
         ) {
             let written = WrittenOrigin::of(&url).and_then(WrittenOrigin::to_origin);
             if let Ok(uri) = url.parse() {
-                prop_assert_eq!(written, Origin::of(&uri), "{}", url);
+                prop_assert_eq!(written, Origin::from_uri(&uri), "{}", url);
             }
         }
     }

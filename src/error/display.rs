@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{AN_ENDPOINT, ConnectFault, Error, words};
+use super::{AN_ENDPOINT, ConnectFault, Error, format};
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -15,7 +15,7 @@ impl fmt::Display for Error {
                 write!(f, ": {reason} (line {line}, column {column}); was it OpenStack that answered?")
             }
             Self::InvalidToken { reason, length, offset } => {
-                write!(f, "not a token: {reason} ({length} bytes{})", words::at(*offset))
+                write!(f, "not a token: {reason} ({length} bytes{})", format::at(*offset))
             }
             Self::InvalidTimestamp { field } => {
                 write!(f, "`{field}` of the token document is not an ISO 8601 time")
@@ -24,34 +24,31 @@ impl fmt::Display for Error {
                 "there is no token, neither in an X-Subject-Token header nor in the document; does a proxy in front of \
                  Keystone take the header away, or was an access info made without it?",
             ),
-            Self::Expired { expired } => write!(
+            Self::Expired { expired_at } => write!(
                 f,
                 "the token expired at {} and this plugin cannot renew it; give it a new access info",
-                words::time(*expired)
+                format::time(*expired_at)
             ),
             Self::EmptyCatalog => f.write_str(
                 "the service catalog is empty; is the token scoped, and was it asked for with its catalog?",
             ),
             Self::EndpointNotFound(error) => error.fmt(f),
-            Self::InvalidVersion { text } => {
-                let text = words::escaped(text);
-                write!(f, "`{text}` is not a version; a version is `2`, `v2.1`, `2.latest` or `latest`")
+            Self::InvalidVersion(error) => error.fmt(f),
+            Self::InvalidMicroversion { microversion, reason } => {
+                write!(f, "the microversion `{}` cannot be asked for: {reason}", format::escaped(microversion))
             }
-            Self::InvalidMicroversion { wanted, reason } => {
-                write!(f, "the microversion `{}` cannot be asked for: {reason}", words::escaped(wanted))
-            }
-            Self::UnsupportedMicroversion { service_type, asked: (oldest, newest), offered } => write!(
+            Self::UnsupportedMicroversion { service_type, requested: (oldest, newest), supported } => write!(
                 f,
                 "{} has {}, and one from {oldest} to {newest} is asked for; ask for others, or for none",
-                words::escaped(service_type),
-                words::microversions(*offered)
+                format::escaped(service_type),
+                format::microversions(*supported)
             ),
             Self::InvalidVersionRange { reason } => write!(f, "no version can be as asked for: {reason}"),
-            Self::ImpliedVersionMismatch { service_type, implied, end, given } => write!(
+            Self::ImpliedVersionMismatch { service_type, implied, bound, requested } => write!(
                 f,
-                "service type {} means version {implied}, and a {end} of {given} is asked for; \
+                "service type {} means version {implied}, and a {bound} of {requested} is asked for; \
                  ask for the official service type, or for no version",
-                words::escaped(service_type)
+                format::escaped(service_type)
             ),
             Self::DiscoveryFailure(error) => error.fmt(f),
             Self::NoDiscovery => f.write_str(
@@ -76,9 +73,9 @@ impl fmt::Display for Error {
                 f,
                 "the endpoint override wants %({})s, which this access does not have; \
                  only project_id and user_id are filled in, from a scoped token",
-                words::escaped(name)
+                format::escaped(name)
             ),
-            Self::NotAPath => f.write_str(
+            Self::InvalidRequestUri => f.write_str(
                 "the request URI is neither absolute nor a path; begin a relative one with a slash",
             ),
             Self::UriTooLong { length } => write!(
@@ -86,7 +83,7 @@ impl fmt::Display for Error {
                 "the path and query of the request URI have {length} bytes when joined to the endpoint, and at most \
                  65,534 can be sent; shorten the query, or ask for less at once"
             ),
-            Self::PathAboveEndpoint => f.write_str(
+            Self::PathTraversal => f.write_str(
                 "the request URI climbs above its endpoint by `..`; name the endpoint meant in the EndpointFilter",
             ),
             Self::OriginNotAllowed { origin } => write!(
@@ -104,7 +101,7 @@ impl fmt::Display for Error {
             }
             Self::AuthorizationFailure { reason } => write!(f, "the credentials cannot be used: {reason}"),
             Self::MissingAuthMethods(error) => error.fmt(f),
-            Self::Http(error) => {
+            Self::Keystone(error) => {
                 write!(f, "Keystone answered {error}")?;
                 error.login.as_ref().map_or(Ok(()), |login| write!(f, "; {login}"))
             }
@@ -112,7 +109,7 @@ impl fmt::Display for Error {
             Self::LoginRedirected { status, auth_url, location } => write!(
                 f,
                 "{auth_url} answers credentials by {status}{}, and they are not sent there; correct the auth_url",
-                words::to(location.as_deref())
+                format::to(location.as_deref())
             ),
             Self::Recursion => f.write_str(
                 "a request for a token would wait for that same token; give the Transport a client without the layer \
@@ -125,12 +122,12 @@ impl fmt::Display for Error {
                     None => f.write_str("; is the auth_url right?"),
                 }
             }
-            Self::Timeout { auth_url, within } => write!(
+            Self::Timeout { auth_url, timeout } => write!(
                 f,
                 "Keystone did not answer at {auth_url} within {} ms; is the auth_url right?",
-                within.as_millis()
+                timeout.as_millis()
             ),
-            Self::ShortLived => f.write_str(
+            Self::ExpiredOnArrival => f.write_str(
                 "Keystone issues tokens that expire at once; is `[token] expiration` in keystone.conf as intended?",
             ),
             Self::PluginPanicked => f.write_str(

@@ -1,18 +1,17 @@
 use std::{error::Error as StdError, fmt};
 
 use super::{cut, escaped};
-use crate::EndpointFilter;
 
 /// What was asked of the service catalog, and what came close: keystoneauth's `EndpointNotFound`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EndpointNotFound {
-    /// What was asked for, in words.
-    pub asked: String,
+    /// The requested endpoint, as text.
+    pub requested: String,
     /// The endpoints of the service type that were not taken, 64 at most.
     pub near_misses: Vec<NearMiss>,
     /// The service types that the catalog lists instead, if the one asked for is not among them; 64 at most.
-    pub listed: Vec<Box<str>>,
+    pub service_types: Vec<Box<str>>,
     /// How many more there are of either.
     left_out: usize,
 }
@@ -28,8 +27,8 @@ pub struct NearMiss {
 }
 
 impl EndpointNotFound {
-    pub(crate) fn new(filter: &EndpointFilter) -> Self {
-        Self { asked: filter.to_string(), near_misses: Vec::new(), listed: Vec::new(), left_out: 0 }
+    pub(crate) fn new(requested: String) -> Self {
+        Self { requested, near_misses: Vec::new(), service_types: Vec::new(), left_out: 0 }
     }
 
     pub(crate) fn near_miss(&mut self, endpoint: impl fmt::Display, reason: String) {
@@ -41,8 +40,8 @@ impl EndpointNotFound {
     }
 
     pub(crate) fn lists(&mut self, service_type: &str) {
-        if self.listed.len() < KEPT {
-            self.listed.push(cut(service_type).into());
+        if self.service_types.len() < KEPT {
+            self.service_types.push(cut(service_type).into());
         } else {
             self.left_out += 1;
         }
@@ -57,16 +56,16 @@ const NAMED: usize = 8;
 
 impl fmt::Display for EndpointNotFound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the service catalog has no endpoint for {}", self.asked)?;
+        write!(f, "the service catalog has no endpoint for {}", self.requested)?;
         for (index, miss) in self.near_misses.iter().take(NAMED).enumerate() {
             let before = if index == 0 { "; near misses: " } else { ", " };
             write!(f, "{before}{} ({})", miss.endpoint, miss.reason)?;
         }
-        for (index, listed) in self.listed.iter().take(NAMED).enumerate() {
+        for (index, listed) in self.service_types.iter().take(NAMED).enumerate() {
             let before = if index == 0 { "; it lists " } else { ", " };
             write!(f, "{before}{}", escaped(listed))?;
         }
-        let more = self.left_out + self.near_misses.len().max(self.listed.len()).saturating_sub(NAMED);
+        let more = self.left_out + self.near_misses.len().max(self.service_types.len()).saturating_sub(NAMED);
         if more > 0 {
             write!(f, " and {more} more")?;
         }

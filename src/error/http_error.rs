@@ -6,8 +6,7 @@ use std::{
 
 use http::{HeaderMap, StatusCode};
 
-use super::{FailedLogin, cut, escaped, explanation::explanation, repeats, retry_after};
-use crate::Refusal;
+use super::{FailedLogin, cut, error_body::explanation, escaped, repeats, retry_after};
 
 /// An answer that is an error: keystoneauth's `HttpError`.
 #[derive(Clone, PartialEq, Eq)]
@@ -26,8 +25,9 @@ pub struct HttpError {
     pub request_id: Option<String>,
     /// How long the server asks to wait (`Retry-After`), as it says it.
     pub retry_after: Option<Duration>,
-    /// For a 401 to a request that carried the layer's token: whether it makes sense to send it again.
-    pub refusal: Option<Refusal>,
+    /// For a 401 to a request that carried the layer's token: whether the plugin can renew the token, so that the request
+    /// can be sent again. The same as in [`TokenRejected`](crate::TokenRejected).
+    pub token_renewable: Option<bool>,
     /// The login that was answered so, if it was one.
     pub(crate) login: Option<Box<FailedLogin>>,
 }
@@ -82,7 +82,7 @@ impl HttpError {
             details,
             request_id: request_id.filter(|id| id.len() <= MAX_REQUEST_ID).map(str::to_owned),
             retry_after: retry_after(headers, SystemTime::now()),
-            refusal: None,
+            token_renewable: None,
             login: None,
         };
         // What is no UTF-8 ends the text, perhaps within a secret in another encoding.
@@ -111,7 +111,7 @@ impl fmt::Debug for HttpError {
             .field("message", &self.message.as_deref().map(cut))
             .field("request_id", &self.request_id.as_deref().map(cut))
             .field("retry_after", &self.retry_after)
-            .field("refusal", &self.refusal)
+            .field("token_renewable", &self.token_renewable)
             .finish_non_exhaustive()
     }
 }

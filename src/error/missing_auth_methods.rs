@@ -1,6 +1,6 @@
 use std::time::SystemTime;
 
-use super::words;
+use super::format;
 use crate::Secret;
 
 /// A multi-factor authentication of which some factors are missing.
@@ -10,7 +10,7 @@ use crate::Secret;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "further methods of authentication are required: {}; done: {}",
-    words::sets_of_methods(.required_auth_methods), words::methods(.methods)
+    format::sets_of_methods(.required_auth_methods), format::methods(.methods)
 )]
 #[non_exhaustive]
 pub struct MissingAuthMethods {

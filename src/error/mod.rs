@@ -45,33 +45,33 @@ use std::{
 
 use http::{StatusCode, Uri};
 
-#[cfg(doc)]
-use crate::EndpointFilter;
-use crate::discovery::{DiscoveryFailure, Version};
+use crate::version::{ParseVersionError, Version};
 
 mod connect_fault;
+mod discovery_failure;
 mod display;
-mod echo;
 mod endpoint_not_found;
-mod explanation;
+mod error_body;
 mod failed_login;
 mod find;
+mod format;
 mod http_error;
 mod missing_auth_methods;
 mod proxy_error;
+mod redact;
 mod retry_after;
-mod words;
 
+pub use discovery_failure::{DiscoveryAttempt, DiscoveryFailure};
 pub use endpoint_not_found::{EndpointNotFound, NearMiss};
 pub use http_error::HttpError;
 pub use missing_auth_methods::MissingAuthMethods;
 
 pub(crate) use connect_fault::ConnectFault;
-pub(crate) use echo::{repeats, secrets_in};
 pub(crate) use failed_login::FailedLogin;
+pub(crate) use format::{cut, escaped, origin as origin_in_words, url as url_in_words};
 pub(crate) use proxy_error::{asks_for_tls, never_passes};
+pub(crate) use redact::{repeats, secrets_in};
 pub(crate) use retry_after::{date, retry_after};
-pub(crate) use words::{cut, escaped, origin as origin_in_words, url as url_in_words};
 
 #[doc(no_inline)]
 pub use tower::BoxError;
@@ -126,7 +126,7 @@ pub enum Error {
     #[non_exhaustive]
     Expired {
         /// When it expired.
-        expired: SystemTime,
+        expired_at: SystemTime,
     },
 
     /// The token document lists no service at all: keystoneauth's `EmptyCatalog`.
@@ -135,18 +135,14 @@ pub enum Error {
     /// No endpoint of the catalog is the one asked for.
     EndpointNotFound(Arc<EndpointNotFound>),
 
-    /// A text is no version of an API.
-    #[non_exhaustive]
-    InvalidVersion {
-        /// The text, in part.
-        text: Box<str>,
-    },
+    /// A text is not a version of an API.
+    InvalidVersion(ParseVersionError),
 
     /// A microversion cannot be asked for.
     #[non_exhaustive]
     InvalidMicroversion {
-        /// The microversion, in part.
-        wanted: Box<str>,
+        /// The microversion, truncated to 256 characters.
+        microversion: Box<str>,
         /// What is wrong, and what to do about it.
         reason: &'static str,
     },
@@ -156,10 +152,10 @@ pub enum Error {
     UnsupportedMicroversion {
         /// The service type.
         service_type: Box<str>,
-        /// The oldest and the newest that will do.
-        asked: (Version, Version),
-        /// The oldest and the newest that the service has, if its version document says so.
-        offered: Option<(Version, Version)>,
+        /// The oldest and the newest microversion of the requested range.
+        requested: (Version, Version),
+        /// The oldest and the newest microversion of the service, if its version document says so.
+        supported: Option<(Version, Version)>,
     },
 
     /// Versions are asked for that no API can have.
@@ -178,18 +174,18 @@ pub enum Error {
         /// The version that it stands for.
         implied: Version,
         /// `minimum` or `maximum`.
-        end: &'static str,
-        /// What was asked for.
-        given: Version,
+        bound: &'static str,
+        /// The requested minimum or maximum.
+        requested: Version,
     },
 
     /// A service does not have the version asked for, or does not say what it has.
     DiscoveryFailure(Arc<DiscoveryFailure>),
 
-    /// An [`EndpointFilter`] asks for versions, and the layer has no way to ask services for theirs.
+    /// An [`EndpointFilter`](crate::EndpointFilter) asks for versions, and the layer has no way to ask services for theirs.
     NoDiscovery,
 
-    /// A relative request URI came without an [`EndpointFilter`] that names the type of its service.
+    /// A relative request URI came without an [`EndpointFilter`](crate::EndpointFilter) that names the type of its service.
     NoEndpointFilter,
 
     /// [`Interface::Auth`](crate::Interface::Auth) was asked for, and the plugin has no `auth_url`.
@@ -214,7 +210,7 @@ pub enum Error {
     },
 
     /// A request URI is neither absolute nor a path.
-    NotAPath,
+    InvalidRequestUri,
 
     /// A relative request URI is longer than 65,534 bytes when it is joined to its endpoint.
     #[non_exhaustive]
@@ -224,7 +220,7 @@ pub enum Error {
     },
 
     /// A relative request URI has `..` segments that lead above the endpoint's path.
-    PathAboveEndpoint,
+    PathTraversal,
 
     /// The request is for an origin that must not see the token.
     #[non_exhaustive]
@@ -261,7 +257,7 @@ pub enum Error {
     ///
     /// What has no error document of Keystone is the word of a proxy in front of it, and transient, but for statuses
     /// that no waiting changes, such as 405, 407, 415 and 501.
-    Http(Arc<HttpError>),
+    Keystone(Arc<HttpError>),
 
     /// A service answered a request with a status of 400 or above, and
     /// [`RaiseForStatus`](crate::RaiseForStatus) is there to make an error of it.
@@ -301,12 +297,12 @@ pub enum Error {
     Timeout {
         /// Where it was asked, without a user name and a query that may be in it.
         auth_url: Box<str>,
-        /// How long it was waited for.
-        within: Duration,
+        /// The timeout.
+        timeout: Duration,
     },
 
     /// Keystone's token is past its end, or was when it came: do the clocks of its servers agree?
-    ShortLived,
+    ExpiredOnArrival,
 
     /// Code that is not of this crate panicked while a token was obtained: credentials, a clock, a client or a
     /// subscriber of `tracing`.
@@ -338,27 +334,27 @@ impl Error {
     }
 
     pub(crate) fn origin_not_allowed(uri: &Uri) -> Self {
-        Self::OriginNotAllowed { origin: words::origin(uri) }
+        Self::OriginNotAllowed { origin: format::origin(uri) }
     }
 
     pub(crate) fn host_not_allowed(uri: &Uri) -> Self {
-        Self::HostNotAllowed { origin: words::origin(uri) }
+        Self::HostNotAllowed { origin: format::origin(uri) }
     }
 
     pub(crate) fn https_required(uri: &Uri) -> Self {
-        Self::HttpsRequired { origin: words::origin(uri) }
+        Self::HttpsRequired { origin: format::origin(uri) }
     }
 
     pub(crate) fn login_redirected(status: StatusCode, auth_url: &Uri, location: Option<&Uri>) -> Self {
         Self::LoginRedirected {
             status,
-            auth_url: words::url(auth_url).into(),
-            location: location.map(words::origin),
+            auth_url: format::url(auth_url).into(),
+            location: location.map(format::origin),
         }
     }
 
-    pub(crate) fn timeout(auth_url: &Uri, within: Duration) -> Self {
-        Self::Timeout { auth_url: url_in_words(auth_url).into(), within }
+    pub(crate) fn timeout(auth_url: &Uri, timeout: Duration) -> Self {
+        Self::Timeout { auth_url: format::url(auth_url).into(), timeout }
     }
 
     pub(crate) const fn invalid_response(reason: &'static str, line: usize, column: usize) -> Self {
@@ -369,7 +365,7 @@ impl Error {
     pub(crate) fn with_url(self, uri: &Uri) -> Self {
         match self {
             Self::InvalidResponse { reason, line, column, url: None } => {
-                Self::InvalidResponse { reason, line, column, url: Some(words::url(uri).into()) }
+                Self::InvalidResponse { reason, line, column, url: Some(format::url(uri).into()) }
             }
             other => other,
         }
@@ -380,7 +376,7 @@ impl Error {
         let source = source.into();
         match Self::find(&*source) {
             Some(ours) => ours.clone(),
-            None => Self::ConnectFailure { origin: words::origin(uri), source: source.into() },
+            None => Self::ConnectFailure { origin: format::origin(uri), source: source.into() },
         }
     }
 
@@ -388,12 +384,12 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Plugin { transient, .. } => *transient,
-            Self::Http(error) | Self::Service(error) => error.is_transient(),
+            Self::Keystone(error) | Self::Service(error) => error.is_transient(),
             Self::DiscoveryFailure(failure) => failure.is_transient(),
             // What answers with something that is no token is a proxy that is not ready, most often.
             Self::Timeout { .. } | Self::InvalidResponse { .. } => true,
             Self::ConnectFailure { origin, source } => ConnectFault::of(origin, &**source).is_none(),
-            Self::ShortLived | Self::PluginPanicked | Self::NoRuntime | Self::Abandoned => true,
+            Self::ExpiredOnArrival | Self::PluginPanicked | Self::NoRuntime | Self::Abandoned => true,
             _ => false,
         }
     }
@@ -401,10 +397,16 @@ impl Error {
     /// How long Keystone asks to wait, if it does.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Http(error) => error.retry_after,
+            Self::Keystone(error) => error.retry_after,
             Self::DiscoveryFailure(failure) => failure.retry_after(),
             _ => None,
         }
+    }
+}
+
+impl From<ParseVersionError> for Error {
+    fn from(error: ParseVersionError) -> Self {
+        Self::InvalidVersion(error)
     }
 }
 
@@ -415,8 +417,8 @@ mod tests {
     #[test]
     fn a_token_expired_at_a_time_that_can_be_read() {
         let told = |seconds: u64| {
-            let expired = SystemTime::UNIX_EPOCH + Duration::from_millis(seconds * 1000 + 1);
-            Error::Expired { expired }.to_string()
+            let expired_at = SystemTime::UNIX_EPOCH + Duration::from_millis(seconds * 1000 + 1);
+            Error::Expired { expired_at }.to_string()
         };
         assert!(told(1_768_482_000).contains(" at 2026-01-15T13:00:00Z and "), "{}", told(1_768_482_000));
         assert!(told(1 << 40).contains(" at 1099511627776 s after 1970 and "), "{}", told(1 << 40));

@@ -13,12 +13,12 @@ use crate::{
 /// not part of the URL.
 ///
 /// ```
-/// use tower_keystone::{AuthMethod, V3Auth};
+/// use tower_keystone::{AuthMethod, V3Credentials};
 ///
-/// let credentials = V3Auth::new("https://keystone.example.com/v3", AuthMethod::token("gAAAA"));
+/// let credentials = V3Credentials::new("https://keystone.example.com/v3", AuthMethod::token("gAAAA"));
 /// assert!(credentials.request().is_ok());
 ///
-/// let error = V3Auth::new("keystone.example.com", AuthMethod::token("gAAAA")).request().unwrap_err();
+/// let error = V3Credentials::new("keystone.example.com", AuthMethod::token("gAAAA")).request().unwrap_err();
 /// assert_eq!(error.to_string(), "the auth_url cannot be used: it needs https:// or http:// in front");
 /// ```
 #[derive(Clone)]

@@ -2,36 +2,35 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use http::Uri;
 
-use super::Transport;
-use crate::{AccessInfo, Error};
+use crate::{AccessInfo, Error, Transport};
 
 /// The future of [`Credentials::get_auth_ref`].
 pub type AuthRefFuture = Pin<Box<dyn Future<Output = Result<AccessInfo, Error>> + Send>>;
 
 /// What a token can be had for, again and again: keystoneauth's `BaseIdentityPlugin` without its cache.
 ///
-/// [`V3Auth`](super::V3Auth), [`V2Auth`](super::V2Auth) and [`GenericAuth`](super::GenericAuth) are
-/// credentials; those of one's own may take several requests. [`Renewing`](crate::Renewing) makes a plugin of them,
+/// [`V3Credentials`](super::V3Credentials), [`V2Credentials`](super::V2Credentials) and [`GenericCredentials`](super::GenericCredentials) are
+/// credentials; those of one's own may take several requests. [`RenewingPlugin`](crate::RenewingPlugin) makes a plugin of them,
 /// and of an `Arc<dyn Credentials>` that was chosen at run time:
 ///
 /// ```
 /// use std::sync::Arc;
 /// use http::Uri;
-/// use tower_keystone::{AuthMethod, Credentials, GenericAuth, Renewing, Transport, User, V3Auth};
+/// use tower_keystone::{AuthMethod, Credentials, GenericCredentials, RenewingPlugin, Transport, User, V3Credentials};
 ///
 /// fn plugin(
 ///     auth_url: Uri,
 ///     application_credential: Option<(&str, &str)>,
 ///     (alice, password): (User, &str),
 ///     transport: Transport,
-/// ) -> Renewing<Arc<dyn Credentials>> {
+/// ) -> RenewingPlugin<Arc<dyn Credentials>> {
 ///     let credentials: Arc<dyn Credentials> = match application_credential {
 ///         Some((id, secret)) => {
-///             Arc::new(V3Auth::new(auth_url, AuthMethod::application_credential(id, secret)))
+///             Arc::new(V3Credentials::new(auth_url, AuthMethod::application_credential(id, secret)))
 ///         }
-///         None => Arc::new(GenericAuth::password(auth_url, alice, password)),
+///         None => Arc::new(GenericCredentials::password(auth_url, alice, password)),
 ///     };
-///     Renewing::new(credentials, transport)
+///     RenewingPlugin::new(credentials, transport)
 /// }
 /// ```
 pub trait Credentials: Send + Sync + 'static {

@@ -6,14 +6,15 @@ use std::{
 use http::Uri;
 
 use super::{
-    AuthMethod, AuthUrl, Credentials, Scope, Transport, User, V2Auth, V3Auth,
+    AuthMethod, AuthUrl, Credentials, Scope, User, V2Credentials, V3Credentials,
     cache_id::{auth_url_element, cache_id},
     credentials::AuthRefFuture,
-    parameters::said,
+    text_setters::non_empty,
 };
 use crate::{
-    Error, Secret,
-    discovery::{Allow, Discovery, DiscoveryFailure, Fetched},
+    Error, Secret, Transport,
+    discovery::{Allow, Discovery, Fetched},
+    error::DiscoveryFailure,
 };
 
 /// Credentials for whichever version of its API Keystone has: keystoneauth's `generic.Password` and
@@ -26,31 +27,31 @@ use crate::{
 /// Credentials are only sent to the origin of the `auth_url`, whatever the links in the document say, or to https on the
 /// same host, if an `auth_url` of http redirects there for the document.
 ///
-/// [`get_auth_ref`](Credentials::get_auth_ref) has the errors of [`V3Auth`] and [`V2Auth`],
+/// [`get_auth_ref`](Credentials::get_auth_ref) has the errors of [`V3Credentials`] and [`V2Credentials`],
 /// [`Error::DiscoveryFailure`] if there is no version that can do what is asked for or none can be found,
 /// and [`Error::InvalidEndpoint`] if the `auth_url` is not an absolute http or https URL, or has a user
 /// name or a query in it.
 ///
 /// ```
 /// # use tower_keystone::fixture::Cloud;
-/// use tower_keystone::{GenericAuth, IdentityPlugin, Renewing, Scope, Transport, User};
+/// use tower_keystone::{GenericCredentials, IdentityPlugin, RenewingPlugin, Scope, Transport, User};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), tower_keystone::BoxError> {
 /// # let cloud = Cloud::new([]).user("alice", "wonderland").project("demo");
 /// # let auth_url = cloud.keystone().auth_url().trim_end_matches("/v3").to_owned();
-/// # let client = cloud.clone();
+/// # let client = tower::util::BoxCloneService::<http::Request<http_body_util::Full<bytes::Bytes>>, _, _>::new(cloud.clone());
 /// // The URL of Keystone, whether or not a version is at its end.
 /// let alice = User::new().username("alice").user_domain_name("Default");
-/// let credentials = GenericAuth::password(auth_url, alice, "wonderland")
+/// let credentials = GenericCredentials::password(auth_url, alice, "wonderland")
 ///     .scope(Scope::new().project_name("demo").project_domain_name("Default"));
-/// let plugin = Renewing::new(credentials, Transport::new(client));
+/// let plugin = RenewingPlugin::new(credentials, Transport::new(client));
 /// assert!(plugin.access().await?.project_id().is_some());
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct GenericAuth {
+pub struct GenericCredentials {
     auth_url: AuthUrl,
     proof: Proof,
     scope: Scope,
@@ -66,7 +67,7 @@ enum Proof {
     Token(Secret),
 }
 
-impl GenericAuth {
+impl GenericCredentials {
     /// A user and their password.
     pub fn password(auth_url: impl Into<AuthUrl>, user: User, password: impl Into<Secret>) -> Self {
         Self::new(auth_url.into(), Proof::Password(user, password.into()))
@@ -129,7 +130,7 @@ impl GenericAuth {
                 Err(error) => return Err(error),
             };
         let mut versions: Vec<_> = document.version_data(Allow::default()).collect();
-        if said(&self.default_domain_id).or(said(&self.default_domain_name)).is_some() {
+        if non_empty(&self.default_domain_id).or(non_empty(&self.default_domain_name)).is_some() {
             versions.reverse();
         }
         let of_version = |major, url: &str| {
@@ -138,9 +139,9 @@ impl GenericAuth {
             self.of_version(major, url)
         };
         versions.iter().find_map(|data| of_version(data.version?.major, &data.url)).ok_or_else(|| {
-            let asked = "a version of Keystone that these credentials are for (v3, or v2.0 without a domain, \
+            let requested = "a version of Keystone that these credentials are for (v3, or v2.0 without a domain, \
                          system scope or unscoped)";
-            DiscoveryFailure::not_in(&document, asked).into()
+            document.not_listed(requested).into()
         })
     }
 
@@ -160,40 +161,38 @@ impl GenericAuth {
         }
     }
 
-    fn v2(&self, url: Uri) -> Option<V2Auth> {
+    fn v2(&self, url: Uri) -> Option<V2Credentials> {
         let Scope { project_domain_id, project_domain_name, domain_id, domain_name, system_scope, .. } =
             &self.scope;
         let mut unknown = vec![project_domain_id, project_domain_name, domain_id, domain_name, system_scope];
         if let Proof::Password(user, _) = &self.proof {
             unknown.extend([&user.user_domain_id, &user.user_domain_name]);
         }
-        if self.scope.unscoped || unknown.into_iter().any(|text| said(text).is_some()) {
+        if self.scope.unscoped || unknown.into_iter().any(|text| non_empty(text).is_some()) {
             return None;
         }
         let mut auth = match &self.proof {
-            Proof::Password(user, password) => {
-                V2Auth::password_of(url, user.username.clone(), user.user_id.clone(), password.clone())
-            }
-            Proof::Token(token) => V2Auth::token(url, token.clone()),
+            Proof::Password(user, password) => V2Credentials::password(url, user.clone(), password.clone()),
+            Proof::Token(token) => V2Credentials::token(url, token.clone()),
         };
-        if let Some(id) = said(&self.scope.project_id) {
+        if let Some(id) = non_empty(&self.scope.project_id) {
             auth = auth.tenant_id(id);
         }
-        if let Some(name) = said(&self.scope.project_name) {
+        if let Some(name) = non_empty(&self.scope.project_name) {
             auth = auth.tenant_name(name);
         }
-        if let Some(id) = said(&self.scope.trust_id) {
+        if let Some(id) = non_empty(&self.scope.trust_id) {
             auth = auth.trust_id(id);
         }
         Some(auth)
     }
 
-    fn v3(&self, url: Uri) -> V3Auth {
+    fn v3(&self, url: Uri) -> V3Credentials {
         let method = match &self.proof {
             Proof::Password(user, password) => AuthMethod::password(self.full_user(user), password.clone()),
             Proof::Token(token) => AuthMethod::token(token.clone()),
         };
-        V3Auth::new(url, method).scope(self.full_scope())
+        V3Credentials::new(url, method).scope(self.full_scope())
     }
 
     /// The user, with the default domain where none is given.
@@ -212,17 +211,17 @@ impl GenericAuth {
 
     /// An id counts before a name, so that a default id must not go beside a name that was given.
     fn fill_in(&self, domain_id: &mut Option<Box<str>>, domain_name: &mut Option<Box<str>>) {
-        if said(domain_id).is_none() {
-            let named = said(domain_name).is_some();
+        if non_empty(domain_id).is_none() {
+            let named = non_empty(domain_name).is_some();
             *domain_id = self.default_domain_id.clone().filter(|_| !named);
         }
-        if said(domain_name).is_none() {
+        if non_empty(domain_name).is_none() {
             domain_name.clone_from(&self.default_domain_name);
         }
     }
 }
 
-impl Credentials for GenericAuth {
+impl Credentials for GenericCredentials {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
         let this = self.clone();
         Box::pin(async move {
@@ -264,9 +263,9 @@ impl Credentials for GenericAuth {
 }
 
 /// Where and for which scope, never with what.
-impl fmt::Debug for GenericAuth {
+impl fmt::Debug for GenericCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GenericAuth")
+        f.debug_struct("GenericCredentials")
             .field("scope", &self.scope)
             .field("is_chosen", &self.chosen.get().is_some())
             .finish_non_exhaustive()

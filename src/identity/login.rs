@@ -5,10 +5,9 @@ use http::{
     HeaderValue, Request, Response, StatusCode, Uri,
     header::{ACCEPT, CONTENT_TYPE},
 };
-use http_body_util::Full;
 
-use super::{Transport, json::Json};
-use crate::{Error, Secret, access::token_header, discovery::location, endpoint::Origin};
+use super::request_body::Json;
+use crate::{Error, Secret, Transport, access::token_header, discovery::location, endpoint::Origin};
 
 /// How many redirects are followed.
 const MAX_REDIRECTS: usize = 3;
@@ -18,14 +17,14 @@ pub(super) fn request<'a>(
     url: String,
     headers: impl IntoIterator<Item = (&'static str, &'a Secret)>,
     auth: Vec<(&str, Json<'_>)>,
-) -> Result<Request<Full<Bytes>>, Error> {
+) -> Result<Request<Bytes>, Error> {
     let body = Json::Object(vec![("auth", Json::Object(auth))])
         .into_bytes()
         .map_err(|_| Error::AuthorizationFailure { reason: "the credentials cannot be written as JSON" })?;
     let json = HeaderValue::from_static("application/json");
     let request = Request::post(url).header(ACCEPT, json.clone()).header(CONTENT_TYPE, json);
     let mut request = request
-        .body(Full::new(body))
+        .body(body)
         .map_err(|_| Error::InvalidEndpoint { what: "the auth_url", reason: "it is too long" })?;
     for (name, secret) in headers {
         request.headers_mut().insert(name, token_header(secret.expose())?);
@@ -39,7 +38,7 @@ pub(super) fn request<'a>(
 /// [`Error::LoginRedirected`]: credentials go to the host that was named for them, and to no other.
 pub(super) async fn send(
     transport: &Transport,
-    mut request: Request<Full<Bytes>>,
+    mut request: Request<Bytes>,
 ) -> Result<Response<Bytes>, Error> {
     let auth_url = request.uri().clone();
     let mut followed = 0;
@@ -62,5 +61,5 @@ pub(super) async fn send(
 }
 
 fn same_origin(one: &Uri, other: &Uri) -> bool {
-    Origin::of(one).is_some_and(|origin| Origin::of(other) == Some(origin))
+    Origin::from_uri(one).is_some_and(|origin| Origin::from_uri(other) == Some(origin))
 }

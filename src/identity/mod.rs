@@ -2,13 +2,13 @@
 //!
 //! # With credentials
 //!
-//! [`V3Auth`] is what it takes to log in: where Keystone is, an [`AuthMethod`], here the password of a [`User`], and
-//! the [`Scope`] that the token is to have. [`Renewing`](crate::Renewing) makes a plugin of it, which logs in with
-//! the first request and again before the token expires. The [`Transport`] is its way to Keystone:
+//! [`V3Credentials`] is what it takes to log in: where Keystone is, an [`AuthMethod`], here the password of a [`User`], and
+//! the [`Scope`] that the token is to have. [`RenewingPlugin`](crate::RenewingPlugin) makes a plugin of it, which logs in with
+//! the first request and again before the token expires. The [`Transport`](crate::Transport) is its way to Keystone:
 //!
 //! ```
 //! use tower_keystone::{
-//!     AuthLayer, AuthMethod, EndpointFilter, Renewing, Scope, Transport, User, V3Auth,
+//!     AuthLayer, AuthMethod, EndpointFilter, RenewingPlugin, Scope, Transport, User, V3Credentials,
 //! };
 //! # use tower_keystone::fixture::Cloud;
 //!
@@ -16,15 +16,15 @@
 //! # async fn main() -> Result<(), tower_keystone::BoxError> {
 //! # let cloud = Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
 //! # let auth_url = cloud.keystone().auth_url();
-//! # let client = cloud.clone();
+//! # let client = tower::util::BoxCloneService::<http::Request<http_body_util::Full<bytes::Bytes>>, _, _>::new(cloud.clone());
 //! let alice = User::new().username("alice").user_domain_name("Default");
 //! let demo = Scope::new().project_name("demo").project_domain_name("Default");
-//! let credentials = V3Auth::new(auth_url, AuthMethod::password(alice, "wonderland")).scope(demo);
+//! let credentials = V3Credentials::new(auth_url, AuthMethod::password(alice, "wonderland")).scope(demo);
 //!
-//! let plugin = Renewing::new(credentials, Transport::new(client.clone()));
+//! let plugin = RenewingPlugin::new(credentials, Transport::new(client.clone()));
 //! let layer = AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("compute"));
 //! # let _ = layer;
-//! # assert_eq!(plugin.force().await?.auth_ref().and_then(|info| info.project_name()), Some("demo"));
+//! # assert_eq!(plugin.renew().await?.auth_ref().and_then(|info| info.project_name()), Some("demo"));
 //! # Ok(())
 //! # }
 //! ```
@@ -32,14 +32,14 @@
 //! An application credential has its scope in itself, and two methods in one call are multi-factor authentication:
 //!
 //! ```
-//! use tower_keystone::{AuthMethod, User, V3Auth};
+//! use tower_keystone::{AuthMethod, User, V3Credentials};
 //!
 //! let auth_url = "https://keystone.example.com/v3";
 //! let credential = AuthMethod::application_credential("21dced0fd20347869b93710d2b98aae0", "secret");
-//! let app = V3Auth::new(auth_url, credential);
+//! let app = V3Credentials::new(auth_url, credential);
 //!
 //! let alice = User::new().username("alice").user_domain_name("Default");
-//! let both = V3Auth::new(auth_url, AuthMethod::password(alice.clone(), "wonderland"))
+//! let both = V3Credentials::new(auth_url, AuthMethod::password(alice.clone(), "wonderland"))
 //!     .and(AuthMethod::totp(alice, "123456"));
 //! # assert!(app.request().is_ok() && both.request().is_ok());
 //! ```
@@ -67,11 +67,11 @@
 //!
 //! ```
 //! use tower_keystone::{
-//!     AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, IdentityPlugin, Renewing, ServiceTokenAuthWrapper,
-//!     V3Auth,
+//!     AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, IdentityPlugin, RenewingPlugin, ServiceTokenAuthWrapper,
+//!     V3Credentials,
 //! };
 //!
-//! fn for_caller(caller: AccessInfo, service: &Renewing<V3Auth>) -> AuthLayer<impl IdentityPlugin> {
+//! fn for_caller(caller: AccessInfo, service: &RenewingPlugin<V3Credentials>) -> AuthLayer<impl IdentityPlugin> {
 //!     let plugin = ServiceTokenAuthWrapper::new(AccessInfoPlugin::new(caller), service.clone());
 //!     AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute"))
 //! }
@@ -91,45 +91,35 @@
 //! # Ok::<(), tower_keystone::Error>(())
 //! ```
 
-mod access_info;
-mod answer;
-mod attempt;
+mod access_info_plugin;
+mod auth_method;
 mod auth_url;
 mod cache_id;
 mod credentials;
 mod error_document;
-mod fixed;
+mod fixed_endpoint;
 mod generic;
-#[cfg(feature = "hyper")]
-mod hyper;
-mod json;
 mod login;
-mod method;
-mod parameters;
-mod pool;
-mod read_body;
-mod service_token;
-mod spare;
-mod told;
-mod transport;
+mod login_attempt;
+mod plugin_pool;
+mod request_body;
+mod response;
+mod scope;
+mod service_token_wrapper;
+mod text_setters;
+mod user;
 mod v2;
 mod v3;
 
-pub use access_info::AccessInfoPlugin;
+pub use access_info_plugin::AccessInfoPlugin;
+pub use auth_method::AuthMethod;
 pub use auth_url::AuthUrl;
 pub use credentials::{AuthRefFuture, Credentials};
-pub use fixed::FixedEndpointPlugin;
-pub use generic::GenericAuth;
-#[cfg(feature = "hyper")]
-#[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
-pub use hyper::HyperTransport;
-pub use method::AuthMethod;
-pub use parameters::{Scope, User};
-pub use pool::PluginPool;
-pub use service_token::ServiceTokenAuthWrapper;
-pub use transport::Transport;
-pub use v2::V2Auth;
-pub use v3::V3Auth;
-
-pub(crate) use told::Told;
-pub(crate) use transport::Obtains;
+pub use fixed_endpoint::FixedEndpointPlugin;
+pub use generic::GenericCredentials;
+pub use plugin_pool::PluginPool;
+pub use scope::Scope;
+pub use service_token_wrapper::ServiceTokenAuthWrapper;
+pub use user::User;
+pub use v2::V2Credentials;
+pub use v3::V3Credentials;

@@ -2,23 +2,23 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::{Request, Uri};
-use http_body_util::Full;
 
 use super::{
-    AuthUrl, Credentials, Transport, answer,
-    attempt::{self, Attempt, Names},
+    AuthUrl, Credentials, User,
     cache_id::{auth_url_element, cache_id},
     credentials::AuthRefFuture,
-    json::Json,
     login,
-    parameters::{said, texts},
+    login_attempt::{self, Attempt, Names},
+    request_body::Json,
+    response,
+    text_setters::{non_empty, text_setters},
 };
-use crate::{Error, Secret, access::IdentityVersion};
+use crate::{Error, Secret, Transport, access::IdentityVersion};
 
 /// Credentials for Keystone's v2.0 API, where that is still found: keystoneauth's `v2.Password` and
 /// `v2.Token`.
 #[derive(Clone)]
-pub struct V2Auth {
+pub struct V2Credentials {
     auth_url: AuthUrl,
     proof: Proof,
     tenant_id: Option<Box<str>>,
@@ -28,29 +28,14 @@ pub struct V2Auth {
 
 #[derive(Clone)]
 enum Proof {
-    Password { username: Option<Box<str>>, user_id: Option<Box<str>>, password: Secret },
+    Password { user: User, password: Secret },
     Token(Secret),
 }
 
-impl V2Auth {
-    /// A user by name, and their password. The URL has `/v2.0` at its end.
-    pub fn password(
-        auth_url: impl Into<AuthUrl>,
-        username: impl Into<Box<str>>,
-        password: impl Into<Secret>,
-    ) -> Self {
-        Self::password_of(auth_url, Some(username), None, password)
-    }
-
-    /// A user by name or by id, and their password; the name counts before the id.
-    pub fn password_of<T: Into<Box<str>>>(
-        auth_url: impl Into<AuthUrl>,
-        username: Option<T>,
-        user_id: Option<T>,
-        password: impl Into<Secret>,
-    ) -> Self {
-        let (username, user_id) = (username.map(Into::into), user_id.map(Into::into));
-        Self::new(auth_url.into(), Proof::Password { username, user_id, password: password.into() })
+impl V2Credentials {
+    /// A user and their password. The user's name counts before the id, and v2.0 has no domains. The URL ends in `/v2.0`.
+    pub fn password(auth_url: impl Into<AuthUrl>, user: User, password: impl Into<Secret>) -> Self {
+        Self::new(auth_url.into(), Proof::Password { user, password: password.into() })
     }
 
     /// A token, to be exchanged for one of another tenant. The new one expires with the old one.
@@ -62,7 +47,7 @@ impl V2Auth {
         Self { auth_url, proof, tenant_id: None, tenant_name: None, trust_id: None }
     }
 
-    texts! {
+    text_setters! {
         /// The project, here called tenant, of this id; it counts before a name.
         tenant_id,
         /// The project, here called tenant, of this name.
@@ -78,11 +63,11 @@ impl V2Auth {
     /// [`Error::AuthorizationFailure`] if neither the name nor the id of a user is given with the password;
     /// [`Error::InvalidEndpoint`] if the `auth_url` is not an absolute http or https URL, or has a user name or a
     /// query in it; [`Error::InvalidToken`] if the token cannot be sent in a header.
-    pub fn request(&self) -> Result<Request<Full<Bytes>>, Error> {
+    pub fn request(&self) -> Result<Request<Bytes>, Error> {
         let auth_url = self.auth_url.usable()?.to_string();
         let (mut auth, header) = match &self.proof {
-            Proof::Password { username, user_id, password } => {
-                let user = match (said(username), said(user_id)) {
+            Proof::Password { user, password } => {
+                let user = match (non_empty(&user.username), non_empty(&user.user_id)) {
                     (Some(username), _) => ("username", Json::Text(username)),
                     (None, Some(id)) => ("userId", Json::Text(id)),
                     (None, None) => {
@@ -98,36 +83,36 @@ impl V2Auth {
                 (vec![("token", Json::Object(vec![id]))], Some(("x-auth-token", token)))
             }
         };
-        auth.extend(match (said(&self.tenant_id), said(&self.tenant_name)) {
+        auth.extend(match (non_empty(&self.tenant_id), non_empty(&self.tenant_name)) {
             (Some(id), _) => Some(("tenantId", Json::Text(id))),
             (None, name) => name.map(|name| ("tenantName", Json::Text(name))),
         });
-        auth.extend(said(&self.trust_id).map(|id| ("trust_id", Json::Text(id))));
+        auth.extend(non_empty(&self.trust_id).map(|id| ("trust_id", Json::Text(id))));
 
         login::request(format!("{}/tokens", auth_url.trim_end_matches('/')), header, auth)
     }
 }
 
-impl V2Auth {
+impl V2Credentials {
     /// This login in words.
     fn attempt(&self) -> Attempt {
         let (Proof::Password { password: secret, .. } | Proof::Token(secret)) = &self.proof;
         let proof = match &self.proof {
-            Proof::Password { .. } => attempt::Proof::Password,
-            Proof::Token(_) => attempt::Proof::Token,
+            Proof::Password { .. } => login_attempt::Proof::Password,
+            Proof::Token(_) => login_attempt::Proof::Token,
         };
         let identity = |names: &Names<'_>| match &self.proof {
-            Proof::Password { username, user_id, .. } => {
+            Proof::Password { user, .. } => {
                 // Here the name counts before the id.
-                let (name, id) = (said(username), said(user_id));
+                let (name, id) = (non_empty(&user.username), non_empty(&user.user_id));
                 format!("the password of {}", names.of("user", id.filter(|_| name.is_none()), name, None))
             }
             Proof::Token(_) => "a token".to_owned(),
         };
         let scope = |names: &Names<'_>| match (
-            said(&self.tenant_id),
-            said(&self.tenant_name),
-            said(&self.trust_id),
+            non_empty(&self.tenant_id),
+            non_empty(&self.tenant_name),
+            non_empty(&self.trust_id),
         ) {
             (None, None, None) => "no tenant".to_owned(),
             (None, None, Some(trust)) => format!("trust id {}", names.show(trust)),
@@ -137,13 +122,13 @@ impl V2Auth {
     }
 }
 
-impl Credentials for V2Auth {
+impl Credentials for V2Credentials {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
         let request = self.request();
         let attempt = self.attempt();
         Box::pin(async move {
             let answer = login::send(&transport, request?).await?;
-            answer::access_info(answer, &attempt)
+            response::access_info(answer, &attempt)
         })
     }
 
@@ -160,9 +145,9 @@ impl Credentials for V2Auth {
             ("trust_id".to_owned(), self.trust_id.as_deref()),
         ];
         match &self.proof {
-            Proof::Password { username, user_id, password } => elements.extend([
-                ("username".to_owned(), username.as_deref()),
-                ("user_id".to_owned(), user_id.as_deref()),
+            Proof::Password { user, password } => elements.extend([
+                ("username".to_owned(), user.username.as_deref()),
+                ("user_id".to_owned(), user.user_id.as_deref()),
                 ("password".to_owned(), Some(password.expose())),
             ]),
             Proof::Token(token) => elements.push(("token".to_owned(), Some(token.expose()))),
@@ -176,9 +161,9 @@ impl Credentials for V2Auth {
 }
 
 /// The tenant, never the credentials.
-impl fmt::Debug for V2Auth {
+impl fmt::Debug for V2Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("V2Auth")
+        f.debug_struct("V2Credentials")
             .field("tenant_id", &self.tenant_id)
             .field("tenant_name", &self.tenant_name)
             .finish_non_exhaustive()

@@ -2,33 +2,33 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::{Request, Uri};
-use http_body_util::Full;
 
 use super::{
-    AuthMethod, AuthUrl, Credentials, Scope, Transport, answer,
-    attempt::{Attempt, Names, Proof},
+    AuthMethod, AuthUrl, Credentials, Scope,
+    auth_method::domain,
     cache_id::{auth_url_element, cache_id},
     credentials::AuthRefFuture,
-    json::Json,
     login,
-    method::domain,
-    parameters::said,
+    login_attempt::{Attempt, Names, Proof},
+    request_body::Json,
+    response,
+    text_setters::non_empty,
 };
-use crate::{Error, access::IdentityVersion};
+use crate::{Error, Transport, access::IdentityVersion};
 
 /// Credentials for Keystone's v3 API: keystoneauth's `v3.Password`, `v3.Token`, `v3.TOTP`,
 /// `v3.ApplicationCredential` and `v3.MultiFactor`, by the methods it is given.
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone)]
-pub struct V3Auth {
+pub struct V3Credentials {
     auth_url: AuthUrl,
     methods: Vec<AuthMethod>,
     scope: Scope,
     include_catalog: bool,
 }
 
-impl V3Auth {
+impl V3Credentials {
     /// Credentials for the Keystone at this URL, with or without `/v3` at its end.
     ///
     /// Requests with [`Interface::Auth`](crate::Interface::Auth) are joined to the URL as it is. For them give it
@@ -66,7 +66,7 @@ impl V3Auth {
     /// [`Error::AuthorizationFailure`] if no method would be sent, or more than one scope is asked for;
     /// [`Error::InvalidEndpoint`] if the `auth_url` is not an absolute http or https URL, or has a user name or a
     /// query in it; [`Error::InvalidToken`] if a token or a receipt cannot be sent in a header.
-    pub fn request(&self) -> Result<Request<Full<Bytes>>, Error> {
+    pub fn request(&self) -> Result<Request<Bytes>, Error> {
         let auth_url = self.auth_url.usable()?.to_string();
         let sent: Vec<_> = self.methods.iter().filter_map(AuthMethod::body).collect();
         if sent.is_empty() {
@@ -91,7 +91,7 @@ impl V3Auth {
     }
 }
 
-impl V3Auth {
+impl V3Credentials {
     /// This login in words.
     fn attempt(&self) -> Attempt {
         let secrets = self.methods.iter().map(AuthMethod::secret).cloned().collect();
@@ -100,11 +100,11 @@ impl V3Auth {
             _ => Proof::Several,
         };
         let identity = |names: &Names<'_>| {
-            self.methods.iter().map(|method| method.in_words(names)).collect::<Vec<_>>().join(" and ")
+            self.methods.iter().map(|method| method.as_text(names)).collect::<Vec<_>>().join(" and ")
         };
         let scope = |names: &Names<'_>| match proof {
             Proof::ApplicationCredential => "the scope of the application credential".to_owned(),
-            _ => self.scope.in_words(names),
+            _ => self.scope.as_text(names),
         };
         Attempt::new(IdentityVersion::V3, self.auth_url.uri(), secrets, proof, identity, scope)
     }
@@ -115,7 +115,7 @@ fn scope(scope: &Scope) -> Result<Option<Json<'_>>, Error> {
     let Scope { project_id, project_name, domain_id, domain_name, system_scope, trust_id, unscoped, .. } =
         scope;
     let object = |name, member| Json::Object(vec![(name, Json::Object(vec![member]))]);
-    let by = |id, name| match (said(id), said(name)) {
+    let by = |id, name| match (non_empty(id), non_empty(name)) {
         (Some(id), _) => Some(("id", Json::Text(id))),
         (None, name) => name.map(|name| ("name", Json::Text(name))),
     };
@@ -125,7 +125,7 @@ fn scope(scope: &Scope) -> Result<Option<Json<'_>>, Error> {
         let of_domain = domain(&scope.project_domain_id, &scope.project_domain_name).filter(|_| named);
         Json::Object(vec![("project", Json::Object([by].into_iter().chain(of_domain).collect()))])
     });
-    let system = match said(system_scope) {
+    let system = match non_empty(system_scope) {
         None => None,
         Some("all") => Some(object("system", ("all", Json::True))),
         Some(_) => return Err(Error::AuthorizationFailure { reason: "the system scope is `all` or none" }),
@@ -133,7 +133,7 @@ fn scope(scope: &Scope) -> Result<Option<Json<'_>>, Error> {
     let asked = [
         by(domain_id, domain_name).map(|by| object("domain", by)),
         project,
-        said(trust_id).map(|id| object("OS-TRUST:trust", ("id", Json::Text(id)))),
+        non_empty(trust_id).map(|id| object("OS-TRUST:trust", ("id", Json::Text(id)))),
         system,
         unscoped.then_some(Json::Text("unscoped")),
     ];
@@ -146,13 +146,13 @@ fn scope(scope: &Scope) -> Result<Option<Json<'_>>, Error> {
     }
 }
 
-impl Credentials for V3Auth {
+impl Credentials for V3Credentials {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
         let request = self.request();
         let attempt = self.attempt();
         Box::pin(async move {
             let answer = login::send(&transport, request?).await?;
-            answer::access_info(answer, &attempt)
+            response::access_info(answer, &attempt)
         })
     }
 
@@ -179,9 +179,9 @@ impl Credentials for V3Auth {
 }
 
 /// Where, by which methods and for which scope, never with what.
-impl fmt::Debug for V3Auth {
+impl fmt::Debug for V3Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("V3Auth")
+        f.debug_struct("V3Credentials")
             .field("methods", &self.methods)
             .field("scope", &self.scope)
             .field("include_catalog", &self.include_catalog)

@@ -50,7 +50,7 @@ impl Failure {
 
     /// Whether requests that have no token get this failure, rather than wait for another go.
     pub(super) fn is_final(&self, now: Now, policy: &RenewalPolicy) -> bool {
-        self.waited || self.refused.is_some() || self.rest(now) >= policy.load_timeout
+        self.waited || self.refused.is_some() || self.rest(now) >= policy.wait_timeout
     }
 
     /// What is left of the time that Keystone asked to wait.

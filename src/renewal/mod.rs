@@ -1,6 +1,6 @@
 //! Keeping a token fresh: when to renew, what to do meanwhile, and one flight for all who wait.
 //!
-//! [`Renewing`] makes a plugin of [`Credentials`](crate::Credentials):
+//! [`RenewingPlugin`] makes a plugin of [`Credentials`](crate::Credentials):
 //!
 //! ```
 //! use bytes::Bytes;
@@ -8,18 +8,18 @@
 //! use http_body_util::Full;
 //! use tower::{ServiceBuilder, ServiceExt};
 //! use tower_keystone::{
-//!     AuthLayer, AuthMethod, EndpointFilter, Renewing, Scope, Transport, User, V3Auth, fixture::Cloud,
+//!     AuthLayer, AuthMethod, EndpointFilter, RenewingPlugin, Scope, Transport, User, V3Credentials, fixture::Cloud,
 //! };
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), tower_keystone::BoxError> {
 //! # let cloud = Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
 //! # let auth_url = cloud.keystone().auth_url();
-//! # let client = cloud.clone();
+//! # let client = tower::util::BoxCloneService::<http::Request<http_body_util::Full<bytes::Bytes>>, _, _>::new(cloud.clone());
 //! let alice = User::new().username("alice").user_domain_name("Default");
-//! let credentials = V3Auth::new(auth_url, AuthMethod::password(alice, "wonderland"))
+//! let credentials = V3Credentials::new(auth_url, AuthMethod::password(alice, "wonderland"))
 //!     .scope(Scope::new().project_name("demo").project_domain_name("Default"));
-//! let plugin = Renewing::new(credentials, Transport::new(client.clone()));
+//! let plugin = RenewingPlugin::new(credentials, Transport::new(client.clone()));
 //!
 //! let nova = ServiceBuilder::new()
 //!     .layer(AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute")))
@@ -67,7 +67,7 @@
 //!
 //! A failure says nothing of other credentials: if [`Credentials::cache_id`](crate::Credentials::cache_id) has changed since,
 //! because a secret was rotated in place, they are tried at once (three times in 30 minutes at most).
-//! [`Renewing::reset`] forgets a failure. Every figure can be set in [`RenewalPolicy`].
+//! [`RenewingPlugin::reset`] forgets a failure. Every figure can be set in [`RenewalPolicy`].
 //!
 //! The first failed attempt is logged as a warning, with the `auth_url` and the cause, and the end of the outage as
 //! information. Plugins whose [`Transport`](crate::Transport)s are clones of one do not repeat within a minute what another
@@ -79,16 +79,16 @@
 //! [`RenewalPolicy::fail_fast`] requests get the first failure, as in keystoneauth:
 //!
 //! ```
-//! # use tower_keystone::{AuthMethod, Transport, User, V3Auth, fixture::Cloud};
-//! use tower_keystone::{RenewalPolicy, Renewing};
+//! # use tower_keystone::{AuthMethod, Transport, User, V3Credentials, fixture::Cloud};
+//! use tower_keystone::{RenewalPolicy, RenewingPlugin};
 //!
 //! # let cloud = Cloud::new([]);
 //! # let auth_url: http::Uri = cloud.keystone().auth_url().parse().unwrap();
-//! # let credentials = V3Auth::new(auth_url, AuthMethod::password(User::new(), "wonderland"));
-//! # let transport = Transport::new(cloud);
+//! # let credentials = V3Credentials::new(auth_url, AuthMethod::password(User::new(), "wonderland"));
+//! # let transport = cloud.transport();
 //! let mut policy = RenewalPolicy::default();
 //! policy.fail_fast = true;
-//! let plugin = Renewing::new(credentials, transport).policy(policy);
+//! let plugin = RenewingPlugin::new(credentials, transport).policy(policy);
 //! # let _ = plugin;
 //! ```
 //!
@@ -108,18 +108,19 @@
 //! that blocks on a runtime only now and then, a renewal in the background goes on only while it does; one that is
 //! overdue is waited for.
 
-mod asking;
 mod clock;
 mod failure;
-mod flight;
 mod lifetime;
 mod plugin;
 mod policy;
-mod refusals;
+mod reentrancy;
+mod rejections;
+mod renewal_task;
 mod report;
 mod shared;
 mod state;
+mod wait;
 
 pub use clock::{Clock, Now, SystemClock};
-pub use plugin::Renewing;
+pub use plugin::RenewingPlugin;
 pub use policy::RenewalPolicy;

@@ -4,7 +4,8 @@ use http::Uri;
 
 use super::{Clock, RenewalPolicy, SystemClock, shared::Shared, state::State};
 use crate::{
-    Access, AccessFuture, AccessInfo, Credentials, Error, IdentityPlugin, Secret, Transport, endpoint::Origin,
+    AccessFuture, AccessInfo, Credentials, Error, IdentityPlugin, Secret, ServiceAccess, Transport,
+    endpoint::Origin,
 };
 
 /// The plugin that holds credentials and keeps their token fresh.
@@ -13,9 +14,9 @@ use crate::{
 /// Keystone before the first request.
 ///
 /// See the [module docs](super) for an example and for when it renews.
-pub struct Renewing<C>(Arc<Shared<C>>);
+pub struct RenewingPlugin<C>(Arc<Shared<C>>);
 
-impl<C: Credentials> Renewing<C> {
+impl<C: Credentials> RenewingPlugin<C> {
     /// A plugin that obtains its tokens with these credentials, over this transport.
     pub fn new(credentials: C, transport: Transport) -> Self {
         let state = State::new(RenewalPolicy::default(), fastrand::Rng::new());
@@ -60,8 +61,8 @@ impl<C: Credentials> Renewing<C> {
     /// # Errors
     ///
     /// What Keystone, the transport or the credentials say; the current token is kept then.
-    pub async fn force(&self) -> Result<Arc<Access>, Error> {
-        Arc::clone(&self.0).force().await
+    pub async fn renew(&self) -> Result<Arc<ServiceAccess>, Error> {
+        Arc::clone(&self.0).renew().await
     }
 
     /// Forgets the token and all failures, so that the next request logs in at once. To be called when
@@ -107,7 +108,7 @@ impl<C: Credentials> Renewing<C> {
     }
 }
 
-impl<C: Credentials> IdentityPlugin for Renewing<C> {
+impl<C: Credentials> IdentityPlugin for RenewingPlugin<C> {
     /// The current access, or the one that the flight under way brings.
     #[inline(always)]
     fn access(&self) -> AccessFuture {
@@ -117,8 +118,8 @@ impl<C: Credentials> IdentityPlugin for Renewing<C> {
     /// Returns true: the request is sent once more, with the access that is current then.
     ///
     /// Drops `used` if it is the current access, so that a new token is fetched. If `by` has refused so many new tokens
-    /// that another one would not help ([`RenewalPolicy::refusals`]), `used` is kept for the other origins.
-    fn invalidate(&self, used: &Arc<Access>, by: &Origin) -> bool {
+    /// that another one would not help ([`RenewalPolicy::max_rejections`]), `used` is kept for the other origins.
+    fn invalidate(&self, used: &Arc<ServiceAccess>, by: &Origin) -> bool {
         let now = self.0.clock.now();
         let accepted = used.accepted().remove(by);
         self.0.lock().state.refused(used, by, accepted, now);
@@ -130,17 +131,17 @@ impl<C: Credentials> IdentityPlugin for Renewing<C> {
     }
 }
 
-impl<C> Clone for Renewing<C> {
+impl<C> Clone for RenewingPlugin<C> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<C: Credentials + fmt::Debug> fmt::Debug for Renewing<C> {
+impl<C: Credentials + fmt::Debug> fmt::Debug for RenewingPlugin<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Errors of others are printed when the state is not locked.
         let (access, failure, is_renewing) = self.0.lock().state.shown();
-        f.debug_struct("Renewing")
+        f.debug_struct("RenewingPlugin")
             .field("credentials", &self.0.credentials)
             .field("access", &access)
             .field("failure", &failure)

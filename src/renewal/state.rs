@@ -6,9 +6,9 @@ use super::{
     Now, RenewalPolicy,
     failure::{Failed, Failure, History, Tried},
     lifetime::Readings,
-    refusals::Refusals,
+    rejections::Refusals,
 };
-use crate::{Access, AccessInfo, Error, Secret, access::KnownOrigins, endpoint::Origin};
+use crate::{AccessInfo, Error, Secret, ServiceAccess, access::KnownOrigins, endpoint::Origin};
 
 /// The number of a flight: one go at obtaining a token.
 pub(super) type FlightId = u64;
@@ -44,7 +44,7 @@ pub(super) type Discarded = Box<dyn Any + Send + Sync>;
 /// A token, and when it becomes soft, hard and expired.
 #[derive(Debug)]
 struct Held {
-    access: Arc<Access>,
+    access: Arc<ServiceAccess>,
     soft: Now,
     hard: Now,
     end: Now,
@@ -62,9 +62,9 @@ enum Age {
 #[derive(Debug)]
 pub(super) enum Decision {
     /// Go on with this access.
-    Use(Arc<Access>),
+    Use(Arc<ServiceAccess>),
     /// Go on with this access, and start a flight beside it.
-    UseAndStart(Arc<Access>),
+    UseAndStart(Arc<ServiceAccess>),
     /// Wait for the flight under way.
     Join,
     /// Start a flight and wait for it.
@@ -105,7 +105,7 @@ impl State {
 
     /// Returns the current access if it is fresh: then there is nothing to decide.
     #[inline(always)]
-    pub(super) fn fresh(&self, now: Now) -> Option<Arc<Access>> {
+    pub(super) fn fresh(&self, now: Now) -> Option<Arc<ServiceAccess>> {
         let held = self.current.as_ref().filter(|held| !now.has_reached(held.soft))?;
         Some(Arc::clone(&held.access))
     }
@@ -133,7 +133,7 @@ impl State {
     }
 
     /// The access at hand, if it may still be sent.
-    pub(super) fn usable(&self, now: Now) -> Option<Arc<Access>> {
+    pub(super) fn usable(&self, now: Now) -> Option<Arc<ServiceAccess>> {
         let held = self.current.as_ref().filter(|_| self.age(now) < Age::Expired)?;
         Some(Arc::clone(&held.access))
     }
@@ -147,12 +147,12 @@ impl State {
     }
 
     /// The access at hand, whatever its age.
-    pub(super) fn current(&self) -> Option<&Arc<Access>> {
+    pub(super) fn current(&self) -> Option<&Arc<ServiceAccess>> {
         self.current.as_ref().map(|held| &held.access)
     }
 
     /// Returns what is shown of it: the access at hand, why there is no new one, and whether one is on its way.
-    pub(super) fn shown(&self) -> (Option<Arc<Access>>, Option<Error>, bool) {
+    pub(super) fn shown(&self) -> (Option<Arc<ServiceAccess>>, Option<Error>, bool) {
         let error = self.failure.as_ref().map(|failure| failure.error.clone());
         (self.current().cloned(), error, self.flight.is_some())
     }
@@ -228,7 +228,7 @@ impl State {
         match error.retry_after() {
             Some(_) => (pause < left).then_some(pause),
             // All of the time is made use of: the pauses get shorter towards its end.
-            None => (left / 2 >= self.policy.first_pause).then(|| pause.min(left / 2)),
+            None => (left / 2 >= self.policy.initial_backoff).then(|| pause.min(left / 2)),
         }
     }
 
@@ -253,11 +253,11 @@ impl State {
         match held {
             Ok(held) => {
                 // A token that will be old at once is no reason to ask again at once.
-                let short = held.soft.since(asked_for) < self.policy.least_interval;
+                let short = held.soft.since(asked_for) < self.policy.min_renewal_interval;
                 self.set_failure(short.then(|| Failure {
-                    error: Error::ShortLived,
+                    error: Error::ExpiredOnArrival,
                     failed: asked_for,
-                    pause: self.policy.least_interval,
+                    pause: self.policy.min_renewal_interval,
                     waited: true,
                     refused: None,
                     transient: 0,
@@ -266,7 +266,7 @@ impl State {
                 self.history.brought(tried);
                 let past = now.has_reached(held.end);
                 self.hold(held);
-                if past { Err(Error::ShortLived) } else { Ok(()) }
+                if past { Err(Error::ExpiredOnArrival) } else { Ok(()) }
             }
             Err(Failed { error, passes }) => {
                 let (mut transient, mut definite) =
@@ -304,7 +304,7 @@ impl State {
 
     /// The service at `by` refused `used`, which it may have `accepted` before. Drops it if it is the current access and
     /// another one may help.
-    pub(super) fn refused(&mut self, used: &Arc<Access>, by: &Origin, accepted: bool, now: Now) {
+    pub(super) fn refused(&mut self, used: &Arc<ServiceAccess>, by: &Origin, accepted: bool, now: Now) {
         if !self.current.as_ref().is_some_and(|held| Arc::ptr_eq(&held.access, used)) {
             return;
         }
@@ -312,7 +312,7 @@ impl State {
             return;
         }
         self.set_current(None);
-        if matches!(&self.failure, Some(Failure { error: Error::ShortLived, .. })) {
+        if matches!(&self.failure, Some(Failure { error: Error::ExpiredOnArrival, .. })) {
             self.set_failure(None);
         }
     }
@@ -334,7 +334,7 @@ impl State {
     pub(super) fn restore(&mut self, auth_ref: AccessInfo, now: Now) -> Result<(), Error> {
         // It was asked for at a time that nobody knows, so that its expiry has to be taken at its word.
         let lifetime = match auth_ref.expires()? {
-            None => self.policy.unknown_lifetime,
+            None => self.policy.default_lifetime,
             Some(expires) => {
                 let left = expires.duration_since(now.wall).unwrap_or_default();
                 // A clock that is slow makes no token live longer than it does by Keystone's own.
@@ -422,7 +422,7 @@ impl State {
                 Readings { issued, date: auth_ref.date(), local: now.wall }.lifetime(expires)
             }
         };
-        self.with_lifetime(auth_ref, asked_for, lifetime.unwrap_or(self.policy.unknown_lifetime))
+        self.with_lifetime(auth_ref, asked_for, lifetime.unwrap_or(self.policy.default_lifetime))
     }
 
     fn with_lifetime(
@@ -431,7 +431,7 @@ impl State {
         asked_for: Now,
         lifetime: Duration,
     ) -> Result<Held, Error> {
-        let access = Access::from_auth_ref(auth_ref)?.with_previous_origins(self.origins.clone());
+        let access = ServiceAccess::from_auth_ref(auth_ref)?.with_previous_origins(self.origins.clone());
         let access = Arc::new(access);
         let (soft, hard) = self.policy.ages(lifetime, self.random.f64());
         let [soft, hard, end] = [soft, hard, lifetime].map(|age| asked_for.after(age));

@@ -3,7 +3,7 @@
 //! # After a 401
 //!
 //! [`ReauthPolicy`] is a policy for `tower::retry`, outside of [`AuthLayer`](crate::AuthLayer). It reads
-//! the [`Refusal`](crate::Refusal) that the layer leaves in the response, and sends the original request
+//! the [`TokenRejected`](crate::TokenRejected) that the layer leaves in the response, and sends the original request
 //! again, once, if the plugin could renew:
 //!
 //! ```
@@ -12,7 +12,7 @@
 //! use http_body_util::Full;
 //! use tower::{ServiceBuilder, ServiceExt};
 //! use tower_keystone::{
-//!     AuthLayer, AuthMethod, EndpointFilter, ReauthPolicy, Renewing, Scope, Transport, User, V3Auth,
+//!     AuthLayer, AuthMethod, EndpointFilter, ReauthPolicy, RenewingPlugin, Scope, User, V3Credentials,
 //!     fixture::Cloud,
 //! };
 //!
@@ -21,15 +21,15 @@
 //! # let cloud = Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
 //! # let auth_url = cloud.keystone().auth_url();
 //! # let alice = User::new().username("alice").user_domain_name("Default");
-//! # let credentials = V3Auth::new(auth_url, AuthMethod::password(alice, "wonderland"))
+//! # let credentials = V3Credentials::new(auth_url, AuthMethod::password(alice, "wonderland"))
 //! #     .scope(Scope::new().project_name("demo").project_domain_name("Default"));
-//! let plugin = Renewing::new(credentials, Transport::new(cloud.clone()));
+//! let plugin = RenewingPlugin::new(credentials, cloud.transport());
 //! let nova = ServiceBuilder::new()
 //!     .retry(ReauthPolicy::new())
 //!     .layer(AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("compute")))
 //!     .service(cloud.clone());
 //!
-//! let token = plugin.force().await?;
+//! let token = plugin.renew().await?;
 //! cloud.keystone().revoke(token.auth_ref().and_then(|info| info.auth_token()).unwrap_or_default());
 //! let response = nova.oneshot(Request::get("/servers").body(Full::<Bytes>::default())?).await?;
 //! assert_eq!(response.status(), 200);
@@ -88,25 +88,27 @@
 //! # Bodies
 //!
 //! A body is never replaced by an empty or a broken one. Where it cannot be sent again, the answer or the
-//! error is what the caller gets; for a 401, [`Refusal::Renewable`](crate::Refusal::Renewable) is beside it,
+//! error is what the caller gets; for a 401, [`TokenRejected::Renewable`](crate::TokenRejected::Renewable) is beside it,
 //! and the next request has the new token. Three kinds of bodies:
 //!
 //! - `Clone`, such as `Full<Bytes>`: [`ReauthPolicy::new`], [`RetryPolicy::new`].
 //! - a stream that is short, as a rule: [`ReplayBody`] keeps what was sent of it, up to a cap, with
 //!   [`ReauthPolicy::replaying`], [`RetryPolicy::replaying`]. It is `Clone` too, but the policies for that do not ask
 //!   whether its beginning is still there.
-//! - a stream that can be made anew, such as a file's: [`ReauthPolicy::with_body`] and
-//!   [`RetryPolicy::with_body`] take a function for it.
+//! - a stream that can be made anew, such as a file's: [`ReauthPolicy::with_clone_body`] and
+//!   [`RetryPolicy::with_clone_body`] take a function for it.
 
-mod again;
-mod delays;
-mod pause;
+mod backoff;
+mod budget;
+mod clone_request;
 mod policy;
 mod reauth;
 mod replay_body;
+mod retry_delay;
 mod shared_stream;
 
-pub use pause::Pause;
+pub use budget::RetryBudget;
 pub use policy::RetryPolicy;
 pub use reauth::ReauthPolicy;
 pub use replay_body::ReplayBody;
+pub use retry_delay::RetryDelay;

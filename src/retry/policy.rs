@@ -7,13 +7,10 @@ use std::{
 
 use http::{Request, Response, StatusCode};
 use http_body::Body;
-use tower::retry::{
-    Policy,
-    budget::{Budget, TpsBudget},
-};
+use tower::retry::Policy;
 
-use super::{Pause, ReplayBody, again::Again, delays::Delays};
-use crate::{BoxError, Error, error::retry_after, work::runtime};
+use super::{ReplayBody, RetryBudget, RetryDelay, backoff::Backoff, clone_request::CloneRequest};
+use crate::{BoxError, Error, error::retry_after, task::runtime};
 
 /// The longest that a server may ask to wait.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
@@ -40,45 +37,45 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 ///
 /// See the [module docs](super) for an example and for its order with [`ReauthPolicy`](crate::ReauthPolicy).
 pub struct RetryPolicy<B> {
-    again: Again<B>,
-    connect: Delays,
-    status: Delays,
+    again: CloneRequest<B>,
+    connect: Backoff,
+    status: Backoff,
     retriable_status_codes: Arc<[StatusCode]>,
     connect_failure: fn(&(dyn StdError + 'static)) -> bool,
     jitter: bool,
-    budget: Arc<TpsBudget>,
+    budget: RetryBudget,
 }
 
 impl<B: Clone> RetryPolicy<B> {
     /// For bodies that can be cloned.
     pub fn new() -> Self {
-        Self::of(Again::cloning())
+        Self::of(CloneRequest::cloning())
     }
 }
 
 impl<B: Body> RetryPolicy<ReplayBody<B>> {
     /// For bodies that keep what was sent of them.
     pub fn replaying() -> Self {
-        Self::of(Again::replaying())
+        Self::of(CloneRequest::replaying())
     }
 }
 
 impl<B> RetryPolicy<B> {
     /// For bodies that know how to be sent again: `clone_body` is called before a request is sent, and
     /// gives the body for the next time. After `None` the request is not sent again.
-    pub fn with_body(clone_body: fn(&B) -> Option<B>) -> Self {
-        Self::of(Again::with_body(clone_body))
+    pub fn with_clone_body(clone_body: fn(&B) -> Option<B>) -> Self {
+        Self::of(CloneRequest::with_clone_body(clone_body))
     }
 
-    fn of(again: Again<B>) -> Self {
+    fn of(again: CloneRequest<B>) -> Self {
         Self {
             again,
-            connect: Delays::new(),
-            status: Delays::new(),
+            connect: Backoff::new(),
+            status: Backoff::new(),
             retriable_status_codes: [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].into(),
             connect_failure: |_| false,
             jitter: true,
-            budget: Arc::default(),
+            budget: RetryBudget::default(),
         }
     }
 
@@ -139,7 +136,7 @@ impl<B> RetryPolicy<B> {
     ///
     /// Errors of this crate ([`Error`]) are none, and it is not asked about them or what is under them: the
     /// plugin has tried to reach Keystone for as long as a request may wait
-    /// ([`RenewalPolicy::load_timeout`](crate::RenewalPolicy::load_timeout)).
+    /// ([`RenewalPolicy::wait_timeout`](crate::RenewalPolicy::wait_timeout)).
     #[must_use]
     pub fn connect_failure(mut self, predicate: fn(&(dyn StdError + 'static)) -> bool) -> Self {
         self.connect_failure = predicate;
@@ -157,19 +154,18 @@ impl<B> RetryPolicy<B> {
     /// for each request: a budget of its own would limit nothing.
     ///
     /// ```
-    /// use std::{sync::Arc, time::Duration};
+    /// use std::time::Duration;
     /// use bytes::Bytes;
     /// use http_body_util::Full;
-    /// use tower::retry::budget::TpsBudget;
-    /// use tower_keystone::RetryPolicy;
+    /// use tower_keystone::{RetryPolicy, retry::RetryBudget};
     ///
     /// // Two in a second and a tenth of the requests, as they were in the last ten seconds.
-    /// let budget = Arc::new(TpsBudget::new(Duration::from_secs(10), 2, 0.1));
-    /// let policy = || RetryPolicy::<Full<Bytes>>::new().budget(Arc::clone(&budget));
+    /// let budget = RetryBudget::new(Duration::from_secs(10), 2, 0.1);
+    /// let policy = || RetryPolicy::<Full<Bytes>>::new().budget(budget.clone());
     /// # let _ = (policy(), policy());
     /// ```
     #[must_use]
-    pub fn budget(mut self, budget: Arc<TpsBudget>) -> Self {
+    pub fn budget(mut self, budget: RetryBudget) -> Self {
         self.budget = budget;
         self
     }
@@ -199,13 +195,13 @@ fn is_of_connecting(kind: io::ErrorKind) -> bool {
 }
 
 impl<B, ResBody> Policy<Request<B>, Response<ResBody>, BoxError> for RetryPolicy<B> {
-    type Future = Pause;
+    type Future = RetryDelay;
 
     fn retry(
         &mut self,
         request: &mut Request<B>,
         result: &mut Result<Response<ResBody>, BoxError>,
-    ) -> Option<Pause> {
+    ) -> Option<RetryDelay> {
         let (delays, asked) = match result {
             Ok(response) if self.retriable_status_codes.contains(&response.status()) => {
                 (&mut self.status, retry_after(response.headers(), SystemTime::now()))
@@ -224,7 +220,7 @@ impl<B, ResBody> Policy<Request<B>, Response<ResBody>, BoxError> for RetryPolicy
         };
         let possible = self.again.can_send(request) && runtime().is_ok();
         // Only now, since the attempt that loses its body may still have to bring the answer.
-        (possible && self.budget.withdraw() && self.again.claim(request)).then(|| Pause::new(delay))
+        (possible && self.budget.withdraw() && self.again.claim(request)).then(|| RetryDelay::new(delay))
     }
 
     fn clone_request(&mut self, request: &Request<B>) -> Option<Request<B>> {
@@ -248,7 +244,7 @@ impl<B> Clone for RetryPolicy<B> {
             retriable_status_codes: Arc::clone(&self.retriable_status_codes),
             connect_failure: self.connect_failure,
             jitter: self.jitter,
-            budget: Arc::clone(&self.budget),
+            budget: self.budget.clone(),
         }
     }
 }

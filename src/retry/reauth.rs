@@ -7,36 +7,36 @@ use http::{Request, Response};
 use http_body::Body;
 use tower::retry::Policy;
 
-use super::{ReplayBody, again::Again};
-use crate::Refusal;
+use super::{ReplayBody, clone_request::CloneRequest};
+use crate::TokenRejected;
 
 /// Sends a request once more whose token was refused, if the plugin could renew.
 ///
 /// See the [module docs](super) for an example and for what it does about bodies.
 pub struct ReauthPolicy<B> {
-    again: Again<B>,
+    again: CloneRequest<B>,
     tried: bool,
 }
 
 impl<B: Clone> ReauthPolicy<B> {
     /// For bodies that can be cloned.
     pub const fn new() -> Self {
-        Self { again: Again::cloning(), tried: false }
+        Self { again: CloneRequest::cloning(), tried: false }
     }
 }
 
 impl<B> ReauthPolicy<B> {
     /// For bodies that know how to be sent again: `clone_body` is called once before a request is sent,
     /// and gives the body for a second time. For `None` the request is sent once only.
-    pub const fn with_body(clone_body: fn(&B) -> Option<B>) -> Self {
-        Self { again: Again::with_body(clone_body), tried: false }
+    pub const fn with_clone_body(clone_body: fn(&B) -> Option<B>) -> Self {
+        Self { again: CloneRequest::with_clone_body(clone_body), tried: false }
     }
 }
 
 impl<B: Body> ReauthPolicy<ReplayBody<B>> {
     /// For bodies that keep what was sent of them.
     pub const fn replaying() -> Self {
-        Self { again: Again::replaying(), tried: false }
+        Self { again: CloneRequest::replaying(), tried: false }
     }
 }
 
@@ -48,7 +48,7 @@ impl<B, ResBody, E> Policy<Request<B>, Response<ResBody>, E> for ReauthPolicy<B>
         request: &mut Request<B>,
         result: &mut Result<Response<ResBody>, E>,
     ) -> Option<Self::Future> {
-        let refusal = result.as_ref().ok()?.extensions().get::<Refusal>()?;
+        let refusal = result.as_ref().ok()?.extensions().get::<TokenRejected>()?;
         if self.tried || refusal.is_final() || !self.again.claim(request) {
             return None;
         }

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use tower::{Layer, ServiceExt};
 use tower_keystone::{
     AccessInfoPlugin, AuthLayer, EndpointFilter, Error, Transport,
-    discovery::{Discovery, LATEST, Status, Version},
+    discovery::{Discovery, LATEST, Version, VersionStatus},
 };
 
 use crate::support::{body_of, keystone, real};
@@ -22,7 +22,7 @@ async fn keystone_and_placement_tell_their_versions() {
     assert_eq!(placement.api_version(), Some(Version::new(1, 0)));
     assert_eq!(placement.min_microversion(), Some(Version::new(1, 0)));
     assert!(placement.max_microversion() >= Some(Version::new(1, 39)));
-    assert_eq!(placement.status(), Some(Status::Current));
+    assert_eq!(placement.status(), Some(VersionStatus::Current));
 
     for filter in [EndpointFilter::new("identity"), keystone()] {
         let identity = discovery.endpoint_data(&plugin, &filter).await.unwrap();

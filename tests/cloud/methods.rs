@@ -6,7 +6,9 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use totp_rs::{Algorithm, TOTP};
 use tower::ServiceExt;
-use tower_keystone::{AccessInfo, AuthMethod, Credentials, Error, Renewing, Scope, Transport, User, V3Auth};
+use tower_keystone::{
+    AccessInfo, AuthMethod, Credentials, Error, RenewingPlugin, Scope, Transport, User, V3Credentials,
+};
 
 use crate::support::{Caller, Person, providers, real};
 
@@ -19,7 +21,7 @@ async fn a_token_of_every_scope_says_what_it_is_for() {
     admin.grant("system", &person, "reader").await;
     let (transport, auth_url) = (real.transport(), real.auth_url());
     let token = async |scope| {
-        let credentials = V3Auth::new(auth_url.clone(), person.password()).scope(scope);
+        let credentials = V3Credentials::new(auth_url.clone(), person.password()).scope(scope);
         credentials.get_auth_ref(transport.clone()).await.unwrap()
     };
 
@@ -116,7 +118,7 @@ async fn a_token_is_exchanged_and_keeps_its_expiry() {
     let Some(real) = real() else { return };
     let unscoped = real.token(Scope::new().unscoped()).await;
     let token = AuthMethod::token(unscoped.auth_token().unwrap());
-    let exchange = V3Auth::new(real.auth_url(), token).scope(real.project_scope());
+    let exchange = V3Credentials::new(real.auth_url(), token).scope(real.project_scope());
     let project = exchange.get_auth_ref(real.transport()).await.unwrap();
     assert_eq!(project.project_name(), Some("admin"));
     assert_eq!(project.expires().unwrap(), unscoped.expires().unwrap());
@@ -162,13 +164,13 @@ async fn a_passcode_logs_in_and_a_wrong_one_is_refused() {
     let by_name = User::new().username(&*person.name).user_domain_name("Default");
     for user in [by_id, by_name] {
         let method = AuthMethod::totp(user, passcode());
-        let credentials = V3Auth::new(real.auth_url(), method).scope(person.scope());
+        let credentials = V3Credentials::new(real.auth_url(), method).scope(person.scope());
         let info = credentials.get_auth_ref(real.transport()).await.unwrap();
         assert_eq!(info.user_id(), Some(&*person.id));
         assert_eq!(info.project_id(), Some(&*person.project_id));
     }
 
-    let wrong = V3Auth::new(real.auth_url(), AuthMethod::totp(person.user(), wrong_passcode()));
+    let wrong = V3Credentials::new(real.auth_url(), AuthMethod::totp(person.user(), wrong_passcode()));
     let error = wrong.get_auth_ref(real.transport()).await.unwrap_err();
     assert_refused(&error, StatusCode::UNAUTHORIZED);
 }
@@ -183,7 +185,7 @@ async fn where_two_factors_are_required_one_gets_a_receipt_and_two_get_a_token()
     admin.update(&person, json!({"options": rules})).await;
 
     let (password, totp) = (person.password(), AuthMethod::totp(person.user(), passcode()));
-    let with = |method| V3Auth::new(real.auth_url(), method).scope(person.scope());
+    let with = |method| V3Credentials::new(real.auth_url(), method).scope(person.scope());
     let at_once = with(password.clone()).and(totp.clone()).get_auth_ref(real.transport()).await.unwrap();
     assert_eq!(at_once.project_id(), Some(&*person.project_id));
 
@@ -209,7 +211,7 @@ async fn where_two_factors_are_required_one_gets_a_receipt_and_two_get_a_token()
         assert_refused(&error, StatusCode::UNAUTHORIZED);
     }
 
-    let plugin = Renewing::new(with(password), real.transport());
+    let plugin = RenewingPlugin::new(with(password), real.transport());
     let error = real.placement(plugin).oneshot(providers()).await.unwrap_err();
     assert!(matches!(Error::find(&*error), Some(Error::MissingAuthMethods(_))), "{error}");
 }
@@ -240,8 +242,8 @@ async fn a_trust_gives_what_the_trustor_has_until_it_is_deleted() {
     assert_eq!(info.user_id(), Some(&*trustor.id));
     assert_eq!(info.project_id(), Some(&*trustor.project_id));
     // Placement answers administrators only, and the trustee is none.
-    let placement = real.placement(Renewing::new(by_trust, real.transport()));
-    let alone = real.placement(Renewing::new(trustee.credentials(real.auth_url()), real.transport()));
+    let placement = real.placement(RenewingPlugin::new(by_trust, real.transport()));
+    let alone = real.placement(RenewingPlugin::new(trustee.credentials(real.auth_url()), real.transport()));
     assert_eq!(placement.clone().oneshot(providers()).await.unwrap().status(), StatusCode::OK);
     assert_eq!(alone.oneshot(providers()).await.unwrap().status(), StatusCode::FORBIDDEN);
 
@@ -265,9 +267,9 @@ async fn an_application_credential_logs_in_until_it_is_deleted() {
     let wanted = json!({"name": "of-a-test", "secret": "s3cret"});
     let id = keystone.application_credential(&admin, &person, wanted).await.expect("a good one");
 
-    let by_id = V3Auth::new(real.auth_url(), AuthMethod::application_credential(&*id, "s3cret"));
+    let by_id = V3Credentials::new(real.auth_url(), AuthMethod::application_credential(&*id, "s3cret"));
     let by_name = AuthMethod::named_application_credential("of-a-test", person.user(), "s3cret");
-    for credentials in [by_id.clone(), V3Auth::new(real.auth_url(), by_name)] {
+    for credentials in [by_id.clone(), V3Credentials::new(real.auth_url(), by_name)] {
         let info = credentials.get_auth_ref(real.transport()).await.unwrap();
         assert_eq!(info.application_credential_id(), Some(&*id));
         assert_eq!(info.project_id(), Some(&*person.project_id));
@@ -280,6 +282,6 @@ async fn an_application_credential_logs_in_until_it_is_deleted() {
 
 /// Keystone refused the login, and to try it again is of no use.
 fn assert_refused(error: &Error, with: StatusCode) {
-    assert!(matches!(error, Error::Http(answer) if answer.status == with), "{error}");
+    assert!(matches!(error, Error::Keystone(answer) if answer.status == with), "{error}");
     assert!(!error.is_transient());
 }

@@ -13,7 +13,7 @@ use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
-use tower_keystone::{Error, IdentityPlugin, RenewalPolicy, Renewing, Transport};
+use tower_keystone::{Error, IdentityPlugin, RenewalPolicy, RenewingPlugin, Transport};
 
 use crate::support::{Client, hasty, past, providers, real, until};
 
@@ -34,9 +34,9 @@ fn counting(client: Client) -> (Transport, Arc<AtomicUsize>) {
 fn patient() -> RenewalPolicy {
     let mut policy = hasty();
     policy.attempt_timeout = Duration::from_secs(600);
-    policy.load_timeout = Duration::from_secs(600);
-    policy.first_pause = Duration::from_millis(100);
-    policy.longest_pause = Duration::from_millis(400);
+    policy.wait_timeout = Duration::from_secs(600);
+    policy.initial_backoff = Duration::from_millis(100);
+    policy.max_backoff = Duration::from_millis(400);
     policy
 }
 
@@ -47,10 +47,10 @@ async fn while_keystone_is_down_the_token_serves_and_then_requests_wait_for_the_
     let asked = real.client();
     let (transport, tokens) = counting(asked.clone());
     let credentials = real.credentials(keystone.start());
-    let plugin = Renewing::new(credentials, transport).policy(patient());
+    let plugin = RenewingPlugin::new(credentials, transport).policy(patient());
     let placement = real.placement(plugin.clone());
     let (served, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-    let access = plugin.force().await.unwrap();
+    let access = plugin.renew().await.unwrap();
     let mut callers = JoinSet::new();
     for _ in 0..8 {
         let (placement, served, done) = (placement.clone(), Arc::clone(&served), Arc::clone(&done));
@@ -99,12 +99,12 @@ async fn logins_that_a_kill_cuts_off_are_made_again() {
         let mut logins = JoinSet::new();
         let before = asked.sent();
         for _ in 0..20 {
-            let plugin = Renewing::new(credentials.clone(), transport.clone()).policy(patient());
+            let plugin = RenewingPlugin::new(credentials.clone(), transport.clone()).policy(patient());
             logins.spawn(async move {
                 loop {
                     match plugin.access().await {
                         // On a busy machine a token of seconds may end on its way.
-                        Err(Error::ShortLived) => {}
+                        Err(Error::ExpiredOnArrival) => {}
                         outcome => return outcome,
                     }
                 }

@@ -10,8 +10,8 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tower::{Layer, Service, ServiceExt};
 use tower_keystone::{
-    AccessInfoPlugin, AuthLayer, AuthMethod, Credentials, EndpointFilter, Error, IdentityPlugin, Refusal,
-    Renewing, ServiceTokenAuthWrapper, Transport, V3Auth,
+    AccessInfoPlugin, AuthLayer, AuthMethod, Credentials, EndpointFilter, Error, IdentityPlugin,
+    RenewingPlugin, ServiceTokenAuthWrapper, TokenRejected, Transport, V3Credentials,
 };
 
 use crate::support::{Caller, body_of, hasty, is_past, keystone, next_second, past, providers, real};
@@ -20,8 +20,8 @@ use crate::support::{Caller, body_of, hasty, is_past, keystone, next_second, pas
 async fn with_many_requests_in_flight_a_revocation_loses_none_and_costs_one_login() {
     let Some(real) = real() else { return };
     let logins = real.client();
-    let plugin =
-        Renewing::new(real.credentials(real.auth_url()), Transport::new(logins.clone())).policy(hasty());
+    let plugin = RenewingPlugin::new(real.credentials(real.auth_url()), Transport::new(logins.clone()))
+        .policy(hasty());
     let placement = real.placement(plugin.clone());
     for run in 0..20 {
         let access = plugin.access().await.unwrap();
@@ -51,7 +51,7 @@ async fn with_many_requests_in_flight_a_revocation_loses_none_and_costs_one_logi
 async fn tokens_that_live_for_seconds_are_renewed_before_a_service_refuses_one() {
     let Some(real) = real() else { return };
     let (logins, client) = (real.client(), real.client());
-    let plugin = Renewing::new(real.credentials(real.short_auth_url()), Transport::new(logins.clone()))
+    let plugin = RenewingPlugin::new(real.credentials(real.short_auth_url()), Transport::new(logins.clone()))
         .policy(hasty());
     let mut placement =
         AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("placement")).layer(client.clone());
@@ -74,7 +74,7 @@ async fn a_changed_password_ends_the_token_and_is_one_failure_for_all() {
     let admin = real.admin().await;
     let person = admin.person("admin").await;
     let logins = real.client();
-    let plugin = Renewing::new(person.credentials(real.auth_url()), Transport::new(logins.clone()));
+    let plugin = RenewingPlugin::new(person.credentials(real.auth_url()), Transport::new(logins.clone()));
     let placement = real.placement(plugin.clone());
     assert_eq!(placement.clone().oneshot(providers()).await.unwrap().status(), StatusCode::OK);
     let old = plugin.access().await.unwrap().auth_ref().unwrap().clone();
@@ -87,7 +87,7 @@ async fn a_changed_password_ends_the_token_and_is_one_failure_for_all() {
     let mut answers = HashSet::new();
     while let Some(outcome) = under_way.join_next().await {
         let error = outcome.unwrap().unwrap_err();
-        let Some(Error::Http(answer)) = Error::find(&*error) else { panic!("{error}") };
+        let Some(Error::Keystone(answer)) = Error::find(&*error) else { panic!("{error}") };
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
         assert!(!answer.is_transient());
         answers.insert(answer.request_id.clone().unwrap());
@@ -97,8 +97,8 @@ async fn a_changed_password_ends_the_token_and_is_one_failure_for_all() {
 
     next_second().await;
     let password = AuthMethod::password(person.user(), "another");
-    let credentials = V3Auth::new(real.auth_url(), password).scope(person.scope());
-    let placement = real.placement(Renewing::new(credentials, real.transport()));
+    let credentials = V3Credentials::new(real.auth_url(), password).scope(person.scope());
+    let placement = real.placement(RenewingPlugin::new(credentials, real.transport()));
     assert_eq!(placement.oneshot(providers()).await.unwrap().status(), StatusCode::OK);
 }
 
@@ -108,7 +108,7 @@ async fn a_disabled_user_is_refused_until_enabled_and_the_plugin_reset() {
     let admin = real.admin().await;
     let person = admin.person("admin").await;
     let logins = real.client();
-    let plugin = Renewing::new(person.credentials(real.auth_url()), Transport::new(logins.clone()));
+    let plugin = RenewingPlugin::new(person.credentials(real.auth_url()), Transport::new(logins.clone()));
     // Without a retry, so that the service's own answer is seen.
     let placement =
         AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("placement")).layer(real.client());
@@ -118,10 +118,10 @@ async fn a_disabled_user_is_refused_until_enabled_and_the_plugin_reset() {
     admin.update(&person, json!({"enabled": false})).await;
     let refused = ask().await.unwrap();
     assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(refused.extensions().get(), Some(&Refusal::Renewable));
+    assert_eq!(refused.extensions().get(), Some(&TokenRejected::Renewable));
     let failed = async || {
         let error = ask().await.unwrap_err();
-        let Some(Error::Http(answer)) = Error::find(&*error) else { panic!("{error}") };
+        let Some(Error::Keystone(answer)) = Error::find(&*error) else { panic!("{error}") };
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
         assert!(!answer.is_transient());
         answer.request_id.clone().unwrap()
@@ -164,7 +164,8 @@ async fn requests_go_on_until_their_application_credential_expires_and_then_fail
             continue;
         };
         let method = AuthMethod::application_credential(id, "s3cret");
-        let plugin = Renewing::new(V3Auth::new(real.auth_url(), method), real.transport()).policy(hasty());
+        let plugin = RenewingPlugin::new(V3Credentials::new(real.auth_url(), method), real.transport())
+            .policy(hasty());
         let placement = real.placement(plugin.clone());
         let first = placement.clone().oneshot(providers()).await;
         if !is_past(expires) {
@@ -185,7 +186,7 @@ async fn requests_go_on_until_their_application_credential_expires_and_then_fail
         }
     };
     assert!(is_past(expires), "{error}");
-    let Some(Error::Http(answer)) = Error::find(&*error) else { panic!("{error}") };
+    let Some(Error::Keystone(answer)) = Error::find(&*error) else { panic!("{error}") };
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
 }
 
@@ -209,10 +210,10 @@ async fn an_expired_token_is_taken_where_a_service_vouches_for_it() {
     };
     let user = AccessInfoPlugin::new(info);
     let alone = real.placement(user.clone());
-    let with_other =
-        real.placement(ServiceTokenAuthWrapper::new(user.clone(), Renewing::new(other, real.transport())));
+    let with_other = real
+        .placement(ServiceTokenAuthWrapper::new(user.clone(), RenewingPlugin::new(other, real.transport())));
     let vouched =
-        real.placement(ServiceTokenAuthWrapper::new(user, Renewing::new(vouching, real.transport())));
+        real.placement(ServiceTokenAuthWrapper::new(user, RenewingPlugin::new(vouching, real.transport())));
 
     past(expires).await;
     assert_eq!(alone.oneshot(providers()).await.unwrap().status(), StatusCode::UNAUTHORIZED);

@@ -4,7 +4,7 @@ use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_keystone::{
-    AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Error, ReauthPolicy, Refusal, Scope,
+    AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Error, ReauthPolicy, Scope, TokenRejected,
 };
 
 use crate::support::{body_of, json_of, keystone, real};
@@ -119,7 +119,7 @@ async fn after_a_revocation_the_refusal_arrives_once_and_is_final() {
         let request = Request::get(path).extension(endpoint).body(body_of("")).unwrap();
         let response = openstack.ready().await.unwrap().call(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-        assert_eq!(response.extensions().get(), Some(&Refusal::Final));
+        assert_eq!(response.extensions().get(), Some(&TokenRejected::Final));
         assert_eq!(client.sent() - sent, 1, "nothing is sent again");
     }
 }

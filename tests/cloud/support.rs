@@ -27,8 +27,9 @@ use tokio::{
 };
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, retry::Retry};
 use tower_keystone::{
-    AccessInfo, AccessInfoPlugin, Auth, AuthLayer, AuthMethod, Credentials, EndpointFilter, GenericAuth,
-    IdentityPlugin, Interface, ReauthPolicy, RenewalPolicy, Scope, Transport, User, V3Auth,
+    AccessInfo, AccessInfoPlugin, Auth, AuthLayer, AuthMethod, Credentials, EndpointFilter,
+    GenericCredentials, IdentityPlugin, Interface, ReauthPolicy, RenewalPolicy, Scope, Transport, User,
+    V3Credentials,
 };
 
 pub(crate) type Body = Full<Bytes>;
@@ -126,14 +127,14 @@ impl Real {
     }
 
     /// The credentials of the administrator in their project.
-    pub(crate) fn credentials(&self, auth_url: Uri) -> V3Auth {
-        V3Auth::new(auth_url, AuthMethod::password(self.user(), self.text("password")))
+    pub(crate) fn credentials(&self, auth_url: Uri) -> V3Credentials {
+        V3Credentials::new(auth_url, AuthMethod::password(self.user(), self.text("password")))
             .scope(self.project_scope())
     }
 
     /// The same for whichever version there is.
-    pub(crate) fn generic_credentials(&self, auth_url: Uri) -> GenericAuth {
-        GenericAuth::password(auth_url, self.user(), self.text("password")).scope(self.project_scope())
+    pub(crate) fn generic_credentials(&self, auth_url: Uri) -> GenericCredentials {
+        GenericCredentials::password(auth_url, self.user(), self.text("password")).scope(self.project_scope())
     }
 
     fn user(&self) -> User {
@@ -192,8 +193,8 @@ pub(crate) fn providers() -> Request<Body> {
 /// Figures for tokens that live for seconds, and for services that refuse many of them.
 pub(crate) fn hasty() -> RenewalPolicy {
     let mut policy = RenewalPolicy::default();
-    policy.least_interval = Duration::ZERO;
-    policy.refusals = usize::MAX;
+    policy.min_renewal_interval = Duration::ZERO;
+    policy.max_rejections = usize::MAX;
     policy
 }
 
@@ -313,8 +314,8 @@ impl Person {
     }
 
     /// The user's password in their project.
-    pub(crate) fn credentials(&self, auth_url: Uri) -> V3Auth {
-        V3Auth::new(auth_url, self.password()).scope(self.scope())
+    pub(crate) fn credentials(&self, auth_url: Uri) -> V3Credentials {
+        V3Credentials::new(auth_url, self.password()).scope(self.scope())
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is compared of an answer: its value, or its error by class and members.
 
 use serde_json::{Value, json};
-use tower_keystone::{BoxError, Error};
+use tower_keystone::{BoxError, Error, discovery::ParseVersionError};
 
 use crate::{Difference, Unanswered};
 
@@ -14,6 +14,12 @@ pub(crate) enum Failed {
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
         Self::Error(error)
+    }
+}
+
+impl From<ParseVersionError> for Failed {
+    fn from(error: ParseVersionError) -> Self {
+        Self::Error(error.into())
     }
 }
 
@@ -64,7 +70,7 @@ pub(crate) const ANY_ERROR: [&str; 14] = [
 /// An error in the form in which the data has it, as far as it has one.
 pub(crate) fn described(error: &Error) -> Value {
     match error {
-        Error::Http(error) | Error::Service(error) => json!({
+        Error::Keystone(error) | Error::Service(error) => json!({
             "error": "HttpError",
             "http_status": error.status.as_u16(),
             "message": error.message,
@@ -93,8 +99,8 @@ fn class(error: &Error) -> &'static str {
         Error::EndpointNotFound(_) | Error::NoEndpointFilter | Error::NoAuthUrl => "EndpointNotFound",
         Error::EmptyCatalog => "EmptyCatalog",
         Error::DiscoveryFailure(_) => "DiscoveryFailure",
-        Error::ImpliedVersionMismatch { end: "maximum", .. } => "ImpliedMaxVersionMismatch",
-        Error::ImpliedVersionMismatch { end: "minimum", .. } => "ImpliedMinVersionMismatch",
+        Error::ImpliedVersionMismatch { bound: "maximum", .. } => "ImpliedMaxVersionMismatch",
+        Error::ImpliedVersionMismatch { bound: "minimum", .. } => "ImpliedMinVersionMismatch",
         Error::ImpliedVersionMismatch { .. } => "ImpliedVersionMismatch",
         Error::ConnectFailure { .. } => "ConnectFailure",
         Error::Timeout { .. } => "ConnectTimeout",

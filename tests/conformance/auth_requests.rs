@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Uri};
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use tower_keystone::{Access, AccessInfo, Error, Secret, endpoint::Origin};
+use tower_keystone::{AccessInfo, Error, Secret, ServiceAccess, endpoint::Origin};
 
 use crate::{
     Case, Difference, Unanswered, access,
@@ -24,7 +24,7 @@ pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(
 pub(crate) struct Authenticated {
     pub(crate) plugin: Plugin,
     pub(crate) servers: Servers,
-    pub(crate) last: Option<Arc<Access>>,
+    pub(crate) last: Option<Arc<ServiceAccess>>,
 }
 
 impl Authenticated {
@@ -33,18 +33,18 @@ impl Authenticated {
             ("get_token", _) => self.headers().await?["x-auth-token"].clone(),
             ("get_headers", _) => self.headers().await?,
             ("get_access", _) => access::summary(self.auth_ref().await?),
-            ("get_cache_id", Plugin::Renewing(plugin)) => json!(plugin.cache_id()),
+            ("get_cache_id", Plugin::RenewingPlugin(plugin)) => json!(plugin.cache_id()),
             ("get_cache_id", _) => Value::Null,
-            ("get_auth_state", Plugin::Renewing(plugin)) => state(plugin.auth_state()),
+            ("get_auth_state", Plugin::RenewingPlugin(plugin)) => state(plugin.auth_state()),
             ("get_auth_state", Plugin::AccessInfo(_, access_info)) => state(Some(access_info.auth_state())),
-            ("set_auth_state", Plugin::Renewing(plugin)) => {
+            ("set_auth_state", Plugin::RenewingPlugin(plugin)) => {
                 let state = auth_state(args.given("state").unwrap_or(&Value::Null));
                 plugin.set_auth_state(state.as_ref())?;
                 Value::Null
             }
             // It is the access info that it was made with.
             ("set_auth_state", Plugin::AccessInfo(..)) => Value::Null,
-            ("needs_reauthenticate", Plugin::Renewing(plugin)) => plugin.needs_renewal().into(),
+            ("needs_reauthenticate", Plugin::RenewingPlugin(plugin)) => plugin.needs_renewal().into(),
             ("needs_reauthenticate", plugin) => {
                 let since = Instant::now();
                 let _ = plugin.shared().access().await;
@@ -52,9 +52,9 @@ impl Authenticated {
             }
             ("invalidate", plugin) => {
                 let service = Uri::from_static("https://nova.example.com");
-                let nothing = || Access::fixed(service.clone()).map(Arc::new);
+                let nothing = || ServiceAccess::fixed(service.clone()).map(Arc::new);
                 let used = self.last.clone().map_or_else(nothing, Ok)?;
-                let by = Origin::of(&service).ok_or(Error::NoToken)?;
+                let by = Origin::from_uri(&service).ok_or(Error::NoToken)?;
                 plugin.shared().invalidate(&used, &by).into()
             }
             ("get_user_id", Plugin::AccessInfo(_, access_info)) => json!(access_info.user_id()),
@@ -85,7 +85,7 @@ impl Authenticated {
         })
     }
 
-    async fn access(&mut self) -> Result<Arc<Access>, Error> {
+    async fn access(&mut self) -> Result<Arc<ServiceAccess>, Error> {
         let access = self.plugin.shared().access().await?;
         self.last = Some(Arc::clone(&access));
         Ok(access)

@@ -46,7 +46,7 @@ async fn replay_calls(
         None => {}
     }
     // The reference does not remember failures.
-    let discovery = Discovery::new(transport).remember(HOUR, Duration::ZERO);
+    let discovery = Discovery::new(transport).cache_lifetimes(HOUR, Duration::ZERO);
     let mut asked = Asked::new(discovery, plugin.as_ref());
     let mut authenticated =
         plugin.map(|plugin| Authenticated { plugin, servers: servers.clone(), last: None });

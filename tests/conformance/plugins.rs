@@ -6,9 +6,9 @@ use http::Uri;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 use tower_keystone::{
-    AccessInfo, AccessInfoPlugin, AuthMethod, Credentials, Error, FixedEndpointPlugin, GenericAuth,
-    IdentityPlugin, RenewalPolicy, Renewing, Scope, Secret, ServiceTokenAuthWrapper, Transport, User, V2Auth,
-    V3Auth, identity::AuthRefFuture,
+    AccessInfo, AccessInfoPlugin, AuthMethod, Credentials, Error, FixedEndpointPlugin, GenericCredentials,
+    IdentityPlugin, RenewalPolicy, RenewingPlugin, Scope, Secret, ServiceTokenAuthWrapper, Transport, User,
+    V2Credentials, V3Credentials, identity::AuthRefFuture,
 };
 
 use crate::{Unanswered, answers::Failed, servers::FrozenClock};
@@ -144,7 +144,7 @@ impl Described {
 
 /// A plugin, by what can be asked of it.
 pub(crate) enum Plugin {
-    Renewing(Renewing<AnyCredentials>),
+    RenewingPlugin(RenewingPlugin<AnyCredentials>),
     AccessInfo(AccessInfoPlugin, AccessInfo),
     Other(Arc<dyn IdentityPlugin>),
 }
@@ -199,11 +199,12 @@ impl Plugin {
             }
             _ => {
                 let credentials = AnyCredentials(credentials(described)?);
-                let plugin = Renewing::new(credentials, transport.clone()).policy(one_go()).clock(clock);
+                let plugin =
+                    RenewingPlugin::new(credentials, transport.clone()).policy(one_go()).clock(clock);
                 if let Some(state) = auth_state(&described.auth_state) {
                     plugin.set_auth_state(Some(&state))?;
                 }
-                Self::Renewing(plugin)
+                Self::RenewingPlugin(plugin)
             }
         })
     }
@@ -211,7 +212,7 @@ impl Plugin {
     /// The plugin as a layer takes it.
     pub(crate) fn shared(&self) -> Arc<dyn IdentityPlugin> {
         match self {
-            Self::Renewing(plugin) => Arc::new(plugin.clone()),
+            Self::RenewingPlugin(plugin) => Arc::new(plugin.clone()),
             Self::AccessInfo(plugin, _) => Arc::new(plugin.clone()),
             Self::Other(plugin) => Arc::clone(plugin),
         }
@@ -234,14 +235,14 @@ fn one_go() -> RenewalPolicy {
     policy.fail_fast = true;
     // The client of the session may take its time for retries.
     policy.attempt_timeout = Duration::from_secs(3600);
-    policy.load_timeout = Duration::from_secs(3600);
-    policy.first_pause = PAUSE;
-    policy.longest_pause = PAUSE;
-    policy.definite_pauses = vec![Duration::ZERO];
-    policy.definite_pauses_proven = vec![Duration::ZERO];
-    policy.definite_pauses_without_lockout = vec![Duration::ZERO];
-    policy.least_interval = Duration::ZERO;
-    policy.refusals = usize::MAX;
+    policy.wait_timeout = Duration::from_secs(3600);
+    policy.initial_backoff = PAUSE;
+    policy.max_backoff = PAUSE;
+    policy.permanent_failure_delays = vec![Duration::ZERO];
+    policy.permanent_failure_delays_after_success = vec![Duration::ZERO];
+    policy.permanent_failure_delays_without_lockout = vec![Duration::ZERO];
+    policy.min_renewal_interval = Duration::ZERO;
+    policy.max_rejections = usize::MAX;
     policy.jitter = 0.0;
     policy
 }
@@ -269,8 +270,8 @@ fn credentials(described: &Described) -> Result<Box<dyn Credentials>, Failed> {
     let Some(first) = methods.next() else {
         return Err(Unanswered::NotExpressible("credentials without a method".to_owned()).into());
     };
-    let auth = V3Auth::new(auth_url, first).scope(scope(described)?);
-    let auth = methods.fold(auth, V3Auth::and);
+    let auth = V3Credentials::new(auth_url, first).scope(scope(described)?);
+    let auth = methods.fold(auth, V3Credentials::and);
     Ok(match described.get("include_catalog")? {
         Some(false) => Box::new(auth.without_catalog()),
         _ => Box::new(auth),
@@ -285,11 +286,16 @@ fn own_methods(methods: Vec<Parameters>) -> Result<Vec<AuthMethod>, Unanswered> 
 
 fn v2(described: &Described, auth_url: Uri) -> Result<Box<dyn Credentials>, Failed> {
     let mut auth = match &*described.kind {
-        "v2token" => V2Auth::token(auth_url, described.secret("token")?),
+        "v2token" => V2Credentials::token(auth_url, described.secret("token")?),
         _ => {
-            let (username, user_id) =
-                (described.get::<Box<str>>("username")?, described.get::<Box<str>>("user_id")?);
-            V2Auth::password_of(auth_url, username, user_id, described.secret("password")?)
+            let mut user = User::new();
+            if let Some(username) = described.get::<Box<str>>("username")? {
+                user = user.username(username);
+            }
+            if let Some(user_id) = described.get::<Box<str>>("user_id")? {
+                user = user.user_id(user_id);
+            }
+            V2Credentials::password(auth_url, user, described.secret("password")?)
         }
     };
     if let Some(id) = described.get::<Box<str>>("tenant_id")? {
@@ -306,8 +312,8 @@ fn v2(described: &Described, auth_url: Uri) -> Result<Box<dyn Credentials>, Fail
 
 fn generic(described: &Described, auth_url: Uri) -> Result<Box<dyn Credentials>, Failed> {
     let auth = match &*described.kind {
-        "token" => GenericAuth::token(auth_url, described.secret("token")?),
-        _ => GenericAuth::password(auth_url, user(described)?, described.secret("password")?),
+        "token" => GenericCredentials::token(auth_url, described.secret("token")?),
+        _ => GenericCredentials::password(auth_url, user(described)?, described.secret("password")?),
     };
     let mut auth = auth.scope(scope(described)?);
     if let Some(id) = described.get::<Box<str>>("default_domain_id")? {
@@ -325,7 +331,7 @@ fn method(name: &str, described: &Described) -> Result<AuthMethod, Unanswered> {
         "totp" => AuthMethod::totp(user(described)?, described.secret("passcode")?),
         "token" => AuthMethod::token(described.secret("token")?),
         "receipt" => AuthMethod::receipt(described.secret("receipt")?),
-        "applicationcredential" | "application_credential" => AuthMethod::application_credential_of(
+        "applicationcredential" | "application_credential" => AuthMethod::application_credential_from_parts(
             described.get::<Box<str>>("application_credential_id")?,
             described.get::<Box<str>>("application_credential_name")?,
             user(described)?,

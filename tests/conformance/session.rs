@@ -20,9 +20,9 @@ use tower_http::{
     request_id::{MakeRequestId, RequestId, SetRequestIdLayer},
 };
 use tower_keystone::{
-    Access, AccessFuture, AuthLayer, BoxError, EndpointFilter, Error, IdentityPlugin, RaiseForStatusLayer,
-    ReauthPolicy, RedirectPolicy, RetryPolicy, Transport, Unauthenticated, discovery::Discovery,
-    endpoint::Origin,
+    AccessFuture, AuthLayer, BoxError, EndpointFilter, Error, IdentityPlugin, RaiseForStatusLayer,
+    ReauthPolicy, RedirectPolicy, RetryPolicy, ServiceAccess, Transport, Unauthenticated,
+    discovery::Discovery, endpoint::Origin,
 };
 
 use crate::{
@@ -138,7 +138,7 @@ async fn replay_calls(case: &Case, differences: &mut Vec<Difference>) -> Result<
         session: members(case.input("session")),
         adapter: case.input.get("adapter").map(members),
         // The reference does not remember failures.
-        discovery: Discovery::new(transport).remember(HOUR, Duration::ZERO),
+        discovery: Discovery::new(transport).cache_lifetimes(HOUR, Duration::ZERO),
         servers,
         redirects: case.exchanges.iter().any(servers::Exchange::is_redirect),
     };
@@ -431,7 +431,7 @@ impl IdentityPlugin for NoPlugin {
         AccessFuture::ready(Err(Error::plugin(false, "there is no auth plugin")))
     }
 
-    fn invalidate(&self, _used: &Arc<Access>, _by: &Origin) -> bool {
+    fn invalidate(&self, _used: &Arc<ServiceAccess>, _by: &Origin) -> bool {
         false
     }
 }

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use serde_json::{Value, json};
 use tower_keystone::{
-    discovery::{Allow, Status, Version, VersionDocument, VersionRange},
+    discovery::{Allow, Version, VersionDocument, VersionRange, VersionStatus},
     service_types,
 };
 
@@ -35,7 +35,7 @@ fn answer(function: &str, args: &[Value]) -> Result<Value, Failed> {
         "normalize_version_number" => parts(written(arg(0))?.parse::<Version>()?),
         "_normalize_version_args" => {
             let range = VersionRange::new(given(arg(0))?, given(arg(1))?, given(arg(2))?)?;
-            let range = range.of_service_type(text(3)?)?;
+            let range = range.for_service_type(text(3)?)?;
             json!([range.min().map(parts), range.max().map(parts)])
         }
         "version_between" => {
@@ -47,14 +47,14 @@ fn answer(function: &str, args: &[Value]) -> Result<Value, Failed> {
             json!(written(arg(0))?.parse::<Version>()?.is_match(written(arg(1))?.parse()?))
         }
         "version_to_string" => json!(written(arg(0))?.parse::<Version>()?.to_string()),
-        "_version_from_url" => json!(Version::in_url(text(0)?).map(parts)),
+        "_version_from_url" => json!(Version::from_url(text(0)?).map(parts)),
         "_combine_relative_url" => {
             let entry = json!({"id": "1", "status": "CURRENT", "links": [{"rel": "self", "href": text(1)?}]});
             let body = json!({"versions": [entry]}).to_string();
             let document = VersionDocument::new(text(0)?, &HeaderMap::new(), body.as_bytes())?;
             json!(document.version_data(Allow::default()).next().map(|data| &*data.url))
         }
-        "status_normalize" => json!(Status::from(text(0)?).to_string()),
+        "status_normalize" => json!(VersionStatus::from(text(0)?).to_string()),
         "service_types" => json!({
             "is_known": service_types::official(text(0)?).is_some(),
             "service_type": service_types::official(text(0)?),

@@ -86,7 +86,7 @@ fn glance_lists_its_versions_at_one_url() {
         let versions: Vec<_> = document.version_data(Allow::default()).collect();
         assert!(versions.len() > 10);
         assert!(versions.iter().all(|data| &*data.url == "http://127.0.0.1:36001/v2/"));
-        let newest = document.data_for(Version::latest_of(2), Allow::default()).unwrap();
+        let newest = document.data_for(Version::latest_minor(2), Allow::default()).unwrap();
         assert_eq!(newest.version, Some(Version::new(2, 17)));
     }
 }

@@ -189,7 +189,7 @@ fn allow_everything() -> Allow {
 
 fn ask_everything(document: &VersionDocument) {
     let everything = allow_everything();
-    let versions = [Version::new(2, 1), Version::latest(), Version::latest_of(2), Version::new(0, LATEST)];
+    let versions = [Version::new(2, 1), Version::latest(), Version::latest_minor(2), Version::new(0, LATEST)];
     for version in versions {
         document.data_for(version, everything);
         let range = VersionRange::new(Some(version), None, None).unwrap();

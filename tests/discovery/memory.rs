@@ -216,7 +216,7 @@ async fn a_document_is_remembered_for_an_hour() {
 async fn what_is_remembered_for_ever_is_remembered_for_years() {
     let servers = Servers::default();
     servers.at(NOVA, nova_versions());
-    let discovery = servers.discovery().timeout(Duration::MAX).remember(Duration::MAX, Duration::MAX);
+    let discovery = servers.discovery().timeout(Duration::MAX).cache_lifetimes(Duration::MAX, Duration::MAX);
     let layer = AuthLayer::new(plugin()).discovery(discovery.clone()).endpoint(compute());
     for discoveries in [1, 0] {
         let request = Request::get("/servers").body(Body::default()).unwrap();

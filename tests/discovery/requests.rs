@@ -8,8 +8,8 @@ use std::sync::{
 use http::{Request, Response, Uri};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_keystone::{
-    Access, AccessFuture, AccessInfoPlugin, AuthLayer, BoxError, Credentials, EndpointFilter, Error,
-    FixedEndpointPlugin, GenericAuth, IdentityPlugin, Interface, Transport, User,
+    AccessFuture, AccessInfoPlugin, AuthLayer, BoxError, Credentials, EndpointFilter, Error,
+    FixedEndpointPlugin, GenericCredentials, IdentityPlugin, Interface, ServiceAccess, Transport, User,
     discovery::{Discovery, LATEST, Version},
     endpoint::Origin,
 };
@@ -129,7 +129,7 @@ impl IdentityPlugin for Asked {
         AccessFuture::ready(Err(Error::plugin(true, "no login is wanted")))
     }
 
-    fn invalidate(&self, _used: &Arc<Access>, _by: &Origin) -> bool {
+    fn invalidate(&self, _used: &Arc<ServiceAccess>, _by: &Origin) -> bool {
         false
     }
 }
@@ -440,13 +440,13 @@ async fn credentials_find_their_version_behind_a_redirect_to_https() {
     servers.at("https://id.example.com/", Answer::document(&versions.identity_document()));
     let alice = || User::new().username("alice").user_domain_name("Default");
     let credentials =
-        |auth_url: &'static str| GenericAuth::password(Uri::from_static(auth_url), alice(), "pw");
+        |auth_url: &'static str| GenericCredentials::password(Uri::from_static(auth_url), alice(), "pw");
     for (auth_url, asked) in [
         (IDENTITY, vec![IDENTITY, "https://id.example.com/", "https://id.example.com/v3/auth/tokens"]),
         ("https://id.example.com/", vec!["https://id.example.com/", "https://id.example.com/v3/auth/tokens"]),
     ] {
         let login = credentials(auth_url).get_auth_ref(Transport::new(servers.clone())).await;
-        assert!(matches!(login, Err(Error::Http(_))), "{login:?}");
+        assert!(matches!(login, Err(Error::Keystone(_))), "{login:?}");
         assert_eq!(servers.asked(), asked);
     }
 }
@@ -541,7 +541,7 @@ async fn what_comes_from_outside_is_escaped_and_cut_in_errors() {
     let version = "\u{1b}[2J".repeat(100).parse::<Version>().unwrap_err();
     let range = EndpointFilter::new("volumev3").min_version(2, 0);
     let mismatch = servers.discovery().endpoint(&plugin, &range).await.unwrap_err();
-    for error in [error, unreachable, with_query, unclear, version, mismatch] {
+    for error in [error, unreachable, with_query, unclear, version.into(), mismatch] {
         let text = error.to_string();
         assert!(!text.contains(char::is_control), "{text:?}");
         assert!(!text.contains("secret"), "{text}");

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 use tower::{BoxError, Service};
 use tower_keystone::{
-    Access, AccessFuture, AccessInfo, IdentityPlugin, Transport,
+    AccessFuture, AccessInfo, IdentityPlugin, ServiceAccess, Transport,
     discovery::Discovery,
     endpoint::Origin,
     fixture::{CatalogService, Discovery as Versions, V3Token},
@@ -157,13 +157,13 @@ pub(crate) fn access_info(services: &[(&str, &str)]) -> AccessInfo {
 
 /// A plugin that notes who refuses its tokens, and has a few of them, one after the other.
 pub(crate) struct Told {
-    accesses: Vec<Arc<Access>>,
+    accesses: Vec<Arc<ServiceAccess>>,
     refused_by: Mutex<Vec<String>>,
 }
 
 impl Told {
     pub(crate) fn new(access_infos: impl IntoIterator<Item = AccessInfo>) -> Arc<Self> {
-        let access = |access_info| Arc::new(Access::from_auth_ref(access_info).unwrap());
+        let access = |access_info| Arc::new(ServiceAccess::from_auth_ref(access_info).unwrap());
         let accesses = access_infos.into_iter().map(access).collect();
         Arc::new(Self { accesses, refused_by: Mutex::default() })
     }
@@ -180,7 +180,7 @@ impl IdentityPlugin for Told {
         AccessFuture::ready(Ok(Arc::clone(&self.accesses[refused.min(self.accesses.len() - 1)])))
     }
 
-    fn invalidate(&self, _used: &Arc<Access>, by: &Origin) -> bool {
+    fn invalidate(&self, _used: &Arc<ServiceAccess>, by: &Origin) -> bool {
         let mut refused_by = self.refused_by.lock().unwrap();
         refused_by.push(by.to_string());
         refused_by.len() < self.accesses.len()

@@ -17,7 +17,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 use tower::BoxError;
 use tower_keystone::{
-    AccessInfo, AuthRefFuture, Credentials, Error, GenericAuth, RenewalPolicy, Transport, User,
+    AccessInfo, AuthRefFuture, Credentials, Error, GenericCredentials, RenewalPolicy, Transport, User,
     fixture::Discovery,
 };
 
@@ -59,7 +59,7 @@ async fn a08_a_version_document_never_leads_credentials_elsewhere() {
         });
         let alice = User::new().username("alice").user_domain_name("Default");
         let auth_url = "https://keystone.test/";
-        let credentials = GenericAuth::password(auth_url, alice, "wonderland");
+        let credentials = GenericCredentials::password(auth_url, alice, "wonderland");
         let _ = credentials.get_auth_ref(servers.transport()).await;
         assert!(servers.posts().len() <= 1);
         for (method, url) in servers.seen() {
@@ -70,7 +70,7 @@ async fn a08_a_version_document_never_leads_credentials_elsewhere() {
     let evil = [("location", "https://evil.test/v3/auth/tokens")];
     let servers = Servers::new(move |_, _| answer(300, &evil, "{}"));
     let error = password().get_auth_ref(servers.transport()).await.unwrap_err();
-    assert!(matches!(&error, Error::Http(answer) if answer.status == 300), "{error}");
+    assert!(matches!(&error, Error::Keystone(answer) if answer.status == 300), "{error}");
     assert_eq!(servers.seen().len(), 1);
 }
 
@@ -198,7 +198,7 @@ async fn a14_an_endless_answer_is_read_up_to_the_limit() {
         let error = password().get_auth_ref(Transport::new(client)).await.unwrap_err();
         let cap = match &error {
             Error::InvalidResponse { reason, .. } if reason.contains("4 MiB") => CAP,
-            Error::Http(answer) if answer.status == status => ERROR_CAP,
+            Error::Keystone(answer) if answer.status == status => ERROR_CAP,
             other => panic!("{other}"),
         };
         assert_eq!(cap == CAP, status == 201, "{error}");
@@ -245,7 +245,7 @@ async fn a14_an_endless_answer_in_tiny_frames_lets_others_run_and_ends() {
         let error = login.await.unwrap_err();
         match status {
             201 => assert!(matches!(error, Error::InvalidResponse { .. }), "{error}"),
-            _ => assert!(matches!(&error, Error::Http(answer) if answer.status == status), "{error}"),
+            _ => assert!(matches!(&error, Error::Keystone(answer) if answer.status == status), "{error}"),
         }
         let (cap, frames) = (if status == 201 { CAP } else { ERROR_CAP }, made.load(Ordering::Relaxed));
         assert!(frames <= if length == 0 { 10_000 } else { cap + 1 }, "{frames} frames");

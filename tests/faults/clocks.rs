@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use tower::ServiceExt;
-use tower_keystone::{AuthMethod, IdentityPlugin, Renewing, V3Auth};
+use tower_keystone::{AuthMethod, IdentityPlugin, RenewingPlugin, V3Credentials};
 
 use crate::support::*;
 
@@ -109,8 +109,8 @@ async fn a22_a_rescoped_token_that_keeps_its_old_expiry_causes_no_loop() {
         let document = document_with(&issued, Value::from("2027-01-15T09:00:00.000000Z"));
         token_answer(&format!("token-{}", before + 1), &document)
     });
-    let credentials = V3Auth::new("https://keystone.test/v3", AuthMethod::token("token-0"));
-    let plugin = Renewing::new(credentials, servers.transport()).clock(time.clone()).seed(7);
+    let credentials = V3Credentials::new("https://keystone.test/v3", AuthMethod::token("token-0"));
+    let plugin = RenewingPlugin::new(credentials, servers.transport()).clock(time.clone()).seed(7);
     while time.elapsed() < seconds(2 * HOUR) {
         let access = plugin.access().await;
         assert_eq!(access.is_ok(), time.elapsed() < seconds(HOUR), "at {:?}", time.elapsed());

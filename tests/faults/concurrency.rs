@@ -21,8 +21,8 @@ use tower::{
     util::{BoxCloneService, Oneshot},
 };
 use tower_keystone::{
-    AccessFuture, AuthLayer, Credentials, Error, GenericAuth, IdentityPlugin, RenewalPolicy, Renewing,
-    Transport, User,
+    AccessFuture, AuthLayer, Credentials, Error, GenericCredentials, IdentityPlugin, RenewalPolicy,
+    RenewingPlugin, Transport, User,
     identity::AuthRefFuture,
     renewal::{Clock, Now},
 };
@@ -85,7 +85,7 @@ async fn b02_the_flight_ends_and_is_kept_when_all_who_wait_are_dropped() {
 
 /// Credentials that panic as often as told, at once or when they are waited for.
 struct Panicking {
-    credentials: tower_keystone::V3Auth,
+    credentials: tower_keystone::V3Credentials,
     left: AtomicUsize,
     at_once: bool,
 }
@@ -117,7 +117,7 @@ async fn b03_credentials_that_panic_are_an_error_to_all_who_wait_and_to_nobody_a
         let keystone = Keystone::new();
         let credentials = Panicking { credentials: keystone.credentials(), left: 1.into(), at_once };
         let mut policy = RenewalPolicy::default();
-        policy.load_timeout = seconds(1);
+        policy.wait_timeout = seconds(1);
         let plugin = keystone.plugin_of(credentials, policy);
         let waiting: Vec<_> = (0..100).map(|_| tokio::spawn(plugin.access())).collect();
         for waiter in waiting {
@@ -171,7 +171,7 @@ impl Service<Request<Full<Bytes>>> for PanickingClient {
 async fn b04_a_panic_in_the_users_own_code_poisons_nothing() {
     let keystone = Keystone::new();
     let (clock, clone) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
-    let plugin = Renewing::new(
+    let plugin = RenewingPlugin::new(
         Panicking { credentials: keystone.credentials(), left: 0.into(), at_once: true },
         Transport::new(PanickingClient(keystone.clone(), Arc::clone(&clone))),
     )
@@ -207,7 +207,7 @@ async fn b06_a_failed_flight_is_one_flight_and_one_error_for_all() {
     let mut errors = Vec::new();
     for waiter in waiting {
         match waiter.await.unwrap() {
-            Err(Error::Http(error)) => errors.push(error),
+            Err(Error::Keystone(error)) => errors.push(error),
             other => panic!("{other:?}"),
         }
     }
@@ -228,8 +228,11 @@ async fn b12_a_transport_that_leads_back_into_the_layer_is_an_error_and_no_deadl
         let auth_url = || "https://keystone.test/v3";
         let alice = User::new().username("alice").user_domain_name("Default");
         let plugins: [Arc<dyn IdentityPlugin>; 2] = [
-            Arc::new(Renewing::new(password(), transport.clone())),
-            Arc::new(Renewing::new(GenericAuth::password(auth_url(), alice, "wonderland"), transport)),
+            Arc::new(RenewingPlugin::new(password(), transport.clone())),
+            Arc::new(RenewingPlugin::new(
+                GenericCredentials::password(auth_url(), alice, "wonderland"),
+                transport,
+            )),
         ];
         for plugin in plugins {
             let layer = AuthLayer::new(Arc::clone(&plugin));

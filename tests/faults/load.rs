@@ -15,14 +15,11 @@ use http::{HeaderMap, Request};
 use http_body_util::Full;
 use tokio::{runtime::Builder, sync::Semaphore, task::JoinSet, time::sleep};
 use tower::{
-    BoxError, Layer, Service, ServiceBuilder, ServiceExt,
-    buffer::Buffer,
-    retry::{Retry, budget::TpsBudget},
-    util::Oneshot,
+    BoxError, Layer, Service, ServiceBuilder, ServiceExt, buffer::Buffer, retry::Retry, util::Oneshot,
 };
 use tower_keystone::{
-    AuthLayer, EndpointFilter, Error, IdentityPlugin, ReauthPolicy, Refusal, Renewing, RetryPolicy,
-    Transport, Unauthenticated,
+    AuthLayer, EndpointFilter, Error, IdentityPlugin, ReauthPolicy, RenewingPlugin, RetryPolicy,
+    TokenRejected, Transport, Unauthenticated,
 };
 
 use crate::{layer::Inner, support::*};
@@ -50,7 +47,7 @@ fn b05_ten_thousand_who_wait_cost_one_login_a_kilobyte_each_and_two_polls() {
             Ok::<_, BoxError>(token_answer("token-1", &hour()))
         }
     });
-    let plugin = Renewing::new(password(), Transport::new(keystone));
+    let plugin = RenewingPlugin::new(password(), Transport::new(keystone));
     let polls = Arc::new(AtomicUsize::new(0));
 
     // In boxes of their own rather than in tasks, whose memory would be counted.
@@ -122,11 +119,11 @@ async fn b08_a_revocation_that_hits_many_services_costs_one_login_and_no_retry_o
         })
         .collect();
     // A budget that allows no retry at all.
-    let budget = Arc::new(TpsBudget::new(seconds(10), 0, 0.0));
+    let budget = tower_keystone::retry::RetryBudget::new(seconds(10), 0, 0.0);
     let mut requests = JoinSet::new();
     for number in 0..1_000 {
         let service = ServiceBuilder::new()
-            .retry(RetryPolicy::new().budget(Arc::clone(&budget)))
+            .retry(RetryPolicy::new().budget(budget.clone()))
             .retry(ReauthPolicy::new())
             .service(services[number % SERVICES].behind(&plugin));
         requests.spawn(service.oneshot(get()));
@@ -148,7 +145,10 @@ async fn b09_a_service_that_refuses_every_token_causes_four_logins_a_minute() {
     for _ in 0..3_000 {
         let response = behind.ready().await.unwrap().call(get()).await.unwrap();
         assert_eq!(response.status(), 401, "the service's own answer");
-        assert!(!response.extensions().get::<Refusal>().unwrap().is_final(), "another replica may accept it");
+        assert!(
+            !response.extensions().get::<TokenRejected>().unwrap().is_final(),
+            "another replica may accept it"
+        );
         sleep(millis(60)).await;
     }
     assert!(most_within_a_minute(&keystone.logins_at()) <= 4, "{:?}", keystone.logins_at());
@@ -164,7 +164,7 @@ async fn b10_only_a_401_to_our_own_token_counts() {
     for status in statuses {
         let response = Oneshot::new(layer.layer(inner.clone()), get()).await.unwrap();
         assert_eq!(response.status(), status);
-        assert!(response.extensions().get::<Refusal>().is_none());
+        assert!(response.extensions().get::<TokenRejected>().is_none());
     }
     assert_eq!((inner.count(), keystone.logins()), (statuses.len(), 1));
 
@@ -187,12 +187,12 @@ async fn b10_only_a_401_to_our_own_token_counts() {
         let own = Request::get("/servers").header("x-auth-token", "own").body(()).unwrap();
         for request in [open, own] {
             let response = Oneshot::new(layer.layer(refusing.clone()), request).await.unwrap();
-            assert!(response.extensions().get::<Refusal>().is_none());
+            assert!(response.extensions().get::<TokenRejected>().is_none());
         }
         token(&plugin).await.unwrap();
         assert_eq!(keystone.logins(), logins);
         let response = Oneshot::new(layer.layer(refusing.clone()), get()).await.unwrap();
-        assert!(!response.extensions().get::<Refusal>().unwrap().is_final());
+        assert!(!response.extensions().get::<TokenRejected>().unwrap().is_final());
         token(&plugin).await.unwrap();
         assert_eq!((refusing.count(), keystone.logins()), (3, logins + 1), "{challenge:?}");
     }
@@ -233,7 +233,7 @@ async fn b11_waiting_for_a_token_blocks_no_other_layer() {
     keystone.usually(Answer::Status(403).slowly(seconds(1)));
     for _ in 0..20 {
         let error = Oneshot::new(buffer.clone(), get()).await.unwrap_err();
-        assert!(matches!(Error::find(&*error), Some(Error::Http(_))), "{error}");
+        assert!(matches!(Error::find(&*error), Some(Error::Keystone(_))), "{error}");
     }
     keystone.usually(Answer::Token);
     plugin.reset();

@@ -162,7 +162,7 @@ async fn waits(status: u16, retry_after: &str) -> Duration {
     let header = retry_after.to_owned();
     let servers = Servers::first(move || answer(status, &[("retry-after", &header)], ""));
     let mut policy = RenewalPolicy::default();
-    policy.load_timeout = seconds(1000);
+    policy.wait_timeout = seconds(1000);
     assert_eq!(token(&servers.plugin_with(&time, policy)).await.unwrap(), "token-1");
     assert_eq!(servers.posts().len(), 2, "{retry_after}");
     time.elapsed()
@@ -216,7 +216,7 @@ async fn a07_a_wait_longer_than_the_load_timeout_fails_requests_and_is_kept() {
     keystone.then([Answer::RetryAfter("100")]);
     let plugin = keystone.plugin();
     for _ in 0..99 {
-        assert!(matches!(token_at_once_or_settled(&plugin).await, Err(Error::Http(_))));
+        assert!(matches!(token_at_once_or_settled(&plugin).await, Err(Error::Keystone(_))));
         pass(1).await;
     }
     assert_eq!(keystone.logins(), 1);
@@ -246,7 +246,7 @@ async fn a10_a_refused_login_is_tried_three_times_in_half_an_hour() {
     keystone.usually(Answer::Status(401));
     let plugin = keystone.plugin();
     for _ in 0..10_000 {
-        assert!(matches!(token(&plugin).await, Err(Error::Http(answer)) if answer.status == 401));
+        assert!(matches!(token(&plugin).await, Err(Error::Keystone(answer)) if answer.status == 401));
         tokio::time::sleep(millis(180)).await;
     }
     let at: Vec<_> = keystone.logins_at().iter().map(Duration::as_secs).collect();
@@ -298,7 +298,7 @@ async fn a18_tokens_that_live_for_seconds_cause_at_most_six_logins_a_minute() {
         assert_eq!(first.is_ok(), lifetime > 0, "{lifetime}: whoever waits gets it while it is good");
         for _ in 0..600 {
             if let Err(error) = token(&plugin).await {
-                assert!(matches!(error, Error::ShortLived), "{lifetime}: {error}");
+                assert!(matches!(error, Error::ExpiredOnArrival), "{lifetime}: {error}");
             }
             tokio::time::sleep(millis(500)).await;
         }
@@ -363,7 +363,7 @@ async fn a10_what_no_waiting_changes_fails_at_once() {
             let keystone = Keystone::new();
             keystone.usually(Answer::Proxy(status, content_type, body));
             let error = token(&keystone.plugin()).await.unwrap_err();
-            assert!(matches!(&error, Error::Http(answer) if answer.status == status), "{error}");
+            assert!(matches!(&error, Error::Keystone(answer) if answer.status == status), "{error}");
             assert!(!error.is_transient(), "{error}");
             assert_eq!(
                 (keystone.logins(), keystone.time().elapsed()),

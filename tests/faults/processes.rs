@@ -66,7 +66,7 @@ async fn b14_processes_that_take_a_lock_around_their_store_log_in_once_for_all()
                             plugin.set_auth_state(stored.as_ref()).unwrap();
                         }
                         if plugin.needs_renewal() {
-                            plugin.force().await.unwrap();
+                            plugin.renew().await.unwrap();
                             *stored = plugin.auth_state();
                         }
                     }

@@ -24,7 +24,7 @@ use tower::{
 use tower_http::follow_redirect::FollowRedirectLayer;
 use tower_keystone::{
     AccessInfoPlugin, AuthLayer, EndpointFilter, Error, IdentityPlugin, ReauthPolicy, RedirectPolicy,
-    Refusal, Renewing, ServiceTokenAuthWrapper,
+    RenewingPlugin, ServiceTokenAuthWrapper, TokenRejected,
     endpoint::Origin,
     fixture::{CatalogService, V3Token},
 };
@@ -93,12 +93,12 @@ async fn c01_a_body_that_cannot_be_sent_again_is_sent_once_and_whole() {
     keystone.revoke();
     let (read, nova) = reading(&keystone);
     let layer = AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute"));
-    let service = Retry::new(ReauthPolicy::with_body(|_| None), layer.layer(nova));
+    let service = Retry::new(ReauthPolicy::with_clone_body(|_| None), layer.layer(nova));
     let upload = || Request::put("/image").body(stream()).unwrap();
 
     let refused = Oneshot::new(service.clone(), upload()).await.unwrap();
     assert_eq!(refused.status(), 401);
-    assert!(!refused.extensions().get::<Refusal>().unwrap().is_final(), "another go makes sense");
+    assert!(!refused.extensions().get::<TokenRejected>().unwrap().is_final(), "another go makes sense");
     assert_eq!(Oneshot::new(service, upload()).await.unwrap().status(), 200);
     let whole = Bytes::from_static(b"part 1, part 2, part 3");
     let sent = [(false, Method::PUT, whole.clone()), (true, Method::PUT, whole)];
@@ -230,12 +230,12 @@ async fn c09_a_token_of_the_callers_own_is_kept_and_says_nothing_about_ours() {
     let inner = Inner::answering([401, 401]);
     let response = Oneshot::new(layer.layer(inner.clone()), own()).await.unwrap();
     assert_eq!(response.status(), 401);
-    assert!(response.extensions().get::<Refusal>().is_none());
+    assert!(response.extensions().get::<TokenRejected>().is_none());
     assert_eq!(token_at_once(&plugin).unwrap().unwrap(), "token-1");
 
     let overwriting = layer.overwrite_token();
     let response = Oneshot::new(overwriting.layer(inner.clone()), own()).await.unwrap();
-    assert!(response.extensions().get::<Refusal>().is_some());
+    assert!(response.extensions().get::<TokenRejected>().is_some());
     assert_eq!(inner.tokens(), ["own", "token-1"]);
     assert_eq!(token(&plugin).await.unwrap(), "token-2");
     assert_eq!((inner.count(), keystone.logins()), (2, 2));
@@ -249,7 +249,7 @@ async fn c13_a_new_catalog_counts_at_once_and_the_one_before_it_still_does() {
         let token = V3Token::new("u1", "alice").service(&nova);
         token_answer(&format!("token-{generation}"), token.document())
     });
-    let plugin = Renewing::new(password(), servers.transport());
+    let plugin = RenewingPlugin::new(password(), servers.transport());
     let layer = AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("compute"));
     let inner = Inner::new();
     let send = |url: &str| Oneshot::new(layer.layer(inner.clone()), layer::get(url));
@@ -268,13 +268,13 @@ async fn c13_a_new_catalog_counts_at_once_and_the_one_before_it_still_does() {
     let under_way = tokio::spawn(Oneshot::new(layer.layer(slow), layer::get("/servers")));
     settle().await;
 
-    plugin.force().await.unwrap();
+    plugin.renew().await.unwrap();
     gate.add_permits(1);
     assert_eq!(under_way.await.unwrap().unwrap().into_body().as_deref(), Some("nova1.test"));
     send("/servers").await.unwrap();
     send("https://nova1.test/v2.1/servers?marker=7").await.unwrap();
     // A refusal in between changes nothing about it.
-    let by = Origin::of(&layer::uri("https://nova2.test/")).unwrap();
+    let by = Origin::from_uri(&layer::uri("https://nova2.test/")).unwrap();
     assert!(plugin.invalidate(&plugin.access().await.unwrap(), &by));
     send("/servers").await.unwrap();
     send("https://nova2.test/v2.1/servers?marker=7").await.unwrap();

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tower::{BoxError, Service};
 use tower_keystone::{
-    AuthMethod, RenewalPolicy, Renewing, Transport, User, V3Auth,
+    AuthMethod, RenewalPolicy, RenewingPlugin, Transport, User, V3Credentials,
     fixture::{CatalogService, V3Token},
 };
 
@@ -102,7 +102,7 @@ impl Servers {
     }
 
     pub(crate) fn plugin_with(&self, time: &Time, policy: RenewalPolicy) -> Plugin {
-        Renewing::new(password(), self.transport()).policy(policy).clock(time.clone()).seed(7)
+        RenewingPlugin::new(password(), self.transport()).policy(policy).clock(time.clone()).seed(7)
     }
 }
 
@@ -126,13 +126,13 @@ impl Service<Request<Full<Bytes>>> for Servers {
 }
 
 /// Alice's password, for the Keystone at `https://keystone.test/v3`.
-pub(crate) fn password() -> V3Auth {
+pub(crate) fn password() -> V3Credentials {
     password_at("https://keystone.test/v3")
 }
 
-pub(crate) fn password_at(auth_url: &str) -> V3Auth {
+pub(crate) fn password_at(auth_url: &str) -> V3Credentials {
     let alice = User::new().username("alice").user_domain_name("Default");
-    V3Auth::new(auth_url, AuthMethod::password(alice, "wonderland"))
+    V3Credentials::new(auth_url, AuthMethod::password(alice, "wonderland"))
 }
 
 pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Response<Full<Bytes>> {

@@ -31,7 +31,9 @@ use tokio_rustls::{
     },
 };
 use tower_http::compression::CompressionLayer;
-use tower_keystone::{Credentials, Error, GenericAuth, RenewalPolicy, Renewing, Transport, User, V3Auth};
+use tower_keystone::{
+    Credentials, Error, GenericCredentials, RenewalPolicy, RenewingPlugin, Transport, User, V3Credentials,
+};
 
 use crate::{answers::Endless, support::*};
 
@@ -143,12 +145,12 @@ fn token_in_bytes() -> Vec<u8> {
 }
 
 /// A plugin for a Keystone of raw bytes, with times that suit a test.
-fn plugin(url: &str, transport: Transport, attempt: u64, load: u64) -> Renewing<V3Auth> {
+fn plugin(url: &str, transport: Transport, attempt: u64, load: u64) -> RenewingPlugin<V3Credentials> {
     let mut policy = RenewalPolicy::default();
     policy.attempt_timeout = millis(attempt);
-    policy.load_timeout = millis(load);
-    policy.first_pause = millis(1);
-    Renewing::new(password_at(url), transport).policy(policy)
+    policy.wait_timeout = millis(load);
+    policy.initial_backoff = millis(1);
+    RenewingPlugin::new(password_at(url), transport).policy(policy)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -257,7 +259,7 @@ async fn a12_a_connection_that_breaks_is_tried_again() {
     .await;
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let kept_open = plugin(&keystone.url(), Transport::new(client), 10_000, 20_000);
-    kept_open.force().await.unwrap();
+    kept_open.renew().await.unwrap();
     kept_open.reset();
     assert_eq!(token(&kept_open).await.unwrap(), "token-1");
     assert_eq!(keystone.connections(), 2);
@@ -418,7 +420,7 @@ async fn a12_a_mistake_that_stays_fails_at_once_and_says_what_it_is() {
         assert_eq!(wire.connections() - before, connections, "{said}");
 
         let alice = User::new().username("alice").user_domain_name("Default");
-        let generic = GenericAuth::password(url, alice, "wonderland");
+        let generic = GenericCredentials::password(url, alice, "wonderland");
         let error = generic.get_auth_ref(transport).await.unwrap_err();
         assert!(!error.is_transient() && error.to_string().contains(said), "{error}");
     }
@@ -431,7 +433,7 @@ async fn a12_a_mistake_that_stays_fails_at_once_and_says_what_it_is() {
             "{error}"
         );
         assert_eq!(wire.connections(), 1);
-        let generic = GenericAuth::password(wire.url(), User::new().username("alice"), "wonderland");
+        let generic = GenericCredentials::password(wire.url(), User::new().username("alice"), "wonderland");
         let error = generic.get_auth_ref(Transport::hyper().build()).await.unwrap_err();
         assert!(!error.is_transient() && error.to_string().contains("that port speaks TLS"), "{error}");
     }
@@ -454,7 +456,7 @@ async fn a14_a_small_error_that_unpacks_to_megabytes_costs_little() {
         let most = most_from_now();
         for _ in 0..3 {
             let error = credentials.get_auth_ref(Transport::hyper().build()).await.unwrap_err();
-            assert!(matches!(&error, Error::Http(answer) if answer.status == status), "{error}");
+            assert!(matches!(&error, Error::Keystone(answer) if answer.status == status), "{error}");
         }
         // The server is in there, too.
         assert!(most() <= 2 * 1024 * 1024, "{status}: {} bytes in use", most());

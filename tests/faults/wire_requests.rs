@@ -31,8 +31,8 @@ use tokio::{
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tower::{BoxError, Layer, retry::Retry, util::Oneshot};
 use tower_keystone::{
-    AccessInfoPlugin, AuthLayer, EndpointFilter, Error, Interface, ReauthPolicy, Refusal, Renewing,
-    ReplayBody, Transport, V3Auth,
+    AccessInfoPlugin, AuthLayer, EndpointFilter, Error, Interface, ReauthPolicy, RenewingPlugin, ReplayBody,
+    TokenRejected, Transport, V3Credentials,
 };
 
 use crate::{
@@ -51,8 +51,8 @@ cases![
     running c12_ten_thousand_refusals_with_unread_bodies_leave_no_connection_behind,
 ];
 
-fn plugin(keystone: &Keystone) -> Renewing<V3Auth> {
-    Renewing::new(keystone.credentials(), Transport::new(keystone.clone()))
+fn plugin(keystone: &Keystone) -> RenewingPlugin<V3Credentials> {
+    RenewingPlugin::new(keystone.credentials(), Transport::new(keystone.clone()))
 }
 
 fn layer<P>(plugin: P, wire: &Wire) -> AuthLayer<P> {
@@ -346,7 +346,7 @@ async fn c12_ten_thousand_refusals_with_unread_bodies_leave_no_connection_behind
     for _ in 0..REQUESTS {
         let response = Oneshot::new(service.clone(), post()).await.unwrap();
         assert_eq!(response.status(), 401);
-        assert!(response.extensions().get::<Refusal>().is_some());
+        assert!(response.extensions().get::<TokenRejected>().is_some());
     }
     assert!(wire.most() <= 4, "{} connections at once", wire.most());
     let requests = requests.load(Ordering::Relaxed);

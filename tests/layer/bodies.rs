@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_keystone::{AccessInfoPlugin, Auth, AuthLayer, BoxError, IdentityPlugin, future::ResponseFuture};
+use tower_keystone::{AccessInfoPlugin, Auth, AuthLayer, BoxError, IdentityPlugin, auth::ResponseFuture};
 
 use crate::support::*;
 
@@ -19,7 +19,7 @@ struct Awkward(Cell<u8>, PhantomData<*const ()>);
 #[tokio::test]
 async fn bodies_go_through_as_they_are() {
     for waiting in [false, true] {
-        let plugin = Renewing::default();
+        let plugin = RenewingPlugin::default();
         if waiting {
             drop(plugin.hold());
         }

@@ -76,7 +76,7 @@ async fn an_override_stands_in_for_the_catalog() {
 
 #[tokio::test]
 async fn an_override_is_not_asked_for_the_version_that_an_alias_implies() {
-    let asked = Transport::new(tower::service_fn(|_| async {
+    let asked = Transport::new(tower::service_fn(|_: http::Request<bytes::Bytes>| async {
         Err::<http::Response<http_body_util::Full<bytes::Bytes>>, BoxError>("no document is needed".into())
     }));
     let filter = EndpointFilter::new("volumev3").endpoint_override("https://proxy.example.com/cinder");
@@ -134,7 +134,7 @@ async fn an_id_that_would_change_the_url_is_not_put_into_an_override() {
 
 #[tokio::test]
 async fn no_access_is_asked_for_where_none_is_needed() {
-    let plugin = Renewing::default();
+    let plugin = RenewingPlugin::default();
     let layer = AuthLayer::new(plugin.clone()).endpoint(overridden("https://proxy.example.com/v2.1"));
     for uri in ["/", "https://elsewhere.example.org/"] {
         let request = Request::get(uri).extension(Unauthenticated).body(()).unwrap();
@@ -184,7 +184,10 @@ async fn an_endpoint_that_is_not_found_is_explained_by_what_came_close() {
     let filter =
         EndpointFilter::new("compute").interface("internal").region("RegionTwo").service_name("nova");
     let error = not_found(fixed(), filter).await;
-    assert_eq!(error.asked, "service type compute, interface internal, region RegionTwo, service name nova");
+    assert_eq!(
+        error.requested,
+        "service type compute, interface internal, region RegionTwo, service name nova"
+    );
     assert_eq!(
         error.to_string(),
         "the service catalog has no endpoint for \
@@ -259,14 +262,15 @@ async fn only_endpoints_that_somebody_asks_for_are_told_of_and_once_for_all_toke
     });
     let nova = json!({"type": "compute", "endpoints": [{"interface": "public", "url": "https://nova.example.com/"}]});
     let catalog = services.chain([nova]).collect();
-    let nobody =
-        tower::service_fn(async |_| Err::<http::Response<http_body_util::Empty<bytes::Bytes>>, _>("nobody"));
+    let nobody = tower::service_fn(async |_: http::Request<bytes::Bytes>| {
+        Err::<http::Response<http_body_util::Empty<bytes::Bytes>>, _>("nobody")
+    });
     let credentials = Login { auth_url: uri(AUTH_URL), catalog };
-    let plugin = tower_keystone::Renewing::new(credentials, Transport::new(nobody));
+    let plugin = tower_keystone::RenewingPlugin::new(credentials, Transport::new(nobody));
     let layer = AuthLayer::new(plugin.clone());
 
     for _ in 0..3 {
-        plugin.force().await.unwrap();
+        plugin.renew().await.unwrap();
         for uri in ["/servers", "https://nova.example.com/servers"] {
             let request = Request::get(uri).extension(EndpointFilter::new("compute")).body(()).unwrap();
             assert_eq!(sent(&layer, request).await.uri, "https://nova.example.com/servers");
@@ -276,7 +280,7 @@ async fn only_endpoints_that_somebody_asks_for_are_told_of_and_once_for_all_toke
     assert_eq!(told(), [""; 0], "nobody asked for what cannot be used");
 
     for _ in 0..3 {
-        plugin.force().await.unwrap();
+        plugin.renew().await.unwrap();
         for _ in 0..2 {
             let request = Request::get("/").extension(EndpointFilter::new("type-7")).body(()).unwrap();
             assert!(matches!(refused(&layer, request).await, Error::EndpointNotFound(_)));

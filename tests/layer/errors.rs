@@ -66,7 +66,7 @@ async fn an_error_of_the_inner_service_is_handed_on_as_it_is() {
         let inner = tower::service_fn(|_: Request<()>| async {
             Err::<http::Response<()>, _>(std::io::Error::other("connection reset"))
         });
-        let plugin = Renewing::default();
+        let plugin = RenewingPlugin::default();
         if waiting {
             drop(plugin.hold());
         }
@@ -80,7 +80,7 @@ async fn an_error_of_the_inner_service_is_handed_on_as_it_is() {
 #[tokio::test]
 async fn an_error_of_the_plugin_fails_the_request_at_once_or_after_waiting() {
     for waiting in [false, true] {
-        let plugin = Renewing::default();
+        let plugin = RenewingPlugin::default();
         plugin.fail(Error::plugin(true, "keystone is down"));
         if waiting {
             drop(plugin.hold());

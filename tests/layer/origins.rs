@@ -68,7 +68,7 @@ async fn the_refusal_names_the_origin_and_nothing_else_of_the_url() {
 
 #[tokio::test]
 async fn a_foreign_origin_is_refused_after_waiting_as_well() {
-    let plugin = Renewing::default();
+    let plugin = RenewingPlugin::default();
     drop(plugin.hold());
     let layer = AuthLayer::new(plugin).endpoint(to_nova());
     let error = refused(&layer, get("https://evil.example.org/")).await;

@@ -17,8 +17,9 @@ use tower::{
     service_fn, util::BoxCloneSyncService,
 };
 use tower_keystone::{
-    AuthLayer, AuthMethod, BoxError, Credentials, EndpointFilter, GenericAuth, IdentityPlugin, ReauthPolicy,
-    Renewing, Scope, Transport, User, V3Auth, discovery::Discovery, fixture::Cloud,
+    AuthLayer, AuthMethod, BoxError, Credentials, EndpointFilter, GenericCredentials, IdentityPlugin,
+    ReauthPolicy, RenewingPlugin, Scope, Transport, User, V3Credentials, discovery::Discovery,
+    fixture::Cloud,
 };
 type Body = Full<Bytes>;
 type Client = BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>;
@@ -68,12 +69,12 @@ fn demo() -> Scope {
 
 fn v3(cloud: &Cloud) -> Arc<dyn Credentials> {
     let auth_url: Uri = cloud.keystone().auth_url().parse().unwrap();
-    Arc::new(V3Auth::new(auth_url, AuthMethod::password(alice(), "wonderland")).scope(demo()))
+    Arc::new(V3Credentials::new(auth_url, AuthMethod::password(alice(), "wonderland")).scope(demo()))
 }
 
 fn generic(cloud: &Cloud) -> Arc<dyn Credentials> {
     let auth_url: Uri = cloud.keystone().auth_url().trim_end_matches("/v3").parse().unwrap();
-    Arc::new(GenericAuth::password(auth_url, alice(), "wonderland").scope(demo()))
+    Arc::new(GenericCredentials::password(auth_url, alice(), "wonderland").scope(demo()))
 }
 
 fn servers() -> Request<Body> {
@@ -101,7 +102,7 @@ async fn a_login_goes_through_a_client_that_all_waiting_requests_want() {
             for credentials in [v3, generic] {
                 let cloud = cloud();
                 let client: Client = make(client(&cloud, 0), bound);
-                let plugin = Renewing::new(credentials(&cloud), Transport::new(client.clone()));
+                let plugin = RenewingPlugin::new(credentials(&cloud), Transport::new(client.clone()));
                 let stack = AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute")).layer(client);
                 for requests in [bound - 1, bound, bound + 1, 10 * bound] {
                     assert_eq!(answered(&stack, requests).await, requests, "{requests} of {bound}");
@@ -117,7 +118,7 @@ async fn what_sheds_load_before_the_layer_sheds_no_waiting_request() {
     for make in [buffered, limited] {
         let cloud = cloud();
         let client: Client = make(client(&cloud, 0), 32);
-        let plugin = Renewing::new(v3(&cloud), Transport::new(client.clone()));
+        let plugin = RenewingPlugin::new(v3(&cloud), Transport::new(client.clone()));
         let stack =
             LoadShed::new(AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute")).layer(client));
         assert_eq!(answered(&stack, 320).await, 320);
@@ -130,7 +131,7 @@ async fn a_version_document_goes_through_a_client_that_all_waiting_requests_want
     for make in [buffered, limited] {
         let cloud = cloud();
         let client: Client = make(client(&cloud, 0), 32);
-        let plugin = Renewing::new(v3(&cloud), Transport::new(client.clone()));
+        let plugin = RenewingPlugin::new(v3(&cloud), Transport::new(client.clone()));
         let stack = AuthLayer::new(plugin)
             .discovery(Discovery::new(Transport::new(client.clone())))
             .endpoint(EndpointFilter::new("compute").min_version(2, 1))
@@ -145,7 +146,7 @@ async fn a_revocation_is_survived_by_a_client_that_all_refused_requests_want() {
     for make in [buffered, limited] {
         let cloud = cloud();
         let client: Client = make(client(&cloud, 0), 64);
-        let plugin = Renewing::new(v3(&cloud), Transport::new(client.clone()));
+        let plugin = RenewingPlugin::new(v3(&cloud), Transport::new(client.clone()));
         let stack = ServiceBuilder::new()
             .retry(ReauthPolicy::new())
             .layer(AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("compute")))
@@ -164,7 +165,7 @@ async fn a_revocation_is_survived_by_a_client_that_all_refused_requests_want() {
 async fn steady_requests_outlive_a_failure_of_keystone() {
     let cloud = cloud();
     let client = buffered(client(&cloud, 1), 64);
-    let plugin = Renewing::new(v3(&cloud), Transport::new(client.clone()));
+    let plugin = RenewingPlugin::new(v3(&cloud), Transport::new(client.clone()));
     let stack = AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute")).layer(client);
     let mut sent = JoinSet::new();
     for _ in 0..2_000 {

@@ -145,7 +145,7 @@ async fn below_the_layer_a_redirect_within_the_origin_keeps_the_token() {
 
 #[tokio::test]
 async fn below_the_layer_a_401_after_a_redirect_is_a_refusal() {
-    let plugin = Renewing::default();
+    let plugin = RenewingPlugin::default();
     let inner = Inner::with(|request| match request.uri.path() {
         "/v2.1/old" => Response::builder().status(307).header("location", "new").body(()).unwrap(),
         _ => status(401),

@@ -17,7 +17,7 @@ use http_body_util::BodyExt;
 use serde_json::json;
 use tokio_test::{assert_pending, assert_ready_ok, task};
 use tower::{Layer, Service, ServiceExt};
-use tower_keystone::{AccessInfo, AccessInfoPlugin, AuthLayer, Error, Refusal};
+use tower_keystone::{AccessInfo, AccessInfoPlugin, AuthLayer, Error, TokenRejected};
 
 use crate::support::*;
 
@@ -53,8 +53,8 @@ async fn a_401_that_cannot_be_renewed_is_sent_once_and_handed_on_unread() {
     let response = AuthLayer::new(fixed()).layer(inner).oneshot(get(NOVA)).await.unwrap();
     assert_eq!(response.status(), 401);
     assert_eq!(response.headers()["www-authenticate"], "Keystone uri='https://keystone'");
-    assert_eq!(response.extensions().get(), Some(&Refusal::Final));
-    assert!(response.extensions().get::<Refusal>().unwrap().is_final());
+    assert_eq!(response.extensions().get(), Some(&TokenRejected::Final));
+    assert!(response.extensions().get::<TokenRejected>().unwrap().is_final());
     assert_eq!((calls.load(Ordering::Relaxed), polls.load(Ordering::Relaxed)), (1, 0));
 
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "refused");
@@ -74,7 +74,7 @@ async fn the_next_request_has_the_same_token_if_it_cannot_be_renewed() {
 #[tokio::test]
 async fn a_401_invalidates_the_access_that_was_used_and_the_next_request_has_a_new_one() {
     for waiting in [false, true] {
-        let plugin = Renewing::default();
+        let plugin = RenewingPlugin::default();
         if waiting {
             drop(plugin.hold());
         }
@@ -84,29 +84,29 @@ async fn a_401_invalidates_the_access_that_was_used_and_the_next_request_has_a_n
         let first = plugin.current().unwrap();
 
         let response = send(&layer, &inner, get("/servers")).await.unwrap();
-        assert_eq!(response.extensions().get(), Some(&Refusal::Renewable));
+        assert_eq!(response.extensions().get(), Some(&TokenRejected::Renewable));
         assert_eq!(plugin.invalidated().len(), 1);
         assert!(Arc::ptr_eq(&plugin.invalidated()[0], &first));
 
         let response = send(&layer, &inner, get("/servers")).await.unwrap();
-        assert!(response.extensions().get::<Refusal>().is_none());
+        assert!(response.extensions().get::<TokenRejected>().is_none());
         assert_eq!(inner.tokens(), ["token-1", "token-1", "token-2"]);
     }
 }
 
 #[tokio::test]
 async fn the_first_request_of_all_can_be_refused_after_waiting() {
-    let plugin = Renewing::default();
+    let plugin = RenewingPlugin::default();
     drop(plugin.hold());
     let layer = AuthLayer::new(plugin.clone()).endpoint(to_nova());
     let response = send(&layer, &Inner::answering([401]), get("/servers")).await.unwrap();
-    assert_eq!(response.extensions().get(), Some(&Refusal::Renewable));
+    assert_eq!(response.extensions().get(), Some(&TokenRejected::Renewable));
     assert_eq!(plugin.invalidated()[0].auth_ref().unwrap().auth_token(), Some("token-1"));
 }
 
 #[tokio::test]
 async fn a_late_401_is_about_the_access_it_was_sent_with_not_about_the_newer_one() {
-    let plugin = Renewing::default();
+    let plugin = RenewingPlugin::default();
     let layer = AuthLayer::new(plugin.clone());
     let (mut service, mut handle) = tower_test::mock::spawn_layer(layer);
 
@@ -120,7 +120,7 @@ async fn a_late_401_is_about_the_access_it_was_sent_with_not_about_the_newer_one
     let mut refuse = |answer: tower_test::mock::SendResponse<_>, response: usize| {
         answer.send_response(status(401));
         let response = assert_ready_ok!(responses[response].poll());
-        assert_eq!(response.extensions().get(), Some(&Refusal::Renewable));
+        assert_eq!(response.extensions().get(), Some(&TokenRejected::Renewable));
     };
 
     let (late, first) = (answers.pop().unwrap().1, answers.pop().unwrap().1);
@@ -136,12 +136,12 @@ async fn a_late_401_is_about_the_access_it_was_sent_with_not_about_the_newer_one
 
 #[tokio::test]
 async fn no_other_answer_invalidates_anything() {
-    let plugin = Renewing::default();
+    let plugin = RenewingPlugin::default();
     let layer = AuthLayer::new(plugin.clone()).endpoint(to_nova());
     for code in [200, 204, 300, 302, 400, 402, 403, 404, 407, 409, 410, 429, 500, 502, 503] {
         let response = send(&layer, &Inner::answering([code]), get("/servers")).await.unwrap();
         assert_eq!(response.status(), code);
-        assert!(response.extensions().get::<Refusal>().is_none(), "{code}");
+        assert!(response.extensions().get::<TokenRejected>().is_none(), "{code}");
         assert!(code >= 400 || response.extensions().is_empty(), "{code}: an answer is handed on as it is");
     }
     assert!(plugin.invalidated().is_empty());
@@ -150,9 +150,9 @@ async fn no_other_answer_invalidates_anything() {
 
 #[test]
 fn a_refusal_says_what_to_do() {
-    assert!(Refusal::Renewable.to_string().contains("send the request once more"));
-    assert!(Refusal::Final.to_string().contains("cannot renew"));
-    assert!(!Refusal::Renewable.is_final());
+    assert!(TokenRejected::Renewable.to_string().contains("send the request once more"));
+    assert!(TokenRejected::Final.to_string().contains("cannot renew"));
+    assert!(!TokenRejected::Renewable.is_final());
 }
 
 fn expiring(expires_at: &str) -> AccessInfoPlugin {

@@ -18,13 +18,15 @@ use tower::{
     util::{BoxCloneService, BoxCloneSyncService},
 };
 use tower_http::request_id::{MakeRequestUuid, SetRequestIdLayer};
-use tower_keystone::{AuthLayer, EndpointFilter, Error, IdentityPlugin, ReauthPolicy, Refusal, RetryPolicy};
+use tower_keystone::{
+    AuthLayer, EndpointFilter, Error, IdentityPlugin, ReauthPolicy, RetryPolicy, TokenRejected,
+};
 use tower_test::mock;
 
 use crate::support::*;
 
-fn layer() -> (AuthLayer<Renewing>, Renewing) {
-    let plugin = Renewing::default();
+fn layer() -> (AuthLayer<RenewingPlugin>, RenewingPlugin) {
+    let plugin = RenewingPlugin::default();
     (AuthLayer::new(plugin.clone()).endpoint(to_nova()), plugin)
 }
 
@@ -42,7 +44,7 @@ impl<B: Clone, R> Policy<Request<B>, Response<R>, BoxError> for OnceMore {
         _: &mut Request<B>,
         result: &mut Result<Response<R>, BoxError>,
     ) -> Option<Self::Future> {
-        let refusal: &Refusal = result.as_ref().ok()?.extensions().get()?;
+        let refusal: &TokenRejected = result.as_ref().ok()?.extensions().get()?;
         if std::mem::replace(&mut self.done, true) || refusal.is_final() {
             return None;
         }
@@ -56,7 +58,7 @@ impl<B: Clone, R> Policy<Request<B>, Response<R>, BoxError> for OnceMore {
 
 #[tokio::test]
 async fn a_retry_above_sends_the_same_request_with_a_new_token() {
-    let plugin = Renewing::default();
+    let plugin = RenewingPlugin::default();
     let inner = Inner::answering([401]);
     let retry = Retry::new(OnceMore::default(), AuthLayer::new(plugin).layer(inner.clone()));
     let request =
@@ -78,7 +80,7 @@ async fn a_retry_above_hands_on_the_second_refusal() {
     let inner = Inner::answering([401, 401]);
     let service = ServiceBuilder::new().layer(RetryLayer::new(OnceMore::default())).layer(layer);
     let response = service.service(inner.clone()).oneshot(get("/servers")).await.unwrap();
-    assert_eq!(response.extensions().get(), Some(&Refusal::Renewable));
+    assert_eq!(response.extensions().get(), Some(&TokenRejected::Renewable));
     assert_eq!((inner.count(), plugin.invalidated().len()), (2, 2));
 }
 
@@ -88,7 +90,7 @@ async fn a_retry_above_does_not_send_a_final_refusal_again() {
     let retry = Retry::new(OnceMore::default(), AuthLayer::new(fixed()).layer(inner.clone()));
     let response = retry.oneshot(get(NOVA)).await.unwrap();
     assert_eq!(response.status(), 401);
-    assert_eq!(response.extensions().get(), Some(&Refusal::Final));
+    assert_eq!(response.extensions().get(), Some(&TokenRejected::Final));
     assert_eq!(inner.count(), 1);
 }
 
@@ -243,14 +245,14 @@ async fn it_can_be_boxed() {
 #[tokio::test]
 async fn plugins_of_several_kinds_fit_one_type_of_layer() {
     let plugins: [Arc<dyn IdentityPlugin>; 2] =
-        [Arc::new(Renewing::default()), Arc::new(fixed().auth_url(uri(AUTH_URL)))];
+        [Arc::new(RenewingPlugin::default()), Arc::new(fixed().auth_url(uri(AUTH_URL)))];
     let mut refusals = Vec::new();
     for plugin in plugins {
         let layer = AuthLayer::new(plugin).endpoint(to_nova());
         let response = send(&layer, &Inner::answering([401]), get("/servers")).await.unwrap();
-        refusals.extend(response.extensions().get::<Refusal>().copied());
+        refusals.extend(response.extensions().get::<TokenRejected>().copied());
     }
-    assert_eq!(refusals, [Refusal::Renewable, Refusal::Final]);
+    assert_eq!(refusals, [TokenRejected::Renewable, TokenRejected::Final]);
 
     let by_arc: Arc<dyn IdentityPlugin> = Arc::new(fixed().auth_url(uri(AUTH_URL)));
     assert_eq!(sent(&AuthLayer::new(by_arc), get(AUTH_URL)).await.uri, AUTH_URL);
@@ -277,7 +279,7 @@ async fn all_attempts_have_one_request_id_and_one_microversion() {
             .layer(SetRequestIdLayer::new(name.clone(), MakeRequestUuid))
             .retry(ReauthPolicy::new())
             .retry(RetryPolicy::new())
-            .layer(AuthLayer::new(Renewing::default()))
+            .layer(AuthLayer::new(RenewingPlugin::default()))
             .service(inner.clone());
         let mut request = get("/servers");
         request.extensions_mut().insert(to_nova().microversion("2.79"));

@@ -18,8 +18,8 @@ use tokio::sync::oneshot;
 use tokio_test::assert_ready;
 use tower::{Layer, Service, ServiceExt};
 use tower_keystone::{
-    Access, AccessFuture, AccessInfo, AccessInfoPlugin, AuthLayer, BoxError, EndpointFilter, Error,
-    IdentityPlugin, endpoint::Origin,
+    AccessFuture, AccessInfo, AccessInfoPlugin, AuthLayer, BoxError, EndpointFilter, Error, IdentityPlugin,
+    ServiceAccess, endpoint::Origin,
 };
 use tower_test::mock::{Handle, SendResponse};
 
@@ -86,7 +86,7 @@ pub(crate) fn uri(text: &str) -> Uri {
 }
 
 pub(crate) fn origin(url: &str) -> Origin {
-    Origin::of(&uri(url)).unwrap()
+    Origin::from_uri(&uri(url)).unwrap()
 }
 
 /// Sends one request through a layer around `inner`.
@@ -229,20 +229,20 @@ pub(crate) fn status(code: u16) -> Response<()> {
 
 /// A plugin that renews: token-1, token-2 and so on. Clones are the same plugin.
 #[derive(Clone, Default)]
-pub(crate) struct Renewing(Arc<State>);
+pub(crate) struct RenewingPlugin(Arc<State>);
 
 #[derive(Default)]
 struct State {
-    current: Mutex<Option<Arc<Access>>>,
+    current: Mutex<Option<Arc<ServiceAccess>>>,
     /// What calls of `access` without a current access wait for, in this order.
     gates: Mutex<VecDeque<oneshot::Receiver<()>>>,
     failures: Mutex<VecDeque<Error>>,
-    invalidated: Mutex<Vec<Arc<Access>>>,
+    invalidated: Mutex<Vec<Arc<ServiceAccess>>>,
     asked: AtomicUsize,
     issued: AtomicUsize,
 }
 
-impl Renewing {
+impl RenewingPlugin {
     /// Lets the next request that needs a new token wait until the answer is used or dropped.
     pub(crate) fn hold(&self) -> oneshot::Sender<()> {
         let (release, gate) = oneshot::channel();
@@ -265,18 +265,18 @@ impl Renewing {
         self.0.issued.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn current(&self) -> Option<Arc<Access>> {
+    pub(crate) fn current(&self) -> Option<Arc<ServiceAccess>> {
         self.0.current.lock().unwrap().clone()
     }
 
     /// What `invalidate` was called with.
-    pub(crate) fn invalidated(&self) -> Vec<Arc<Access>> {
+    pub(crate) fn invalidated(&self) -> Vec<Arc<ServiceAccess>> {
         self.0.invalidated.lock().unwrap().clone()
     }
 }
 
 impl State {
-    fn renew(&self) -> Result<Arc<Access>, Error> {
+    fn renew(&self) -> Result<Arc<ServiceAccess>, Error> {
         let mut current = self.current.lock().unwrap();
         if let Some(access) = &*current {
             return Ok(access.clone());
@@ -285,13 +285,13 @@ impl State {
             return Err(error);
         }
         let number = self.issued.fetch_add(1, Ordering::Relaxed) + 1;
-        let access = Access::from_auth_ref(access_info(&format!("token-{number}"))).map(Arc::new)?;
+        let access = ServiceAccess::from_auth_ref(access_info(&format!("token-{number}"))).map(Arc::new)?;
         *current = Some(access.clone());
         Ok(access)
     }
 }
 
-impl IdentityPlugin for Renewing {
+impl IdentityPlugin for RenewingPlugin {
     fn access(&self) -> AccessFuture {
         self.0.asked.fetch_add(1, Ordering::Relaxed);
         if let Some(access) = self.current() {
@@ -308,7 +308,7 @@ impl IdentityPlugin for Renewing {
         })
     }
 
-    fn invalidate(&self, used: &Arc<Access>, _by: &Origin) -> bool {
+    fn invalidate(&self, used: &Arc<ServiceAccess>, _by: &Origin) -> bool {
         self.0.invalidated.lock().unwrap().push(used.clone());
         let mut current = self.0.current.lock().unwrap();
         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, used)) {

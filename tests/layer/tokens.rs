@@ -1,7 +1,7 @@
 //! Whose token a request carries.
 
 use http::Request;
-use tower_keystone::{AuthLayer, EndpointFilter, Error, Refusal, Unauthenticated};
+use tower_keystone::{AuthLayer, EndpointFilter, Error, TokenRejected, Unauthenticated};
 
 use crate::support::*;
 
@@ -18,7 +18,7 @@ fn unauthenticated(uri: &str) -> Request<()> {
 #[tokio::test]
 async fn the_token_is_sensitive_and_the_only_one() {
     let layer = AuthLayer::new(fixed()).endpoint(to_nova());
-    let waited = Renewing::default();
+    let waited = RenewingPlugin::default();
     drop(waited.hold());
     let waiting = AuthLayer::new(waited).endpoint(to_nova());
     for seen in [
@@ -34,7 +34,7 @@ async fn the_token_is_sensitive_and_the_only_one() {
 
 #[tokio::test]
 async fn a_token_of_the_callers_own_is_kept() {
-    let plugin = Renewing::default();
+    let plugin = RenewingPlugin::default();
     let layer = AuthLayer::new(plugin.clone()).endpoint(to_nova());
     let seen = sent(&layer, with_own_token("/servers")).await;
     assert_eq!(seen.uri, "https://nova.example.com/v2.1/servers");
@@ -48,12 +48,12 @@ async fn a_token_of_the_callers_own_is_kept() {
 
 #[tokio::test]
 async fn a_401_to_a_token_of_the_callers_own_is_no_refusal_of_ours() {
-    let plugin = Renewing::default();
+    let plugin = RenewingPlugin::default();
     let layer = AuthLayer::new(plugin.clone()).endpoint(to_nova());
     for uri in ["/servers", NOVA] {
         let response = send(&layer, &Inner::answering([401]), with_own_token(uri)).await.unwrap();
         assert_eq!(response.status(), 401);
-        assert!(response.extensions().get::<Refusal>().is_none());
+        assert!(response.extensions().get::<TokenRejected>().is_none());
     }
     assert!(plugin.invalidated().is_empty());
 }
@@ -76,13 +76,13 @@ async fn overwrite_token_replaces_every_token_of_the_callers_own() {
 
 #[tokio::test]
 async fn what_is_overwritten_is_guarded_and_refused_as_our_own() {
-    let plugin = Renewing::default();
+    let plugin = RenewingPlugin::default();
     let layer = AuthLayer::new(plugin.clone()).endpoint(to_nova()).overwrite_token();
     let error = refused(&layer, with_own_token(FOREIGN)).await;
     assert!(matches!(error, Error::OriginNotAllowed { .. }));
 
     let response = send(&layer, &Inner::answering([401]), with_own_token("/servers")).await.unwrap();
-    assert_eq!(response.extensions().get(), Some(&Refusal::Renewable));
+    assert_eq!(response.extensions().get(), Some(&TokenRejected::Renewable));
     assert_eq!(plugin.invalidated().len(), 1);
 }
 
@@ -110,24 +110,24 @@ async fn overwrite_token_gives_none_to_an_unauthenticated_request() {
 
 #[tokio::test]
 async fn a_401_to_an_unauthenticated_request_is_no_refusal() {
-    let plugin = Renewing::default();
+    let plugin = RenewingPlugin::default();
     let layer = AuthLayer::new(plugin.clone()).endpoint(to_nova());
     // The relative one takes an access for its catalog, which does not make it the access's request.
     for uri in ["/", NOVA, FOREIGN] {
         let response = send(&layer, &Inner::answering([401]), unauthenticated(uri)).await.unwrap();
-        assert!(response.extensions().get::<Refusal>().is_none());
+        assert!(response.extensions().get::<TokenRejected>().is_none());
     }
-    let held = Renewing::default();
+    let held = RenewingPlugin::default();
     drop(held.hold());
     let layer = AuthLayer::new(held.clone()).endpoint(to_nova());
     let response = send(&layer, &Inner::answering([401]), unauthenticated("/")).await.unwrap();
-    assert!(response.extensions().get::<Refusal>().is_none());
+    assert!(response.extensions().get::<TokenRejected>().is_none());
     assert!(plugin.invalidated().is_empty() && held.invalidated().is_empty());
 }
 
 #[tokio::test]
 async fn an_access_that_only_the_endpoint_needs_can_fail_the_request() {
-    let plugin = Renewing::default();
+    let plugin = RenewingPlugin::default();
     plugin.fail(Error::NoToken);
     let layer = AuthLayer::new(plugin.clone()).endpoint(to_nova());
     assert!(matches!(refused(&layer, unauthenticated("/")).await, Error::NoToken));

@@ -16,8 +16,8 @@ use crate::support::*;
 
 type Mock = mock::Mock<Request<()>, Response<()>>;
 
-fn layer() -> (AuthLayer<Renewing>, Renewing) {
-    let plugin = Renewing::default();
+fn layer() -> (AuthLayer<RenewingPlugin>, RenewingPlugin) {
+    let plugin = RenewingPlugin::default();
     (AuthLayer::new(plugin.clone()).endpoint(to_nova()), plugin)
 }
 
@@ -35,7 +35,7 @@ async fn readiness_is_exactly_that_of_the_inner_service() {
     let (layer, plugin) = layer();
     let _held = plugin.hold();
     plugin.fail(Error::NoToken);
-    let (mut service, mut handle): (mock::Spawn<Auth<Renewing, Mock>>, _) = mock::spawn_layer(layer);
+    let (mut service, mut handle): (mock::Spawn<Auth<RenewingPlugin, Mock>>, _) = mock::spawn_layer(layer);
 
     handle.allow(0);
     assert_pending!(service.poll_ready());

@@ -71,7 +71,7 @@ fn a_forced_renewal_takes_over_too() {
         settle().await;
     });
     drop(one);
-    assert!(other.block_on(plugin.force()).is_ok());
+    assert!(other.block_on(plugin.renew()).is_ok());
     assert_eq!(keystone.logins(), 2);
 }
 
@@ -87,7 +87,7 @@ fn a_runtime_that_nobody_drives_keeps_nobody_waiting() {
         keystone.time().step_wall(later); // soft, hard or expired, and later than any flight lands
         other.block_on(async {
             if forced {
-                assert!(plugin.force().await.is_ok());
+                assert!(plugin.renew().await.is_ok());
             }
             let _ = token(&plugin).await;
             settle().await;
@@ -111,7 +111,7 @@ fn whoever_waits_for_a_runtime_that_nobody_drives_gets_a_token_in_the_end() {
             assert_pending!(task::spawn(plugin.access()).poll());
         });
         let brought = other.block_on(async {
-            let waiting = async { if forced { plugin.force().await } else { plugin.access().await } };
+            let waiting = async { if forced { plugin.renew().await } else { plugin.access().await } };
             tokio::time::timeout(seconds(60), waiting).await
         });
         assert!(brought.expect("a flight takes 40 s at most").is_ok());

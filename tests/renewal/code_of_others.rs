@@ -17,8 +17,8 @@ use http::Uri;
 use tokio_test::task;
 use tower::{Layer, Service, buffer::Buffer, util::BoxService};
 use tower_keystone::{
-    AccessInfo, AuthLayer, Credentials, EndpointFilter, Error, IdentityPlugin, RenewalPolicy, Renewing,
-    Transport, V3Auth,
+    AccessInfo, AuthLayer, Credentials, EndpointFilter, Error, IdentityPlugin, RenewalPolicy, RenewingPlugin,
+    Transport, V3Credentials,
     discovery::Discovery,
     endpoint::Origin,
     fixture::{CatalogService, V3Token},
@@ -29,7 +29,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use crate::{log::subscribe, support::*};
 
-type AnyPlugin = Renewing<Arc<dyn Credentials>>;
+type AnyPlugin = RenewingPlugin<Arc<dyn Credentials>>;
 
 /// A plugin that code of others knows, once there is one. Clones are the same.
 #[derive(Clone, Default)]
@@ -39,7 +39,7 @@ impl Known {
     /// A plugin of these credentials that is known from now on, in which nothing but its clock is of others.
     fn plugin(&self, keystone: &Keystone, credentials: impl Credentials, clock: impl Clock) -> AnyPlugin {
         let credentials: Arc<dyn Credentials> = Arc::new(credentials);
-        let plugin = Renewing::new(credentials, Transport::new(keystone.clone())).clock(clock).seed(7);
+        let plugin = RenewingPlugin::new(credentials, Transport::new(keystone.clone())).clock(clock).seed(7);
         assert!(self.0.set(plugin.clone()).is_ok());
         plugin
     }
@@ -90,7 +90,7 @@ impl Drop for LookingError {
 
 /// Credentials with errors that look at the plugin: some that pass and some that do not, and now and then a token.
 struct LookingCredentials {
-    credentials: V3Auth,
+    credentials: V3Credentials,
     known: Known,
     asked: AtomicUsize,
 }
@@ -159,7 +159,7 @@ async fn no_lock_is_held_while_code_of_others_runs() {
         asked: AtomicUsize::new(0),
     };
     let plugin = known.plugin(&keystone, credentials, LookingClock(keystone.time(), known.clone()));
-    let nova = Origin::of(&Uri::from_static("https://nova.test")).unwrap();
+    let nova = Origin::from_uri(&Uri::from_static("https://nova.test")).unwrap();
     for round in 0..12 {
         // One who waits with a waker of others, and one whose waker is replaced.
         let mut waiting = plugin.access();
@@ -175,7 +175,7 @@ async fn no_lock_is_held_while_code_of_others_runs() {
         match (brought, round % 4) {
             (Ok(used), 0) => assert!(plugin.invalidate(&used, &nova)),
             (_, 1) => plugin.reset(),
-            (_, 2) => drop(plugin.force().await),
+            (_, 2) => drop(plugin.renew().await),
             _ => plugin.set_auth_state(None).unwrap(),
         }
         pass(60).await;
@@ -194,11 +194,11 @@ async fn no_lock_is_held_while_code_of_others_runs() {
 struct Printed(Arc<PrintedPlugin>);
 
 #[derive(Default)]
-struct PrintedPlugin(OnceLock<Renewing<Printed>>);
+struct PrintedPlugin(OnceLock<RenewingPlugin<Printed>>);
 
 impl fmt::Debug for PrintedPlugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let needs = self.0.get().is_some_and(Renewing::needs_renewal);
+        let needs = self.0.get().is_some_and(RenewingPlugin::needs_renewal);
         write!(f, "needs_renewal: {needs}")
     }
 }
@@ -231,7 +231,7 @@ async fn no_lock_is_held_while_a_plugin_is_printed() {
 }
 
 /// Credentials whose future panics when it is dropped.
-struct PanickingDrop(V3Auth, AtomicUsize);
+struct PanickingDrop(V3Credentials, AtomicUsize);
 
 struct Asking(AuthRefFuture);
 
@@ -261,15 +261,15 @@ impl Credentials for PanickingDrop {
 }
 
 /// A plugin whose requests wait for one attempt.
-fn of_one_attempt<C: Credentials>(keystone: &Keystone, credentials: C) -> Renewing<C> {
+fn of_one_attempt<C: Credentials>(keystone: &Keystone, credentials: C) -> RenewingPlugin<C> {
     let mut policy = RenewalPolicy::default();
     policy.attempt_timeout = seconds(10);
-    policy.load_timeout = seconds(10);
-    policy.first_pause = seconds(6);
+    policy.wait_timeout = seconds(10);
+    policy.initial_backoff = seconds(6);
     keystone.plugin_of(credentials, policy)
 }
 
-async fn ten_of<C: Credentials>(plugin: &Renewing<C>) -> Vec<Result<String, Error>> {
+async fn ten_of<C: Credentials>(plugin: &RenewingPlugin<C>) -> Vec<Result<String, Error>> {
     let waiting: Vec<_> = (0..10).map(|_| tokio::spawn(token_of(plugin.access()))).collect();
     let mut brought = Vec::new();
     for waiting in waiting {
@@ -408,7 +408,7 @@ enum Asks {
 
 /// Credentials that ask the plugin which asks them.
 struct Circular {
-    credentials: V3Auth,
+    credentials: V3Credentials,
     known: Known,
     asks: Asks,
     asked: Arc<AtomicUsize>,
@@ -433,7 +433,7 @@ impl Credentials for Circular {
             match asks {
                 Asks::Access | Asks::AccessAfterReset => plugin.access().await.map(drop)?,
                 Asks::Task => tokio::spawn(plugin.access()).await.unwrap().map(drop)?,
-                Asks::Force => plugin.force().await.map(drop)?,
+                Asks::Force => plugin.renew().await.map(drop)?,
                 Asks::Layer | Asks::Buffer => {
                     let sent = tower::ServiceExt::ready(&mut around).await.unwrap().call(get()).await;
                     return Err(Error::find(&*sent.unwrap_err()).unwrap().clone());

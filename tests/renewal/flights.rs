@@ -16,8 +16,8 @@ use http::{Request, Response, Uri};
 use http_body::{Body, Frame};
 use tokio::time::{Sleep, sleep};
 use tower_keystone::{
-    BoxError, Credentials, Error, IdentityPlugin, RenewalPolicy, Renewing, Secret, Transport, V3Auth,
-    identity::AuthRefFuture,
+    BoxError, Credentials, Error, IdentityPlugin, RenewalPolicy, RenewingPlugin, Secret, Transport,
+    V3Credentials, identity::AuthRefFuture,
 };
 
 use crate::support::*;
@@ -43,7 +43,7 @@ async fn ten_thousand_waiters_cause_one_login_and_share_its_failure() {
     let plugin = keystone.plugin();
     let waiting: Vec<_> = (0..10_000).map(|_| tokio::spawn(plugin.access())).collect();
     for waiter in waiting {
-        assert!(matches!(waiter.await.unwrap(), Err(Error::Http(answer)) if answer.status == 401));
+        assert!(matches!(waiter.await.unwrap(), Err(Error::Keystone(answer)) if answer.status == 401));
     }
     assert_eq!(keystone.logins(), 1);
 }
@@ -94,10 +94,10 @@ async fn a_forced_renewal_brings_a_new_token_and_a_failed_one_keeps_the_old() {
     let keystone = Keystone::new();
     let plugin = keystone.plugin();
     assert_eq!(token(&plugin).await.unwrap(), "token-1");
-    plugin.force().await.unwrap();
+    plugin.renew().await.unwrap();
     assert_eq!(token(&plugin).await.unwrap(), "token-2");
     keystone.usually(Answer::Status(500));
-    assert!(plugin.force().await.is_err());
+    assert!(plugin.renew().await.is_err());
     assert_eq!(token(&plugin).await.unwrap(), "token-2");
     assert_eq!(keystone.logins(), 3);
 }
@@ -167,7 +167,7 @@ async fn keystone_is_left_alone_for_as_long_as_it_asks() {
         let keystone = Keystone::new();
         keystone.then([Answer::RetryAfter(asked)]);
         let mut policy = RenewalPolicy::default();
-        policy.load_timeout = seconds(1000);
+        policy.wait_timeout = seconds(1000);
         let plugin = keystone.plugin_with(policy);
         assert_eq!(token(&plugin).await.unwrap(), "token-1");
         assert_eq!(keystone.time().elapsed().as_secs(), waits, "{asked}");
@@ -351,10 +351,10 @@ impl Body for Drip {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_drips_is_given_up_when_the_attempt_has_taken_its_time() {
     let keystone = Keystone::new();
-    let drip = tower::service_fn(|_: Request<_>| async {
+    let drip = tower::service_fn(|_: Request<bytes::Bytes>| async {
         Ok::<_, BoxError>(Response::builder().status(201).body(Drip(Box::pin(sleep(seconds(1))))).unwrap())
     });
-    let plugin = Renewing::new(keystone.credentials(), Transport::new(drip)).clock(keystone.time());
+    let plugin = RenewingPlugin::new(keystone.credentials(), Transport::new(drip)).clock(keystone.time());
     assert!(matches!(token(&plugin).await, Err(Error::Timeout { .. })));
     assert!(keystone.time().elapsed() <= seconds(30));
 }
@@ -429,7 +429,7 @@ impl std::fmt::Debug for Bomb {
 /// Credentials whose first login fails with a bomb.
 #[derive(Debug)]
 struct Mined {
-    credentials: V3Auth,
+    credentials: V3Credentials,
     stepped_on: AtomicBool,
 }
 

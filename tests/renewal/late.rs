@@ -5,14 +5,14 @@ use std::sync::{Arc, Weak};
 use http::Uri;
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::Service;
-use tower_keystone::{Access, IdentityPlugin, ServiceTokenAuthWrapper, endpoint::Origin};
+use tower_keystone::{IdentityPlugin, ServiceAccess, ServiceTokenAuthWrapper, endpoint::Origin};
 
 use crate::support::*;
 
 type Waiting = task::Spawn<tower_keystone::AccessFuture>;
 
 fn nova() -> Origin {
-    Origin::of(&Uri::from_static("https://nova.test")).unwrap()
+    Origin::from_uri(&Uri::from_static("https://nova.test")).unwrap()
 }
 
 /// One who has waited for the first token and is not polled when it comes.
@@ -29,7 +29,7 @@ async fn a_token_that_was_replaced_is_not_handed_out() {
     let keystone = Keystone::new();
     let plugin = keystone.plugin();
     let mut late = waiting(&plugin).await;
-    plugin.force().await.unwrap();
+    plugin.renew().await.unwrap();
     assert_eq!(token_of_access(&assert_ready!(late.poll()).unwrap()), "token-2");
 }
 
@@ -99,7 +99,7 @@ async fn a_failure_that_was_overcome_is_not_handed_out() {
 }
 
 /// Ways to drop a token.
-fn drops() -> [fn(&Plugin, &Arc<Access>); 3] {
+fn drops() -> [fn(&Plugin, &Arc<ServiceAccess>); 3] {
     [
         |plugin, _| plugin.reset(),
         |plugin, _| plugin.set_auth_state(None).unwrap(),
@@ -107,7 +107,7 @@ fn drops() -> [fn(&Plugin, &Arc<Access>); 3] {
     ]
 }
 
-fn kept(access: Arc<Access>) -> Weak<Access> {
+fn kept(access: Arc<ServiceAccess>) -> Weak<ServiceAccess> {
     Arc::downgrade(&access)
 }
 
@@ -181,7 +181,7 @@ async fn a_user_that_waits_for_a_service_keeps_no_token_that_is_dropped_meanwhil
         services.usually(Answer::Token.slowly(seconds(5)));
         both.access().await.unwrap();
         pass(HOUR - 5).await;
-        user.force().await.unwrap();
+        user.renew().await.unwrap();
     }
 }
 

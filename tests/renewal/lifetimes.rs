@@ -15,7 +15,7 @@ use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
 use serde_json::{Value, json};
 use tower::{Layer, Service, ServiceExt};
 use tower_keystone::{
-    AuthLayer, BoxError, Credentials, EndpointFilter, Renewing, Transport, V2Auth,
+    AuthLayer, BoxError, Credentials, EndpointFilter, RenewingPlugin, Transport, User, V2Credentials,
     renewal::{Clock, Now},
 };
 
@@ -156,7 +156,7 @@ async fn six_hours<C: Credentials>(liar: &Liar, credentials: C, local: i64) -> u
     let context = format!("{:?}, Date {:?}, local clock {local}", liar.wrong, liar.date);
     let time = liar.keystone.time();
     time.step_wall(local);
-    let plugin = Renewing::new(credentials, Transport::new(liar.clone())).clock(time.clone()).seed(7);
+    let plugin = RenewingPlugin::new(credentials, Transport::new(liar.clone())).clock(time.clone()).seed(7);
     let nova = Nova::new(&liar.keystone, || Duration::ZERO);
     let layer = AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("compute"));
     let behind = layer.layer(nova.clone());
@@ -175,8 +175,8 @@ async fn six_hours<C: Credentials>(liar: &Liar, credentials: C, local: i64) -> u
     liar.keystone.logins()
 }
 
-fn v2() -> V2Auth {
-    V2Auth::password("https://keystone.test/v2.0", "alice", "wonderland")
+fn v2() -> V2Credentials {
+    V2Credentials::password("https://keystone.test/v2.0", User::new().username("alice"), "wonderland")
 }
 
 const ALL: [Wrong; 13] = [
@@ -272,7 +272,8 @@ async fn the_skew_that_is_told_is_that_of_the_date_if_there_is_one() {
         time.step_wall(local);
         let transport = Transport::new(liar.clone());
         for _ in 0..2 {
-            let plugin = Renewing::new(liar.keystone.credentials(), transport.clone()).clock(time.clone());
+            let plugin =
+                RenewingPlugin::new(liar.keystone.credentials(), transport.clone()).clock(time.clone());
             token(&plugin).await.unwrap();
             pass(600).await;
         }
@@ -301,7 +302,8 @@ async fn a_machine_without_a_clock_relies_on_keystones() {
     for (wrong, date) in [(Wrong::Nothing, None), (Wrong::Epoch, Some(0)), (Wrong::NotIssued, Some(0))] {
         let liar = Liar::new(wrong, date);
         let clock = BeforeTime(liar.keystone.time());
-        let plugin = Renewing::new(liar.keystone.credentials(), Transport::new(liar.clone())).clock(clock);
+        let plugin =
+            RenewingPlugin::new(liar.keystone.credentials(), Transport::new(liar.clone())).clock(clock);
         for _ in 0..6 * HOUR / 60 {
             let token = token(&plugin).await.unwrap();
             assert!(liar.keystone.look_up(&token).unwrap().expires > liar.keystone.time().elapsed());

@@ -9,25 +9,25 @@ use crate::support::*;
 type Set<T> = fn(&mut RenewalPolicy, T);
 
 const DURATIONS: [(&str, Set<Duration>); 11] = [
-    ("soft_window", |policy, time| policy.soft_window = time),
-    ("hard_margin", |policy, time| policy.hard_margin = time),
-    ("unknown_lifetime", |policy, time| policy.unknown_lifetime = time),
+    ("renew_before_expiry", |policy, time| policy.renew_before_expiry = time),
+    ("expiry_margin", |policy, time| policy.expiry_margin = time),
+    ("default_lifetime", |policy, time| policy.default_lifetime = time),
     ("attempt_timeout", |policy, time| policy.attempt_timeout = time),
-    ("load_timeout", |policy, time| policy.load_timeout = time),
-    ("first_pause", |policy, time| policy.first_pause = time),
-    ("longest_pause", |policy, time| policy.longest_pause = time),
-    ("longest_retry_after", |policy, time| policy.longest_retry_after = time),
-    ("definite_pauses", |policy, time| {
-        policy.definite_pauses = vec![time];
-        policy.definite_pauses_proven = vec![time];
-        policy.definite_pauses_without_lockout = vec![time];
+    ("wait_timeout", |policy, time| policy.wait_timeout = time),
+    ("initial_backoff", |policy, time| policy.initial_backoff = time),
+    ("max_backoff", |policy, time| policy.max_backoff = time),
+    ("max_retry_after", |policy, time| policy.max_retry_after = time),
+    ("permanent_failure_delays", |policy, time| {
+        policy.permanent_failure_delays = vec![time];
+        policy.permanent_failure_delays_after_success = vec![time];
+        policy.permanent_failure_delays_without_lockout = vec![time];
     }),
-    ("least_interval", |policy, time| policy.least_interval = time),
-    ("refusal_window", |policy, time| policy.refusal_window = time),
+    ("min_renewal_interval", |policy, time| policy.min_renewal_interval = time),
+    ("rejection_window", |policy, time| policy.rejection_window = time),
 ];
 
 const SHARES: [(&str, Set<f64>); 2] = [
-    ("soft_share", |policy, share| policy.soft_share = share),
+    ("renew_before_expiry_share", |policy, share| policy.renew_before_expiry_share = share),
     ("jitter", |policy, share| policy.jitter = share),
 ];
 
@@ -51,16 +51,16 @@ fn policies() -> Vec<(String, RenewalPolicy)> {
         }
         add(&format!("all {share}"), &|policy| {
             SHARES.iter().for_each(|(_, set)| set(policy, share));
-            (policy.soft_window, policy.unknown_lifetime) = (Duration::MAX, Duration::MAX);
+            (policy.renew_before_expiry, policy.default_lifetime) = (Duration::MAX, Duration::MAX);
         });
     }
-    for refusals in [0, usize::MAX] {
-        add(&format!("refusals {refusals}"), &|policy| policy.refusals = refusals);
+    for max in [0, usize::MAX] {
+        add(&format!("max_rejections {max}"), &|policy| policy.max_rejections = max);
     }
     add("no pauses", &|policy| {
-        policy.definite_pauses = Vec::new();
-        policy.definite_pauses_proven = Vec::new();
-        policy.definite_pauses_without_lockout = Vec::new();
+        policy.permanent_failure_delays = Vec::new();
+        policy.permanent_failure_delays_after_success = Vec::new();
+        policy.permanent_failure_delays_without_lockout = Vec::new();
     });
     policies
 }
@@ -83,7 +83,7 @@ async fn no_policy_makes_a_flight_endless_or_a_busy_loop() {
             assert!(most <= 4 * 60 + 20, "{context}: {most} logins a minute");
 
             // Nobody waits for this one.
-            drop(tokio::time::timeout(seconds(1), plugin.force()).await);
+            drop(tokio::time::timeout(seconds(1), plugin.renew()).await);
             drop(plugin);
             pass(2 * DAY).await;
             assert_eq!(tasks(), before, "{context}: a flight goes on");
@@ -118,7 +118,7 @@ async fn without_pauses_a_wrong_password_is_tried_three_times_in_half_an_hour() 
     let keystone = Keystone::new();
     keystone.usually(Answer::Status(401));
     let mut policy = RenewalPolicy::default();
-    policy.definite_pauses = Vec::new();
+    policy.permanent_failure_delays = Vec::new();
     let plugin = keystone.plugin_with(policy);
     for _ in 0..1800 {
         assert!(token(&plugin).await.is_err());
@@ -132,7 +132,7 @@ async fn a_first_pause_of_nothing_still_doubles() {
     let keystone = Keystone::new();
     keystone.usually(Answer::NoConnection);
     let mut policy = RenewalPolicy::default();
-    policy.first_pause = Duration::ZERO;
+    policy.initial_backoff = Duration::ZERO;
     let plugin = keystone.plugin_with(policy);
     assert!(token(&plugin).await.is_err());
     assert!(keystone.time().elapsed() <= seconds(31));

@@ -7,8 +7,8 @@ use std::sync::{
 
 use http::Uri;
 use tower_keystone::{
-    AuthMethod, Credentials, Error, GenericAuth, IdentityPlugin, RenewalPolicy, Renewing, Scope, Transport,
-    User, V2Auth, V3Auth, identity::AuthRefFuture,
+    AuthMethod, Credentials, Error, GenericCredentials, IdentityPlugin, RenewalPolicy, RenewingPlugin, Scope,
+    Transport, User, V2Credentials, V3Credentials, identity::AuthRefFuture,
 };
 
 use crate::support::*;
@@ -18,7 +18,7 @@ fn auth_url() -> Uri {
 }
 
 /// When logins come, in seconds, if a request comes every second for an hour.
-async fn logins_of_an_hour<C: Credentials>(keystone: &Keystone, plugin: &Renewing<C>) -> Vec<u64> {
+async fn logins_of_an_hour<C: Credentials>(keystone: &Keystone, plugin: &RenewingPlugin<C>) -> Vec<u64> {
     let (begun, before) = (keystone.time().elapsed(), keystone.logins());
     for _ in 0..HOUR {
         let _ = token(plugin).await;
@@ -69,9 +69,11 @@ async fn after_twelve_minutes_of_refusals_requests_succeed_within_another() {
 async fn what_locks_no_account_is_tried_every_minute() {
     let application_credential = || AuthMethod::application_credential("id", "secret");
     let credentials: [Arc<dyn Credentials>; 3] = [
-        Arc::new(V3Auth::new(auth_url(), application_credential())),
-        Arc::new(V3Auth::new(auth_url(), AuthMethod::token("token"))),
-        Arc::new(V3Auth::new(auth_url(), AuthMethod::token("token")).and(AuthMethod::receipt("receipt"))),
+        Arc::new(V3Credentials::new(auth_url(), application_credential())),
+        Arc::new(V3Credentials::new(auth_url(), AuthMethod::token("token"))),
+        Arc::new(
+            V3Credentials::new(auth_url(), AuthMethod::token("token")).and(AuthMethod::receipt("receipt")),
+        ),
     ];
     for credentials in credentials {
         let keystone = Keystone::new();
@@ -86,7 +88,7 @@ async fn what_locks_no_account_is_tried_every_minute() {
 #[test]
 fn passwords_and_passcodes_may_lock_an_account_and_nothing_else() {
     let alice = || User::new().user_id("alice");
-    let v3 = |method| V3Auth::new(auth_url(), method);
+    let v3 = |method| V3Credentials::new(auth_url(), method);
     for (credentials, may) in [
         (v3(AuthMethod::password(alice(), "wonderland")), true),
         (v3(AuthMethod::totp(alice(), "123456")), true),
@@ -98,23 +100,25 @@ fn passwords_and_passcodes_may_lock_an_account_and_nothing_else() {
         assert_eq!(credentials.can_lock_account(), may, "{credentials:?}");
         assert_eq!(Arc::new(credentials).can_lock_account(), may);
     }
-    assert!(V2Auth::password(auth_url(), "alice", "wonderland").can_lock_account());
-    assert!(!V2Auth::token(auth_url(), "token").can_lock_account());
-    assert!(GenericAuth::password(auth_url(), alice(), "wonderland").can_lock_account());
-    assert!(!GenericAuth::token(auth_url(), "token").can_lock_account());
+    assert!(
+        V2Credentials::password(auth_url(), User::new().username("alice"), "wonderland").can_lock_account()
+    );
+    assert!(!V2Credentials::token(auth_url(), "token").can_lock_account());
+    assert!(GenericCredentials::password(auth_url(), alice(), "wonderland").can_lock_account());
+    assert!(!GenericCredentials::token(auth_url(), "token").can_lock_account());
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_pause_can_be_set() {
     let keystone = Keystone::new();
     let mut policy = RenewalPolicy::default();
-    policy.definite_pauses = vec![seconds(1000)];
-    policy.definite_pauses_proven = vec![seconds(700)];
-    policy.definite_pauses_without_lockout = vec![seconds(500)];
+    policy.permanent_failure_delays = vec![seconds(1000)];
+    policy.permanent_failure_delays_after_success = vec![seconds(700)];
+    policy.permanent_failure_delays_without_lockout = vec![seconds(500)];
     let password = keystone.plugin_with(policy.clone());
     keystone.usually(Answer::Status(401));
     assert_eq!(logins_of_an_hour(&keystone, &password).await, [0, 1000, 2000, 3000]);
-    let token_method = V3Auth::new(auth_url(), AuthMethod::token("token"));
+    let token_method = V3Credentials::new(auth_url(), AuthMethod::token("token"));
     let by_token = keystone.plugin_of(token_method, policy);
     assert_eq!(logins_of_an_hour(&keystone, &by_token).await, [0, 500, 1000, 1500, 2000, 2500, 3000, 3500]);
     keystone.usually(Answer::Token);
@@ -146,9 +150,9 @@ impl Rotated {
         *self.password.lock().unwrap() = password.to_owned();
     }
 
-    fn now(&self) -> V3Auth {
+    fn now(&self) -> V3Credentials {
         let alice = User::new().username("alice").user_domain_name("Default");
-        V3Auth::new(auth_url(), AuthMethod::password(alice, self.password.lock().unwrap().clone()))
+        V3Credentials::new(auth_url(), AuthMethod::password(alice, self.password.lock().unwrap().clone()))
             .scope(Scope::new().project_id("p1"))
     }
 }
@@ -229,7 +233,7 @@ async fn a_request_that_has_a_token_asks_for_no_cache_id() {
 }
 
 /// Credentials whose id is another one each time.
-struct Restless(V3Auth, AtomicUsize);
+struct Restless(V3Credentials, AtomicUsize);
 
 impl Credentials for Restless {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
@@ -258,8 +262,8 @@ async fn credentials_whose_id_changes_each_time_are_not_tried_each_time() {
 
 /// Credentials whose methods of the rest of the contract panic, or look at their plugin.
 struct Nosy {
-    credentials: V3Auth,
-    plugin: Arc<Mutex<Option<Renewing<Arc<Nosy>>>>>,
+    credentials: V3Credentials,
+    plugin: Arc<Mutex<Option<RenewingPlugin<Arc<Nosy>>>>>,
     panics: bool,
 }
 
@@ -303,7 +307,7 @@ async fn credentials_may_look_at_their_plugin_and_panic() {
         let plugin = keystone.plugin_of(Arc::clone(&nosy), RenewalPolicy::default());
         *nosy.plugin.lock().unwrap() = Some(plugin.clone());
         for _ in 0..2 {
-            assert!(matches!(token(&plugin).await, Err(Error::Http(_))));
+            assert!(matches!(token(&plugin).await, Err(Error::Keystone(_))));
         }
         pass(30).await;
         assert_eq!(token(&plugin).await.unwrap(), "token-1");

@@ -174,7 +174,7 @@ async fn a_pause_for_as_long_as_requests_wait_is_too_long() {
     let keystone = Keystone::new();
     let plugin = keystone.plugin();
     keystone.usually(Answer::RetryAfter("30"));
-    assert!(matches!(token(&plugin).await.unwrap_err(), Error::Http(_)));
+    assert!(matches!(token(&plugin).await.unwrap_err(), Error::Keystone(_)));
     assert_eq!((keystone.logins(), keystone.time().elapsed()), (1, seconds(0)));
 }
 
@@ -224,7 +224,7 @@ async fn when_the_token_ends_in_a_pause_that_is_too_long_to_wait_requests_fail_a
         settle().await;
         pass(21).await;
         let error = token_at_once(&plugin).expect("nobody waits").unwrap_err();
-        assert!(matches!(error, Error::Http(_)), "{failure:?}: {error}");
+        assert!(matches!(error, Error::Keystone(_)), "{failure:?}: {error}");
         assert_eq!(keystone.logins(), 2, "{failure:?}");
     }
 }
@@ -310,7 +310,7 @@ async fn tokens_that_live_for_seconds_cause_at_most_six_logins_a_minute() {
         for _ in 0..600 {
             let brought = token(&plugin).await;
             if lifetime <= 0 {
-                assert!(matches!(brought, Err(Error::ShortLived)), "{lifetime}: {brought:?}");
+                assert!(matches!(brought, Err(Error::ExpiredOnArrival)), "{lifetime}: {brought:?}");
             }
             tokio::time::sleep(millis(500)).await;
         }
@@ -351,7 +351,7 @@ async fn those_who_wait_for_a_token_get_it_however_soon_it_expires() {
         assert_eq!(assert_ready!(waiting.poll()).unwrap(), "token-1");
     }
     pass(2).await;
-    assert!(matches!(token(&plugin).await, Err(Error::ShortLived)));
+    assert!(matches!(token(&plugin).await, Err(Error::ExpiredOnArrival)));
     assert_eq!(keystone.logins(), 1);
 }
 

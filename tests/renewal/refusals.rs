@@ -44,7 +44,7 @@ async fn a_revocation_with_many_requests_in_flight_loses_none_and_costs_one_logi
 async fn whoever_can_renew_lets_every_refused_request_be_sent_once_more() {
     let keystone = Keystone::new();
     let plugin = keystone.plugin();
-    let glance = Origin::of(&Uri::from_static("https://glance.test")).unwrap();
+    let glance = Origin::from_uri(&Uri::from_static("https://glance.test")).unwrap();
     for _ in 0..10 {
         let used = plugin.access().await.unwrap();
         assert!(plugin.invalidate(&used, &nova()));
@@ -60,7 +60,7 @@ async fn whoever_can_renew_lets_every_refused_request_be_sent_once_more() {
 async fn a_policy_without_refusals_has_no_token_renewed_for_one() {
     let keystone = Keystone::new();
     let mut policy = RenewalPolicy::default();
-    policy.refusals = 0;
+    policy.max_rejections = 0;
     let plugin = keystone.plugin_with(policy);
     for _ in 0..3 {
         let used = plugin.access().await.unwrap();

@@ -1,6 +1,8 @@
 //! What is logged of renewing: what an operator should know, once.
 
-use tower_keystone::{AuthMethod, IdentityPlugin, RenewalPolicy, Renewing, Transport, User, V3Auth};
+use tower_keystone::{
+    AuthMethod, IdentityPlugin, RenewalPolicy, RenewingPlugin, Transport, User, V3Credentials,
+};
 
 use crate::{log::Log, support::*};
 
@@ -47,7 +49,7 @@ async fn what_does_not_pass_is_for_somebody_to_mend() {
         let (log, _guard) = Log::new();
         let keystone = Keystone::new();
         keystone.usually(answer);
-        let credentials = V3Auth::new(auth_url, method());
+        let credentials = V3Credentials::new(auth_url, method());
         token(&keystone.plugin_of(credentials, RenewalPolicy::default())).await.unwrap_err();
         let lines = log.lines();
         let [warning] = &*lines else { panic!("{lines:?}") };
@@ -129,7 +131,7 @@ async fn what_is_wrong_with_keystone_is_told_once_for_a_thousand_plugins() {
     keystone.skew(100);
     let transport = Transport::new(keystone.clone());
     let plugins: Vec<_> = (0..1_000)
-        .map(|_| Renewing::new(keystone.credentials(), transport.clone()).clock(keystone.time()))
+        .map(|_| RenewingPlugin::new(keystone.credentials(), transport.clone()).clock(keystone.time()))
         .collect();
     for plugin in &plugins {
         token(plugin).await.unwrap();
@@ -171,8 +173,8 @@ async fn what_is_wrong_with_credentials_is_told_of_each() {
     let transport = Transport::new(keystone.clone());
     for user in ["alice", "bob"] {
         let method = AuthMethod::password(User::new().user_id(user), "wonderland");
-        let credentials = V3Auth::new("https://keystone.test/v3", method);
-        let plugin = Renewing::new(credentials, transport.clone()).clock(keystone.time());
+        let credentials = V3Credentials::new("https://keystone.test/v3", method);
+        let plugin = RenewingPlugin::new(credentials, transport.clone()).clock(keystone.time());
         token(&plugin).await.unwrap_err();
         let lines = log.lines();
         let [warning] = &*lines else { panic!("{lines:?}") };

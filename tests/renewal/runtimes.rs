@@ -13,8 +13,8 @@ use tokio::{
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_keystone::{
-    AuthLayer, BoxError, Credentials, EndpointFilter, Error, GenericAuth, IdentityPlugin, RenewalPolicy,
-    Renewing, Scope, Transport, User, discovery::Discovery, fixture::Cloud,
+    AuthLayer, BoxError, Credentials, EndpointFilter, Error, GenericCredentials, IdentityPlugin,
+    RenewalPolicy, RenewingPlugin, Scope, Transport, User, discovery::Discovery, fixture::Cloud,
 };
 
 use crate::support::*;
@@ -45,7 +45,7 @@ fn what_is_called_outside_of_the_runtime_that_polls_it_is_answered() {
     let response = nova.call(get());
     assert_eq!(runtime.block_on(response).unwrap().status(), 200);
 
-    let forced = plugin.force();
+    let forced = plugin.renew();
     assert_eq!(token_of_access(&runtime.block_on(forced).unwrap()), "token-3");
     assert_eq!(keystone.logins(), 3);
 }
@@ -87,12 +87,12 @@ fn credentials_and_discovery_may_be_called_outside_of_the_runtime_too() {
     let auth_url = cloud.keystone().auth_url().trim_end_matches("/v3").to_owned();
     let alice = User::new().username("alice").user_domain_name("Default");
     let scope = Scope::new().project_name("demo").project_domain_name("Default");
-    let credentials = GenericAuth::password(auth_url, alice, "wonderland").scope(scope);
-    let transport = Transport::new(cloud.clone());
+    let credentials = GenericCredentials::password(auth_url, alice, "wonderland").scope(scope);
+    let transport = cloud.transport();
     let asked = credentials.get_auth_ref(transport.clone());
     assert!(runtime.block_on(asked).is_ok());
 
-    let plugin = Renewing::new(credentials, transport.clone());
+    let plugin = RenewingPlugin::new(credentials, transport.clone());
     let filter = EndpointFilter::new("identity").min_version(3, 0);
     let mut keystone =
         AuthLayer::new(plugin.clone()).discovery(transport.clone()).endpoint(filter.clone()).layer(cloud);
@@ -112,8 +112,9 @@ fn a_runtime_without_time_is_an_error_and_no_panic() {
     let plugin = keystone.plugin();
     let is_told = |error: Option<Error>| assert!(matches!(error, Some(Error::NoRuntime)), "{error:?}");
     is_told(timeless.block_on(plugin.access()).err());
-    is_told(timeless.block_on(plugin.force()).err());
-    let by_the_clock_of_the_machine = Renewing::new(keystone.credentials(), Transport::new(keystone.clone()));
+    is_told(timeless.block_on(plugin.renew()).err());
+    let by_the_clock_of_the_machine =
+        RenewingPlugin::new(keystone.credentials(), Transport::new(keystone.clone()));
     is_told(timeless.block_on(by_the_clock_of_the_machine.access()).err());
     let discovery = Discovery::new(Transport::new(keystone.clone()));
     is_told(timeless.block_on(discovery.document("https://nova.test")).err());
@@ -122,7 +123,7 @@ fn a_runtime_without_time_is_an_error_and_no_panic() {
     let error = timeless.block_on(nova.call(get())).unwrap_err();
     assert!(matches!(Error::find(&*error), Some(Error::NoRuntime)), "{error}");
     let alice = User::new().username("alice").user_domain_name("Default");
-    let generic = GenericAuth::password("https://keystone.test", alice, "wonderland");
+    let generic = GenericCredentials::password("https://keystone.test", alice, "wonderland");
     is_told(timeless.block_on(generic.get_auth_ref(Transport::new(keystone.clone()))).err());
     assert_eq!(keystone.logins(), 0);
 
@@ -145,7 +146,7 @@ fn a_runtime_that_is_shut_down_is_an_error_and_no_panic() {
     let handle = gone.handle().clone();
     drop(gone);
     assert!(matches!(handle.block_on(plugin.access()), Err(Error::Abandoned)));
-    assert!(matches!(handle.block_on(plugin.force()), Err(Error::Abandoned)));
+    assert!(matches!(handle.block_on(plugin.renew()), Err(Error::Abandoned)));
     let mut waiting = task::spawn(plugin.access());
     one.block_on(async { assert_pending!(waiting.poll()) });
     assert!(matches!(handle.block_on(waiting.into_inner()), Err(Error::NoRuntime)));
@@ -192,7 +193,7 @@ fn a_program_that_only_blocks_now_and_then_renews_its_token() {
         let keystone = runtime.block_on(async { Keystone::new() });
         keystone.usually(Answer::Token.slowly(seconds(1)));
         let plugin =
-            Renewing::new(keystone.credentials(), in_tasks(&keystone)).clock(keystone.time()).seed(7);
+            RenewingPlugin::new(keystone.credentials(), in_tasks(&keystone)).clock(keystone.time()).seed(7);
         assert_eq!(runtime.block_on(token(&plugin)).unwrap(), "token-1");
         runtime.block_on(advance(seconds(HOUR - 200)));
         let mut tokens = Vec::new();
@@ -265,7 +266,7 @@ async fn a_flight_that_is_overtaken_again_and_again_is_given_up_in_words_of_its_
     let keystone = Keystone::new();
     keystone.usually(Answer::Token.slowly(seconds(2)));
     let mut policy = RenewalPolicy::default();
-    policy.load_timeout = seconds(5);
+    policy.wait_timeout = seconds(5);
     let plugin = keystone.plugin_with(policy);
     let waiting = tokio::spawn(plugin.access());
     for _ in 0..20 {

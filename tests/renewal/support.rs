@@ -21,21 +21,21 @@ use tower::{
     retry::{Policy, Retry},
 };
 use tower_keystone::{
-    Access, AccessFuture, Auth, AuthLayer, AuthMethod, BoxError, Credentials, EndpointFilter, Error,
-    IdentityPlugin, Refusal, RenewalPolicy, Renewing, Transport, User, V3Auth,
+    AccessFuture, Auth, AuthLayer, AuthMethod, BoxError, Credentials, EndpointFilter, Error, IdentityPlugin,
+    RenewalPolicy, RenewingPlugin, ServiceAccess, TokenRejected, Transport, User, V3Credentials,
     endpoint::Origin,
     fixture::{CatalogService, V3Token},
     renewal::{Clock, Now},
 };
 
-pub(crate) type Plugin = Renewing<V3Auth>;
+pub(crate) type Plugin = RenewingPlugin<V3Credentials>;
 
 /// The lifetime of a token if nothing else is said: its soft phase begins 360 to 432 s before its end.
 pub(crate) const HOUR: u64 = 3600;
 
 /// The origin of a service that refuses a token.
 pub(crate) fn nova() -> Origin {
-    Origin::of(&Uri::from_static("https://nova.example.com")).unwrap()
+    Origin::from_uri(&Uri::from_static("https://nova.example.com")).unwrap()
 }
 
 pub(crate) fn seconds(seconds: u64) -> Duration {
@@ -223,9 +223,9 @@ impl Keystone {
         self.look_up(token).is_some_and(|issued| !issued.revoked && now < issued.expires)
     }
 
-    pub(crate) fn credentials(&self) -> V3Auth {
+    pub(crate) fn credentials(&self) -> V3Credentials {
         let alice = User::new().username("alice").user_domain_name("Default");
-        V3Auth::new("https://keystone.test/v3", AuthMethod::password(alice, "wonderland"))
+        V3Credentials::new("https://keystone.test/v3", AuthMethod::password(alice, "wonderland"))
     }
 
     pub(crate) fn plugin(&self) -> Plugin {
@@ -236,8 +236,15 @@ impl Keystone {
         self.plugin_of(self.credentials(), policy)
     }
 
-    pub(crate) fn plugin_of<C: Credentials>(&self, credentials: C, policy: RenewalPolicy) -> Renewing<C> {
-        Renewing::new(credentials, Transport::new(self.clone())).policy(policy).clock(self.time()).seed(7)
+    pub(crate) fn plugin_of<C: Credentials>(
+        &self,
+        credentials: C,
+        policy: RenewalPolicy,
+    ) -> RenewingPlugin<C> {
+        RenewingPlugin::new(credentials, Transport::new(self.clone()))
+            .policy(policy)
+            .clock(self.time())
+            .seed(7)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -339,12 +346,12 @@ impl Service<Request<Full<Bytes>>> for Keystone {
 }
 
 /// The token of the access that a plugin has, which may take its time.
-pub(crate) async fn token<C: Credentials>(plugin: &Renewing<C>) -> Result<String, Error> {
+pub(crate) async fn token<C: Credentials>(plugin: &RenewingPlugin<C>) -> Result<String, Error> {
     token_of(plugin.access()).await
 }
 
 /// The same if the access is there without waiting.
-pub(crate) fn token_at_once<C: Credentials>(plugin: &Renewing<C>) -> Option<Result<String, Error>> {
+pub(crate) fn token_at_once<C: Credentials>(plugin: &RenewingPlugin<C>) -> Option<Result<String, Error>> {
     match task::spawn(token(plugin)).poll() {
         Poll::Ready(token) => Some(token),
         Poll::Pending => None,
@@ -355,7 +362,7 @@ pub(crate) async fn token_of(access: AccessFuture) -> Result<String, Error> {
     Ok(token_of_access(&*access.await?))
 }
 
-pub(crate) fn token_of_access(access: &Access) -> String {
+pub(crate) fn token_of_access(access: &ServiceAccess) -> String {
     access.auth_ref().unwrap().auth_token().unwrap().to_owned()
 }
 
@@ -464,7 +471,7 @@ impl Policy<Request<()>, Response<()>, BoxError> for OnceMore {
         _: &mut Request<()>,
         result: &mut Result<Response<()>, BoxError>,
     ) -> Option<Ready<()>> {
-        let refusal = result.as_ref().ok()?.extensions().get::<Refusal>()?;
+        let refusal = result.as_ref().ok()?.extensions().get::<TokenRejected>()?;
         (!refusal.is_final() && !mem::replace(&mut self.done, true)).then(|| ready(()))
     }
 

@@ -11,7 +11,7 @@ use http_body_util::Full;
 use tokio::time::sleep;
 use tower::{ServiceBuilder, service_fn, util::Oneshot};
 use tower_keystone::{
-    AuthLayer, BoxError, EndpointFilter, Error, GenericAuth, IdentityPlugin, Renewing,
+    AuthLayer, BoxError, EndpointFilter, Error, GenericCredentials, IdentityPlugin, RenewingPlugin,
     ServiceTokenAuthWrapper, Transport, User, endpoint::Origin, fixture::Discovery as Versions,
 };
 
@@ -58,7 +58,7 @@ async fn two_tokens_are_refused_by_the_origin_that_refuses_them() {
     }
     assert_eq!((of_user.logins(), of_service.logins()), (4, 4));
     let used = together.access().await.unwrap();
-    assert!(together.invalidate(&used, &Origin::of(&"https://glance.test".parse().unwrap()).unwrap()));
+    assert!(together.invalidate(&used, &Origin::from_uri(&"https://glance.test".parse().unwrap()).unwrap()));
     together.access().await.unwrap();
     assert_eq!((of_user.logins(), of_service.logins()), (5, 5));
 }
@@ -128,8 +128,8 @@ async fn credentials_that_find_out_the_version_come_no_earlier_than_keystone_ask
         async move { Ok::<_, BoxError>(answer.body(Full::<Bytes>::default())?) }
     });
     let alice = User::new().username("alice").user_domain_name("Default");
-    let credentials = GenericAuth::password("https://keystone.test/", alice, "wonderland");
-    let plugin = Renewing::new(credentials, Transport::new(busy)).clock(Time::new());
+    let credentials = GenericCredentials::password("https://keystone.test/", alice, "wonderland");
+    let plugin = RenewingPlugin::new(credentials, Transport::new(busy)).clock(Time::new());
     for _ in 0..119 {
         assert!(token(&plugin).await.is_err());
         pass(1).await;

@@ -16,13 +16,10 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use tokio::{net::TcpListener, runtime::Builder, time::Instant};
-use tower::{
-    BoxError, Service, ServiceBuilder, ServiceExt, retry::budget::TpsBudget, service_fn,
-    timeout::error::Elapsed,
-};
+use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn, timeout::error::Elapsed};
 use tower_keystone::{
-    AuthLayer, AuthMethod, EndpointFilter, Error, ReauthPolicy, Refusal, Renewing, ReplayBody, RetryPolicy,
-    Transport, User, V3Auth, fixture::Cloud,
+    AuthLayer, AuthMethod, EndpointFilter, Error, ReauthPolicy, RenewingPlugin, ReplayBody, RetryPolicy,
+    TokenRejected, Transport, User, V3Credentials, fixture::Cloud,
 };
 
 use crate::support::*;
@@ -201,9 +198,10 @@ async fn what_else_is_a_failure_to_connect_is_told_by_a_predicate() {
 #[tokio::test(start_paused = true)]
 async fn errors_of_this_crate_are_no_failures_to_connect_whatever_is_under_them() {
     let refused = || BoxError::from(io::Error::from(io::ErrorKind::ConnectionRefused));
-    let transport =
-        Transport::new(service_fn(move |_| async move { Err::<Response<Full<Bytes>>, _>(refused()) }));
-    let unreachable = password(&cloud(), transport).force().await.unwrap_err();
+    let transport = Transport::new(service_fn(move |_: Request<Full<Bytes>>| async move {
+        Err::<Response<Full<Bytes>>, _>(refused())
+    }));
+    let unreachable = password(&cloud(), transport).renew().await.unwrap_err();
     for error in [unreachable, Error::NoToken, Error::plugin(true, refused())] {
         let server = Server::new([Err(error.clone().into())]);
         let failed = server.get(exact().connect_failure(|_| true)).await.unwrap_err();
@@ -269,7 +267,7 @@ async fn a_refused_connection_of_hypers_client_is_a_failure_to_connect() {
 async fn a_keystone_out_of_reach_is_a_failure_to_connect_and_a_wrong_password_is_not() {
     let cloud = cloud();
     let server = Server::new([]);
-    let get = |plugin: Renewing<V3Auth>, policy| {
+    let get = |plugin: RenewingPlugin<V3Credentials>, policy| {
         ServiceBuilder::new()
             .retry(policy)
             .layer(AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute")))
@@ -278,7 +276,7 @@ async fn a_keystone_out_of_reach_is_a_failure_to_connect_and_a_wrong_password_is
     };
     let behind = cloud.clone();
     let down = Arc::new(Mutex::new(1));
-    let transport = Transport::new(service_fn(move |request| {
+    let transport = Transport::new(service_fn(move |request: Request<Full<Bytes>>| {
         let down = { std::mem::take(&mut *down.lock().unwrap()) > 0 };
         let behind = behind.clone();
         async move {
@@ -293,10 +291,10 @@ async fn a_keystone_out_of_reach_is_a_failure_to_connect_and_a_wrong_password_is
 
     let alice =
         AuthMethod::password(User::new().username("alice").user_domain_name("Default"), "looking-glass");
-    let wrong = V3Auth::new(cloud.keystone().auth_url(), alice);
+    let wrong = V3Credentials::new(cloud.keystone().auth_url(), alice);
     let before = Instant::now();
-    let error = get(Renewing::new(wrong, Transport::new(cloud.clone())), exact()).await.unwrap_err();
-    assert!(matches!(Error::find(&*error), Some(Error::Http(_))), "{error}");
+    let error = get(RenewingPlugin::new(wrong, cloud.transport()), exact()).await.unwrap_err();
+    assert!(matches!(Error::find(&*error), Some(Error::Keystone(_))), "{error}");
     assert_eq!(before.elapsed(), Duration::ZERO);
 }
 
@@ -318,7 +316,7 @@ async fn delays_are_left_to_chance_and_never_shorter_than_asked_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_budget_limits_the_retries_of_all_requests() {
-    let budget = Arc::new(TpsBudget::new(Duration::from_secs(10), 1, 0.5));
+    let budget = tower_keystone::retry::RetryBudget::new(Duration::from_secs(10), 1, 0.5);
     let policy = exact().status_code_retries(1_000).status_code_retry_delay(Duration::ZERO).budget(budget);
     let down = || Server::new((0..1_000).map(|_| status(503)));
     let server = down();
@@ -340,7 +338,7 @@ async fn a_budget_limits_the_retries_of_all_requests() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_cannot_be_sent_again_is_sent_once() {
     let server = Server::new([status(503)]);
-    let never = RetryPolicy::with_body(|_: &Full<Bytes>| None);
+    let never = RetryPolicy::with_clone_body(|_: &Full<Bytes>| None);
     let nova = ServiceBuilder::new().retry(never).service(server.service::<Full<Bytes>>());
     let answer = nova.oneshot(Request::post("/").body(Full::from("once")).unwrap()).await.unwrap();
     assert_eq!((answer.status().as_u16(), server.attempts()), (503, 1));
@@ -442,10 +440,8 @@ async fn both_policies_compose_in_either_order() {
         (&[503, 503, 200], 503, 503),
     ] {
         let cloud = cloud();
-        let layer = || {
-            AuthLayer::new(password(&cloud, Transport::new(cloud.clone())))
-                .endpoint(EndpointFilter::new("compute"))
-        };
+        let layer =
+            || AuthLayer::new(password(&cloud, cloud.transport())).endpoint(EndpointFilter::new("compute"));
         let outside = ServiceBuilder::new()
             .retry(ReauthPolicy::new())
             .retry(retry())
@@ -459,6 +455,6 @@ async fn both_policies_compose_in_either_order() {
             .service(nova(&cloud, statuses));
         let answer = inside.oneshot(request()).await.unwrap();
         assert_eq!(answer.status(), retry_outside, "{statuses:?}");
-        assert_eq!(answer.extensions().get::<Refusal>().is_some(), retry_outside == 401);
+        assert_eq!(answer.extensions().get::<TokenRejected>().is_some(), retry_outside == 401);
     }
 }

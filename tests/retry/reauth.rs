@@ -14,8 +14,8 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keystone::{
-    Access, AccessInfoPlugin, AuthLayer, BoxError, EndpointFilter, IdentityPlugin, ReauthPolicy, Refusal,
-    ReplayBody, Transport, fixture::Cloud,
+    AccessInfoPlugin, AuthLayer, BoxError, EndpointFilter, IdentityPlugin, ReauthPolicy, ReplayBody,
+    ServiceAccess, TokenRejected, fixture::Cloud,
 };
 
 use crate::support::*;
@@ -24,7 +24,7 @@ use crate::support::*;
 #[derive(Clone, Default)]
 struct Seen(Arc<Mutex<Vec<(String, usize)>>>);
 
-fn token(access: &Access) -> String {
+fn token(access: &ServiceAccess) -> String {
     access.auth_ref().unwrap().auth_token().unwrap().to_owned()
 }
 
@@ -109,13 +109,13 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    let plugin = password(cloud, Transport::new(cloud.clone()));
+    let plugin = password(cloud, cloud.transport());
     let seen = Seen::default();
     let mut nova = ServiceBuilder::new()
         .retry(policy)
         .layer(AuthLayer::new(plugin.clone()))
         .service(nova::<B>(cloud, &seen, reads));
-    let first = plugin.force().await.unwrap();
+    let first = plugin.renew().await.unwrap();
     cloud.keystone().revoke(&token(&first));
 
     let request = Request::post("/servers").extension(EndpointFilter::new("compute")).body(body).unwrap();
@@ -141,16 +141,16 @@ async fn a_refused_request_is_sent_once_more_with_its_filter_and_its_body() {
 #[tokio::test]
 async fn a_body_that_cannot_be_cloned_is_not_sent_again() {
     let cloud = cloud();
-    let (response, bodies) = post(&cloud, ReauthPolicy::with_body(|_| None), chunks(3), true).await;
+    let (response, bodies) = post(&cloud, ReauthPolicy::with_clone_body(|_| None), chunks(3), true).await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(response.extensions().get(), Some(&Refusal::Renewable));
+    assert_eq!(response.extensions().get(), Some(&TokenRejected::Renewable));
     assert_eq!(bodies, [30]);
 }
 
 #[tokio::test]
 async fn a_body_that_can_be_made_anew_is() {
     let cloud = cloud();
-    let policy = ReauthPolicy::with_body(|_| Some(chunks(3)));
+    let policy = ReauthPolicy::with_clone_body(|_| Some(chunks(3)));
     let (response, bodies) = post(&cloud, policy, chunks(3), true).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(bodies, [30, 30]);
@@ -173,14 +173,14 @@ async fn a_body_that_was_too_long_to_keep_is_not_sent_again() {
     let (response, bodies) =
         post(&cloud, ReauthPolicy::replaying(), ReplayBody::new(chunks(3), 29), true).await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(response.extensions().get(), Some(&Refusal::Renewable));
+    assert_eq!(response.extensions().get(), Some(&TokenRejected::Renewable));
     assert_eq!(bodies, [30]);
 }
 
 #[tokio::test]
 async fn a_second_refusal_is_the_answer() {
     let cloud = cloud();
-    let plugin = password(&cloud, Transport::new(cloud.clone()));
+    let plugin = password(&cloud, cloud.transport());
     let sent = Arc::new(Mutex::new(0));
     let count = Arc::clone(&sent);
     let refuses = service_fn(move |_: Request<Full<Bytes>>| {

@@ -22,11 +22,8 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_test::{assert_pending, assert_ready, task};
-use tower::{
-    BoxError, ServiceBuilder, ServiceExt,
-    retry::{Policy, budget::TpsBudget},
-};
-use tower_keystone::{AuthLayer, EndpointFilter, ReauthPolicy, Refusal, ReplayBody, RetryPolicy, Transport};
+use tower::{BoxError, ServiceBuilder, ServiceExt, retry::Policy};
+use tower_keystone::{AuthLayer, EndpointFilter, ReauthPolicy, ReplayBody, RetryPolicy, TokenRejected};
 
 use crate::support::*;
 
@@ -147,7 +144,7 @@ impl<P: Policy<Request<Kept>, Response<()>, BoxError>> Attempts<P> {
 
     /// Whether the policy sends the clone after a 401 and a 503.
     fn decides(&mut self) -> bool {
-        let answer = Response::builder().status(503).extension(Refusal::Renewable).body(()).unwrap();
+        let answer = Response::builder().status(503).extension(TokenRejected::Renewable).body(()).unwrap();
         self.policy.retry(&mut self.second, &mut Ok(answer)).is_some()
     }
 
@@ -200,7 +197,7 @@ where
 async fn the_attempt_whose_answer_is_handed_out_reads_on() {
     attempt_whose_answer_is_handed_out_reads_on(ReauthPolicy::replaying(), 3);
     attempt_whose_answer_is_handed_out_reads_on(RetryPolicy::replaying(), 3);
-    let none = Arc::new(TpsBudget::new(Duration::from_secs(10), 0, 0.0));
+    let none = tower_keystone::retry::RetryBudget::new(Duration::from_secs(10), 0, 0.0);
     attempt_whose_answer_is_handed_out_reads_on(RetryPolicy::replaying().budget(none), 1);
 }
 
@@ -227,7 +224,7 @@ fn whoever_is_to_have_the_body_has_it_whole_while_threads_race_for_it() {
             for _ in 0..round {
                 std::hint::spin_loop();
             }
-            let answer = Response::builder().extension(Refusal::Renewable).body(()).unwrap();
+            let answer = Response::builder().extension(TokenRejected::Renewable).body(()).unwrap();
             if policy.retry(&mut second, &mut Ok::<_, BoxError>(answer)).is_some() {
                 let second = read_to_end(task::spawn(second.into_body()));
                 assert_eq!(second.as_deref(), Some(&*Script::whole(FRAMES)));
@@ -474,8 +471,8 @@ async fn answer(mut stream: TcpStream, refused: String) -> io::Result<()> {
 async fn a_refusal_that_comes_before_the_body_was_sent_ends_in_the_answer_or_the_replay() {
     for _ in 0..40 {
         let cloud = cloud();
-        let plugin = password(&cloud, Transport::new(cloud.clone()));
-        let access = plugin.force().await.unwrap();
+        let plugin = password(&cloud, cloud.transport());
+        let access = plugin.renew().await.unwrap();
         let refused = access.auth_ref().unwrap().auth_token().unwrap().to_owned();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -494,7 +491,7 @@ async fn a_refusal_that_comes_before_the_body_was_sent_ends_in_the_answer_or_the
         let response = nova.oneshot(request).await.unwrap();
         match response.status().as_u16() {
             200 => {}
-            401 => assert_eq!(response.extensions().get(), Some(&Refusal::Renewable)),
+            401 => assert_eq!(response.extensions().get(), Some(&TokenRejected::Renewable)),
             status => panic!("{status}"),
         }
         serving.abort();

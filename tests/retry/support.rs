@@ -1,4 +1,4 @@
-use tower_keystone::{AuthMethod, Renewing, Scope, Transport, User, V3Auth, fixture::Cloud};
+use tower_keystone::{AuthMethod, RenewingPlugin, Scope, Transport, User, V3Credentials, fixture::Cloud};
 
 /// A cloud with a nova, and with Alice in the project `demo`.
 pub(crate) fn cloud() -> Cloud {
@@ -6,9 +6,10 @@ pub(crate) fn cloud() -> Cloud {
 }
 
 /// Alice, whose logins go to the cloud's Keystone by this way.
-pub(crate) fn password(cloud: &Cloud, transport: Transport) -> Renewing<V3Auth> {
+pub(crate) fn password(cloud: &Cloud, transport: Transport) -> RenewingPlugin<V3Credentials> {
     let alice = User::new().username("alice").user_domain_name("Default");
-    let credentials = V3Auth::new(cloud.keystone().auth_url(), AuthMethod::password(alice, "wonderland"))
-        .scope(Scope::new().project_name("demo").project_domain_name("Default"));
-    Renewing::new(credentials, transport)
+    let credentials =
+        V3Credentials::new(cloud.keystone().auth_url(), AuthMethod::password(alice, "wonderland"))
+            .scope(Scope::new().project_name("demo").project_domain_name("Default"));
+    RenewingPlugin::new(credentials, transport)
 }

@@ -1,0 +1,53 @@
+//! The client layer: gives each request its token and the URL of its service.
+//!
+//! [`AuthLayer`] wraps a `Service<http::Request<B>>` in [`Auth`]:
+//!
+//! ```
+//! use http::Request;
+//! use tower::{ServiceBuilder, ServiceExt};
+//! use tower_keystone::{AuthLayer, EndpointFilter, TokenRejected};
+//! # use tower_keystone::{AccessInfoPlugin, fixture::Cloud};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), tower_keystone::BoxError> {
+//! # let cloud = Cloud::new([("compute", "nova")]).user("alice", "pw").project("demo");
+//! # let plugin = AccessInfoPlugin::new(cloud.keystone().issue("alice", Some("demo")).ok_or("no such user")?);
+//! # let (client, body) = (cloud, http_body_util::Empty::<bytes::Bytes>::new());
+//! let nova = ServiceBuilder::new()
+//!     .layer(AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute")))
+//!     .service(client);
+//!
+//! let request = Request::get("/servers").body(body)?;
+//! let response = nova.oneshot(request).await?;
+//! if let Some(rejected) = response.extensions().get::<TokenRejected>() {
+//!     println!("{}: {rejected}", response.status());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A request passes through the files of this folder in this order: `service` receives it, `request` reads its
+//! extensions and headers, `resolve` gets the access and the endpoint, `prepare` sets the URI (`base_url`), checks the
+//! origin (`origin_guard`) and inserts the headers, and `future` reads the response. If the access or the endpoint is not
+//! available yet, the request waits in `pending_request`.
+
+mod base_url;
+mod extensions;
+mod future;
+mod layer;
+mod origin_guard;
+mod pending_request;
+mod prepare;
+mod request;
+mod resolve;
+mod service;
+mod settings;
+mod token_rejected;
+
+pub use extensions::{Microversion, Unauthenticated};
+pub use future::ResponseFuture;
+pub use layer::AuthLayer;
+pub use service::Auth;
+pub use token_rejected::TokenRejected;
+
+pub(crate) use future::SentWith;

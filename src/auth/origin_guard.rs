@@ -1,0 +1,57 @@
+//! Decides whether the token of a plugin may go to the origin of a request.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Request, header::HOST, uri::Authority};
+
+use super::settings::Shared;
+use crate::{EndpointFilter, Error, IdentityPlugin, ServiceAccess, endpoint::Origin};
+
+/// Returns the origin of an absolute request URI if the token may be sent there.
+///
+/// # Errors
+///
+/// [`Error::OriginNotAllowed`] if nothing trusted names the origin, and [`Error::HostNotAllowed`] if the caller has set
+/// a `Host` header (`has_host`) for another host.
+#[inline(never)]
+pub(super) fn allowed_origin<B, P: IdentityPlugin>(
+    request: &Request<B>,
+    has_host: bool,
+    filter: Option<&EndpointFilter>,
+    access: &ServiceAccess,
+    shared: &Shared<P>,
+) -> Result<Arc<Origin>, Error> {
+    let uri = request.uri();
+    let origin = Origin::from_uri(uri).and_then(|origin| trusted(&origin, filter, access, shared));
+    let origin = origin.ok_or_else(|| Error::origin_not_allowed(uri))?;
+    if has_host && !is_host_of(request.headers(), &origin) {
+        return Err(Error::host_not_allowed(uri));
+    }
+    Ok(origin)
+}
+
+/// Returns the origin if the catalog, `auth_url`, the endpoint override or the layer's configuration names it.
+fn trusted<P: IdentityPlugin>(
+    origin: &Origin,
+    filter: Option<&EndpointFilter>,
+    access: &ServiceAccess,
+    shared: &Shared<P>,
+) -> Option<Arc<Origin>> {
+    if let Some(known) = access.known_origin(origin) {
+        return Some(Arc::clone(known));
+    }
+    let by_override = filter.and_then(EndpointFilter::wanted_override);
+    let is_trusted = shared.plugin.auth_url().and_then(Origin::from_uri).as_ref() == Some(origin)
+        || by_override
+            .is_some_and(|url| url.resolve(access.ids()).is_ok_and(|url| **url.origin() == *origin))
+        || shared.settings.allowed_origins.contains(origin);
+    is_trusted.then(|| Arc::new(origin.clone()))
+}
+
+/// Returns whether each `Host` header is the host of this origin (RFC 9110, section 7.2).
+fn is_host_of(headers: &HeaderMap, origin: &Origin) -> bool {
+    headers.get_all(HOST).iter().all(|host| {
+        let authority = Authority::try_from(host.as_bytes()).ok();
+        authority.and_then(|authority| Origin::at(origin.is_https(), &authority)).as_ref() == Some(origin)
+    })
+}

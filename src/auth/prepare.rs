@@ -1,0 +1,79 @@
+//! Gives a request its URI and its headers.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Request, header::HOST};
+
+use super::{
+    base_url::{JoinBase, base_url},
+    origin_guard::allowed_origin,
+    request::{EffectiveFilter, RequestInfo},
+    resolve::Resolved,
+    settings::Shared,
+};
+use crate::{
+    EndpointFilter, Error, IdentityPlugin, ServiceAccess, discovery::Discovered, endpoint::Origin,
+    error_context::Destination,
+};
+
+/// The token that a request carries, and the origin that it goes to.
+pub(super) struct SentToken {
+    pub(super) access: Arc<ServiceAccess>,
+    pub(super) origin: Arc<Origin>,
+}
+
+/// Gives the request its URI and its headers. Returns the token that it carries, if any.
+#[inline(always)]
+pub(super) fn prepare<B, P: IdentityPlugin>(
+    info: &RequestInfo,
+    request: &mut Request<B>,
+    resolved: Resolved,
+    filter: EffectiveFilter<'_>,
+    shared: &Shared<P>,
+) -> Result<Option<SentToken>, Error> {
+    let Resolved { access, discovered } = resolved;
+    let joined = if info.is_relative {
+        if info.has_host {
+            // The token would go to a virtual host that the caller chose.
+            request.headers_mut().remove(HOST);
+        }
+        let base = match &discovered {
+            Some(discovered) => JoinBase::Borrowed(&discovered.base),
+            None => base_url(filter, access.as_deref(), shared)?,
+        };
+        base.join(request.uri_mut())?;
+        if let Some(destination) = request.extensions().get::<Destination>() {
+            destination.resolved(filter.filter, request.uri());
+        }
+        Some(Arc::clone(base.origin()))
+    } else {
+        None
+    };
+    if let Some(filter) = filter.beyond_catalog {
+        insert_microversion(request.headers_mut(), filter, discovered.as_deref())?;
+    }
+    let (true, Some(access)) = (info.carries_our_token, access) else { return Ok(None) };
+    let origin = match joined {
+        Some(origin) => origin,
+        None => allowed_origin(request, info.has_host, filter.beyond_catalog, &access, shared)?,
+    };
+    if shared.settings.require_https && !origin.is_https() {
+        return Err(Error::https_required(request.uri()));
+    }
+    access.insert_headers(request.headers_mut());
+    Ok(Some(SentToken { access, origin }))
+}
+
+/// Inserts the headers of the negotiated microversion, or of the one that the filter asks for.
+#[inline(never)]
+fn insert_microversion(
+    headers: &mut HeaderMap,
+    filter: &EndpointFilter,
+    discovered: Option<&Discovered>,
+) -> Result<(), Error> {
+    let negotiated = discovered.and_then(|discovered| discovered.microversion.as_ref());
+    match negotiated.or(filter.wanted_microversion()) {
+        Some(microversion) => microversion.insert(headers),
+        None => Ok(()),
+    }
+}

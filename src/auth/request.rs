@@ -1,0 +1,106 @@
+//! What the layer decides about a request before it asks for a token.
+
+use http::{HeaderMap, Request, header::HOST};
+
+use super::{
+    extensions::{Microversion, Unauthenticated},
+    settings::Settings,
+};
+use crate::{
+    EndpointFilter, ServiceAccess, endpoint::WantsDiscovery, plugin::X_AUTH_TOKEN, transport::ObtainsToken,
+};
+
+/// What the layer reads from a request.
+pub(super) struct RequestInfo {
+    /// The filter of the request, if it has one. Otherwise the filter of the layer applies.
+    own_filter: Option<EndpointFilter>,
+    pub(super) is_relative: bool,
+    pub(super) carries_our_token: bool,
+    /// Whether the caller has set a `Host` header.
+    pub(super) has_host: bool,
+    /// Whether this request is sent to obtain a token.
+    obtains_token: bool,
+}
+
+/// The endpoint filter that applies to a request.
+#[derive(Clone, Copy)]
+pub(super) struct EffectiveFilter<'a> {
+    pub(super) filter: Option<&'a EndpointFilter>,
+    /// The same filter, if the catalog alone cannot answer it: a version, a microversion, an override, `auth_url`.
+    pub(super) beyond_catalog: Option<&'a EndpointFilter>,
+}
+
+impl RequestInfo {
+    /// Reads the request, and removes the extensions that are meant for this layer.
+    #[inline(always)]
+    pub(super) fn take<B>(request: &mut Request<B>, settings: &Settings) -> Self {
+        let extensions = request.extensions_mut();
+        // Most requests have no extension or one, so each lookup is worth avoiding.
+        let mut own_filter = if extensions.is_empty() { None } else { extensions.remove::<EndpointFilter>() };
+        if let Some(filter) = own_filter {
+            own_filter = Some(settings.fill_in(filter));
+        }
+        let (mut obtains_token, mut unauthenticated) = (false, false);
+        if !extensions.is_empty() {
+            obtains_token = extensions.remove::<ObtainsToken>().is_some();
+            unauthenticated = extensions.remove::<Unauthenticated>().is_some();
+            if let Some(microversion) = extensions.remove::<Microversion>() {
+                own_filter = Some(microversion.apply_to(own_filter, settings));
+            }
+        }
+        let (has_token, has_host) = has_token_and_host(request.headers());
+        let carries_our_token = !unauthenticated && (!has_token || settings.overwrite_token);
+        let is_relative = request.uri().scheme().is_none();
+        Self { own_filter, is_relative, carries_our_token, has_host, obtains_token }
+    }
+
+    /// Returns whether this request is sent to obtain a token, so that it must not wait for one.
+    pub(super) fn obtains_token(&self) -> bool {
+        self.obtains_token
+    }
+
+    /// Returns whether the request needs an access: for its token, for the catalog, or for the ids in an endpoint
+    /// override.
+    #[inline]
+    pub(super) fn needs_access(&self, filter: EffectiveFilter<'_>) -> bool {
+        let by_endpoint = |filter: &EndpointFilter| {
+            (self.is_relative || filter.wanted_microversion_range().is_some())
+                && !filter.is_auth()
+                && filter.wanted_override().is_none_or(|url| url.needs_access())
+        };
+        self.carries_our_token || filter.beyond_catalog.map_or(self.is_relative, by_endpoint)
+    }
+
+    /// Returns whether version discovery has to find the endpoint.
+    pub(super) fn wants_discovery(
+        &self,
+        filter: &EndpointFilter,
+        access: Option<&ServiceAccess>,
+    ) -> WantsDiscovery {
+        let is_fixed = access.is_some_and(|access| access.fixed_endpoint().is_some());
+        match self.is_relative || filter.wanted_microversion_range().is_some() {
+            true => filter.wants_discovery(is_fixed),
+            false => WantsDiscovery::No,
+        }
+    }
+
+    /// Returns the filter of the request, or that of the layer if the request has none.
+    #[inline(always)]
+    pub(super) fn effective_filter<'a>(&'a self, settings: &'a Settings) -> EffectiveFilter<'a> {
+        let filter = self.own_filter.as_ref().or(settings.endpoint.as_ref());
+        EffectiveFilter { filter, beyond_catalog: filter.filter(|filter| !filter.is_simple()) }
+    }
+}
+
+/// Returns whether the caller has set an `X-Auth-Token`, and whether a `Host`.
+///
+/// Comparing the few names of a request is cheaper than hashing them.
+#[inline(always)]
+fn has_token_and_host(headers: &HeaderMap) -> (bool, bool) {
+    let (mut token, mut host) = (false, false);
+    for name in headers.keys() {
+        token |= *name == X_AUTH_TOKEN;
+        host |= *name == HOST;
+    }
+    (token, host)
+}

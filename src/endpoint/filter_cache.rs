@@ -1,0 +1,88 @@
+use std::sync::OnceLock;
+
+use super::EndpointFilter;
+
+/// Remembers a value for each of the first `N` filters.
+///
+/// As a rule these are all that a program has. The values for others have to be made each time, and so has everything
+/// once filters that were made for one request have taken the places.
+pub(crate) struct FilterCache<V, const N: usize>([OnceLock<(EndpointFilter, V)>; N]);
+
+impl<V: Clone, const N: usize> FilterCache<V, N> {
+    /// The value for this filter, or for one which is the same to this comparison.
+    #[inline(always)]
+    pub(crate) fn get(
+        &self,
+        filter: &EndpointFilter,
+        is_same: impl Fn(&EndpointFilter) -> bool,
+    ) -> Option<&V> {
+        // A clone is told by its address, and as a rule it is one.
+        match self.values().find(|(known, _)| known.is_clone_of(filter)) {
+            Some((_, value)) => Some(value),
+            None => self.get_same(is_same),
+        }
+    }
+
+    fn get_same(&self, is_same: impl Fn(&EndpointFilter) -> bool) -> Option<&V> {
+        let (_, value) = self.values().find(|(known, _)| is_same(known))?;
+        Some(value)
+    }
+
+    #[inline]
+    fn values(&self) -> impl Iterator<Item = &(EndpointFilter, V)> {
+        self.0.iter().map_while(OnceLock::get)
+    }
+
+    pub(crate) fn put(&self, filter: &EndpointFilter, value: &V) {
+        if self.0.last().is_some_and(|last| last.get().is_some()) {
+            return;
+        }
+        let mut entry = (filter.clone(), value.clone());
+        for place in &self.0 {
+            match place.set(entry) {
+                Ok(()) => return,
+                Err(taken) => entry = taken,
+            }
+        }
+    }
+}
+
+impl<V, const N: usize> Default for FilterCache<V, N> {
+    fn default() -> Self {
+        Self([const { OnceLock::new() }; N])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_filters_are_remembered_and_no_others() {
+        let memo = FilterCache::<usize, 8>::default();
+        let filters: Vec<_> = (0..9).map(|number: usize| EndpointFilter::new(number.to_string())).collect();
+        let get =
+            |filter: &EndpointFilter| memo.get(filter, |known| known.is_of_same_endpoint(filter)).copied();
+        for (number, filter) in filters.iter().enumerate() {
+            assert!(get(filter).is_none());
+            memo.put(filter, &number);
+        }
+        for (number, filter) in filters.iter().enumerate() {
+            let equal = EndpointFilter::new(number.to_string());
+            for same in [filter.clone(), equal.clone(), equal.microversion("2.79").min_version(2, 0)] {
+                assert_eq!(get(&same), (number < 8).then_some(number));
+            }
+        }
+        let filter = || filters[0].clone();
+        for other in [
+            filter().region("R"),
+            filter().interface("internal"),
+            filter().any_interface(),
+            filter().service_name("nova"),
+            filter().service_id("id"),
+            filter().endpoint_id("id"),
+        ] {
+            assert!(get(&other).is_none(), "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Official service types and the aliases that catalogs and users know them by.
+//!
+//! The data is that of the OpenStack Service Types Authority as published with the Python package
+//! os-service-types 1.9.0 (data version 2024-05-08T19:22:13.804707).
+//!
+//! ```
+//! use tower_keystone::service_types;
+//!
+//! assert_eq!(service_types::official("volumev3"), Some("block-storage"));
+//! assert!(service_types::is_match("block-storage", "volumev3"));
+//! assert!(service_types::is_match("volumev3", "block-storage"));
+//! assert!(!service_types::is_match("volumev2", "volumev3"));
+//! ```
+
+use std::sync::LazyLock;
+
+/// An official type with its aliases, the most preferred alias first.
+type Row = (&'static str, &'static [&'static str]);
+
+/// Sorted by official type.
+static TYPES: [Row; 45] = [
+    ("accelerator", &[]),
+    ("admin-logic", &["registration"]),
+    ("alarm", &["alarming"]),
+    ("application-catalog", &[]),
+    ("application-container", &["container"]),
+    ("application-deployment", &["application_deployment"]),
+    ("backup", &[]),
+    ("baremetal", &["bare-metal"]),
+    ("baremetal-introspection", &[]),
+    ("block-storage", &["volumev3", "volumev2", "volume", "block-store"]),
+    ("clustering", &["resource-cluster", "cluster"]),
+    ("compute", &[]),
+    ("container-infrastructure-management", &["container-infrastructure", "container-infra"]),
+    ("data-processing", &[]),
+    ("data-protection-orchestration", &[]),
+    ("database", &[]),
+    ("dns", &[]),
+    ("ec2-api", &[]),
+    ("event", &["events"]),
+    ("function-engine", &[]),
+    ("identity", &[]),
+    ("image", &[]),
+    ("instance-ha", &["ha"]),
+    ("key-manager", &[]),
+    ("load-balancer", &[]),
+    ("log-management", &[]),
+    ("message", &["messaging"]),
+    ("meter", &["metering", "telemetry"]),
+    ("monitoring", &[]),
+    ("monitoring-events", &[]),
+    ("monitoring-logging", &["monitoring-log-api"]),
+    ("multi-region-network-automation", &["tricircle"]),
+    ("network", &[]),
+    ("nfv-orchestration", &[]),
+    ("object-store", &[]),
+    ("operator-policy", &["policy"]),
+    ("orchestration", &[]),
+    ("placement", &[]),
+    ("rating", &[]),
+    ("reservation", &[]),
+    ("resource-optimization", &["infra-optim"]),
+    ("root-cause-analysis", &["rca"]),
+    ("search", &[]),
+    ("shared-file-system", &["sharev2", "share"]),
+    ("workflow", &["workflowv2"]),
+];
+
+/// The official type that a name stands for: itself, or the type it is an alias of. `None` for a
+/// name that the authority does not list.
+///
+/// An underscore counts as a hyphen, as in os-service-types. See the [module docs](self).
+pub fn official(name: &str) -> Option<&'static str> {
+    row(name).map(|&(official, _)| official)
+}
+
+/// The official type, and the place of `name` among [`all_types`] of it; the last place for a name
+/// that is there in another spelling only.
+pub(crate) fn place(name: &str) -> Option<(&'static str, usize)> {
+    let &(official, aliases) = row(name)?;
+    let rank = if official == name {
+        Some(0)
+    } else {
+        aliases.iter().position(|alias| *alias == name).map(|index| index + 1)
+    };
+    Some((official, rank.unwrap_or(usize::MAX)))
+}
+
+/// All names of the service that `name` stands for, the official one first, then its aliases in the
+/// authority's order. A name that the authority does not list is the only one of its service.
+pub fn all_types(name: &str) -> impl Iterator<Item = &str> + Clone {
+    let listed = row(name);
+    let unlisted = (listed.is_none() && !name.is_empty()).then_some(name);
+    listed
+        .into_iter()
+        .flat_map(|&(official, aliases)| std::iter::once(official).chain(aliases.iter().copied()))
+        .chain(unlisted)
+}
+
+/// Whether a catalog entry of type `found` answers a request for `requested`.
+///
+/// It does if the two are equal, or if one is the official type and the other an alias of it. An
+/// alias never stands for another alias: `volumev2` and `volumev3` are different APIs.
+pub fn is_match(requested: &str, found: &str) -> bool {
+    requested == found
+        || official(found) == Some(requested)
+        || row(found).is_some_and(|(official, aliases)| same(official, found) && aliases.contains(&requested))
+}
+
+/// Every name with its row, sorted.
+static NAMES: LazyLock<Vec<(&str, &Row)>> = LazyLock::new(|| {
+    let of_row = |row: &'static Row| row.1.iter().chain([&row.0]).map(move |name| (*name, row));
+    let mut names: Vec<_> = TYPES.iter().flat_map(of_row).collect();
+    names.sort_unstable_by_key(|(name, _)| *name);
+    names
+});
+
+fn row(name: &str) -> Option<&'static Row> {
+    let found = NAMES.binary_search_by(|(listed, _)| listed.bytes().cmp(name.bytes().map(hyphen)));
+    found.ok().and_then(|index| NAMES.get(index)).map(|(_, row)| *row)
+}
+
+/// Equality with underscores in `name` read as hyphens.
+fn same(listed: &str, name: &str) -> bool {
+    listed.len() == name.len() && listed.bytes().eq(name.bytes().map(hyphen))
+}
+
+fn hyphen(byte: u8) -> u8 {
+    if byte == b'_' { b'-' } else { byte }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_names_no_type_twice() {
+        assert!(TYPES.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        let mut names: Vec<_> =
+            TYPES.iter().flat_map(|(official, aliases)| aliases.iter().chain([official])).collect();
+        let listed = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), listed);
+    }
+
+    #[test]
+    fn aliases_match_in_both_directions_but_not_each_other() {
+        assert!(is_match("block-storage", "volume"));
+        assert!(is_match("volume", "block-storage"));
+        assert!(!is_match("volume", "block-store"));
+        assert!(is_match("my-own", "my-own"));
+        assert!(!is_match("my-own", "compute"));
+    }
+
+    #[test]
+    fn underscores_count_as_hyphens() {
+        assert_eq!(official("block_storage"), Some("block-storage"));
+        assert_eq!(official("container_infra"), Some("container-infrastructure-management"));
+        assert!(is_match("application_deployment", "application-deployment"));
+        assert!(is_match("application-deployment", "application_deployment"));
+    }
+
+    #[test]
+    fn all_types_come_official_first() {
+        let all: Vec<_> = all_types("volume").collect();
+        assert_eq!(all, ["block-storage", "volumev3", "volumev2", "volume", "block-store"]);
+    }
+
+    #[test]
+    fn a_type_that_is_not_listed_is_its_only_name() {
+        for unlisted in ["my-own", "volumev4", "COMPUTE"] {
+            assert_eq!(all_types(unlisted).collect::<Vec<_>>(), [unlisted]);
+        }
+        assert_eq!(all_types("").count(), 0);
+    }
+}

@@ -1,0 +1,27 @@
+//! Background tasks and timers on tokio.
+
+use std::time::Duration;
+
+use tokio::{runtime::Handle, time::sleep};
+
+use crate::Error;
+
+mod catch_panic;
+mod single_flight;
+mod timer;
+
+pub(crate) use catch_panic::{CatchPanic, Panicked, catch_panic};
+pub(crate) use single_flight::{SingleFlight, Start, Waited};
+pub(crate) use timer::Timer;
+
+/// Returns the tokio runtime of the caller.
+///
+/// # Errors
+///
+/// [`Error::NoRuntime`] outside of a runtime, and in one without time.
+pub(crate) fn runtime() -> Result<Handle, Error> {
+    let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
+    // Nothing but a panic tells a runtime without time from others.
+    catch_panic(|| drop(sleep(Duration::ZERO))).map_err(|_| Error::NoRuntime)?;
+    Ok(runtime)
+}

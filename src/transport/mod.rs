@@ -1,0 +1,29 @@
+//! The HTTP client that requests to Keystone and version discovery are sent through.
+//!
+//! A [`Transport`] wraps any HTTP client that is a tower service:
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http_body_util::Full;
+//! use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+//! use tower_keystone::Transport;
+//!
+//! let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+//! let transport = Transport::new(client.clone());
+//! # let _ = transport;
+//! ```
+
+mod client;
+mod clone_source;
+#[cfg(feature = "hyper")]
+mod hyper;
+mod log_throttle;
+mod read_body;
+
+pub use client::Transport;
+#[cfg(feature = "hyper")]
+#[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
+pub use hyper::HyperTransport;
+
+pub(crate) use client::{MAX_ERROR_BODY, ObtainsToken};
+pub(crate) use log_throttle::LogThrottle;

@@ -1,0 +1,186 @@
+//! Versions of an API, and microversions.
+
+use std::{error::Error, fmt, str::FromStr};
+
+/// The part of a version that stands for the newest there is: keystoneauth's `LATEST`.
+///
+/// `min_version(2, LATEST)` is the newest version 2, `min_version(LATEST, LATEST)` the newest of all.
+pub const LATEST: u32 = u32::MAX;
+
+/// The version of an API, as in `v2.1`, or a microversion of one.
+///
+/// Versions are ordered by their parts; [`LATEST`] is above all numbers. A text such as `2.1`, `v2.1`,
+/// `2.latest`, `latest`, `2` or `2.1.5` can be parsed.
+///
+/// See the [docs of discovery](crate::discovery) for an example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub struct Version {
+    /// The part before the dot.
+    pub major: u32,
+    /// The part after the dot, 0 where there is none.
+    pub minor: u32,
+    /// A third part, which old documents have.
+    micro: Option<u32>,
+}
+
+impl Version {
+    /// The version of these two parts.
+    pub const fn new(major: u32, minor: u32) -> Self {
+        Self { major, minor, micro: None }
+    }
+
+    /// The newest version of all.
+    pub const fn latest() -> Self {
+        Self::new(LATEST, LATEST)
+    }
+
+    /// The newest version with this major part.
+    pub const fn latest_minor(major: u32) -> Self {
+        Self::new(major, LATEST)
+    }
+
+    /// Whether `candidate` serves whoever asked for this version: keystoneauth's `version_match`.
+    ///
+    /// It does if it has the same major part and is not older.
+    pub fn is_match(self, candidate: Self) -> bool {
+        self.major == candidate.major && candidate >= self
+    }
+
+    /// Whether this is the newest of all or of a major part, and `candidate` can be that one.
+    pub(crate) fn is_latest_for(self, candidate: Self) -> bool {
+        self == Self::latest() || self.minor == LATEST && self.major == candidate.major
+    }
+
+    /// The version that the path of a URL names: its last segment of the form `v2` or `v2.1`.
+    ///
+    /// `None` where no segment has that form. A segment without the `v` is no version, since a
+    /// project id can be all digits (a rule of keystoneauth).
+    pub fn from_url(url: &str) -> Option<Self> {
+        let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let (_, path) = after_scheme.split(['?', '#']).next()?.split_once('/')?;
+        path.rsplit('/').find_map(|segment| Self::in_segment(segment.split(';').next()?))
+    }
+
+    /// The version that one segment of a path names.
+    pub(crate) fn in_segment(segment: &str) -> Option<Self> {
+        segment.starts_with('v').then(|| segment.parse().ok()).flatten()
+    }
+}
+
+/// The error of a text that is not a [`Version`].
+///
+/// It becomes [`Error::InvalidVersion`](crate::Error::InvalidVersion).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseVersionError {
+    /// The first 40 characters of the text.
+    text: Box<str>,
+}
+
+impl fmt::Display for ParseVersionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.text.escape_debug();
+        write!(f, "`{text}` is not a version; a version is `2`, `v2.1`, `2.latest` or `latest`")
+    }
+}
+
+impl Error for ParseVersionError {}
+
+impl FromStr for Version {
+    type Err = ParseVersionError;
+
+    /// # Errors
+    ///
+    /// [`ParseVersionError`] unless the text is one to three numbers separated by dots, the last of which may be
+    /// `latest`, with or without a `v` before them.
+    fn from_str(text: &str) -> Result<Self, ParseVersionError> {
+        let invalid = || ParseVersionError { text: text.chars().take(40).collect() };
+        let part = |part: &str| match part {
+            "latest" => Ok(LATEST),
+            number => number.parse().map_err(|_| invalid()),
+        };
+        let mut parts = text.trim().trim_start_matches('v').split('.');
+        let major = parts.next().map_or_else(|| Err(invalid()), part)?;
+        let minor = match parts.next() {
+            Some(minor) => part(minor)?,
+            None if major == LATEST => LATEST,
+            None => 0,
+        };
+        let micro = parts.next().map(part).transpose()?;
+        match parts.next() {
+            None => Ok(Self { major, minor, micro }),
+            Some(_) => Err(invalid()),
+        }
+    }
+}
+
+impl From<(u32, u32)> for Version {
+    fn from((major, minor): (u32, u32)) -> Self {
+        Self::new(major, minor)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::latest() {
+            return f.write_str("latest");
+        }
+        let parts = [Some(self.major), Some(self.minor), self.micro];
+        for (index, part) in parts.into_iter().flatten().enumerate() {
+            if index > 0 {
+                f.write_str(".")?;
+            }
+            match part {
+                LATEST => f.write_str("latest")?,
+                number => write!(f, "{number}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_versioned_segment_counts() {
+        for (url, expected) in [
+            ("https://h/v2.1/p", Some((2, 1))),
+            ("https://h/v2/", Some((2, 0))),
+            ("https://h:8776/volume/v1/v3/AUTH_x", Some((3, 0))),
+            ("https://h/x/v2.1;p", Some((2, 1))),
+            ("https://h/v2.latest", Some((2, LATEST))),
+            ("https://v2.example.com", None),
+            ("https://v2.example.com/x", None),
+            ("https://h/123456", None),
+            ("https://h/vendor/v", None),
+            ("https://h/v99999999999", None),
+            ("https://h/x?y=/v2", None),
+            ("https://h?y=/v2", None),
+            ("https://h#/v2", None),
+            ("", None),
+        ] {
+            let version = Version::from_url(url).map(|version| (version.major, version.minor));
+            assert_eq!(version, expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn versions_are_compared_part_by_part_and_latest_is_above_all() {
+        let version = |text: &str| text.parse::<Version>().unwrap();
+        let sorted = ["1", "2.9", "2.10", "2.10.1", "2.latest", "3.0", "latest"].map(version);
+        assert!(sorted.is_sorted_by(|a, b| a < b));
+        assert_eq!(version("latest"), Version::latest());
+        assert!(version("2.1").is_match(version("2.90")) && !version("2.1").is_match(version("3.0")));
+    }
+
+    #[test]
+    fn what_is_no_version_is_refused_and_shown_in_part() {
+        for text in ["", "v", ".", "1.", ".1", "1..2", "abc", "V2", "1.2.3.4", "-1", "99999999999"] {
+            assert!(text.parse::<Version>().is_err(), "{text}");
+        }
+        let ParseVersionError { text } = "x".repeat(1000).parse::<Version>().unwrap_err();
+        assert_eq!(text.len(), 40);
+    }
+}
