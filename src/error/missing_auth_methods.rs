@@ -1,7 +1,7 @@
 use std::time::SystemTime;
 
 use super::format;
-use crate::Secret;
+use crate::secret::Secret;
 
 /// A multi-factor authentication of which some factors are missing.
 ///
