@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the crate depends on is what it says: how many packages, and whose types are in its public API."""
+"""Checks the number of packages in the default build, and the crates whose types are in the public API."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def cargo(*arguments: str, **environment: str) -> str:
 
 
 def packages() -> list[str]:
-    """The number that the README tells is that of the default build."""
+    """Compares the number of packages in the README with that of the default build."""
     tree = cargo("tree", "--locked", "--edges", "normal", "--prefix", "none")
     built = len({line.removesuffix(" (*)") for line in tree.splitlines() if line})
     told = re.search(r"for which (\d+) packages are built", (ROOT / "README.md").read_text())
@@ -41,7 +41,7 @@ def packages() -> list[str]:
 
 
 def referred(value: object) -> set[int]:
-    """The ids of all types and traits in a part of rustdoc's JSON."""
+    """Returns the ids of all types and traits in a part of rustdoc's JSON."""
     ids = set()
     if isinstance(value, dict):
         if "path" in value and "id" in value:
@@ -55,7 +55,7 @@ def referred(value: object) -> set[int]:
 
 
 def public_types() -> list[str]:
-    """The types and traits in the public API are those of the crates named above."""
+    """Checks that the types and traits in the public API come from the crates above."""
     # The format is not stable; the variable lets a stable rustdoc write it.
     options = ("--all-features", "--", "-Z", "unstable-options", "--output-format", "json")
     cargo("rustdoc", "--locked", "--quiet", "--lib", *options, RUSTC_BOOTSTRAP="1")

@@ -4,8 +4,8 @@
 //! cargo bench --bench load
 //! ```
 //!
-//! Time is simulated where it matters: client and Keystone share a clock that is set forward, so that a
-//! token of an hour expires when the test wants it to. `LOAD_REQUESTS` says how many requests to send at least.
+//! The client and Keystone share a simulated clock, which the bench sets forward to let tokens expire. Set `LOAD_REQUESTS`
+//! to the minimum number of requests.
 
 use std::{
     collections::HashMap,

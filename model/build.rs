@@ -1,4 +1,4 @@
-//! Lets the crate take its mutex from the model checker.
+//! Tells the crate to use the mutex of the model checker.
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(shuttle)");

@@ -1,4 +1,4 @@
-//! An allocator that counts: how often memory was asked for, and how much of it is held.
+//! An allocator that counts allocations and bytes in use.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},

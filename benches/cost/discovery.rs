@@ -1,4 +1,4 @@
-//! What a request costs that asks for a version, by how many endpoints were discovered before.
+//! The cost of a request for a version, by number of endpoints discovered before.
 
 use std::{
     convert::Infallible,

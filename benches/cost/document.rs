@@ -1,4 +1,4 @@
-//! Token documents into access infos and lookups in them, beside serde_json.
+//! Reading token documents and looking up endpoints, compared with serde_json.
 
 use std::{
     hint::black_box,

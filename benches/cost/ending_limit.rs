@@ -1,4 +1,4 @@
-//! The limit whose token ends.
+//! The hand-written layer with a token that expires.
 
 use std::{
     future::Future,

@@ -1,5 +1,5 @@
-//! End to end over loopback, beside a bare hyper-util client with a static, sensitive header. The server is another
-//! process, so that the client's instructions are all that is counted.
+//! Requests over loopback, compared with a hyper-util client that sends a static sensitive header. The server is another
+//! process, so that only the instructions of the client are counted.
 
 use std::{
     env,

@@ -1,12 +1,12 @@
-//! What the crate costs, beside the limit and its peers.
+//! The cost of the crate, compared with a hand-written layer (the limit) and with other middleware.
 //!
 //! ```sh
-//! cargo bench --bench cost               # all of it
+//! cargo bench --bench cost               # all parts
 //! cargo bench --bench cost -- request    # one part: request, document, discovery, loopback, storm, pool
 //! ```
 //!
-//! Instructions are counted by valgrind's callgrind, allocations by an allocator that counts. The last table
-//! says which of these figures has to keep to what; if one does not, the exit code is 1. Times are told only.
+//! valgrind's callgrind counts instructions, and a counting allocator counts allocations. The last table shows the limits of
+//! these figures. If one is exceeded, the exit code is 1. Times have no limit.
 
 mod callgrind;
 mod counting;

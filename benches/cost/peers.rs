@@ -1,4 +1,4 @@
-//! What the crate is measured beside.
+//! The layers that the crate is compared with.
 
 use std::{
     future::Future,

@@ -1,4 +1,4 @@
-//! The pool of plugins, by how many it holds.
+//! Lookups in a `PluginPool`, by number of plugins.
 
 use std::{hint::black_box, sync::Arc};
 

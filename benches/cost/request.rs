@@ -1,5 +1,4 @@
-//! The way of a request within the process, beside the bare service, a static header, the limit, and the
-//! form that other clients have.
+//! A request within the process, compared with the bare service, a static header, the limit, and an async filter.
 
 use std::{
     cell::Cell,

@@ -1,4 +1,4 @@
-//! A token, documents as Keystone writes them, and plugins that hold them.
+//! A token, token documents as Keystone writes them, and plugins with them.
 
 use std::{
     fmt::Write,

@@ -1,4 +1,4 @@
-//! Keystone and a service on a port of loopback, in one.
+//! One server on a loopback port that is both Keystone and a service.
 
 use std::{
     collections::HashSet,

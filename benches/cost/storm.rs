@@ -1,4 +1,4 @@
-//! Many requests at once, without a token and while it is revoked, beside the same without authentication.
+//! A burst of requests without a token, and one during a revocation, compared with a burst without authentication.
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},

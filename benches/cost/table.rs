@@ -1,4 +1,4 @@
-//! What is printed: tables of figures, and at the end what has to be kept of them.
+//! Prints tables of figures, and at the end their limits.
 
 /// One table, as Markdown.
 pub struct Table {

@@ -1,4 +1,4 @@
-//! Keystone's answer to a login.
+//! Reading Keystone's response to a login.
 
 use http::Uri;
 use tower_keystone::{AccessInfo, AuthMethod, Credentials, Error, RenewingPlugin, User, V2Credentials, V3Credentials};
@@ -8,7 +8,7 @@ use crate::{
     requests::{keystone, now},
 };
 
-/// The input is an HTTP answer.
+/// The input is an HTTP response.
 pub fn run(input: &[u8]) {
     let Some(answer) = input::answer(input) else { return };
     let read = AccessInfo::from_response(answer.headers(), answer.body());
@@ -32,7 +32,7 @@ pub fn run(input: &[u8]) {
     now(v2.get_auth_ref(keystone(answer.clone()))).err().iter().for_each(look_at);
 }
 
-/// An error can be shown, at a length that a log can bear.
+/// Checks that an error can be shown, with a limited length.
 fn look_at(error: &Error) {
     let shown = error.to_string();
     assert!(shown.len() < 100_000, "{} bytes", shown.len());

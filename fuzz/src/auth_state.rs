@@ -1,4 +1,4 @@
-//! What a cache stored.
+//! Reading stored tokens.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +12,7 @@ pub fn run(input: &[u8]) {
     }
 }
 
-/// Asks an access info everything, and whether it comes out of a cache as it went in.
+/// Reads every property of an access info, and checks that storing and restoring it changes nothing.
 pub(crate) fn look_at(access_info: &AccessInfo) {
     let again = AccessInfo::from_auth_state(&access_info.auth_state()).expect("what was stored can be read");
     assert_eq!(again.auth_token(), access_info.auth_token());

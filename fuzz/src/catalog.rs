@@ -1,4 +1,4 @@
-//! The service catalog of a token document.
+//! Reading the service catalog of a token document.
 
 use http::Request;
 use tower_keystone::{AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Interface};
@@ -44,7 +44,7 @@ pub fn run(input: &[u8]) {
     }
 }
 
-/// One endpoint, the best of several, and all of them agree with each other.
+/// Checks that the lookups of one endpoint, of the best and of all endpoints agree.
 fn ask(access_info: &AccessInfo, filter: &EndpointFilter) {
     let catalog = access_info.service_catalog();
     let first = catalog.urls(filter).next();

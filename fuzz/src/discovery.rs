@@ -1,4 +1,4 @@
-//! What a service says of its versions.
+//! Reading version documents.
 
 use std::{
     convert::Infallible,
@@ -22,7 +22,7 @@ use crate::{
 
 const SERVICE: &str = "https://nova.example.com/compute/v2.1/p1";
 
-/// The input is an HTTP answer.
+/// The input is an HTTP response.
 pub fn run(input: &[u8]) {
     let Some(answer) = input::answer(input) else { return };
     for url in [SERVICE, "https://nova.example.com", "http://[::1]:8774/?x=/../y"] {
@@ -35,7 +35,7 @@ pub fn run(input: &[u8]) {
     }
 }
 
-/// All that a document can be asked; whatever it links to, it is at home.
+/// Reads everything in a document, and checks that each link stays within its origin.
 fn look_at(document: &VersionDocument) {
     let mut everything = Allow::default();
     (everything.experimental, everything.unknown) = (true, true);
@@ -62,8 +62,8 @@ fn look_at(document: &VersionDocument) {
     let _ = (document.raw_version_data(everything).count(), format!("{document:?}"));
 }
 
-/// A request for a version, to a service that answers all questions so: wherever the token goes, it
-/// is the origin of the catalog.
+/// Sends a request for a version to a service that returns this response to everything. The token may only go to the origin
+/// of the catalog.
 fn request(answer: &Response<Bytes>, token_first: bool) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let service = |answers: Option<Response<Bytes>>| {

@@ -1,9 +1,9 @@
-//! Bytes read as what a target takes.
+//! Reads the input of a target.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response};
 
-/// The bytes as an HTTP answer: a status, header lines, an empty line, the body.
+/// Reads an HTTP response: a status, header lines, an empty line, the body.
 pub(crate) fn answer(input: &[u8]) -> Option<Response<Bytes>> {
     let (status, mut rest) = line(input);
     let mut answer = Response::builder().status(std::str::from_utf8(status).ok()?).body(Bytes::new()).ok()?;
@@ -22,7 +22,7 @@ pub(crate) fn answer(input: &[u8]) -> Option<Response<Bytes>> {
     Some(answer)
 }
 
-/// The first line, and what follows it.
+/// Splits off the first line.
 pub(crate) fn line(input: &[u8]) -> (&[u8], &[u8]) {
     match input.iter().position(|byte| *byte == b'\n') {
         Some(end) => (&input[..end], &input[end + 1..]),
@@ -30,7 +30,7 @@ pub(crate) fn line(input: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// The next line of a text; an empty one where there is none.
+/// Returns the next line of a text, or an empty one.
 pub(crate) fn next<'a>(lines: &mut std::str::Lines<'a>) -> &'a str {
     lines.next().unwrap_or_default()
 }

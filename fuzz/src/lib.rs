@@ -1,6 +1,6 @@
-//! The fuzz targets: each is a function over bytes that panics if something does not hold.
+//! The fuzz targets. Each is a function of bytes that panics if a property does not hold.
 //!
-//! Inputs are texts that can be written by hand: an HTTP answer, a document, or a few lines.
+//! Inputs are texts that can be written by hand: an HTTP response, a document, or a few lines.
 
 pub mod auth_response;
 pub mod auth_state;

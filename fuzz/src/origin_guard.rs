@@ -1,4 +1,4 @@
-//! Who gets to see the token.
+//! Which origins the token is sent to.
 
 use http::{Request, Uri};
 use tower_keystone::{AccessInfoPlugin, AuthLayer, EndpointFilter};

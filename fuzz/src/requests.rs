@@ -1,4 +1,4 @@
-//! What comes out of the layer for a request.
+//! Requests as they leave the layer.
 
 use std::{
     convert::Infallible,
@@ -17,7 +17,7 @@ use tower_keystone::{AccessInfo, AuthLayer, BoxError, IdentityPlugin, Transport}
 /// The token of these requests.
 pub(crate) const TOKEN: &str = "the-token";
 
-/// An access info whose catalog has these endpoints of one compute service.
+/// Returns an access info whose catalog has these endpoints of one compute service.
 pub(crate) fn access_info(urls: &[&str]) -> AccessInfo {
     let endpoints: Vec<_> =
         urls.iter().map(|url| serde_json::json!({"interface": "public", "url": url})).collect();
@@ -26,7 +26,7 @@ pub(crate) fn access_info(urls: &[&str]) -> AccessInfo {
     AccessInfo::new(TOKEN, document.to_string()).expect("a token document")
 }
 
-/// The outcome of a future that never waits for anything.
+/// Returns the output of a future that is ready at once.
 pub(crate) fn now<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
@@ -34,7 +34,7 @@ pub(crate) fn now<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// The request as the inner service of a layer sees it, or the error.
+/// Returns the request that the inner service of a layer receives, or the error.
 pub(crate) fn sent<P: IdentityPlugin>(
     layer: &AuthLayer<P>,
     request: Request<()>,
@@ -57,7 +57,7 @@ pub(crate) fn sent<P: IdentityPlugin>(
     }
 }
 
-/// A Keystone that gives every request this answer.
+/// A Keystone that returns this response to every request.
 pub(crate) fn keystone(answer: Response<Bytes>) -> Transport {
     Transport::new(service_fn(move |_: Request<Full<Bytes>>| {
         std::future::ready(Ok::<_, Infallible>(answer.clone().map(Full::new)))

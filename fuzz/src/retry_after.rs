@@ -1,4 +1,4 @@
-//! How long a server asks to wait.
+//! Reading `Retry-After`.
 
 use std::convert::Infallible;
 

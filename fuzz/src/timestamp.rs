@@ -1,4 +1,4 @@
-//! The times of a token document.
+//! Reading the times of a token document.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,4 +1,4 @@
-//! A token as a header.
+//! A token as a header value.
 
 use http::{HeaderMap, HeaderValue, Request, Uri};
 use tower_keystone::{AccessInfo, AccessInfoPlugin, AuthLayer, FixedEndpointPlugin, IdentityPlugin, Secret};
@@ -31,7 +31,7 @@ pub fn run(input: &[u8]) {
     let _ = FixedEndpointPlugin::http_basic(Uri::from_static("https://h/"), token, &Secret::new(token));
 }
 
-/// Byte for byte, and sensitive.
+/// Checks that the header has the bytes of the token, and is sensitive.
 fn arrives(token: &str, plugin: impl IdentityPlugin) {
     let layer = AuthLayer::new(plugin).allow_origin(&Uri::from_static("https://h/")).expect("an origin");
     let request = sent(&layer, Request::get("https://h/x").body(()).expect("a request")).expect("it is sent");
