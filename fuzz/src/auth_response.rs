@@ -1,7 +1,9 @@
 //! Reading Keystone's response to a login.
 
 use http::Uri;
-use tower_keystone::{AccessInfo, AuthMethod, Credentials, Error, RenewingPlugin, User, V2Credentials, V3Credentials};
+use tower_keystone::{
+    AccessInfo, AuthMethod, Credentials, Error, RenewingPlugin, User, V2Credentials, V3Credentials,
+};
 
 use crate::{
     auth_state, input,

@@ -27,7 +27,7 @@ use shuttle::{
     scheduler::{PctScheduler, RandomScheduler, Scheduler},
 };
 use tower_keystone::{
-    ServiceAccess, AccessInfo, BoxError, Credentials, Error, IdentityPlugin, RenewingPlugin, Transport,
+    AccessInfo, BoxError, Credentials, Error, IdentityPlugin, RenewingPlugin, ServiceAccess, Transport,
     endpoint::Origin,
     identity::AuthRefFuture,
     renewal::{Clock, Now},
