@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     EndpointFilter, Error, Interface,
-    endpoint::{BaseUrl, FilterCache, Interfaces, Unusable, service_types},
+    endpoint::{BaseUrl, FilterCache, InvalidBaseUrl, WantedInterfaces, service_types},
     error::{EndpointNotFound, cut},
 };
 
@@ -106,7 +106,7 @@ impl ServiceCatalog {
 
     /// The index of this type in `types`, where it is entered if it is new.
     fn listed_type(&mut self, name: &str) -> usize {
-        let (official, rank) = service_types::place(name).unwrap_or((name, 0));
+        let (official, rank) = service_types::official_with_rank(name).unwrap_or((name, 0));
         let names = self.by_official_type.entry(official.into()).or_default();
         let is_same = |index: &usize| self.types.get(*index).is_some_and(|listed| *listed.name == *name);
         names.iter().copied().find(is_same).unwrap_or_else(|| {
@@ -159,7 +159,7 @@ impl ServiceCatalog {
     /// Unlike for the other lookups, every interface will do if the filter names none.
     pub fn endpoints_data<'a>(&'a self, filter: &EndpointFilter) -> Vec<(&'a str, Vec<EndpointData<'a>>)> {
         let interfaces = match filter.wanted_interfaces() {
-            Interfaces::Default => &Interfaces::Any,
+            WantedInterfaces::Default => &WantedInterfaces::Any,
             said => said,
         };
         let mut found: Vec<_> = self
@@ -177,7 +177,7 @@ impl ServiceCatalog {
     /// The URL that requests with this filter are joined to: that of the first match that is usable.
     #[inline(always)]
     pub(crate) fn base_url_for<'a>(&'a self, filter: &EndpointFilter) -> Result<&'a BaseUrl, Error> {
-        match self.looked_up.get(filter, |known| known.is_of_same_endpoint(filter)) {
+        match self.looked_up.get(filter, |known| known.selects_same_endpoint(filter)) {
             Some(url) => Ok(url),
             None => self.look_up(filter),
         }
@@ -189,7 +189,7 @@ impl ServiceCatalog {
             return Err(Error::NoEndpointFilter);
         }
         let (_, url) = self.usable(filter)?;
-        self.looked_up.put(filter, url);
+        self.looked_up.insert(filter, url);
         Ok(url)
     }
 
@@ -227,7 +227,7 @@ impl ServiceCatalog {
     }
 
     /// Tells that an endpoint which was asked for cannot be used.
-    fn warn(&self, found: EndpointData<'_>, Unusable(reason): Unusable) {
+    fn warn(&self, found: EndpointData<'_>, InvalidBaseUrl(reason): InvalidBaseUrl) {
         if self.origins().is_news(&(found.service_type(), found.service_name(), found.interface(), reason)) {
             warn!(
                 service_type = cut(found.service_type()),
@@ -287,9 +287,9 @@ impl ServiceCatalog {
         &'a self,
         listed: &'a ServiceType,
         filter: &'f EndpointFilter,
-        interfaces: &'f Interfaces,
+        interfaces: &'f WantedInterfaces,
     ) -> impl Iterator<Item = EndpointData<'a>> {
-        let wanted = interfaces.in_order();
+        let wanted = interfaces.by_preference();
         let is_there = |interface| self.with_interface(listed, filter, Some(interface)).next().is_some();
         let best = wanted.iter().find(|&interface| is_there(interface));
         self.with_interface(listed, filter, best).filter(move |_| wanted.is_empty() || best.is_some())
@@ -316,7 +316,7 @@ impl ServiceCatalog {
     fn not_found(
         &self,
         filter: &EndpointFilter,
-        unusable: impl Fn(EndpointData<'_>) -> Option<Unusable>,
+        unusable: impl Fn(EndpointData<'_>) -> Option<InvalidBaseUrl>,
     ) -> Error {
         if self.is_empty() {
             return Error::EmptyCatalog;
@@ -328,7 +328,7 @@ impl ServiceCatalog {
                 let found = EndpointData::new(&listed.name, service, endpoint);
                 let reason = match found.mismatch(filter).or_else(|| found.interface_mismatch(filter)) {
                     Some(mismatch) => Some(mismatch.to_string()),
-                    None => unusable(found).map(|Unusable(reason)| reason.to_owned()),
+                    None => unusable(found).map(|InvalidBaseUrl(reason)| reason.to_owned()),
                 };
                 if let Some(reason) = reason {
                     error.near_miss(found, reason);

@@ -2,7 +2,7 @@ use std::{ops::Range, sync::OnceLock};
 
 use crate::{
     Interface,
-    endpoint::{BaseUrl, Unusable},
+    endpoint::{BaseUrl, InvalidBaseUrl},
 };
 
 /// A service without its endpoints.
@@ -35,7 +35,7 @@ pub(super) struct CatalogEndpoint {
     pub(super) id: Range<usize>,
     pub(super) url: Range<usize>,
     /// Read when a request first goes there, which most endpoints never see; so they have no room for it.
-    pub(super) base: OnceLock<Box<Result<BaseUrl, Unusable>>>,
+    pub(super) base: OnceLock<Box<Result<BaseUrl, InvalidBaseUrl>>>,
 }
 
 impl CatalogService {
@@ -54,7 +54,7 @@ impl CatalogService {
 }
 
 impl CatalogEndpoint {
-    pub(super) fn base_url(&self, service: &CatalogService) -> Result<&BaseUrl, Unusable> {
+    pub(super) fn base_url(&self, service: &CatalogService) -> Result<&BaseUrl, InvalidBaseUrl> {
         let read = || Box::new(BaseUrl::parse(service.text(&self.url).unwrap_or_default()));
         Result::as_ref(self.base.get_or_init(read)).map_err(|unusable| *unusable)
     }

@@ -3,7 +3,7 @@ use std::{fmt, ops::Range};
 use super::catalog_entry::{CatalogEndpoint, CatalogService};
 use crate::{
     EndpointFilter, Interface,
-    endpoint::{BaseUrl, Unusable},
+    endpoint::{BaseUrl, InvalidBaseUrl},
     error::escaped,
     version::Version,
 };
@@ -69,7 +69,7 @@ impl<'a> EndpointData<'a> {
         Version::from_url(self.url())
     }
 
-    pub(super) fn base_url(&self) -> Result<&'a BaseUrl, Unusable> {
+    pub(super) fn base_url(&self) -> Result<&'a BaseUrl, InvalidBaseUrl> {
         self.endpoint.base_url(self.service)
     }
 
@@ -86,7 +86,7 @@ impl<'a> EndpointData<'a> {
 
     pub(super) fn interface_mismatch(&self, filter: &EndpointFilter) -> Option<Mismatch<'a>> {
         let is = self.interface();
-        let wanted = filter.wanted_interfaces().in_order();
+        let wanted = filter.wanted_interfaces().by_preference();
         let fits = wanted.is_empty() || is.is_some_and(|is| wanted.contains(is));
         (!fits).then_some(Mismatch { what: "interface", is: is.map(Interface::as_str) })
     }

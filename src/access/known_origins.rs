@@ -4,7 +4,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::endpoint::{BaseUrl, Origin, WrittenOrigin};
+use crate::endpoint::{BaseUrl, Origin, OriginRef};
 
 /// How many warnings about endpoints there are at most, in this catalog and those before it together.
 const MAX_WARNINGS: usize = 256;
@@ -22,8 +22,8 @@ impl KnownOrigins {
     pub(super) fn of<'a>(urls: impl Iterator<Item = &'a str>) -> Self {
         // Most endpoints share their origin with others, so it is looked at before it is copied.
         let written: HashSet<_> =
-            urls.filter(|url| BaseUrl::may_be(url)).filter_map(WrittenOrigin::of).collect();
-        let origins = written.into_iter().filter_map(WrittenOrigin::to_origin).map(Arc::new).collect();
+            urls.filter(|url| BaseUrl::is_plausible(url)).filter_map(OriginRef::parse).collect();
+        let origins = written.into_iter().filter_map(OriginRef::to_origin).map(Arc::new).collect();
         Self { origins, ..Self::default() }
     }
 

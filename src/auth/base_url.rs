@@ -53,7 +53,7 @@ fn beyond_catalog<'a, P: IdentityPlugin>(
     access: Option<&'a ServiceAccess>,
     shared: &'a Shared<P>,
 ) -> Result<JoinBase<'a>, Error> {
-    if filter.is_auth() {
+    if filter.uses_auth_url() {
         let auth_url = shared.plugin.auth_url().ok_or(Error::NoAuthUrl)?;
         return Ok(match shared.settings.auth_base.get().filter(|known| known.url() == auth_url) {
             Some(known) => JoinBase::Borrowed(known),

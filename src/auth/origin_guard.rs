@@ -52,6 +52,7 @@ fn trusted<P: IdentityPlugin>(
 fn is_host_of(headers: &HeaderMap, origin: &Origin) -> bool {
     headers.get_all(HOST).iter().all(|host| {
         let authority = Authority::try_from(host.as_bytes()).ok();
-        authority.and_then(|authority| Origin::at(origin.is_https(), &authority)).as_ref() == Some(origin)
+        authority.and_then(|authority| Origin::from_authority(origin.is_https(), &authority)).as_ref()
+            == Some(origin)
     })
 }

@@ -65,7 +65,7 @@ impl RequestInfo {
     pub(super) fn needs_access(&self, filter: EffectiveFilter<'_>) -> bool {
         let by_endpoint = |filter: &EndpointFilter| {
             (self.is_relative || filter.wanted_microversion_range().is_some())
-                && !filter.is_auth()
+                && !filter.uses_auth_url()
                 && filter.wanted_override().is_none_or(|url| url.needs_access())
         };
         self.carries_our_token || filter.beyond_catalog.map_or(self.is_relative, by_endpoint)
@@ -88,7 +88,7 @@ impl RequestInfo {
     #[inline(always)]
     pub(super) fn effective_filter<'a>(&'a self, settings: &'a Settings) -> EffectiveFilter<'a> {
         let filter = self.own_filter.as_ref().or(settings.endpoint.as_ref());
-        EffectiveFilter { filter, beyond_catalog: filter.filter(|filter| !filter.is_simple()) }
+        EffectiveFilter { filter, beyond_catalog: filter.filter(|filter| !filter.is_catalog_only()) }
     }
 }
 

@@ -73,7 +73,7 @@ impl Resolved {
     ) -> Result<Self, Resolving> {
         let wanted = info.wants_discovery(filter, access.as_deref());
         let discovered = match (wanted, &shared.settings.discovery) {
-            (WantsDiscovery::No, _) | (WantsDiscovery::IfThereIs, None) => None,
+            (WantsDiscovery::No, _) | (WantsDiscovery::IfConfigured, None) => None,
             (WantsDiscovery::Yes, None) => return Err(Resolving::error(Error::NoDiscovery)),
             (_, Some(discovery)) => {
                 match discovery.ready_for(filter, access.as_deref(), shared.plugin.auth_url()) {

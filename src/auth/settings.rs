@@ -41,7 +41,7 @@ impl Settings {
     #[inline(always)]
     pub(super) fn fill_in(&self, filter: EndpointFilter) -> EndpointFilter {
         match &self.endpoint {
-            Some(default) if filter.is_open_to(default) => self.filled_in(filter, default),
+            Some(default) if filter.needs_defaults(default) => self.filled_in(filter, default),
             _ => filter,
         }
     }
@@ -50,8 +50,8 @@ impl Settings {
         if let Some(filled_in) = self.filled_in.get(&filter, |known| *known == filter) {
             return filled_in.clone();
         }
-        let filled_in = filter.clone().or(default);
-        self.filled_in.put(&filter, &filled_in);
+        let filled_in = filter.clone().with_defaults(default);
+        self.filled_in.insert(&filter, &filled_in);
         filled_in
     }
 }

@@ -310,7 +310,7 @@ pub(super) fn question(
 
 /// The project id that may stand at the end of the URL. Keystone's own has none.
 pub(super) fn project_id<'a>(filter: &EndpointFilter, access: Option<&'a ServiceAccess>) -> Option<&'a str> {
-    access.and_then(ServiceAccess::project_id).filter(|_| !filter.is_auth())
+    access.and_then(ServiceAccess::project_id).filter(|_| !filter.uses_auth_url())
 }
 
 impl From<Transport> for Discovery {

@@ -51,7 +51,7 @@ impl Endpoint {
         access: Option<&ServiceAccess>,
         auth_url: Option<&http::Uri>,
     ) -> Result<Self, Error> {
-        if filter.is_auth() {
+        if filter.uses_auth_url() {
             let auth_url = auth_url.ok_or(Error::NoAuthUrl)?;
             return Ok(Self {
                 service_url: Some(auth_url.to_string().into()),

@@ -21,7 +21,7 @@ impl Discovery {
         auth_url: Option<&Uri>,
     ) -> Option<Arc<Discovered>> {
         let project_id = project_id(filter, access);
-        let in_catalog = !filter.is_auth() && !filter.is_overridden();
+        let in_catalog = !filter.uses_auth_url() && !filter.is_overridden();
         match access.and_then(ServiceAccess::auth_ref).filter(|_| in_catalog) {
             // An endpoint of the catalog is looked at where it stands: most are, and nothing is allocated.
             Some(auth_ref) => {

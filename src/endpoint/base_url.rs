@@ -25,54 +25,56 @@ pub(crate) struct BaseUrl {
 
 /// Why paths cannot be appended to a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Unusable(pub(crate) &'static str);
+pub(crate) struct InvalidBaseUrl(pub(crate) &'static str);
 
-impl From<Unusable> for Error {
-    fn from(Unusable(reason): Unusable) -> Self {
+impl From<InvalidBaseUrl> for Error {
+    fn from(InvalidBaseUrl(reason): InvalidBaseUrl) -> Self {
         Self::InvalidEndpoint { what: AN_ENDPOINT, reason }
     }
 }
 
 impl BaseUrl {
     /// Reads such a URL. Blanks and newlines around it are not part of it.
-    pub(crate) fn parse(url: &str) -> Result<Self, Unusable> {
+    pub(crate) fn parse(url: &str) -> Result<Self, InvalidBaseUrl> {
         let url = url.trim_ascii();
         if has_placeholder(url) {
-            return Err(Unusable("its URL has a placeholder that nobody filled in"));
+            return Err(InvalidBaseUrl("its URL has a placeholder that nobody filled in"));
         }
         if url.contains('#') {
-            return Err(Unusable("its URL has a fragment"));
+            return Err(InvalidBaseUrl("its URL has a fragment"));
         }
         if !authority(url).is_ascii() {
-            return Err(Unusable("the host of its URL is not ASCII; write it in its IDNA form (xn--...)"));
+            return Err(InvalidBaseUrl(
+                "the host of its URL is not ASCII; write it in its IDNA form (xn--...)",
+            ));
         }
-        Self::new(url.parse().map_err(|_| Unusable("its URL is not valid"))?)
+        Self::new(url.parse().map_err(|_| InvalidBaseUrl("its URL is not valid"))?)
     }
 
     /// Whether a text may be such a URL, by what can be seen without reading it.
-    pub(crate) fn may_be(url: &str) -> bool {
+    pub(crate) fn is_plausible(url: &str) -> bool {
         let is_part = |byte| byte > b' ' && !matches!(byte, b'?' | b'#' | b'\x7f');
         url.bytes().all(is_part) && !has_placeholder(url)
     }
 
     /// The URL, if it is such a one.
-    pub(crate) fn new(url: Uri) -> Result<Self, Unusable> {
+    pub(crate) fn new(url: Uri) -> Result<Self, InvalidBaseUrl> {
         let origin = Arc::new(Self::check(&url)?);
         let above = format!("{}/", url.path().trim_end_matches('/')).into();
         Ok(Self { url, origin, above })
     }
 
     /// Returns the origin of such a URL.
-    pub(crate) fn check(url: &Uri) -> Result<Origin, Unusable> {
+    pub(crate) fn check(url: &Uri) -> Result<Origin, InvalidBaseUrl> {
         if !matches!(url.scheme_str(), Some("http" | "https")) {
-            return Err(Unusable("its URL is neither http nor https"));
+            return Err(InvalidBaseUrl("its URL is neither http nor https"));
         }
         if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err(Unusable("its URL carries a user name"));
+            return Err(InvalidBaseUrl("its URL carries a user name"));
         }
-        let origin = Origin::from_uri(url).ok_or(Unusable("its URL has no clear host and port"))?;
+        let origin = Origin::from_uri(url).ok_or(InvalidBaseUrl("its URL has no clear host and port"))?;
         if url.query().is_some() {
-            return Err(Unusable("its URL has a query"));
+            return Err(InvalidBaseUrl("its URL has a query"));
         }
         Ok(origin)
     }
@@ -308,7 +310,7 @@ mod tests {
     fn a_host_that_is_not_ascii_is_told_to_be_written_otherwise() {
         for url in ["https://b\u{fc}cher.example/v3", "https://\u{4f8b}\u{3048}.jp:5000", "https://a@\u{fc}/"]
         {
-            let Err(Unusable(reason)) = BaseUrl::parse(url) else { panic!("{url}") };
+            let Err(InvalidBaseUrl(reason)) = BaseUrl::parse(url) else { panic!("{url}") };
             assert!(reason.contains("xn--"), "{reason}");
         }
         assert_eq!(
@@ -333,7 +335,7 @@ mod tests {
             "https://h:port/",
             "https://h h/",
         ] {
-            let Err(Unusable(reason)) = BaseUrl::parse(url) else { panic!("{url}") };
+            let Err(InvalidBaseUrl(reason)) = BaseUrl::parse(url) else { panic!("{url}") };
             assert!(!reason.contains("canary"));
         }
     }

@@ -1,6 +1,6 @@
 use std::{borrow::Cow, fmt};
 
-use super::{BaseUrl, Unusable};
+use super::{BaseUrl, InvalidBaseUrl};
 use crate::{Error, error::cut};
 
 /// A URL that stands in for the catalog's.
@@ -9,7 +9,7 @@ pub(crate) enum Override {
     Fixed(BaseUrl),
     /// With ids of the access still to be filled in.
     Template(Box<str>),
-    Invalid(Unusable),
+    Invalid(InvalidBaseUrl),
 }
 
 /// The ids of an access that an override can contain.

@@ -24,7 +24,7 @@ struct Parts {
     official_type: Option<&'static str>,
     service_name: Option<Box<str>>,
     service_id: Option<Box<str>>,
-    interface: Interfaces,
+    interface: WantedInterfaces,
     region_name: Option<Box<str>>,
     endpoint_id: Option<Box<str>>,
     endpoint_override: Option<Override>,
@@ -55,8 +55,7 @@ impl Parts {
 
     fn asks(&self) -> Asks {
         let Versions { version, min, max, implied, .. } = self.versions;
-        let is_auth =
-            matches!(&self.interface, Interfaces::Preferred(all) if all.first() == Some(&Interface::Auth));
+        let is_auth = matches!(&self.interface, WantedInterfaces::Preferred(all) if all.first() == Some(&Interface::Auth));
         if self.check().is_err() {
             Asks::Contradiction
         } else if is_auth
@@ -94,13 +93,13 @@ struct Versions {
 pub(crate) enum WantsDiscovery {
     No,
     /// Its service type does, such as `volumev3`; the catalog's endpoint of that type will do.
-    IfThereIs,
+    IfConfigured,
     Yes,
 }
 
 /// The interfaces that will do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) enum Interfaces {
+pub(crate) enum WantedInterfaces {
     #[default]
     Default,
     Any,
@@ -108,9 +107,9 @@ pub(crate) enum Interfaces {
     Preferred(Vec<Interface>),
 }
 
-impl Interfaces {
+impl WantedInterfaces {
     /// The interfaces that will do, the most wanted first; none if any will do.
-    pub(crate) fn in_order(&self) -> &[Interface] {
+    pub(crate) fn by_preference(&self) -> &[Interface] {
         match self {
             Self::Any => &[],
             Self::Default => &[Interface::Public],
@@ -142,7 +141,7 @@ impl EndpointFilter {
     #[must_use]
     pub fn service_type(self, service_type: impl AsRef<str>) -> Self {
         let asked = Self(Arc::new(Parts::of_type(service_type.as_ref())));
-        if self.wanted_service_type().is_none() || self.is_of_same_service(&asked) {
+        if self.wanted_service_type().is_none() || self.has_same_service(&asked) {
             return self.with(|parts| {
                 let Parts { service_type, official_type, .. } = &*asked.0;
                 parts.service_type.clone_from(service_type);
@@ -153,7 +152,7 @@ impl EndpointFilter {
                 }
             });
         }
-        asked.or(&self)
+        asked.with_defaults(&self)
     }
 
     /// Only services of this name, as far as the catalog names its services (old ones do not).
@@ -184,15 +183,18 @@ impl EndpointFilter {
     {
         let preferred: Vec<_> = interfaces.into_iter().map(Into::into).collect();
         self.with(|parts| {
-            parts.interface =
-                if preferred.is_empty() { Interfaces::Any } else { Interfaces::Preferred(preferred) };
+            parts.interface = if preferred.is_empty() {
+                WantedInterfaces::Any
+            } else {
+                WantedInterfaces::Preferred(preferred)
+            };
         })
     }
 
     /// Any interface, whichever comes first in the catalog.
     #[must_use]
     pub fn any_interface(self) -> Self {
-        self.with(|parts| parts.interface = Interfaces::Any)
+        self.with(|parts| parts.interface = WantedInterfaces::Any)
     }
 
     /// Only endpoints in this region.
@@ -320,40 +322,40 @@ impl EndpointFilter {
 
     /// Whether an endpoint of the catalog is all that it asks for.
     #[inline]
-    pub(crate) fn is_simple(&self) -> bool {
+    pub(crate) fn is_catalog_only(&self) -> bool {
         self.0.asks == Asks::Simple
     }
 
     /// Whether the two are one filter. Others may be equal all the same.
     #[inline]
-    pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
+    pub(crate) fn ptr_eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Whether the two name one service type, by whichever of its names.
-    fn is_of_same_service(&self, other: &Self) -> bool {
+    fn has_same_service(&self, other: &Self) -> bool {
         self.0.name() == other.0.name()
     }
 
     /// Whether this filter leaves something open that `default` says.
     #[inline]
-    pub(crate) fn is_open_to(&self, default: &Self) -> bool {
+    pub(crate) fn needs_defaults(&self, default: &Self) -> bool {
         let (ours, theirs) = (&*self.0, &*default.0);
         ours.region_name.is_none() && theirs.region_name.is_some()
-            || ours.interface == Interfaces::Default && theirs.interface != Interfaces::Default
+            || ours.interface == WantedInterfaces::Default && theirs.interface != WantedInterfaces::Default
             || ours.service_type.is_none()
             || ours.official_type == theirs.official_type && theirs.says_more()
     }
 
     /// Takes what this filter leaves open from `default`: the region and the interfaces always, all else only if both
     /// mean the same service. keystoneauth's `Adapter` does the same for the requests that it sends.
-    pub(crate) fn or(self, default: &Self) -> Self {
-        let same_service = self.wanted_service_type().is_none() || self.is_of_same_service(default);
+    pub(crate) fn with_defaults(self, default: &Self) -> Self {
+        let same_service = self.wanted_service_type().is_none() || self.has_same_service(default);
         self.with(|ours| ours.fill_in(&default.0, same_service))
     }
 
     /// Whether the two mean the same endpoint of a catalog, whatever else they ask for.
-    pub(crate) fn is_of_same_endpoint(&self, other: &Self) -> bool {
+    pub(crate) fn selects_same_endpoint(&self, other: &Self) -> bool {
         let (ours, theirs) = (&*self.0, &*other.0);
         ours.service_type == theirs.service_type
             && ours.region_name == theirs.region_name
@@ -389,7 +391,7 @@ impl EndpointFilter {
         self.0.endpoint_id.as_deref()
     }
 
-    pub(crate) fn wanted_interfaces(&self) -> &Interfaces {
+    pub(crate) fn wanted_interfaces(&self) -> &WantedInterfaces {
         &self.0.interface
     }
 
@@ -402,14 +404,14 @@ impl EndpointFilter {
     #[inline]
     pub(crate) fn preferred_interface(&self) -> Option<&Interface> {
         match &self.0.interface {
-            Interfaces::Preferred(preferred) => preferred.first(),
-            Interfaces::Default | Interfaces::Any => None,
+            WantedInterfaces::Preferred(preferred) => preferred.first(),
+            WantedInterfaces::Default | WantedInterfaces::Any => None,
         }
     }
 
     /// The same filter, but for the interface, which is public if it says none.
     pub(crate) fn public_by_default(self) -> Self {
-        if self.0.interface == Interfaces::Default { self.interface(Interface::Public) } else { self }
+        if self.0.interface == WantedInterfaces::Default { self.interface(Interface::Public) } else { self }
     }
 
     /// Whether requests with this filter need discovery. An endpoint that is fixed serves whatever
@@ -422,7 +424,7 @@ impl EndpointFilter {
             _ if fixed => WantsDiscovery::No,
             Some(_) => WantsDiscovery::Yes,
             // An override is where the service is, by whichever name it was asked for.
-            None if *implied && self.wanted_override().is_none() => WantsDiscovery::IfThereIs,
+            None if *implied && self.wanted_override().is_none() => WantsDiscovery::IfConfigured,
             None => WantsDiscovery::No,
         }
     }
@@ -439,7 +441,7 @@ impl EndpointFilter {
 
     /// Returns whether the version may be at a URL that is not below that of the catalog.
     pub(crate) fn allows_version_hack(&self) -> bool {
-        !self.0.versions.no_version_hack && (self.is_auth() || self.wanted_override().is_none())
+        !self.0.versions.no_version_hack && (self.uses_auth_url() || self.wanted_override().is_none())
     }
 
     /// Refuses a filter that no endpoint can satisfy, such as one for `volumev3` with a minimum of 2.0.
@@ -460,7 +462,7 @@ impl EndpointFilter {
         let texts = [service_type, service_name, service_id, region_name, endpoint_id];
         let texts = texts.into_iter().flatten().map(|text| text.len());
         let interfaces =
-            self.0.interface.in_order().iter().map(|name| size_of_val(name) + name.as_str().len());
+            self.0.interface.by_preference().iter().map(|name| size_of_val(name) + name.as_str().len());
         let endpoint_override = self.0.endpoint_override.as_ref().map_or(0, Override::weight);
         size_of::<Parts>() + texts.chain(interfaces).sum::<usize>() + endpoint_override
     }
@@ -468,12 +470,12 @@ impl EndpointFilter {
     /// Whether an endpoint override says where requests go.
     #[inline]
     pub(crate) fn is_overridden(&self) -> bool {
-        !self.is_auth() && self.wanted_override().is_some()
+        !self.uses_auth_url() && self.wanted_override().is_some()
     }
 
     /// Whether Keystone at the `auth_url` is meant.
     #[inline]
-    pub(crate) fn is_auth(&self) -> bool {
+    pub(crate) fn uses_auth_url(&self) -> bool {
         self.preferred_interface() == Some(&Interface::Auth)
     }
 
@@ -512,8 +514,8 @@ impl Parts {
         fill_in(&mut self.region_name, &default.region_name);
         // Keystone at its `auth_url` is no interface that another service could have.
         let is_auth =
-            matches!(&default.interface, Interfaces::Preferred(all) if all.contains(&Interface::Auth));
-        if self.interface == Interfaces::Default && (same_service || !is_auth) {
+            matches!(&default.interface, WantedInterfaces::Preferred(all) if all.contains(&Interface::Auth));
+        if self.interface == WantedInterfaces::Default && (same_service || !is_auth) {
             self.interface.clone_from(&default.interface);
         }
         if !same_service {
@@ -568,9 +570,9 @@ impl fmt::Display for EndpointFilter {
             None => f.write_str("any service type")?,
         }
         match &parts.interface {
-            Interfaces::Default => f.write_str(", interface public")?,
-            Interfaces::Any => f.write_str(", any interface")?,
-            Interfaces::Preferred(preferred) => {
+            WantedInterfaces::Default => f.write_str(", interface public")?,
+            WantedInterfaces::Any => f.write_str(", any interface")?,
+            WantedInterfaces::Preferred(preferred) => {
                 for (index, interface) in preferred.iter().enumerate() {
                     let before = if index == 0 { ", interface " } else { " or " };
                     write!(f, "{before}{}", escaped(interface.as_str()))?;

@@ -17,7 +17,7 @@ impl<V: Clone, const N: usize> FilterCache<V, N> {
         is_same: impl Fn(&EndpointFilter) -> bool,
     ) -> Option<&V> {
         // A clone is told by its address, and as a rule it is one.
-        match self.values().find(|(known, _)| known.is_clone_of(filter)) {
+        match self.values().find(|(known, _)| known.ptr_eq(filter)) {
             Some((_, value)) => Some(value),
             None => self.get_same(is_same),
         }
@@ -33,7 +33,7 @@ impl<V: Clone, const N: usize> FilterCache<V, N> {
         self.0.iter().map_while(OnceLock::get)
     }
 
-    pub(crate) fn put(&self, filter: &EndpointFilter, value: &V) {
+    pub(crate) fn insert(&self, filter: &EndpointFilter, value: &V) {
         if self.0.last().is_some_and(|last| last.get().is_some()) {
             return;
         }
@@ -62,10 +62,10 @@ mod tests {
         let memo = FilterCache::<usize, 8>::default();
         let filters: Vec<_> = (0..9).map(|number: usize| EndpointFilter::new(number.to_string())).collect();
         let get =
-            |filter: &EndpointFilter| memo.get(filter, |known| known.is_of_same_endpoint(filter)).copied();
+            |filter: &EndpointFilter| memo.get(filter, |known| known.selects_same_endpoint(filter)).copied();
         for (number, filter) in filters.iter().enumerate() {
             assert!(get(filter).is_none());
-            memo.put(filter, &number);
+            memo.insert(filter, &number);
         }
         for (number, filter) in filters.iter().enumerate() {
             let equal = EndpointFilter::new(number.to_string());

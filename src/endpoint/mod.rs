@@ -56,9 +56,9 @@ pub use version_range::VersionRange;
 pub use version_status::{Allow, VersionStatus};
 
 pub(crate) use accepted_origins::AcceptedOrigins;
-pub(crate) use base_url::{BaseUrl, Unusable};
+pub(crate) use base_url::{BaseUrl, InvalidBaseUrl};
 pub(crate) use endpoint_override::OverrideIds;
-pub(crate) use filter::{Interfaces, WantsDiscovery};
+pub(crate) use filter::{WantedInterfaces, WantsDiscovery};
 pub(crate) use filter_cache::FilterCache;
 pub(crate) use microversion_headers::MicroversionHeaders;
-pub(crate) use origin::WrittenOrigin;
+pub(crate) use origin::OriginRef;

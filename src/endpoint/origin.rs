@@ -44,11 +44,11 @@ impl Origin {
             "http" => false,
             _ => return None,
         };
-        Self::at(https, uri.authority()?)
+        Self::from_authority(https, uri.authority()?)
     }
 
-    pub(crate) fn at(https: bool, authority: &Authority) -> Option<Self> {
-        let WrittenOrigin { host, port, .. } = WrittenOrigin::at(https, authority.as_str())?;
+    pub(crate) fn from_authority(https: bool, authority: &Authority) -> Option<Self> {
+        let OriginRef { host, port, .. } = OriginRef::from_authority(https, authority.as_str())?;
         let bit = bit(host, port);
         Some(Self { https, authority: authority.clone(), host_len: host.len(), port, bit })
     }
@@ -82,36 +82,36 @@ impl Origin {
         self.bit
     }
 
-    fn written(&self) -> WrittenOrigin<'_> {
+    fn written(&self) -> OriginRef<'_> {
         let authority = self.authority.as_str();
         let host = authority.get(..self.host_len).unwrap_or_default();
-        WrittenOrigin { https: self.https, authority, host, port: self.port }
+        OriginRef { https: self.https, authority, host, port: self.port }
     }
 }
 
 /// The origin of a URL that is a text, of which no more is read than that.
 #[derive(Clone, Copy)]
-pub(crate) struct WrittenOrigin<'a> {
+pub(crate) struct OriginRef<'a> {
     https: bool,
     authority: &'a str,
     host: &'a str,
     port: u16,
 }
 
-impl<'a> WrittenOrigin<'a> {
+impl<'a> OriginRef<'a> {
     /// Returns the origin that [`Origin::from_uri`] has for this URL, whatever follows it. Blanks around the URL do not
     /// count.
-    pub(crate) fn of(url: &'a str) -> Option<Self> {
+    pub(crate) fn parse(url: &'a str) -> Option<Self> {
         let (scheme, rest) = url.trim_ascii().split_once("://")?;
         let https = scheme.eq_ignore_ascii_case("https");
         if !https && !scheme.eq_ignore_ascii_case("http") {
             return None;
         }
         let authority = rest.split(['/', '?', '#']).next()?;
-        Self::at(https, authority)
+        Self::from_authority(https, authority)
     }
 
-    fn at(https: bool, authority: &'a str) -> Option<Self> {
+    fn from_authority(https: bool, authority: &'a str) -> Option<Self> {
         let (host, rest) = split(authority)?;
         let port = match rest.strip_prefix(':') {
             Some(digits) if digits.starts_with(|first: char| first.is_ascii_digit()) => {
@@ -125,7 +125,7 @@ impl<'a> WrittenOrigin<'a> {
     }
 
     pub(crate) fn to_origin(self) -> Option<Origin> {
-        Origin::at(self.https, &self.authority.parse().ok()?)
+        Origin::from_authority(self.https, &self.authority.parse().ok()?)
     }
 }
 
@@ -158,15 +158,15 @@ fn prefix_len(text: &str, is_part: impl Fn(u8) -> bool) -> Option<usize> {
     (end > 0).then_some(end)
 }
 
-impl PartialEq for WrittenOrigin<'_> {
+impl PartialEq for OriginRef<'_> {
     fn eq(&self, other: &Self) -> bool {
         (self.https, self.port) == (other.https, other.port) && self.host.eq_ignore_ascii_case(other.host)
     }
 }
 
-impl Eq for WrittenOrigin<'_> {}
+impl Eq for OriginRef<'_> {}
 
-impl Hash for WrittenOrigin<'_> {
+impl Hash for OriginRef<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.https, self.port).hash(state);
         for bytes in self.host.as_bytes().chunks(8) {
@@ -215,7 +215,7 @@ mod tests {
     fn origin(url: &str) -> Option<Origin> {
         let origin = url.parse().ok().and_then(|uri| Origin::from_uri(&uri));
         if origin.is_some() {
-            let written = WrittenOrigin::of(url).and_then(WrittenOrigin::to_origin);
+            let written = OriginRef::parse(url).and_then(OriginRef::to_origin);
             assert_eq!(written, origin, "{url}");
         }
         origin
@@ -229,7 +229,7 @@ mod tests {
         fn a_text_has_the_origin_of_its_url(
             url in r"(?i)(https?|ftp|)(://|:/|//)[a-z0-9.:@\[\]%_~\\;,&$-]{0,12}([/?#][a-z0-9/?#@:.]{0,8})?"
         ) {
-            let written = WrittenOrigin::of(&url).and_then(WrittenOrigin::to_origin);
+            let written = OriginRef::parse(&url).and_then(OriginRef::to_origin);
             if let Ok(uri) = url.parse() {
                 prop_assert_eq!(written, Origin::from_uri(&uri), "{}", url);
             }
@@ -303,7 +303,7 @@ mod tests {
             "https://~nova.example.com/",
         ] {
             assert!(origin(url).is_none(), "{url}");
-            assert!(WrittenOrigin::of(url).is_none(), "{url}");
+            assert!(OriginRef::parse(url).is_none(), "{url}");
         }
     }
 }

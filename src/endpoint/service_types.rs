@@ -76,7 +76,7 @@ pub fn official(name: &str) -> Option<&'static str> {
 
 /// The official type, and the place of `name` among [`all_types`] of it; the last place for a name
 /// that is there in another spelling only.
-pub(crate) fn place(name: &str) -> Option<(&'static str, usize)> {
+pub(crate) fn official_with_rank(name: &str) -> Option<(&'static str, usize)> {
     let &(official, aliases) = row(name)?;
     let rank = if official == name {
         Some(0)

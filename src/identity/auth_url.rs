@@ -4,7 +4,7 @@ use http::Uri;
 
 use crate::{
     Error,
-    endpoint::{BaseUrl, Unusable},
+    endpoint::{BaseUrl, InvalidBaseUrl},
 };
 
 /// The URL of Keystone, from a text or a [`Uri`].
@@ -51,7 +51,7 @@ impl AuthUrl {
 impl From<Uri> for AuthUrl {
     fn from(url: Uri) -> Self {
         let unusable = match url.scheme_str() {
-            Some("http" | "https") => BaseUrl::check(&url).err().map(|Unusable(reason)| reason),
+            Some("http" | "https") => BaseUrl::check(&url).err().map(|InvalidBaseUrl(reason)| reason),
             _ => Some("it needs https:// or http:// in front"),
         };
         Self { url, unusable }
@@ -71,7 +71,7 @@ impl From<&str> for AuthUrl {
         };
         match BaseUrl::parse(text) {
             Ok(url) => Self { url: url.url().clone(), unusable: None },
-            Err(Unusable(reason)) => {
+            Err(InvalidBaseUrl(reason)) => {
                 let has_scheme = begins("http://") || begins("https://");
                 let reason = if has_scheme { reason } else { "it needs https:// or http:// in front" };
                 Self { url: text.trim().parse().unwrap_or_default(), unusable: Some(reason) }
