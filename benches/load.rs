@@ -70,7 +70,7 @@ impl Shifted {
 impl Clock for Shifted {
     fn now(&self) -> Now {
         let passed = self.passed();
-        Now { wall: self.begin + passed, monotonic: self.start + passed }
+        Now::new(self.begin + passed, self.start + passed)
     }
 }
 

@@ -122,6 +122,6 @@ pub struct Clocks;
 
 impl Clock for Clocks {
     fn now(&self) -> Now {
-        Now { wall: SystemTime::now(), monotonic: Instant::now() }
+        Now::new(SystemTime::now(), Instant::now())
     }
 }

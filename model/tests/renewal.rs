@@ -156,7 +156,7 @@ impl Clock for Keystone {
         }
         static START: LazyLock<Instant> = LazyLock::new(Instant::now);
         let passed = Duration::from_secs(self.0.now.load(SeqCst));
-        Now { wall: SystemTime::UNIX_EPOCH + passed, monotonic: *START + passed }
+        Now::new(SystemTime::UNIX_EPOCH + passed, *START + passed)
     }
 }
 

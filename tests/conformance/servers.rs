@@ -317,7 +317,7 @@ impl FrozenClock {
 
 impl Clock for FrozenClock {
     fn now(&self) -> Now {
-        Now { wall: self.wall + self.started.elapsed(), monotonic: Instant::now().into_std() }
+        Now::new(self.wall + self.started.elapsed(), Instant::now().into_std())
     }
 }
 

@@ -101,7 +101,7 @@ impl Clock for Time {
     fn now(&self) -> Now {
         let elapsed = self.elapsed();
         let clocks = self.0.lock().unwrap();
-        Now { wall: wall(elapsed, clocks.wall_error), monotonic: Instant::now().into_std() }
+        Now::new(wall(elapsed, clocks.wall_error), Instant::now().into_std())
     }
 }
 
