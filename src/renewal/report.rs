@@ -23,7 +23,7 @@ pub(super) fn failure(
     now: Now,
 ) {
     let auth_url = url_in_words(auth_url);
-    if !log_throttle.is_news(("failure", &auth_url, error.to_string()), now.monotonic, OUTAGE) {
+    if !log_throttle.should_log(("failure", &auth_url, error.to_string()), now.monotonic, OUTAGE) {
         return;
     }
     let next =
@@ -35,7 +35,7 @@ pub(super) fn failure(
 /// Tells that attempts to obtain a token no longer fail.
 pub(super) fn over(log_throttle: &LogThrottle, auth_url: &Uri, now: Now) {
     let auth_url = url_in_words(auth_url);
-    if log_throttle.is_news(("over", &auth_url), now.monotonic, OUTAGE) {
+    if log_throttle.should_log(("over", &auth_url), now.monotonic, OUTAGE) {
         info!(auth_url, "good tokens can be had from Keystone again");
     }
 }
@@ -54,7 +54,7 @@ pub(super) fn skew(
     let ahead = shown.duration_since(now.wall).unwrap_or_default();
     let seconds = behind.max(ahead).as_secs();
     let auth_url = url_in_words(auth_url);
-    if seconds > SKEW.as_secs() && log_throttle.is_news(("skew", &auth_url), now.monotonic, CLOCKS) {
+    if seconds > SKEW.as_secs() && log_throttle.should_log(("skew", &auth_url), now.monotonic, CLOCKS) {
         let or_old = if auth_ref.date().is_some() { "" } else { ", or its token is not new" };
         warn!(auth_url, seconds, "the clocks of Keystone and of this machine differ{or_old}");
     }

@@ -13,49 +13,63 @@ use tower_service::Service;
 use super::{
     clone_source::CloneSource,
     log_throttle::LogThrottle,
-    read_body::{Stopped, read_body},
+    read_body::{ReadBodyError, read_body},
 };
 use crate::{BoxError, Error, error::AN_ENDPOINT};
 
-/// Maximum size of a response, in bytes. A token response carries the whole catalog.
+/// Maximum size of a response body, in bytes. A token response contains the whole service catalog.
 const MAX_BODY: usize = 4 * 1024 * 1024;
 
-/// Maximum size of a response with a status of 400 or above, in bytes, as for those of services.
+/// Maximum size of the body of a response with a status of 400 or above, in bytes.
 pub(crate) const MAX_ERROR_BODY: usize = 64 * 1024;
 
-/// The way to Keystone: an HTTP client that is a tower service, whatever its response body. If your client takes
-/// `Full<Bytes>` as request body, it is `Transport::new(client.clone())`; with another request body,
-/// [`Transport::with_body`]; if you have no client, the feature `hyper` has `Transport::hyper()`.
+/// Sends login and version discovery requests through an HTTP client.
 ///
-/// It is what credentials are sent through, so it must not be wrapped in an
-/// [`AuthLayer`](crate::AuthLayer), which refuses that ([`Error::Recursion`]), and it must not follow
-/// redirects. What it does about timeouts and TLS is its own affair; responses are read up to 4 MiB, those with a
-/// status of 400 or above up to 64 KiB.
+/// The client is a tower service with any response body. There are three ways to make a `Transport`:
 ///
-/// What the client fails with is [`Error::ConnectFailure`], tried again unless it is a mistake
-/// that stays: a certificate, a server without TLS or HTTP, a scheme that the client does not take.
-/// A client that knows better fails with an error of this crate, such as [`Error::plugin`].
+/// - [`Transport::new`], if the request body of the client is `Full<Bytes>` or another type that is [`From<Bytes>`]
+/// - [`Transport::with_body`], for all other request bodies
+/// - `Transport::hyper`, if you have no client (feature `hyper`)
+///
+/// The client must not be wrapped in an [`AuthLayer`](crate::AuthLayer). The layer would need a token to obtain a
+/// token, and refuses such a request with [`Error::Recursion`]. The client must not follow redirects either, because
+/// they could send the credentials to another host.
+///
+/// Timeouts and TLS are up to the client. A response body is read up to 4 MiB, or up to 64 KiB if the status is 400
+/// or above.
+///
+/// If the client fails, the error is [`Error::ConnectFailure`]. It is transient unless its text names a permanent
+/// cause: a certificate, a server that does not speak TLS or HTTP, or a URL scheme that the client does not support.
+/// To decide this itself, a client can fail with an error of this crate, such as [`Error::plugin`], which is returned
+/// unchanged.
 ///
 /// Clones share the client. See the [module docs](super) for an example.
 #[derive(Clone)]
 pub struct Transport {
-    wire: Arc<dyn Fn(Request<Bytes>) -> Sending + Send + Sync>,
-    /// Whether it is known to speak plain http and nothing else.
-    plain_only: bool,
-    /// What was logged of the Keystone behind it.
+    send_request: Arc<dyn Fn(Request<Bytes>) -> ResponseFuture + Send + Sync>,
+    /// Whether the client is known to have no TLS.
+    is_http_only: bool,
+    /// Shared by all plugins that use this transport.
     log_throttle: Arc<LogThrottle>,
 }
 
-/// A request on its way, and its answer read to the end.
-type Sending = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Error>> + Send>>;
+/// Resolves to the response with its whole body.
+type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Error>> + Send>>;
 
-/// A request extension: this request is to obtain what other requests wait for.
+/// A request extension that marks a request sent by a [`Transport`].
+///
+/// Such a request must not wait for a token, because the renewal of that token may wait for its response.
 #[derive(Clone, Copy)]
 pub(crate) struct ObtainsToken;
 
 impl Transport {
-    /// Wraps an HTTP client. Each request is sent through a clone of it that was polled ready. One that is not
-    /// `Clone` goes into a `Buffer` first.
+    /// Wraps an HTTP client whose request body is [`From<Bytes>`], such as `Full<Bytes>` or `axum::body::Body`.
+    ///
+    /// If the compiler reports "type annotations needed", the client is generic over the request body: use
+    /// [`with_body`](Self::with_body), or `Cloud::transport` for the `Cloud` of the fixture.
+    ///
+    /// Each request is sent through a clone of the client, after the clone was polled ready. If a client is not
+    /// `Clone`, wrap it in tower's `Buffer` first.
     pub fn new<S, R, B>(client: S) -> Self
     where
         S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
@@ -69,16 +83,21 @@ impl Transport {
         Self::with_body(client, R::from)
     }
 
-    /// Wraps an HTTP client that takes another request body than `Full<Bytes>`. `body` converts to it, for example
-    /// `axum::body::Body::new`, `reqwest::Body::wrap`, `BoxBody::new` or `Into::into`.
+    /// Wraps an HTTP client, with a function that makes its request body.
+    ///
+    /// It is for a request body that is not [`From<Bytes>`], and for a client that is generic over the request body
+    /// (with `Full::<Bytes>::new`, for example).
     ///
     /// ```
-    /// use axum::body::Body;
+    /// use std::convert::Infallible;
+    ///
+    /// use bytes::Bytes;
+    /// use http_body_util::{Full, combinators::BoxBody};
     /// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
     /// use tower_keystone::Transport;
     ///
-    /// let client: Client<_, Body> = Client::builder(TokioExecutor::new()).build_http();
-    /// let transport = Transport::with_body(client.clone(), Body::from);
+    /// let client: Client<_, BoxBody<Bytes, Infallible>> = Client::builder(TokioExecutor::new()).build_http();
+    /// let transport = Transport::with_body(client.clone(), |body| BoxBody::new(Full::new(body)));
     /// # let _ = transport;
     /// ```
     pub fn with_body<S, R, B>(client: S, body: fn(Bytes) -> R) -> Self
@@ -91,66 +110,70 @@ impl Transport {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let clients = Arc::new(CloneSource::new(client));
-        let wire = move |request: Request<Bytes>| -> Sending {
-            let clients = Arc::clone(&clients);
+        let client = Arc::new(CloneSource::new(client));
+        let send_request = move |request: Request<Bytes>| -> ResponseFuture {
+            let client = Arc::clone(&client);
             Box::pin(async move {
-                let mut client = clients.get().await;
+                let mut client = client.get().await;
                 let uri = request.uri().clone();
-                let failed = |error: BoxError| Error::connect(&uri, error);
-                poll_fn(|cx| client.poll_ready(cx)).await.map_err(|error| failed(error.into()))?;
-                let answer = client.call(request.map(body)).await.map_err(|error| failed(error.into()))?;
-                let (parts, body) = answer.into_parts();
+                let connect_error = |error: S::Error| Error::connect(&uri, error);
+                poll_fn(|cx| client.poll_ready(cx)).await.map_err(connect_error)?;
+                let response = client.call(request.map(body)).await.map_err(connect_error)?;
+                let (parts, body) = response.into_parts();
                 let is_error = parts.status.is_client_error() || parts.status.is_server_error();
                 let limit = if is_error { MAX_ERROR_BODY } else { MAX_BODY };
                 match read_body(body, limit).await {
                     (body, Ok(())) => Ok(Response::from_parts(parts, body)),
-                    // That its body is too long, or breaks off, does not hide the status.
+                    // The status of an error response matters more than the rest of its body.
                     (body, Err(_)) if is_error => Ok(Response::from_parts(parts, body)),
-                    (_, Err(stopped)) => Err(unread(&uri, stopped)),
+                    (_, Err(error)) => Err(body_error(&uri, error)),
                 }
             })
         };
-        Self { wire: Arc::new(wire), plain_only: false, log_throttle: Arc::default() }
+        Self { send_request: Arc::new(send_request), is_http_only: false, log_throttle: Arc::default() }
     }
 
-    /// The same for a client without TLS, which is not to be tried with https.
+    /// Marks the client as one without TLS. The transport then refuses `https` URLs.
     #[cfg(feature = "hyper")]
-    pub(super) fn plain_only(self) -> Self {
-        Self { plain_only: true, ..self }
+    pub(super) fn http_only(self) -> Self {
+        Self { is_http_only: true, ..self }
     }
 
     pub(crate) fn log_throttle(&self) -> &LogThrottle {
         &self.log_throttle
     }
 
-    /// Sends a request and reads its answer.
+    /// Sends a request and reads the response body.
+    ///
+    /// If the status is 400 or above, a body that is longer than 64 KiB or breaks off is truncated, which is not an
+    /// error.
     ///
     /// # Errors
     ///
-    /// [`Error::ConnectFailure`] with what the client says, [`Error::InvalidResponse`] for a response that
-    /// is longer than 4 MiB (of one with a status of 400 or above the rest is not read), [`Error::InvalidEndpoint`] for an `https` URL if `Transport::hyper` was given no
-    /// connector with TLS.
+    /// - [`Error::ConnectFailure`] if the client fails or the response body breaks off.
+    /// - [`Error::InvalidResponse`] if the response body is longer than 4 MiB or has more than 1,024 frames without
+    ///   data.
+    /// - [`Error::InvalidEndpoint`] if the URL is `https` and `Transport::hyper` was given no TLS connector.
     pub async fn send(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, Error> {
-        if self.plain_only && request.uri().scheme_str() == Some("https") {
+        if self.is_http_only && request.uri().scheme_str() == Some("https") {
             return Err(Error::InvalidEndpoint {
                 what: AN_ENDPOINT,
                 reason: "its URL is https and the Transport speaks plain http only \
-                         (give Transport::hyper a connector with TLS)",
+                         (give Transport::hyper a TLS connector)",
             });
         }
         request.extensions_mut().insert(ObtainsToken);
-        (self.wire)(request).await
+        (self.send_request)(request).await
     }
 }
 
-/// The error of a response that was not read to its end.
-fn unread(uri: &Uri, stopped: Stopped) -> Error {
+/// Returns the error for a response body that was not read to its end.
+fn body_error(uri: &Uri, error: ReadBodyError) -> Error {
     let invalid = |reason| Error::invalid_response(reason, 0, 0).with_url(uri);
-    match stopped {
-        Stopped::TooLong => invalid("it is longer than 4 MiB"),
-        Stopped::Empty => invalid("it has no end"),
-        Stopped::Broken(error) => Error::connect(uri, error),
+    match error {
+        ReadBodyError::TooLong => invalid("it is longer than 4 MiB"),
+        ReadBodyError::TooManyEmptyFrames => invalid("it has more than 1,024 frames without data"),
+        ReadBodyError::Body(error) => Error::connect(uri, error),
     }
 }
 

@@ -1,11 +1,12 @@
-//! Clones of a client that need not be `Sync`.
+//! Clones of a client that is not `Sync`.
 
 use std::sync::{Mutex, PoisonError};
 
 use tokio::task::yield_now;
 
-/// Hands out clones of a value that threads cannot share. No lock is held while they are made, since `Clone` is code of
-/// others.
+/// Makes clones of a value that is not `Sync`, from several threads.
+///
+/// No lock is held during `T::clone`, because it may run any code.
 pub(super) struct CloneSource<T>(Mutex<Option<T>>);
 
 impl<T: Clone> CloneSource<T> {
@@ -13,7 +14,7 @@ impl<T: Clone> CloneSource<T> {
         Self(Mutex::new(Some(value)))
     }
 
-    /// Returns a clone, once nobody else is making one.
+    /// Returns a clone. Waits while another task clones the value.
     pub(super) async fn get(&self) -> T {
         loop {
             if let Some(clone) = self.take().and_then(|taken| taken.value.clone()) {
@@ -25,18 +26,18 @@ impl<T: Clone> CloneSource<T> {
 
     fn take(&self) -> Option<Taken<'_, T>> {
         let value = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(Taken { spare: self, value: Some(value) })
+        Some(Taken { source: self, value: Some(value) })
     }
 }
 
-/// The value while it is cloned. It is put back although `Clone` may panic.
+/// The value while it is cloned. Dropping this puts the value back, even if `T::clone` panics.
 struct Taken<'a, T> {
-    spare: &'a CloneSource<T>,
+    source: &'a CloneSource<T>,
     value: Option<T>,
 }
 
 impl<T> Drop for Taken<'_, T> {
     fn drop(&mut self) {
-        *self.spare.0.lock().unwrap_or_else(PoisonError::into_inner) = self.value.take();
+        *self.source.0.lock().unwrap_or_else(PoisonError::into_inner) = self.value.take();
     }
 }

@@ -14,17 +14,17 @@ use tower_http::{decompression::Decompression, set_header::SetRequestHeader};
 
 use super::Transport;
 
-/// The time that connecting to one host may take, over all of its addresses.
+/// Timeout for connecting to a host, over all of its addresses.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
 
 impl Transport {
-    /// A ready-made transport over HTTP/1.1, of hyper-util's client and tower-http. Feature `hyper`.
+    /// Returns a builder of a transport over HTTP/1.1, with hyper-util's client (feature `hyper`).
     ///
-    /// - Connecting may take 3.1 s. The whole is bounded by whoever sends:
-    ///   [`RenewalPolicy::attempt_timeout`](crate::RenewalPolicy::attempt_timeout) for credentials.
-    /// - Redirects are not followed, so that a password goes to the origin of the `auth_url` only.
-    /// - Answers may be compressed by gzip; the limit of 4 MiB is that of the decoded answer.
-    /// - Connections are closed after each answer: until the next login, Keystone would have closed them.
+    /// - Connecting times out after 3.1 s. There is no timeout for the whole request; for a login, that is
+    ///   [`RenewalPolicy::attempt_timeout`](crate::RenewalPolicy::attempt_timeout).
+    /// - The client does not follow redirects, so a password is only sent to the origin of the `auth_url`.
+    /// - Responses may be compressed with gzip. The limits of a [`Transport`] apply to the decompressed body.
+    /// - Each connection is closed after its response, because Keystone would close it before the next login.
     ///
     /// ```
     /// use http::HeaderValue;
@@ -47,9 +47,9 @@ impl Transport {
     /// # }
     /// ```
     ///
-    /// That one speaks plain http, and refuses an `https` URL before anything is sent
-    /// ([`Error::InvalidEndpoint`](crate::Error::InvalidEndpoint)). For TLS it takes any connector of yours, made
-    /// around its own; here that of hyper-rustls:
+    /// Without a TLS connector, the transport refuses an `https` URL before it sends anything
+    /// ([`Error::InvalidEndpoint`](crate::Error::InvalidEndpoint)). For TLS, wrap its connector, here in that of
+    /// hyper-rustls:
     ///
     /// ```
     /// use hyper_rustls::HttpsConnectorBuilder;
@@ -63,39 +63,45 @@ impl Transport {
         let mut http = HttpConnector::new();
         http.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let user_agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-        HyperTransport { connector: http, plain: true, user_agent: HeaderValue::from_static(user_agent) }
+        HyperTransport {
+            connector: http,
+            is_http_only: true,
+            user_agent: HeaderValue::from_static(user_agent),
+        }
     }
 }
 
-/// What a [`Transport`] over hyper is built from. See [`Transport::hyper`] for an example.
+/// A builder of a [`Transport`] over hyper-util's client.
+///
+/// See [`Transport::hyper`] for an example.
 #[must_use]
 #[derive(Clone)]
 pub struct HyperTransport<C = HttpConnector> {
     connector: C,
-    /// Whether the connector is the one that speaks plain http.
-    plain: bool,
+    /// Whether the connector has no TLS.
+    is_http_only: bool,
     user_agent: HeaderValue,
 }
 
 impl HyperTransport {
-    /// Connects by what `wrap` makes of the connector that is there, such as one that adds TLS.
+    /// Wraps the connector, for example in one that adds TLS.
     ///
-    /// The inner one then opens a connection for any scheme; the outer one decides which are allowed.
+    /// The wrapped connector then connects for any URL scheme. The outer one decides which schemes are allowed.
     pub fn connector<C>(self, wrap: impl FnOnce(HttpConnector) -> C) -> HyperTransport<C> {
         let mut http = self.connector;
         http.enforce_http(false);
-        HyperTransport { connector: wrap(http), plain: false, user_agent: self.user_agent }
+        HyperTransport { connector: wrap(http), is_http_only: false, user_agent: self.user_agent }
     }
 }
 
 impl<C> HyperTransport<C> {
-    /// What is sent as `User-Agent`, instead of `tower-keystone/` and its version.
+    /// Sets the `User-Agent` header. The default is `tower-keystone/` and the version of this crate.
     pub fn user_agent(mut self, user_agent: HeaderValue) -> Self {
         self.user_agent = user_agent;
         self
     }
 
-    /// The transport.
+    /// Builds the transport.
     pub fn build(self) -> Transport
     where
         C: Connect + Clone + Send + Sync + 'static,
@@ -104,7 +110,7 @@ impl<C> HyperTransport<C> {
             Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(self.connector);
         let client = Decompression::new(client);
         let transport = Transport::new(SetRequestHeader::if_not_present(client, USER_AGENT, self.user_agent));
-        if self.plain { transport.plain_only() } else { transport }
+        if self.is_http_only { transport.http_only() } else { transport }
     }
 }
 
@@ -134,7 +140,7 @@ mod tests {
     use super::*;
     use crate::{AuthMethod, Credentials, Error, User, V3Credentials};
 
-    /// Serves the routes on loopback, for as long as the test runs.
+    /// Serves the routes on loopback until the test ends. Returns their origin.
     async fn serve(routes: Router) -> String {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
@@ -142,35 +148,35 @@ mod tests {
         origin
     }
 
-    fn get_of(url: String) -> Request<Bytes> {
+    fn get_request(url: String) -> Request<Bytes> {
         Request::get(url).body(Bytes::new()).unwrap()
     }
 
     fn compressed(length: usize) -> Router {
-        let answer = move || async move { vec![b' '; length] };
-        Router::new().route("/", get(answer)).layer(CompressionLayer::new())
+        let spaces = move || async move { vec![b' '; length] };
+        Router::new().route("/", get(spaces)).layer(CompressionLayer::new())
     }
 
     #[tokio::test]
-    async fn an_answer_is_decoded() {
+    async fn a_response_is_decompressed() {
         let origin = serve(compressed(4 * 1024 * 1024)).await;
         let plain = Transport::new(Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>());
-        let mut request = get_of(origin.clone());
+        let mut request = get_request(origin.clone());
         request.headers_mut().insert("accept-encoding", HeaderValue::from_static("gzip"));
         let raw = plain.send(request).await.unwrap();
         assert_eq!(raw.headers()["content-encoding"], "gzip");
         assert!(raw.body().len() < 100_000, "{}", raw.body().len());
 
-        let answer = Transport::hyper().build().send(get_of(origin)).await.unwrap();
-        assert!(!answer.headers().contains_key("content-encoding"));
-        assert_eq!(answer.body().len(), 4 * 1024 * 1024);
-        assert!(answer.body().iter().all(|byte| *byte == b' '));
+        let response = Transport::hyper().build().send(get_request(origin)).await.unwrap();
+        assert!(!response.headers().contains_key("content-encoding"));
+        assert_eq!(response.body().len(), 4 * 1024 * 1024);
+        assert!(response.body().iter().all(|byte| *byte == b' '));
     }
 
     #[tokio::test]
-    async fn an_answer_that_is_too_long_once_decoded_is_refused() {
+    async fn a_response_that_is_too_long_when_decompressed_is_an_error() {
         let origin = serve(compressed(4 * 1024 * 1024 + 1)).await;
-        let error = Transport::hyper().build().send(get_of(origin)).await.unwrap_err();
+        let error = Transport::hyper().build().send(get_request(origin)).await.unwrap_err();
         assert!(
             matches!(error, Error::InvalidResponse { reason, .. } if reason.contains("4 MiB")),
             "{error}"
@@ -178,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_redirect_gets_no_second_request() {
+    async fn a_redirect_is_not_followed() {
         let elsewhere = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&elsewhere);
         let other = serve(Router::new().fallback(move || async move {
@@ -201,20 +207,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_says_who_asks() {
-        let told = |headers: HeaderMap| async move { headers[USER_AGENT].as_bytes().to_owned() };
-        let origin = serve(Router::new().route("/", get(told))).await;
-        let mine = HeaderValue::from_static("mine/1.0");
-        let ours = Transport::hyper().build().send(get_of(origin.clone())).await.unwrap();
-        let theirs = Transport::hyper().user_agent(mine).build().send(get_of(origin)).await.unwrap();
-        assert_eq!(*ours.body(), format!("tower-keystone/{}", env!("CARGO_PKG_VERSION")));
-        assert_eq!(theirs.body(), "mine/1.0");
+    async fn it_sends_a_user_agent() {
+        let echo = |headers: HeaderMap| async move { headers[USER_AGENT].as_bytes().to_owned() };
+        let origin = serve(Router::new().route("/", get(echo))).await;
+        let custom = HeaderValue::from_static("custom/1.0");
+        let with_default = Transport::hyper().build().send(get_request(origin.clone())).await.unwrap();
+        let with_custom =
+            Transport::hyper().user_agent(custom).build().send(get_request(origin)).await.unwrap();
+        assert_eq!(*with_default.body(), format!("tower-keystone/{}", env!("CARGO_PKG_VERSION")));
+        assert_eq!(with_custom.body(), "custom/1.0");
     }
 
     #[tokio::test]
     async fn without_tls_an_https_url_is_refused_before_anything_is_sent() {
         let origin = serve(Router::new()).await.replace("http:", "https:");
-        let error = Transport::hyper().build().send(get_of(origin)).await.unwrap_err();
+        let error = Transport::hyper().build().send(get_request(origin)).await.unwrap_err();
         assert!(
             matches!(error, Error::InvalidEndpoint { reason, .. } if reason.contains("plain http only")),
             "{error}"

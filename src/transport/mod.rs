@@ -1,4 +1,4 @@
-//! The HTTP client that requests to Keystone and version discovery are sent through.
+//! The HTTP client that sends login and version discovery requests.
 //!
 //! A [`Transport`] wraps any HTTP client that is a tower service:
 //!

@@ -1,4 +1,4 @@
-//! Reading the body of a response into memory, up to a limit.
+//! Reads a response body into memory, up to a limit.
 
 use std::pin::pin;
 
@@ -10,72 +10,72 @@ use zeroize::Zeroizing;
 
 use crate::BoxError;
 
-/// How many frames are read before other tasks get a turn.
+/// Number of frames to read before yielding to other tasks.
 const FRAMES_PER_TURN: usize = 32;
 
 /// Maximum number of frames without data in one body.
 const MAX_EMPTY_FRAMES: usize = 1024;
 
 /// Why a body was not read to its end.
-pub(super) enum Stopped {
-    /// It is longer than the limit.
+pub(super) enum ReadBodyError {
+    /// The body is longer than the limit.
     TooLong,
-    /// It has frames without data and no end.
-    Empty,
-    /// The connection failed.
-    Broken(BoxError),
+    /// The body has more than [`MAX_EMPTY_FRAMES`] frames without data.
+    TooManyEmptyFrames,
+    /// The body failed, for example because the connection was closed.
+    Body(BoxError),
 }
 
-/// Reads a body up to `limit` bytes. Returns what was read, and why it is not all of it.
+/// Reads a body up to `limit` bytes. Returns the data that was read, and an error if it is not the whole body.
 ///
-/// Many small frames take no more memory than one large frame, and no more time in one poll. One frame is not
-/// copied; where several are put together, the memory that is left behind is wiped.
-pub(super) async fn read_body<B>(body: B, limit: usize) -> (Bytes, Result<(), Stopped>)
+/// A body of many small frames takes no more memory than one large frame. Other tasks run every [`FRAMES_PER_TURN`]
+/// frames. A single frame is not copied. When several frames are joined, buffers that became too small are wiped.
+pub(super) async fn read_body<B>(body: B, limit: usize) -> (Bytes, Result<(), ReadBodyError>)
 where
     B: Body,
     B::Error: Into<BoxError>,
 {
     let mut body = pin!(body);
     let mut first = Bytes::new();
-    let mut read = Zeroizing::new(Vec::new());
-    let (mut frames, mut empty) = (0_usize, 0_usize);
-    let end = loop {
+    let mut joined = Zeroizing::new(Vec::new());
+    let (mut frames, mut empty_frames) = (0_usize, 0_usize);
+    let result = loop {
         let data = match body.frame().await {
             None => break Ok(()),
-            Some(Err(error)) => break Err(Stopped::Broken(error.into())),
+            Some(Err(error)) => break Err(ReadBodyError::Body(error.into())),
             Some(Ok(frame)) => frame.into_data().ok().filter(Buf::has_remaining),
         };
         match data {
             Some(data) => {
-                let room = limit.saturating_sub(first.len()).saturating_sub(read.len());
-                if room == 0 {
-                    break Err(Stopped::TooLong);
+                let remaining = limit.saturating_sub(first.len()).saturating_sub(joined.len());
+                if remaining == 0 {
+                    break Err(ReadBodyError::TooLong);
                 }
-                let is_too_long = data.remaining() > room;
-                let mut data = data.take(room);
-                if first.is_empty() && read.is_empty() {
+                let is_too_long = data.remaining() > remaining;
+                let mut data = data.take(remaining);
+                if first.is_empty() && joined.is_empty() {
                     first = data.copy_to_bytes(data.remaining());
                 } else {
-                    append(&mut read, &mut std::mem::take(&mut first), limit);
-                    append(&mut read, &mut data, limit);
+                    append(&mut joined, &mut std::mem::take(&mut first), limit);
+                    append(&mut joined, &mut data, limit);
                 }
                 if is_too_long {
-                    break Err(Stopped::TooLong);
+                    break Err(ReadBodyError::TooLong);
                 }
             }
-            None if empty == MAX_EMPTY_FRAMES => break Err(Stopped::Empty),
-            None => empty += 1,
+            None if empty_frames == MAX_EMPTY_FRAMES => break Err(ReadBodyError::TooManyEmptyFrames),
+            None => empty_frames += 1,
         }
         frames = frames.wrapping_add(1);
         if frames.is_multiple_of(FRAMES_PER_TURN) {
             yield_now().await;
         }
     };
-    let read = if first.is_empty() { std::mem::take(&mut *read).into() } else { first };
-    (read, end)
+    let data = if first.is_empty() { std::mem::take(&mut *joined).into() } else { first };
+    (data, result)
 }
 
-/// Adds data to a buffer that grows up to `limit`, and wipes what it outgrows.
+/// Appends data to a buffer that grows up to `limit` bytes. A buffer that is replaced by a larger one is wiped.
 fn append(buffer: &mut Zeroizing<Vec<u8>>, data: &mut impl Buf, limit: usize) {
     let needed = buffer.len().saturating_add(data.remaining());
     if needed > buffer.capacity() {
