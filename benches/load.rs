@@ -49,7 +49,7 @@ const LIFETIME: Duration = Duration::from_secs(3600);
 
 type Body = Full<Bytes>;
 
-/// A clock that goes on by itself and can be set forward.
+/// A clock that runs and can be set forward.
 #[derive(Clone)]
 struct Shifted {
     start: Instant,
@@ -74,7 +74,7 @@ impl Clock for Shifted {
     }
 }
 
-/// Keystone and the service behind it: which tokens there are, and what has reached them.
+/// The state of Keystone and the service: valid tokens and counters.
 struct Cloud {
     clock: Shifted,
     tokens: Mutex<HashMap<String, SystemTime>>,
@@ -87,7 +87,7 @@ struct Cloud {
 }
 
 impl Cloud {
-    /// `POST /v3/auth/tokens`, for whoever asks.
+    /// Responds to `POST /v3/auth/tokens` with a new token.
     fn login(&self) -> Response<Body> {
         let number = self.logins.fetch_add(1, Relaxed) + 1;
         let token = format!("token-{number}");
@@ -125,7 +125,7 @@ impl Cloud {
     }
 }
 
-/// Serves until the task is aborted, which drops the port and every connection.
+/// Serves until the task is aborted, which closes the port and all connections.
 fn listen(cloud: Arc<Cloud>, address: SocketAddr, keystone: bool) -> (SocketAddr, JoinHandle<()>) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_reuseaddr(true).unwrap();
@@ -186,7 +186,7 @@ async fn main() -> ExitCode {
         .layer(AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("compute")))
         .service(client());
 
-    // Whoever sets the clock waits until no request is on its way, so that none is overtaken by it.
+    // The clock is set only while no request is in flight.
     let on_the_way = Arc::new(RwLock::new(()));
     let sent = Arc::new(AtomicUsize::new(0));
     let lost = Arc::new(AtomicUsize::new(0));
@@ -209,7 +209,7 @@ async fn main() -> ExitCode {
         });
     }
 
-    // The events, spread evenly over the requests, in an order that mixes them.
+    // The events, mixed, and spread evenly over the requests.
     let events = {
         let (plugin, cloud, clock) = (plugin.clone(), Arc::clone(&cloud), clock.clone());
         let (sent, done, on_the_way) = (Arc::clone(&sent), Arc::clone(&done), Arc::clone(&on_the_way));
@@ -233,7 +233,7 @@ async fn main() -> ExitCode {
                         let _nobody = on_the_way.write().await;
                         clock.set_forward(LIFETIME * 92 / 100);
                     }
-                    // Down for as long as it takes to fail at least once, while the old token serves.
+                    // Keystone is down until at least one login has failed. The old token is still valid.
                     tokio::time::sleep(Duration::from_millis(300)).await;
                     assert_eq!(cloud.logins.load(Relaxed), logins, "Keystone is down");
                     keystone_task = listen(Arc::clone(&cloud), keystone, true).1;
@@ -245,7 +245,7 @@ async fn main() -> ExitCode {
                 while cloud.logins.load(Relaxed) == logins {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
-                // Far enough from the next event for the plugin to take it as one of its own.
+                // Far enough from the next event that the plugin counts them as two.
                 while plugin.needs_renewal() {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }

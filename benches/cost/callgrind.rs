@@ -2,7 +2,7 @@
 
 use std::{env, process::Command};
 
-/// Whether there is a valgrind to count with; if not, what to do.
+/// Checks that valgrind is installed. The error says how to install it.
 pub fn check() -> Result<(), String> {
     match Command::new("valgrind").arg("--version").output() {
         Ok(output) if output.status.success() => Ok(()),
@@ -12,14 +12,15 @@ pub fn check() -> Result<(), String> {
     }
 }
 
-/// The instructions of one go of what is counted: of `goes` calls of [`counted`], in a child of ours with
-/// these arguments.
+/// Returns the instructions of one call of [`counted`], measured in a child process with these arguments that makes `goes`
+/// calls.
 pub fn per_call(arguments: &[&str], goes: usize) -> f64 {
     let counted = run(&["--toggle-collect=*counted_by_callgrind*"], arguments, goes);
     counted as f64 / goes as f64
 }
 
-/// The instructions of one go, of all that the child does for it: the difference of a long and a short run.
+/// Returns the instructions of one call, including everything that the child does for it: the difference of a long and a
+/// short run.
 pub fn per_go(arguments: &[&str], goes: usize) -> f64 {
     let (short, long) = (run(&[], arguments, goes), run(&[], arguments, 5 * goes));
     (long as f64 - short as f64) / (4 * goes) as f64
@@ -42,7 +43,7 @@ fn run(options: &[&str], arguments: &[&str], goes: usize) -> u64 {
         .unwrap_or_else(|| panic!("no count from valgrind:\n{said}"))
 }
 
-/// What is counted is what is done in here.
+/// The function whose instructions are counted.
 #[inline(never)]
 pub fn counted<A, R>(work: &mut dyn FnMut(A) -> R, argument: A) -> R {
     counted_by_callgrind(work, argument)

@@ -6,7 +6,7 @@ use std::{
     hint::black_box,
 };
 
-/// Counts for each thread by itself.
+/// Counts each thread separately.
 struct Counting;
 
 thread_local! {
@@ -18,7 +18,7 @@ fn grow(by: usize, less: usize) {
     BYTES.set(BYTES.get() + by as isize - less as isize);
 }
 
-// Safety: all is handed on to the system's allocator.
+// Safety: every call is passed on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
@@ -41,14 +41,14 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// How often this thread asks for memory while it does this work and drops what comes of it.
+/// Returns the number of allocations of this thread while it does this work and drops the result.
 pub fn allocations<T>(work: impl FnOnce() -> T) -> usize {
     let before = ALLOCATIONS.get();
     drop(black_box(work()));
     ALLOCATIONS.get() - before
 }
 
-/// How many bytes are held by what this work makes.
+/// Returns the size in memory of the result of this work, in bytes.
 #[allow(dead_code)] // not every program that counts is interested
 pub fn held<T>(work: impl FnOnce() -> T) -> usize {
     let before = BYTES.get();

@@ -19,7 +19,7 @@ use crate::{
 
 const REQUESTS: usize = 1_000;
 
-/// How many endpoints were discovered before.
+/// The numbers of endpoints that were discovered before.
 const SIZES: [usize; 2] = [100, 100_000];
 
 const CASES: [(&str, &str); 2] =
@@ -40,7 +40,7 @@ pub fn run(gates: &mut Gates) {
     table.print();
 }
 
-/// What a child does that is counted.
+/// Does the counted work in the child process.
 pub fn child(arguments: &[&str], requests: usize) {
     let [case, endpoints] = arguments else { panic!("which case, and how many endpoints") };
     let endpoints: usize = endpoints.parse().expect("a number of endpoints");
@@ -52,7 +52,7 @@ pub fn child(arguments: &[&str], requests: usize) {
     }
 }
 
-/// Each asks for another range of versions, in which the URL of the catalog lies.
+/// Each filter asks for a different range of versions, which the URL of the catalog satisfies.
 fn request(number: usize) -> Request<Body> {
     let newest = u32::try_from(number).expect("not so many");
     let filter = new_filter().min_version(2, 1).max_version(2, 1 + newest);

@@ -17,16 +17,16 @@ use crate::{
 };
 
 const SIZES: [usize; 2] = [20, 1_000];
-/// The allocations of an access info, as a part of those of a `Value`.
+/// Maximum allocations of an access info, compared with a `Value`.
 const MOST: f64 = 0.6;
 
-/// A document read into something.
+/// The type that a document is read into.
 trait Read: Sized + 'static {
     const NAME: &str;
 
     fn read(document: &str) -> Self;
 
-    /// The URL of the public endpoint of a service in a region.
+    /// Returns the URL of the public endpoint of a service in a region.
     fn lookup<'a>(&'a self, filter: &EndpointFilter, service_type: &str, region: &str) -> Option<&'a str>;
 }
 
@@ -46,12 +46,12 @@ pub fn run(gates: &mut Gates) {
         for cost in [&value, &typed, &access_info] {
             cost.row(&mut table, &value);
         }
-        let beside = "serde_json::Value";
-        let [instructions, allocations, time] = access_info.beside(&value);
+        let compared_with = "serde_json::Value";
+        let [instructions, allocations, time] = access_info.compared_with(&value);
         let read = |figure| format!("{figure} to read a document of {} services", grouped(services as f64));
-        gates.tell(&read("instructions"), beside, instructions);
-        gates.at_most(&read("allocations"), beside, allocations, MOST);
-        gates.tell(&read("time"), beside, time);
+        gates.report(&read("instructions"), compared_with, instructions);
+        gates.at_most(&read("allocations"), compared_with, allocations, MOST);
+        gates.report(&read("time"), compared_with, time);
     }
     table.print();
 
@@ -67,7 +67,7 @@ pub fn run(gates: &mut Gates) {
     table.print();
 }
 
-/// What a child does that is counted.
+/// Does the counted work in the child process.
 pub fn child(arguments: &[&str], goes: usize) {
     let [what, into, services] = arguments else { panic!("what, into and services") };
     let document = document(services.parse().expect("a number of services"));
@@ -95,7 +95,7 @@ fn count<R: Read>(what: &str, document: &str, goes: usize) {
     }
 }
 
-/// How long it takes to read one into each and to drop that again; the medians of rounds in which they take turns.
+/// Returns the time to read a document into each type and to drop it: medians of alternating rounds.
 fn times(document: &str) -> [Duration; 3] {
     fn time<R: Read>(document: &str) -> Duration {
         let started = Instant::now();
@@ -135,8 +135,8 @@ impl Cost {
         }
     }
 
-    /// Instructions, allocations and time as parts of those of another.
-    fn beside(&self, other: &Self) -> [f64; 3] {
+    /// Returns instructions, allocations and time, divided by those of another.
+    fn compared_with(&self, other: &Self) -> [f64; 3] {
         [
             self.instructions / other.instructions,
             self.allocations / other.allocations,
@@ -145,7 +145,7 @@ impl Cost {
     }
 
     fn row(&self, table: &mut Table, value: &Self) {
-        let [x_instructions, x_allocations, x_time] = self.beside(value).map(ratio);
+        let [x_instructions, x_allocations, x_time] = self.compared_with(value).map(ratio);
         table.row([
             self.name.to_owned(),
             self.services.to_string(),
@@ -160,7 +160,7 @@ impl Cost {
     }
 }
 
-/// Instructions and allocations of a lookup.
+/// Returns the instructions and allocations of a lookup.
 fn lookup<R: Read>(table: &mut Table, document: &str, services: usize, value: Option<f64>) -> (f64, f64) {
     let instructions = per_call(&["document", "lookup", R::NAME, &services.to_string()], 100);
     let read = R::read(document);
@@ -204,7 +204,7 @@ impl Read for Value {
     }
 }
 
-/// The structs that one would write down for serde to derive from, with what most programs want.
+/// Structs as a program would derive them with serde, with the members that most programs need.
 #[derive(Deserialize)]
 struct Typed {
     token: Token,

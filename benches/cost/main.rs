@@ -1,32 +1,32 @@
-//! The cost of the crate, compared with a hand-written layer (the limit) and with other middleware.
+//! The cost of the crate, compared with a hand-written layer (the baseline) and with other middleware.
 //!
 //! ```sh
 //! cargo bench --bench cost               # all parts
-//! cargo bench --bench cost -- request    # one part: request, document, discovery, loopback, storm, pool
+//! cargo bench --bench cost -- request    # one part: request, document, discovery, loopback, burst, pool
 //! ```
 //!
 //! valgrind's callgrind counts instructions, and a counting allocator counts allocations. The last table shows the limits of
 //! these figures. If one is exceeded, the exit code is 1. Times have no limit.
 
+mod burst;
 mod callgrind;
 mod counting;
 mod discovery;
 mod document;
-mod ending_limit;
+mod expiring_baseline;
 mod loopback;
 mod peers;
 mod pool;
 mod request;
 mod sample;
 mod server;
-mod storm;
 mod table;
 
 use std::{env, process::ExitCode};
 
 use table::Gates;
 
-/// A part of the bench: its name, its run, and what a child of it does for callgrind.
+/// A part of the bench: its name, its function, and the function that its child process runs under callgrind.
 type Part = (&'static str, fn(&mut Gates), fn(&[&str], usize));
 
 const PARTS: [Part; 6] = [
@@ -34,7 +34,7 @@ const PARTS: [Part; 6] = [
     ("document", document::run, document::child),
     ("discovery", discovery::run, discovery::child),
     ("loopback", loopback::run, loopback::child),
-    ("storm", storm::run, storm::child),
+    ("burst", burst::run, burst::child),
     ("pool", pool::run, pool::child),
 ];
 

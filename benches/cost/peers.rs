@@ -19,10 +19,10 @@ use tower::{BoxError, Service};
 
 pub const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
-/// The least that a request can cost which is joined to an endpoint, carries a token that can change, and
-/// whose 401 is noticed: no lookup, no guard, no choice.
+/// A minimal layer: it joins a request to one endpoint, inserts a token that can change, and notices a 401. It has no catalog
+/// and no origin guard.
 #[derive(Clone)]
-pub struct Limit<S> {
+pub struct Baseline<S> {
     current: Arc<Snapshot>,
     keep: bool,
     inner: S,
@@ -33,25 +33,25 @@ pub struct Snapshot {
     pub endpoint: Uri,
 }
 
-impl<S> Limit<S> {
+impl<S> Baseline<S> {
     pub fn new(current: Snapshot, inner: S) -> Self {
         Self { current: Arc::new(current), keep: false, inner }
     }
 
-    /// The same with a clone of each request, to send it once more.
+    /// Also keeps a clone of each request, to send it again.
     pub fn keeping(current: Snapshot, inner: S) -> Self {
         Self { keep: true, ..Self::new(current, inner) }
     }
 }
 
-impl<S, B, ResBody> Service<Request<B>> for Limit<S>
+impl<S, B, ResBody> Service<Request<B>> for Baseline<S>
 where
     S: Service<Request<B>, Response = Response<ResBody>>,
     B: Clone,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = LimitFuture<S::Future, B>;
+    type Future = BaselineFuture<S::Future, B>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -64,12 +64,12 @@ where
             *request.uri_mut() = join(&used.endpoint, request.uri());
         }
         request.headers_mut().insert(X_AUTH_TOKEN, used.token.clone());
-        LimitFuture { response: self.inner.call(request), used, kept }
+        BaselineFuture { response: self.inner.call(request), used, kept }
     }
 }
 
 pin_project! {
-    pub struct LimitFuture<F, B> {
+    pub struct BaselineFuture<F, B> {
         #[pin]
         response: F,
         used: Arc<Snapshot>,
@@ -77,7 +77,7 @@ pin_project! {
     }
 }
 
-impl<F, B, ResBody, E> Future for LimitFuture<F, B>
+impl<F, B, ResBody, E> Future for BaselineFuture<F, B>
 where
     F: Future<Output = Result<Response<ResBody>, E>>,
 {
@@ -93,7 +93,7 @@ where
     }
 }
 
-/// One allocation, and nothing that is looked at twice.
+/// Joins the path with one allocation.
 #[inline(always)]
 pub fn join(base: &Uri, relative: &Uri) -> Uri {
     let above = base.path().trim_end_matches('/');
@@ -108,8 +108,8 @@ pub fn join(base: &Uri, relative: &Uri) -> Uri {
     Uri::from_parts(parts).expect("a path was joined to a URL")
 }
 
-/// The token of the form that is found in other clients: behind an asynchronous mutex, in a boxed future
-/// of an `AsyncFilter`, with the base URI in front of the path by way of its text.
+/// An `AsyncFilter` as other clients use it: the token is behind an async mutex, the future is boxed, and the URI is joined as
+/// text.
 pub fn async_filter<S, B: Send + 'static>(
     token: &str,
     base: &str,

@@ -13,7 +13,7 @@ use crate::{
 const SIZES: [usize; 3] = [100, 10_000, 100_000];
 const CALLS: [&str; 2] = ["hit", "miss"];
 const GOES: usize = 1_000;
-/// What a call may cost with many plugins, as a multiple of what it does with few.
+/// Maximum cost of a call with many plugins, compared with few.
 const MOST: f64 = 1.25;
 
 type Pool = PluginPool<String, Arc<()>>;
@@ -45,7 +45,7 @@ pub fn run(gates: &mut Gates) {
     table.print();
 }
 
-/// What a child does that is counted.
+/// Does the counted work in the child process.
 pub fn child(arguments: &[&str], goes: usize) {
     let [call, size] = arguments else { panic!("a call and a size") };
     let size = size.parse().expect("a number of plugins");
@@ -60,7 +60,7 @@ fn get(pool: &Pool, key: String) -> Arc<()> {
     pool.get_or_insert_with(key, || Arc::new(()))
 }
 
-/// A pool whose plugins are in use, and through which others have come.
+/// Returns a pool whose plugins are in use, after others were evicted.
 fn full(size: usize) -> Pool {
     let pool = Pool::new(size);
     for key in (0..size).chain(0..size).chain(size..2 * size) {
@@ -70,7 +70,7 @@ fn full(size: usize) -> Pool {
 }
 
 fn keys(call: &str, size: usize) -> impl Iterator<Item = String> {
-    // Some in the middle, of as many digits as there are.
+    // Keys in the middle, all with the same number of digits.
     let first = if call == "hit" { size / 2 } else { 10 * size };
     let within = if call == "hit" { size / 3 } else { usize::MAX };
     (0..GOES).map(move |number| (first + number % within).to_string())

@@ -1,4 +1,4 @@
-//! A request within the process, compared with the bare service, a static header, the limit, and an async filter.
+//! A request within the process, compared with the bare service, a static header, the baseline, and an async filter.
 
 use std::{
     cell::Cell,
@@ -18,22 +18,22 @@ use tower_keystone::{AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Id
 use crate::{
     callgrind::{counted, per_call},
     counting::allocations,
-    ending_limit::EndingLimit,
-    peers::{Limit, Snapshot, X_AUTH_TOKEN, async_filter},
+    expiring_baseline::ExpiringBaseline,
+    peers::{Baseline, Snapshot, X_AUTH_TOKEN, async_filter},
     sample::{Body, ENDPOINT, PATH, SERVICE_TYPE, TOKEN, document, filter, new_filter, renewing},
     table::{Gates, Table, grouped, ratio},
 };
 
 const REQUESTS: usize = 1_000;
-/// What a request goes through.
+/// The stack that a request is sent through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Stack {
     Bare,
     AddAuthorization,
-    Limit,
-    LimitAndClone,
-    EndingLimit,
-    EndingLimitAndClone,
+    Baseline,
+    BaselineAndClone,
+    ExpiringBaseline,
+    ExpiringBaselineAndClone,
     AsyncFilter,
     AccessInfo,
     RenewingPlugin,
@@ -41,26 +41,26 @@ enum Stack {
     ReauthRenewing,
 }
 
-/// What the request is.
+/// The form of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Form {
     Relative,
     Absolute,
-    /// Relative, with an `EndpointFilter` of its own, a clone of one; the layer has none.
+    /// Relative, with a clone of an `EndpointFilter` in its extensions. The layer has no filter.
     Filter,
-    /// The same with a filter that was made for this request.
+    /// Relative, with a filter that was made for this request.
     NewFilter,
-    /// Relative, with a filter that leaves open what the layer's says.
+    /// Relative, with a filter that inherits from the filter of the layer.
     OpenFilter,
 }
 
 const STACKS: [(Stack, &str); 11] = [
     (Stack::Bare, "the bare service"),
     (Stack::AddAuthorization, "AddAuthorization"),
-    (Stack::Limit, "the limit"),
-    (Stack::LimitAndClone, "the limit, a clone of the request kept"),
-    (Stack::EndingLimit, "the limit, whose token ends"),
-    (Stack::EndingLimitAndClone, "the limit, whose token ends, a clone kept"),
+    (Stack::Baseline, "baseline"),
+    (Stack::BaselineAndClone, "baseline that keeps a clone of the request"),
+    (Stack::ExpiringBaseline, "baseline whose token expires"),
+    (Stack::ExpiringBaselineAndClone, "baseline whose token expires, keeps a clone"),
     (Stack::AsyncFilter, "AsyncFilter, boxed, async mutex"),
     (Stack::AccessInfo, "AuthLayer(AccessInfoPlugin)"),
     (Stack::RenewingPlugin, "AuthLayer(RenewingPlugin)"),
@@ -78,8 +78,8 @@ const FORMS: [(Form, &str); 5] = [
 
 const CASES: [(Stack, Form, usize); 29] = [
     (Stack::AddAuthorization, Form::Relative, 20),
-    (Stack::Limit, Form::Relative, 20),
-    (Stack::EndingLimit, Form::Relative, 20),
+    (Stack::Baseline, Form::Relative, 20),
+    (Stack::ExpiringBaseline, Form::Relative, 20),
     (Stack::AsyncFilter, Form::Relative, 20),
     (Stack::AccessInfo, Form::Relative, 20),
     (Stack::AccessInfo, Form::Relative, 1_000),
@@ -95,13 +95,13 @@ const CASES: [(Stack, Form, usize); 29] = [
     (Stack::AccessInfo, Form::OpenFilter, 1_000),
     (Stack::RenewingPlugin, Form::OpenFilter, 20),
     (Stack::RenewingPlugin, Form::OpenFilter, 1_000),
-    (Stack::Limit, Form::Absolute, 20),
+    (Stack::Baseline, Form::Absolute, 20),
     (Stack::AccessInfo, Form::Absolute, 20),
     (Stack::AccessInfo, Form::Absolute, 1_000),
     (Stack::RenewingPlugin, Form::Absolute, 20),
     (Stack::RenewingPlugin, Form::Absolute, 1_000),
-    (Stack::LimitAndClone, Form::Relative, 20),
-    (Stack::EndingLimitAndClone, Form::Relative, 20),
+    (Stack::BaselineAndClone, Form::Relative, 20),
+    (Stack::ExpiringBaselineAndClone, Form::Relative, 20),
     (Stack::ReauthAccessInfo, Form::Relative, 20),
     (Stack::ReauthAccessInfo, Form::Relative, 1_000),
     (Stack::ReauthRenewing, Form::Relative, 20),
@@ -125,30 +125,30 @@ pub fn run(gates: &mut Gates) {
         let (case, bare) = (count(stack, form, services), count(Stack::Bare, form, 20));
         (case.0 - bare.0, case.1 - bare.1)
     };
-    let mut table = Table::new(&["request", "services", "instructions", "x limit", "allocations"]);
+    let mut table = Table::new(&["request", "services", "instructions", "x baseline", "allocations"]);
     for (stack, form, services) in CASES {
         let (instructions, allocations) = beyond_bare(stack, form, services);
-        let limit = match (stack.renews(), stack.keeps_a_clone()) {
-            (false, false) => Stack::Limit,
-            (false, true) => Stack::LimitAndClone,
-            (true, false) => Stack::EndingLimit,
-            (true, true) => Stack::EndingLimitAndClone,
+        let baseline = match (stack.renews(), stack.keeps_a_clone()) {
+            (false, false) => Stack::Baseline,
+            (false, true) => Stack::BaselineAndClone,
+            (true, false) => Stack::ExpiringBaseline,
+            (true, true) => Stack::ExpiringBaselineAndClone,
         };
-        let form_of_limit = if form == Form::Absolute { form } else { Form::Relative };
-        let x_limit = instructions / beyond_bare(limit, form_of_limit, 20).0;
+        let baseline_form = if form == Form::Absolute { form } else { Form::Relative };
+        let ratio_to_baseline = instructions / beyond_bare(baseline, baseline_form, 20).0;
         table.row([
             format!("{}, {}", name(&STACKS, stack), name(&FORMS, form)),
             services.to_string(),
             grouped(instructions),
-            ratio(x_limit),
+            ratio(ratio_to_baseline),
             grouped(allocations),
         ]);
         if !stack.is_ours() {
             continue;
         }
-        let (plugin, beside, most) = match stack.renews() {
-            false => ("AccessInfoPlugin", "limit", 1.25),
-            true => ("RenewingPlugin", "limit whose token ends", 1.2),
+        let (plugin, compared_with, most) = match stack.renews() {
+            false => ("AccessInfoPlugin", "baseline", 1.25),
+            true => ("RenewingPlugin", "baseline whose token expires", 1.2),
         };
         let (what, most) = match (stack.keeps_a_clone(), form) {
             (true, _) => ("instructions inside RetryLayer(ReauthPolicy)", Some(most)),
@@ -160,8 +160,8 @@ pub fn run(gates: &mut Gates) {
         };
         let what = format!("{what}, {plugin}");
         match most {
-            Some(most) => gates.at_most(&what, beside, x_limit, most),
-            None => gates.tell(&what, beside, x_limit),
+            Some(most) => gates.at_most(&what, compared_with, ratio_to_baseline, most),
+            None => gates.report(&what, compared_with, ratio_to_baseline),
         }
         let x_20 = instructions / beyond_bare(stack, form, 20).0;
         gates.at_most("instructions with 1,000 services", "20 services", x_20, 1.02);
@@ -174,7 +174,7 @@ pub fn run(gates: &mut Gates) {
     table.print();
 }
 
-/// What a child does that is counted.
+/// Does the counted work in the child process.
 pub fn child(arguments: &[&str], requests: usize) {
     let (mut client, request) = case(arguments);
     warm_up(&mut client, &request);
@@ -205,7 +205,7 @@ fn name<T: PartialEq>(names: &[(T, &'static str)], of: T) -> &'static str {
     names.iter().find(|(named, _)| *named == of).map_or("", |(_, name)| name)
 }
 
-/// The client and what makes its requests, from the arguments of a child.
+/// Returns the client and its requests, from the arguments of a child process.
 fn case(arguments: &[&str]) -> (Client, impl Fn() -> Request<Body> + use<>) {
     let [stack, form, services] = arguments else { panic!("stack, form and services") };
     let (stack, _) = STACKS.into_iter().find(|(known, _)| format!("{known:?}") == *stack).expect("a stack");
@@ -242,7 +242,10 @@ impl Stack {
     fn keeps_a_clone(self) -> bool {
         matches!(
             self,
-            Self::LimitAndClone | Self::EndingLimitAndClone | Self::ReauthAccessInfo | Self::ReauthRenewing
+            Self::BaselineAndClone
+                | Self::ExpiringBaselineAndClone
+                | Self::ReauthAccessInfo
+                | Self::ReauthRenewing
         )
     }
 
@@ -257,10 +260,10 @@ impl Stack {
             Self::AddAuthorization => {
                 client(ServiceBuilder::new().layer(AddAuthorizationLayer::bearer(TOKEN)).service(Inner))
             }
-            Self::Limit => client(Limit::new(snapshot(), Inner)),
-            Self::LimitAndClone => client(Limit::keeping(snapshot(), Inner)),
-            Self::EndingLimit => client(EndingLimit::new(snapshot(), Inner)),
-            Self::EndingLimitAndClone => client(EndingLimit::keeping(snapshot(), Inner)),
+            Self::Baseline => client(Baseline::new(snapshot(), Inner)),
+            Self::BaselineAndClone => client(Baseline::keeping(snapshot(), Inner)),
+            Self::ExpiringBaseline => client(ExpiringBaseline::new(snapshot(), Inner)),
+            Self::ExpiringBaselineAndClone => client(ExpiringBaseline::keeping(snapshot(), Inner)),
             Self::AsyncFilter => client(async_filter(TOKEN, ENDPOINT, Inner)),
             Self::AccessInfo => auth(AccessInfoPlugin::new(access_info()), filter, false),
             Self::RenewingPlugin => auth(renewing(&access_info()), filter, false),
@@ -306,7 +309,7 @@ thread_local! {
     static CHECKING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Answers at once.
+/// Responds immediately.
 #[derive(Clone)]
 struct Inner;
 

@@ -17,7 +17,7 @@ use tower_keystone::{
 
 pub type Body = Full<Bytes>;
 
-/// The service that requests are for; in the middle of the catalog.
+/// The service that requests are for, in the middle of the catalog.
 pub const SERVICE_TYPE: &str = "compute";
 pub const REGION: &str = "RegionOne";
 pub const ENDPOINT: &str = "https://compute.example.com:9876/v2.1";
@@ -50,8 +50,8 @@ const TYPES: [(&str, &str); 20] = [
     ("rating", "cloudkitty"),
 ];
 
-/// The document of a token for a project, with so many services of three interfaces each. It expires a
-/// hundred years from now.
+/// Returns the document of a project token, with this many services of three interfaces each. It expires in a hundred
+/// years.
 pub fn document(services: usize) -> String {
     let mut catalog = String::new();
     let before_known = services.saturating_sub(TYPES.len()) / 2;
@@ -88,12 +88,12 @@ pub fn document(services: usize) -> String {
     )
 }
 
-/// 32 digits, as Keystone's ids are.
+/// Returns an id of 32 digits, as Keystone's are.
 fn id(number: usize) -> String {
     format!("{:032x}", (number as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835))
 }
 
-/// Made once, as a program would; clones share it.
+/// Made once, as in a program. Clones share it.
 pub fn filter() -> EndpointFilter {
     thread_local! {
         static FILTER: EndpointFilter = new_filter();
@@ -105,7 +105,7 @@ pub fn new_filter() -> EndpointFilter {
     EndpointFilter::new(SERVICE_TYPE).region(REGION)
 }
 
-/// The plugin that can renew, with a token that need not be renewed.
+/// Returns a plugin that can renew, with a fresh token.
 pub fn renewing(access_info: &AccessInfo) -> RenewingPlugin<V3Credentials> {
     let nobody =
         tower::service_fn(|_: Request<Body>| ready(Err::<Response<Body>, BoxError>("nobody".into())));
@@ -117,7 +117,7 @@ pub fn renewing(access_info: &AccessInfo) -> RenewingPlugin<V3Credentials> {
     plugin
 }
 
-/// What `SystemClock` is in a program: here, tokio's clock is built for tests, in which it can be paused.
+/// The clock that `SystemClock` is in a program. In a bench, tokio's clock is built with support for pausing.
 pub struct Clocks;
 
 impl Clock for Clocks {

@@ -35,13 +35,13 @@ pub enum Protocol {
     Http2,
 }
 
-/// What it knows and has seen.
+/// The state and counters of the server.
 #[derive(Default)]
 pub struct Server {
     pub tokens: Mutex<HashSet<String>>,
     pub logins: AtomicUsize,
     pub requests: AtomicUsize,
-    /// All tokens are revoked when so many requests have come; 0 for never.
+    /// All tokens are revoked after this many requests. 0 means never.
     pub revoke_at: AtomicUsize,
     login_takes: Duration,
     address: Mutex<String>,
@@ -52,7 +52,7 @@ impl Server {
         Arc::new(Self { login_takes, ..Self::default() })
     }
 
-    /// Its URL, under which the endpoint of the service is.
+    /// Returns the URL of the server.
     pub fn url(&self) -> String {
         self.address.lock().unwrap().clone()
     }
@@ -71,7 +71,7 @@ impl Server {
                         let server = Arc::clone(&server);
                         async move { Ok::<_, Infallible>(server.answer(request).await) }
                     });
-                    // What ends a connection early is for its client to notice.
+                    // The client notices a connection that ends early.
                     let _ = match protocol {
                         Protocol::Http1 => http1::Builder::new().serve_connection(stream, service).await,
                         Protocol::Http2 => {

@@ -1,6 +1,6 @@
 //! Prints tables of figures, and at the end their limits.
 
-/// One table, as Markdown.
+/// A table, printed as Markdown.
 pub struct Table {
     headers: Vec<String>,
     rows: Vec<Vec<String>>,
@@ -39,63 +39,65 @@ impl Table {
     }
 }
 
-/// The figures that count, each the worst of those that were measured under its name.
+/// The summary: for each name the worst of its measurements.
 #[derive(Default)]
 pub struct Gates(Vec<Gate>);
 
 struct Gate {
     what: String,
-    beside: &'static str,
-    is: f64,
-    /// None for times, which are told only.
+    compared_with: &'static str,
+    result: f64,
+    /// `None` for times, which have no limit.
     most: Option<f64>,
 }
 
 impl Gates {
-    /// Keeps a figure, which must not be more than `most`.
-    pub fn at_most(&mut self, what: &str, beside: &'static str, is: f64, most: f64) {
-        self.keep(what, beside, is, Some(most));
+    /// Adds a figure that must not exceed `most`.
+    pub fn at_most(&mut self, what: &str, compared_with: &'static str, result: f64, most: f64) {
+        self.keep(what, compared_with, result, Some(most));
     }
 
-    /// Keeps a figure for the eye.
-    pub fn tell(&mut self, what: &str, beside: &'static str, is: f64) {
-        self.keep(what, beside, is, None);
+    /// Adds a figure without a limit.
+    pub fn report(&mut self, what: &str, compared_with: &'static str, result: f64) {
+        self.keep(what, compared_with, result, None);
     }
 
-    fn keep(&mut self, what: &str, beside: &'static str, is: f64, most: Option<f64>) {
+    fn keep(&mut self, what: &str, compared_with: &'static str, result: f64, most: Option<f64>) {
         match self.0.iter_mut().find(|gate| gate.what == what) {
-            Some(gate) => gate.is = gate.is.max(is),
-            None => self.0.push(Gate { what: what.to_owned(), beside, is, most }),
+            Some(gate) => gate.result = gate.result.max(result),
+            None => self.0.push(Gate { what: what.to_owned(), compared_with, result, most }),
         }
     }
 
-    /// Prints them all; whether each is what it has to be.
+    /// Prints the summary. Returns whether every figure is within its limit.
     pub fn print(self) -> bool {
-        println!("All in all: ratios, the worst of each kind, and counts where there is nothing beside.\n");
-        let mut table = Table::new(&["what", "beside", "is", "at most", "kept"]);
-        let mut all_kept = true;
-        for Gate { what, beside, is, most } in self.0 {
-            let figure = |figure: f64| match beside {
+        println!(
+            "Summary: ratios (the worst of each kind), and counts where there is nothing to compare with.\n"
+        );
+        let mut table = Table::new(&["what", "compared with", "result", "at most", "within"]);
+        let mut all_within = true;
+        for Gate { what, compared_with, result, most } in self.0 {
+            let figure = |figure: f64| match compared_with {
                 "" => grouped(figure),
                 _ => format!("{figure:.2}"),
             };
-            // A figure that cannot be had keeps to nothing.
-            let kept = most.is_none_or(|most| is <= most);
-            all_kept &= kept;
-            let verdict = match (most, kept) {
+            // NaN is never within its limit.
+            let within = most.is_none_or(|most| result <= most);
+            all_within &= within;
+            let verdict = match (most, within) {
                 (None, _) => "",
                 (_, true) => "yes",
                 (_, false) => "NO",
             };
             let most = most.map_or(String::new(), figure);
-            table.row([what, beside.to_owned(), figure(is), most, verdict.to_owned()]);
+            table.row([what, compared_with.to_owned(), figure(result), most, verdict.to_owned()]);
         }
         table.print();
-        all_kept
+        all_within
     }
 }
 
-/// A figure with its thousands apart.
+/// Formats a figure with thousands separators.
 pub fn grouped(figure: f64) -> String {
     let digits = format!("{:.0}", figure.abs());
     let mut grouped = String::from(if figure <= -0.5 { "-" } else { "" });

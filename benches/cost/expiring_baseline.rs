@@ -19,10 +19,9 @@ use crate::{
     sample::Clocks,
 };
 
-/// The same as [`Limit`](crate::peers::Limit), with a token that ends and can be replaced: by one of the two clocks of
-/// a machine, or at a 401.
+/// [`Baseline`](crate::peers::Baseline) with a token that expires by one of two clocks, and that a 401 replaces.
 #[derive(Clone)]
-pub struct EndingLimit<S> {
+pub struct ExpiringBaseline<S> {
     token: Arc<Token>,
     keep: bool,
     inner: S,
@@ -33,7 +32,7 @@ struct Token {
     current: Mutex<(Arc<Snapshot>, Now)>,
 }
 
-impl<S> EndingLimit<S> {
+impl<S> ExpiringBaseline<S> {
     pub fn new(current: Snapshot, inner: S) -> Self {
         let day = Duration::from_secs(24 * 60 * 60);
         let mut end = Clocks.now();
@@ -42,7 +41,7 @@ impl<S> EndingLimit<S> {
         Self { token: Arc::new(token), keep: false, inner }
     }
 
-    /// The same with a clone of each request, to send it once more.
+    /// Also keeps a clone of each request, to send it again.
     pub fn keeping(current: Snapshot, inner: S) -> Self {
         Self { keep: true, ..Self::new(current, inner) }
     }
@@ -66,14 +65,14 @@ impl Token {
     }
 }
 
-impl<S, B, ResBody> Service<Request<B>> for EndingLimit<S>
+impl<S, B, ResBody> Service<Request<B>> for ExpiringBaseline<S>
 where
     S: Service<Request<B>, Response = Response<ResBody>>,
     B: Clone,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = EndingLimitFuture<S::Future, B>;
+    type Future = ExpiringBaselineFuture<S::Future, B>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -87,12 +86,12 @@ where
         }
         request.headers_mut().insert(X_AUTH_TOKEN, used.token.clone());
         let token = Arc::clone(&self.token);
-        EndingLimitFuture { response: self.inner.call(request), used, token, kept }
+        ExpiringBaselineFuture { response: self.inner.call(request), used, token, kept }
     }
 }
 
 pin_project! {
-    pub struct EndingLimitFuture<F, B> {
+    pub struct ExpiringBaselineFuture<F, B> {
         #[pin]
         response: F,
         used: Arc<Snapshot>,
@@ -101,7 +100,7 @@ pin_project! {
     }
 }
 
-impl<F, B, ResBody, E> Future for EndingLimitFuture<F, B>
+impl<F, B, ResBody, E> Future for ExpiringBaselineFuture<F, B>
 where
     F: Future<Output = Result<Response<ResBody>, E>>,
 {

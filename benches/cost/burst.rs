@@ -23,42 +23,42 @@ use crate::{
 };
 
 const SIZES: [usize; 2] = [1_000, 10_000];
-/// As long as Keystone takes to hash a password.
+/// The time that Keystone takes to hash a password.
 const LOGIN: Duration = Duration::from_millis(100);
 
 pub fn run(gates: &mut Gates) {
     println!("Requests at once over HTTP/2, with a login of 0.1 s: what is lost, and the time it takes.\n");
     let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let mut table = Table::new(&["storm", "requests", "logins", "refused", "lost", "time", "x bare + login"]);
+    let mut table = Table::new(&["burst", "requests", "logins", "refused", "lost", "time", "x bare + login"]);
     for requests in SIZES {
         let bare = runtime.block_on(bare(requests));
         let none = String::new;
         let cells = ["bare".to_owned(), requests.to_string(), none(), none(), none(), millis(bare), none()];
         table.row(cells);
         for (name, revoked) in [("without a token", false), ("token revoked half way", true)] {
-            let storm = runtime.block_on(storm(requests, revoked));
-            let beside = storm.time.as_secs_f64() / (bare + LOGIN).as_secs_f64();
+            let burst = runtime.block_on(burst(requests, revoked));
+            let compared = burst.time.as_secs_f64() / (bare + LOGIN).as_secs_f64();
             table.row([
                 name.to_owned(),
                 requests.to_string(),
-                storm.logins.to_string(),
-                grouped(storm.refused as f64),
-                storm.lost.to_string(),
-                millis(storm.time),
-                ratio(beside),
+                burst.logins.to_string(),
+                grouped(burst.refused as f64),
+                burst.lost.to_string(),
+                millis(burst.time),
+                ratio(compared),
             ]);
-            gates.at_most("logins in a storm", "", storm.logins as f64, 1.0);
-            gates.at_most("requests lost in a storm", "", storm.lost as f64, 0.0);
-            gates.tell("time of a storm", "bare storm and login", beside);
+            gates.at_most("logins in a burst", "", burst.logins as f64, 1.0);
+            gates.at_most("requests lost in a burst", "", burst.lost as f64, 0.0);
+            gates.report("time of a burst", "bare burst and login", compared);
         }
     }
     table.print();
 }
 
-/// Nothing here is counted by callgrind.
+/// callgrind counts nothing in this part.
 pub fn child(_: &[&str], _: usize) {}
 
-struct Storm {
+struct Burst {
     logins: usize,
     refused: usize,
     lost: usize,
@@ -80,7 +80,7 @@ async fn bare(requests: usize) -> Duration {
     time
 }
 
-async fn storm(requests: usize, revoked: bool) -> Storm {
+async fn burst(requests: usize, revoked: bool) -> Burst {
     let server = Server::new(LOGIN);
     server.serve(Protocol::Http2).await;
     let client = connected(&server).await;
@@ -101,10 +101,10 @@ async fn storm(requests: usize, revoked: bool) -> Storm {
     let request = || Request::get(PATH).body(Body::default()).unwrap();
     let (time, lost) = at_once(stack, request, requests).await;
     let received = server.requests.load(Relaxed) - before.1;
-    Storm { logins: server.logins.load(Relaxed) - before.0, refused: received - requests, lost, time }
+    Burst { logins: server.logins.load(Relaxed) - before.0, refused: received - requests, lost, time }
 }
 
-/// A client that has its connection, so that no storm is one of connects.
+/// Returns a client that is already connected, so that the burst does not measure connecting.
 async fn connected(server: &Arc<Server>) -> HyperClient {
     let client = client(Protocol::Http2);
     let request = Request::get(format!("{}/", server.url())).body(Body::default()).unwrap();
@@ -112,7 +112,7 @@ async fn connected(server: &Arc<Server>) -> HyperClient {
     client
 }
 
-/// Sends all of them at once: how long it takes, and how many are not answered as they should be.
+/// Sends all requests at once. Returns the time, and the number of unexpected responses.
 async fn at_once<S>(service: S, request: impl Fn() -> Request<Body>, requests: usize) -> (Duration, usize)
 where
     S: Service<Request<Body>, Response = Response<Incoming>> + Clone + Send + 'static,
