@@ -1,22 +1,28 @@
-//! Reading a JSON document part by part: no values are made of what nobody asks for, which can take a hundred times
-//! as much memory as its text.
+//! Reads a JSON text part by part, without a [`serde_json::Value`] of the whole text.
+//!
+//! A `Value` can take a hundred times as much memory as its text. The functions here pass each part to the caller as
+//! a [`RawValue`], which is a slice of the text.
+//!
+//! They are used for documents of which few members are needed: error documents, receipts, version documents and the
+//! auth state; `identity::error_document` looks up single members with them. Token documents are read by
+//! `access::lenient` instead, because most of their members are needed and each may be malformed.
 
 use std::{borrow::Cow, fmt};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, value::RawValue};
 
-/// The document without the byte order mark that some write before it, and JSON does not have.
+/// Removes the byte order mark that some services write at the start. JSON does not allow it.
 pub(crate) fn without_bom(json: &[u8]) -> &[u8] {
     json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json)
 }
 
-/// Calls `each` with the name and the value of each member of an object, in their order.
+/// Calls `each` with the name and the value of each member of an object, in the order of the text.
 ///
 /// # Errors
 ///
-/// What is no JSON, or no object.
-pub(crate) fn members<'a>(
+/// The text is not JSON, or not an object. `each` may have been called before the error was found.
+pub(crate) fn for_each_member<'a>(
     json: &'a str,
     each: impl FnMut(&str, &'a RawValue),
 ) -> Result<(), serde_json::Error> {
@@ -25,12 +31,12 @@ pub(crate) fn members<'a>(
     json.end()
 }
 
-/// Calls `each` with each element of a list, in their order.
+/// Calls `each` with each element of a list, in the order of the text.
 ///
 /// # Errors
 ///
-/// What is no list.
-pub(crate) fn elements<'a>(
+/// The value is not a list.
+pub(crate) fn for_each_element<'a>(
     list: &'a RawValue,
     each: impl FnMut(&'a RawValue),
 ) -> Result<(), serde_json::Error> {
@@ -45,12 +51,12 @@ pub(crate) fn is_list(value: &RawValue) -> bool {
     value.get().starts_with('[')
 }
 
-/// The text that a value is.
+/// Returns the text of a value that is a string.
 pub(crate) fn text(value: &RawValue) -> Option<String> {
     serde_json::from_str(value.get()).ok()
 }
 
-/// What a value that is a text or a number says.
+/// Returns the text of a value that is a string or a number.
 pub(crate) fn text_or_number(value: &RawValue) -> Option<String> {
     text(value).or_else(|| value.get().parse::<Number>().ok().map(|number| number.to_string()))
 }
@@ -89,7 +95,7 @@ impl<'de, F: FnMut(&'de RawValue)> Visitor<'de> for Elements<F> {
     }
 }
 
-/// The name of a member: that of the document itself, unless something in it is escaped.
+/// The name of a member. It is a slice of the text unless the text has an escape sequence in it.
 struct Name<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Name<'de> {

@@ -168,7 +168,7 @@ impl ServiceAccess {
     /// answered then are followed now.
     pub(crate) fn with_previous_origins(mut self, origins: Option<Arc<KnownOrigins>>) -> Self {
         if let (Some(origins), Some(previous)) = (self.origins(), &origins) {
-            origins.follow(previous);
+            origins.inherit_reports(previous);
         }
         self.previous_origins = origins;
         self

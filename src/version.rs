@@ -59,11 +59,11 @@ impl Version {
     pub fn from_url(url: &str) -> Option<Self> {
         let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
         let (_, path) = after_scheme.split(['?', '#']).next()?.split_once('/')?;
-        path.rsplit('/').find_map(|segment| Self::in_segment(segment.split(';').next()?))
+        path.rsplit('/').find_map(|segment| Self::from_segment(segment.split(';').next()?))
     }
 
     /// The version that one segment of a path names.
-    pub(crate) fn in_segment(segment: &str) -> Option<Self> {
+    pub(crate) fn from_segment(segment: &str) -> Option<Self> {
         segment.starts_with('v').then(|| segment.parse().ok()).flatten()
     }
 }

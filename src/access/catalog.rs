@@ -222,13 +222,18 @@ impl ServiceCatalog {
                 let service = self.services.get(endpoint.service)?;
                 service.text(&endpoint.url)
             });
-            KnownOrigins::of(urls).into()
+            KnownOrigins::from_urls(urls).into()
         })
     }
 
     /// Tells that an endpoint which was asked for cannot be used.
     fn warn(&self, found: EndpointData<'_>, InvalidBaseUrl(reason): InvalidBaseUrl) {
-        if self.origins().is_news(&(found.service_type(), found.service_name(), found.interface(), reason)) {
+        if self.origins().start_report(&(
+            found.service_type(),
+            found.service_name(),
+            found.interface(),
+            reason,
+        )) {
             warn!(
                 service_type = cut(found.service_type()),
                 service = found.service_name().map(cut),

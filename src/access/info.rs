@@ -107,7 +107,7 @@ impl AccessInfo {
         let state = state.expose();
         let state = state.strip_prefix('\u{feff}').unwrap_or(state);
         let (mut token, mut body) = (None, None);
-        let read = json::members(state, |name, value| match name {
+        let read = json::for_each_member(state, |name, value| match name {
             "auth_token" => token = Some(value),
             "body" => body = Some(value),
             _ => {}

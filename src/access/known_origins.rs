@@ -6,21 +6,21 @@ use std::{
 
 use crate::endpoint::{BaseUrl, Origin, OriginRef};
 
-/// How many warnings about endpoints there are at most, in this catalog and those before it together.
-const MAX_WARNINGS: usize = 256;
+/// Maximum number of unusable endpoints to report, counted over a catalog and all earlier ones of the same plugin.
+const MAX_REPORTS: usize = 256;
 
-/// Where a catalog has endpoints, and what was told of those that cannot be used.
+/// The origins of a catalog's endpoints, and the unusable endpoints that were reported.
 #[derive(Debug, Default)]
 pub(crate) struct KnownOrigins {
     origins: HashSet<Arc<Origin>>,
-    /// The hashes of what was told.
-    told: Mutex<HashSet<u64>>,
+    /// The hashes of the reports that were logged.
+    reported: Mutex<HashSet<u64>>,
 }
 
 impl KnownOrigins {
-    /// Those of these URLs, of which no more is read than that.
-    pub(super) fn of<'a>(urls: impl Iterator<Item = &'a str>) -> Self {
-        // Most endpoints share their origin with others, so it is looked at before it is copied.
+    /// Collects the origins of these URLs. URLs that no request can be sent to are skipped.
+    pub(super) fn from_urls<'a>(urls: impl Iterator<Item = &'a str>) -> Self {
+        // Most endpoints share their origin with others: remove duplicates before anything is copied.
         let written: HashSet<_> =
             urls.filter(|url| BaseUrl::is_plausible(url)).filter_map(OriginRef::parse).collect();
         let origins = written.into_iter().filter_map(OriginRef::to_origin).map(Arc::new).collect();
@@ -31,16 +31,16 @@ impl KnownOrigins {
         self.origins.get(origin)
     }
 
-    /// Whether this was not told before.
-    pub(super) fn is_news(&self, warning: &impl Hash) -> bool {
-        let warning = BuildHasherDefault::<DefaultHasher>::new().hash_one(warning);
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.len() < MAX_WARNINGS && told.insert(warning)
+    /// Returns whether to log this report: it is new and the limit is not reached. Later calls return `false` for it.
+    pub(super) fn start_report(&self, report: &impl Hash) -> bool {
+        let report = BuildHasherDefault::<DefaultHasher>::new().hash_one(report);
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        reported.len() < MAX_REPORTS && reported.insert(report)
     }
 
-    /// Counts what was told of an earlier catalog as told of this one.
-    pub(crate) fn follow(&self, earlier: &Self) {
-        let told = earlier.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).extend(told);
+    /// Adds the reports of an earlier catalog, so that they are not logged again.
+    pub(crate) fn inherit_reports(&self, earlier: &Self) {
+        let reported = earlier.reported.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner).extend(reported);
     }
 }

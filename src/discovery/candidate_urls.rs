@@ -58,7 +58,7 @@ impl Candidates {
 
         let project_suffix = match (project_id, segments.as_slice()) {
             (Some(project_id), [.., last]) if *last == project_id => Some(*last),
-            (None, [.., version, last]) if Version::in_segment(version).is_some() => Some(*last),
+            (None, [.., version, last]) if Version::from_segment(version).is_some() => Some(*last),
             _ => None,
         };
         if project_suffix.is_some() {
@@ -68,7 +68,7 @@ impl Candidates {
 
         let mut versioned = None;
         let mut catalog_version = None;
-        if let Some(version) = segments.last().and_then(|last| Version::in_segment(last)) {
+        if let Some(version) = segments.last().and_then(|last| Version::from_segment(last)) {
             found.matches = !range.is_any() && range.contains(version);
             let same_major = range.max().is_some_and(|max| max.major == version.major);
             found.matches_exactly = found.matches && same_major;

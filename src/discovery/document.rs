@@ -220,7 +220,7 @@ fn no_document(line: usize, column: usize) -> Error {
 /// Calls `each` with each entry of a document in whichever form. Of two members of one name the later one counts.
 fn each_entry(text: &str, headers: &HeaderMap, mut each: impl FnMut(&RawValue)) -> Result<(), Error> {
     let (mut versions, mut version, mut has_id, mut has_min_version) = (None, None, false, false);
-    let read = json::members(text, |name, value| match name {
+    let read = json::for_each_member(text, |name, value| match name {
         "versions" => versions = Some(value),
         "version" => version = Some(value),
         "min_version" => has_min_version = true,
@@ -230,16 +230,16 @@ fn each_entry(text: &str, headers: &HeaderMap, mut each: impl FnMut(&RawValue)) 
     read.map_err(|error| no_document(error.line(), error.column()))?;
     let no_list = |_| no_document(0, 0);
     match (versions, version) {
-        (Some(list), _) if json::is_list(list) => json::elements(list, each).map_err(no_list),
+        (Some(list), _) if json::is_list(list) => json::for_each_element(list, each).map_err(no_list),
         (Some(around), _) => {
             let mut values = None;
-            let read = json::members(around.get(), |name, value| {
+            let read = json::for_each_member(around.get(), |name, value| {
                 if name == "values" {
                     values = Some(value);
                 }
             });
             read.map_err(no_list)?;
-            values.map_or(Ok(()), |list| json::elements(list, each)).map_err(no_list)
+            values.map_or(Ok(()), |list| json::for_each_element(list, each)).map_err(no_list)
         }
         (None, Some(version)) if json::is_object(version) => {
             each(version);
@@ -306,7 +306,7 @@ impl<'a> Entry<'a> {
             next_min_version: None,
             not_before: None,
         };
-        let _ = json::members(raw.get(), |name, value| {
+        let _ = json::for_each_member(raw.get(), |name, value| {
             let member = match name {
                 "status" => &mut entry.status,
                 "id" => &mut entry.id,
@@ -327,9 +327,9 @@ impl<'a> Entry<'a> {
     fn version(&self, document: &str, raw_status: String) -> Option<VersionData> {
         let number = |value: Option<&RawValue>| json::text_or_number(value?)?.parse::<Version>().ok();
         let (mut own, mut collection) = (None, None);
-        let read = json::elements(self.links?, |given| {
+        let read = json::for_each_element(self.links?, |given| {
             let (mut rel, mut href) = (None, None);
-            let _ = json::members(given.get(), |name, value| match name {
+            let _ = json::for_each_member(given.get(), |name, value| match name {
                 "rel" => rel = json::text(value),
                 "href" => href = json::text(value),
                 _ => {}

@@ -78,7 +78,7 @@ fn of_object(object: &str, depth: usize) -> Explanation {
     let mut messages = [None; MESSAGE.len()];
     let mut details = [None; DETAILS.len()];
     let (mut error, mut errors, mut only, mut members) = (None, None, None, 0);
-    let read = json::members(object, |name, value| {
+    let read = json::for_each_member(object, |name, value| {
         let name: String = name.chars().filter(|&character| character != '_').collect();
         let place = |names: &[&str]| names.iter().position(|known| name.eq_ignore_ascii_case(known));
         match (&*name, place(&MESSAGE), place(&DETAILS)) {
@@ -111,7 +111,7 @@ fn text_of_details(value: &RawValue) -> Option<String> {
 
 fn first_of(list: &RawValue) -> Option<&RawValue> {
     let mut first = None;
-    json::elements(list, |element| _ = first.get_or_insert(element)).ok()?;
+    json::for_each_element(list, |element| _ = first.get_or_insert(element)).ok()?;
     first
 }
 

@@ -19,7 +19,7 @@ pub(super) fn is_error_document(body: &str) -> bool {
 /// A member of a JSON object as it is written; of several of that name the last. `None` for what is no such object.
 pub(super) fn member<'a>(object: &'a str, name: &str) -> Option<&'a RawValue> {
     let mut found = None;
-    let read = json::members(object, |known, value| {
+    let read = json::for_each_member(object, |known, value| {
         if known == name {
             found = Some(value);
         }
@@ -30,7 +30,7 @@ pub(super) fn member<'a>(object: &'a str, name: &str) -> Option<&'a RawValue> {
 /// The first entries of a JSON list as they are written; `None` for what is no list.
 pub(super) fn entries(list: &RawValue) -> Option<Vec<&RawValue>> {
     let mut entries = Vec::new();
-    let read = json::elements(list, |entry| {
+    let read = json::for_each_element(list, |entry| {
         if entries.len() < MAX_ENTRIES {
             entries.push(entry);
         }
