@@ -46,8 +46,8 @@ BUGS = {
             (SHARED, "Guarded { state, flight: None }", "Guarded { state, flight: None, started: None }"),
             (
                 SINGLE_FLIGHT,
-                "        panicked: impl FnOnce() -> T + Send + 'static,\n    ) {",
-                "        panicked: impl FnOnce() -> T + Send + 'static,\n    ) -> shuttle::future::AbortHandle {",
+                "        on_panic: impl FnOnce() -> T + Send + 'static,\n    ) {",
+                "        on_panic: impl FnOnce() -> T + Send + 'static,\n    ) -> shuttle::future::AbortHandle {",
             ),
             (SINGLE_FLIGHT, "self.0.send_replace(Some(outcome))));\n        });", "self.0.send_replace(Some(outcome))));\n        })"),
             (
@@ -82,13 +82,13 @@ BUGS = {
                 "brought.unwrap_or(Err(Error::PluginPanicked))",
                 "brought.unwrap_or_else(|panicked| std::panic::resume_unwind(Box::new(panicked)))",
             ),
-            (SINGLE_FLIGHT, "work.await.or_else(|Panicked| catch_panic(panicked))", "work.await; drop(panicked)"),
+            (SINGLE_FLIGHT, "work.await.or_else(|Panicked| catch_panic(on_panic))", "work.await; drop(on_panic)"),
         ],
     ),
     # A panic of any other code of others ends the task of the flight.
     "flight-panics": (
         "a_panic_of_the_clock_is_an_error_to_all_who_wait",
-        [(SINGLE_FLIGHT, "work.await.or_else(|Panicked| catch_panic(panicked))", "work.await; drop(panicked)")],
+        [(SINGLE_FLIGHT, "work.await.or_else(|Panicked| catch_panic(on_panic))", "work.await; drop(on_panic)")],
     ),
     # Each of those who waited for a flight that failed logs in again by itself.
     "failure-not-shared": (

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     EndpointFilter, Error, Interface,
     endpoint::{BaseUrl, FilterCache, InvalidBaseUrl, WantedInterfaces, service_types},
-    error::{EndpointNotFound, cut},
+    error::{EndpointNotFound, truncate},
 };
 
 /// The services of a cloud and their endpoints, as the token document lists them.
@@ -235,10 +235,10 @@ impl ServiceCatalog {
             reason,
         )) {
             warn!(
-                service_type = cut(found.service_type()),
-                service = found.service_name().map(cut),
-                interface = found.interface().map(|interface| cut(interface.as_str())),
-                region = found.region_name().map(cut),
+                service_type = truncate(found.service_type()),
+                service = found.service_name().map(truncate),
+                interface = found.interface().map(|interface| truncate(interface.as_str())),
+                region = found.region_name().map(truncate),
                 reason,
                 "an endpoint of the service catalog is passed over"
             );
@@ -336,12 +336,12 @@ impl ServiceCatalog {
                     None => unusable(found).map(|InvalidBaseUrl(reason)| reason.to_owned()),
                 };
                 if let Some(reason) = reason {
-                    error.near_miss(found, reason);
+                    error.add_near_miss(found, reason);
                 }
             }
         }
         if self.listed_types(filter).next().is_none() {
-            self.types.iter().for_each(|listed| error.lists(&listed.name));
+            self.types.iter().for_each(|listed| error.add_service_type(&listed.name));
         }
         Error::EndpointNotFound(error.into())
     }
@@ -350,7 +350,7 @@ impl ServiceCatalog {
 /// The services by type and the number of their endpoints.
 impl fmt::Debug for ServiceCatalog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let types = self.types.iter().map(|listed| (cut(&listed.name), listed.endpoints.len()));
+        let types = self.types.iter().map(|listed| (truncate(&listed.name), listed.endpoints.len()));
         f.debug_map().entries(types).finish()
     }
 }

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::{IdentityVersion, ServiceCatalog, document::Document, token_header};
 use crate::{
     Error, Secret,
-    error::{cut, date},
+    error::{date, truncate},
     json,
 };
 
@@ -206,9 +206,9 @@ impl fmt::Debug for AccessInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccessInfo")
             .field("version", &self.version())
-            .field("user_id", &self.user_id().map(cut))
-            .field("project_id", &self.project_id().map(cut))
-            .field("domain_id", &self.domain_id().map(cut))
+            .field("user_id", &self.user_id().map(truncate))
+            .field("project_id", &self.project_id().map(truncate))
+            .field("domain_id", &self.domain_id().map(truncate))
             .field("system_scoped", &self.system_scoped())
             .field("expires", &self.expires().ok().flatten())
             .field("service_catalog", self.service_catalog())

@@ -125,9 +125,9 @@ impl Cache {
                 Ok(landed) => return Ok(landed),
                 Err(flight) => flight,
             };
-            match flight.done(self.times.timeout.saturating_add(GRACE)).await {
+            match flight.wait(self.times.timeout.saturating_add(GRACE)).await {
                 Waited::Done(landed) => return Ok(landed),
-                Waited::Lost | Waited::TooLong => self.remove(key, &flight),
+                Waited::Lost | Waited::TimedOut => self.remove(key, &flight),
                 Waited::NoRuntime => return Err(Error::NoRuntime),
             }
         }
@@ -194,7 +194,7 @@ impl Cache {
     /// Forgets a flight that has landed, or will not.
     fn remove(&self, key: &Key, flight: &SingleFlight<Arc<Landed>>) {
         let mut flights = self.flights();
-        if flights.get(key).is_some_and(|known| known.is(flight)) {
+        if flights.get(key).is_some_and(|known| known.is_same(flight)) {
             flights.remove(key);
         }
     }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Error, Transport,
     endpoint::Origin,
-    error::{ConnectFault, asks_for_tls, never_passes, retry_after},
+    error::{ConnectFault, is_permanent, requires_tls, retry_after},
 };
 
 /// How many redirects are followed, as many as keystoneauth follows.
@@ -52,17 +52,17 @@ impl Asking {
         let Landing { response, place, with_token } = self.follow(transport).await?;
         let status = response.status();
         if status.is_client_error() || status.is_server_error() {
-            let wants_tls = asks_for_tls(&place, status, response.body());
+            let wants_tls = requires_tls(&place, status, response.body());
             let tls = if wants_tls { ": that port speaks TLS; is it https://?" } else { "" };
             let mut miss = self.miss(format!("it answered {status}{tls}"));
-            miss.attempt.is_transient_at_keystone = !wants_tls && !never_passes(status);
+            miss.attempt.is_transient_at_keystone = !wants_tls && !is_permanent(status);
             if status == StatusCode::UNAUTHORIZED {
                 let refused =
                     Origin::from_uri(&place).filter(|_| with_token).map(Unauthorized::TokenRejected);
                 miss.unauthorized = Some(refused.unwrap_or(Unauthorized::TokenRequired(place)).into());
             }
             miss.attempt.retry_after = retry_after(response.headers(), SystemTime::now());
-            let passes = (status.is_server_error() && !never_passes(status))
+            let passes = (status.is_server_error() && !is_permanent(status))
                 || status == StatusCode::TOO_MANY_REQUESTS;
             return Err(if passes { miss.transient() } else { miss });
         }
@@ -114,8 +114,9 @@ impl Asking {
 
     fn unreachable(&self, error: &Error) -> NoDocument {
         let miss = match error {
-            Error::ConnectFailure { origin, source, .. } => match ConnectFault::of(origin, &**source) {
-                Some(fault) => self.miss(fault.in_words(&**source)),
+            Error::ConnectFailure { origin, source, .. } => match ConnectFault::from_error(origin, &**source)
+            {
+                Some(fault) => self.miss(fault.describe(&**source)),
                 None => self.miss(format!("it could not be reached: {source}")),
             },
             Error::InvalidResponse { reason, .. } => {

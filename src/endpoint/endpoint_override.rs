@@ -1,7 +1,7 @@
 use std::{borrow::Cow, fmt};
 
 use super::{BaseUrl, InvalidBaseUrl};
-use crate::{Error, error::cut};
+use crate::{Error, error::truncate};
 
 /// A URL that stands in for the catalog's.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -83,7 +83,7 @@ fn id<'a>(name: &str, ids: OverrideIds<'a>) -> Result<&'a str, Error> {
         "user_id" => ids.user_id,
         _ => None,
     };
-    let value = value.ok_or_else(|| Error::MissingOverrideValue { name: cut(name).into() })?;
+    let value = value.ok_or_else(|| Error::MissingOverrideValue { name: truncate(name).into() })?;
     let climbs = matches!(value, "." | "..");
     if climbs || !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) {
         return Err(Error::InvalidEndpoint {

@@ -61,7 +61,7 @@ const WORDS: [(ConnectFault, &[&str]); 4] = [
 
 impl ConnectFault {
     /// The mistake in what an HTTP client says of a connection to `origin`, if it is one.
-    pub(crate) fn of(origin: &str, error: &(dyn StdError + 'static)) -> Option<Self> {
+    pub(crate) fn from_error(origin: &str, error: &(dyn StdError + 'static)) -> Option<Self> {
         let said: Vec<_> = chain(error).map(|error| without_url(origin, &error.to_string())).collect();
         let is_said = |words: &[&str]| said.iter().any(|said| words.iter().any(|words| said.contains(words)));
         let (fault, _) = WORDS.into_iter().find(|(_, words)| is_said(words))?;
@@ -72,8 +72,8 @@ impl ConnectFault {
     }
 
     /// What is wrong with the server, with what is at the root of the error, and what may mend it.
-    pub(crate) fn in_words(self, error: &(dyn StdError + 'static)) -> String {
-        let (fault, doubt) = match self {
+    pub(crate) fn describe(self, error: &(dyn StdError + 'static)) -> String {
+        let (fault, hint) = match self {
             Self::Certificate => (
                 "its certificate was not accepted",
                 "does the client trust the issuer, and does the certificate name this host?",
@@ -91,7 +91,7 @@ impl ConnectFault {
             }
         };
         let root = chain(error).last().map(ToString::to_string).unwrap_or_default();
-        format!("{fault}: {}; {doubt}", escaped(&root))
+        format!("{fault}: {}; {hint}", escaped(&root))
     }
 }
 
@@ -117,7 +117,7 @@ mod tests {
 
     fn fault(text: &str) -> Option<ConnectFault> {
         let inner = io::Error::new(io::ErrorKind::InvalidData, text.to_owned());
-        ConnectFault::of("https://certificate.test:5000", &io::Error::other(inner))
+        ConnectFault::from_error("https://certificate.test:5000", &io::Error::other(inner))
     }
 
     #[test]

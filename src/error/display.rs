@@ -117,8 +117,8 @@ impl fmt::Display for Error {
             ),
             Self::ConnectFailure { origin, source } => {
                 write!(f, "Keystone could not be reached at {origin}")?;
-                match ConnectFault::of(origin, &**source) {
-                    Some(fault) => write!(f, ": {}", fault.in_words(&**source)),
+                match ConnectFault::from_error(origin, &**source) {
+                    Some(fault) => write!(f, ": {}", fault.describe(&**source)),
                     None => f.write_str("; is the auth_url right?"),
                 }
             }

@@ -1,6 +1,6 @@
 use std::{error::Error as StdError, fmt};
 
-use super::{cut, escaped};
+use super::{escaped, truncate};
 
 /// What was asked of the service catalog, and what came close: keystoneauth's `EndpointNotFound`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl EndpointNotFound {
         Self { requested, near_misses: Vec::new(), service_types: Vec::new(), left_out: 0 }
     }
 
-    pub(crate) fn near_miss(&mut self, endpoint: impl fmt::Display, reason: String) {
+    pub(crate) fn add_near_miss(&mut self, endpoint: impl fmt::Display, reason: String) {
         if self.near_misses.len() < KEPT {
             self.near_misses.push(NearMiss { endpoint: endpoint.to_string(), reason });
         } else {
@@ -39,9 +39,9 @@ impl EndpointNotFound {
         }
     }
 
-    pub(crate) fn lists(&mut self, service_type: &str) {
+    pub(crate) fn add_service_type(&mut self, service_type: &str) {
         if self.service_types.len() < KEPT {
-            self.service_types.push(cut(service_type).into());
+            self.service_types.push(truncate(service_type).into());
         } else {
             self.left_out += 1;
         }

@@ -12,18 +12,18 @@ pub(crate) struct FailedLogin {
     /// The scope that was asked for.
     pub(crate) scope: Box<str>,
     /// What may be wrong with them; empty if nothing is.
-    pub(crate) doubt: &'static str,
+    pub(crate) hint: &'static str,
     /// Whether the same login can succeed later without anybody changing anything.
     pub(crate) is_transient: bool,
 }
 
 impl fmt::Display for FailedLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { auth_url, identity, scope, doubt, .. } = self;
-        match *doubt {
+        let Self { auth_url, identity, scope, hint, .. } = self;
+        match *hint {
             // A server that is out of order says nothing of what was asked for.
             "" => write!(f, "asked at {auth_url}"),
-            doubt => write!(f, "asked at {auth_url} with {identity} for {scope}; {doubt}"),
+            hint => write!(f, "asked at {auth_url} with {identity} for {scope}; {hint}"),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::version::Version;
 /// How much of a text from outside is shown, in characters.
 const SHOWN: usize = 256;
 
-/// A text from outside as it is shown: cut, and without control characters and quotes of its own.
+/// A text from outside as it is shown: truncated, and without control characters and quotes of its own.
 pub(crate) fn escaped(text: &str) -> String {
     let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
     if text.chars().nth(SHOWN).is_some() {
@@ -20,7 +20,7 @@ pub(crate) fn escaped(text: &str) -> String {
 }
 
 /// As much of a text from outside as is shown.
-pub(crate) fn cut(text: &str) -> &str {
+pub(crate) fn truncate(text: &str) -> &str {
     let end = text.char_indices().nth(SHOWN).map(|(end, _)| end);
     end.and_then(|end| text.get(..end)).unwrap_or(text)
 }

@@ -6,7 +6,7 @@ use std::{
 
 use http::{HeaderMap, StatusCode};
 
-use super::{FailedLogin, cut, error_body::explanation, escaped, repeats, retry_after};
+use super::{FailedLogin, contains_secret, error_body::explanation, escaped, retry_after, truncate};
 
 /// An answer that is an error: keystoneauth's `HttpError`.
 #[derive(Clone, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl HttpError {
     fn withhold<'a>(&mut self, is_cut: bool, secrets: impl IntoIterator<Item = &'a str> + Clone) {
         let texts = [(&mut self.message, false), (&mut self.details, is_cut), (&mut self.request_id, false)];
         for (text, is_cut) in texts {
-            if text.as_deref().is_some_and(|text| repeats(text, is_cut, secrets.clone())) {
+            if text.as_deref().is_some_and(|text| contains_secret(text, is_cut, secrets.clone())) {
                 *text = Some(WITHHELD.to_owned());
             }
         }
@@ -108,8 +108,8 @@ impl fmt::Debug for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpError")
             .field("status", &self.status)
-            .field("message", &self.message.as_deref().map(cut))
-            .field("request_id", &self.request_id.as_deref().map(cut))
+            .field("message", &self.message.as_deref().map(truncate))
+            .field("request_id", &self.request_id.as_deref().map(truncate))
             .field("retry_after", &self.retry_after)
             .field("token_renewable", &self.token_renewable)
             .finish_non_exhaustive()

@@ -68,9 +68,9 @@ pub use missing_auth_methods::MissingAuthMethods;
 
 pub(crate) use connect_fault::ConnectFault;
 pub(crate) use failed_login::FailedLogin;
-pub(crate) use format::{cut, escaped, origin as origin_in_words, url as url_in_words};
-pub(crate) use proxy_error::{asks_for_tls, never_passes};
-pub(crate) use redact::{repeats, secrets_in};
+pub(crate) use format::{escaped, origin as format_origin, truncate, url as format_url};
+pub(crate) use proxy_error::{is_permanent, requires_tls};
+pub(crate) use redact::{contains_secret, secrets_in};
 pub(crate) use retry_after::{date, retry_after};
 
 #[doc(no_inline)]
@@ -388,7 +388,7 @@ impl Error {
             Self::DiscoveryFailure(failure) => failure.is_transient(),
             // What answers with something that is no token is a proxy that is not ready, most often.
             Self::Timeout { .. } | Self::InvalidResponse { .. } => true,
-            Self::ConnectFailure { origin, source } => ConnectFault::of(origin, &**source).is_none(),
+            Self::ConnectFailure { origin, source } => ConnectFault::from_error(origin, &**source).is_none(),
             Self::ExpiredOnArrival | Self::PluginPanicked | Self::NoRuntime | Self::Abandoned => true,
             _ => false,
         }

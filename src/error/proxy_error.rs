@@ -4,12 +4,12 @@ use http::{StatusCode, Uri};
 
 /// Whether no waiting changes such a response: it tells what a server implements, or that a proxy wants credentials of
 /// its own.
-pub(crate) fn never_passes(status: StatusCode) -> bool {
+pub(crate) fn is_permanent(status: StatusCode) -> bool {
     matches!(status.as_u16(), 405 | 406 | 407 | 411 | 414 | 415 | 417 | 426 | 431 | 501 | 505)
 }
 
 /// Whether a server says that it was spoken to without TLS at a port with TLS. Web servers say it by 400 and a text.
-pub(crate) fn asks_for_tls(uri: &Uri, status: StatusCode, body: &[u8]) -> bool {
+pub(crate) fn requires_tls(uri: &Uri, status: StatusCode, body: &[u8]) -> bool {
     let words = ["https port", "https server", "ssl-enabled", "requires tls", "plain http"];
     let is_plain = uri.scheme_str() == Some("http") && status == StatusCode::BAD_REQUEST;
     is_plain && {

@@ -7,7 +7,7 @@ const LONGEST_ESCAPE: usize = 12;
 
 /// Whether a text repeats one of these secrets, as it is or as it stands in JSON or HTML. One that was cut
 /// short may do so in part, at its end.
-pub(crate) fn repeats<'a>(
+pub(crate) fn contains_secret<'a>(
     text: &str,
     is_cut: bool,
     secrets: impl IntoIterator<Item = &'a str> + Clone,
@@ -138,9 +138,9 @@ mod tests {
             (r#"{"password": "p\"w\\"}"#, true),
             ("", false),
         ] {
-            assert_eq!(repeats(text, false, ["other", r#"p"w\"#]), found, "{text}");
+            assert_eq!(contains_secret(text, false, ["other", r#"p"w\"#]), found, "{text}");
         }
-        assert!(!repeats("anything", true, [""]));
+        assert!(!contains_secret("anything", true, [""]));
     }
 
     #[test]
@@ -152,10 +152,10 @@ mod tests {
             ("a\u{1f511}b", r#"{"p": "a\ud83d\udd11b"}"#),
             (r#"a"b\c"#, r#"{"error_message": "{\"p\": \"a\\\"b\\\\c\"}"}"#),
         ] {
-            assert!(repeats(text, false, [secret]), "{text}");
+            assert!(contains_secret(text, false, [secret]), "{text}");
         }
         for text in [r"a\ud83d", r"\ud83d\u0041", r"\u12", r"\x", "\\"] {
-            assert!(!repeats(text, false, ["secret"]), "{text}");
+            assert!(!contains_secret(text, false, ["secret"]), "{text}");
         }
     }
 
@@ -167,10 +167,10 @@ mod tests {
             ("it's", "<p>it&#X27;s</p>"),
             ("it's", "<p>it&#0039;s</p>"),
         ] {
-            assert!(repeats(text, false, [secret]), "{text}");
+            assert!(contains_secret(text, false, [secret]), "{text}");
         }
         for text in ["&#xd800;", "&#99999999;", "&#;", "&;", "&", "&#x110000000000;"] {
-            assert!(!repeats(text, false, ["secret"]), "{text}");
+            assert!(!contains_secret(text, false, ["secret"]), "{text}");
         }
     }
 
@@ -183,9 +183,9 @@ mod tests {
             "<p>&amp;&lt;1>'\"&amp;lt;</p>",
             r"<p>{&quot;password&quot;: &quot;&amp;&lt;1&gt;&#039;\&quot;&amp;lt;&quot;}</p>",
         ] {
-            assert!(repeats(text, false, [r#"&<1>'"&lt;"#]), "{text}");
+            assert!(contains_secret(text, false, [r#"&<1>'"&lt;"#]), "{text}");
         }
-        assert!(!repeats("&amp;lt;", false, ["<"]));
+        assert!(!contains_secret("&amp;lt;", false, ["<"]));
     }
 
     #[test]
@@ -201,8 +201,8 @@ mod tests {
             ("p&quot; is not the password", false),
             ("", false),
         ] {
-            assert_eq!(repeats(text, true, ["", "other", "pä\"<word"]), found, "{text}");
-            assert!(!repeats(text, false, ["", "other", "pä\"<word"]), "{text}");
+            assert_eq!(contains_secret(text, true, ["", "other", "pä\"<word"]), found, "{text}");
+            assert!(!contains_secret(text, false, ["", "other", "pä\"<word"]), "{text}");
         }
     }
 }

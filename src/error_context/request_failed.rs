@@ -4,7 +4,7 @@ use http::Uri;
 
 use crate::{
     BoxError,
-    error::{cut, escaped, origin_in_words},
+    error::{escaped, format_origin, truncate},
 };
 
 /// A request failed: which one, and under it as the source, why.
@@ -22,8 +22,8 @@ pub struct RequestFailed {
 
 impl RequestFailed {
     pub(super) fn new(service_type: Option<&str>, url: &Uri, source: BoxError) -> Self {
-        let service_type = service_type.map(|text| cut(text).into());
-        Self { service_type, origin: origin_in_words(url), source }
+        let service_type = service_type.map(|text| truncate(text).into());
+        Self { service_type, origin: format_origin(url), source }
     }
 }
 

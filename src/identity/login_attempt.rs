@@ -5,7 +5,7 @@ use http::{StatusCode, Uri};
 use crate::{
     Secret,
     access::IdentityVersion,
-    error::{FailedLogin, asks_for_tls, escaped, never_passes, repeats, url_in_words},
+    error::{FailedLogin, contains_secret, escaped, format_url, is_permanent, requires_tls},
 };
 
 /// A login: where, who, for what, and the secrets that its errors must not show.
@@ -35,7 +35,7 @@ pub(super) struct Names<'a>(&'a [Secret]);
 impl Names<'_> {
     /// A name or an id as it is shown: in quotes, unless it repeats a secret.
     pub(super) fn show(&self, name: &str) -> String {
-        if repeats(name, false, self.0.iter().map(Secret::expose)) {
+        if contains_secret(name, false, self.0.iter().map(Secret::expose)) {
             return "(withheld: it repeats a secret)".to_owned();
         }
         format!("\"{}\"", escaped(name))
@@ -85,9 +85,9 @@ impl Attempt {
 
     /// What an error response to this login means. `is_keystone` says whether the response is Keystone's own.
     pub(super) fn failed(&self, status: StatusCode, is_keystone: bool, body: &[u8]) -> FailedLogin {
-        let wants_tls = !is_keystone && asks_for_tls(&self.auth_url, status, body);
+        let wants_tls = !is_keystone && requires_tls(&self.auth_url, status, body);
         let is_transient = match status.as_u16() {
-            _ if never_passes(status) => false,
+            _ if is_permanent(status) => false,
             408 | 429 | 500.. => true,
             400.. => !is_keystone && !wants_tls,
             _ => false,
@@ -115,10 +115,10 @@ impl Attempt {
             _ => "",
         };
         FailedLogin {
-            auth_url: url_in_words(&self.auth_url).into(),
+            auth_url: format_url(&self.auth_url).into(),
             identity: self.identity.clone(),
             scope: self.scope.clone(),
-            doubt,
+            hint: doubt,
             is_transient,
         }
     }

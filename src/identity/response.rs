@@ -14,7 +14,7 @@ use super::{
 use crate::{
     AccessInfo, Error, Secret,
     access::{IdentityVersion, parse_time, token_header},
-    error::{HttpError, MissingAuthMethods, repeats},
+    error::{HttpError, MissingAuthMethods, contains_secret},
     json,
     transport::MAX_ERROR_BODY,
 };
@@ -80,7 +80,7 @@ fn missing_methods(receipt: &str, document: &str, secrets: &[Secret]) -> Option<
     let name = |name: &RawValue| {
         let name = json::text(name)?;
         let is_clean =
-            METHODS.contains(&&*name) || !repeats(&name, false, secrets.iter().map(Secret::expose));
+            METHODS.contains(&&*name) || !contains_secret(&name, false, secrets.iter().map(Secret::expose));
         is_clean.then(|| name.chars().take(MAX_NAME).collect::<String>())
     };
     let names = |list: &RawValue| entries(list)?.into_iter().map(name).collect::<Option<Vec<_>>>();

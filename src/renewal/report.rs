@@ -6,7 +6,7 @@ use http::Uri;
 use tracing::{info, warn};
 
 use super::{Now, failure::Failed};
-use crate::{AccessInfo, error::url_in_words, transport::LogThrottle};
+use crate::{AccessInfo, error::format_url, transport::LogThrottle};
 
 /// By how much two clocks may differ before that is worth a word.
 const SKEW: Duration = Duration::from_secs(30);
@@ -22,7 +22,7 @@ pub(super) fn failure(
     Failed { error, passes }: &Failed,
     now: Now,
 ) {
-    let auth_url = url_in_words(auth_url);
+    let auth_url = format_url(auth_url);
     if !log_throttle.should_log(("failure", &auth_url, error.to_string()), now.monotonic, OUTAGE) {
         return;
     }
@@ -34,7 +34,7 @@ pub(super) fn failure(
 
 /// Tells that attempts to obtain a token no longer fail.
 pub(super) fn over(log_throttle: &LogThrottle, auth_url: &Uri, now: Now) {
-    let auth_url = url_in_words(auth_url);
+    let auth_url = format_url(auth_url);
     if log_throttle.should_log(("over", &auth_url), now.monotonic, OUTAGE) {
         info!(auth_url, "good tokens can be had from Keystone again");
     }
@@ -53,7 +53,7 @@ pub(super) fn skew(
     let behind = asked_for.wall.duration_since(shown).unwrap_or_default();
     let ahead = shown.duration_since(now.wall).unwrap_or_default();
     let seconds = behind.max(ahead).as_secs();
-    let auth_url = url_in_words(auth_url);
+    let auth_url = format_url(auth_url);
     if seconds > SKEW.as_secs() && log_throttle.should_log(("skew", &auth_url), now.monotonic, CLOCKS) {
         let or_old = if auth_ref.date().is_some() { "" } else { ", or its token is not new" };
         warn!(auth_url, seconds, "the clocks of Keystone and of this machine differ{or_old}");

@@ -59,13 +59,13 @@ impl<C: Credentials> Shared<C> {
                 Look::Use(access) => return Ok(access),
                 Look::Wait(id, work, patience) => (id, work, patience),
             };
-            match work.done(patience).await {
+            match work.wait(patience).await {
                 Waited::Done(Ok(())) => {}
                 // A token that is in its last seconds is better than none.
                 Waited::Done(Err(error)) => return self.usable().ok_or(error),
                 Waited::NoRuntime => return self.usable().ok_or(Error::NoRuntime),
                 Waited::Lost => self.lock().lost(id),
-                Waited::TooLong => {
+                Waited::TimedOut => {
                     if let Some(access) = self.usable() {
                         return Ok(access);
                     }
@@ -79,7 +79,7 @@ impl<C: Credentials> Shared<C> {
     pub(super) async fn renew(self: Arc<Self>) -> Result<Arc<ServiceAccess>, Error> {
         for _ in 0..MOST_FLIGHTS {
             let (id, work, longest) = self.forced()?;
-            match work.done(longest).await {
+            match work.wait(longest).await {
                 Waited::Done(Ok(())) => {
                     if let Some(access) = self.usable() {
                         return Ok(access);
@@ -87,7 +87,7 @@ impl<C: Credentials> Shared<C> {
                 }
                 Waited::Done(Err(error)) => return Err(error),
                 Waited::NoRuntime => return Err(Error::NoRuntime),
-                Waited::Lost | Waited::TooLong => self.lock().lost(id),
+                Waited::Lost | Waited::TimedOut => self.lock().lost(id),
             }
         }
         Err(Error::Abandoned)

@@ -31,6 +31,6 @@ impl Future for RetryDelay {
 
 impl fmt::Debug for RetryDelay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_over() { "RetryDelay(over)" } else { "RetryDelay(waiting)" })
+        f.write_str(if self.0.is_elapsed() { "RetryDelay(over)" } else { "RetryDelay(waiting)" })
     }
 }

@@ -26,7 +26,7 @@ pub(crate) enum Waited<T> {
     /// There is no outcome and there will be none, because the runtime of the work was shut down.
     Lost,
     /// The wait took too long, because nobody drives the runtime of the work.
-    TooLong,
+    TimedOut,
     /// There is no runtime with time here to wait in.
     NoRuntime,
 }
@@ -39,16 +39,16 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     }
 
     /// Waits for the outcome, up to a time. Each poll may be in another runtime.
-    pub(crate) async fn done(&self, longest: Duration) -> Waited<T> {
+    pub(crate) async fn wait(&self, timeout: Duration) -> Waited<T> {
         let mut receiver = self.0.clone();
         let mut outcome = pin!(async move { receiver.wait_for(Option::is_some).await.ok()?.clone() });
-        let mut timer = Timer::new(longest);
+        let mut timer = Timer::new(timeout);
         poll_fn(|cx| {
             if let Poll::Ready(outcome) = outcome.as_mut().poll(cx) {
                 return Poll::Ready(outcome.map_or(Waited::Lost, Waited::Done));
             }
             Pin::new(&mut timer).poll(cx).map(|over| match over {
-                Ok(()) => Waited::TooLong,
+                Ok(()) => Waited::TimedOut,
                 Err(_) => Waited::NoRuntime,
             })
         })
@@ -56,7 +56,7 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     }
 
     /// Whether the two are the same work.
-    pub(crate) fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.0.same_channel(&other.0)
     }
 }
@@ -69,11 +69,11 @@ impl<T: Send + Sync + 'static> Start<T> {
         self,
         runtime: &Handle,
         work: impl Future<Output = T> + Send + 'static,
-        panicked: impl FnOnce() -> T + Send + 'static,
+        on_panic: impl FnOnce() -> T + Send + 'static,
     ) {
         let work = CatchPanic::new(|| Box::pin(work));
         runtime.spawn(async move {
-            let outcome = work.await.or_else(|Panicked| catch_panic(panicked));
+            let outcome = work.await.or_else(|Panicked| catch_panic(on_panic));
             // A waker of others may panic too.
             let _ = catch_panic(|| outcome.map(|outcome| self.0.send_replace(Some(outcome))));
         });

@@ -33,7 +33,7 @@ impl Timer {
     }
 
     /// Whether the time is over.
-    pub(crate) fn is_over(&self) -> bool {
+    pub(crate) fn is_elapsed(&self) -> bool {
         self.left().is_zero()
     }
 }

@@ -171,7 +171,7 @@ impl Transport {
 fn body_error(uri: &Uri, error: ReadBodyError) -> Error {
     let invalid = |reason| Error::invalid_response(reason, 0, 0).with_url(uri);
     match error {
-        ReadBodyError::TooLong => invalid("it is longer than 4 MiB"),
+        ReadBodyError::TimedOut => invalid("it is longer than 4 MiB"),
         ReadBodyError::TooManyEmptyFrames => invalid("it has more than 1,024 frames without data"),
         ReadBodyError::Body(error) => Error::connect(uri, error),
     }

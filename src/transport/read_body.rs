@@ -19,7 +19,7 @@ const MAX_EMPTY_FRAMES: usize = 1024;
 /// Why a body was not read to its end.
 pub(super) enum ReadBodyError {
     /// The body is longer than the limit.
-    TooLong,
+    TimedOut,
     /// The body has more than [`MAX_EMPTY_FRAMES`] frames without data.
     TooManyEmptyFrames,
     /// The body failed, for example because the connection was closed.
@@ -49,7 +49,7 @@ where
             Some(data) => {
                 let remaining = limit.saturating_sub(first.len()).saturating_sub(joined.len());
                 if remaining == 0 {
-                    break Err(ReadBodyError::TooLong);
+                    break Err(ReadBodyError::TimedOut);
                 }
                 let is_too_long = data.remaining() > remaining;
                 let mut data = data.take(remaining);
@@ -60,7 +60,7 @@ where
                     append(&mut joined, &mut data, limit);
                 }
                 if is_too_long {
-                    break Err(ReadBodyError::TooLong);
+                    break Err(ReadBodyError::TimedOut);
                 }
             }
             None if empty_frames == MAX_EMPTY_FRAMES => break Err(ReadBodyError::TooManyEmptyFrames),
