@@ -75,7 +75,7 @@
 //! | `authenticated=False` | [`Unauthenticated`] in the request's extensions |
 //! | `allow_reauth`, the second attempt after a 401 | `tower::retry` with [`ReauthPolicy`] |
 //! | `raise_exc=True` | [`RaiseForStatusLayer`], outside of what retries; without it, as with `raise_exc=False`, a status is no error |
-//! | `redirect=...` | tower-http's `FollowRedirect` with `RedirectPolicy` (feature `follow-redirect`); mind [the order of layers](crate#the-order-of-layers) |
+//! | `redirect=...` | tower-http's `FollowRedirect` with `RedirectPolicy` (feature `follow-redirect`); mind [the order of layers](crate#order-of-layers) |
 //! | `connect_retries`, `status_code_retries`, `retriable_status_codes`, their delays | `tower::retry` with [`RetryPolicy`] |
 //! | `timeout` | `tower::timeout`, tower-http's `Timeout` |
 //! | `rate_limit`, `max_concurrency` | `tower::limit`: `RateLimit` in a `Buffer`, `ConcurrencyLimit` |

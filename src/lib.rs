@@ -1,166 +1,177 @@
-//! OpenStack authentication as tower middleware: tokens, endpoints and what to do about a 401.
-//!
-//! [`AuthLayer`] wraps any `Service<http::Request<B>>` that is `Clone` (put a `Buffer` around one that is not). It gives
-//! each request the URL of its service, found in the service catalog, and an `X-Auth-Token` from an identity plugin:
+//! OpenStack Keystone authentication as [tower](https://docs.rs/tower) middleware. [`AuthLayer`] wraps an HTTP client:
+//! it logs in to Keystone, finds the endpoint of each request in the service catalog, and sends the request with a
+//! token. Its behaviour follows Python's keystoneauth1.
 //!
 //! ```
+//! use bytes::Bytes;
 //! use http::Request;
+//! use http_body_util::Full;
 //! use tower::{Service, ServiceBuilder, ServiceExt};
-//! use tower_keystone::{AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter};
+//! use tower_keystone::{
+//!     AuthLayer, AuthMethod, EndpointFilter, ReauthPolicy, RenewingPlugin, Scope, Transport, User, V3Credentials,
+//! };
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), tower_keystone::BoxError> {
-//! # let cloud = tower_keystone::fixture::Cloud::new([("compute", "nova")]).user("alice", "pw").project("demo");
-//! # let obtained = cloud.keystone().issue("alice", Some("demo")).ok_or("no such user")?;
-//! # let (token, document) = (obtained.auth_token().unwrap_or_default(), obtained.body());
-//! # type Body = http_body_util::Empty<bytes::Bytes>;
-//! # let client = tower::service_fn(move |request: Request<Body>| cloud.clone().oneshot(request));
-//! # let body = Body::new();
-//! // A token and its document, obtained by somebody else.
-//! let access_info = AccessInfo::new(token, document)?;
+//! # let cloud = tower_keystone::fixture::Cloud::new([("compute", "nova")]).user("alice", "wonderland");
+//! # let cloud = cloud.project("demo");
+//! # let client = tower::util::BoxCloneService::<Request<Full<Bytes>>, _, _>::new(cloud.clone());
+//! let auth_url = "https://keystone.example.com/v3";
+//! # let auth_url = cloud.keystone().auth_url();
+//! // Or AuthMethod::application_credential(id, secret), which needs no scope.
+//! let method = AuthMethod::password(User::new().username("alice").user_domain_name("Default"), "wonderland");
+//! let credentials = V3Credentials::new(auth_url, method)
+//!     .scope(Scope::new().project_name("demo").project_domain_name("Default"));
+//! // Logs in with the first request, over the same client, and again before the token expires.
+//! let plugin = RenewingPlugin::new(credentials, Transport::new(client.clone()));
 //!
 //! let mut nova = ServiceBuilder::new()
-//!     .layer(
-//!         AuthLayer::new(AccessInfoPlugin::new(access_info))
-//!             .endpoint(EndpointFilter::new("compute").region("RegionOne")),
-//!     )
-//!     .service(client); // any Service<Request<B>> + Clone, any B
+//!     .retry(ReauthPolicy::new()) // sends a request once more if its token was rejected (401)
+//!     .layer(AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute").region("RegionOne")))
+//!     .service(client); // any Service<http::Request<B>> + Clone, with any request body B
 //!
-//! let request = Request::get("/servers/detail").body(body)?;
+//! let request = Request::get("/servers/detail").body(Full::<Bytes>::default())?;
 //! let servers = nova.ready().await?.call(request).await?;
 //! assert_eq!(servers.status(), 200);
+//! # assert_eq!(cloud.keystone().logins(), 1);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! With credentials in place of a token, [`RenewingPlugin`] logs in by itself, with the first request and before its token
-//! expires. A [`Transport`] sends its logins through a client, such as that of the requests:
-//!
-//! ```
-//! # use tower_keystone::fixture::Cloud;
-//! use tower_keystone::{AuthLayer, AuthMethod, EndpointFilter, RenewingPlugin, Scope, Transport, User, V3Credentials};
-//!
-//! # fn main() -> Result<(), tower_keystone::BoxError> {
-//! # let client = tower::util::BoxCloneService::<http::Request<http_body_util::Full<bytes::Bytes>>, _, _>::new(Cloud::new([]));
-//! let alice = User::new().username("alice").user_domain_name("Default");
-//! let auth_url = "https://keystone.example.com/v3";
-//! let credentials = V3Credentials::new(auth_url, AuthMethod::password(alice, "wonderland"))
-//!     .scope(Scope::new().project_name("demo").project_domain_name("Default"));
-//! let plugin = RenewingPlugin::new(credentials, Transport::new(client.clone()));
-//! let layer = AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute"));
-//! # let _ = layer;
-//! # Ok(())
-//! # }
-//! ```
+//! The inner service must be `Clone`. Wrap it in tower's `Buffer` if it is not. This crate has no HTTP client by
+//! default. If you know keystoneauth, [`coming_from_keystoneauth`] maps its names to those of this crate.
 //!
 //! # Which plugin?
 //!
-//! | for | it is |
+//! The layer obtains tokens from an [`IdentityPlugin`]. Choose one by what you have:
+//!
+//! | you have | plugin |
 //! |---|---|
-//! | a password, an application credential, a TOTP passcode, a token to exchange, or several | [`RenewingPlugin`] with [`V3Credentials`] |
-//! | a password or a token, whichever version of its API Keystone has | [`RenewingPlugin`] with [`GenericCredentials`] |
-//! | a Keystone that has v2.0 only | [`RenewingPlugin`] with [`V2Credentials`] |
-//! | a token and its document that somebody else obtained | [`AccessInfoPlugin`] |
-//! | that token, and a service which vouches for it | [`ServiceTokenAuthWrapper`] around two plugins |
+//! | a password, an application credential, a TOTP passcode, a token to exchange, or several of these | [`RenewingPlugin`] with [`V3Credentials`] |
+//! | a password or a token, for a Keystone whose API version you do not know | [`RenewingPlugin`] with [`GenericCredentials`] |
+//! | a Keystone that supports only the v2.0 API | [`RenewingPlugin`] with [`V2Credentials`] |
+//! | a token and its document, obtained elsewhere | [`AccessInfoPlugin`] |
+//! | the token of a user, and a service account that acts for the user | [`ServiceTokenAuthWrapper`] around two plugins |
 //! | one service without Keystone: no authentication, an admin token, HTTP basic | [`FixedEndpointPlugin`] |
-//! | whatever else a login takes | [`RenewingPlugin`] with your own [`Credentials`] |
-//! | whatever else obtains tokens | your own [`IdentityPlugin`] |
+//! | credentials of another kind | [`RenewingPlugin`] with your own [`Credentials`] |
+//! | another source of tokens | your own [`IdentityPlugin`] |
 //!
-//! A [`PluginPool`] has one of them for each of many users or projects. See [`identity`] for examples.
+//! A [`PluginPool`] holds one plugin for each of many users or projects. See [`identity`] for examples.
 //!
-//! # The way of a request
+//! [`AccessInfoPlugin`] is for a token that was obtained elsewhere, for example by the middleware that validated an
+//! incoming request. It cannot renew the token:
 //!
-//! 1. [`Auth`] receives it. Being ready is the inner service's affair alone; whatever goes wrong with
-//!    authentication is the error of this one request.
-//! 2. Its [`EndpointFilter`] is taken out of its extensions. What that leaves open is taken from the layer's.
-//!    [`Microversion`] there asks for a microversion, [`Unauthenticated`] sends the request without a token.
-//! 3. The [`IdentityPlugin`] is asked for its [`ServiceAccess`]. If it has a usable one, the request goes on in
-//!    the same call: no box, no clone of the inner service, and one allocation, that of the joined URI. Otherwise
-//!    the request gives the readiness of the inner service back and waits for the access. Then it polls a clone of
-//!    the inner service ready, and looks whether the access is still the current one. No lock is held meanwhile.
-//! 4. A relative URI is joined to the endpoint, an absolute one is left as it is. See [`endpoint`]. If the
-//!    filter asks for a version, the endpoint is the one that [`discovery`] has found for it; the first such
-//!    request waits for that.
-//! 5. The origin guard: the token goes only to origins that the catalog, the one before it ([`RenewingPlugin`]), the
-//!    plugin's `auth_url`, an endpoint override or [`AuthLayer::allow_origin`] names. All else is
+//! ```
+//! use tower_keystone::{AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Error};
+//!
+//! fn compute(token: &str, document: &str) -> Result<AuthLayer<AccessInfoPlugin>, Error> {
+//!     let plugin = AccessInfoPlugin::new(AccessInfo::new(token, document)?);
+//!     Ok(AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute").region("RegionOne")))
+//! }
+//! ```
+//!
+//! # Request flow
+//!
+//! 1. [`Auth`] receives the request. It is ready when the inner service is ready. An authentication error is returned
+//!    by the future of the request that it concerns, never by `poll_ready`.
+//! 2. The layer removes its extensions from the request. [`EndpointFilter`] selects the endpoint; the filter of the
+//!    layer supplies the values that it does not set. [`Microversion`] asks for a microversion. [`Unauthenticated`]
+//!    sends the request without a token.
+//! 3. The layer asks the [`IdentityPlugin`] for a [`ServiceAccess`]: the headers to send and the service catalog. If
+//!    the plugin has a current one, the request is sent in the same call.
+//! 4. Otherwise the request waits. It first releases the readiness of the inner service, so that the login can use the
+//!    same client. When the access has arrived, it polls a clone of the inner service until that is ready, and checks
+//!    that the access is still current. No lock is held while it waits.
+//! 5. If the filter asks for a version, [`discovery`] finds the endpoint. The first such request waits for that. Later
+//!    ones use the cached endpoint.
+//! 6. A relative URI is joined to the endpoint. An absolute URI is used as it is. See [`endpoint`].
+//! 7. The layer checks the origin (scheme, host and port). The token is sent only to the origins of these URLs: the
+//!    endpoints of the catalog, and of the catalog before it ([`RenewingPlugin`]); the plugin's `auth_url`; the
+//!    endpoint override; those given to [`AuthLayer::allow_origin`]. Other requests fail with
 //!    [`Error::OriginNotAllowed`].
-//! 6. `X-Auth-Token` is inserted: a sensitive header value that was made when the access was. A request
-//!    that comes with an `X-Auth-Token` of its own keeps it, unless [`AuthLayer::overwrite_token`] is on.
-//!    A `Host` header of the caller gives way to the endpoint's host, and is
-//!    [`Error::HostNotAllowed`] beside an absolute URI of another host.
-//! 7. A 401 to a request that carried our token is reported to the plugin, with the origin that refused it
-//!    ([`invalidate`](IdentityPlugin::invalidate)). The response gets a [`TokenRejected`] into its extensions,
-//!    which says whether to send the request once more. With [`AccessInfoPlugin`] a 401 is final.
-//!    [`RenewingPlugin`] holds credentials and can log in again: see [`renewal`].
+//! 8. A `Host` header that the caller has set is removed if the request URI is relative. If the URI is absolute, the
+//!    header must name the same host; otherwise the request fails with [`Error::HostNotAllowed`].
+//! 9. The layer inserts `X-Auth-Token`. Its value is marked as sensitive. If the request already has an `X-Auth-Token`,
+//!    it keeps that, unless [`AuthLayer::overwrite_token`] is set.
+//! 10. If the service rejects the token with a 401, the layer reports that and the origin to the plugin
+//!     ([`invalidate`](IdentityPlugin::invalidate)). It inserts a [`TokenRejected`] into the extensions of the
+//!     response, which says whether to send the request once more. With [`AccessInfoPlugin`] a 401 is final.
+//!     [`RenewingPlugin`] can log in again: see [`renewal`].
 //!
-//! # What a request costs
+//! # Order of layers
 //!
-//! With a current token, one allocation more than the inner service, and none with an absolute URI. Compared with a
-//! layer that is written by hand for one endpoint and one token, a relative URI takes 1.2 times the instructions with
-//! [`AccessInfoPlugin`], and with [`RenewingPlugin`] 1.2 times those of such a layer whose token ends; however many services
-//! the catalog has. Over HTTP on loopback that is less than a tenth of what the client itself executes;
-//! `cargo bench --bench cost` counts all of it.
+//! From the outermost to the innermost:
 //!
-//! # What is logged
+//! - **[`ErrorContext`]**: the outermost layer. Errors then name the service and the origin of the request.
+//! - **[`RaiseForStatus`]**: outside of all retry layers. It turns statuses of 400 and above into errors.
+//! - **`SetRequestId`** (tower-http): outside of the retry layers, so that all attempts have the same id.
+//! - **`Retry`**: outside of [`AuthLayer`], so that each attempt gets a current token and endpoint. [`ReauthPolicy`]
+//!   sends a request once more after a 401, with its extensions, unless its [`TokenRejected`] is final. [`RetryPolicy`]
+//!   retries after a failure to connect, a 429 and a 503. See [`retry`] for the order of the two.
+//! - **`Timeout`**: outside of `AuthLayer` it also limits the wait for a token; inside of it, it does not.
+//!   - Make one outside longer than [`RenewalPolicy::wait_timeout`] (30 s). Otherwise a request that waits for an
+//!     unreachable Keystone fails with `Elapsed`, which does not say why.
+//!   - A timeout ends when the head of the response arrives. It cancels an upload that takes longer, and does not limit
+//!     a download.
+//!   - Inside of the retry layers it limits one attempt. Outside of them it also limits the delays between attempts,
+//!     which `Retry-After` can make up to 300 s long.
+//! - **[`AuthLayer`]**
+//! - **`FollowRedirect`** (tower-http): inside of `AuthLayer`, with `RedirectPolicy` (feature `follow-redirect`), which
+//!   sends no token to another origin. The default policy of tower-http removes only `Authorization` and cookies, so it
+//!   sends the token to any host that a redirect names. `FilterCredentials::new().remove_all()` or `SameOrigin` prevent
+//!   that. An HTTP client that follows redirects by itself sends the token too: turn that off.
+//! - **`RateLimit`**: inside of `AuthLayer`, with a `Buffer` around it. It is not `Clone`, and all clones of the stack
+//!   must share it.
 //!
-//! By [tracing](https://docs.rs/tracing). Single requests are not logged: their errors say what went wrong.
+//! These can be placed on either side of `AuthLayer`:
 //!
-//! - a warning when no good token can be had from Keystone any more, with the `auth_url`, the error and whether
-//!   that can pass by itself, and an info when it is over. Requests may notice neither, since the token at hand
-//!   serves meanwhile;
-//! - a warning with each token if the clocks of Keystone and of this machine differ by more than 30 s;
-//! - a warning for each endpoint of the catalog that was to be used and cannot be, once for all tokens of a plugin.
+//! - **`Buffer`, `LoadShed`**: anywhere, because authentication errors never come from `poll_ready`.
+//! - **`ConcurrencyLimit`, `Buffer`**: outside, a request that waits for its token holds its permit. Inside, it
+//!   does not, so the login can go through the same limit.
+//! - **`FollowRedirect`** outside: a redirected request passes through the layer again as an absolute URI, and the
+//!   layer checks its origin. Only redirects of requests with an absolute URI are followed. On a redirect to another
+//!   origin the default policy of tower-http drops all extensions, and `RedirectPolicy` keeps [`EndpointFilter`] and
+//!   [`Unauthenticated`]. With `FilterCredentials::new()`, `allow_extension::<Unauthenticated>()` keeps a request
+//!   unauthenticated.
+//! - **`Trace`** (tower-http): inside it sees the resolved URI, outside the URI of the caller. The token is marked as
+//!   sensitive and is not printed.
+//! - **`SetRequestHeader`** (tower-http), for example for `User-Agent`: anywhere.
 //!
-//! # The order of layers
-//!
-//! From the outside in:
-//!
-//! - **`Buffer`, `LoadShed`**: anywhere. An error of authentication never comes from `poll_ready`.
-//! - **`Retry`**: outside the layer. Each attempt has its endpoint and its token found anew. [`ReauthPolicy`] sends
-//!   a refused request once more, with its extensions, unless its [`TokenRejected`] is final; [`RetryPolicy`] sends one
-//!   again that found no connection or no server with time for it. See [`retry`] for the order of the two.
-//! - **[`RaiseForStatus`]**: outside of what retries, for those who want statuses of 400 and above as errors.
-//! - **[`ErrorContext`]**: the outermost, for those who want errors that say which service and origin a request was for.
-//! - **`Timeout`**: outside the layer it bounds the wait for a token too, inside it does not. One outside should be
-//!   longer than [`RenewalPolicy::wait_timeout`] (30 s): else a request that waits for a Keystone which is down ends
-//!   with `Elapsed`, which does not say why. It ends with the head of the response: it cuts an upload that takes
-//!   longer, and does not limit a download. Inside of the retries it bounds one attempt, outside of them also the
-//!   pauses, which a `Retry-After` can make 300 s long.
-//! - **`ConcurrencyLimit`, `Buffer`**: outside the layer, a request that waits for its token holds its permit.
-//!   Inside the layer it holds none, so that the login can go through the same limit.
-//! - **`RateLimit`**: inside the layer, with a `Buffer` around it, since it cannot be cloned and all clones of
-//!   the stack are to share it.
-//! - **`SetRequestId`** (tower-http): outside of what retries, so that all attempts have the same id.
-//!   **`SetRequestHeader`**, for a user agent say: anywhere.
-//! - **`FollowRedirect`** (tower-http) inside the layer, with `RedirectPolicy` (feature `follow-redirect`): another
-//!   origin gets no token. With tower-http's own policy it would, since that strips `Authorization` and cookies
-//!   only; `FilterCredentials::new().remove_all()` or `SameOrigin` prevent it. The same holds for a client that
-//!   follows redirects by itself.
-//! - **`FollowRedirect` outside the layer**: a redirect comes through the layer again, as an absolute URI,
-//!   and the origin guard decides. Redirects are followed only from absolute URIs. Across origins tower-http's
-//!   default policy drops the extensions; `RedirectPolicy` keeps those of this crate, and
-//!   `FilterCredentials::new()` with `allow_extension::<Unauthenticated>()` keeps a request unauthenticated on
-//!   its way.
-//! - **`Trace`**: inside the layer it sees the URI that was resolved, outside it the one that was asked for.
-//!   The token is sensitive and is not printed.
-//!
-//! The example `session_stack` has most of them in one stack, in which a span shows the ids of a request.
+//! The example `session_stack` combines most of these layers.
 //!
 //! # Errors
 //!
-//! The error type is [`BoxError`], as in tower: the inner service's errors pass unchanged, and
-//! [`Error::find`] finds ours under whatever other layers put around them, and in an `anyhow::Error` or `eyre::Report`: see
-//! [`error`].
+//! The error type is [`BoxError`], as in tower. Errors of the inner service are returned unchanged. [`Error::find`]
+//! finds an [`Error`] of this crate in a `BoxError`, an `anyhow::Error` or an `eyre::Report`, also if other layers have
+//! wrapped it. See [`error`].
+//!
+//! # Logging
+//!
+//! The crate logs with [tracing](https://docs.rs/tracing). It does not log single requests, because their errors say
+//! what went wrong. It logs:
+//!
+//! - a warning when logins start to fail, with the `auth_url`, the error and whether the error is transient, and an
+//!   info event when they succeed again. Requests need not fail meanwhile: they use the current token until it expires;
+//! - a warning for each token if the clocks of Keystone and of this machine differ by more than 30 s;
+//! - a warning for each endpoint of the catalog that a request needs and that cannot be used, once per plugin.
+//!
+//! # Cost
+//!
+//! With a current token, the layer makes one allocation for each request, for the joined URI, and none if the URI is
+//! absolute. It boxes no future and does not clone the inner service. It executes about 1.2 times the instructions of a
+//! layer that is written by hand for one endpoint and one token (with [`RenewingPlugin`], a token that expires),
+//! however many services the catalog has. Over HTTP on loopback that is less than a tenth of what the client executes.
+//! `cargo bench --bench cost` measures all of this.
 //!
 //! # Features
 //!
-//! - `fixture`: the module `fixture`, a cloud in memory for tests.
-//! - `follow-redirect`: `RedirectPolicy`, with which tower-http's `FollowRedirect` leaves the token at home.
-//! - `hyper`: `Transport::hyper`, a ready-made way to Keystone over HTTP/1.1; TLS is the caller's choice.
+//! None is enabled by default. Without features there is no HTTP client and no TLS.
 //!
-//! The default has no HTTP client and no TLS. [`RenewingPlugin`] runs its logins as tasks of tokio, and so does
-//! discovery with its requests. Those who know the Python library find its names in
-//! [`coming_from_keystoneauth`].
+//! - `fixture`: the module `fixture`, an OpenStack cloud in memory for tests.
+//! - `follow-redirect`: `RedirectPolicy`, with which tower-http's `FollowRedirect` sends no token to another origin.
+//! - `hyper`: `Transport::hyper`, an HTTP/1.1 client for requests to Keystone. You choose the TLS library.
+//!
+//! [`RenewingPlugin`] and version discovery run their requests in tasks of a tokio runtime.
 
 #![forbid(unsafe_code)]
 #![warn(missing_debug_implementations, missing_docs, unreachable_pub, clippy::await_holding_lock)]
