@@ -1,13 +1,13 @@
-//! The contract between the layer and whatever obtains tokens.
+//! The trait that the layer obtains tokens from, and the types that it returns.
 //!
-//! An [`IdentityPlugin`] answers one question per request, [`access`](IdentityPlugin::access): with
-//! which headers, and by which catalog? A plugin of one's own wraps whatever can get a token:
+//! For each request the layer calls [`IdentityPlugin::access`]. The plugin returns a [`ServiceAccess`]: the headers to
+//! send and the service catalog. To obtain tokens in a way that this crate does not know, implement the trait:
 //!
 //! ```
 //! use std::sync::{Arc, Mutex};
 //! use tower_keystone::{ServiceAccess, AccessFuture, AccessInfo, Error, IdentityPlugin, endpoint::Origin};
 //!
-//! /// Reads the token anew from a file that another process keeps fresh.
+//! /// Reads the token from a file that another process updates.
 //! struct FromFile {
 //!     path: std::path::PathBuf,
 //!     current: Arc<Mutex<Option<Arc<ServiceAccess>>>>,
@@ -29,9 +29,10 @@
 //!         AccessFuture::ready(access)
 //!     }
 //!
-//!     fn invalidate(&self, used: &Arc<ServiceAccess>, _by: &Origin) -> bool {
+//!     fn invalidate(&self, access: &Arc<ServiceAccess>, _origin: &Origin) -> bool {
 //!         let mut current = self.current.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-//!         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, used)) {
+//!         // Another request may have read a newer token already.
+//!         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, access)) {
 //!             *current = None;
 //!         }
 //!         true
@@ -56,36 +57,40 @@ use crate::{
     error::secrets_in,
 };
 
-/// The header that carries the token of a request's sender.
+/// The header for the token of the user on whose behalf a request is sent.
 pub(crate) const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
-/// The header that carries the token of the service which sends a request on somebody's behalf.
+/// The header for the token of a service that sends a request on behalf of a user.
 const X_SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token");
 
-/// Where the access of a request comes from: keystoneauth's auth plugin.
+/// Obtains the token and the service catalog for requests: keystoneauth's auth plugin.
 ///
-/// The methods are called on the request path: they must not block.
+/// The layer calls these methods for every request, so they must not block.
 ///
 /// See the [module docs](self) for an example.
 pub trait IdentityPlugin: Send + Sync + 'static {
-    /// The access to send a request with: keystoneauth's `get_access`.
+    /// Returns the access to send a request with: keystoneauth's `get_access`.
     ///
-    /// Called for each request that needs a token or the catalog, and again after the request has waited. An access
-    /// that is current is returned by [`AccessFuture::ready`], and the request is passed on in the same call. Otherwise
-    /// the request waits for the future; dropping it must not disturb others that wait for the same token.
+    /// The layer calls this for each request that needs a token or the catalog, and again after the request has waited.
+    /// If the plugin has a current access, it returns that with [`AccessFuture::ready`], and the layer sends the
+    /// request at once. Otherwise the request waits for the future. Requests may be cancelled: dropping one future must
+    /// not affect others that wait for the same token.
     fn access(&self) -> AccessFuture;
 
-    /// The service at `by` refused what was sent with `used` (401). Does it make sense to send the request once more?
+    /// Handles a 401: the service at `origin` rejected a request that was sent with `access`. Returns whether the
+    /// request can succeed if it is sent once more.
     ///
-    /// A plugin that can renew says true: the request is sent once more, with whatever access is current then. Whether
-    /// to log in again is another decision, which stays with the plugin. It drops `used` if that is still its current
-    /// access; a newer one that has replaced `used` stays. It may also keep `used` if `by` refuses every new token:
-    /// other origins still accept it, and so may another replica behind `by`.
+    /// A plugin that can renew returns true. It drops `access` if that is still its current access, and keeps a newer
+    /// one that has replaced it. It need not log in for each 401: if `origin` rejects every new token, the plugin may
+    /// keep `access`, because other origins, or another replica behind `origin`, may still accept it. A request that is
+    /// sent once more gets the access that is current then.
     ///
-    /// A plugin that cannot renew says false: the 401 is final.
-    fn invalidate(&self, used: &Arc<ServiceAccess>, by: &Origin) -> bool;
+    /// A plugin that cannot renew returns false, and the 401 is final.
+    fn invalidate(&self, access: &Arc<ServiceAccess>, origin: &Origin) -> bool;
 
-    /// Where Keystone itself is, for [`Interface::Auth`](crate::Interface::Auth); an absolute URL.
+    /// Returns the absolute URL of Keystone, which [`Interface::Auth`](crate::Interface::Auth) stands for.
+    ///
+    /// The token may be sent to its origin.
     fn auth_url(&self) -> Option<&Uri> {
         None
     }
@@ -97,8 +102,8 @@ impl<P: IdentityPlugin + ?Sized> IdentityPlugin for Arc<P> {
         (**self).access()
     }
 
-    fn invalidate(&self, used: &Arc<ServiceAccess>, by: &Origin) -> bool {
-        (**self).invalidate(used, by)
+    fn invalidate(&self, access: &Arc<ServiceAccess>, origin: &Origin) -> bool {
+        (**self).invalidate(access, origin)
     }
 
     fn auth_url(&self) -> Option<&Uri> {
@@ -106,56 +111,58 @@ impl<P: IdentityPlugin + ?Sized> IdentityPlugin for Arc<P> {
     }
 }
 
-/// What a request is sent with: the headers, the access info they stand for, and where it goes.
+/// The access of a request: the headers to send, and the endpoints that it can be sent to.
 ///
-/// It never changes; token and catalog are always of the same answer of Keystone's. Two accesses are
-/// told apart by their `Arc` ([`Arc::ptr_eq`]).
+/// It never changes: its token and its catalog come from the same Keystone response. To find out whether two accesses
+/// are the same, compare their `Arc`s ([`Arc::ptr_eq`]).
 ///
 /// See the [module docs](self) for an example.
 pub struct ServiceAccess {
-    /// What is sent as `X-Auth-Token`.
+    /// The value of `X-Auth-Token`.
     token: Option<HeaderValue>,
-    /// What is sent as other headers.
+    /// The other headers to send.
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// What can be read out of those headers.
-    hidden: Vec<Secret>,
+    /// Secrets that the headers contain in encoded form, such as the password of HTTP basic authentication.
+    encoded_secrets: Vec<Secret>,
     auth_ref: Option<AccessInfo>,
-    /// Where all requests go, if there is no catalog to ask.
+    /// The endpoint of all requests. If it is set, the catalog is not used.
     endpoint: Option<BaseUrl>,
-    /// The accesses that this one was put together of.
+    /// The accesses that this one was combined from.
     parts: Vec<Arc<ServiceAccess>>,
-    /// Where the catalog before this one had endpoints.
+    /// The origins of the catalog before this one.
     previous_origins: Option<Arc<KnownOrigins>>,
+    /// The origins that have accepted the token since they last rejected it.
     accepted: AcceptedOrigins,
 }
 
 impl ServiceAccess {
-    /// The access that an access info gives: its token as `X-Auth-Token`, its catalog.
+    /// Creates an access from an access info. It sends the token as `X-Auth-Token` and uses the service catalog.
     ///
     /// # Errors
     ///
-    /// [`Error::NoToken`] if the access info has no token.
+    /// Returns [`Error::NoToken`] if the access info has no token.
     pub fn from_auth_ref(auth_ref: AccessInfo) -> Result<Self, Error> {
         let token = auth_ref.token_header().ok_or(Error::NoToken)?.clone();
-        Ok(Self { token: Some(token), auth_ref: Some(auth_ref), ..Self::nothing() })
+        Ok(Self { token: Some(token), auth_ref: Some(auth_ref), ..Self::empty() })
     }
 
-    /// An access without a catalog: whatever is asked for, it is at this endpoint. It has no headers,
-    /// which is an answer too: there are services that want none.
+    /// Creates an access without a catalog: all requests go to this endpoint, whatever their filter is.
+    ///
+    /// It has no headers, for services without authentication. Add some with [`header`](Self::header).
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidEndpoint`] if paths cannot be appended to the URL.
+    /// Returns [`Error::InvalidEndpoint`] if paths cannot be appended to the URL.
     pub fn fixed(endpoint: Uri) -> Result<Self, Error> {
         let endpoint = BaseUrl::new(endpoint)?;
-        Ok(Self { endpoint: Some(endpoint), ..Self::nothing() })
+        Ok(Self { endpoint: Some(endpoint), ..Self::empty() })
     }
 
-    const fn nothing() -> Self {
+    const fn empty() -> Self {
         Self {
             token: None,
             headers: Vec::new(),
-            hidden: Vec::new(),
+            encoded_secrets: Vec::new(),
             auth_ref: None,
             endpoint: None,
             parts: Vec::new(),
@@ -164,8 +171,9 @@ impl ServiceAccess {
         }
     }
 
-    /// Lets the token go where the catalog before this one had endpoints too: links in what a service
-    /// answered then are followed now.
+    /// Allows the token to be sent to the origins of the previous catalog too.
+    ///
+    /// Clients can still follow links that a service returned while that catalog was current.
     pub(crate) fn with_previous_origins(mut self, origins: Option<Arc<KnownOrigins>>) -> Self {
         if let (Some(origins), Some(previous)) = (self.origins(), &origins) {
             origins.inherit_reports(previous);
@@ -174,7 +182,7 @@ impl ServiceAccess {
         self
     }
 
-    /// Adds a header to send. Its value is marked sensitive.
+    /// Adds a header to send, and marks its value as sensitive.
     #[must_use]
     pub fn header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
         value.set_sensitive(true);
@@ -186,19 +194,19 @@ impl ServiceAccess {
         self
     }
 
-    /// Adds what can be read out of a header of its: it must not be seen either.
-    pub(crate) fn hide(mut self, secret: Secret) -> Self {
-        self.hidden.push(secret);
+    /// Adds a secret that a header contains in encoded form, so that it is redacted too.
+    pub(crate) fn with_encoded_secret(mut self, secret: Secret) -> Self {
+        self.encoded_secrets.push(secret);
         self
     }
 
-    /// The access of `user`, with the token of `service` as a further header.
+    /// Returns the access of `user` with the token of `service` as `X-Service-Token`.
     pub(crate) fn with_service_token(user: &Arc<Self>, service: &Arc<Self>) -> Self {
         let token = service.token.clone().map(|token| (X_SERVICE_TOKEN, token));
         Self {
             token: user.token.clone(),
             headers: user.headers.iter().cloned().chain(token).collect(),
-            hidden: user.hidden.clone(),
+            encoded_secrets: user.encoded_secrets.clone(),
             auth_ref: user.auth_ref.clone(),
             endpoint: user.endpoint.clone(),
             parts: vec![Arc::clone(user), Arc::clone(service)],
@@ -207,22 +215,22 @@ impl ServiceAccess {
         }
     }
 
-    /// The accesses that this one was put together of.
+    /// Returns the accesses that this one was combined from.
     pub(crate) fn parts(&self) -> &[Arc<Self>] {
         &self.parts
     }
 
-    /// The access info, where there is one: keystoneauth's `get_auth_ref`.
+    /// Returns the access info, if the access was created from one: keystoneauth's `get_auth_ref`.
     pub fn auth_ref(&self) -> Option<&AccessInfo> {
         self.auth_ref.as_ref()
     }
 
-    /// The id of the user: keystoneauth's `get_user_id`.
+    /// Returns the id of the user: keystoneauth's `get_user_id`.
     pub fn user_id(&self) -> Option<&str> {
         self.auth_ref()?.user_id()
     }
 
-    /// The id of the project: keystoneauth's `get_project_id`.
+    /// Returns the id of the project: keystoneauth's `get_project_id`.
     pub fn project_id(&self) -> Option<&str> {
         self.auth_ref()?.project_id()
     }
@@ -232,9 +240,9 @@ impl ServiceAccess {
         OverrideIds { project_id: self.project_id(), user_id: self.user_id() }
     }
 
-    /// Puts the headers of this access in place of any of the same name: keystoneauth's `get_headers`.
+    /// Inserts the headers of this access, replacing any of the same name: keystoneauth's `get_headers`.
     ///
-    /// The values are sensitive and were made when the access was; nothing is copied.
+    /// The values are marked as sensitive. They were created with the access, so their text is not copied.
     #[inline(always)]
     pub fn insert_headers(&self, headers: &mut HeaderMap) {
         if let Some(token) = &self.token {
@@ -245,20 +253,20 @@ impl ServiceAccess {
         }
     }
 
-    /// What must not be seen of it: what its headers say, and what can be read out of them.
+    /// Returns the secrets to redact: the values of the headers, and the secrets that are encoded in them.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> + Clone {
         let others = self.headers.iter().map(|(_, value)| value);
         let sent = self.token.iter().chain(others).flat_map(secrets_in);
-        sent.chain(self.hidden.iter().map(Secret::expose))
+        sent.chain(self.encoded_secrets.iter().map(Secret::expose))
     }
 
-    /// Where all requests go, if there is no catalog to ask.
+    /// Returns the endpoint of all requests, if the access was created for a fixed one.
     #[inline]
     pub(crate) fn fixed_endpoint(&self) -> Option<&Uri> {
         self.endpoint.as_ref().map(BaseUrl::url)
     }
 
-    /// The URL that requests with this filter are joined to.
+    /// Returns the URL that relative request URIs with this filter are joined to.
     #[inline(always)]
     pub(crate) fn base_url_for(&self, filter: Option<&EndpointFilter>) -> Result<&BaseUrl, Error> {
         if let Some(endpoint) = &self.endpoint {
@@ -269,19 +277,19 @@ impl ServiceAccess {
         auth_ref.service_catalog().base_url_for(filter)
     }
 
-    /// Returns this origin if an endpoint of this access, or of the one before it, lives there.
+    /// Returns this origin if it is that of an endpoint of this access, or of the access before it.
     pub(crate) fn known_origin(&self, origin: &Origin) -> Option<&Arc<Origin>> {
         let fixed = self.endpoint.as_ref().map(BaseUrl::origin).filter(|fixed| ***fixed == *origin);
         fixed.or_else(|| self.origins()?.get(origin)).or_else(|| self.previous_origins.as_ref()?.get(origin))
     }
 
-    /// Which origins have accepted this access since they last refused it.
+    /// Returns the origins that have accepted this access since they last rejected it.
     #[inline]
     pub(crate) fn accepted(&self) -> &AcceptedOrigins {
         &self.accepted
     }
 
-    /// Enters that an origin has accepted this access, and with it those that it was put together of.
+    /// Records that an origin has accepted this access, and the accesses that it was combined from.
     #[inline]
     pub(crate) fn accepted_by(&self, origin: &Origin) {
         if self.accepted.insert(origin) {
@@ -291,13 +299,13 @@ impl ServiceAccess {
         }
     }
 
-    /// The origins of its catalog.
+    /// Returns the origins of the catalog.
     pub(crate) fn origins(&self) -> Option<&Arc<KnownOrigins>> {
         Some(self.auth_ref()?.service_catalog().origins())
     }
 }
 
-/// Whom the access stands for, never the values of its headers.
+/// Shows the names of the headers, never their values, and the access info.
 impl fmt::Debug for ServiceAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let token = self.token.iter().map(|_| X_AUTH_TOKEN);
@@ -309,19 +317,19 @@ impl fmt::Debug for ServiceAccess {
     }
 }
 
-/// The answer of [`IdentityPlugin::access`]: there at once, or to be waited for.
+/// The future that [`IdentityPlugin::access`] returns. A current access is stored in it without a box.
 #[must_use = "futures do nothing unless polled"]
 pub struct AccessFuture(State);
 
 enum State {
-    /// `None` once taken.
+    /// `None` after completion.
     Ready(Option<Arc<ServiceAccess>>),
-    /// Errors too: they need not be quick, and would make every answer as big as they are.
+    /// Also used for errors that are ready. Stored inline, they would make every `AccessFuture` larger.
     Boxed(Pin<Box<dyn Future<Output = Result<Arc<ServiceAccess>, Error>> + Send>>),
 }
 
 impl AccessFuture {
-    /// An answer that is there at once; an error is told when it is polled.
+    /// Creates a future that is ready. With `Ok` it needs no allocation.
     #[inline(always)]
     pub fn ready(access: Result<Arc<ServiceAccess>, Error>) -> Self {
         match access {
@@ -330,14 +338,14 @@ impl AccessFuture {
         }
     }
 
-    /// An answer that has to be obtained first.
+    /// Creates a future for an access that has to be obtained first.
     pub fn new(access: impl Future<Output = Result<Arc<ServiceAccess>, Error>> + Send + 'static) -> Self {
         Self(State::Boxed(Box::pin(access)))
     }
 
-    /// The access, if it is there at once, else the future of it.
+    /// Returns the access if it is ready, or the future that resolves to it.
     #[inline(always)]
-    pub(crate) fn now(self) -> Result<Arc<ServiceAccess>, Self> {
+    pub(crate) fn into_ready(self) -> Result<Arc<ServiceAccess>, Self> {
         match self.0 {
             State::Ready(Some(access)) => Ok(access),
             _ => Err(self),
@@ -350,10 +358,10 @@ impl Future for AccessFuture {
 
     /// # Panics
     ///
-    /// If polled again after it was ready.
+    /// Panics if it is polled after completion.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            State::Ready(access) => Poll::Ready(Ok(access.take().expect("polled after it was ready"))),
+            State::Ready(access) => Poll::Ready(Ok(access.take().expect("polled after completion"))),
             State::Boxed(future) => {
                 let access = ready!(future.as_mut().poll(cx));
                 self.0 = State::Ready(None);
@@ -367,7 +375,7 @@ impl fmt::Debug for AccessFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             State::Ready(_) => "AccessFuture(ready)",
-            State::Boxed(_) => "AccessFuture(to be polled)",
+            State::Boxed(_) => "AccessFuture(pending)",
         })
     }
 }
@@ -381,7 +389,7 @@ mod tests {
     fn _is_send<T: Send>() {}
 
     #[test]
-    fn plugins_and_their_answers_cross_threads() {
+    fn plugins_and_accesses_are_send() {
         _is_send::<AccessFuture>();
         _is_send::<Arc<dyn IdentityPlugin>>();
         _is_send::<Arc<ServiceAccess>>();

@@ -1,8 +1,8 @@
-//! Following redirects without giving the token away. Feature `follow-redirect`.
+//! Follows redirects without sending the token to another origin. Feature `follow-redirect`.
 //!
-//! tower-http's `FollowRedirect` follows redirects; of its own accord it takes an `X-Auth-Token` along to
-//! wherever the server points, and makes a `GET` of a `POST`. [`RedirectPolicy`] is a policy for it that
-//! follows as keystoneauth does, and leaves the token at home. Best **inside of the layer**:
+//! tower-http's `FollowRedirect` with its default policy sends `X-Auth-Token` to any host that a redirect names, and
+//! turns a `POST` into a `GET`. With [`RedirectPolicy`] it keeps the method and the body, as keystoneauth does, and
+//! removes the token from requests to another origin. Place it **inside of [`AuthLayer`](crate::AuthLayer)**:
 //!
 //! ```
 //! use bytes::Bytes;
@@ -27,7 +27,7 @@
 //! let nova = ServiceBuilder::new()
 //!     .layer(AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute")))
 //!     .layer(FollowRedirectLayer::with_policy(RedirectPolicy::new()))
-//!     .service(client); // where /old has moved to /servers
+//!     .service(client); // it redirects /old to /servers
 //!
 //! let response = nova.oneshot(Request::get("/old").body(Full::<Bytes>::default())?).await?;
 //! assert_eq!(response.status(), 200);
@@ -35,11 +35,13 @@
 //! # }
 //! ```
 //!
-//! - **Inside of the layer** every request is absolute, so that redirects of all are followed. Another origin
-//!   gets no token, even if the catalog knows it. If it answers 401, the layer takes that for a refusal.
-//! - **Outside of the layer** a redirect comes through it again: origins that the catalog knows get the token,
-//!   and others are [`Error::OriginNotAllowed`](crate::Error::OriginNotAllowed). But `FollowRedirect` can follow
-//!   only what has an absolute URI before the layer, and hands out redirects of relative ones as they are.
+//! - **Inside of `AuthLayer`** every request has an absolute URI, so the redirects of all requests are followed.
+//!   Another origin gets no token, even if it is in the service catalog. If it returns 401, the layer reports that to
+//!   the plugin as a rejected token.
+//! - **Outside of `AuthLayer`** a redirected request passes through the layer again. Origins in the service catalog get
+//!   the token; for others the request fails with [`Error::OriginNotAllowed`](crate::Error::OriginNotAllowed). But
+//!   `FollowRedirect` follows only redirects of requests whose URI is absolute before the layer. It returns redirects
+//!   of relative ones to the caller.
 
 use std::fmt;
 
@@ -58,11 +60,12 @@ use crate::{
     EndpointFilter, Unauthenticated, endpoint::Origin, error_context::Destination, plugin::X_AUTH_TOKEN,
 };
 
-/// How many redirects of one request keystoneauth follows.
-const LIMIT: usize = 30;
+/// Maximum number of redirects of one request, the same as in keystoneauth.
+const DEFAULT_LIMIT: usize = 30;
 
-/// Headers that are meant for one origin only. A `Host` would name another virtual host than the one redirected to.
-const OF_ONE_ORIGIN: [HeaderName; 8] = [
+/// Headers that are not sent to another origin. `Host` is one of them because it would name the wrong virtual host
+/// there.
+const SAME_ORIGIN_HEADERS: [HeaderName; 8] = [
     HOST,
     HeaderName::from_static("x-auth-token"),
     HeaderName::from_static("x-subject-token"),
@@ -73,52 +76,55 @@ const OF_ONE_ORIGIN: [HeaderName; 8] = [
     PROXY_AUTHORIZATION,
 ];
 
-/// What `FollowRedirect` removes where it makes a `GET` of a request.
-const PAYLOAD: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING];
+/// Headers that `FollowRedirect` removes when it turns a request into a `GET`.
+const BODY_HEADERS: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING];
 
-/// Which redirects are followed, and what of a request goes where they lead: a policy for tower-http's
-/// `FollowRedirect`.
+/// A redirect policy for tower-http's `FollowRedirect` that does not send secrets to another origin.
 ///
-/// - To another origin (scheme, host, port) go no `X-Auth-Token`, `X-Subject-Token`, `X-Service-Token`,
-///   `Openstack-Auth-Receipt`, `Authorization`, `Cookie`, `Proxy-Authorization` and `Host`, and of the extensions
-///   only [`EndpointFilter`] and [`Unauthenticated`].
-/// - From https to http no redirect is followed, nor to a URL with a user name or of another scheme. The
-///   redirect itself is then the answer.
-/// - The method and the body stay what they are, at 301, 302 and 303 too, as in keystoneauth. A body that
-///   cannot be sent again is not replaced by an empty one: the redirect is the answer.
-/// - After [30](Self::limit) redirects the next one is the answer.
+/// - To another origin (scheme, host and port) it does not send `X-Auth-Token`, `X-Subject-Token`, `X-Service-Token`,
+///   `Openstack-Auth-Receipt`, `Authorization`, `Cookie`, `Proxy-Authorization`, `Host`, and headers that are marked as
+///   sensitive. Of the extensions it keeps only [`EndpointFilter`] and [`Unauthenticated`].
+/// - It does not follow redirects from https to http, to another scheme, or to a URL with a user name.
+/// - It keeps the method and the body, also for 301, 302 and 303, as keystoneauth does. If the body cannot be sent
+///   again, it does not follow the redirect.
+/// - It follows at most [30](Self::limit) redirects of one request.
+///
+/// If it does not follow a redirect, the caller gets the redirect response.
 ///
 /// See the [module docs](self) for an example and for its place in a stack.
 pub struct RedirectPolicy<B> {
     clone_body: fn(&B) -> Option<B>,
     limit: Limited,
     original: Option<Original<B>>,
-    elsewhere: bool,
+    /// True if the redirect leads to another origin.
+    is_cross_origin: bool,
 }
 
-/// What every redirected request has in common with the first one.
+/// The parts of the first request that every redirected request has too.
 struct Original<B> {
     method: Method,
-    payload: HeaderMap,
+    body_headers: HeaderMap,
     /// `None` if it cannot be sent again.
     body: Option<B>,
 }
 
 impl<B: Clone> RedirectPolicy<B> {
-    /// For bodies that can be cloned.
+    /// Creates a policy for request bodies that can be cloned.
     pub fn new() -> Self {
         Self::with_clone_body(|body| Some(body.clone()))
     }
 }
 
 impl<B> RedirectPolicy<B> {
-    /// For bodies that know how to be sent again: `clone_body` is called before a request is sent, and
-    /// gives the body for the next time. After `None` only an empty body is sent again.
+    /// Creates a policy that copies request bodies with `clone_body`.
+    ///
+    /// The function is called before a request is sent, unless the body is empty. It returns the body for the next
+    /// request, or `None` if the body cannot be sent again; a redirect is then not followed.
     pub fn with_clone_body(clone_body: fn(&B) -> Option<B>) -> Self {
-        Self { clone_body, limit: Limited::new(LIMIT), original: None, elsewhere: false }
+        Self { clone_body, limit: Limited::new(DEFAULT_LIMIT), original: None, is_cross_origin: false }
     }
 
-    /// How many redirects of one request are followed; 30.
+    /// Sets the maximum number of redirects that are followed for one request; 30 by default.
     #[must_use]
     pub fn limit(mut self, redirects: usize) -> Self {
         self.limit = Limited::new(redirects);
@@ -127,7 +133,7 @@ impl<B> RedirectPolicy<B> {
 }
 
 impl<B: Body + Default> RedirectPolicy<B> {
-    fn again(&self, body: &B) -> Option<B> {
+    fn copy_body(&self, body: &B) -> Option<B> {
         match body.size_hint().exact() {
             Some(0) => Some(B::default()),
             _ => (self.clone_body)(body),
@@ -138,42 +144,43 @@ impl<B: Body + Default> RedirectPolicy<B> {
 impl<B: Body + Default, E> Policy<B, E> for RedirectPolicy<B> {
     fn redirect(&mut self, attempt: &Attempt<'_>) -> Result<Action, E> {
         let (from, to) = (attempt.previous(), attempt.location());
-        let downgrade = from.scheme() == Some(&Scheme::HTTPS) && to.scheme() != Some(&Scheme::HTTPS);
-        let lost = self.original.as_ref().is_none_or(|original| original.body.is_none());
-        let Some(target) = Origin::from_uri(to).filter(|_| !downgrade && !lost) else {
+        let is_downgrade = from.scheme() == Some(&Scheme::HTTPS) && to.scheme() != Some(&Scheme::HTTPS);
+        let has_body = self.original.as_ref().is_some_and(|original| original.body.is_some());
+        let Some(target) = Origin::from_uri(to).filter(|_| !is_downgrade && has_body) else {
             return Ok(Action::Stop);
         };
-        self.elsewhere = Origin::from_uri(from) != Some(target);
+        self.is_cross_origin = Origin::from_uri(from) != Some(target);
         Policy::<B, E>::redirect(&mut self.limit, attempt)
     }
 
-    /// Sees the first request as it is, and each redirected one on its way out.
+    /// Saves the parts of the first request, and restores them in each redirected one.
     fn on_request(&mut self, request: &mut Request<B>) {
         let Some(mut original) = self.original.take() else {
-            let payload =
-                PAYLOAD.iter().filter_map(|name| Some((name.clone(), request.headers().get(name)?.clone())));
+            let headers = request.headers();
+            let body_headers =
+                BODY_HEADERS.iter().filter_map(|name| Some((name.clone(), headers.get(name)?.clone())));
             self.original = Some(Original {
                 method: request.method().clone(),
-                payload: payload.collect(),
-                body: self.again(request.body()),
+                body_headers: body_headers.collect(),
+                body: self.copy_body(request.body()),
             });
             return;
         };
         request.method_mut().clone_from(&original.method);
-        request.headers_mut().extend(original.payload.clone());
+        request.headers_mut().extend(original.body_headers.clone());
         if let Some(body) = original.body.take() {
-            original.body = self.again(&body);
+            original.body = self.copy_body(&body);
             *request.body_mut() = body;
         }
         self.original = Some(original);
         let destination = request.extensions().get::<Destination>().cloned();
-        destination.iter().for_each(|destination| destination.redirected(request.uri()));
-        if self.elsewhere {
+        destination.iter().for_each(|destination| destination.set_redirected(request.uri()));
+        if self.is_cross_origin {
             let headers = request.headers_mut();
             let had_token = headers.contains_key(X_AUTH_TOKEN);
             let sensitive = headers.iter().filter(|(_, value)| value.is_sensitive());
             let sensitive: Vec<_> = sensitive.map(|(name, _)| name.clone()).collect();
-            for name in sensitive.iter().chain(&OF_ONE_ORIGIN) {
+            for name in sensitive.iter().chain(&SAME_ORIGIN_HEADERS) {
                 headers.remove(name);
             }
             let extensions = request.extensions_mut();
@@ -182,12 +189,12 @@ impl<B: Body + Default, E> Policy<B, E> for RedirectPolicy<B> {
             extensions.clear();
             filter.and_then(|filter| extensions.insert(filter));
             destination.and_then(|destination| extensions.insert(destination));
-            // Ours is not to take the place of a token that the caller had put there.
+            // The token that the caller had set must not be replaced by that of an `AuthLayer` inside.
             unauthenticated.or(had_token.then_some(Unauthenticated)).and_then(|mark| extensions.insert(mark));
         }
     }
 
-    /// A stand-in: `FollowRedirect` gives its own copy up at some statuses, so the body is kept here.
+    /// Returns a placeholder. `FollowRedirect` drops its own copy for some statuses, so `Original` holds the body.
     fn clone_body(&self, _: &B) -> Option<B> {
         Some(B::default())
     }
@@ -199,10 +206,10 @@ impl<B: Clone> Default for RedirectPolicy<B> {
     }
 }
 
-/// A clone is for other requests: it knows nothing of those that this one has seen.
+/// The clone has the same settings, but not the saved request.
 impl<B> Clone for RedirectPolicy<B> {
     fn clone(&self) -> Self {
-        Self { clone_body: self.clone_body, limit: self.limit, original: None, elsewhere: false }
+        Self { clone_body: self.clone_body, limit: self.limit, original: None, is_cross_origin: false }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Text that must not be seen: credentials and stored tokens.
+//! A string that is wiped from memory and not shown: a password, a token, a stored token document.
 //!
 //! ```
 //! use tower_keystone::Secret;
@@ -12,22 +12,22 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// Text that is wiped from memory when dropped and never shown by `Debug`.
+/// A string that is wiped from memory when it is dropped, and that `Debug` does not show.
 ///
-/// It has no `Display` and no serializer: [`expose`](Secret::expose) is the one way to the text, so
-/// that every use of it can be found. Copies made of the exposed text are the caller's to wipe.
+/// It implements neither `Display` nor serde's `Serialize`. Only [`expose`](Secret::expose) returns the text, so every
+/// use of a secret can be found in the source. Copies that the caller makes of the text are not wiped.
 ///
 /// See the [module docs](self) for an example.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes the text over; the buffer passed in is the one that is wiped.
+    /// Creates a secret from this text. A `String` is not copied: its own buffer is wiped later.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
     }
 
-    /// The text itself.
+    /// Returns the text.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -5,13 +5,13 @@ use std::{borrow::Cow, ops::Deref};
 use super::{request::EffectiveFilter, settings::Shared};
 use crate::{EndpointFilter, Error, IdentityPlugin, ServiceAccess, endpoint::BaseUrl};
 
-/// The URL that a relative URI is joined to. An owned URL is boxed, so that the value stays small.
-pub(super) enum JoinBase<'a> {
+/// A borrowed or owned [`BaseUrl`], like [`Cow`]. The owned one is boxed, so that the value stays small.
+pub(super) enum CowBaseUrl<'a> {
     Borrowed(&'a BaseUrl),
     Owned(Box<BaseUrl>),
 }
 
-impl<'a> From<Cow<'a, BaseUrl>> for JoinBase<'a> {
+impl<'a> From<Cow<'a, BaseUrl>> for CowBaseUrl<'a> {
     fn from(url: Cow<'a, BaseUrl>) -> Self {
         match url {
             Cow::Borrowed(url) => Self::Borrowed(url),
@@ -20,7 +20,7 @@ impl<'a> From<Cow<'a, BaseUrl>> for JoinBase<'a> {
     }
 }
 
-impl Deref for JoinBase<'_> {
+impl Deref for CowBaseUrl<'_> {
     type Target = BaseUrl;
 
     #[inline(always)]
@@ -38,38 +38,38 @@ pub(super) fn base_url<'a, P: IdentityPlugin>(
     filter: EffectiveFilter<'a>,
     access: Option<&'a ServiceAccess>,
     shared: &'a Shared<P>,
-) -> Result<JoinBase<'a>, Error> {
-    match (filter.beyond_catalog, access) {
-        (Some(filter), access) => beyond_catalog(filter, access, shared),
-        (None, Some(access)) => access.base_url_for(filter.filter).map(JoinBase::Borrowed),
+) -> Result<CowBaseUrl<'a>, Error> {
+    match (filter.extended, access) {
+        (Some(filter), access) => extended_base_url(filter, access, shared),
+        (None, Some(access)) => access.base_url_for(filter.filter).map(CowBaseUrl::Borrowed),
         (None, None) => Err(Error::NoEndpointFilter),
     }
 }
 
-/// Returns the same for a filter that may name `auth_url` or an endpoint override.
+/// Returns the URL for a filter that may stand for the `auth_url` or have an endpoint override.
 #[inline(never)]
-fn beyond_catalog<'a, P: IdentityPlugin>(
+fn extended_base_url<'a, P: IdentityPlugin>(
     filter: &'a EndpointFilter,
     access: Option<&'a ServiceAccess>,
     shared: &'a Shared<P>,
-) -> Result<JoinBase<'a>, Error> {
+) -> Result<CowBaseUrl<'a>, Error> {
     if filter.uses_auth_url() {
         let auth_url = shared.plugin.auth_url().ok_or(Error::NoAuthUrl)?;
-        return Ok(match shared.settings.auth_base.get().filter(|known| known.url() == auth_url) {
-            Some(known) => JoinBase::Borrowed(known),
+        return Ok(match shared.settings.auth_base_url.get().filter(|cached| cached.url() == auth_url) {
+            Some(cached) => CowBaseUrl::Borrowed(cached),
             None => {
                 let url = BaseUrl::new(auth_url.clone())?;
-                // Only the first URL is kept: a plugin usually has one.
-                let _ = shared.settings.auth_base.set(url.clone());
-                JoinBase::Owned(url.into())
+                // Only the first URL is cached: a plugin usually has one.
+                let _ = shared.settings.auth_base_url.set(url.clone());
+                CowBaseUrl::Owned(url.into())
             }
         });
     }
     match (filter.wanted_override(), access) {
         (Some(url), access) => {
-            url.resolve(access.map(ServiceAccess::ids).unwrap_or_default()).map(JoinBase::from)
+            url.resolve(access.map(ServiceAccess::ids).unwrap_or_default()).map(CowBaseUrl::from)
         }
-        (None, Some(access)) => access.base_url_for(Some(filter)).map(JoinBase::Borrowed),
+        (None, Some(access)) => access.base_url_for(Some(filter)).map(CowBaseUrl::Borrowed),
         (None, None) => Err(Error::NoEndpointFilter),
     }
 }

@@ -1,11 +1,10 @@
 use super::settings::Settings;
 use crate::EndpointFilter;
 
-/// A request extension: send this request without a token.
+/// A request extension: sends the request without the token of the plugin.
 ///
-/// Its endpoint is found as always, which may take an access for its catalog. The answer is never
-/// read as a word about the token. An `X-Auth-Token` that the caller has put there is left alone.
-/// keystoneauth's `authenticated=False`.
+/// The endpoint is still looked up, so the request may wait for an access because of its catalog. A 401 is not reported
+/// to the plugin. An `X-Auth-Token` that the caller has set is kept. This is keystoneauth's `authenticated=False`.
 ///
 /// ```
 /// use tower_keystone::Unauthenticated;
@@ -16,10 +15,10 @@ use crate::EndpointFilter;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unauthenticated;
 
-/// A request extension: ask the service for this microversion of its API, such as `2.79` or `latest`.
+/// A request extension: asks the service for a microversion of its API, such as `2.79` or `latest`.
 ///
-/// It goes with the service of the request's [`EndpointFilter`], or else of the layer's, and replaces the microversion
-/// that they ask for. keystoneauth's `microversion`.
+/// It replaces the microversion of the [`EndpointFilter`] of the request or the layer. The service type of that filter
+/// determines the headers. This is keystoneauth's `microversion`.
 ///
 /// ```
 /// use tower_keystone::Microversion;
@@ -34,19 +33,21 @@ pub struct Microversion {
 }
 
 impl Microversion {
-    /// Asks for a microversion. See [`EndpointFilter::microversion`] for the headers and the errors.
+    /// Creates the extension. See [`EndpointFilter::microversion`] for the headers and the errors.
     pub fn new(microversion: impl Into<Box<str>>) -> Self {
         Self { microversion: microversion.into(), service_type: None }
     }
 
-    /// Names the service that the microversion is one of, where the filter does not: keystoneauth's
-    /// `microversion_service_type`.
+    /// Sets the service type that the microversion belongs to, if the filter does not name it or names another one.
+    ///
+    /// This is keystoneauth's `microversion_service_type`.
     #[must_use]
     pub fn service_type(mut self, service_type: impl Into<Box<str>>) -> Self {
         self.service_type = Some(service_type.into());
         self
     }
 
+    /// Returns the filter of the request, or of the layer, with this microversion.
     #[inline(never)]
     pub(super) fn apply_to(&self, filter: Option<EndpointFilter>, settings: &Settings) -> EndpointFilter {
         let filter = filter.or_else(|| settings.endpoint.clone()).unwrap_or_default();

@@ -31,7 +31,7 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<P, S, F, B> {
-        // Boxed, so that the future of a request that need not wait stays small. `None` when it is over.
+        // Boxed, so that the future of a request that need not wait stays small. `None` after completion.
         Pending { pending: Option<Box<PendingRequest<P, S, B>>> },
         Responding {
             #[pin]
@@ -41,7 +41,7 @@ pin_project! {
     }
 }
 
-/// The token that a request carries, the plugin that issued it, and the origin that it was sent to.
+/// The token that a request carries, the plugin that issued it, and the origin that the request was sent to.
 struct Sent<P> {
     plugin: Arc<P>,
     access: Arc<ServiceAccess>,
@@ -52,7 +52,7 @@ impl<P, S, B> ResponseFuture<P, S, B>
 where
     S: Service<Request<B>>,
 {
-    /// Waits for the response to a request that was sent with this token.
+    /// Creates the future of a request that was sent.
     #[inline(always)]
     pub(super) fn sent(response: S::Future, sent: Option<SentToken>, plugin: &Arc<P>) -> Self {
         let sent =
@@ -60,7 +60,8 @@ where
         Self { state: State::Responding { response, sent } }
     }
 
-    /// Sends the request when its access and endpoint are resolved and the inner service is ready.
+    /// Creates the future of a request that is sent when its access and endpoint are resolved and the inner service
+    /// is ready.
     pub(super) fn pending(
         resolving: Resolving,
         request: Request<B>,
@@ -74,17 +75,17 @@ where
 }
 
 impl<P: IdentityPlugin> Sent<P> {
-    /// Records whether the service accepted the token.
+    /// Records that the origin accepted the token, or handles an error status.
     #[inline(always)]
-    fn responded<ResBody>(&self, response: &mut Response<ResBody>) {
+    fn observe<ResBody>(&self, response: &mut Response<ResBody>) {
         match response.status().as_u16() < 400 {
             true => self.access.accepted_by(&self.origin),
-            false => self.failed(response),
+            false => self.observe_error(response),
         }
     }
 
-    /// Reports a rejected token to the plugin, and marks the error response.
-    fn failed<ResBody>(&self, response: &mut Response<ResBody>) {
+    /// Reports a rejected token to the plugin, and inserts the extensions of an error response.
+    fn observe_error<ResBody>(&self, response: &mut Response<ResBody>) {
         if response.status() == StatusCode::UNAUTHORIZED {
             let rejected = TokenRejected::new(self.plugin.invalidate(&self.access, &self.origin));
             response.extensions_mut().insert(rejected);
@@ -93,8 +94,9 @@ impl<P: IdentityPlugin> Sent<P> {
     }
 }
 
-/// An extension of an error response: the access that its request was sent with. From it
-/// [`RaiseForStatus`](crate::RaiseForStatus) knows which secrets to redact.
+/// A response extension: the access that the request was sent with.
+///
+/// Only error responses have it. [`RaiseForStatus`](crate::RaiseForStatus) redacts the secrets of this access.
 #[derive(Clone)]
 pub(crate) struct SentWith(pub(crate) Arc<ServiceAccess>);
 
@@ -111,7 +113,7 @@ where
         loop {
             match self.as_mut().project().state.project() {
                 StateProj::Pending { pending } => {
-                    let mut request = pending.take().expect("polled after it was ready");
+                    let mut request = pending.take().expect("polled after completion");
                     match request.poll_resolved(cx) {
                         Poll::Ready(resolved) => {
                             let plugin = request.plugin();
@@ -127,7 +129,7 @@ where
                 StateProj::Responding { response, sent } => {
                     let mut result = ready!(response.poll(cx)).map_err(Into::into);
                     if let (Ok(response), Some(sent)) = (&mut result, sent) {
-                        sent.responded(response);
+                        sent.observe(response);
                     }
                     return Poll::Ready(result);
                 }
@@ -143,8 +145,8 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.state {
-            State::Pending { pending: Some(_) } => "ResponseFuture(waiting to be sent)",
-            State::Pending { pending: None } => "ResponseFuture(over)",
+            State::Pending { pending: Some(_) } => "ResponseFuture(pending)",
+            State::Pending { pending: None } => "ResponseFuture(completed)",
             State::Responding { .. } => "ResponseFuture(sent)",
         })
     }

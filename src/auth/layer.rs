@@ -9,85 +9,92 @@ use super::{
 };
 use crate::{EndpointFilter, Error, discovery::Discovery, endpoint::Origin};
 
-/// Gives every request an endpoint and a token: the [`Layer`] of [`Auth`].
+/// A layer that gives each request the URL of its service and a token.
 ///
-/// The service inside has to be `Clone`; put tower's `Buffer` around one that is not.
+/// The inner service must be `Clone`. Wrap it in tower's `Buffer` if it is not.
 ///
-/// Clones, and the services made of them, share the plugin. See the [crate docs](crate) for an
-/// example and for the order of layers.
+/// All clones of the layer, and all services that they create, share one plugin. See the [crate docs](crate) for an
+/// example and for the [order of layers](crate#order-of-layers).
 pub struct AuthLayer<P> {
     shared: Shared<P>,
 }
 
 impl<P> AuthLayer<P> {
-    /// A layer that authenticates requests by this plugin. Nothing is sent until a request comes.
+    /// Creates a layer that authenticates requests with this plugin.
+    ///
+    /// It sends nothing before the first request: the plugin logs in then, if it has to.
     pub fn new(plugin: P) -> Self {
         Self { shared: Shared { plugin: Arc::new(plugin), settings: Arc::default() } }
     }
 
-    /// Sets the endpoint of requests.
+    /// Sets the endpoint filter of all requests.
     ///
-    /// A request can have an [`EndpointFilter`] in its extensions. What that leaves open is taken from this one: the
-    /// region and the interfaces always, names, ids, versions, the microversion and the endpoint override only if it is
-    /// for the same service. keystoneauth's `Adapter` does the same.
+    /// A request can override it with an [`EndpointFilter`] in its extensions. Values that the filter of the request
+    /// does not set are taken from the filter of the layer: the region and the interfaces always; names, ids, versions,
+    /// the microversion and the endpoint override only if both filters are for the same service. keystoneauth's
+    /// `Adapter` does the same.
     #[must_use]
     pub fn endpoint(self, filter: EndpointFilter) -> Self {
-        self.with(|settings| settings.set_endpoint(filter))
+        self.update(|settings| settings.set_endpoint(filter))
     }
 
-    /// How services are asked for their versions, for filters that want one: a
-    /// [`Transport`](crate::Transport), or a [`Discovery`] that others use too.
+    /// Enables version discovery, for filters that ask for a version.
     ///
-    /// Without it, such a request is [`Error::NoDiscovery`]. A filter that only its service type ties to a
-    /// version, such as `volumev3`, goes to the catalog's endpoint then. See [`discovery`](crate::discovery).
+    /// It takes a [`Transport`](crate::Transport), or a [`Discovery`] that is shared with other layers. See
+    /// [`discovery`](crate::discovery).
+    ///
+    /// Without it, a request whose filter asks for a version fails with [`Error::NoDiscovery`]. If only the service
+    /// type implies a version, as `volumev3` does, the request goes to the endpoint in the catalog.
     #[must_use]
     pub fn discovery(self, discovery: impl Into<Discovery>) -> Self {
-        self.with(|settings| settings.discovery = Some(discovery.into())).https_for_discovery()
+        self.update(|settings| settings.discovery = Some(discovery.into())).require_https_for_discovery()
     }
 
-    /// Sends the token to this origin too: the scheme, host and port of `url`.
+    /// Allows the token to be sent to one more origin: the scheme, host and port of `url`.
     ///
-    /// Origins of the catalog, of the plugin's `auth_url` and of an endpoint override need no word.
+    /// The origins of the service catalog, of the plugin's `auth_url` and of an endpoint override are always allowed.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidEndpoint`] if the URL is not absolute, not http or https, or has a user name.
+    /// Returns [`Error::InvalidEndpoint`] if the URL is not absolute, is neither http nor https, or contains a user
+    /// name.
     pub fn allow_origin(self, url: &Uri) -> Result<Self, Error> {
         let origin = Origin::from_uri(url).ok_or(Error::InvalidEndpoint {
             what: "the URL of an allowed origin",
-            reason: "an origin is `https://host:port` and nothing in it is ambiguous",
+            reason: "it must be an absolute http or https URL without a user name, such as `https://host:port`",
         })?;
-        Ok(self.with(|settings| settings.allowed_origins.push(origin)))
+        Ok(self.update(|settings| settings.allowed_origins.push(origin)))
     }
 
-    /// Refuses plain http ([`Error::HttpsRequired`]) for all requests but those with a token of their own and those
-    /// that are [`Unauthenticated`](crate::Unauthenticated), whether or not the plugin has a token. The
-    /// [`discovery`](Self::discovery) of the layer sends no token over plain http either, whoever asks it.
+    /// Refuses to send authenticated requests over plain http ([`Error::HttpsRequired`]).
     ///
-    /// Without it, http endpoints that the catalog, `auth_url` or an override names are used, since
-    /// private clouds have them.
+    /// Requests that carry a token of the caller and [`Unauthenticated`](crate::Unauthenticated) requests are still
+    /// sent. All others are refused, even if the plugin has no token to send. The [`discovery`](Self::discovery) of the
+    /// layer sends no token over plain http either, also when it is shared or called directly.
+    ///
+    /// Plain http is allowed by default because private clouds use it, but only to origins that may have the token.
     #[must_use]
     pub fn require_https(self) -> Self {
-        self.with(|settings| settings.require_https = true).https_for_discovery()
+        self.update(|settings| settings.require_https = true).require_https_for_discovery()
     }
 
-    /// Lets the discovery, which may be asked without the layer too, do as the layer does.
-    fn https_for_discovery(self) -> Self {
+    /// Makes the discovery require https if the layer does, because it can be called without the layer.
+    fn require_https_for_discovery(self) -> Self {
         let Settings { discovery, require_https, .. } = &*self.shared.settings;
         discovery.iter().filter(|_| *require_https).for_each(Discovery::refuse_http);
         self
     }
 
-    /// Replaces an `X-Auth-Token` that the request already has.
+    /// Replaces the `X-Auth-Token` of requests that already have one.
     ///
-    /// Without it, such a request is the caller's own affair: it keeps its token, its absolute URI
-    /// is not checked against the known origins, and a 401 to it says nothing about our token.
+    /// By default such a request keeps its token. The layer then neither checks the origin of an absolute URI nor
+    /// reports a 401 to the plugin.
     #[must_use]
     pub fn overwrite_token(self) -> Self {
-        self.with(|settings| settings.overwrite_token = true)
+        self.update(|settings| settings.overwrite_token = true)
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+    fn update(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(Arc::make_mut(&mut self.shared.settings));
         self
     }
@@ -114,7 +121,7 @@ impl<P> Clone for AuthLayer<P> {
     }
 }
 
-/// The settings; the plugin may hold credentials and is not shown.
+/// Shows the settings. The plugin may hold credentials and is not shown.
 impl<P> fmt::Debug for AuthLayer<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthLayer").field("settings", &self.shared.settings).finish_non_exhaustive()

@@ -26,10 +26,14 @@
 //! # }
 //! ```
 //!
-//! A request passes through the files of this folder in this order: `service` receives it, `request` reads its
-//! extensions and headers, `resolve` gets the access and the endpoint, `prepare` sets the URI (`base_url`), checks the
-//! origin (`origin_guard`) and inserts the headers, and `future` reads the response. If the access or the endpoint is not
-//! available yet, the request waits in `pending_request`.
+//! The source files of this module, in the order in which a request passes through them:
+//!
+//! 1. `service` receives the request. `layer` and `settings` hold the configuration, which all requests share.
+//! 2. `request` reads the headers and the extensions of the request.
+//! 3. `resolve` gets the access and, if the filter asks for a version, the discovered endpoint.
+//! 4. `pending_request` holds the request while the access or the endpoint is not available yet.
+//! 5. `prepare` sets the URI (`base_url`), checks the origin (`origin_guard`) and inserts the headers.
+//! 6. `future` reads the status of the response, and reports a 401 to the plugin.
 
 mod base_url;
 mod extensions;

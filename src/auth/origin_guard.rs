@@ -1,4 +1,4 @@
-//! Decides whether the token of a plugin may go to the origin of a request.
+//! Decides whether the token may be sent to the origin of a request.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use crate::{EndpointFilter, Error, IdentityPlugin, ServiceAccess, endpoint::Orig
 ///
 /// # Errors
 ///
-/// [`Error::OriginNotAllowed`] if nothing trusted names the origin, and [`Error::HostNotAllowed`] if the caller has set
-/// a `Host` header (`has_host`) for another host.
+/// Returns [`Error::OriginNotAllowed`] if the origin is not a known one, and [`Error::HostNotAllowed`] if the caller
+/// has set a `Host` header (`has_host`) for another host.
 #[inline(never)]
 pub(super) fn allowed_origin<B, P: IdentityPlugin>(
     request: &Request<B>,
@@ -22,16 +22,17 @@ pub(super) fn allowed_origin<B, P: IdentityPlugin>(
     shared: &Shared<P>,
 ) -> Result<Arc<Origin>, Error> {
     let uri = request.uri();
-    let origin = Origin::from_uri(uri).and_then(|origin| trusted(&origin, filter, access, shared));
+    let origin = Origin::from_uri(uri).and_then(|origin| allowed(&origin, filter, access, shared));
     let origin = origin.ok_or_else(|| Error::origin_not_allowed(uri))?;
-    if has_host && !is_host_of(request.headers(), &origin) {
+    if has_host && !matches_host(request.headers(), &origin) {
         return Err(Error::host_not_allowed(uri));
     }
     Ok(origin)
 }
 
-/// Returns the origin if the catalog, `auth_url`, the endpoint override or the layer's configuration names it.
-fn trusted<P: IdentityPlugin>(
+/// Returns the origin if it is that of an endpoint in the catalog, of the `auth_url` or of the endpoint override, or if
+/// `AuthLayer::allow_origin` allows it.
+fn allowed<P: IdentityPlugin>(
     origin: &Origin,
     filter: Option<&EndpointFilter>,
     access: &ServiceAccess,
@@ -40,16 +41,16 @@ fn trusted<P: IdentityPlugin>(
     if let Some(known) = access.known_origin(origin) {
         return Some(Arc::clone(known));
     }
-    let by_override = filter.and_then(EndpointFilter::wanted_override);
-    let is_trusted = shared.plugin.auth_url().and_then(Origin::from_uri).as_ref() == Some(origin)
-        || by_override
+    let endpoint_override = filter.and_then(EndpointFilter::wanted_override);
+    let is_allowed = shared.plugin.auth_url().and_then(Origin::from_uri).as_ref() == Some(origin)
+        || endpoint_override
             .is_some_and(|url| url.resolve(access.ids()).is_ok_and(|url| **url.origin() == *origin))
         || shared.settings.allowed_origins.contains(origin);
-    is_trusted.then(|| Arc::new(origin.clone()))
+    is_allowed.then(|| Arc::new(origin.clone()))
 }
 
-/// Returns whether each `Host` header is the host of this origin (RFC 9110, section 7.2).
-fn is_host_of(headers: &HeaderMap, origin: &Origin) -> bool {
+/// Returns whether every `Host` header names the host and port of this origin (RFC 9110, section 7.2).
+fn matches_host(headers: &HeaderMap, origin: &Origin) -> bool {
     headers.get_all(HOST).iter().all(|host| {
         let authority = Authority::try_from(host.as_bytes()).ok();
         authority.and_then(|authority| Origin::from_authority(origin.is_https(), &authority)).as_ref()

@@ -11,20 +11,20 @@ use tower_service::Service;
 use super::{
     prepare::{SentToken, prepare},
     request::RequestInfo,
-    resolve::{Resolved, Resolving},
+    resolve::{Resolved, Resolving, resolve},
     settings::Shared,
 };
 use crate::{BoxError, Error, IdentityPlugin};
 
-/// How often a request resolves its access again because the access expired or was replaced while the request waited
-/// for the inner service.
+/// How many times a request waits for a new access because its access expired or was replaced while it waited for the
+/// inner service.
 const MAX_RESOLUTIONS: usize = 3;
 
 /// A request that waits for its access and endpoint, and then for the inner service to be ready.
 ///
-/// It holds no readiness of the inner service while it waits for its access.
+/// While it waits for its access, it does not hold the readiness of the inner service.
 pub(super) struct PendingRequest<P, S, B> {
-    stage: Stage,
+    state: State,
     request: Request<B>,
     info: RequestInfo,
     inner: S,
@@ -32,13 +32,11 @@ pub(super) struct PendingRequest<P, S, B> {
     resolutions_left: usize,
 }
 
-enum Stage {
+enum State {
+    /// Waits for the access and the endpoint.
     Resolving(Resolving),
-    /// Waits for the inner service. `has_waited` is set if that was not ready when it was polled first.
-    Resolved {
-        resolved: Resolved,
-        has_waited: bool,
-    },
+    /// Waits until the inner service is ready. `has_waited` is true if it was not ready at the first poll.
+    NotReady { resolved: Resolved, has_waited: bool },
 }
 
 impl<P, S, B> PendingRequest<P, S, B> {
@@ -50,7 +48,7 @@ impl<P, S, B> PendingRequest<P, S, B> {
         shared: Shared<P>,
     ) -> Self {
         Self {
-            stage: Stage::Resolving(resolving),
+            state: State::Resolving(resolving),
             request,
             info,
             inner,
@@ -73,14 +71,14 @@ where
     /// Returns the access and endpoint of the request when the inner service is ready for it.
     pub(super) fn poll_resolved(&mut self, cx: &mut Context<'_>) -> Poll<Result<Resolved, BoxError>> {
         loop {
-            match &mut self.stage {
-                Stage::Resolving(resolving) => {
+            match &mut self.state {
+                State::Resolving(resolving) => {
                     let resolved = ready!(resolving.poll(cx, &self.info, &self.shared))?;
                     // The access may have been replaced before this task was polled.
                     let resolved = self.resolve_again().unwrap_or(resolved);
-                    self.stage = Stage::Resolved { resolved, has_waited: false };
+                    self.state = State::NotReady { resolved, has_waited: false };
                 }
-                Stage::Resolved { resolved, has_waited } => {
+                State::NotReady { resolved, has_waited } => {
                     let Poll::Ready(ready) = self.inner.poll_ready(cx) else {
                         *has_waited = true;
                         return Poll::Pending;
@@ -95,7 +93,7 @@ where
                         Err(_) if self.resolutions_left == 0 => return Poll::Ready(Ok(resolved)),
                         Err(resolving) => {
                             self.resolutions_left -= 1;
-                            self.stage = Stage::Resolving(resolving);
+                            self.state = State::Resolving(resolving);
                             self.inner = self.inner.clone();
                         }
                     }
@@ -105,10 +103,10 @@ where
     }
 
     fn resolve_again(&self) -> Result<Resolved, Resolving> {
-        Resolved::immediate(&self.info, self.info.effective_filter(&self.shared.settings), &self.shared)
+        resolve(&self.info, self.info.effective_filter(&self.shared.settings), &self.shared)
     }
 
-    /// Sends the request through the inner service, which must be ready.
+    /// Sends the request to the inner service, which must be ready.
     pub(super) fn send(mut self, resolved: Resolved) -> Result<(S::Future, Option<SentToken>), Error> {
         let filter = self.info.effective_filter(&self.shared.settings);
         let sent = prepare(&self.info, &mut self.request, resolved, filter, &self.shared)?;

@@ -1,11 +1,11 @@
-//! Gives a request its URI and its headers.
+//! Sets the URI and the headers of a request.
 
 use std::sync::Arc;
 
 use http::{HeaderMap, Request, header::HOST};
 
 use super::{
-    base_url::{JoinBase, base_url},
+    base_url::{CowBaseUrl, base_url},
     origin_guard::allowed_origin,
     request::{EffectiveFilter, RequestInfo},
     resolve::Resolved,
@@ -16,13 +16,13 @@ use crate::{
     error_context::Destination,
 };
 
-/// The token that a request carries, and the origin that it goes to.
+/// The access whose token a request carries, and the origin that the request goes to.
 pub(super) struct SentToken {
     pub(super) access: Arc<ServiceAccess>,
     pub(super) origin: Arc<Origin>,
 }
 
-/// Gives the request its URI and its headers. Returns the token that it carries, if any.
+/// Sets the URI and the headers of the request. Returns the token that it carries, if any.
 #[inline(always)]
 pub(super) fn prepare<B, P: IdentityPlugin>(
     info: &RequestInfo,
@@ -34,28 +34,28 @@ pub(super) fn prepare<B, P: IdentityPlugin>(
     let Resolved { access, discovered } = resolved;
     let joined = if info.is_relative {
         if info.has_host {
-            // The token would go to a virtual host that the caller chose.
+            // With it, the token would go to a virtual host that the caller chose.
             request.headers_mut().remove(HOST);
         }
         let base = match &discovered {
-            Some(discovered) => JoinBase::Borrowed(&discovered.base),
+            Some(discovered) => CowBaseUrl::Borrowed(&discovered.base),
             None => base_url(filter, access.as_deref(), shared)?,
         };
         base.join(request.uri_mut())?;
         if let Some(destination) = request.extensions().get::<Destination>() {
-            destination.resolved(filter.filter, request.uri());
+            destination.set_resolved(filter.filter, request.uri());
         }
         Some(Arc::clone(base.origin()))
     } else {
         None
     };
-    if let Some(filter) = filter.beyond_catalog {
+    if let Some(filter) = filter.extended {
         insert_microversion(request.headers_mut(), filter, discovered.as_deref())?;
     }
-    let (true, Some(access)) = (info.carries_our_token, access) else { return Ok(None) };
+    let (true, Some(access)) = (info.needs_token, access) else { return Ok(None) };
     let origin = match joined {
         Some(origin) => origin,
-        None => allowed_origin(request, info.has_host, filter.beyond_catalog, &access, shared)?,
+        None => allowed_origin(request, info.has_host, filter.extended, &access, shared)?,
     };
     if shared.settings.require_https && !origin.is_https() {
         return Err(Error::https_required(request.uri()));

@@ -1,4 +1,4 @@
-//! What the layer decides about a request before it asks for a token.
+//! Reads from a request which endpoint and which token it needs.
 
 use http::{HeaderMap, Request, header::HOST};
 
@@ -14,11 +14,13 @@ use crate::{
 pub(super) struct RequestInfo {
     /// The filter of the request, if it has one. Otherwise the filter of the layer applies.
     own_filter: Option<EndpointFilter>,
+    /// True if the request URI is relative.
     pub(super) is_relative: bool,
-    pub(super) carries_our_token: bool,
-    /// Whether the caller has set a `Host` header.
+    /// True if the layer inserts the token of the plugin.
+    pub(super) needs_token: bool,
+    /// True if the caller has set a `Host` header.
     pub(super) has_host: bool,
-    /// Whether this request is sent to obtain a token.
+    /// True if the request is sent to obtain a token.
     obtains_token: bool,
 }
 
@@ -26,19 +28,20 @@ pub(super) struct RequestInfo {
 #[derive(Clone, Copy)]
 pub(super) struct EffectiveFilter<'a> {
     pub(super) filter: Option<&'a EndpointFilter>,
-    /// The same filter, if the catalog alone cannot answer it: a version, a microversion, an override, `auth_url`.
-    pub(super) beyond_catalog: Option<&'a EndpointFilter>,
+    /// The same filter, if it needs more than a catalog lookup: it has a version, a microversion or an endpoint
+    /// override, or stands for the `auth_url`.
+    pub(super) extended: Option<&'a EndpointFilter>,
 }
 
 impl RequestInfo {
     /// Reads the request, and removes the extensions that are meant for this layer.
     #[inline(always)]
-    pub(super) fn take<B>(request: &mut Request<B>, settings: &Settings) -> Self {
+    pub(super) fn extract<B>(request: &mut Request<B>, settings: &Settings) -> Self {
         let extensions = request.extensions_mut();
-        // Most requests have no extension or one, so each lookup is worth avoiding.
+        // Most requests have no extension or one, so the lookups are skipped if none is left.
         let mut own_filter = if extensions.is_empty() { None } else { extensions.remove::<EndpointFilter>() };
         if let Some(filter) = own_filter {
-            own_filter = Some(settings.fill_in(filter));
+            own_filter = Some(settings.apply_defaults(filter));
         }
         let (mut obtains_token, mut unauthenticated) = (false, false);
         if !extensions.is_empty() {
@@ -49,26 +52,26 @@ impl RequestInfo {
             }
         }
         let (has_token, has_host) = has_token_and_host(request.headers());
-        let carries_our_token = !unauthenticated && (!has_token || settings.overwrite_token);
+        let needs_token = !unauthenticated && (!has_token || settings.overwrite_token);
         let is_relative = request.uri().scheme().is_none();
-        Self { own_filter, is_relative, carries_our_token, has_host, obtains_token }
+        Self { own_filter, is_relative, needs_token, has_host, obtains_token }
     }
 
-    /// Returns whether this request is sent to obtain a token, so that it must not wait for one.
+    /// Returns whether this request is sent to obtain a token. Such a request must not wait for one.
     pub(super) fn obtains_token(&self) -> bool {
         self.obtains_token
     }
 
-    /// Returns whether the request needs an access: for its token, for the catalog, or for the ids in an endpoint
-    /// override.
+    /// Returns whether the request needs an access, because of its token, the catalog, or an endpoint override that
+    /// contains ids.
     #[inline]
     pub(super) fn needs_access(&self, filter: EffectiveFilter<'_>) -> bool {
-        let by_endpoint = |filter: &EndpointFilter| {
+        let endpoint_needs_access = |filter: &EndpointFilter| {
             (self.is_relative || filter.wanted_microversion_range().is_some())
                 && !filter.uses_auth_url()
                 && filter.wanted_override().is_none_or(|url| url.needs_access())
         };
-        self.carries_our_token || filter.beyond_catalog.map_or(self.is_relative, by_endpoint)
+        self.needs_token || filter.extended.map_or(self.is_relative, endpoint_needs_access)
     }
 
     /// Returns whether version discovery has to find the endpoint.
@@ -88,19 +91,19 @@ impl RequestInfo {
     #[inline(always)]
     pub(super) fn effective_filter<'a>(&'a self, settings: &'a Settings) -> EffectiveFilter<'a> {
         let filter = self.own_filter.as_ref().or(settings.endpoint.as_ref());
-        EffectiveFilter { filter, beyond_catalog: filter.filter(|filter| !filter.is_catalog_only()) }
+        EffectiveFilter { filter, extended: filter.filter(|filter| !filter.is_catalog_only()) }
     }
 }
 
-/// Returns whether the caller has set an `X-Auth-Token`, and whether a `Host`.
+/// Returns whether the caller has set an `X-Auth-Token` header, and whether a `Host` header.
 ///
-/// Comparing the few names of a request is cheaper than hashing them.
+/// A request has few headers, so comparing all names is cheaper than two hash lookups.
 #[inline(always)]
 fn has_token_and_host(headers: &HeaderMap) -> (bool, bool) {
-    let (mut token, mut host) = (false, false);
+    let (mut has_token, mut has_host) = (false, false);
     for name in headers.keys() {
-        token |= *name == X_AUTH_TOKEN;
-        host |= *name == HOST;
+        has_token |= *name == X_AUTH_TOKEN;
+        has_host |= *name == HOST;
     }
-    (token, host)
+    (has_token, has_host)
 }

@@ -24,69 +24,68 @@ pub(super) struct Resolved {
     pub(super) discovered: Option<Arc<Discovered>>,
 }
 
-/// What a pending request waits for.
+/// What a request waits for before it can be sent.
 pub(super) enum Resolving {
+    /// The access. The endpoint is resolved afterwards.
     Access(AccessFuture),
-    /// Version discovery, and the access that is current afterwards.
+    /// Version discovery, and then the access that is current.
     Discovery(Pin<Box<dyn Future<Output = Result<Resolved, Error>> + Send>>),
 }
 
-impl Resolved {
-    /// Returns what the request needs if it is available now.
-    #[inline(always)]
-    pub(super) fn immediate<P: IdentityPlugin>(
-        info: &RequestInfo,
-        filter: EffectiveFilter<'_>,
-        shared: &Shared<P>,
-    ) -> Result<Self, Resolving> {
-        if let Some(filter) = filter.beyond_catalog {
-            filter.check().map_err(Resolving::error)?;
-        }
-        let access = match info.needs_access(filter) {
-            true if info.obtains_token() => return Err(Resolving::error(Error::Recursion)),
-            true => Some(shared.plugin.access().now().map_err(Resolving::Access)?),
-            false => None,
-        };
-        match filter.beyond_catalog {
-            None => Ok(Self { access, discovered: None }),
-            Some(filter) => Self::discovered(access, filter, info, shared),
-        }
+/// Returns the access and the endpoint of a request if both are available now, or what the request has to wait for.
+#[inline(always)]
+pub(super) fn resolve<P: IdentityPlugin>(
+    info: &RequestInfo,
+    filter: EffectiveFilter<'_>,
+    shared: &Shared<P>,
+) -> Result<Resolved, Resolving> {
+    if let Some(filter) = filter.extended {
+        filter.check().map_err(Resolving::error)?;
     }
-
-    /// Returns the same with an access that the request has waited for.
-    fn with_access<P: IdentityPlugin>(
-        access: Arc<ServiceAccess>,
-        info: &RequestInfo,
-        shared: &Shared<P>,
-    ) -> Result<Self, Resolving> {
-        match info.effective_filter(&shared.settings).beyond_catalog {
-            None => Ok(Self { access: Some(access), discovered: None }),
-            Some(filter) => Self::discovered(Some(access), filter, info, shared),
-        }
+    let access = match info.needs_access(filter) {
+        true if info.obtains_token() => return Err(Resolving::error(Error::Recursion)),
+        true => Some(shared.plugin.access().into_ready().map_err(Resolving::Access)?),
+        false => None,
+    };
+    match filter.extended {
+        None => Ok(Resolved { access, discovered: None }),
+        Some(filter) => resolve_endpoint(access, filter, info, shared),
     }
+}
 
-    fn discovered<P: IdentityPlugin>(
-        access: Option<Arc<ServiceAccess>>,
-        filter: &EndpointFilter,
-        info: &RequestInfo,
-        shared: &Shared<P>,
-    ) -> Result<Self, Resolving> {
-        let wanted = info.wants_discovery(filter, access.as_deref());
-        let discovered = match (wanted, &shared.settings.discovery) {
-            (WantsDiscovery::No, _) | (WantsDiscovery::IfConfigured, None) => None,
-            (WantsDiscovery::Yes, None) => return Err(Resolving::error(Error::NoDiscovery)),
-            (_, Some(discovery)) => {
-                match discovery.ready_for(filter, access.as_deref(), shared.plugin.auth_url()) {
-                    Some(discovered) => Some(discovered),
-                    None => {
-                        let discovering = discover(discovery.clone(), filter.clone(), access, shared.clone());
-                        return Err(Resolving::Discovery(Box::pin(discovering)));
-                    }
+/// Resolves the endpoint when the request has waited for its access.
+fn resolve_with_access<P: IdentityPlugin>(
+    access: Arc<ServiceAccess>,
+    info: &RequestInfo,
+    shared: &Shared<P>,
+) -> Result<Resolved, Resolving> {
+    match info.effective_filter(&shared.settings).extended {
+        None => Ok(Resolved { access: Some(access), discovered: None }),
+        Some(filter) => resolve_endpoint(Some(access), filter, info, shared),
+    }
+}
+
+fn resolve_endpoint<P: IdentityPlugin>(
+    access: Option<Arc<ServiceAccess>>,
+    filter: &EndpointFilter,
+    info: &RequestInfo,
+    shared: &Shared<P>,
+) -> Result<Resolved, Resolving> {
+    let wants_discovery = info.wants_discovery(filter, access.as_deref());
+    let discovered = match (wants_discovery, &shared.settings.discovery) {
+        (WantsDiscovery::No, _) | (WantsDiscovery::IfConfigured, None) => None,
+        (WantsDiscovery::Yes, None) => return Err(Resolving::error(Error::NoDiscovery)),
+        (_, Some(discovery)) => {
+            match discovery.ready_for(filter, access.as_deref(), shared.plugin.auth_url()) {
+                Some(discovered) => Some(discovered),
+                None => {
+                    let discovering = discover(discovery.clone(), filter.clone(), access, shared.clone());
+                    return Err(Resolving::Discovery(Box::pin(discovering)));
                 }
             }
-        };
-        Ok(Self { access, discovered })
-    }
+        }
+    };
+    Ok(Resolved { access, discovered })
 }
 
 /// Discovers the endpoint of a version.
@@ -96,23 +95,23 @@ async fn discover<P: IdentityPlugin>(
     access: Option<Arc<ServiceAccess>>,
     Shared { plugin, settings }: Shared<P>,
 ) -> Result<Resolved, Error> {
-    let ask = |access| discovery.discover(&filter, access, plugin.auth_url(), settings.require_https);
+    let search = |access| discovery.discover(&filter, access, plugin.auth_url(), settings.require_https);
     let Some(access) = access else {
-        return Ok(Resolved { access: None, discovered: Some(ask(None).await.found?) });
+        return Ok(Resolved { access: None, discovered: Some(search(None).await.found?) });
     };
-    let mut asked = ask(Some(&access)).await;
-    if asked.tell(&*plugin, &access) {
+    let mut outcome = search(Some(&access)).await;
+    if outcome.tell(&*plugin, &access) {
         let access = plugin.access().await?;
-        asked = ask(Some(&access)).await;
-        asked.tell(&*plugin, &access);
+        outcome = search(Some(&access)).await;
+        outcome.tell(&*plugin, &access);
     }
-    let discovered = asked.found?;
+    let discovered = outcome.found?;
     // The token may have expired during discovery.
     Ok(Resolved { access: Some(plugin.access().await?), discovered: Some(discovered) })
 }
 
 impl Resolving {
-    /// A resolution that fails with this error.
+    /// Creates a resolution that fails with this error.
     pub(super) fn error(error: Error) -> Self {
         Self::Access(AccessFuture::ready(Err(error)))
     }
@@ -127,9 +126,9 @@ impl Resolving {
             *self = match self {
                 Self::Access(access) => {
                     let access = ready!(Pin::new(access).poll(cx))?;
-                    match Resolved::with_access(access, info, shared) {
-                        Ok(found) => return Poll::Ready(Ok(found)),
-                        Err(awaited) => awaited,
+                    match resolve_with_access(access, info, shared) {
+                        Ok(resolved) => return Poll::Ready(Ok(resolved)),
+                        Err(resolving) => resolving,
                     }
                 }
                 Self::Discovery(future) => return future.as_mut().poll(cx),

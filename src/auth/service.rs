@@ -10,16 +10,17 @@ use super::{
     future::ResponseFuture,
     prepare::prepare,
     request::RequestInfo,
-    resolve::{Resolved, Resolving},
+    resolve::{Resolving, resolve},
     settings::Shared,
 };
 use crate::{BoxError, IdentityPlugin};
 
-/// Middleware that gives every request an endpoint and a token. The inner service has to be `Clone`; put tower's
-/// `Buffer` around one that is not.
+/// Middleware that gives each request the URL of its service and a token.
 ///
-/// Its readiness is exactly the inner service's. Whatever goes wrong with authentication is the
-/// error of the one request's future, so that it cannot wear out a `Buffer` around it.
+/// The inner service must be `Clone`. Wrap it in tower's `Buffer` if it is not.
+///
+/// It is ready when the inner service is ready. An authentication error is returned by the future of the request, never
+/// by `poll_ready`, so that it cannot close a `Buffer` around this service.
 ///
 /// See the [crate docs](crate) for an example.
 pub struct Auth<P, S> {
@@ -32,29 +33,29 @@ impl<P, S> Auth<P, S> {
         Self { shared, inner }
     }
 
-    /// The inner service.
+    /// Returns a reference to the inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The inner service.
+    /// Returns a mutable reference to the inner service.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// Drops the readiness of the inner service, and returns a clone that is not ready either.
-    fn give_back(&mut self) -> S
+    /// Consumes this middleware and returns the inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+
+    /// Replaces the inner service, which is ready, by a clone that is not. Returns another such clone.
+    fn release_readiness(&mut self) -> S
     where
         S: Clone,
     {
         let inner = self.inner.clone();
         self.inner = inner.clone();
         inner
-    }
-
-    /// The inner service.
-    pub fn into_inner(self) -> S {
-        self.inner
     }
 }
 
@@ -73,17 +74,17 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let info = RequestInfo::take(&mut request, &self.shared.settings);
+        let info = RequestInfo::extract(&mut request, &self.shared.settings);
         let filter = info.effective_filter(&self.shared.settings);
-        let prepared = Resolved::immediate(&info, filter, &self.shared).and_then(|resolved| {
+        let prepared = resolve(&info, filter, &self.shared).and_then(|resolved| {
             prepare(&info, &mut request, resolved, filter, &self.shared).map_err(Resolving::error)
         });
         match prepared {
             Ok(sent) => ResponseFuture::sent(self.inner.call(request), sent, &self.shared.plugin),
             Err(resolving) => {
-                // Readiness may be a permit or a place in a queue. A request that held it while it waits could keep
-                // the login from being sent, so it is given back, and the future polls a clone ready.
-                let inner = self.give_back();
+                // Readiness can be a permit or a slot in a queue. A request that held it while waiting could block
+                // the login, so it is released. The future polls a clone until it is ready.
+                let inner = self.release_readiness();
                 ResponseFuture::pending(resolving, request, info, inner, self.shared.clone())
             }
         }
@@ -96,7 +97,7 @@ impl<P, S: Clone> Clone for Auth<P, S> {
     }
 }
 
-/// The settings and the inner service; the plugin may hold credentials and is not shown.
+/// Shows the settings and the inner service. The plugin may hold credentials and is not shown.
 impl<P, S: fmt::Debug> fmt::Debug for Auth<P, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Auth")

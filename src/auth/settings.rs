@@ -1,4 +1,4 @@
-//! What an [`AuthLayer`](super::AuthLayer) was configured with.
+//! The configuration of an [`AuthLayer`](super::AuthLayer).
 
 use std::{
     fmt,
@@ -11,20 +11,20 @@ use crate::{
     endpoint::{BaseUrl, FilterCache, Origin},
 };
 
-/// What the layer and all services made of it have in common.
+/// The plugin and the settings, shared by the layer and all services that it creates.
 pub(super) struct Shared<P> {
     pub(super) plugin: Arc<P>,
     pub(super) settings: Arc<Settings>,
 }
 
-/// What the layer was told; the same for all its requests.
+/// The settings of the layer, the same for all requests.
 #[derive(Clone, Default)]
 pub(super) struct Settings {
     pub(super) endpoint: Option<EndpointFilter>,
-    /// Filters of requests, with what they leave open taken from `endpoint`.
-    filled_in: Arc<FilterCache<EndpointFilter, 32>>,
-    /// The `auth_url` of the plugin, once a request has gone there.
-    pub(super) auth_base: OnceLock<BaseUrl>,
+    /// Maps filters of requests to the same filters with the defaults from `endpoint` applied.
+    with_defaults: Arc<FilterCache<EndpointFilter, 32>>,
+    /// The parsed `auth_url` of the plugin, set by the first request that goes there.
+    pub(super) auth_base_url: OnceLock<BaseUrl>,
     pub(super) discovery: Option<Discovery>,
     pub(super) allowed_origins: Vec<Origin>,
     pub(super) require_https: bool,
@@ -34,25 +34,25 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn set_endpoint(&mut self, filter: EndpointFilter) {
         self.endpoint = Some(filter);
-        self.filled_in = Arc::default();
+        self.with_defaults = Arc::default();
     }
 
-    /// Takes what the filter of a request leaves open from the layer's.
+    /// Sets the values that the filter of a request does not set, from the filter of the layer.
     #[inline(always)]
-    pub(super) fn fill_in(&self, filter: EndpointFilter) -> EndpointFilter {
+    pub(super) fn apply_defaults(&self, filter: EndpointFilter) -> EndpointFilter {
         match &self.endpoint {
-            Some(default) if filter.needs_defaults(default) => self.filled_in(filter, default),
+            Some(default) if filter.needs_defaults(default) => self.cached_with_defaults(filter, default),
             _ => filter,
         }
     }
 
-    fn filled_in(&self, filter: EndpointFilter, default: &EndpointFilter) -> EndpointFilter {
-        if let Some(filled_in) = self.filled_in.get(&filter, |known| *known == filter) {
-            return filled_in.clone();
+    fn cached_with_defaults(&self, filter: EndpointFilter, default: &EndpointFilter) -> EndpointFilter {
+        if let Some(with_defaults) = self.with_defaults.get(&filter, |cached| *cached == filter) {
+            return with_defaults.clone();
         }
-        let filled_in = filter.clone().with_defaults(default);
-        self.filled_in.insert(&filter, &filled_in);
-        filled_in
+        let with_defaults = filter.clone().with_defaults(default);
+        self.with_defaults.insert(&filter, &with_defaults);
+        with_defaults
     }
 }
 

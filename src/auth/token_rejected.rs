@@ -1,15 +1,15 @@
 use std::fmt;
 
-/// A response extension: the service refused our token (401), and what that means.
+/// A response extension: the service rejected the token (401). It says whether to send the request again.
 ///
-/// It is there only if the request carried the layer's token. The response's body is untouched.
+/// A response has it only if its request carried the token of the layer. The body of the response is not read.
 ///
 /// ```
 /// use tower_keystone::TokenRejected;
 ///
 /// fn explain<B>(response: &http::Response<B>) -> String {
 ///     match response.extensions().get::<TokenRejected>() {
-///         Some(refusal) => format!("{}: {refusal}", response.status()),
+///         Some(rejected) => format!("{}: {rejected}", response.status()),
 ///         None => response.status().to_string(),
 ///     }
 /// }
@@ -17,9 +17,9 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TokenRejected {
-    /// The plugin can renew: send the request once more. It goes with the token that is current then.
+    /// The plugin can renew the token. Send the request once more; it gets the token that is current then.
     Renewable,
-    /// The plugin cannot renew its token: sending the request again is of no use.
+    /// The plugin cannot renew the token. Sending the request again does not help.
     Final,
 }
 
@@ -28,7 +28,7 @@ impl TokenRejected {
         if renewable { Self::Renewable } else { Self::Final }
     }
 
-    /// Whether it is of no use to send the request again.
+    /// Returns whether sending the request again does not help.
     pub fn is_final(self) -> bool {
         self == Self::Final
     }
@@ -37,8 +37,12 @@ impl TokenRejected {
 impl fmt::Display for TokenRejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Renewable => "the token was refused; send the request once more with the current token",
-            Self::Final => "the token was refused, and the identity plugin cannot renew it",
+            Self::Renewable => {
+                "the service rejected the token; send the request once more to use the current token"
+            }
+            Self::Final => {
+                "the service rejected the token, and the identity plugin cannot renew it; obtain a new token"
+            }
         })
     }
 }

@@ -5,41 +5,42 @@ use http::Uri;
 use super::RequestFailed;
 use crate::{BoxError, EndpointFilter, Error};
 
-/// A request extension: where the request goes. It is filled in on the way, and all attempts share it.
+/// A request extension that records where the request goes. The layers inside update it, and all attempts share it.
 #[derive(Clone)]
-pub(crate) struct Destination(Arc<Mutex<Place>>);
+pub(crate) struct Destination(Arc<Mutex<Target>>);
 
-struct Place {
+struct Target {
     filter: Option<EndpointFilter>,
     url: Uri,
 }
 
 impl Destination {
-    pub(super) fn of(url: &Uri) -> Self {
-        Self(Arc::new(Mutex::new(Place { filter: None, url: url.clone() })))
+    pub(super) fn new(url: &Uri) -> Self {
+        Self(Arc::new(Mutex::new(Target { filter: None, url: url.clone() })))
     }
 
-    /// The relative URI of the request was joined to the endpoint of this filter.
-    pub(crate) fn resolved(&self, filter: Option<&EndpointFilter>, url: &Uri) {
-        let mut place = Place { filter: filter.cloned(), url: url.clone() };
-        std::mem::swap(&mut *self.lock(), &mut place);
+    /// Records the URL that the relative request URI was resolved to, and the filter of its endpoint.
+    pub(crate) fn set_resolved(&self, filter: Option<&EndpointFilter>, url: &Uri) {
+        let mut target = Target { filter: filter.cloned(), url: url.clone() };
+        std::mem::swap(&mut *self.lock(), &mut target);
     }
 
-    /// The request was redirected.
+    /// Records the URL that the request was redirected to.
     #[cfg(feature = "follow-redirect")]
-    pub(crate) fn redirected(&self, url: &Uri) {
+    pub(crate) fn set_redirected(&self, url: &Uri) {
         let mut url = url.clone();
         std::mem::swap(&mut self.lock().url, &mut url);
     }
 
-    /// Puts the destination around an error, unless the error says where already or the destination is not known.
-    pub(super) fn around(&self, error: BoxError) -> BoxError {
+    /// Wraps the error in a [`RequestFailed`], unless it is an error of this crate that names its server already, or
+    /// the URL is still relative.
+    pub(super) fn add_to(&self, error: BoxError) -> BoxError {
         if Error::find(&*error).is_some_and(|ours| !matches!(ours, Error::Service(_))) {
             return error;
         }
         let (filter, url) = {
-            let place = self.lock();
-            (place.filter.clone(), place.url.clone())
+            let target = self.lock();
+            (target.filter.clone(), target.url.clone())
         };
         if url.scheme().is_none() {
             return error;
@@ -48,7 +49,7 @@ impl Destination {
         RequestFailed::new(service_type, &url, error).into()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Place> {
+    fn lock(&self) -> MutexGuard<'_, Target> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -35,7 +35,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        this.response.poll(cx).map_err(|error| this.destination.around(error.into()))
+        this.response.poll(cx).map_err(|error| this.destination.add_to(error.into()))
     }
 }
 

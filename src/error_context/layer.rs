@@ -2,7 +2,7 @@ use tower_layer::Layer;
 
 use super::ErrorContext;
 
-/// A layer that says in errors which service and origin a request was for: the layer of [`ErrorContext`].
+/// A layer that adds to errors which service and origin the request was for.
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,8 +1,8 @@
-//! Errors that say which service and origin a request was for.
+//! Adds to errors which service and origin the request was for.
 //!
-//! HTTP clients fail with errors such as `connection refused`, which do not say where. [`ErrorContextLayer`] puts an
-//! error around them that names the service type and the origin (scheme, host and port), and has the client's error as
-//! its [`source`](std::error::Error::source):
+//! An HTTP client returns errors such as `connection refused`, which do not name the server. [`ErrorContextLayer`]
+//! wraps them in a [`RequestFailed`], which names the service type and the origin (scheme, host and port). The error of
+//! the client is its [`source`](std::error::Error::source):
 //!
 //! ```
 //! use bytes::Bytes;
@@ -21,20 +21,20 @@
 //! let nova = ServiceBuilder::new()
 //!     .layer(ErrorContextLayer::new())
 //!     .layer(AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute")))
-//!     .service(client); // whose server is down
+//!     .service(client); // the server is down
 //!
 //! let error = nova.oneshot(Request::get("/servers?limit=9").body(Full::default())?).await.unwrap_err();
 //! assert_eq!(error.to_string(), "the request to compute at http://cloud.test failed");
-//! assert_eq!(error.source().ok_or("it has one")?.to_string(), "connection refused");
+//! assert_eq!(error.source().ok_or("no source")?.to_string(), "connection refused");
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! It stands **outside of the layer**, best as the outermost: then the errors of a `Timeout` and of
-//! [`RaiseForStatus`](crate::RaiseForStatus) say where, too. Inside of the layer it does not know the service type.
-//! Errors of this crate that say where already, such as those of a login, pass as they are.
+//! Place it **outside of [`AuthLayer`](crate::AuthLayer)**, best as the outermost layer. It then also wraps the errors
+//! of a `Timeout` and of [`RaiseForStatus`](crate::RaiseForStatus). Inside of `AuthLayer` it does not know the service
+//! type. Other errors of this crate, such as those of a login, name their server already and are not wrapped.
 //!
-//! To get a [`RequestFailed`] back, look for it in the `BoxError`, before anyhow or eyre has wrapped that.
+//! To get the [`RequestFailed`], downcast the `BoxError` before anyhow or eyre wraps it.
 
 mod destination;
 mod future;

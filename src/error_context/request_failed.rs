@@ -7,15 +7,15 @@ use crate::{
     error::{escaped, format_origin, truncate},
 };
 
-/// A request failed: which one, and under it as the source, why.
+/// An error that names the service and the origin of a failed request. Its source is the cause.
 ///
-/// It has neither the path nor the query of the request.
+/// It contains neither the path nor the query of the request.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct RequestFailed {
-    /// The service type that the request was for. `None` if it had an absolute URI.
+    /// The service type that the request was for. `None` if the request had an absolute URI.
     pub service_type: Option<Box<str>>,
-    /// Scheme, host and port that the request was for, without a user name that may be in its URL.
+    /// The scheme, host and port of the request URL. A user name in the URL is left out.
     pub origin: Box<str>,
     source: BoxError,
 }

@@ -6,7 +6,7 @@ use tower_service::Service;
 use super::{Destination, ResponseFuture};
 use crate::BoxError;
 
-/// Middleware that puts a [`RequestFailed`](super::RequestFailed) around the errors of requests.
+/// Middleware that wraps the errors of requests in a [`RequestFailed`](super::RequestFailed).
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone, Copy, Debug)]
@@ -19,17 +19,17 @@ impl<S> ErrorContext<S> {
         Self { inner }
     }
 
-    /// Returns the inner service.
+    /// Returns a reference to the inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// Returns the inner service.
+    /// Returns a mutable reference to the inner service.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// Returns the inner service.
+    /// Consumes this middleware and returns the inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -46,13 +46,13 @@ where
 
     /// # Errors
     ///
-    /// Those of the inner service. They are of no request, and pass as they are.
+    /// Returns the error of the inner service unchanged, because it does not belong to a request.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let destination = Destination::of(request.uri());
+        let destination = Destination::new(request.uri());
         request.extensions_mut().insert(destination.clone());
         ResponseFuture::new(self.inner.call(request), destination)
     }

@@ -56,7 +56,11 @@ impl FixedEndpointPlugin {
         BASE64_STANDARD.encode_string(&*pair, &mut value);
         let value = HeaderValue::from_maybe_shared(bytes::Bytes::from_owner(ZeroizedText(value)))
             .map_err(|_| Error::AuthorizationFailure { reason: "they cannot be sent in a header" })?;
-        Ok(Self::new(ServiceAccess::fixed(endpoint)?.header(AUTHORIZATION, value).hide(password.clone())))
+        Ok(Self::new(
+            ServiceAccess::fixed(endpoint)?
+                .header(AUTHORIZATION, value)
+                .with_encoded_secret(password.clone()),
+        ))
     }
 
     fn new(access: ServiceAccess) -> Self {

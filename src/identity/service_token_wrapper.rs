@@ -65,7 +65,7 @@ where
     S: IdentityPlugin,
 {
     fn access(&self) -> AccessFuture {
-        let waiting = match (self.0.user.access().now(), self.0.service.access().now()) {
+        let waiting = match (self.0.user.access().into_ready(), self.0.service.access().into_ready()) {
             (Ok(user), Ok(service)) => return AccessFuture::ready(Ok(self.0.together(&user, &service))),
             (user, service) => (user.err(), service.err()),
         };
@@ -73,10 +73,11 @@ where
         AccessFuture::new(async move {
             // Nothing is kept of the one while the other is waited for: it may end meanwhile, or be dropped.
             both(ended(waiting.0), ended(waiting.1)).await?;
-            let (user, service) = match (inner.user.access().now(), inner.service.access().now()) {
-                (Ok(user), Ok(service)) => (user, service),
-                (user, service) => both(later(user), later(service)).await?,
-            };
+            let (user, service) =
+                match (inner.user.access().into_ready(), inner.service.access().into_ready()) {
+                    (Ok(user), Ok(service)) => (user, service),
+                    (user, service) => both(later(user), later(service)).await?,
+                };
             Ok(inner.together(&user, &service))
         })
     }

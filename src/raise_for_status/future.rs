@@ -18,13 +18,13 @@ use crate::{
     error::{HttpError, secrets_in},
 };
 
-/// The most that is read of the body of an answer that is an error, in bytes.
+/// Maximum number of bytes that are read of an error body.
 const MAX_BODY: usize = 64 * 1024;
 
-/// How many of its frames are read before other tasks get a turn.
+/// Maximum number of body frames that one poll reads, so that other tasks can run.
 const FRAMES_PER_POLL: usize = 32;
 
-/// Maximum number of its frames without data.
+/// Maximum number of body frames without data that are read.
 const MAX_EMPTY_FRAMES: usize = 1024;
 
 pin_project! {
@@ -34,14 +34,14 @@ pin_project! {
         #[pin]
         response: F,
         #[pin]
-        failed: Option<Failed<B>>,
+        error: Option<ErrorResponse<B>>,
         secrets: Vec<HeaderValue>,
     }
 }
 
 pin_project! {
-    /// An answer that is an error, while its body is read.
-    struct Failed<B> {
+    /// An error response while its body is read.
+    struct ErrorResponse<B> {
         parts: Parts,
         #[pin]
         body: B,
@@ -51,11 +51,11 @@ pin_project! {
     }
 }
 
-impl<B: Body> Failed<B> {
+impl<B: Body> ErrorResponse<B> {
     fn poll_error(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Error> {
         let mut this = self.project();
         let mut frames = 0;
-        let is_cut = loop {
+        let is_truncated = loop {
             if this.read.len() == MAX_BODY {
                 break true;
             }
@@ -75,10 +75,11 @@ impl<B: Body> Failed<B> {
             }
         };
         let Parts { status, headers, extensions, .. } = &*this.parts;
-        let of_caller = this.secrets.iter().flat_map(secrets_in);
+        let caller_secrets = this.secrets.iter().flat_map(secrets_in);
         let sent_with: Option<&SentWith> = extensions.get();
-        let of_layer = sent_with.into_iter().flat_map(|SentWith(access)| access.secrets());
-        let mut error = HttpError::read(*status, headers, this.read, is_cut, of_caller.chain(of_layer));
+        let layer_secrets = sent_with.into_iter().flat_map(|SentWith(access)| access.secrets());
+        let secrets = caller_secrets.chain(layer_secrets);
+        let mut error = HttpError::read(*status, headers, this.read, is_truncated, secrets);
         error.token_renewable = extensions.get().map(|rejected: &TokenRejected| !rejected.is_final());
         Poll::Ready(Error::Service(Arc::new(error)))
     }
@@ -86,7 +87,7 @@ impl<B: Body> Failed<B> {
 
 impl<F, B> ResponseFuture<F, B> {
     pub(super) fn new(response: F, secrets: Vec<HeaderValue>) -> Self {
-        Self { response, failed: None, secrets }
+        Self { response, error: None, secrets }
     }
 }
 
@@ -101,8 +102,8 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            if let Some(failed) = this.failed.as_mut().as_pin_mut() {
-                return failed.poll_error(cx).map(|error| Err(error.into()));
+            if let Some(error_response) = this.error.as_mut().as_pin_mut() {
+                return error_response.poll_error(cx).map(|error| Err(error.into()));
             }
             let response = ready!(this.response.as_mut().poll(cx)).map_err(Into::into)?;
             if response.status().as_u16() < 400 {
@@ -110,17 +111,17 @@ where
             }
             let (parts, body) = response.into_parts();
             let secrets = mem::take(this.secrets);
-            this.failed.set(Some(Failed { parts, body, read: Vec::new(), empty_frames: 0, secrets }));
+            this.error.set(Some(ErrorResponse { parts, body, read: Vec::new(), empty_frames: 0, secrets }));
         }
     }
 }
 
-/// Whether the answer is there, and is an error.
+/// Shows whether the response is awaited, or the body of an error response is read.
 impl<F, B> fmt::Debug for ResponseFuture<F, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.failed {
+        f.write_str(match self.error {
             None => "ResponseFuture(sent)",
-            Some(_) => "ResponseFuture(reading what is wrong)",
+            Some(_) => "ResponseFuture(reading the error body)",
         })
     }
 }

@@ -2,14 +2,14 @@ use tower_layer::Layer;
 
 use super::RaiseForStatus;
 
-/// Turns answers with a status of 400 or above into [`Error::Service`](crate::Error::Service): the layer of [`RaiseForStatus`].
+/// A layer that turns responses with a status of 400 or above into [`Error::Service`](crate::Error::Service).
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RaiseForStatusLayer(());
 
 impl RaiseForStatusLayer {
-    /// The layer.
+    /// Creates the layer.
     pub const fn new() -> Self {
         Self(())
     }

@@ -1,7 +1,7 @@
-//! Statuses of 400 and above as errors: keystoneauth's `raise_exc`.
+//! Turns responses with a status of 400 or above into errors: keystoneauth's `raise_exc`.
 //!
-//! An answer of a service is a response, whatever its status. [`RaiseForStatusLayer`] is for those who
-//! would rather have an error with what the service says in it:
+//! Without it, a response is returned as it is, whatever its status. [`RaiseForStatusLayer`] returns
+//! [`Error::Service`](crate::Error::Service) instead, with the message from the error body:
 //!
 //! ```
 //! use bytes::Bytes;
@@ -22,13 +22,13 @@
 //!     .layer(RaiseForStatusLayer::new())
 //!     .retry(ReauthPolicy::new())
 //!     .layer(AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute")))
-//!     .service(cloud); // where the token was revoked
+//!     .service(cloud); // the token is revoked there
 //!
 //! let error = nova.oneshot(Request::get("/servers").body(Full::<Bytes>::default())?).await.unwrap_err();
 //! match Error::find(&*error) {
-//!     Some(Error::Service(answer)) => {
-//!         assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
-//!         assert_eq!(answer.token_renewable, Some(false));
+//!     Some(Error::Service(error)) => {
+//!         assert_eq!(error.status, StatusCode::UNAUTHORIZED);
+//!         assert_eq!(error.token_renewable, Some(false));
 //!     }
 //!     other => panic!("{other:?}"),
 //! }
@@ -36,8 +36,10 @@
 //! # }
 //! ```
 //!
-//! It stands **outside of what retries**, since policies look at responses: an error of a status is not
-//! tried again by [`ReauthPolicy`](crate::ReauthPolicy) or [`RetryPolicy`](crate::RetryPolicy).
+//! Place it **outside of all retry layers**. [`ReauthPolicy`](crate::ReauthPolicy) and
+//! [`RetryPolicy`](crate::RetryPolicy) decide by the status of a response. They do not retry an [`Error::Service`].
+//!
+//! [`Error::Service`]: crate::Error::Service
 
 mod future;
 mod layer;

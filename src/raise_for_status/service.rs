@@ -7,8 +7,8 @@ use tower_service::Service;
 use super::ResponseFuture;
 use crate::BoxError;
 
-/// The headers of a request that have a secret in them even if they are not marked sensitive.
-const SECRETS: [&str; 7] = [
+/// The request headers whose values are secret even if they are not marked as sensitive.
+const SECRET_HEADERS: [&str; 7] = [
     "authorization",
     "cookie",
     "openstack-auth-receipt",
@@ -18,15 +18,15 @@ const SECRETS: [&str; 7] = [
     "x-subject-token",
 ];
 
-/// Middleware that turns answers with a status of 400 or above into [`Error::Service`](crate::Error::Service).
+/// Middleware that turns responses with a status of 400 or above into [`Error::Service`](crate::Error::Service).
 ///
-/// Of such an answer's body up to 64 KiB are read; that it is longer, or breaks off, does not hide the
-/// status. After 1,024 frames without data the rest is not waited for. How long reading may take is for a `Timeout`
-/// around it to say. Other answers pass untouched.
+/// It reads at most 64 KiB of the body of such a response, and at most 1,024 frames without data. A longer or
+/// incomplete body is truncated, and the status is still reported. Reading has no timeout of its own; add tower's
+/// `Timeout` outside. Other responses are returned unchanged.
 ///
-/// What the answer says is withheld if it repeats a secret, or was cut short within it: one that [`AuthLayer`](crate::AuthLayer) has put
-/// into the request, or one that the caller has: a token, `Authorization`, `Proxy-Authorization`, a cookie, any header
-/// that is marked sensitive.
+/// The message of the error is redacted if the body contains a secret of the request, or was truncated within one.
+/// Secrets are the headers that [`AuthLayer`](crate::AuthLayer) has inserted, and these headers of the caller: tokens,
+/// `Authorization`, `Proxy-Authorization`, cookies, and all headers that are marked as sensitive.
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone, Copy, Debug)]
@@ -39,17 +39,17 @@ impl<S> RaiseForStatus<S> {
         Self { inner }
     }
 
-    /// The inner service.
+    /// Returns a reference to the inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The inner service.
+    /// Returns a mutable reference to the inner service.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// The inner service.
+    /// Consumes this middleware and returns the inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -70,15 +70,15 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let secrets = secrets_of(request.headers());
+        let secrets = secret_values(request.headers());
         ResponseFuture::new(self.inner.call(request), secrets)
     }
 }
 
-/// The headers with secrets that the caller has put there. Nothing is allocated where there are none.
-fn secrets_of(headers: &HeaderMap) -> Vec<HeaderValue> {
+/// Returns the values of the secret headers. It does not allocate if there are none.
+fn secret_values(headers: &HeaderMap) -> Vec<HeaderValue> {
     let is_secret = |(name, value): &(&HeaderName, &HeaderValue)| {
-        value.is_sensitive() || SECRETS.contains(&name.as_str())
+        value.is_sensitive() || SECRET_HEADERS.contains(&name.as_str())
     };
     headers.iter().filter(is_secret).map(|(_, value)| value.clone()).collect()
 }

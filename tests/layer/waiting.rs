@@ -70,7 +70,7 @@ async fn a_request_waits_for_its_access_and_nothing_else_does() {
     let mut service = layer.layer(inner.clone());
 
     let mut waiting = task::spawn(service.ready().await.unwrap().call(get("/first")));
-    assert_eq!(format!("{:?}", *waiting), "ResponseFuture(waiting to be sent)");
+    assert_eq!(format!("{:?}", *waiting), "ResponseFuture(pending)");
     assert_pending!(waiting.poll());
     // The plugin has no other gate, so the second request gets the token that the first waits for.
     assert_ready_ok!(task::spawn(service.ready().await.unwrap().call(get("/second"))).poll());
