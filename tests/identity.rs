@@ -506,11 +506,11 @@ async fn an_auth_url_that_cannot_be_used_says_what_is_wrong() {
         ("", "it needs https:// or http:// in front"),
         ("ftp://keystone.example.com", "it needs https:// or http:// in front"),
         ("https:/keystone.example.com", "it needs https:// or http:// in front"),
-        ("https://alice:canary@keystone.example.com/v3", "its URL carries a user name"),
+        ("https://alice:canary@keystone.example.com/v3", "its URL has a user name"),
         ("https://keystone.example.com/v3?token=canary", "its URL has a query"),
         ("https://keystone.example.com/v3#canary", "its URL has a fragment"),
         ("https://keystone.example.com/a canary", "its URL is not valid"),
-        ("https://$(canary)s/v3", "its URL has a placeholder that nobody filled in"),
+        ("https://$(canary)s/v3", "its URL has a placeholder that was not filled in"),
         ("https://", "its URL is not valid"),
     ] {
         let credentials: [Box<dyn Credentials>; 3] = [

@@ -2,9 +2,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Origin;
 
-/// Remembers which origins have accepted a token, in one bit each.
+/// A set of the origins that have accepted a token.
 ///
-/// Each response sets a bit, so it has to be cheap: two origins may share a bit, and then count as one.
+/// An origin is one bit, so that each response can update the set cheaply. Two origins with the same bit count as one.
 #[derive(Debug)]
 pub(crate) struct AcceptedOrigins(AtomicU64);
 
@@ -13,10 +13,10 @@ impl AcceptedOrigins {
         Self(AtomicU64::new(0))
     }
 
-    /// Enters an origin and returns whether it was not there.
+    /// Adds an origin and returns whether it was new.
     #[inline]
     pub(crate) fn insert(&self, origin: &Origin) -> bool {
-        // A request seldom is the first one, and a write would take the cache line away from other threads.
+        // Most origins are in the set already. A write would take the cache line from other threads.
         let is_new = self.0.load(Ordering::Relaxed) & origin.bit() == 0;
         if is_new {
             self.0.fetch_or(origin.bit(), Ordering::Relaxed);
@@ -24,7 +24,7 @@ impl AcceptedOrigins {
         is_new
     }
 
-    /// Removes an origin and returns whether it was there.
+    /// Removes an origin and returns whether it was in the set.
     pub(crate) fn remove(&self, origin: &Origin) -> bool {
         self.0.fetch_and(!origin.bit(), Ordering::Relaxed) & origin.bit() != 0
     }
@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_there_from_insert_to_remove() {
+    fn an_origin_is_in_the_set_from_insert_to_remove() {
         let (nova, glance) =
             (origin("https://nova.example.com/"), origin("https://glance.example.com:9292/"));
         let accepted = AcceptedOrigins::new();
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn the_services_of_a_cloud_have_bits_of_their_own() {
+    fn the_services_of_a_cloud_have_different_bits() {
         let mut bits = std::collections::HashSet::new();
         let hosts = ["nova", "glance", "cinder", "neutron", "keystone", "swift", "heat", "octavia"];
         let mut has_own_bit = |url: String| bits.insert(origin(&url).bit());

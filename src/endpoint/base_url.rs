@@ -7,23 +7,23 @@ use http::{
 
 use super::{
     Origin,
-    path_traversal::{climbs, may_have_dots},
+    path_traversal::{has_path_traversal, may_have_dots},
 };
 use crate::{Error, error::AN_ENDPOINT};
 
-/// Maximum length of the path and query of a URI, in bytes: that of the `http` crate.
+/// Maximum length of the path and query of a URI, in bytes. It is the limit of the `http` crate.
 const MAX_LENGTH: usize = u16::MAX as usize - 1;
 
-/// A URL that paths can be appended to.
+/// An absolute http or https URL that paths can be appended to.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct BaseUrl {
     url: Uri,
     origin: Arc<Origin>,
-    /// Its path with one slash at the end.
-    above: Box<str>,
+    /// The path of `url` with exactly one slash at the end.
+    prefix: Box<str>,
 }
 
-/// Why paths cannot be appended to a URL.
+/// The reason why paths cannot be appended to a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct InvalidBaseUrl(pub(crate) &'static str);
 
@@ -34,11 +34,11 @@ impl From<InvalidBaseUrl> for Error {
 }
 
 impl BaseUrl {
-    /// Reads such a URL. Blanks and newlines around it are not part of it.
+    /// Parses a URL. White space around it is ignored.
     pub(crate) fn parse(url: &str) -> Result<Self, InvalidBaseUrl> {
         let url = url.trim_ascii();
         if has_placeholder(url) {
-            return Err(InvalidBaseUrl("its URL has a placeholder that nobody filled in"));
+            return Err(InvalidBaseUrl("its URL has a placeholder that was not filled in"));
         }
         if url.contains('#') {
             return Err(InvalidBaseUrl("its URL has a fragment"));
@@ -51,35 +51,35 @@ impl BaseUrl {
         Self::new(url.parse().map_err(|_| InvalidBaseUrl("its URL is not valid"))?)
     }
 
-    /// Whether a text may be such a URL, by what can be seen without reading it.
+    /// Returns whether the text may be a valid base URL. This is cheaper than parsing it.
     pub(crate) fn is_plausible(url: &str) -> bool {
         let is_part = |byte| byte > b' ' && !matches!(byte, b'?' | b'#' | b'\x7f');
         url.bytes().all(is_part) && !has_placeholder(url)
     }
 
-    /// The URL, if it is such a one.
+    /// Creates a base URL from a URI, if paths can be appended to it.
     pub(crate) fn new(url: Uri) -> Result<Self, InvalidBaseUrl> {
         let origin = Arc::new(Self::check(&url)?);
-        let above = format!("{}/", url.path().trim_end_matches('/')).into();
-        Ok(Self { url, origin, above })
+        let prefix = format!("{}/", url.path().trim_end_matches('/')).into();
+        Ok(Self { url, origin, prefix })
     }
 
-    /// Returns the origin of such a URL.
+    /// Returns the origin of the URL, or the reason why it is not a valid base URL.
     pub(crate) fn check(url: &Uri) -> Result<Origin, InvalidBaseUrl> {
         if !matches!(url.scheme_str(), Some("http" | "https")) {
             return Err(InvalidBaseUrl("its URL is neither http nor https"));
         }
         if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err(InvalidBaseUrl("its URL carries a user name"));
+            return Err(InvalidBaseUrl("its URL has a user name"));
         }
-        let origin = Origin::from_uri(url).ok_or(InvalidBaseUrl("its URL has no clear host and port"))?;
+        let origin = Origin::from_uri(url).ok_or(InvalidBaseUrl("its URL has no valid host and port"))?;
         if url.query().is_some() {
             return Err(InvalidBaseUrl("its URL has a query"));
         }
         Ok(origin)
     }
 
-    /// The URL as it came.
+    /// Returns the URL as it was given.
     pub(crate) fn url(&self) -> &Uri {
         &self.url
     }
@@ -89,28 +89,33 @@ impl BaseUrl {
         &self.origin
     }
 
-    /// Puts this URL in front of the path and query that are `uri`, with one slash between them.
+    /// Replaces the relative `uri` by this URL with the path and query of `uri` appended.
     ///
-    /// This is keystoneauth's joining (`base.rstrip('/') + '/' + path.lstrip('/')`), with one
-    /// allocation. A path that climbs above this URL is refused ([`Error::PathTraversal`]).
+    /// There is one slash between the two, as in keystoneauth (`base.rstrip('/') + '/' + path.lstrip('/')`). This takes
+    /// one allocation.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidRequestUri`] if `uri` is not a path, [`Error::PathTraversal`] if the path leads above this URL,
+    /// and [`Error::UriTooLong`].
     #[inline(always)]
     pub(crate) fn join(&self, uri: &mut Uri) -> Result<(), Error> {
         let Some(path) = uri.path_and_query() else { return Err(Error::InvalidRequestUri) };
-        let mut below = match path.as_str().as_bytes() {
-            [b'/', below @ ..] => below,
+        let mut suffix = match path.as_str().as_bytes() {
+            [b'/', suffix @ ..] => suffix,
             query @ [b'?', ..] => query,
             _ => return Err(Error::InvalidRequestUri),
         };
-        if may_have_dots(path.path().as_bytes()) && climbs(path.path()) {
+        if may_have_dots(path.path().as_bytes()) && has_path_traversal(path.path()) {
             return Err(Error::PathTraversal);
         }
 
-        while let [b'/', shorter @ ..] = below {
-            below = shorter;
+        while let [b'/', shorter @ ..] = suffix {
+            suffix = shorter;
         }
-        let mut joined = Vec::with_capacity(self.above.len() + below.len());
-        joined.extend_from_slice(self.above.as_bytes());
-        joined.extend_from_slice(below);
+        let mut joined = Vec::with_capacity(self.prefix.len() + suffix.len());
+        joined.extend_from_slice(self.prefix.as_bytes());
+        joined.extend_from_slice(suffix);
 
         let length = joined.len();
         let Ok(path_and_query) = PathAndQuery::try_from(joined) else {
@@ -130,12 +135,12 @@ impl BaseUrl {
     }
 }
 
-/// Whether a URL has a part that was to be replaced by an id.
+/// Returns whether a URL has a part that should have been replaced by an id.
 fn has_placeholder(url: &str) -> bool {
     url.contains("$(") || url.contains("%(")
 }
 
-/// What stands where the user name, host and port of an absolute URL do.
+/// Returns the part of a URL between the scheme and the path, or an empty text if there is none.
 fn authority(url: &str) -> &str {
     let after_scheme = url.split_once("://").map_or("", |(_, after)| after);
     after_scheme.split(['/', '?']).next().unwrap_or_default()
@@ -179,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn no_path_climbs_above_its_endpoint() {
+    fn no_path_leads_above_its_endpoint() {
         for path in [
             "/..",
             "/../admin",
@@ -204,10 +209,10 @@ mod tests {
             "/..%3Bx=y/admin",
             "/%252e%252e/admin",
             "/a/%25252e%252e%252f%252e%252e%252fx",
-            // Encoded digits of an encoding.
+            // Escapes whose digits are escaped.
             "/%2%65%2%65/admin",
             "/%%32%65%%32e/admin",
-            // UTF-8 that is longer than it has to be, and what is dropped for it is no UTF-8.
+            // Overlong UTF-8, and invalid UTF-8 that a server may drop.
             "/%c0%ae%c0%ae/admin",
             "/.%e0%80%ae/admin",
             "/%f0%80%80%ae./admin",
@@ -223,7 +228,7 @@ mod tests {
             "/a%u002f..%u005c../admin",
             "/%uff0e%uff0e/admin",
             "/%25u002e./admin",
-            // What some take for the end, or cut off.
+            // Characters that some servers read as the end of the path, or strip.
             "/..%00",
             "/..%00.html",
             "/..%00/x",
@@ -241,13 +246,13 @@ mod tests {
             "/..%e2%80%8b/admin",
             "/..%/admin",
             "/%20/..",
-            // What is folded to dots and slashes.
+            // Characters that some servers normalize to dots and slashes.
             "/%ef%bc%8e%ef%bc%8e/admin",
             "/．．/admin",
             "/%e2%80%a5/admin",
             "/a%ef%bc%8f..%e2%88%95../admin",
             "/..%ef%bc%9bx/admin",
-            // Slashes that are read in one place and not in the other.
+            // Escaped slashes that a server may decode in one place but not in another.
             "/a%2fb%2f..%2f../../admin",
             "/a%2fb/..%5c../admin",
         ] {
@@ -256,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn no_path_climbs_wherever_its_dots_are() {
+    fn path_traversal_is_found_wherever_the_dots_are() {
         for length in 0..20 {
             let name = "x".repeat(length);
             for path in
@@ -267,9 +272,9 @@ mod tests {
         }
     }
 
-    /// No input of any length takes more than a moment, or the stack.
+    /// Long input must not take quadratic time or overflow the stack.
     #[test]
-    fn long_paths_of_escapes_are_read_in_one_go() {
+    fn long_paths_of_escapes_take_linear_time() {
         for piece in ["%", "%25", "%2", "25", "%%32", "%u", "%c0", "%fc%80", "..%2f", "%2e", "a%2f"] {
             let path = format!("/%{}", piece.repeat(60_000 / piece.len()));
             let _ = joined("https://h/v3", &path);
@@ -278,14 +283,16 @@ mod tests {
     }
 
     #[test]
-    fn a_uri_that_is_too_long_when_joined_says_so() {
+    fn a_joined_uri_that_is_too_long_is_an_error_with_its_length() {
         let base = format!("https://h/{}", "b".repeat(1_000));
         for (query, fits) in [(64_531, true), (64_532, false), (65_000, false)] {
             let relative = format!("/?{}", "q".repeat(query));
             let length = "/".len() + 1_000 + relative.len();
             match joined(&base, &relative) {
                 Ok(_) => assert!(fits && length <= MAX_LENGTH, "{length}"),
-                Err(Error::UriTooLong { length: told }) => assert!(!fits && told == length, "{length}"),
+                Err(Error::UriTooLong { length: reported }) => {
+                    assert!(!fits && reported == length, "{length}")
+                }
                 Err(other) => panic!("{length}: {other}"),
             }
         }
@@ -299,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_around_a_url_is_not_part_of_it() {
+    fn white_space_around_a_url_is_ignored() {
         for around in [" {} ", "{}\n", "\r\n\t{}\r\n"] {
             let url = around.replace("{}", "https://h:8774/v2.1/");
             assert_eq!(joined(&url, "/servers").unwrap(), "https://h:8774/v2.1/servers", "{url:?}");
@@ -307,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_is_not_ascii_is_told_to_be_written_otherwise() {
+    fn the_error_for_a_host_that_is_not_ascii_names_the_idna_form() {
         for url in ["https://b\u{fc}cher.example/v3", "https://\u{4f8b}\u{3048}.jp:5000", "https://a@\u{fc}/"]
         {
             let Err(InvalidBaseUrl(reason)) = BaseUrl::parse(url) else { panic!("{url}") };
@@ -320,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_that_nothing_can_be_appended_to() {
+    fn invalid_base_urls() {
         for url in [
             "",
             "/v3",

@@ -3,23 +3,23 @@ use std::{borrow::Cow, fmt};
 use super::{BaseUrl, InvalidBaseUrl};
 use crate::{Error, error::truncate};
 
-/// A URL that stands in for the catalog's.
+/// A URL that replaces the one in the catalog.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Override {
+pub(crate) enum EndpointOverride {
     Fixed(BaseUrl),
-    /// With ids of the access still to be filled in.
+    /// A URL that contains `%(...)s`, to be replaced by an id of the access.
     Template(Box<str>),
     Invalid(InvalidBaseUrl),
 }
 
-/// The ids of an access that an override can contain.
+/// The ids of an access that can be filled into a template.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct OverrideIds<'a> {
     pub(crate) project_id: Option<&'a str>,
     pub(crate) user_id: Option<&'a str>,
 }
 
-impl Override {
+impl EndpointOverride {
     pub(super) fn new(url: Box<str>) -> Self {
         if url.contains("%(") {
             return Self::Template(url);
@@ -27,7 +27,7 @@ impl Override {
         BaseUrl::parse(&url.replace("%%", "%")).map_or_else(Self::Invalid, Self::Fixed)
     }
 
-    /// How long it is, in bytes.
+    /// Returns the approximate length of the override, in bytes.
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::Fixed(url) => url.url().path().len(),
@@ -36,12 +36,12 @@ impl Override {
         }
     }
 
-    /// Whether ids of an access have to be filled in.
+    /// Returns whether an access is needed to fill in its ids.
     pub(crate) fn needs_access(&self) -> bool {
         matches!(self, Self::Template(_))
     }
 
-    /// Returns the URL with these ids filled in.
+    /// Returns the URL, with these ids filled in.
     pub(crate) fn resolve(&self, ids: OverrideIds<'_>) -> Result<Cow<'_, BaseUrl>, Error> {
         match self {
             Self::Fixed(url) => Ok(Cow::Borrowed(url)),
@@ -51,7 +51,7 @@ impl Override {
     }
 }
 
-/// The template with its ids filled in, and with `%` for `%%`, as Python formats it.
+/// Replaces the placeholders of a template by ids, and `%%` by `%`, as Python's `%` operator does.
 fn fill_in(template: &str, ids: OverrideIds<'_>) -> Result<String, Error> {
     let mut url = String::with_capacity(template.len() + 32);
     let mut rest = template;
@@ -63,7 +63,7 @@ fn fill_in(template: &str, ids: OverrideIds<'_>) -> Result<String, Error> {
                     what: "the endpoint override",
                     reason: "a `%(` in it is not closed by `)s`",
                 })?;
-                url.push_str(id(name, ids)?);
+                url.push_str(id_for(name, ids)?);
                 after
             }
             None => {
@@ -76,28 +76,28 @@ fn fill_in(template: &str, ids: OverrideIds<'_>) -> Result<String, Error> {
     Ok(url)
 }
 
-/// An id of the access that can stand in a URL as it is.
-fn id<'a>(name: &str, ids: OverrideIds<'a>) -> Result<&'a str, Error> {
+/// Returns the id for a placeholder, if the access has it and it needs no escaping in a URL.
+fn id_for<'a>(name: &str, ids: OverrideIds<'a>) -> Result<&'a str, Error> {
     let value = match name {
         "project_id" => ids.project_id,
         "user_id" => ids.user_id,
         _ => None,
     };
     let value = value.ok_or_else(|| Error::MissingOverrideValue { name: truncate(name).into() })?;
-    let climbs = matches!(value, "." | "..");
-    if climbs || !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) {
+    let is_dots = matches!(value, "." | "..");
+    if is_dots || !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) {
         return Err(Error::InvalidEndpoint {
             what: "the endpoint override",
-            reason: "an id put into it is not made for URLs",
+            reason: "an id filled into it is not safe in a URL",
         });
     }
     Ok(value)
 }
 
-/// Hides the URL, which may have been given a password by mistake.
-impl fmt::Debug for Override {
+/// Redacts the URL, because it may contain a password by mistake.
+impl fmt::Debug for EndpointOverride {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Override")
+        f.write_str("EndpointOverride")
     }
 }
 
@@ -107,11 +107,11 @@ mod tests {
 
     fn resolved(url: &str) -> Result<String, Error> {
         let ids = OverrideIds { project_id: Some("p1"), user_id: Some("u1") };
-        Override::new(url.into()).resolve(ids).map(|base| base.url().to_string())
+        EndpointOverride::new(url.into()).resolve(ids).map(|base| base.url().to_string())
     }
 
     #[test]
-    fn ids_are_filled_in_and_two_percent_signs_are_one() {
+    fn ids_are_filled_in_and_a_double_percent_sign_becomes_one() {
         for (template, expected) in [
             ("https://h/%(project_id)s/%(user_id)s", "https://h/p1/u1"),
             ("https://h/AUTH_%(project_id)s", "https://h/AUTH_p1"),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_nothing_is_filled_in_for_is_shown_in_part() {
+    fn an_unknown_placeholder_is_truncated_and_escaped_in_the_error() {
         let Err(error) = resolved(&format!("https://h/%(\u{1b}[31m{})s", "x".repeat(10_000))) else {
             panic!()
         };

@@ -2,44 +2,45 @@ use std::sync::OnceLock;
 
 use super::EndpointFilter;
 
-/// Remembers a value for each of the first `N` filters.
+/// Caches a value for each of the first `N` filters.
 ///
-/// As a rule these are all that a program has. The values for others have to be made each time, and so has everything
-/// once filters that were made for one request have taken the places.
+/// Most programs have no more filters than that. No entry is ever evicted: once the cache is full, values for other
+/// filters are computed each time. A program that builds a new filter for each request therefore gains nothing.
 pub(crate) struct FilterCache<V, const N: usize>([OnceLock<(EndpointFilter, V)>; N]);
 
 impl<V: Clone, const N: usize> FilterCache<V, N> {
-    /// The value for this filter, or for one which is the same to this comparison.
+    /// Returns the value for this filter, or for the first cached filter for which `is_same` returns true.
     #[inline(always)]
     pub(crate) fn get(
         &self,
         filter: &EndpointFilter,
         is_same: impl Fn(&EndpointFilter) -> bool,
     ) -> Option<&V> {
-        // A clone is told by its address, and as a rule it is one.
-        match self.values().find(|(known, _)| known.ptr_eq(filter)) {
+        // Most filters are clones of a cached one, and comparing the addresses is cheap.
+        match self.entries().find(|(known, _)| known.ptr_eq(filter)) {
             Some((_, value)) => Some(value),
             None => self.get_same(is_same),
         }
     }
 
     fn get_same(&self, is_same: impl Fn(&EndpointFilter) -> bool) -> Option<&V> {
-        let (_, value) = self.values().find(|(known, _)| is_same(known))?;
+        let (_, value) = self.entries().find(|(known, _)| is_same(known))?;
         Some(value)
     }
 
     #[inline]
-    fn values(&self) -> impl Iterator<Item = &(EndpointFilter, V)> {
+    fn entries(&self) -> impl Iterator<Item = &(EndpointFilter, V)> {
         self.0.iter().map_while(OnceLock::get)
     }
 
+    /// Adds a value, unless the cache is full.
     pub(crate) fn insert(&self, filter: &EndpointFilter, value: &V) {
         if self.0.last().is_some_and(|last| last.get().is_some()) {
             return;
         }
         let mut entry = (filter.clone(), value.clone());
-        for place in &self.0 {
-            match place.set(entry) {
+        for slot in &self.0 {
+            match slot.set(entry) {
                 Ok(()) => return,
                 Err(taken) => entry = taken,
             }
@@ -58,14 +59,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_filters_are_remembered_and_no_others() {
-        let memo = FilterCache::<usize, 8>::default();
+    fn only_the_first_filters_are_cached() {
+        let cache = FilterCache::<usize, 8>::default();
         let filters: Vec<_> = (0..9).map(|number: usize| EndpointFilter::new(number.to_string())).collect();
         let get =
-            |filter: &EndpointFilter| memo.get(filter, |known| known.selects_same_endpoint(filter)).copied();
+            |filter: &EndpointFilter| cache.get(filter, |known| known.selects_same_endpoint(filter)).copied();
         for (number, filter) in filters.iter().enumerate() {
             assert!(get(filter).is_none());
-            memo.insert(filter, &number);
+            cache.insert(filter, &number);
         }
         for (number, filter) in filters.iter().enumerate() {
             let equal = EndpointFilter::new(number.to_string());

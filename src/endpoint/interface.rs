@@ -1,27 +1,28 @@
 use std::fmt;
 
-/// The interface of an endpoint: which of a service's doors is meant.
+/// The interface of an endpoint: who it is for.
 ///
-/// `public` and `publicURL`, the spellings of the v3 and the v2 catalog, are the same interface.
+/// `public` (as in v3 catalogs) and `publicURL` (as in v2.0 catalogs) are the same interface.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Interface {
-    /// For users of the cloud; the default.
+    /// For users of the cloud. This is the default.
     Public,
-    /// For services of the cloud, on its own network.
+    /// For services of the cloud, on its internal network.
     Internal,
     /// For administrators.
     Admin,
-    /// Keystone itself at the plugin's `auth_url`, without a look into the catalog: keystoneauth's
-    /// `AUTH_INTERFACE`. No text becomes this value. It counts if it is the first that a filter names,
-    /// and then before an endpoint override.
+    /// Keystone at the plugin's `auth_url`: keystoneauth's `AUTH_INTERFACE`.
+    ///
+    /// The catalog is not searched, and an endpoint override is ignored. This applies only if it is the first interface
+    /// of a filter. No text is converted to this value.
     Auth,
-    /// An interface with a name of the cloud's own, without the `URL` at its end.
+    /// A custom interface of the cloud, without the `URL` at the end of its name.
     Other(Box<str>),
 }
 
 impl Interface {
-    /// The name as a v3 catalog spells it; `auth` for [`Interface::Auth`], which no catalog has.
+    /// Returns the name as in a v3 catalog, or `auth` for [`Interface::Auth`], which no catalog has.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Public => "public",
@@ -63,13 +64,12 @@ mod tests {
 
     #[test]
     fn only_the_suffix_is_dropped() {
-        // keystoneauth strips any of the letters U, R and L from the end.
         assert_eq!(Interface::from("EXTRA_URL_L").as_str(), "EXTRA_URL_L");
         assert_eq!(Interface::from("CUR").as_str(), "CUR");
     }
 
     #[test]
-    fn no_text_means_the_auth_interface() {
+    fn no_text_is_converted_to_the_auth_interface() {
         assert_ne!(Interface::from("auth"), Interface::Auth);
     }
 }

@@ -1,8 +1,8 @@
-//! Where a request goes: which endpoint is meant, how its URL is joined, and who may see the token.
+//! Endpoint selection, joining of request URIs, and the origins that may receive a token.
 //!
-//! An [`EndpointFilter`] says which endpoint of the service catalog a request is for. The layer has one for all
-//! requests. A request can have one in its extensions, and what that leaves open is taken from the layer's: the region
-//! and the interfaces always, all else only if both are for the same service:
+//! An [`EndpointFilter`] selects an endpoint of the service catalog. The layer has a filter for all requests. A request
+//! can have one of its own in its extensions. What the request's filter does not set is taken from the layer's filter:
+//! the region and the interfaces always, everything else only if both filters are for the same service.
 //!
 //! ```
 //! use http::Request;
@@ -15,23 +15,23 @@
 //! # let _ = request;
 //! ```
 //!
-//! The path of a relative request URI is appended to the path of the endpoint byte for byte:
-//! `https://h/volume/v3/p1` and `/volumes/detail?limit=9` make
-//! `https://h/volume/v3/p1/volumes/detail?limit=9`. Nothing is decoded or normalized, and a path that
-//! would climb above its endpoint is refused, also where only some servers would read it so (`%2e%2e`, `..%00`).
+//! A relative request URI is appended to the URL of the endpoint, byte for byte: `https://h/volume/v3/p1` and
+//! `/volumes/detail?limit=9` are joined to `https://h/volume/v3/p1/volumes/detail?limit=9`. Nothing is decoded or
+//! normalized. A path that leads above the endpoint is refused (path traversal), even if only some servers would read
+//! it so (`%2e%2e`, `..%00`).
 //!
-//! An absolute request URI is used as it is, if its origin (scheme, host and port) is one that the
-//! catalog, the plugin's `auth_url`, the endpoint override or
-//! [`allow_origin`](crate::AuthLayer::allow_origin) names. The token goes nowhere else.
+//! An absolute request URI is used as it is. The token is sent only if the origin of the URI (scheme, host and port) is
+//! that of an endpoint of the catalog, of the plugin's `auth_url`, of the endpoint override, or one that
+//! [`allow_origin`](crate::AuthLayer::allow_origin) allows.
 //!
-//! A filter can ask for a microversion of the service's API too. The headers for it are made with the
-//! filter, not for each request. For one request alone there is [`Microversion`](crate::Microversion):
+//! A filter can also request a microversion of the service's API. Its headers are built once, when the filter is built.
+//! The [`Microversion`](crate::Microversion) extension requests one for a single request:
 //!
 //! ```
 //! use tower_keystone::{EndpointFilter, Microversion};
 //!
 //! let nova = EndpointFilter::new("compute").microversion("2.79");
-//! // For one request, another one.
+//! // This request uses another microversion.
 //! let newest = http::Request::get("/servers").extension(Microversion::new("latest")).body(()).unwrap();
 //! # let _ = (nova, newest);
 //! ```
@@ -41,6 +41,10 @@ mod base_url;
 mod endpoint_override;
 mod filter;
 mod filter_cache;
+mod filter_defaults;
+mod filter_display;
+mod filter_getters;
+mod filter_parts;
 mod interface;
 mod microversion_headers;
 mod origin;
@@ -48,6 +52,9 @@ mod path_traversal;
 pub mod service_types;
 mod version_range;
 mod version_status;
+mod wanted_interfaces;
+mod wanted_microversion;
+mod wanted_versions;
 
 pub use filter::EndpointFilter;
 pub use interface::Interface;
@@ -58,7 +65,8 @@ pub use version_status::{Allow, VersionStatus};
 pub(crate) use accepted_origins::AcceptedOrigins;
 pub(crate) use base_url::{BaseUrl, InvalidBaseUrl};
 pub(crate) use endpoint_override::OverrideIds;
-pub(crate) use filter::{WantedInterfaces, WantsDiscovery};
 pub(crate) use filter_cache::FilterCache;
 pub(crate) use microversion_headers::MicroversionHeaders;
 pub(crate) use origin::OriginRef;
+pub(crate) use wanted_interfaces::WantedInterfaces;
+pub(crate) use wanted_versions::WantsDiscovery;

@@ -8,11 +8,11 @@ use http::{
     uri::{Authority, Scheme},
 };
 
-/// The scheme, host and port of a URL (RFC 6454). A token is sent to known origins only.
+/// The scheme, host and port of a URL (RFC 6454).
 ///
-/// Host names are compared without regard to case, and a missing port is the default port of the scheme. There is no
-/// further canonical form: a host in another spelling (a trailing dot, an address written in another way) is another
-/// origin.
+/// The layer sends a token only to known origins. Host names are compared case-insensitively, and a missing port is the
+/// default port of the scheme. Hosts are not normalized otherwise: with a trailing dot, or an IP address in another
+/// notation, the origin is different.
 ///
 /// ```
 /// use http::Uri;
@@ -26,18 +26,17 @@ use http::{
 pub struct Origin {
     https: bool,
     authority: Authority,
-    /// How long the host is, at the beginning of the authority, in bytes.
+    /// Length of the host, which is at the beginning of the authority, in bytes.
     host_len: usize,
     port: u16,
-    /// One of 64 bits, by which most origins of a cloud can be told apart.
+    /// A hash of host and port with one bit set, so that a `u64` can be a set of origins.
     bit: u64,
 }
 
 impl Origin {
     /// Returns the origin of an absolute http or https URL.
     ///
-    /// `None` for any other URL, for one with a user name, and for one whose host or port can be read in more than one
-    /// way.
+    /// Returns `None` for any other URL, if the URL has a user name, and if its host or port is ambiguous.
     pub fn from_uri(uri: &Uri) -> Option<Self> {
         let https = match uri.scheme_str()? {
             "https" => true,
@@ -63,13 +62,13 @@ impl Origin {
         self.https
     }
 
-    /// Whether this is https on the host of the other one, which is http, at the default port or the same.
+    /// Returns whether `other` is http, and this is https on the same host, at port 443 or the port of `other`.
     pub(crate) fn is_upgrade_of(&self, other: &Self) -> bool {
-        let same_host = self.written().host.eq_ignore_ascii_case(other.written().host);
+        let same_host = self.as_origin_ref().host.eq_ignore_ascii_case(other.as_origin_ref().host);
         self.https && !other.https && same_host && (self.port == 443 || self.port == other.port)
     }
 
-    /// Puts this https origin in place of a URL's own.
+    /// Replaces the origin of a URL by this one, which is https.
     pub(crate) fn upgrade(&self, url: Uri) -> Option<Uri> {
         let mut parts = url.into_parts();
         parts.scheme = Some(Scheme::HTTPS);
@@ -82,14 +81,14 @@ impl Origin {
         self.bit
     }
 
-    fn written(&self) -> OriginRef<'_> {
+    fn as_origin_ref(&self) -> OriginRef<'_> {
         let authority = self.authority.as_str();
         let host = authority.get(..self.host_len).unwrap_or_default();
         OriginRef { https: self.https, authority, host, port: self.port }
     }
 }
 
-/// The origin of a URL that is a text, of which no more is read than that.
+/// An origin that borrows its text. The rest of the URL is not parsed.
 #[derive(Clone, Copy)]
 pub(crate) struct OriginRef<'a> {
     https: bool,
@@ -99,8 +98,7 @@ pub(crate) struct OriginRef<'a> {
 }
 
 impl<'a> OriginRef<'a> {
-    /// Returns the origin that [`Origin::from_uri`] has for this URL, whatever follows it. Blanks around the URL do not
-    /// count.
+    /// Returns the origin of a URL, by the rules of [`Origin::from_uri`]. White space around the URL is ignored.
     pub(crate) fn parse(url: &'a str) -> Option<Self> {
         let (scheme, rest) = url.trim_ascii().split_once("://")?;
         let https = scheme.eq_ignore_ascii_case("https");
@@ -112,7 +110,7 @@ impl<'a> OriginRef<'a> {
     }
 
     fn from_authority(https: bool, authority: &'a str) -> Option<Self> {
-        let (host, rest) = split(authority)?;
+        let (host, rest) = split_host(authority)?;
         let port = match rest.strip_prefix(':') {
             Some(digits) if digits.starts_with(|first: char| first.is_ascii_digit()) => {
                 digits.parse().ok()?
@@ -129,17 +127,20 @@ impl<'a> OriginRef<'a> {
     }
 }
 
-/// Hosts of one cloud differ at the beginning, or in the port. They compare without regard to case.
+/// Returns the bit of an origin: a hash of the host's first four bytes (ignoring case), its length, and the port.
+///
+/// The services of a cloud usually differ in one of these.
 fn bit(host: &str, port: u16) -> u64 {
     let first = host.as_bytes().first_chunk().map_or(0, |first| u32::from_le_bytes(*first) | 0x2020_2020);
     let sum = first.wrapping_mul(31).wrapping_add(host.len() as u32 + (u32::from(port) << 8));
-    // Fibonacci hashing: the upper bits of the product depend on all of the sum.
+    // Fibonacci hashing: the upper bits of the product depend on all bits of the sum.
     1 << (sum.wrapping_mul(0x9e37_79b9) >> 26)
 }
 
-/// The host as written, and what follows it: a port, or nothing. Whatever else an authority may have, a user
-/// name for one, ends the host where nothing should follow.
-fn split(authority: &str) -> Option<(&str, &str)> {
+/// Splits an authority into its host and the rest, which is empty or a port if the authority is valid.
+///
+/// A user name, or any other unexpected character, ends the host. The rest then is not a port, so there is no origin.
+fn split_host(authority: &str) -> Option<(&str, &str)> {
     let host = match authority.strip_prefix('[') {
         None => {
             prefix_len(authority, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))?
@@ -152,7 +153,7 @@ fn split(authority: &str) -> Option<(&str, &str)> {
     authority.split_at_checked(host)
 }
 
-/// How many such bytes a text begins with, at least one.
+/// Returns the length of the longest prefix whose bytes all satisfy `is_part`, or `None` if it is empty.
 fn prefix_len(text: &str, is_part: impl Fn(u8) -> bool) -> Option<usize> {
     let end = text.bytes().position(|byte| !is_part(byte)).unwrap_or(text.len());
     (end > 0).then_some(end)
@@ -179,7 +180,7 @@ impl Hash for OriginRef<'_> {
 
 impl PartialEq for Origin {
     fn eq(&self, other: &Self) -> bool {
-        self.written() == other.written()
+        self.as_origin_ref() == other.as_origin_ref()
     }
 }
 
@@ -187,14 +188,14 @@ impl Eq for Origin {}
 
 impl Hash for Origin {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.written().hash(state);
+        self.as_origin_ref().hash(state);
     }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.https { "https" } else { "http" };
-        write!(f, "{scheme}://{}:{}", self.written().host, self.port)
+        write!(f, "{scheme}://{}:{}", self.as_origin_ref().host, self.port)
     }
 }
 
@@ -224,9 +225,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(100))]
 
-        /// What is read of a text alone is what is read of a URL, and nothing where the URL has no origin.
+        /// `OriginRef::parse` and `Origin::from_uri` agree on every URL.
         #[test]
-        fn a_text_has_the_origin_of_its_url(
+        fn a_text_and_its_uri_have_the_same_origin(
             url in r"(?i)(https?|ftp|)(://|:/|//)[a-z0-9.:@\[\]%_~\\;,&$-]{0,12}([/?#][a-z0-9/?#@:.]{0,8})?"
         ) {
             let written = OriginRef::parse(&url).and_then(OriginRef::to_origin);
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_origin_in_other_words() {
+    fn equal_origins() {
         let known = origin("https://nova.example.com/v2.1").unwrap();
         for url in ["https://nova.example.com:443/", "HTTPS://NOVA.example.com/x", "https://nova.example.com"]
         {
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_origins_have_equal_hashes_and_others_have_others() {
+    fn equal_origins_have_equal_hashes_and_different_ones_differ() {
         let state = RandomState::new();
         let hash = |url| state.hash_one(origin(url).unwrap());
         let known = hash("https://nova.example.com/");
@@ -261,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn other_origins() {
+    fn different_origins() {
         let known = origin("https://nova.example.com/v2.1").unwrap();
         for url in [
             "http://nova.example.com/",
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_clear_has_no_origin() {
+    fn an_ambiguous_url_has_no_origin() {
         for url in [
             "/servers",
             "nova.example.com:443",

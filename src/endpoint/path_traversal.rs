@@ -1,32 +1,32 @@
-//! The check for path traversal.
+//! Path traversal check for relative request URIs.
 
-/// Whether the `..` segments of a path lead above its beginning, for any server that may read it.
+/// Returns whether the `..` segments of a path lead above its start, for any server that may read it.
 ///
-/// Servers and proxies differ in what they decode, drop and fold, so that most spellings can be read in several ways.
-/// The path is refused if any combination of the [readings](Readings) of its characters climbs.
-pub(super) fn climbs(path: &str) -> bool {
+/// Servers and proxies differ in what they decode, strip and normalize, so a path can have several meanings. The result
+/// is true if any combination of the possible [meanings](Meanings) of its characters leads above the start.
+pub(super) fn has_path_traversal(path: &str) -> bool {
     let mut rest = path.as_bytes();
     if !rest.iter().any(may_be_decoded) && !rest.windows(2).any(|two| two == b"..") {
         return false;
     }
     let mut depths = Depths::default();
-    while let Some((readings, after)) = Readings::next(rest) {
-        match depths.read(readings) {
+    while let Some((meanings, after)) = Meanings::next(rest) {
+        match depths.read(meanings) {
             Some(deeper) => depths = deeper,
             None => return true,
         }
         rest = after;
     }
-    depths.read(Readings::END).is_none()
+    depths.read(Meanings::END).is_none()
 }
 
-/// Whether there may be a dot in it: itself, or something that may be decoded to one. Most paths have neither, and
-/// climb nowhere.
+/// Returns whether a path may contain a dot: a `.`, or a character that a server may decode to one.
 ///
-/// It looks at eight bytes at a time, the last eight once more rather than one by one.
+/// Most paths do not, so they need no further check. The function compares eight bytes at a time. If the length is not
+/// a multiple of eight, it compares the last eight bytes, some of them for the second time.
 #[inline]
 pub(super) fn may_have_dots(path: &[u8]) -> bool {
-    // Without a branch, so that all eight are compared at once.
+    // There is no branch, so that the compiler can compare all eight bytes at once.
     let may_be_dot = |byte: &u8| (*byte == b'.') | (*byte == b'%') | (*byte >= 0x7f);
     let among_eight = |bytes: &[u8; 8]| bytes.iter().fold(false, |found, byte| found | may_be_dot(byte));
     match path.last_chunk() {
@@ -35,80 +35,82 @@ pub(super) fn may_have_dots(path: &[u8]) -> bool {
     }
 }
 
-/// A `%`, or what is not visible ASCII.
+/// Returns whether the byte is a `%`, a control character or not ASCII.
 fn may_be_decoded(byte: &u8) -> bool {
     matches!(byte, b'%' | 0x7f..)
 }
 
-/// What a character of a path may be to some server; more than one, as a rule, if it is not plain.
+/// The set of meanings that a character of a path can have, depending on the server.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Readings(u8);
+struct Meanings(u8);
 
-impl Readings {
+impl Meanings {
     const DOT: Self = Self(1);
     const TWO_DOTS: Self = Self(1 << 1);
     const SLASH: Self = Self(1 << 2);
-    /// The beginning of the parameters of a segment.
+    /// The start of the parameters of a segment (`;`).
     const PARAMETERS: Self = Self(1 << 3);
     /// The end of the path.
     const END: Self = Self(1 << 4);
-    /// Nothing.
-    const SKIPPED: Self = Self(1 << 5);
-    /// Part of a name.
+    /// The server strips the character.
+    const STRIPPED: Self = Self(1 << 5);
+    /// Part of a name: any character without a special meaning.
     const NAME: Self = Self(1 << 6);
 
+    /// Returns the union of two sets.
     fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    fn has(self, reading: Self) -> bool {
-        self.0 & reading.0 != 0
+    /// Returns whether the sets have a meaning in common.
+    fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 
-    /// The readings of the first character, and what is after it.
+    /// Returns the meanings of the first character, and the rest of the path.
     fn next(path: &[u8]) -> Option<(Self, &[u8])> {
-        let (byte, is_encoded, after) = decoded(path, ENCODED_DIGITS)?;
+        let (byte, is_encoded, after) = decode_byte(path, MAX_DIGIT_DEPTH)?;
         Some(match byte {
-            0x80.. => Self::of_utf8(byte, after),
-            b'%' => match utf16(after) {
-                Some((character, after)) => (Self::of_char(character), after),
-                None => (Self::SKIPPED.or(Self::NAME), after),
+            0x80.. => Self::for_utf8(byte, after),
+            b'%' => match decode_utf16(after) {
+                Some((character, after)) => (Self::for_char(character), after),
+                None => (Self::STRIPPED.or(Self::NAME), after),
             },
             b'/' if !is_encoded => (Self::SLASH, after),
-            ascii => (Self::of_char(ascii.into()), after),
+            ascii => (Self::for_char(ascii.into()), after),
         })
     }
 
-    /// The readings of a character in UTF-8, also of one that is longer than it has to be.
-    fn of_utf8(first: u8, after: &[u8]) -> (Self, &[u8]) {
-        let dropped = Self::SKIPPED.or(Self::NAME);
+    /// Returns the meanings of a UTF-8 character, and the rest of the path. The character can be overlong or invalid.
+    fn for_utf8(first: u8, after: &[u8]) -> (Self, &[u8]) {
+        let invalid = Self::STRIPPED.or(Self::NAME);
         let (length, bits) = match first {
             0xc0..=0xdf => (2, first & 0x1f),
             0xe0..=0xef => (3, first & 0x0f),
             0xf0..=0xf7 => (4, first & 0x07),
             0xf8..=0xfb => (5, first & 0x03),
             0xfc..=0xfd => (6, first & 0x01),
-            _ => return (dropped, after),
+            _ => return (invalid, after),
         };
         let (mut code, mut rest) = (u32::from(bits), after);
         for _ in 1..length {
-            match decoded(rest, ENCODED_DIGITS) {
+            match decode_byte(rest, MAX_DIGIT_DEPTH) {
                 Some((byte @ 0x80..=0xbf, _, after)) => {
                     code = code << 6 | u32::from(byte & 0x3f);
                     rest = after;
                 }
-                _ => return (dropped, after),
+                _ => return (invalid, after),
             }
         }
         match char::from_u32(code) {
-            Some(character) if character.len_utf8() == length => (Self::of_char(character), rest),
-            Some(character) => (Self::of_char(character).or(dropped), rest),
-            None => (dropped, rest),
+            Some(character) if character.len_utf8() == length => (Self::for_char(character), rest),
+            Some(character) => (Self::for_char(character).or(invalid), rest),
+            None => (invalid, rest),
         }
     }
 
-    /// The readings of a character that is encoded, or that may be folded to ASCII (NFKC and its like).
-    fn of_char(character: char) -> Self {
+    /// Returns the meanings of a decoded character. Some servers normalize it to ASCII (as NFKC does).
+    fn for_char(character: char) -> Self {
         match character {
             '.' => Self::DOT,
             '\u{2024}' | '\u{fe52}' | '\u{ff0e}' => Self::DOT.or(Self::NAME),
@@ -116,31 +118,33 @@ impl Readings {
             '/' | '\u{2044}' | '\u{2215}' | '\u{29f8}' | '\u{ff0f}' => Self::SLASH.or(Self::NAME),
             '\\' | '\u{2216}' | '\u{29f5}' | '\u{fe68}' | '\u{ff3c}' => Self::SLASH.or(Self::NAME),
             ';' | '\u{37e}' | '\u{fe54}' | '\u{ff1b}' => Self::PARAMETERS,
-            '\0' => Self::END.or(Self::SKIPPED).or(Self::NAME),
+            '\0' => Self::END.or(Self::STRIPPED).or(Self::NAME),
             '?' | '#' => Self::END.or(Self::NAME),
             '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}' => {
-                Self::SKIPPED.or(Self::NAME)
+                Self::STRIPPED.or(Self::NAME)
             }
-            blank if blank.is_whitespace() || blank.is_control() => Self::SKIPPED.or(Self::NAME),
+            blank if blank.is_whitespace() || blank.is_control() => Self::STRIPPED.or(Self::NAME),
             _ => Self::NAME,
         }
     }
 }
 
-/// How deep the digits of an escape may be encoded themselves, as in `%2%65`.
-const ENCODED_DIGITS: u8 = 3;
+/// Maximum depth to which the digits of an escape are escapes themselves, as in `%2%65`.
+const MAX_DIGIT_DEPTH: u8 = 3;
 
-/// The first byte after as many rounds of decoding as it takes, whether there were any, and what is after it.
-fn decoded(path: &[u8], encoded_digits: u8) -> Option<(u8, bool, &[u8])> {
+/// Decodes the first byte of a path, as often as it is escaped.
+///
+/// Returns the byte, whether it was escaped, and the rest of the path.
+fn decode_byte(path: &[u8], digit_depth: u8) -> Option<(u8, bool, &[u8])> {
     let (&first, mut after) = path.split_first()?;
     let mut is_encoded = false;
     if first == b'%' {
-        while let Some((high, rest)) = digit(after, encoded_digits)
-            && let Some((low, rest)) = digit(rest, encoded_digits)
+        while let Some((high, rest)) = decode_digit(after, digit_depth)
+            && let Some((low, rest)) = decode_digit(rest, digit_depth)
         {
             (is_encoded, after) = (true, rest);
             match high << 4 | low {
-                // What is encoded twice may be decoded twice.
+                // A server may decode a path twice, so `%25` can start another escape.
                 b'%' => {}
                 byte => return Some((byte, is_encoded, after)),
             }
@@ -149,11 +153,11 @@ fn decoded(path: &[u8], encoded_digits: u8) -> Option<(u8, bool, &[u8])> {
     Some((first, is_encoded, after))
 }
 
-/// A hexadecimal digit.
-fn digit(path: &[u8], encoded_digits: u8) -> Option<(u8, &[u8])> {
+/// Decodes a hexadecimal digit, which can be escaped. Returns its value and the rest of the path.
+fn decode_digit(path: &[u8], digit_depth: u8) -> Option<(u8, &[u8])> {
     let (byte, after) = match path {
         [b'%', ..] => {
-            let (byte, _, after) = decoded(path, encoded_digits.checked_sub(1)?)?;
+            let (byte, _, after) = decode_byte(path, digit_depth.checked_sub(1)?)?;
             (byte, after)
         }
         [byte, after @ ..] => (*byte, after),
@@ -163,20 +167,23 @@ fn digit(path: &[u8], encoded_digits: u8) -> Option<(u8, &[u8])> {
     Some((u8::try_from(digit).ok()?, after))
 }
 
-/// The character of the escape `%u002e`, without its `%`.
-fn utf16(after: &[u8]) -> Option<(char, &[u8])> {
+/// Decodes an escape such as `%u002e`, after its `%`. Returns the character and the rest of the path.
+fn decode_utf16(after: &[u8]) -> Option<(char, &[u8])> {
     let [b'u' | b'U', rest @ ..] = after else { return None };
     let (mut code, mut rest) = (0, rest);
     for _ in 0..4 {
-        let (digit, after) = digit(rest, ENCODED_DIGITS)?;
+        let (digit, after) = decode_digit(rest, MAX_DIGIT_DEPTH)?;
         code = code << 4 | u32::from(digit);
         rest = after;
     }
     Some((char::from_u32(code)?, rest))
 }
 
-/// How deep the path may have led so far, at the least; for each form that its last segment may have, up to its
-/// parameters: empty, `.`, `..`, and a name. The same four follow for a segment whose parameters have begun.
+/// The minimum depth that the path may have reached before its last segment, for each state of that segment.
+///
+/// A segment, without its parameters, has one of four forms: empty (0), `.` (1), `..` (2) or a name (3). States 0 to 3
+/// are these forms. States 4 to 7 are the same forms after the parameters of the segment have started. The depth is
+/// `None` if the segment cannot be in that state.
 #[derive(Clone, Copy)]
 struct Depths([Option<usize>; 8]);
 
@@ -193,41 +200,43 @@ impl Default for Depths {
 }
 
 impl Depths {
-    /// The depths after a character; `None` if one reading is above the beginning.
-    fn read(self, readings: Readings) -> Option<Self> {
+    /// Returns the depths after a character with these meanings, or `None` if one of them leads above the start.
+    fn read(self, meanings: Meanings) -> Option<Self> {
         let mut next = Self([None; 8]);
-        for (segment, depth) in self.0.into_iter().enumerate() {
+        for (state, depth) in self.0.into_iter().enumerate() {
             let Some(depth) = depth else { continue };
-            let (form, parameters) = (segment % PARAMETERS, segment >= PARAMETERS);
-            let longer = |dots: usize| if parameters { segment } else { NAME.min(form + dots) };
-            for (reading, segment) in [
-                (Readings::SKIPPED, segment),
-                (Readings::DOT, longer(1)),
-                (Readings::TWO_DOTS, longer(2)),
-                (Readings::NAME, longer(NAME)),
-                (Readings::PARAMETERS, form + PARAMETERS),
+            let (form, has_parameters) = (state % PARAMETERS, state >= PARAMETERS);
+            // A name stays a name. Parameters do not change the form.
+            let after = |length: usize| if has_parameters { state } else { NAME.min(form + length) };
+            for (meaning, state) in [
+                (Meanings::STRIPPED, state),
+                (Meanings::DOT, after(1)),
+                (Meanings::TWO_DOTS, after(2)),
+                (Meanings::NAME, after(NAME)),
+                (Meanings::PARAMETERS, form + PARAMETERS),
             ] {
-                if readings.has(reading) {
-                    next.may_be(segment, depth);
+                if meanings.intersects(meaning) {
+                    next.add(state, depth);
                 }
             }
-            if readings.has(Readings::SLASH.or(Readings::END)) {
+            if meanings.intersects(Meanings::SLASH.or(Meanings::END)) {
                 let depth = match form {
                     NAME => depth + 1,
                     TWO_DOTS => depth.checked_sub(1)?,
                     _ => depth,
                 };
-                if readings.has(Readings::SLASH) {
-                    next.may_be(0, depth);
+                if meanings.intersects(Meanings::SLASH) {
+                    next.add(0, depth);
                 }
             }
         }
         Some(next)
     }
 
-    fn may_be(&mut self, segment: usize, depth: usize) {
-        if let Some(least) = self.0.get_mut(segment) {
-            *least = Some(least.map_or(depth, |least| least.min(depth)));
+    /// Adds a possible state. If the state was possible already, the lower depth counts.
+    fn add(&mut self, state: usize, depth: usize) {
+        if let Some(min) = self.0.get_mut(state) {
+            *min = Some(min.map_or(depth, |min| min.min(depth)));
         }
     }
 }
@@ -236,7 +245,7 @@ impl Depths {
 mod tests {
     use super::*;
 
-    /// Pieces of paths, and what each may be to a server. `\0` ends the path.
+    /// Pieces of paths, and what servers may read instead. `\0` ends the path.
     const PIECES: [(&str, &[&str]); 23] = [
         ("/", &["/"]),
         ("a", &["a"]),
@@ -263,11 +272,11 @@ mod tests {
         ("%3b", &[";"]),
     ];
 
-    /// Whether what was read climbs, read from the left to the right.
-    fn read_climbs(read: &str) -> bool {
-        let read = read.split('\0').next().unwrap_or_default();
+    /// Returns whether a decoded path leads above its start. This is the simple algorithm, for comparison.
+    fn leads_above_start(path: &str) -> bool {
+        let path = path.split('\0').next().unwrap_or_default();
         let mut depth = 0;
-        for segment in read.split('/') {
+        for segment in path.split('/') {
             match segment.split(';').next().unwrap_or_default() {
                 "" | "." => {}
                 ".." => depth -= 1,
@@ -281,23 +290,23 @@ mod tests {
     }
 
     #[test]
-    fn a_path_climbs_if_one_way_of_reading_it_does() {
+    fn a_path_is_traversal_if_one_of_its_meanings_is() {
         let mut random = fastrand::Rng::with_seed(7);
-        let mut climbing = 0;
+        let mut traversals = 0;
         for _ in 0..20_000 {
-            let (mut path, mut readings) = ("/".to_owned(), vec!["/".to_owned()]);
+            let (mut path, mut decoded) = ("/".to_owned(), vec!["/".to_owned()]);
             for _ in 0..random.usize(1..7) {
                 let (piece, meanings) = PIECES[random.usize(..PIECES.len())];
                 path += piece;
-                readings = readings
+                decoded = decoded
                     .iter()
                     .flat_map(|before| meanings.iter().map(move |meaning| format!("{before}{meaning}")))
                     .collect();
             }
-            let expected = readings.iter().any(|read| read_climbs(read));
-            assert_eq!(climbs(&path), expected, "{path}");
-            climbing += usize::from(expected);
+            let expected = decoded.iter().any(|path| leads_above_start(path));
+            assert_eq!(has_path_traversal(&path), expected, "{path}");
+            traversals += usize::from(expected);
         }
-        assert!((2_000..18_000).contains(&climbing), "{climbing}");
+        assert!((2_000..18_000).contains(&traversals), "{traversals}");
     }
 }

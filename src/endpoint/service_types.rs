@@ -1,7 +1,7 @@
-//! Official service types and the aliases that catalogs and users know them by.
+//! Official service types and their aliases.
 //!
-//! The data is that of the OpenStack Service Types Authority as published with the Python package
-//! os-service-types 1.9.0 (data version 2024-05-08T19:22:13.804707).
+//! The data comes from the OpenStack Service Types Authority, as published in the Python package os-service-types 1.9.0
+//! (data version 2024-05-08T19:22:13.804707).
 //!
 //! ```
 //! use tower_keystone::service_types;
@@ -14,7 +14,7 @@
 
 use std::sync::LazyLock;
 
-/// An official type with its aliases, the most preferred alias first.
+/// An official type and its aliases, in order of preference.
 type Row = (&'static str, &'static [&'static str]);
 
 /// Sorted by official type.
@@ -66,16 +66,17 @@ static TYPES: [Row; 45] = [
     ("workflow", &["workflowv2"]),
 ];
 
-/// The official type that a name stands for: itself, or the type it is an alias of. `None` for a
-/// name that the authority does not list.
+/// Returns the official type for a name, which is an official type or an alias.
 ///
-/// An underscore counts as a hyphen, as in os-service-types. See the [module docs](self).
+/// Returns `None` if the authority does not list the name. Underscores in the name are read as hyphens, as in
+/// os-service-types. See the [module docs](self) for an example.
 pub fn official(name: &str) -> Option<&'static str> {
     row(name).map(|&(official, _)| official)
 }
 
-/// The official type, and the place of `name` among [`all_types`] of it; the last place for a name
-/// that is there in another spelling only.
+/// Returns the official type for a name, and the index of the name in [`all_types`].
+///
+/// The index is `usize::MAX` if the name is listed only with hyphens in place of its underscores.
 pub(crate) fn official_with_rank(name: &str) -> Option<(&'static str, usize)> {
     let &(official, aliases) = row(name)?;
     let rank = if official == name {
@@ -86,8 +87,9 @@ pub(crate) fn official_with_rank(name: &str) -> Option<(&'static str, usize)> {
     Some((official, rank.unwrap_or(usize::MAX)))
 }
 
-/// All names of the service that `name` stands for, the official one first, then its aliases in the
-/// authority's order. A name that the authority does not list is the only one of its service.
+/// Returns all names for the service type `name`: the official type, then its aliases in the order of the authority.
+///
+/// If the authority does not list `name`, it is the only one.
 pub fn all_types(name: &str) -> impl Iterator<Item = &str> + Clone {
     let listed = row(name);
     let unlisted = (listed.is_none() && !name.is_empty()).then_some(name);
@@ -97,17 +99,18 @@ pub fn all_types(name: &str) -> impl Iterator<Item = &str> + Clone {
         .chain(unlisted)
 }
 
-/// Whether a catalog entry of type `found` answers a request for `requested`.
+/// Returns whether a catalog entry of type `found` matches a request for type `requested`.
 ///
-/// It does if the two are equal, or if one is the official type and the other an alias of it. An
-/// alias never stands for another alias: `volumev2` and `volumev3` are different APIs.
+/// They match if they are equal, or if one is the official type and the other an alias of it. Two different aliases
+/// never match: `volumev2` and `volumev3` are different APIs.
 pub fn is_match(requested: &str, found: &str) -> bool {
     requested == found
         || official(found) == Some(requested)
-        || row(found).is_some_and(|(official, aliases)| same(official, found) && aliases.contains(&requested))
+        || row(found)
+            .is_some_and(|(official, aliases)| is_same_name(official, found) && aliases.contains(&requested))
 }
 
-/// Every name with its row, sorted.
+/// Every official type and alias with its row, sorted by name.
 static NAMES: LazyLock<Vec<(&str, &Row)>> = LazyLock::new(|| {
     let of_row = |row: &'static Row| row.1.iter().chain([&row.0]).map(move |name| (*name, row));
     let mut names: Vec<_> = TYPES.iter().flat_map(of_row).collect();
@@ -116,16 +119,16 @@ static NAMES: LazyLock<Vec<(&str, &Row)>> = LazyLock::new(|| {
 });
 
 fn row(name: &str) -> Option<&'static Row> {
-    let found = NAMES.binary_search_by(|(listed, _)| listed.bytes().cmp(name.bytes().map(hyphen)));
+    let found = NAMES.binary_search_by(|(listed, _)| listed.bytes().cmp(name.bytes().map(to_hyphen)));
     found.ok().and_then(|index| NAMES.get(index)).map(|(_, row)| *row)
 }
 
-/// Equality with underscores in `name` read as hyphens.
-fn same(listed: &str, name: &str) -> bool {
-    listed.len() == name.len() && listed.bytes().eq(name.bytes().map(hyphen))
+/// Returns whether the two are equal if underscores in `name` are read as hyphens.
+fn is_same_name(listed: &str, name: &str) -> bool {
+    listed.len() == name.len() && listed.bytes().eq(name.bytes().map(to_hyphen))
 }
 
-fn hyphen(byte: u8) -> u8 {
+fn to_hyphen(byte: u8) -> u8 {
     if byte == b'_' { b'-' } else { byte }
 }
 
@@ -134,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_sorted_and_names_no_type_twice() {
+    fn the_table_is_sorted_and_has_no_duplicates() {
         assert!(TYPES.windows(2).all(|pair| pair[0].0 < pair[1].0));
         let mut names: Vec<_> =
             TYPES.iter().flat_map(|(official, aliases)| aliases.iter().chain([official])).collect();
@@ -154,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn underscores_count_as_hyphens() {
+    fn underscores_are_read_as_hyphens() {
         assert_eq!(official("block_storage"), Some("block-storage"));
         assert_eq!(official("container_infra"), Some("container-infrastructure-management"));
         assert!(is_match("application_deployment", "application-deployment"));
@@ -168,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_that_is_not_listed_is_its_only_name() {
+    fn an_unlisted_type_has_no_other_names() {
         for unlisted in ["my-own", "volumev4", "COMPUTE"] {
             assert_eq!(all_types(unlisted).collect::<Vec<_>>(), [unlisted]);
         }

@@ -6,35 +6,38 @@ use crate::{
     version::{LATEST, Version},
 };
 
-/// The versions of an API that will do: keystoneauth's `version`, `min_version` and `max_version`.
+/// A range of API versions: keystoneauth's `version`, `min_version` and `max_version`.
 ///
-/// Both ends are included; an end that is not given is open. See the [docs of discovery](crate::discovery) for an example.
+/// Both ends are included. An end that is not set is open. See the [docs of discovery](crate::discovery) for an
+/// example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct VersionRange {
     min: Option<Version>,
-    /// `None` only where any version will do: above a minimum there is always the latest one.
+    /// `None` only if the range contains every version. With a minimum, an open end is [`Version::latest`].
     max: Option<Version>,
 }
 
 impl VersionRange {
-    /// A range by keystoneauth's rules: a `version` means that one or a newer one with the same major
-    /// part; a minimum without a maximum is open above.
+    /// Creates a range by the rules of keystoneauth.
+    ///
+    /// `version` stands for that version and newer ones with the same major part. A minimum without a maximum has no
+    /// upper limit.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidVersionRange`] if `version` is given beside an end, if the maximum is below the
-    /// minimum, or if the newest version is the minimum and something else the maximum.
+    /// [`Error::InvalidVersionRange`] if `version` is combined with `min` or `max`, or if the maximum is below the
+    /// minimum.
     pub fn new(version: Option<Version>, min: Option<Version>, max: Option<Version>) -> Result<Self, Error> {
-        let refused = |reason| Err(Error::InvalidVersionRange { reason });
+        let invalid = |reason| Err(Error::InvalidVersionRange { reason });
         match (version, min, max) {
             (Some(_), Some(_), _) | (Some(_), _, Some(_)) => {
-                refused("a version is asked for and a minimum or maximum too; ask for one or the other")
+                invalid("a version is requested together with a minimum or maximum; request one or the other")
             }
             (Some(version), None, None) => {
                 Ok(Self { min: Some(version), max: Some(Version::latest_minor(version.major)) })
             }
-            (None, Some(min), Some(max)) if max < min => refused(if min == Version::latest() {
-                "the minimum is the latest version, so that the maximum can be nothing else"
+            (None, Some(min), Some(max)) if max < min => invalid(if min == Version::latest() {
+                "the minimum is the latest version, so the maximum must be the latest too"
             } else {
                 "the maximum is below the minimum"
             }),
@@ -43,11 +46,11 @@ impl VersionRange {
         }
     }
 
-    /// The range within the major version that a service type such as `volumev2` stands for.
+    /// Limits the range to the major version that a service type such as `volumev2` implies.
     ///
     /// # Errors
     ///
-    /// [`Error::ImpliedVersionMismatch`] if the two have nothing in common.
+    /// [`Error::ImpliedVersionMismatch`] if the minimum or maximum has another major part.
     pub fn for_service_type(self, service_type: &str) -> Result<Self, Error> {
         let Some(implied) = implied_version(service_type) else { return Ok(self) };
         let mismatch = |bound, requested| Error::ImpliedVersionMismatch {
@@ -69,34 +72,34 @@ impl VersionRange {
         })
     }
 
-    /// The oldest version that will do.
+    /// Returns the oldest version in the range, or `None` if there is no minimum.
     pub fn min(self) -> Option<Version> {
         self.min
     }
 
-    /// The newest version that will do.
+    /// Returns the newest version in the range, or `None` if there is no maximum.
     pub fn max(self) -> Option<Version> {
         self.max
     }
 
-    /// Whether every version will do, and none in particular is wanted.
+    /// Returns whether the range contains every version.
     pub fn is_any(self) -> bool {
         self.max.is_none()
     }
 
-    /// Whether this version lies between the two ends: keystoneauth's `version_between`.
+    /// Returns whether the version is in the range: keystoneauth's `version_between`.
     pub fn contains(self, version: Version) -> bool {
         self.min.is_none_or(|min| min <= version) && self.max.is_none_or(|max| version <= max)
     }
 }
 
-/// The major version that an official alias of a service type ends in.
+/// Returns the major version at the end of a listed service type, such as 3 for `volumev3`.
 pub(super) fn implied_version(service_type: &str) -> Option<u32> {
     let [.., b'v', digit @ b'0'..=b'9'] = service_type.as_bytes() else { return None };
     service_types::official(service_type).map(|_| u32::from(digit - b'0'))
 }
 
-/// As a sentence part: `version 2.1 to 2.latest`.
+/// Writes part of a sentence: `version 2.1 to 2.latest`.
 impl fmt::Display for VersionRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.min, self.max) {
@@ -113,16 +116,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_is_told_in_words() {
+    fn a_range_is_displayed_in_words() {
         let version = |major, minor| Some(Version::new(major, minor));
-        for (version, min, max, words) in [
+        for (version, min, max, text) in [
             (None, None, None, "any version"),
             (version(2, 1), None, None, "version 2.1 to 2.latest"),
             (None, version(2, 1), None, "version 2.1 to latest"),
             (None, version(2, 1), version(2, 1), "version 2.1"),
             (None, None, version(2, 1), "version 2.1 or older"),
         ] {
-            assert_eq!(VersionRange::new(version, min, max).unwrap().to_string(), words);
+            assert_eq!(VersionRange::new(version, min, max).unwrap().to_string(), text);
         }
     }
 }

@@ -1,18 +1,18 @@
 use std::fmt;
 
-/// How far the support of a version goes.
+/// The support status of an API version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum VersionStatus {
-    /// The newest one; some services say `stable`.
+    /// The newest version. Some services call it `stable`.
     Current,
-    /// An older one.
+    /// An older version that is still supported.
     Supported,
-    /// One that is going to be removed.
+    /// A version that will be removed.
     Deprecated,
-    /// One that may change at any time.
+    /// A version that may change at any time.
     Experimental,
-    /// Anything else.
+    /// Any other status.
     Unknown,
 }
 
@@ -40,15 +40,15 @@ impl fmt::Display for VersionStatus {
     }
 }
 
-/// Which versions count beside the current and the supported ones: keystoneauth's `allow`.
+/// Which versions are accepted in addition to current and supported ones: keystoneauth's `allow`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Allow {
-    /// Those that may change at any time; false.
+    /// Accepts experimental versions, which may change at any time. The default is false.
     pub experimental: bool,
-    /// Those that are going to be removed; true.
+    /// Accepts deprecated versions, which will be removed. The default is true.
     pub deprecated: bool,
-    /// Those with a status that nobody knows; false.
+    /// Accepts versions with an unknown status. The default is false.
     pub unknown: bool,
 }
 
@@ -59,6 +59,7 @@ impl Default for Allow {
 }
 
 impl Allow {
+    /// Returns whether a version with this status is accepted.
     pub(crate) fn admits(self, status: VersionStatus) -> bool {
         match status {
             VersionStatus::Current | VersionStatus::Supported => true,

@@ -175,7 +175,7 @@ async fn where_no_match_is_usable_the_error_says_why() {
     let unusable = ["https://admin:canary@nova.example.com/v2.1", "ftp://nova.example.com/v2.1"];
     let error = not_found(compute_at(&unusable), EndpointFilter::new("compute")).await;
     let reasons: Vec<_> = error.near_misses.iter().map(|miss| &*miss.reason).collect();
-    assert_eq!(reasons, ["its URL carries a user name", "its URL is neither http nor https"]);
+    assert_eq!(reasons, ["its URL has a user name", "its URL is neither http nor https"]);
     assert!(!format!("{error} {error:?}").contains("canary"));
 }
 
