@@ -81,7 +81,7 @@ impl<P> AuthLayer<P> {
     /// Makes the discovery require https if the layer does, because it can be called without the layer.
     fn require_https_for_discovery(self) -> Self {
         let Settings { discovery, require_https, .. } = &*self.shared.settings;
-        discovery.iter().filter(|_| *require_https).for_each(Discovery::refuse_http);
+        discovery.iter().filter(|_| *require_https).for_each(Discovery::set_https_only);
         self
     }
 

@@ -12,7 +12,7 @@ use super::{
     settings::Shared,
 };
 use crate::{
-    EndpointFilter, Error, IdentityPlugin, ServiceAccess, discovery::Discovered, endpoint::Origin,
+    EndpointFilter, Error, IdentityPlugin, ServiceAccess, discovery::DiscoveredEndpoint, endpoint::Origin,
     error_context::Destination,
 };
 
@@ -69,7 +69,7 @@ pub(super) fn prepare<B, P: IdentityPlugin>(
 fn insert_microversion(
     headers: &mut HeaderMap,
     filter: &EndpointFilter,
-    discovered: Option<&Discovered>,
+    discovered: Option<&DiscoveredEndpoint>,
 ) -> Result<(), Error> {
     let negotiated = discovered.and_then(|discovered| discovered.microversion.as_ref());
     match negotiated.or(filter.wanted_microversion()) {

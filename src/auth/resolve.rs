@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     AccessFuture, EndpointFilter, Error, IdentityPlugin, ServiceAccess,
-    discovery::{Discovered, Discovery},
+    discovery::{DiscoveredEndpoint, Discovery},
     endpoint::WantsDiscovery,
 };
 
@@ -21,7 +21,7 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Resolved {
     pub(super) access: Option<Arc<ServiceAccess>>,
-    pub(super) discovered: Option<Arc<Discovered>>,
+    pub(super) discovered: Option<Arc<DiscoveredEndpoint>>,
 }
 
 /// What a request waits for before it can be sent.
@@ -76,7 +76,7 @@ fn resolve_endpoint<P: IdentityPlugin>(
         (WantsDiscovery::No, _) | (WantsDiscovery::IfConfigured, None) => None,
         (WantsDiscovery::Yes, None) => return Err(Resolving::error(Error::NoDiscovery)),
         (_, Some(discovery)) => {
-            match discovery.ready_for(filter, access.as_deref(), shared.plugin.auth_url()) {
+            match discovery.cached_endpoint_for(filter, access.as_deref(), shared.plugin.auth_url()) {
                 Some(discovered) => Some(discovered),
                 None => {
                     let discovering = discover(discovery.clone(), filter.clone(), access, shared.clone());
@@ -97,15 +97,15 @@ async fn discover<P: IdentityPlugin>(
 ) -> Result<Resolved, Error> {
     let search = |access| discovery.discover(&filter, access, plugin.auth_url(), settings.require_https);
     let Some(access) = access else {
-        return Ok(Resolved { access: None, discovered: Some(search(None).await.found?) });
+        return Ok(Resolved { access: None, discovered: Some(search(None).await.result?) });
     };
     let mut outcome = search(Some(&access)).await;
-    if outcome.tell(&*plugin, &access) {
+    if outcome.report_rejections(&*plugin, &access) {
         let access = plugin.access().await?;
         outcome = search(Some(&access)).await;
-        outcome.tell(&*plugin, &access);
+        outcome.report_rejections(&*plugin, &access);
     }
-    let discovered = outcome.found?;
+    let discovered = outcome.result?;
     // The token may have expired during discovery.
     Ok(Resolved { access: Some(plugin.access().await?), discovered: Some(discovered) })
 }

@@ -1,58 +1,58 @@
-//! Where the version documents of an endpoint can be, guessed from its URL.
+//! URLs at which the version document of an endpoint can be, derived from the URL of the endpoint.
 
-use super::{Endpoint, Version, VersionRange, link::Parts};
+use super::{Endpoint, Version, VersionRange, link::UrlParts};
 
-/// The URLs to ask, the most promising first, and what the endpoint's own URL says.
+/// The URLs where a version document can be, and what the URL of the endpoint says about its version.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
-    /// Each of them once.
+    /// The URLs in the order to try, without duplicates.
     pub(super) urls: Vec<String>,
-    /// The version in the URL lies in the range.
-    pub(super) matches: bool,
-    /// It does, and there is no need to look further.
-    pub(super) matches_exactly: bool,
-    /// The project id at the end of the URL, which no version document has in its links.
+    /// Whether the version in the endpoint's URL is in the requested range.
+    pub(super) url_matches: bool,
+    /// Whether it also has the major version of the range's maximum, so that no document is needed.
+    pub(super) url_matches_exactly: bool,
+    /// The project id at the end of the endpoint's URL. Version documents list URLs without it.
     pub(super) project_suffix: Option<Box<str>>,
 }
 
-/// Where the version document of a kind of endpoint is, though its URL does not say so.
+/// Where the version document of a service is, if it is not above the endpoint's URL.
 #[derive(Clone, Debug)]
-pub(super) struct Hack {
+pub(super) struct VersionHack {
     pub(super) service_type: Box<str>,
-    /// How the endpoint's URL ends, without a slash.
-    pub(super) ending: Box<str>,
-    /// What is to be there instead.
-    pub(super) instead: Box<str>,
+    /// The end of the endpoint's URL, without a trailing slash.
+    pub(super) suffix: Box<str>,
+    /// Replaces the suffix.
+    pub(super) replacement: Box<str>,
 }
 
-impl Hack {
-    /// Catalogs have Keystone with its v2.0 API, which had no version document that lists the others.
-    pub(super) fn of_keystone() -> Self {
-        Self { service_type: "identity".into(), ending: "/v2.0".into(), instead: "/".into() }
+impl VersionHack {
+    /// Returns the hack for Keystone: catalogs list its v2.0 API, whose version document does not list other versions.
+    pub(super) fn for_keystone() -> Self {
+        Self { service_type: "identity".into(), suffix: "/v2.0".into(), replacement: "/".into() }
     }
 
     fn apply(&self, endpoint: &Endpoint) -> Option<String> {
         let url = endpoint.url();
-        let above = url.strip_suffix('/').unwrap_or(url).strip_suffix(&*self.ending)?;
-        let is_meant = endpoint.service_type.as_ref() == Some(&self.service_type);
-        is_meant.then(|| format!("{above}{}", self.instead))
+        let base = url.strip_suffix('/').unwrap_or(url).strip_suffix(&*self.suffix)?;
+        let is_for_service = endpoint.service_type.as_ref() == Some(&self.service_type);
+        is_for_service.then(|| format!("{base}{}", self.replacement))
     }
 }
 
 impl Candidates {
-    /// The candidates of an endpoint whose version is to be in `range`.
+    /// Returns the candidates for a version in `range`.
     ///
-    /// With `hacks`, the unversioned URL above the endpoint is among them, so that versions can be found
-    /// which the catalog does not list, and the URL that the first fitting hack makes of the endpoint's.
-    pub(super) fn of(
+    /// With `hacks`, they include the unversioned URL above the endpoint, which can list versions that the catalog does
+    /// not, and the URL that the first matching hack returns.
+    pub(super) fn new(
         endpoint: &Endpoint,
         project_id: Option<&str>,
         range: VersionRange,
-        hacks: Option<&[Hack]>,
+        hacks: Option<&[VersionHack]>,
     ) -> Self {
-        let mut found = Self::default();
+        let mut candidates = Self::default();
         let url = endpoint.url().trim_end_matches('/');
-        let Some(Parts { origin, path, rest }) = Parts::of(url) else { return found };
+        let Some(UrlParts { origin, path, rest }) = UrlParts::parse(url) else { return candidates };
         let with_path = |segments: &[&str]| format!("{origin}{}{rest}", segments.join("/"));
         let mut segments: Vec<_> = path.split('/').collect();
 
@@ -63,22 +63,22 @@ impl Candidates {
         };
         if project_suffix.is_some() {
             segments.pop();
-            found.project_suffix = project_suffix.map(Into::into);
+            candidates.project_suffix = project_suffix.map(Into::into);
         }
 
         let mut versioned = None;
-        let mut catalog_version = None;
+        let mut matching = None;
         if let Some(version) = segments.last().and_then(|last| Version::from_segment(last)) {
-            found.matches = !range.is_any() && range.contains(version);
+            candidates.url_matches = !range.is_any() && range.contains(version);
             let same_major = range.max().is_some_and(|max| max.major == version.major);
-            found.matches_exactly = found.matches && same_major;
+            candidates.url_matches_exactly = candidates.url_matches && same_major;
             versioned = Some(with_path(&segments));
-            if found.matches {
+            if candidates.url_matches {
                 let url = format!("{}/", with_path(&segments).trim_end_matches('/'));
-                if found.matches_exactly {
-                    found.add(url);
+                if candidates.url_matches_exactly {
+                    candidates.add(url);
                 } else {
-                    catalog_version = Some(url);
+                    matching = Some(url);
                 }
             }
             segments.pop();
@@ -89,19 +89,19 @@ impl Candidates {
             if endpoint.catalog_url.as_deref() != Some(&unversioned) {
                 unversioned = format!("{}/", unversioned.trim_end_matches('/'));
             }
-            found.add(unversioned);
-            if let Some(url) = catalog_version {
-                found.add(url);
+            candidates.add(unversioned);
+            if let Some(url) = matching {
+                candidates.add(url);
             }
             let hacked = hacks.iter().find_map(|hack| hack.apply(endpoint));
-            found.add(hacked.unwrap_or_else(|| endpoint.url().to_owned()));
-        } else if let (Some(versioned), Some(_)) = (versioned, &found.project_suffix) {
-            found.add(versioned);
+            candidates.add(hacked.unwrap_or_else(|| endpoint.url().to_owned()));
+        } else if let (Some(versioned), Some(_)) = (versioned, &candidates.project_suffix) {
+            candidates.add(versioned);
         }
         if let Some(url) = &endpoint.catalog_url {
-            found.add(url.to_string());
+            candidates.add(url.to_string());
         }
-        found
+        candidates
     }
 
     fn add(&mut self, url: String) {

@@ -12,141 +12,159 @@ use tokio::time::Instant;
 
 use super::{
     Endpoint, Version, VersionDocument, VersionRange,
-    candidate_urls::Hack,
-    document_cache::{Cache, Known, Times},
+    candidate_urls::VersionHack,
+    document_auth::{DocumentAuth, WeakAccess},
+    document_cache::{CacheSettings, DocumentCache, Lookup},
     endpoint_cache::EndpointCache,
-    fetch::Fetched,
-    search::{Question, Search},
-    token::{Asked, Token, Whose},
+    fetch::FetchedDocument,
+    outcome::Outcome,
+    search::{Search, VersionQuery},
 };
 use crate::{EndpointFilter, Error, IdentityPlugin, ServiceAccess, Transport, endpoint::Origin};
 
-/// How long anything is remembered at most: clocks cannot tell every time to come.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// Maximum time that anything is cached. A clock cannot represent every later time.
+const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// Asks services for their versions, and remembers what they say.
+/// Discovers the versions of services, and caches their version documents.
 ///
-/// Clones share what is remembered, so that one of them should serve all layers of a cloud. The
-/// transport is any HTTP client without an [`AuthLayer`](crate::AuthLayer); of redirects it needs none.
+/// Clones share one cache, so give clones of the same `Discovery` to all layers of a cloud. The transport can be any
+/// HTTP client without an [`AuthLayer`](crate::AuthLayer). It does not need to follow redirects.
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone)]
 pub struct Discovery {
-    pub(super) cache: Arc<Cache>,
-    pub(super) hacks: Arc<[Hack]>,
+    pub(super) documents: Arc<DocumentCache>,
     pub(super) endpoints: Arc<EndpointCache>,
-    /// Whether a token is sent over https only, if it is not a layer that asks.
+    pub(super) hacks: Arc<[VersionHack]>,
+    /// Whether tokens are sent over https only in calls that do not come from a layer. A layer has its own setting.
     https_only: Arc<AtomicBool>,
 }
 
 impl Discovery {
-    /// Discovery over this transport. A document is remembered for an hour, a failure for 10 s, and a request for
-    /// a document may take 10 s.
+    /// Creates a discovery that sends its requests with this transport.
+    ///
+    /// It caches a document for one hour and a failure for 10 s. A request for a document times out after 10 s.
     pub fn new(transport: Transport) -> Self {
-        let seconds = Duration::from_secs;
-        let times = Times { lifetime: seconds(3600), failure_lifetime: seconds(10), timeout: seconds(10) };
-        let hacks = Arc::new([Hack::of_keystone()]);
+        let settings = CacheSettings {
+            document_lifetime: Duration::from_secs(3600),
+            failure_lifetime: Duration::from_secs(10),
+            timeout: Duration::from_secs(10),
+        };
         Self {
-            cache: Arc::new(Cache::new(transport, times)),
-            hacks,
+            documents: Arc::new(DocumentCache::new(transport, settings)),
             endpoints: Arc::default(),
+            hacks: Arc::new([VersionHack::for_keystone()]),
             https_only: Arc::default(),
         }
     }
 
-    /// How long documents are remembered, and how long failures are, ten years at most. What is remembered is
-    /// forgotten.
+    /// Sets how long documents and failures are cached, at most ten years.
+    ///
+    /// The cache is empty afterwards, and earlier clones keep theirs.
     #[must_use]
     pub fn cache_lifetimes(self, documents: Duration, failures: Duration) -> Self {
-        let (lifetime, failure_lifetime) = (documents.min(LONGEST), failures.min(LONGEST));
-        let times = Times { lifetime, failure_lifetime, ..self.cache.times };
-        self.with(times)
+        let (document_lifetime, failure_lifetime) = (documents.min(MAX_LIFETIME), failures.min(MAX_LIFETIME));
+        let settings = CacheSettings { document_lifetime, failure_lifetime, ..self.documents.settings };
+        self.with_settings(settings)
     }
 
-    /// How long one request for a document may take. What is remembered is forgotten.
+    /// Sets the timeout of a request for a document, including its redirects.
+    ///
+    /// The cache is empty afterwards, and earlier clones keep theirs.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
-        let times = Times { timeout, ..self.cache.times };
-        self.with(times)
+        let settings = CacheSettings { timeout, ..self.documents.settings };
+        self.with_settings(settings)
     }
 
-    /// Sends no token for a document over plain http, nor do clones of this. An
-    /// [`AuthLayer`](crate::AuthLayer::require_https) that requires https says this of its discovery.
+    fn with_settings(self, settings: CacheSettings) -> Self {
+        let documents = Arc::new(DocumentCache::new(self.documents.transport.clone(), settings));
+        Self { documents, endpoints: Arc::default(), ..self }
+    }
+
+    /// Requires https for sending a token with a request for a document, here and in all clones.
+    ///
+    /// An [`AuthLayer`](crate::AuthLayer::require_https) that requires https sets this for its discovery.
     #[must_use]
     pub fn require_https(self) -> Self {
-        self.refuse_http();
+        self.set_https_only();
         self
     }
 
-    pub(crate) fn refuse_http(&self) {
+    pub(crate) fn set_https_only(&self) {
         self.https_only.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn token<'a>(&self, access: &'a Arc<ServiceAccess>) -> Token<'a> {
-        Token { access, https_only: self.https_only.load(Ordering::Relaxed) }
+    pub(super) fn auth<'a>(&self, access: &'a Arc<ServiceAccess>) -> DocumentAuth<'a> {
+        DocumentAuth { access, https_only: self.https_only.load(Ordering::Relaxed) }
     }
 
-    fn with(self, times: Times) -> Self {
-        let cache = Arc::new(Cache::new(self.cache.transport.clone(), times));
-        Self { cache, endpoints: Arc::default(), ..self }
-    }
-
-    /// Says where the version document of a kind of endpoint is, whose URL does not say so: for endpoints
-    /// of exactly this service type, where their URL ends in `ending`, with or without a slash after it, it
-    /// has `instead`. keystoneauth's `add_catalog_discover_hack`; the one that it has by itself is here too:
-    /// Keystone's `/v2.0` becomes `/`. Of several that fit the first counts.
+    /// Sets where the version document of a service is, if it is not above the endpoint's URL.
+    ///
+    /// It applies to endpoints of exactly this service type whose URL ends in `suffix`, with or without a trailing
+    /// slash. The document is at the URL with `replacement` in place of `suffix`. If several hacks match, the first one
+    /// is used.
+    ///
+    /// This is keystoneauth's `add_catalog_discover_hack`. One hack is built in, as in keystoneauth: for Keystone
+    /// (`identity`), `/v2.0` becomes `/`.
     #[must_use]
     pub fn version_hack(
         mut self,
         service_type: impl Into<Box<str>>,
-        ending: impl Into<Box<str>>,
-        instead: impl Into<Box<str>>,
+        suffix: impl Into<Box<str>>,
+        replacement: impl Into<Box<str>>,
     ) -> Self {
-        let hack = Hack { service_type: service_type.into(), ending: ending.into(), instead: instead.into() };
+        let hack = VersionHack {
+            service_type: service_type.into(),
+            suffix: suffix.into(),
+            replacement: replacement.into(),
+        };
         self.hacks = self.hacks.iter().cloned().chain([hack]).collect();
         self
     }
 
-    /// The endpoint that a filter means, with what its version document says: keystoneauth's
-    /// `get_endpoint_data`.
+    /// Returns the endpoint that a filter selects, with its version: keystoneauth's `get_endpoint_data`.
     ///
-    /// If the filter asks for no version and there is no document, the endpoint is what the catalog has. The token is
-    /// sent for a document only if the service asks for it.
+    /// It fetches the version document even if the endpoint's URL names the version. If the filter requests no version
+    /// and there is no document, it returns the endpoint without one. The token is sent for a document only if the
+    /// service requires it.
     ///
     /// # Errors
     ///
-    /// Those of the plugin and of [`Endpoint::undiscovered`]; [`Error::DiscoveryFailure`] if the version
-    /// asked for is not there; [`Error::InvalidVersionRange`] and [`Error::ImpliedVersionMismatch`] if it
-    /// cannot be.
+    /// The errors of the plugin and of [`Endpoint::undiscovered`]; [`Error::DiscoveryFailure`] if the requested version
+    /// is not found; [`Error::InvalidVersionRange`], [`Error::ImpliedVersionMismatch`] or
+    /// [`Error::InvalidMicroversion`] if the filter contradicts itself.
     pub async fn endpoint_data<P>(&self, plugin: &P, filter: &EndpointFilter) -> Result<Endpoint, Error>
     where
         P: IdentityPlugin + ?Sized,
     {
-        self.endpoint_of(plugin, filter, true).await
+        self.find_endpoint(plugin, filter, true).await
     }
 
-    /// The endpoint that a filter means, as requests with this filter use it: keystoneauth's
-    /// `get_endpoint`. No document is asked for if the URL says enough.
+    /// Returns the endpoint that requests with this filter are sent to: keystoneauth's `get_endpoint`.
     ///
-    /// An endpoint override without a version document, which requests use as it is, is an error here if a version is
-    /// asked for, as in keystoneauth.
+    /// It fetches no document if the endpoint's URL names a matching version.
+    ///
+    /// If the filter requests a version, an endpoint override without a version document is an error here, as in
+    /// keystoneauth. Requests with such a filter are sent to the override as it is.
     ///
     /// # Errors
     ///
-    /// Those of [`endpoint_data`](Self::endpoint_data).
+    /// The same as those of [`endpoint_data`](Self::endpoint_data).
     pub async fn endpoint<P>(&self, plugin: &P, filter: &EndpointFilter) -> Result<Endpoint, Error>
     where
         P: IdentityPlugin + ?Sized,
     {
-        self.endpoint_of(plugin, filter, false).await
+        self.find_endpoint(plugin, filter, false).await
     }
 
-    /// The version of the API that a filter means: keystoneauth's `get_api_major_version`. A document is
-    /// asked for only if the URL does not say it.
+    /// Returns the version of the endpoint that a filter selects: keystoneauth's `get_api_major_version`.
+    ///
+    /// It fetches a document only if the endpoint's URL does not name the version.
     ///
     /// # Errors
     ///
-    /// Those of [`endpoint_data`](Self::endpoint_data).
+    /// The same as those of [`endpoint_data`](Self::endpoint_data).
     pub async fn api_major_version<P>(
         &self,
         plugin: &P,
@@ -155,15 +173,15 @@ impl Discovery {
     where
         P: IdentityPlugin + ?Sized,
     {
-        match self.endpoint_of(plugin, filter, false).await.map(|endpoint| endpoint.api_version()) {
+        match self.find_endpoint(plugin, filter, false).await.map(|endpoint| endpoint.api_version()) {
             Ok(None) | Err(Error::DiscoveryFailure(_)) => {
-                self.endpoint_of(plugin, filter, true).await.map(|endpoint| endpoint.api_version())
+                self.find_endpoint(plugin, filter, true).await.map(|endpoint| endpoint.api_version())
             }
-            said => said,
+            result => result,
         }
     }
 
-    async fn endpoint_of<P>(
+    async fn find_endpoint<P>(
         &self,
         plugin: &P,
         filter: &EndpointFilter,
@@ -174,49 +192,49 @@ impl Discovery {
     {
         filter.check()?;
         let access = plugin.access().await?;
-        let asked = self.endpoint_with(&access, plugin.auth_url(), filter, discover_versions).await;
-        if !asked.tell(plugin, &access) {
-            return asked.found;
+        let outcome = self.find_endpoint_with(&access, plugin.auth_url(), filter, discover_versions).await;
+        if !outcome.report_rejections(plugin, &access) {
+            return outcome.result;
         }
         let access = plugin.access().await?;
-        let asked = self.endpoint_with(&access, plugin.auth_url(), filter, discover_versions).await;
-        asked.tell(plugin, &access);
-        asked.found
+        let outcome = self.find_endpoint_with(&access, plugin.auth_url(), filter, discover_versions).await;
+        outcome.report_rejections(plugin, &access);
+        outcome.result
     }
 
-    async fn endpoint_with(
+    async fn find_endpoint_with(
         &self,
         access: &Arc<ServiceAccess>,
         auth_url: Option<&Uri>,
         filter: &EndpointFilter,
         discover_versions: bool,
-    ) -> Asked<Endpoint> {
-        let prepared = question(filter, discover_versions, Some(&**access))
-            .and_then(|question| Ok((question, Endpoint::undiscovered(filter, Some(&**access), auth_url)?)));
-        let (question, undiscovered) = match prepared {
+    ) -> Outcome<Endpoint> {
+        let prepared = version_query(filter, discover_versions, Some(&**access))
+            .and_then(|query| Ok((query, Endpoint::undiscovered(filter, Some(&**access), auth_url)?)));
+        let (query, undiscovered) = match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return Asked::failed(error),
+            Err(error) => return Outcome::error(error),
         };
         let project_id = project_id(filter, Some(&**access));
-        let token = self.token(access);
-        let Sought { endpoint, refused_by, .. } =
-            self.search(&undiscovered, question, project_id, Some(token)).await;
-        let found = match endpoint {
-            Err(Error::DiscoveryFailure(_)) if question.range.is_any() => Ok(undiscovered),
-            found => found,
+        let auth = self.auth(access);
+        let SearchResult { endpoint, rejected_by, .. } =
+            self.search(&undiscovered, query, project_id, Some(auth)).await;
+        let result = match endpoint {
+            Err(Error::DiscoveryFailure(_)) if query.range.is_any() => Ok(undiscovered),
+            endpoint => endpoint,
         };
-        Asked { found, refused_by: refused_by.into_iter().filter(|_| !filter.is_overridden()).collect() }
+        Outcome { result, rejected_by: rejected_by.into_iter().filter(|_| !filter.is_overridden()).collect() }
     }
 
-    /// The version of an endpoint that a filter asks for: keystoneauth's `get_versioned_data`. Of the
-    /// filter only what it says of versions counts.
+    /// Returns the version of an endpoint that a filter requests: keystoneauth's `get_versioned_data`.
     ///
-    /// The project id is what may stand at the end of the endpoint's URL. Without `discover_versions`, no
-    /// document is asked for if the URL says enough.
+    /// Only the versions of the filter are used. `project_id` is the project id that the endpoint's URL can end in.
+    /// Without `discover_versions`, it fetches no document if the endpoint's URL names a matching version. No token is
+    /// sent.
     ///
     /// # Errors
     ///
-    /// Those of [`endpoint_data`](Self::endpoint_data).
+    /// The same as those of [`endpoint_data`](Self::endpoint_data).
     pub async fn versioned_data(
         &self,
         endpoint: &Endpoint,
@@ -224,91 +242,95 @@ impl Discovery {
         project_id: Option<&str>,
         discover_versions: bool,
     ) -> Result<Endpoint, Error> {
-        let question = Question::new(filter, discover_versions)?;
-        self.search(endpoint, question, project_id, None).await.endpoint
+        let query = VersionQuery::new(filter, discover_versions)?;
+        self.search(endpoint, query, project_id, None).await.endpoint
     }
 
-    /// The version document at a URL, got without a token: keystoneauth's `get_discovery`.
+    /// Returns the version document at a URL, which is fetched without a token: keystoneauth's `get_discovery`.
     ///
     /// # Errors
     ///
-    /// [`Error::DiscoveryFailure`] if there is none.
+    /// [`Error::DiscoveryFailure`] if there is no document.
     pub async fn document(&self, url: &str) -> Result<Arc<VersionDocument>, Error> {
-        self.fetched(url).await.map(|fetched| fetched.document)
+        self.fetch_document(url).await.map(|fetched| fetched.document)
     }
 
-    /// The same, and where it was found.
-    pub(crate) async fn fetched(&self, url: &str) -> Result<Fetched, Error> {
-        let Known { landed, .. } = self.cache.ask(url, None).await?;
-        Ok(landed.fetched.clone()?)
+    /// Returns the version document at a URL, and the https origin that it came from after redirects.
+    pub(crate) async fn fetch_document(&self, url: &str) -> Result<FetchedDocument, Error> {
+        let Lookup { cached, .. } = self.documents.get_or_fetch(url, None).await?;
+        Ok(cached.result.clone()?)
     }
 
-    /// The answer to a question.
+    /// Searches for the requested version, and fetches documents until one of them decides.
     pub(super) async fn search(
         &self,
         endpoint: &Endpoint,
-        question: Question,
+        query: VersionQuery,
         project_id: Option<&str>,
-        token: Option<Token<'_>>,
-    ) -> Sought {
-        let Times { lifetime, failure_lifetime, .. } = self.cache.times;
-        let mut search = match Search::new(endpoint, question, project_id, &self.hacks) {
-            Ok(endpoint) => return Sought::new(Ok(endpoint), Instant::now() + lifetime),
+        auth: Option<DocumentAuth<'_>>,
+    ) -> SearchResult {
+        let CacheSettings { document_lifetime, failure_lifetime, .. } = self.documents.settings;
+        let mut search = match Search::new(endpoint, query, project_id, &self.hacks) {
+            Ok(endpoint) => return SearchResult::new(Ok(endpoint), Instant::now() + document_lifetime),
             Err(search) => search,
         };
-        let mut whose = None;
+        let mut access = None;
         while let Some(url) = search.next_url() {
-            let known = match self.cache.ask(&url, token).await {
-                Ok(known) => known,
-                Err(error) => return Sought::new(Err(error), Instant::now()),
+            let lookup = match self.documents.get_or_fetch(&url, auth).await {
+                Ok(lookup) => lookup,
+                Err(error) => return SearchResult::new(Err(error), Instant::now()),
             };
-            whose = whose.or(known.whose);
-            match &known.landed.fetched {
+            access = access.or(lookup.access);
+            match &lookup.cached.result {
                 Ok(fetched) => {
-                    let refused_by = search.refused_by();
-                    let endpoint = search.found(Arc::clone(&fetched.document));
-                    return Sought { whose, refused_by, ..Sought::new(endpoint, known.landed.until) };
+                    let rejected_by = search.rejected_by();
+                    let endpoint = search.finish(Arc::clone(&fetched.document));
+                    let expires_at = lookup.cached.expires_at;
+                    return SearchResult { access, rejected_by, ..SearchResult::new(endpoint, expires_at) };
                 }
-                Err(miss) => search.missed(miss.clone()),
+                Err(no_document) => search.add_failure(no_document.clone()),
             }
         }
-        let refused_by = search.refused_by();
-        Sought { whose, refused_by, ..Sought::new(search.exhausted(), Instant::now() + failure_lifetime) }
+        let rejected_by = search.rejected_by();
+        let expires_at = Instant::now() + failure_lifetime;
+        let endpoint = search.finish_without_document();
+        SearchResult { access, rejected_by, ..SearchResult::new(endpoint, expires_at) }
     }
 }
 
-/// What came of a search.
-pub(super) struct Sought {
+/// The result of a search for a version.
+pub(super) struct SearchResult {
     pub(super) endpoint: Result<Endpoint, Error>,
-    /// Until when that is good.
-    pub(super) until: Instant,
-    /// Whose token it took, if it took one.
-    pub(super) whose: Option<Whose>,
-    /// Who refused that.
-    pub(super) refused_by: Option<Origin>,
+    /// How long the endpoint may be cached.
+    pub(super) expires_at: Instant,
+    /// The access whose token was sent, if a service required one. The result is for this access only.
+    pub(super) access: Option<WeakAccess>,
+    /// The first origin that rejected the token.
+    pub(super) rejected_by: Option<Origin>,
 }
 
-impl Sought {
-    fn new(endpoint: Result<Endpoint, Error>, until: Instant) -> Self {
-        Self { endpoint, until, whose: None, refused_by: None }
+impl SearchResult {
+    fn new(endpoint: Result<Endpoint, Error>, expires_at: Instant) -> Self {
+        Self { endpoint, expires_at, access: None, rejected_by: None }
     }
 }
 
-/// What a filter asks of the versions of its endpoint. To one that is fixed all requests go, whatever
-/// version they ask for.
-pub(super) fn question(
+/// Returns what a filter requests of the versions of its endpoint.
+///
+/// A fixed endpoint matches any version, because all requests go to it.
+pub(super) fn version_query(
     filter: &EndpointFilter,
     discover_versions: bool,
     access: Option<&ServiceAccess>,
-) -> Result<Question, Error> {
-    let mut question = Question::new(filter, discover_versions)?;
+) -> Result<VersionQuery, Error> {
+    let mut query = VersionQuery::new(filter, discover_versions)?;
     if access.is_some_and(|access| access.fixed_endpoint().is_some()) {
-        question.range = VersionRange::default();
+        query.range = VersionRange::default();
     }
-    Ok(question)
+    Ok(query)
 }
 
-/// The project id that may stand at the end of the URL. Keystone's own has none.
+/// Returns the project id that the endpoint's URL can end in. The `auth_url` does not end in one.
 pub(super) fn project_id<'a>(filter: &EndpointFilter, access: Option<&'a ServiceAccess>) -> Option<&'a str> {
     access.and_then(ServiceAccess::project_id).filter(|_| !filter.uses_auth_url())
 }
@@ -321,6 +343,6 @@ impl From<Transport> for Discovery {
 
 impl fmt::Debug for Discovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Discovery").field("times", &self.cache.times).finish_non_exhaustive()
+        f.debug_struct("Discovery").field("settings", &self.documents.settings).finish_non_exhaustive()
     }
 }

@@ -1,22 +1,22 @@
-//! What a service says of its versions.
+//! Version documents: the versions of an API that a service lists.
 
 use http::HeaderMap;
 use serde_json::{Value, value::RawValue};
 
-use super::{Allow, Version, VersionRange, VersionStatus, link};
+use super::{Allow, Version, VersionRange, VersionStatus, link::resolve_link};
 use crate::{Error, error::DiscoveryFailure, json};
 
-/// A version document: what a service answers at an unversioned or a versioned URL of its.
+/// A version document: the response of a service at its unversioned URL, or at the URL of a version.
 ///
-/// keystoneauth's `Discover`, without the request. See the [module docs](super) for an example.
+/// This is keystoneauth's `Discover`, without the request. See the [module docs](super) for an example.
 #[derive(Clone, Debug)]
 pub struct VersionDocument {
     url: Box<str>,
-    /// Those that have a status, as they are written.
+    /// All entries with a status, as the service wrote them.
     entries: Vec<(VersionStatus, Box<RawValue>)>,
-    /// The usable ones of the entries.
+    /// The versions of all well-formed entries.
     versions: Vec<VersionData>,
-    /// Where the versions are, the oldest first.
+    /// Indices into `versions`, the oldest version first.
     order: Vec<usize>,
 }
 
@@ -24,28 +24,28 @@ pub struct VersionDocument {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VersionData {
-    /// The version. `None` only where it was inferred from a URL that names none.
+    /// The version number. It is `None` only for a version inferred from a URL that names none.
     pub version: Option<Version>,
-    /// Where it is: an absolute URL with the origin of the document's own.
+    /// The absolute URL of the version. Its origin is that of the document.
     pub url: Box<str>,
-    /// Where the document is that lists all versions, if there is a link to it.
+    /// The absolute URL of the document that lists all versions, if there is a link to it.
     pub collection: Option<Box<str>>,
-    /// The oldest microversion.
+    /// The oldest supported microversion.
     pub min_microversion: Option<Version>,
-    /// The newest microversion.
+    /// The newest supported microversion.
     pub max_microversion: Option<Version>,
-    /// What the oldest microversion is going to be.
+    /// The next value of `min_microversion`, if the service announces one.
     pub next_min_version: Option<Version>,
-    /// When that may become so at the earliest: a date, as the document has it.
+    /// The earliest date of that change, as written in the document.
     pub not_before: Option<Box<str>>,
-    /// How far its support goes.
+    /// The support status.
     pub status: VersionStatus,
-    /// The status as the document has it.
+    /// The support status as written in the document.
     pub raw_status: Option<Box<str>>,
 }
 
 impl VersionData {
-    /// What a URL says of its version by itself.
+    /// Returns the data of a version that is known from its URL only.
     pub(super) fn inferred(url: Box<str>, version: Option<Version>) -> Self {
         Self {
             version,
@@ -60,27 +60,28 @@ impl VersionData {
         }
     }
 
-    /// What it takes in a document, in bytes.
+    /// Returns the size in a version document, in bytes.
     fn weight(&self) -> usize {
         let texts =
             [Some(&self.url), self.collection.as_ref(), self.not_before.as_ref(), self.raw_status.as_ref()];
         size_of::<Self>()
             + size_of::<usize>()
-            + texts.into_iter().flatten().map(|text| text.len() + ALLOCATION).sum::<usize>()
+            + texts.into_iter().flatten().map(|text| text.len() + ALLOCATION_OVERHEAD).sum::<usize>()
     }
 }
 
-/// The longest document that is read, in bytes.
-const MAX_DOCUMENT: usize = 256 * 1024;
+/// Maximum length of a document, in bytes.
+const MAX_LENGTH: usize = 256 * 1024;
 
-/// How many times its text a document may keep in memory; while it is read, it takes twice as much at most.
-const MOST_TIMES: usize = 4;
+/// Maximum size of a document in memory, as a multiple of its length. While it is read, it can need twice as much.
+const MAX_SIZE_FACTOR: usize = 4;
 
-/// What a short document may keep, in bytes: its URL is in it once or twice for each version.
-const LEAST_ROOM: usize = 16 * 1024;
+/// Size in memory that any document may have, in bytes. A short document needs it because the URL of each version
+/// contains the document's URL.
+const MIN_SIZE_LIMIT: usize = 16 * 1024;
 
-/// About what the allocator adds to a text of its own, in bytes.
-const ALLOCATION: usize = 16;
+/// Approximate memory that the allocator adds to a string, in bytes.
+const ALLOCATION_OVERHEAD: usize = 16;
 
 impl VersionDocument {
     /// Returns the error that this document does not list what was requested.
@@ -93,33 +94,37 @@ impl VersionDocument {
         DiscoveryFailure::not_listed(&self.url, versions.collect(), requested)
     }
 
-    /// Reads a service's answer to a `GET` of `url`. Any status below 400 will do: a list of versions
-    /// often comes with 300.
+    /// Reads the response of a service to a `GET` of `url`.
     ///
-    /// An entry that is not whole (without a status, an id, a link to itself) costs that entry alone.
+    /// The response may have any HTTP status below 400: services often send a list of versions with 300. An entry
+    /// without a status is skipped. An entry without an id or a link to itself is in
+    /// [`raw_version_data`](Self::raw_version_data) only.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidResponse`] if the body is none of the four forms of a version document:
-    /// `versions` with `values`, `versions`, `version`, or one version without anything around it; or if it is longer
-    /// than 256 KiB, or would keep more than four times as much memory as its text.
+    /// [`Error::InvalidResponse`] in one of these cases:
+    ///
+    /// - The body has none of the four forms of a version document: a list `versions`, an object `versions` with a list
+    ///   `values`, an object `version`, or the members of one version at the top level.
+    /// - The body is longer than 256 KiB.
+    /// - The document needs more memory than four times the length of the body, and more than 16 KiB.
     pub fn new(url: impl Into<Box<str>>, headers: &HeaderMap, body: &[u8]) -> Result<Self, Error> {
         let mut document =
             Self { url: url.into(), entries: Vec::new(), versions: Vec::new(), order: Vec::new() };
         let body = json::without_bom(body);
-        if body.len() > MAX_DOCUMENT {
-            return Err(no_document(0, 0));
+        if body.len() > MAX_LENGTH {
+            return Err(invalid_document(0, 0));
         }
-        let text = str::from_utf8(body).map_err(|_| no_document(0, 0))?;
-        let room = LEAST_ROOM.max(MOST_TIMES * text.len());
+        let text = str::from_utf8(body).map_err(|_| invalid_document(0, 0))?;
+        let limit = MIN_SIZE_LIMIT.max(MAX_SIZE_FACTOR * text.len());
         let mut weight = 0;
-        each_entry(text, headers, |entry| {
-            if weight <= room {
+        for_each_entry(text, headers, |entry| {
+            if weight <= limit {
                 weight += document.add(entry);
             }
         })?;
-        if weight > room {
-            return Err(no_document(0, 0));
+        if weight > limit {
+            return Err(invalid_document(0, 0));
         }
         document.entries.shrink_to_fit();
         document.versions.shrink_to_fit();
@@ -129,78 +134,83 @@ impl VersionDocument {
         Ok(document)
     }
 
-    /// Adds an entry, if it has a status, and says what it takes, in bytes.
+    /// Adds an entry if it has a status, and returns the size of what was added, in bytes.
     fn add(&mut self, entry: &RawValue) -> usize {
         let entry = Entry::read(entry);
         let Some(raw_status) = entry.status.and_then(json::text) else { return 0 };
         self.entries.push((VersionStatus::from(&*raw_status), entry.raw.to_owned()));
-        let mut weight = weight(entry.raw);
-        if let Some(data) = entry.version(&self.url, raw_status) {
+        let mut weight = entry_weight(entry.raw);
+        if let Some(data) = entry.version_data(&self.url, raw_status) {
             weight += data.weight();
             self.versions.push(data);
         }
         weight
     }
 
-    /// What it keeps in memory, in bytes.
+    /// Returns the size in memory, in bytes.
     pub(super) fn weight(&self) -> usize {
         size_of::<Self>()
             + self.url.len()
-            + self.entries.iter().map(|(_, entry)| weight(entry)).sum::<usize>()
+            + self.entries.iter().map(|(_, entry)| entry_weight(entry)).sum::<usize>()
             + self.versions.iter().map(VersionData::weight).sum::<usize>()
     }
 
-    /// The URL that it was got from.
+    /// Returns the URL of the document.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The entries as they came, those with a status that is allowed: keystoneauth's `raw_version_data`.
+    /// Returns the entries whose status is allowed, as the service wrote them: keystoneauth's `raw_version_data`.
     ///
-    /// A version without anything around it has got its status, and microversions from the headers.
+    /// If the document is a single version at the top level, the entry has the added status `CURRENT`, and the
+    /// microversions from the response headers.
     pub fn raw_version_data(&self, allow: Allow) -> impl Iterator<Item = &RawValue> {
         self.entries.iter().filter(move |(status, _)| allow.admits(*status)).map(|(_, raw)| &**raw)
     }
 
-    /// The versions that are allowed, the oldest first: keystoneauth's `version_data`.
+    /// Returns the versions whose status is allowed, the oldest first: keystoneauth's `version_data`.
     pub fn version_data(&self, allow: Allow) -> impl DoubleEndedIterator<Item = &VersionData> {
         let in_order = self.order.iter().filter_map(|index| self.versions.get(*index));
         in_order.filter(move |data| allow.admits(data.status))
     }
 
-    /// The newest version that serves whoever asks for this one: keystoneauth's `data_for`.
+    /// Returns the newest version that matches the requested one: keystoneauth's `data_for`.
+    ///
+    /// A version matches if it has the same major part and is not older ([`Version::is_match`]). A requested
+    /// [`LATEST`](super::LATEST) stands for the newest version.
     pub fn data_for(&self, version: Version, allow: Allow) -> Option<&VersionData> {
         self.newest_first(allow).find(|data| {
-            data.version.is_some_and(|found| version.is_latest_for(found) || version.is_match(found))
+            data.version.is_some_and(|listed| version.is_latest_for(listed) || version.is_match(listed))
         })
     }
 
-    /// The newest version of a range: keystoneauth's `versioned_data_for`.
+    /// Returns the newest version in a range: keystoneauth's `versioned_data_for`.
     ///
-    /// The version at the URL `at`, if one is given and there is such a version, goes before a newer one.
+    /// The version at `endpoint_url` matches any range. If the range includes all versions, it is preferred to newer
+    /// ones.
     pub fn versioned_data_for(
         &self,
         range: VersionRange,
-        at: Option<&str>,
+        endpoint_url: Option<&str>,
         allow: Allow,
     ) -> Option<&VersionData> {
         let mut newest_first = self.newest_first(allow);
-        if range.is_any() && at.is_none() {
+        if range.is_any() && endpoint_url.is_none() {
             return newest_first.next();
         }
-        let is_at = |data: &VersionData| {
-            at.is_some_and(|at| at.trim_end_matches('/') == data.url.trim_end_matches('/'))
+        let is_at_endpoint = |data: &VersionData| {
+            endpoint_url.is_some_and(|url| url.trim_end_matches('/') == data.url.trim_end_matches('/'))
         };
-        let is_wanted = |found: Version| {
-            range.min().is_some_and(|min| min.is_latest_for(found))
-                || !range.is_any() && range.contains(found)
+        let is_wanted = |version: Version| {
+            range.min().is_some_and(|min| min.is_latest_for(version))
+                || !range.is_any() && range.contains(version)
         };
         newest_first
-            .find(|data| is_at(data) || data.version.is_some_and(is_wanted))
+            .find(|data| is_at_endpoint(data) || data.version.is_some_and(is_wanted))
             .or_else(|| self.newest_first(allow).next().filter(|_| range.is_any()))
     }
 
-    /// Equal versions stay in the order of the document.
+    /// Returns the allowed versions, the newest first. Equal versions stay in the order of the document.
     fn newest_first(&self, allow: Allow) -> impl Iterator<Item = &VersionData> {
         let mut versions: Vec<_> = self.version_data(allow).collect();
         versions.sort_by_key(|data| std::cmp::Reverse(data.version));
@@ -208,17 +218,19 @@ impl VersionDocument {
     }
 }
 
-/// What an entry takes, in bytes.
-fn weight(entry: &RawValue) -> usize {
-    size_of::<(VersionStatus, Box<RawValue>)>() + entry.get().len() + ALLOCATION
+/// Returns the size of an entry in a version document, in bytes.
+fn entry_weight(entry: &RawValue) -> usize {
+    size_of::<(VersionStatus, Box<RawValue>)>() + entry.get().len() + ALLOCATION_OVERHEAD
 }
 
-fn no_document(line: usize, column: usize) -> Error {
+fn invalid_document(line: usize, column: usize) -> Error {
     Error::invalid_response("it is not a version document", line, column)
 }
 
-/// Calls `each` with each entry of a document in whichever form. Of two members of one name the later one counts.
-fn each_entry(text: &str, headers: &HeaderMap, mut each: impl FnMut(&RawValue)) -> Result<(), Error> {
+/// Calls `f` for each entry of a document, which can have any of the four forms.
+///
+/// If a member occurs twice, the later one is used.
+fn for_each_entry(text: &str, headers: &HeaderMap, mut f: impl FnMut(&RawValue)) -> Result<(), Error> {
     let (mut versions, mut version, mut has_id, mut has_min_version) = (None, None, false, false);
     let read = json::for_each_member(text, |name, value| match name {
         "versions" => versions = Some(value),
@@ -227,34 +239,37 @@ fn each_entry(text: &str, headers: &HeaderMap, mut each: impl FnMut(&RawValue)) 
         "id" => has_id = true,
         _ => {}
     });
-    read.map_err(|error| no_document(error.line(), error.column()))?;
-    let no_list = |_| no_document(0, 0);
+    read.map_err(|error| invalid_document(error.line(), error.column()))?;
+    let not_a_list = |_| invalid_document(0, 0);
     match (versions, version) {
-        (Some(list), _) if json::is_list(list) => json::for_each_element(list, each).map_err(no_list),
-        (Some(around), _) => {
+        (Some(list), _) if json::is_list(list) => json::for_each_element(list, f).map_err(not_a_list),
+        (Some(wrapper), _) => {
             let mut values = None;
-            let read = json::for_each_member(around.get(), |name, value| {
+            let read = json::for_each_member(wrapper.get(), |name, value| {
                 if name == "values" {
                     values = Some(value);
                 }
             });
-            read.map_err(no_list)?;
-            values.map_or(Ok(()), |list| json::for_each_element(list, each)).map_err(no_list)
+            read.map_err(not_a_list)?;
+            values.map_or(Ok(()), |list| json::for_each_element(list, f)).map_err(not_a_list)
         }
         (None, Some(version)) if json::is_object(version) => {
-            each(version);
+            f(version);
             Ok(())
         }
         (None, version) if has_id => {
-            each(&bare(text, headers, has_min_version, version.is_some()).ok_or(no_document(0, 0))?);
+            let entry = top_level_entry(text, headers, has_min_version, version.is_some());
+            f(&entry.ok_or(invalid_document(0, 0))?);
             Ok(())
         }
-        _ => Err(no_document(0, 0)),
+        _ => Err(invalid_document(0, 0)),
     }
 }
 
-/// A version without anything around it is current; its microversions may be in the headers.
-fn bare(
+/// Returns the entry for a version at the top level of a document.
+///
+/// Its status is `CURRENT`. Microversions that it does not contain are taken from the headers.
+fn top_level_entry(
     object: &str,
     headers: &HeaderMap,
     mut has_min_version: bool,
@@ -263,14 +278,14 @@ fn bare(
     let mut object = object.trim_end().strip_suffix('}')?.to_owned();
     object.push_str(r#","status":"CURRENT""#);
     for (name, value) in headers {
-        let Some(about) = name.as_str().strip_prefix("x-openstack") else { continue };
-        let (member, is_there) = match about {
-            about if about.ends_with("api-minimum-version") => ("min_version", &mut has_min_version),
-            about if about.ends_with("api-maximum-version") => ("version", &mut has_version),
+        let Some(suffix) = name.as_str().strip_prefix("x-openstack") else { continue };
+        let (member, is_present) = match suffix {
+            suffix if suffix.ends_with("api-minimum-version") => ("min_version", &mut has_min_version),
+            suffix if suffix.ends_with("api-maximum-version") => ("version", &mut has_version),
             _ => continue,
         };
         if let Ok(value) = value.to_str()
-            && !std::mem::replace(is_there, true)
+            && !std::mem::replace(is_present, true)
         {
             object.push_str(&format!(r#","{member}":{}"#, Value::from(value)));
         }
@@ -279,7 +294,7 @@ fn bare(
     RawValue::from_string(object).ok()
 }
 
-/// One entry of a document: the members that mean something, as they are written.
+/// The members of an entry that are read, as the service wrote them.
 struct Entry<'a> {
     raw: &'a RawValue,
     status: Option<&'a RawValue>,
@@ -293,7 +308,7 @@ struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// What is no object has no members.
+    /// Reads the members. An entry that is not an object has none.
     fn read(raw: &'a RawValue) -> Self {
         let mut entry = Self {
             raw,
@@ -323,29 +338,29 @@ impl<'a> Entry<'a> {
         entry
     }
 
-    /// The version, if the entry has what it takes to go there.
-    fn version(&self, document: &str, raw_status: String) -> Option<VersionData> {
+    /// Returns the version, unless its id or its link to itself is missing or malformed.
+    fn version_data(&self, document_url: &str, raw_status: String) -> Option<VersionData> {
         let number = |value: Option<&RawValue>| json::text_or_number(value?)?.parse::<Version>().ok();
-        let (mut own, mut collection) = (None, None);
-        let read = json::for_each_element(self.links?, |given| {
+        let (mut self_url, mut collection) = (None, None);
+        let read = json::for_each_element(self.links?, |link| {
             let (mut rel, mut href) = (None, None);
-            let _ = json::for_each_member(given.get(), |name, value| match name {
+            let _ = json::for_each_member(link.get(), |name, value| match name {
                 "rel" => rel = json::text(value),
                 "href" => href = json::text(value),
                 _ => {}
             });
             let (Some(rel), Some(href)) = (rel, href) else { return };
-            let place = match rel.to_ascii_lowercase().as_str() {
-                "self" => &mut own,
+            let url = match rel.to_ascii_lowercase().as_str() {
+                "self" => &mut self_url,
                 "collection" => &mut collection,
                 _ => return,
             };
-            *place = link::on_origin_of(document, &href).or(place.take());
+            *url = resolve_link(document_url, &href).or(url.take());
         });
         read.ok()?;
         Some(VersionData {
             version: Some(number(self.id)?),
-            url: own?,
+            url: self_url?,
             collection,
             min_microversion: number(self.min_version),
             max_microversion: number(self.max_version).or_else(|| number(self.version)),

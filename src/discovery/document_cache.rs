@@ -1,4 +1,4 @@
-//! Version documents by URL, each asked for once.
+//! Cache of version documents by URL. Callers that want the same document share one HTTP request.
 
 use std::{
     collections::HashMap,
@@ -10,11 +10,11 @@ use http::Uri;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    fetch::{Asking, Fetched},
-    link::Parts,
+    document_auth::{DocumentAuth, WeakAccess},
+    fetch::{DocumentRequest, FetchedDocument},
+    link::UrlParts,
     no_document::NoDocument,
-    token::{Token, Whose},
-    weighted_cache::{Bounded, Weight, bounded},
+    weighted_cache::{Weight, WeightedCache, weighted_cache},
 };
 use crate::{
     Error, ServiceAccess, Transport,
@@ -22,240 +22,264 @@ use crate::{
     task::{SingleFlight, Waited, runtime},
 };
 
-/// How much is remembered, in bytes.
-const MOST: usize = 64 * 1024 * 1024;
+/// Maximum size of all cached documents and failures, in bytes.
+const MAX_WEIGHT: usize = 64 * 1024 * 1024;
 
-/// What a document takes, by and large, in bytes.
-const ORDINARY: usize = 2048;
+/// Typical size of a cached document, in bytes.
+const TYPICAL_WEIGHT: usize = 2048;
 
-/// How many times one who waits starts again because the runtime of a flight was shut down, or is not driven.
-const ADOPTIONS: usize = 3;
+/// How often a caller starts over because the runtime of the in-flight request was shut down or is not driven.
+const MAX_RESTARTS: usize = 3;
 
-/// How much longer than a document may take it is waited for by those who did not start the flight.
-const GRACE: Duration = Duration::from_secs(1);
+/// How much longer than the timeout of a request a caller waits for its result.
+const WAIT_GRACE: Duration = Duration::from_secs(1);
 
-/// How long things are remembered, and how long one document may take.
+/// How long results are cached, and how long a request may take.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
-    pub(super) lifetime: Duration,
+pub(super) struct CacheSettings {
+    /// How long a document is cached.
+    pub(super) document_lifetime: Duration,
+    /// How long a failure is cached.
     pub(super) failure_lifetime: Duration,
+    /// Timeout of a request for a document, including redirects.
     pub(super) timeout: Duration,
 }
 
-/// What a request for a document brought, and until when that is good.
-pub(super) struct Landed {
-    pub(super) fetched: Result<Fetched, NoDocument>,
-    pub(super) until: Instant,
+/// A version document, or the reason why there is none, until it expires.
+pub(super) struct CachedDocument {
+    pub(super) result: Result<FetchedDocument, NoDocument>,
+    pub(super) expires_at: Instant,
 }
 
-/// What is known of a URL.
-pub(super) struct Known {
-    pub(super) landed: Arc<Landed>,
-    /// Whose token it took, if it took one: others may be told something else.
-    pub(super) whose: Option<Whose>,
+/// What the cache returns for a URL.
+pub(super) struct Lookup {
+    pub(super) cached: Arc<CachedDocument>,
+    /// The access whose token was sent, if the service requires one. The result is for this access only.
+    pub(super) access: Option<WeakAccess>,
 }
 
-/// The URL of a document, and whose token it is asked for with. What is said without one is for all.
+/// The URL of a document, and the access whose token is sent. A result without an access is for everybody.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     url: Arc<str>,
-    whose: Option<Whose>,
+    access: Option<WeakAccess>,
 }
 
-pub(super) struct Cache {
+pub(super) struct DocumentCache {
     pub(super) transport: Transport,
-    pub(super) times: Times,
-    known: Bounded<Key, Arc<Landed>>,
-    flights: Mutex<HashMap<Key, SingleFlight<Arc<Landed>>>>,
+    pub(super) settings: CacheSettings,
+    cached: WeightedCache<Key, Arc<CachedDocument>>,
+    in_flight: Mutex<HashMap<Key, SingleFlight<Arc<CachedDocument>>>>,
 }
 
-impl Cache {
-    pub(super) fn new(transport: Transport, times: Times) -> Self {
-        Self { transport, times, known: bounded(MOST, ORDINARY), flights: Mutex::default() }
+impl DocumentCache {
+    pub(super) fn new(transport: Transport, settings: CacheSettings) -> Self {
+        let cached = weighted_cache(MAX_WEIGHT, TYPICAL_WEIGHT);
+        Self { transport, settings, cached, in_flight: Mutex::default() }
     }
 
-    /// What is at a URL: as it is known, as the flight under way brings it, or asked for.
+    /// Returns the cached result for a URL, or else fetches the document.
     ///
-    /// It is asked for without a token first, and with one if the service says 401 then and the token may go there.
-    pub(super) async fn ask(self: &Arc<Self>, url: &str, token: Option<Token<'_>>) -> Result<Known, Error> {
-        let Some((from, home)) =
+    /// The first request carries no token. If the service responds with 401 and the token may be sent there, a second
+    /// request carries the token.
+    pub(super) async fn get_or_fetch(
+        self: &Arc<Self>,
+        url: &str,
+        auth: Option<DocumentAuth<'_>>,
+    ) -> Result<Lookup, Error> {
+        let Some((uri, origin)) =
             url.parse().ok().and_then(|uri: Uri| Some((uri.clone(), Origin::from_uri(&uri)?)))
         else {
-            // A user name, with a password perhaps, is not to be seen.
+            // What precedes an `@` can contain a password, so it is not shown.
             let host = url.rsplit('@').next().unwrap_or_default();
-            let miss = NoDocument::new(host, "it is no URL with a clear host and port");
-            return Ok(Known { landed: Landed::new(Err(miss), Duration::ZERO), whose: None });
+            let reason = "it is not an http or https URL with a clear host and port and without a user name";
+            let cached = CachedDocument::new(Err(NoDocument::new(host, reason)), Duration::ZERO);
+            return Ok(Lookup { cached, access: None });
         };
-        let place = canonical(url);
-        let own = token.map(|token| Key { url: Arc::clone(&place), whose: Some(token.whose()) });
-        let before = own.as_ref().and_then(|own| self.known.get(own));
-        if let (Some(own), Some(landed)) = (&own, &before)
-            && landed.is_good()
+        let normalized = normalize(url);
+        let token_key =
+            auth.map(|auth| Key { url: Arc::clone(&normalized), access: Some(auth.weak_access()) });
+        let previous = token_key.as_ref().and_then(|key| self.cached.get(key));
+        if let (Some(key), Some(cached)) = (&token_key, &previous)
+            && cached.is_fresh()
         {
-            return Ok(Known { landed: Arc::clone(landed), whose: own.whose.clone() });
+            return Ok(Lookup { cached: Arc::clone(cached), access: key.access.clone() });
         }
-        let all = Key { url: place, whose: None };
-        let asking =
-            |from: &Uri, token| Asking { url: url.into(), home: home.clone(), from: from.clone(), token };
-        let landed = self.landed(&all, || asking(&from, None)).await?;
-        let (Some(own), Some(token), Err(miss)) = (own, token, &landed.fetched) else {
-            return Ok(Known { landed, whose: None });
+        let public_key = Key { url: normalized, access: None };
+        let request = |start: &Uri, auth| DocumentRequest {
+            url: url.into(),
+            origin: origin.clone(),
+            start: start.clone(),
+            auth,
         };
-        if let Some(place) = miss.token_required_at() {
-            if !Origin::from_uri(place).is_some_and(|place| token.may_go_to(&place, &home)) {
-                return Ok(Known { landed: landed.without_token(), whose: None });
+        let cached = self.fetch_shared(&public_key, || request(&uri, None)).await?;
+        let (Some(token_key), Some(auth), Err(no_document)) = (token_key, auth, &cached.result) else {
+            return Ok(Lookup { cached, access: None });
+        };
+        if let Some(target) = no_document.token_required_at() {
+            if !Origin::from_uri(target).is_some_and(|target| auth.may_send_token_to(&target, &origin)) {
+                return Ok(Lookup { cached: cached.with_token_not_sent(), access: None });
             }
-            let with_token = || asking(place, Some((token.whose(), token.https_only)));
-            let landed = self.landed(&own, with_token).await?;
-            return Ok(Known { landed, whose: own.whose });
+            let with_token = || request(target, Some((auth.weak_access(), auth.https_only)));
+            let cached = self.fetch_shared(&token_key, with_token).await?;
+            return Ok(Lookup { cached, access: token_key.access });
         }
-        // What was known before serves until the service answers again.
-        match before.as_ref().filter(|_| miss.attempt.transient).map(|before| &before.fetched) {
-            Some(Ok(fetched)) => {
-                let landed = Arc::new(Landed { fetched: Ok(fetched.clone()), until: landed.until });
-                Ok(Known { landed, whose: own.whose })
+        // An expired document is better than a transient failure.
+        match previous.as_ref().filter(|_| no_document.attempt.transient).map(|previous| &previous.result) {
+            Some(Ok(document)) => {
+                let (result, expires_at) = (Ok(document.clone()), cached.expires_at);
+                let cached = Arc::new(CachedDocument { result, expires_at });
+                Ok(Lookup { cached, access: token_key.access })
             }
-            _ => Ok(Known { landed, whose: None }),
+            _ => Ok(Lookup { cached, access: None }),
         }
     }
 
-    async fn landed(self: &Arc<Self>, key: &Key, asking: impl Fn() -> Asking) -> Result<Arc<Landed>, Error> {
-        for adoption in 0..=ADOPTIONS {
-            let flight = match self.known_or_flight(key, &asking, adoption == ADOPTIONS)? {
-                Ok(landed) => return Ok(landed),
-                Err(flight) => flight,
+    /// Returns the cached result for a key, or else that of one request, which all callers share.
+    async fn fetch_shared(
+        self: &Arc<Self>,
+        key: &Key,
+        request: impl Fn() -> DocumentRequest,
+    ) -> Result<Arc<CachedDocument>, Error> {
+        for restart in 0..=MAX_RESTARTS {
+            let in_flight = match self.cached_or_in_flight(key, &request, restart == MAX_RESTARTS)? {
+                Ok(cached) => return Ok(cached),
+                Err(in_flight) => in_flight,
             };
-            match flight.wait(self.times.timeout.saturating_add(GRACE)).await {
-                Waited::Done(landed) => return Ok(landed),
-                Waited::Lost | Waited::TimedOut => self.remove(key, &flight),
+            match in_flight.wait(self.settings.timeout.saturating_add(WAIT_GRACE)).await {
+                Waited::Done(cached) => return Ok(cached),
+                Waited::Lost | Waited::TimedOut => self.remove_in_flight(key, &in_flight),
                 Waited::NoRuntime => return Err(Error::NoRuntime),
             }
         }
         Err(Error::Abandoned)
     }
 
-    /// What is known and good, or else the flight that brings it. `alone` is not to depend on the runtimes of others
-    /// once more.
-    fn known_or_flight(
+    /// Returns the cached result for a key, or the in-flight request for it, which is started if there is none.
+    ///
+    /// With `force_new`, a request is started even if another one is in flight: the runtime of that one may not be
+    /// driven.
+    fn cached_or_in_flight(
         self: &Arc<Self>,
         key: &Key,
-        asking: impl Fn() -> Asking,
-        alone: bool,
-    ) -> Result<Result<Arc<Landed>, SingleFlight<Arc<Landed>>>, Error> {
-        if let Some(landed) = self.good(key) {
-            return Ok(Ok(landed));
+        request: impl Fn() -> DocumentRequest,
+        force_new: bool,
+    ) -> Result<Result<Arc<CachedDocument>, SingleFlight<Arc<CachedDocument>>>, Error> {
+        if let Some(cached) = self.get_fresh(key) {
+            return Ok(Ok(cached));
         }
         let runtime = runtime()?;
-        let (flight, start) = SingleFlight::new();
+        let (new, start) = SingleFlight::new();
         {
-            let mut flights = self.flights();
-            // Another one may have landed meanwhile.
-            if let Some(landed) = self.good(key) {
-                return Ok(Ok(landed));
+            let mut in_flight = self.lock_in_flight();
+            // A request may have ended since the first look.
+            if let Some(cached) = self.get_fresh(key) {
+                return Ok(Ok(cached));
             }
-            if let Some(under_way) = flights.get(key).filter(|_| !alone) {
-                return Ok(Err(under_way.clone()));
+            if let Some(existing) = in_flight.get(key).filter(|_| !force_new) {
+                return Ok(Err(existing.clone()));
             }
-            flights.insert(key.clone(), flight.clone());
+            in_flight.insert(key.clone(), new.clone());
         }
-        let flying = Flying { cache: Arc::clone(self), key: key.clone(), flight: flight.clone() };
-        let (cache, asking, times) = (Arc::clone(self), asking(), self.times);
-        let (panicked_cache, panicked_key) = (Arc::clone(self), key.clone());
-        let panicked = NoDocument::new(&asking.url, "the HTTP client panicked").transient();
-        let fly = async move {
-            let fetched = timeout(times.timeout, asking.fetch(&cache.transport)).await;
-            let fetched = fetched.unwrap_or_else(|_| {
-                let within = times.timeout.as_millis();
-                Err(NoDocument::new(&asking.url, format!("it did not answer within {within} ms")).transient())
+        let guard = InFlightGuard { cache: Arc::clone(self), key: key.clone(), in_flight: new.clone() };
+        let (cache, request, settings) = (Arc::clone(self), request(), self.settings);
+        let (cache_after_panic, key_after_panic) = (Arc::clone(self), key.clone());
+        let panicked = NoDocument::new(&request.url, "the HTTP client panicked").transient();
+        let work = async move {
+            let result = timeout(settings.timeout, request.fetch(&cache.transport)).await;
+            let result = result.unwrap_or_else(|_| {
+                let limit = settings.timeout.as_millis();
+                let reason = format!("it did not respond within {limit} ms");
+                Err(NoDocument::new(&request.url, reason).transient())
             });
-            cache.remember(&flying.key, fetched)
+            cache.insert(&guard.key, result)
         };
-        start.run(&runtime, fly, move || panicked_cache.remember(&panicked_key, Err(panicked)));
-        Ok(Err(flight))
+        start.run(&runtime, work, move || cache_after_panic.insert(&key_after_panic, Err(panicked)));
+        Ok(Err(new))
     }
 
-    fn good(&self, key: &Key) -> Option<Arc<Landed>> {
-        self.known.get(key).filter(|landed| landed.is_good())
+    fn get_fresh(&self, key: &Key) -> Option<Arc<CachedDocument>> {
+        self.cached.get(key).filter(|cached| cached.is_fresh())
     }
 
-    /// Remembers what was brought; what was known before serves until the service answers again.
-    fn remember(&self, key: &Key, brought: Result<Fetched, NoDocument>) -> Arc<Landed> {
-        let Times { lifetime, failure_lifetime, .. } = self.times;
-        let lifetime = if brought.is_ok() { lifetime } else { failure_lifetime };
-        let brought = brought.or_else(|miss| {
-            let before = self.known.get(key).filter(|_| miss.attempt.transient);
-            before.and_then(|before| before.fetched.clone().ok()).ok_or(miss)
+    /// Caches a result. A transient failure does not replace a document, which is cached again instead.
+    fn insert(&self, key: &Key, result: Result<FetchedDocument, NoDocument>) -> Arc<CachedDocument> {
+        let CacheSettings { document_lifetime, failure_lifetime, .. } = self.settings;
+        let lifetime = if result.is_ok() { document_lifetime } else { failure_lifetime };
+        let result = result.or_else(|no_document| {
+            let previous = self.cached.get(key).filter(|_| no_document.attempt.transient);
+            previous.and_then(|previous| previous.result.clone().ok()).ok_or(no_document)
         });
-        let landed = Landed::new(brought, lifetime);
-        self.known.insert(key.clone(), Arc::clone(&landed));
-        landed
+        let cached = CachedDocument::new(result, lifetime);
+        self.cached.insert(key.clone(), Arc::clone(&cached));
+        cached
     }
 
-    /// Forgets a flight that has landed, or will not.
-    fn remove(&self, key: &Key, flight: &SingleFlight<Arc<Landed>>) {
-        let mut flights = self.flights();
-        if flights.get(key).is_some_and(|known| known.is_same(flight)) {
-            flights.remove(key);
+    /// Removes a request that has ended, or that will not end. A newer request for the same key stays.
+    fn remove_in_flight(&self, key: &Key, ended: &SingleFlight<Arc<CachedDocument>>) {
+        let mut in_flight = self.lock_in_flight();
+        if in_flight.get(key).is_some_and(|current| current.is_same(ended)) {
+            in_flight.remove(key);
         }
     }
 
-    fn flights(&self) -> MutexGuard<'_, HashMap<Key, SingleFlight<Arc<Landed>>>> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_in_flight(&self) -> MutexGuard<'_, HashMap<Key, SingleFlight<Arc<CachedDocument>>>> {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A flight under way, which is known as such for as long as this is there.
-struct Flying {
-    cache: Arc<Cache>,
+/// Removes a request from the in-flight requests when its task ends or is dropped.
+struct InFlightGuard {
+    cache: Arc<DocumentCache>,
     key: Key,
-    flight: SingleFlight<Arc<Landed>>,
+    in_flight: SingleFlight<Arc<CachedDocument>>,
 }
 
-impl Drop for Flying {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        self.cache.remove(&self.key, &self.flight);
+        self.cache.remove_in_flight(&self.key, &self.in_flight);
     }
 }
 
-impl Landed {
-    fn new(fetched: Result<Fetched, NoDocument>, lifetime: Duration) -> Arc<Self> {
-        Arc::new(Self { fetched, until: Instant::now() + lifetime })
+impl CachedDocument {
+    fn new(result: Result<FetchedDocument, NoDocument>, lifetime: Duration) -> Arc<Self> {
+        Arc::new(Self { result, expires_at: Instant::now() + lifetime })
     }
 
-    fn is_good(&self) -> bool {
-        Instant::now() < self.until
+    fn is_fresh(&self) -> bool {
+        Instant::now() < self.expires_at
     }
 
-    /// The same for those who have a token that must not go there.
-    fn without_token(&self) -> Arc<Self> {
-        let mut fetched = self.fetched.clone();
-        if let Err(miss) = &mut fetched {
-            miss.attempt.reason.push_str(", and a token is not sent there");
+    /// Returns a copy whose failure also says that the token may not be sent there.
+    fn with_token_not_sent(&self) -> Arc<Self> {
+        let mut result = self.result.clone();
+        if let Err(no_document) = &mut result {
+            no_document.attempt.reason.push_str(", and the token may not be sent to that origin");
         }
-        Arc::new(Self { fetched, until: self.until })
+        Arc::new(Self { result, expires_at: self.expires_at })
     }
 }
 
 impl Weight for Key {
-    /// An access that is gone leaves its place behind, for as long as it is known here.
+    /// The memory of an access that is no longer used stays allocated while a weak reference to it is cached.
     fn weight(&self) -> usize {
-        size_of::<Self>() + self.url.len() + self.whose.as_ref().map_or(0, |_| size_of::<ServiceAccess>())
+        size_of::<Self>() + self.url.len() + self.access.as_ref().map_or(0, |_| size_of::<ServiceAccess>())
     }
 }
 
-impl Weight for Arc<Landed> {
+impl Weight for Arc<CachedDocument> {
     fn weight(&self) -> usize {
-        let fetched = match &self.fetched {
+        let result = match &self.result {
             Ok(fetched) => fetched.document.weight(),
-            Err(miss) => miss.weight(),
+            Err(no_document) => no_document.weight(),
         };
-        size_of::<Landed>() + fetched
+        size_of::<CachedDocument>() + result
     }
 }
 
-/// The URL with nothing, rather than a slash, for an empty path: the two are one place.
-fn canonical(url: &str) -> Arc<str> {
-    match Parts::of(url) {
+/// Returns the URL with a path of `/` removed, because an empty path means the same.
+fn normalize(url: &str) -> Arc<str> {
+    match UrlParts::parse(url) {
         Some(parts) if parts.path == "/" => format!("{}{}", parts.origin, parts.rest).into(),
         _ => url.into(),
     }
@@ -271,62 +295,65 @@ mod tests {
     use super::*;
     use crate::discovery::VersionDocument;
 
-    fn cache() -> Cache {
-        let nobody = service_fn(|_: Request<Full<Bytes>>| {
-            std::future::ready(Err::<Response<Full<Bytes>>, _>(crate::BoxError::from("nobody is asked")))
+    fn cache() -> DocumentCache {
+        let unreachable = service_fn(|_: Request<Full<Bytes>>| {
+            std::future::ready(Err::<Response<Full<Bytes>>, _>(crate::BoxError::from(
+                "no request is expected",
+            )))
         });
         let day = Duration::from_secs(24 * 3600);
-        Cache::new(Transport::new(nobody), Times { lifetime: day, failure_lifetime: day, timeout: day })
+        let settings = CacheSettings { document_lifetime: day, failure_lifetime: day, timeout: day };
+        DocumentCache::new(Transport::new(unreachable), settings)
     }
 
     fn key(number: usize) -> Key {
-        Key { url: format!("https://h{number}.example.com/").into(), whose: None }
+        Key { url: format!("https://h{number}.example.com/").into(), access: None }
     }
 
     /// A document of 200 KB.
-    fn large() -> VersionDocument {
+    fn large_document() -> VersionDocument {
         let entry = format!(r#"{{"status": "CURRENT", "x": "{}"}}"#, "x".repeat(200_000));
         let body = format!(r#"{{"versions": [{entry}]}}"#);
         VersionDocument::new("https://h.example.com/", &HeaderMap::new(), body.as_bytes()).unwrap()
     }
 
-    fn fetched(document: &VersionDocument) -> Result<Fetched, NoDocument> {
-        Ok(Fetched { document: Arc::new(document.clone()), upgraded: None })
+    fn fetched(document: &VersionDocument) -> Result<FetchedDocument, NoDocument> {
+        Ok(FetchedDocument { document: Arc::new(document.clone()), https_origin: None })
     }
 
     #[tokio::test]
-    async fn what_is_remembered_is_bounded_in_bytes() {
-        let (cache, large) = (cache(), large());
+    async fn the_size_of_the_cache_is_limited_in_bytes() {
+        let (cache, large) = (cache(), large_document());
         for number in 0..1_000 {
-            cache.remember(&key(number), fetched(&large));
+            cache.insert(&key(number), fetched(&large));
         }
-        assert!((MOST / 2..=MOST).contains(&(cache.known.weight() as usize)));
-        let known = (0..1_000).filter(|number| cache.good(&key(*number)).is_some()).count();
-        assert!((160..336).contains(&known), "{known} of 200 KB each");
-        let miss = || Err(NoDocument::new("https://h.example.com/", "x".repeat(100_000)));
-        (0..10_000).for_each(|number| drop(cache.remember(&key(number), miss())));
-        assert!(cache.known.weight() as usize <= MOST);
+        assert!((MAX_WEIGHT / 2..=MAX_WEIGHT).contains(&(cache.cached.weight() as usize)));
+        let count = (0..1_000).filter(|number| cache.get_fresh(&key(*number)).is_some()).count();
+        assert!((160..336).contains(&count), "{count} of 200 KB each");
+        let failure = || Err(NoDocument::new("https://h.example.com/", "x".repeat(100_000)));
+        (0..10_000).for_each(|number| drop(cache.insert(&key(number), failure())));
+        assert!(cache.cached.weight() as usize <= MAX_WEIGHT);
     }
 
     #[tokio::test]
-    async fn what_is_in_steady_use_stays_however_many_others_come() {
-        let (cache, large) = (cache(), large());
+    async fn documents_in_steady_use_are_not_evicted() {
+        let (cache, large) = (cache(), large_document());
         for number in 0..2_000 {
-            cache.remember(&key(number), fetched(&large));
+            cache.insert(&key(number), fetched(&large));
             let steady = 10_000 + number % 20;
             if number < 20 {
-                cache.remember(&key(steady), fetched(&large));
+                cache.insert(&key(steady), fetched(&large));
             }
-            assert!(cache.good(&key(steady)).is_some(), "{steady} is gone after {number} others");
+            assert!(cache.get_fresh(&key(steady)).is_some(), "{steady} was evicted after {number} others");
         }
     }
 
     #[tokio::test]
-    async fn each_of_a_hundred_thousand_failures_is_remembered() {
+    async fn a_hundred_thousand_failures_are_cached() {
         let cache = cache();
         for number in 0..100_000 {
-            cache.remember(&key(number), Err(NoDocument::new("https://h.example.com/", "it answered 404")));
+            cache.insert(&key(number), Err(NoDocument::new("https://h.example.com/", "it returned 404")));
         }
-        assert!((0..100_000).all(|number| cache.good(&key(number)).is_some()));
+        assert!((0..100_000).all(|number| cache.get_fresh(&key(number)).is_some()));
     }
 }

@@ -3,17 +3,17 @@ use std::{fmt, sync::Arc};
 use super::{Version, VersionData, VersionDocument, VersionStatus};
 use crate::{EndpointData, EndpointFilter, Error, Interface, ServiceAccess};
 
-/// An endpoint and what is known of its versions: keystoneauth's `EndpointData`.
+/// An endpoint of a service, with its version if discovery found one: keystoneauth's `EndpointData`.
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct Endpoint {
-    /// The URL that the catalog, or an endpoint override, has.
+    /// The URL in the catalog or of the endpoint override.
     pub catalog_url: Option<Box<str>>,
-    /// The URL that discovery found, which goes before the other one.
+    /// The URL that discovery found. It takes precedence over `catalog_url`.
     pub service_url: Option<Box<str>>,
-    /// The service type that the endpoint is listed under.
+    /// The service type in the catalog.
     pub service_type: Option<Box<str>>,
     /// The name of the service.
     pub service_name: Option<Box<str>>,
@@ -25,27 +25,32 @@ pub struct Endpoint {
     pub region_name: Option<Box<str>>,
     /// The id of the endpoint.
     pub endpoint_id: Option<Box<str>>,
-    /// The version that discovery found. Without it, [`api_version`](Self::api_version) looks at the URL.
+    /// The version that discovery found. Without it, [`api_version`](Self::api_version) returns the one in the URL.
     pub version: Option<VersionData>,
-    /// The document that was found last, and the project id that was cut off the URL for it.
+    /// The version document in which discovery found the version.
     pub(super) document: Option<Arc<VersionDocument>>,
+    /// The project id at the end of the endpoint's URL. Version documents list URLs without it.
     pub(super) project_suffix: Option<Box<str>>,
 }
 
 impl Endpoint {
-    /// The endpoint at this URL, of which nothing else is known.
+    /// Creates an endpoint from its URL alone.
     pub fn new(catalog_url: impl Into<Box<str>>) -> Self {
         Self { catalog_url: Some(catalog_url.into()), ..Self::default() }
     }
 
-    /// The endpoint that a filter means, as the catalog, the filter's endpoint override or the plugin's
-    /// `auth_url` have it. Nothing is asked of the service. An endpoint of the catalog that no request can be
-    /// sent to is passed over.
+    /// Returns the endpoint that a filter selects, without a request to the service.
+    ///
+    /// Its URL is the first of these that applies: the `auth_url` if the filter requests
+    /// [`Interface::Auth`](crate::Interface::Auth), the endpoint override of the filter, the fixed endpoint of the
+    /// access, or the URL in the catalog. Catalog endpoints with an unusable URL are skipped.
     ///
     /// # Errors
     ///
-    /// Those of [`ServiceCatalog::endpoint_data_for`](crate::ServiceCatalog::endpoint_data_for), of an
-    /// override that cannot be used, and [`Error::NoAuthUrl`].
+    /// The errors of [`ServiceCatalog::endpoint_data_for`](crate::ServiceCatalog::endpoint_data_for);
+    /// [`Error::InvalidEndpoint`] or [`Error::MissingOverrideValue`] if the override cannot be used;
+    /// [`Error::NoAuthUrl`] if there is no `auth_url`; [`Error::NoEndpointFilter`] if the filter names no service or
+    /// there is no access.
     pub fn undiscovered(
         filter: &EndpointFilter,
         access: Option<&ServiceAccess>,
@@ -81,47 +86,47 @@ impl Endpoint {
         }
     }
 
-    /// The URL that requests are joined to.
+    /// Returns the URL that relative request URIs are joined to.
     pub fn url(&self) -> &str {
         self.service_url.as_deref().or(self.catalog_url.as_deref()).unwrap_or_default()
     }
 
-    /// The version: the one discovered, or the one that the URL names.
+    /// Returns the version that discovery found, or else the one that the URL names.
     pub fn api_version(&self) -> Option<Version> {
-        self.version.as_ref().map_or_else(|| Version::from_url(self.url()), |found| found.version)
+        self.version.as_ref().map_or_else(|| Version::from_url(self.url()), |data| data.version)
     }
 
-    /// The oldest microversion, if discovery found one.
+    /// Returns the oldest supported microversion, if discovery found one.
     pub fn min_microversion(&self) -> Option<Version> {
         self.version.as_ref()?.min_microversion
     }
 
-    /// The newest microversion, if discovery found one.
+    /// Returns the newest supported microversion, if discovery found one.
     pub fn max_microversion(&self) -> Option<Version> {
         self.version.as_ref()?.max_microversion
     }
 
-    /// The status of the version, if discovery found one.
+    /// Returns the support status of the version, if discovery found one.
     pub fn status(&self) -> Option<VersionStatus> {
-        self.version.as_ref().map(|found| found.status)
+        self.version.as_ref().map(|data| data.status)
     }
 }
 
 impl From<EndpointData<'_>> for Endpoint {
-    fn from(found: EndpointData<'_>) -> Self {
+    fn from(data: EndpointData<'_>) -> Self {
         Self {
-            service_type: Some(found.service_type().into()),
-            service_name: found.service_name().map(Into::into),
-            service_id: found.service_id().map(Into::into),
-            interface: found.interface().cloned(),
-            region_name: found.region_name().map(Into::into),
-            endpoint_id: found.endpoint_id().map(Into::into),
-            ..Self::new(found.url())
+            service_type: Some(data.service_type().into()),
+            service_name: data.service_name().map(Into::into),
+            service_id: data.service_id().map(Into::into),
+            interface: data.interface().cloned(),
+            region_name: data.region_name().map(Into::into),
+            endpoint_id: data.endpoint_id().map(Into::into),
+            ..Self::new(data.url())
         }
     }
 }
 
-/// Service, interface, region and version; not the URL, which may have been given a password by mistake.
+/// Shows the service type, interface, region and version. The URL is redacted because it can contain a password.
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")

@@ -1,4 +1,4 @@
-//! The endpoints of versions that requests go to, kept ready for them.
+//! Cache of discovered endpoints, which requests look up before they are sent.
 
 use std::sync::Arc;
 
@@ -6,122 +6,123 @@ use quick_cache::Equivalent;
 use tokio::time::Instant;
 
 use super::{
-    token::Whose,
-    weighted_cache::{Bounded, Weight, bounded},
+    document_auth::WeakAccess,
+    weighted_cache::{Weight, WeightedCache, weighted_cache},
 };
 use crate::{
     EndpointFilter, ServiceAccess,
     endpoint::{BaseUrl, MicroversionHeaders},
 };
 
-/// How much is kept ready, in bytes: a hundred thousand answers of the usual size.
-const MOST: usize = 96 * 1024 * 1024;
+/// Maximum size of all cached endpoints, in bytes: about a hundred thousand of typical size.
+const MAX_WEIGHT: usize = 96 * 1024 * 1024;
 
-/// What an answer takes, by and large, in bytes.
-const ORDINARY: usize = 900;
+/// Typical size of a cached endpoint, in bytes.
+const TYPICAL_WEIGHT: usize = 900;
+
+/// Size of the headers of a microversion, in bytes.
+const MICROVERSION_WEIGHT: usize = 256;
 
 /// An endpoint that requests can be sent to.
-pub(crate) struct Discovered {
+pub(crate) struct DiscoveredEndpoint {
     pub(crate) base: BaseUrl,
-    /// The one that was found for the filter, if it asks for the newest of a range.
+    /// The headers of the negotiated microversion, if the filter requests the newest one of a range.
     pub(crate) microversion: Option<MicroversionHeaders>,
 }
 
-/// What was found for filters.
-pub(super) struct EndpointCache(Bounded<Key, Answer>);
+pub(super) struct EndpointCache(WeightedCache<EndpointKey, CachedEndpoint>);
 
-/// A filter, and the endpoint that it means before versions are looked at.
+/// An endpoint before discovery, and the filter that selected it.
 #[derive(PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(super) struct EndpointKey {
     pub(super) filter: EndpointFilter,
-    pub(super) undiscovered: Box<str>,
+    /// The URL of the endpoint before discovery.
+    pub(super) undiscovered_url: Box<str>,
     pub(super) project_id: Option<Box<str>>,
-    /// Whose token it took, if it took one.
-    pub(super) whose: Option<Whose>,
+    /// The access whose token was sent for the version document, if the service requires one.
+    pub(super) access: Option<WeakAccess>,
 }
 
-/// The same, borrowed. The two have equal hashes, since they have the same members.
+/// A borrowed [`EndpointKey`]. Both have the same fields in the same order, so their hashes are equal.
 #[derive(Clone, Copy, Hash)]
-struct Wanted<'a> {
+struct EndpointKeyRef<'a> {
     filter: &'a EndpointFilter,
-    undiscovered: &'a str,
+    undiscovered_url: &'a str,
     project_id: Option<&'a str>,
-    whose: Option<*const ServiceAccess>,
+    access: Option<*const ServiceAccess>,
 }
 
-impl Equivalent<Key> for Wanted<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        *self.undiscovered == *key.undiscovered
+impl Equivalent<EndpointKey> for EndpointKeyRef<'_> {
+    fn equivalent(&self, key: &EndpointKey) -> bool {
+        *self.undiscovered_url == *key.undiscovered_url
             && self.project_id == key.project_id.as_deref()
-            && self.whose == key.whose.as_ref().map(Whose::as_ptr)
+            && self.access == key.access.as_ref().map(WeakAccess::as_ptr)
             && self.filter == &key.filter
     }
 }
 
 #[derive(Clone)]
-pub(super) struct Answer {
-    pub(super) until: Instant,
-    pub(super) found: Arc<Discovered>,
+pub(super) struct CachedEndpoint {
+    pub(super) endpoint: Arc<DiscoveredEndpoint>,
+    pub(super) expires_at: Instant,
 }
 
 impl Default for EndpointCache {
     fn default() -> Self {
-        Self(bounded(MOST, ORDINARY))
+        Self(weighted_cache(MAX_WEIGHT, TYPICAL_WEIGHT))
     }
 }
 
 impl EndpointCache {
-    pub(super) fn insert(&self, key: Key, answer: Answer) {
-        self.0.insert(key, answer);
+    pub(super) fn insert(&self, key: EndpointKey, cached: CachedEndpoint) {
+        self.0.insert(key, cached);
     }
 
-    /// What is good for all, or else for this access.
+    /// Returns the endpoint that is cached for everybody, or else the one for this access.
     pub(super) fn get(
         &self,
         filter: &EndpointFilter,
-        undiscovered: &str,
+        undiscovered_url: &str,
         project_id: Option<&str>,
         access: Option<&ServiceAccess>,
-    ) -> Option<Arc<Discovered>> {
-        let wanted = Wanted { filter, undiscovered, project_id, whose: None };
-        self.answer(&wanted).or_else(|| {
-            let whose = Some(std::ptr::from_ref(access?));
-            self.answer(&Wanted { whose, ..wanted })
+    ) -> Option<Arc<DiscoveredEndpoint>> {
+        let key = EndpointKeyRef { filter, undiscovered_url, project_id, access: None };
+        self.get_fresh(&key).or_else(|| {
+            let access = Some(std::ptr::from_ref(access?));
+            self.get_fresh(&EndpointKeyRef { access, ..key })
         })
     }
 
-    fn answer(&self, wanted: &Wanted<'_>) -> Option<Arc<Discovered>> {
-        let Answer { until, found } = self.0.get(wanted)?;
-        (Instant::now() < until).then_some(found)
+    fn get_fresh(&self, key: &EndpointKeyRef<'_>) -> Option<Arc<DiscoveredEndpoint>> {
+        let CachedEndpoint { endpoint, expires_at } = self.0.get(key)?;
+        (Instant::now() < expires_at).then_some(endpoint)
     }
 }
 
-impl Weight for Key {
+impl Weight for EndpointKey {
     fn weight(&self) -> usize {
         size_of::<Self>()
             + self.filter.weight()
-            + self.undiscovered.len()
+            + self.undiscovered_url.len()
             + self.project_id.as_ref().map_or(0, |id| id.len())
-            + self.whose.as_ref().map_or(0, |_| size_of::<ServiceAccess>())
+            + self.access.as_ref().map_or(0, |_| size_of::<ServiceAccess>())
     }
 }
 
-impl Weight for Answer {
+impl Weight for CachedEndpoint {
     fn weight(&self) -> usize {
-        let headers = self.found.microversion.as_ref().map_or(0, |_| HEADERS);
-        size_of::<Self>() + size_of::<Discovered>() + self.found.base.url().path().len() + headers
+        let microversion = self.endpoint.microversion.as_ref().map_or(0, |_| MICROVERSION_WEIGHT);
+        let url = self.endpoint.base.url().path().len();
+        size_of::<Self>() + size_of::<DiscoveredEndpoint>() + url + microversion
     }
 }
-
-/// What the headers of a microversion take, in bytes.
-const HEADERS: usize = 256;
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{AccessInfo, discovery::token::Token};
+    use crate::{AccessInfo, discovery::document_auth::DocumentAuth};
 
     const URL: &str = "https://compute.example.com:8774/v2.1";
 
@@ -133,60 +134,71 @@ mod tests {
         format!("{number:032x}")
     }
 
-    fn put(ready: &EndpointCache, number: usize) {
-        let key = Key {
+    fn insert(cache: &EndpointCache, number: usize) {
+        let key = EndpointKey {
             filter: filter(),
-            undiscovered: URL.into(),
+            undiscovered_url: URL.into(),
             project_id: Some(project(number).into()),
-            whose: None,
+            access: None,
         };
-        let found = Arc::new(Discovered { base: BaseUrl::parse(URL).unwrap(), microversion: None });
-        ready.0.insert(key, Answer { until: Instant::now() + Duration::from_secs(3600), found });
+        cache.insert(key, cached_endpoint());
     }
 
-    fn is_known(ready: &EndpointCache, filter: &EndpointFilter, number: usize) -> bool {
-        ready.get(filter, URL, Some(&project(number)), None).is_some()
+    fn cached_endpoint() -> CachedEndpoint {
+        let endpoint = DiscoveredEndpoint { base: BaseUrl::parse(URL).unwrap(), microversion: None };
+        CachedEndpoint {
+            endpoint: Arc::new(endpoint),
+            expires_at: Instant::now() + Duration::from_secs(3600),
+        }
     }
 
-    #[test]
-    fn the_answers_of_a_hundred_thousand_projects_are_at_hand() {
-        let (ready, filter) = (EndpointCache::default(), filter());
-        (0..100_000).for_each(|number| put(&ready, number));
-        let known = (0..100_000).filter(|number| is_known(&ready, &filter, *number)).count();
-        assert_eq!(known, 100_000);
-        assert!(!is_known(&ready, &filter.clone().max_version(2, 9), 0));
-        assert!(ready.get(&filter, "https://compute.example.com/", Some(&project(0)), None).is_none());
-        assert!(ready.get(&filter, URL, None, None).is_none());
+    fn is_cached(cache: &EndpointCache, filter: &EndpointFilter, number: usize) -> bool {
+        cache.get(filter, URL, Some(&project(number)), None).is_some()
     }
 
     #[test]
-    fn an_answer_for_a_token_is_for_that_access() {
-        let (ready, filter) = (EndpointCache::default(), filter());
+    fn endpoints_of_a_hundred_thousand_projects_are_cached() {
+        let (cache, filter) = (EndpointCache::default(), filter());
+        (0..100_000).for_each(|number| insert(&cache, number));
+        let count = (0..100_000).filter(|number| is_cached(&cache, &filter, *number)).count();
+        assert_eq!(count, 100_000);
+        assert!(!is_cached(&cache, &filter.clone().max_version(2, 9), 0));
+        assert!(cache.get(&filter, "https://compute.example.com/", Some(&project(0)), None).is_none());
+        assert!(cache.get(&filter, URL, None, None).is_none());
+    }
+
+    #[test]
+    fn an_endpoint_that_required_a_token_is_cached_for_its_access_only() {
+        let (cache, filter) = (EndpointCache::default(), filter());
         let access = || {
             let access_info = AccessInfo::new("token", r#"{"token": {}}"#).unwrap();
             Arc::new(ServiceAccess::from_auth_ref(access_info).unwrap())
         };
-        let (hers, his) = (access(), access());
-        let whose = Some(Token { access: &hers, https_only: false }.whose());
-        let key = Key { filter: filter.clone(), undiscovered: URL.into(), project_id: None, whose };
-        let found = Arc::new(Discovered { base: BaseUrl::parse(URL).unwrap(), microversion: None });
-        ready.0.insert(key, Answer { until: Instant::now() + Duration::from_secs(3600), found });
-        assert!(ready.get(&filter, URL, None, Some(&hers)).is_some());
-        assert!(ready.get(&filter, URL, None, Some(&his)).is_none());
-        assert!(ready.get(&filter, URL, None, None).is_none());
+        let (own, other) = (access(), access());
+        let weak = DocumentAuth { access: &own, https_only: false }.weak_access();
+        let key = EndpointKey {
+            filter: filter.clone(),
+            undiscovered_url: URL.into(),
+            project_id: None,
+            access: Some(weak),
+        };
+        cache.insert(key, cached_endpoint());
+        assert!(cache.get(&filter, URL, None, Some(&own)).is_some());
+        assert!(cache.get(&filter, URL, None, Some(&other)).is_none());
+        assert!(cache.get(&filter, URL, None, None).is_none());
     }
 
     #[test]
-    fn an_answer_in_steady_use_stays_however_many_others_come() {
-        let (ready, filter) = (EndpointCache(bounded(1024 * 1024, ORDINARY)), filter());
+    fn endpoints_in_steady_use_are_not_evicted() {
+        let (cache, filter) = (EndpointCache(weighted_cache(1024 * 1024, TYPICAL_WEIGHT)), filter());
         for number in 0..20_000 {
-            put(&ready, 1_000_000 + number);
+            insert(&cache, 1_000_000 + number);
             let steady = number % 100;
             if number < 100 {
-                put(&ready, steady);
+                insert(&cache, steady);
             }
-            assert!(is_known(&ready, &filter, steady), "{steady} is gone after {number} others");
+            assert!(is_cached(&cache, &filter, steady), "{steady} was evicted after {number} others");
         }
-        assert!(ready.0.weight() <= 1024 * 1024);
+        assert!(cache.0.weight() <= 1024 * 1024);
     }
 }

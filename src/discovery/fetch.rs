@@ -1,4 +1,4 @@
-//! One version document over HTTP.
+//! Fetches one version document over HTTP.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -7,9 +7,9 @@ use http::{Request, Response, StatusCode, Uri, header};
 
 use super::{
     VersionDocument,
+    document_auth::{DocumentAuth, WeakAccess},
     link::location,
     no_document::{NoDocument, Unauthorized},
-    token::{Token, Whose},
 };
 use crate::{
     Error, Transport,
@@ -17,113 +17,118 @@ use crate::{
     error::{ConnectFault, is_permanent, requires_tls, retry_after},
 };
 
-/// How many redirects are followed, as many as keystoneauth follows.
+/// Maximum number of redirects, the same as in keystoneauth.
 const MAX_REDIRECTS: usize = 30;
 
-/// Where a document is asked for, and with whose token.
-pub(super) struct Asking {
-    /// The URL that the document is for, and its origin.
+/// A request for a version document.
+pub(super) struct DocumentRequest {
+    /// The URL of the document.
     pub(super) url: Box<str>,
-    pub(super) home: Origin,
-    /// Where to begin: there, or where redirects from there led to.
-    pub(super) from: Uri,
-    /// Whose token is sent, and whether over https only.
-    pub(super) token: Option<(Whose, bool)>,
+    /// The origin of that URL.
+    pub(super) origin: Origin,
+    /// Where the first request goes: the URL, or the target of redirects that an earlier request followed.
+    pub(super) start: Uri,
+    /// The access whose token is sent, and whether the token is sent over https only.
+    pub(super) auth: Option<(WeakAccess, bool)>,
 }
 
-/// A document that was found.
+/// A version document that a service returned.
 #[derive(Clone, Debug)]
-pub(crate) struct Fetched {
+pub(crate) struct FetchedDocument {
     pub(crate) document: Arc<VersionDocument>,
-    /// The origin that has it, if redirects led from http to https.
-    pub(crate) upgraded: Option<Origin>,
+    /// The https origin that returned the document, if redirects led there from http.
+    pub(crate) https_origin: Option<Origin>,
 }
 
-/// What is at the end of redirects.
-struct Landing {
+/// The response after all redirects.
+struct FinalResponse {
     response: Response<Bytes>,
-    place: Uri,
-    with_token: bool,
+    uri: Uri,
+    /// Whether the request carried a token.
+    has_token: bool,
 }
 
-impl Asking {
-    /// Asks for the document.
-    pub(super) async fn fetch(&self, transport: &Transport) -> Result<Fetched, NoDocument> {
-        let Landing { response, place, with_token } = self.follow(transport).await?;
+impl DocumentRequest {
+    /// Fetches the document.
+    pub(super) async fn fetch(&self, transport: &Transport) -> Result<FetchedDocument, NoDocument> {
+        let FinalResponse { response, uri, has_token } = self.follow_redirects(transport).await?;
         let status = response.status();
         if status.is_client_error() || status.is_server_error() {
-            let wants_tls = requires_tls(&place, status, response.body());
-            let tls = if wants_tls { ": that port speaks TLS; is it https://?" } else { "" };
-            let mut miss = self.miss(format!("it answered {status}{tls}"));
-            miss.attempt.is_transient_at_keystone = !wants_tls && !is_permanent(status);
+            let wants_tls = requires_tls(&uri, status, response.body());
+            let hint = if wants_tls { ": that port speaks TLS; begin the URL with https://" } else { "" };
+            let mut no_document = self.no_document(format!("it returned {status}{hint}"));
+            no_document.attempt.is_transient_at_keystone = !wants_tls && !is_permanent(status);
             if status == StatusCode::UNAUTHORIZED {
-                let refused =
-                    Origin::from_uri(&place).filter(|_| with_token).map(Unauthorized::TokenRejected);
-                miss.unauthorized = Some(refused.unwrap_or(Unauthorized::TokenRequired(place)).into());
+                let rejected = Origin::from_uri(&uri).filter(|_| has_token).map(Unauthorized::TokenRejected);
+                no_document.unauthorized = Some(rejected.unwrap_or(Unauthorized::TokenRequired(uri)).into());
             }
-            miss.attempt.retry_after = retry_after(response.headers(), SystemTime::now());
-            let passes = (status.is_server_error() && !is_permanent(status))
+            no_document.attempt.retry_after = retry_after(response.headers(), SystemTime::now());
+            let is_transient = (status.is_server_error() && !is_permanent(status))
                 || status == StatusCode::TOO_MANY_REQUESTS;
-            return Err(if passes { miss.transient() } else { miss });
+            return Err(if is_transient { no_document.transient() } else { no_document });
         }
         let document = VersionDocument::new(&*self.url, response.headers(), response.body())
-            .map_err(|_| self.miss("its answer is not a version document"))?;
-        let upgraded = Origin::from_uri(&place).filter(|place| *place != self.home);
-        Ok(Fetched { document: Arc::new(document), upgraded })
+            .map_err(|_| self.no_document("its response is not a version document"))?;
+        let https_origin = Origin::from_uri(&uri).filter(|origin| *origin != self.origin);
+        Ok(FetchedDocument { document: Arc::new(document), https_origin })
     }
 
-    /// Follows redirects within an origin and from http to https.
-    async fn follow(&self, transport: &Transport) -> Result<Landing, NoDocument> {
-        let mut place = self.from.clone();
+    /// Sends the request, and follows redirects within an origin and from http to https on the same host.
+    async fn follow_redirects(&self, transport: &Transport) -> Result<FinalResponse, NoDocument> {
+        let mut uri = self.start.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let mut request = Request::get(&place)
+            let mut request = Request::get(&uri)
                 .header(header::ACCEPT, "application/json")
                 .body(Bytes::new())
-                .map_err(|_| self.miss("it is not a URL"))?;
-            let origin = Origin::from_uri(&place);
-            let with_token = self.insert_token(&mut request, origin.as_ref());
-            let response = transport.send(request).await.map_err(|error| self.unreachable(&error))?;
-            let redirects = matches!(response.status().as_u16(), 301 | 302 | 303 | 305 | 307 | 308);
-            let Some(next) = location(&place.to_string(), response.headers()).filter(|_| redirects) else {
-                return Ok(Landing { response, place, with_token });
+                .map_err(|_| self.no_document("it is not a valid URL"))?;
+            let origin = Origin::from_uri(&uri);
+            let has_token = self.insert_token(&mut request, origin.as_ref());
+            let response = transport.send(request).await.map_err(|error| self.transport_failure(&error))?;
+            let is_redirect = matches!(response.status().as_u16(), 301 | 302 | 303 | 305 | 307 | 308);
+            let Some(next) = location(&uri.to_string(), response.headers()).filter(|_| is_redirect) else {
+                return Ok(FinalResponse { response, uri, has_token });
             };
             match (origin, Origin::from_uri(&next)) {
-                (Some(from), Some(to)) if to == from || to.is_upgrade_of(&from) => place = next,
-                (_, Some(to)) => return Err(self.miss(format!("it redirects to another origin, {to}"))),
-                (_, None) => return Err(self.miss("it redirects to another origin")),
+                (Some(from), Some(to)) if to == from || to.is_upgrade_of(&from) => uri = next,
+                (_, Some(to)) => {
+                    return Err(self.no_document(format!("it redirects to another origin, {to}")));
+                }
+                (_, None) => return Err(self.no_document("it redirects to another origin")),
             }
         }
-        Err(self.miss("it redirects in circles"))
+        Err(self.no_document(format!("it redirects more than {MAX_REDIRECTS} times")))
     }
 
-    /// Puts the token in, if there is one that may go there. The access is not held for longer.
-    fn insert_token(&self, request: &mut Request<Bytes>, place: Option<&Origin>) -> bool {
-        let Some((whose, https_only)) = &self.token else { return false };
-        let Some((access, place)) = whose.access().zip(place) else { return false };
-        let token = Token { access: &access, https_only: *https_only };
-        let may_go = token.may_go_to(place, &self.home);
-        if may_go {
+    /// Inserts the token if it may be sent to `target`, and returns whether it did.
+    ///
+    /// Keeps the access alive only during this call.
+    fn insert_token(&self, request: &mut Request<Bytes>, target: Option<&Origin>) -> bool {
+        let Some((access, https_only)) = &self.auth else { return false };
+        let Some((access, target)) = access.upgrade().zip(target) else { return false };
+        let auth = DocumentAuth { access: &access, https_only: *https_only };
+        let may_send = auth.may_send_token_to(target, &self.origin);
+        if may_send {
             access.insert_headers(request.headers_mut());
         }
-        may_go
+        may_send
     }
 
-    fn miss(&self, reason: impl Into<String>) -> NoDocument {
+    fn no_document(&self, reason: impl Into<String>) -> NoDocument {
         NoDocument::new(&self.url, reason)
     }
 
-    fn unreachable(&self, error: &Error) -> NoDocument {
-        let miss = match error {
+    fn transport_failure(&self, error: &Error) -> NoDocument {
+        let no_document = match error {
             Error::ConnectFailure { origin, source, .. } => match ConnectFault::from_error(origin, &**source)
             {
-                Some(fault) => self.miss(fault.describe(&**source)),
-                None => self.miss(format!("it could not be reached: {source}")),
+                Some(fault) => self.no_document(fault.describe(&**source)),
+                None => self.no_document(format!("it could not be reached: {source}")),
             },
             Error::InvalidResponse { reason, .. } => {
-                self.miss(format!("its answer cannot be read: {reason}"))
+                self.no_document(format!("its response cannot be read: {reason}"))
             }
-            error => self.miss(error.to_string()),
+            error => self.no_document(error.to_string()),
         };
-        if error.is_transient() { miss.transient() } else { miss }
+        if error.is_transient() { no_document.transient() } else { no_document }
     }
 }

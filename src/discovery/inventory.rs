@@ -1,4 +1,4 @@
-//! The versions of a whole cloud.
+//! The versions of all services of a cloud.
 
 use std::{
     collections::BTreeMap,
@@ -9,26 +9,28 @@ use std::{
 
 use super::{
     Allow, Discovery, Endpoint, Version, VersionData, VersionRange, candidate_urls::Candidates,
-    document_cache::Known, token::Asked,
+    document_cache::Lookup, outcome::Outcome,
 };
 use crate::{EndpointFilter, Error, IdentityPlugin, ServiceAccess, endpoint::Origin, service_types};
 
 /// Versions by region, interface and official service type.
 pub type VersionsByRegion = BTreeMap<Box<str>, BTreeMap<Box<str>, BTreeMap<Box<str>, Vec<VersionData>>>>;
 
-/// How many services are asked at once.
-const AT_ONCE: usize = 8;
+/// Maximum number of endpoints whose documents are fetched at the same time.
+const MAX_CONCURRENT: usize = 8;
 
 impl Discovery {
-    /// The versions of all endpoints of the catalog that match a filter: keystoneauth's
-    /// `get_all_version_data`. Without an interface in the filter, public endpoints count.
+    /// Returns the versions of all endpoints of the catalog that match a filter: keystoneauth's
+    /// `get_all_version_data`.
     ///
-    /// Up to eight services are asked at once. An endpoint without a region or an interface is left out;
-    /// one that says nothing of its versions has the one that its URL names, or none.
+    /// If the filter names no interface, only public endpoints match. Endpoints without a region or an interface are
+    /// skipped. An endpoint without a version document has one version: the one that its URL names, or else one whose
+    /// [`version`](VersionData::version) is `None`. At most eight documents are fetched at the same time.
     ///
     /// # Errors
     ///
-    /// Those of the plugin, and those of a filter that contradicts itself.
+    /// The errors of the plugin, and of a filter that contradicts itself (see
+    /// [`endpoint_data`](Self::endpoint_data)).
     pub async fn all_version_data<P>(
         &self,
         plugin: &P,
@@ -39,111 +41,113 @@ impl Discovery {
     {
         filter.check()?;
         let access = plugin.access().await?;
-        let asked = self.inventory(&access, filter).await;
-        if !asked.tell(plugin, &access) {
-            return asked.found;
+        let outcome = self.all_version_data_with(&access, filter).await;
+        if !outcome.report_rejections(plugin, &access) {
+            return outcome.result;
         }
         let access = plugin.access().await?;
-        let asked = self.inventory(&access, filter).await;
-        asked.tell(plugin, &access);
-        asked.found
+        let outcome = self.all_version_data_with(&access, filter).await;
+        outcome.report_rejections(plugin, &access);
+        outcome.result
     }
 
-    async fn inventory(
+    async fn all_version_data_with(
         &self,
         access: &Arc<ServiceAccess>,
         filter: &EndpointFilter,
-    ) -> Asked<VersionsByRegion> {
-        let mut asked = Asked { found: Ok(VersionsByRegion::new()), refused_by: Vec::new() };
-        let Some(auth_ref) = access.auth_ref() else { return asked };
-        let found = auth_ref.service_catalog().endpoints_data(&filter.clone().public_by_default());
-        let endpoints = found.into_iter().flat_map(|(_, found)| found).map(Endpoint::from);
-        let is_placed = |endpoint: &Endpoint| endpoint.region_name.is_some() && endpoint.interface.is_some();
-        let asking = endpoints.filter(is_placed).enumerate().map(|(place, endpoint)| async move {
-            let versions = self.versions_at(&endpoint, access).await;
-            (place, endpoint, versions)
+    ) -> Outcome<VersionsByRegion> {
+        let mut outcome = Outcome { result: Ok(VersionsByRegion::new()), rejected_by: Vec::new() };
+        let Some(auth_ref) = access.auth_ref() else { return outcome };
+        let matches = auth_ref.service_catalog().endpoints_data(&filter.clone().public_by_default());
+        let endpoints = matches.into_iter().flat_map(|(_, endpoints)| endpoints).map(Endpoint::from);
+        let is_listed = |endpoint: &Endpoint| endpoint.region_name.is_some() && endpoint.interface.is_some();
+        let lookups = endpoints.filter(is_listed).enumerate().map(|(index, endpoint)| async move {
+            let versions = self.endpoint_versions(&endpoint, access).await;
+            (index, endpoint, versions)
         });
-        // Of two endpoints of one kind, the later one in the catalog counts.
-        let mut answers = few_at_once(asking).await;
-        answers.sort_by_key(|(place, ..)| *place);
-        for (_, endpoint, (versions, refused_by)) in answers {
-            if let Some(by) = refused_by.filter(|by| !asked.refused_by.contains(by)) {
-                asked.refused_by.push(by);
+        let mut results = run_concurrently(lookups).await;
+        // If two endpoints have the same place in the result, the later one in the catalog is used.
+        results.sort_by_key(|(index, ..)| *index);
+        for (_, endpoint, (versions, rejected_by)) in results {
+            if let Some(origin) = rejected_by.filter(|origin| !outcome.rejected_by.contains(origin)) {
+                outcome.rejected_by.push(origin);
             }
             let (Some(region_name), Some(interface)) = (endpoint.region_name, endpoint.interface) else {
                 continue;
             };
-            let listed = endpoint.service_type.unwrap_or_default();
-            let service_type = service_types::official(&listed).map_or(listed, Into::into);
-            match (&mut asked.found, versions) {
+            let service_type = endpoint.service_type.unwrap_or_default();
+            let service_type = service_types::official(&service_type).map_or(service_type, Into::into);
+            match (&mut outcome.result, versions) {
                 (Ok(all), Ok(versions)) => {
                     let by_interface = all.entry(region_name).or_default();
                     by_interface.entry(interface.as_str().into()).or_default().insert(service_type, versions);
                 }
-                (found, Err(error)) => *found = Err(error),
+                (result, Err(error)) => *result = Err(error),
                 (Err(_), Ok(_)) => {}
             }
         }
-        asked
+        outcome
     }
 
-    /// What the first document says that an endpoint has, or else what its URL says; and who refused the token.
-    async fn versions_at(
+    /// Returns the versions that the first document lists, or else the version that the URL names; and the origin that
+    /// rejected the token.
+    async fn endpoint_versions(
         &self,
         endpoint: &Endpoint,
         access: &Arc<ServiceAccess>,
     ) -> (Result<Vec<VersionData>, Error>, Option<Origin>) {
-        let (project_id, token) = (access.project_id(), self.token(access));
-        let mut refused_by = None;
-        for url in Candidates::of(endpoint, project_id, VersionRange::default(), Some(&self.hacks)).urls {
-            let Known { landed, .. } = match self.cache.ask(&url, Some(token)).await {
-                Ok(known) => known,
-                Err(error) => return (Err(error), refused_by),
+        let (project_id, auth) = (access.project_id(), self.auth(access));
+        let mut rejected_by = None;
+        for url in Candidates::new(endpoint, project_id, VersionRange::default(), Some(&self.hacks)).urls {
+            let Lookup { cached, .. } = match self.documents.get_or_fetch(&url, Some(auth)).await {
+                Ok(lookup) => lookup,
+                Err(error) => return (Err(error), rejected_by),
             };
-            match &landed.fetched {
+            match &cached.result {
                 Ok(fetched) => {
                     let versions: Vec<_> = fetched.document.version_data(Allow::default()).cloned().collect();
                     if !versions.is_empty() {
-                        return (Ok(versions), refused_by);
+                        return (Ok(versions), rejected_by);
                     }
                     break;
                 }
-                Err(miss) => refused_by = refused_by.or_else(|| miss.rejected_by().cloned()),
+                Err(no_document) => rejected_by = rejected_by.or_else(|| no_document.rejected_by().cloned()),
             }
         }
         let url = endpoint.url().trim_end_matches('/');
-        // The id may be the end of a segment: Swift has `AUTH_` before it.
-        let has_id = project_id.is_some_and(|project_id| !project_id.is_empty() && url.ends_with(project_id));
-        let above = url.rsplit_once('/').filter(|_| has_id).map_or(url, |(above, _)| above);
-        let url = format!("{above}/");
-        (Ok(vec![VersionData::inferred(url.into(), Version::from_url(endpoint.url()))]), refused_by)
+        // The project id can be the end of a segment, such as `AUTH_<id>` of Swift.
+        let ends_in_id =
+            project_id.is_some_and(|project_id| !project_id.is_empty() && url.ends_with(project_id));
+        let base = url.rsplit_once('/').filter(|_| ends_in_id).map_or(url, |(base, _)| base);
+        let url = format!("{base}/");
+        (Ok(vec![VersionData::inferred(url.into(), Version::from_url(endpoint.url()))]), rejected_by)
     }
 }
 
-/// Waits for all of these, a few of them at once. The order is that in which they are done.
+/// Runs futures concurrently, at most [`MAX_CONCURRENT`] at a time, and returns their outputs in order of completion.
 ///
-/// They need no tasks of their own: documents are fetched in those of the cache.
-async fn few_at_once<F: Future>(mut waiting: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let (mut begun, mut done) = (Vec::new(), Vec::new());
+/// The futures need no tasks of their own, because the cache fetches documents in tasks.
+async fn run_concurrently<F: Future>(mut futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let (mut running, mut outputs) = (Vec::new(), Vec::new());
     poll_fn(|cx| {
         loop {
-            begun.extend(waiting.by_ref().take(AT_ONCE - begun.len()).map(Box::pin));
-            if begun.is_empty() {
+            running.extend(futures.by_ref().take(MAX_CONCURRENT - running.len()).map(Box::pin));
+            if running.is_empty() {
                 return Poll::Ready(());
             }
-            let done_before = done.len();
-            begun.retain_mut(|one| match one.as_mut().poll(cx) {
+            let outputs_before = outputs.len();
+            running.retain_mut(|future| match future.as_mut().poll(cx) {
                 Poll::Ready(output) => {
-                    done.push(output);
+                    outputs.push(output);
                     false
                 }
                 Poll::Pending => true,
             });
-            if done.len() == done_before {
+            if outputs.len() == outputs_before {
                 return Poll::Pending;
             }
         }
     })
     .await;
-    done
+    outputs
 }

@@ -1,7 +1,8 @@
-//! Version discovery: what versions of its API a service has, and where.
+//! Version discovery: finds the versions of a service's API, and their URLs.
 //!
-//! A filter that asks for versions is answered from the URL in the catalog where that says enough, and
-//! else from the service's version document. One that asks for none never causes a request:
+//! If an [`EndpointFilter`](crate::EndpointFilter) requests a version, and the URL in the catalog names a matching one,
+//! that URL is used. Otherwise, the service is asked for its version document. If the filter requests no version, there
+//! is no such request:
 //!
 //! ```
 //! use bytes::Bytes;
@@ -19,12 +20,12 @@
 //! let plugin = AccessInfoPlugin::new(access_info);
 //! let discovery = Discovery::new(Transport::new(client.clone()));
 //!
-//! // What is there?
+//! // Which version does the service have, and where?
 //! let compute = EndpointFilter::new("compute");
 //! let endpoint = discovery.endpoint_data(&plugin, &compute).await?;
 //! println!("{:?} at {}", endpoint.api_version(), endpoint.url());
 //!
-//! // Requests that go to a version of at least 2.1, wherever that is.
+//! // Sends requests to version 2.1 or a newer one, at the URL that discovery finds.
 //! let nova = ServiceBuilder::new()
 //!     .layer(AuthLayer::new(plugin).discovery(discovery).endpoint(compute.min_version(2, 1)))
 //!     .service(client);
@@ -34,49 +35,53 @@
 //! # }
 //! ```
 //!
-//! A document that was got in another way is a [`VersionDocument`], which knows a [`Version`] or the newest of a
+//! A [`VersionDocument`] reads a document that you fetched yourself, and finds a [`Version`] or the newest one in a
 //! [`VersionRange`]:
 //!
 //! ```
 //! use http::HeaderMap;
 //! use tower_keystone::discovery::{Allow, Version, VersionDocument, VersionRange};
 //!
-//! let answer = br#"{"versions": [
+//! let body = br#"{"versions": [
 //!     {"id": "v2.0", "status": "SUPPORTED", "links": [{"rel": "self", "href": "https://nova.example.com/v2/"}]},
 //!     {"id": "v2.1", "status": "CURRENT", "links": [{"rel": "self", "href": "https://nova.example.com/v2.1/"}],
 //!      "min_version": "2.1", "version": "2.96"}
 //! ]}"#;
-//! let document = VersionDocument::new("https://nova.example.com/", &HeaderMap::new(), answer)?;
+//! let document = VersionDocument::new("https://nova.example.com/", &HeaderMap::new(), body)?;
 //!
 //! let current = document.data_for("2.1".parse()?, Allow::default()).ok_or("no v2.1")?;
 //! assert_eq!(&*current.url, "https://nova.example.com/v2.1/");
 //! assert!(current.max_microversion >= Some(Version::new(2, 79)));
 //!
 //! let at_most_2_0 = VersionRange::new(None, None, Some(Version::new(2, 0)))?;
-//! let old = document.versioned_data_for(at_most_2_0, None, Allow::default()).ok_or("none so old")?;
+//! let old = document.versioned_data_for(at_most_2_0, None, Allow::default()).ok_or("no v2.0")?;
 //! assert_eq!(old.version, Some(Version::new(2, 0)));
 //! # Ok::<(), tower_keystone::BoxError>(())
 //! ```
 //!
-//! A version document is asked for without a token first, and with one only if the service says 401 and
-//! its origin is one that the token may go to; what it says then is for that token alone. What is found is
-//! remembered, per URL and for an hour, and a failure for ten seconds; all who want the same document wait for the
-//! same request. 64 MiB of documents are remembered at most, and 96 MiB of the endpoints found in them. Redirects are
+//! # Requests
+//!
+//! The first request for a version document carries no token. If the service responds with 401, and the token may be
+//! sent to its origin, a second request carries the token; its response is used for this token only. Redirects are
 //! followed within an origin, and from http to https on the same host.
+//!
+//! Documents are cached by URL for one hour, and failures for ten seconds. Callers that want the same document at the
+//! same time share one request. The caches hold at most 64 MiB of documents and 96 MiB of endpoints.
 
 mod candidate_urls;
 mod client;
 mod document;
+mod document_auth;
 mod document_cache;
 mod endpoint;
 mod endpoint_cache;
 mod fetch;
-mod for_requests;
 mod inventory;
 mod link;
 mod no_document;
+mod outcome;
+mod request_endpoint;
 mod search;
-mod token;
 mod weighted_cache;
 
 pub use client::Discovery;
@@ -90,6 +95,6 @@ pub use crate::{
     version::{LATEST, ParseVersionError, Version},
 };
 
-pub(crate) use endpoint_cache::Discovered;
-pub(crate) use fetch::Fetched;
+pub(crate) use endpoint_cache::DiscoveredEndpoint;
+pub(crate) use fetch::FetchedDocument;
 pub(crate) use link::location;

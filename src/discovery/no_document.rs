@@ -13,7 +13,7 @@ pub(super) struct NoDocument {
     pub(super) unauthorized: Option<Box<Unauthorized>>,
 }
 
-/// What a 401 means.
+/// The reason for a 401.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Unauthorized {
     /// This URL requires a token.
@@ -27,12 +27,13 @@ impl NoDocument {
         Self { attempt: DiscoveryAttempt::new(url, reason), unauthorized: None }
     }
 
+    /// Marks the failure as transient.
     pub(super) fn transient(mut self) -> Self {
         self.attempt.transient = true;
         self
     }
 
-    /// Returns its size in memory, in bytes.
+    /// Returns the size in memory, in bytes.
     pub(super) fn weight(&self) -> usize {
         let uri = self.token_required_at().map_or(0, |uri| uri.path().len());
         let unauthorized = self.unauthorized.as_deref().map_or(0, size_of_val);

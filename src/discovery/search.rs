@@ -1,10 +1,10 @@
-//! Finding the version of an endpoint that was asked for. No I/O: it says which document it wants next.
+//! Finds the requested version of an endpoint. It does no I/O: it names the document to fetch next.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     Allow, Endpoint, VersionDocument, VersionRange,
-    candidate_urls::{Candidates, Hack},
+    candidate_urls::{Candidates, VersionHack},
     no_document::NoDocument,
 };
 use crate::{
@@ -13,99 +13,100 @@ use crate::{
     error::{DiscoveryFailure, escaped},
 };
 
-/// What is asked of an endpoint.
+/// The version of an endpoint that is requested.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Question {
+pub(super) struct VersionQuery {
     pub(super) range: VersionRange,
     pub(super) allow: Allow,
-    /// Whether a version may be taken that is not below the endpoint's own URL.
+    /// Whether the version may be at a URL that is not below the endpoint's URL.
     pub(super) allow_version_hack: bool,
-    /// Whether the document is wanted even if the URL says enough.
+    /// Whether a document is required even if the endpoint's URL names a matching version.
     pub(super) discover_versions: bool,
 }
 
-/// A search that takes at least one document.
+/// A search that needs at least one document.
 pub(super) struct Search {
     endpoint: Endpoint,
-    question: Question,
+    query: VersionQuery,
+    /// The URLs that have not been tried.
     urls: VecDeque<String>,
-    /// The version in the endpoint's URL will do, if there is no document.
-    matches: bool,
-    missed: Vec<NoDocument>,
+    /// Whether the endpoint's URL names a version in the range, so that the URL is used if there is no document.
+    url_matches: bool,
+    failures: Vec<NoDocument>,
 }
 
 impl Search {
-    /// A search for what is asked; the endpoint at once, if no document is needed for it.
+    /// Starts a search, or returns the endpoint if no document is needed.
     pub(super) fn new(
         endpoint: &Endpoint,
-        mut question: Question,
+        mut query: VersionQuery,
         project_id: Option<&str>,
-        hacks: &[Hack],
+        hacks: &[VersionHack],
     ) -> Result<Endpoint, Box<Self>> {
         let mut endpoint = endpoint.clone();
-        if question.range.is_any() {
-            if !question.discover_versions {
+        if query.range.is_any() {
+            if !query.discover_versions {
                 return Ok(endpoint);
             }
-            // Whoever asks for no version in particular does not want to be sent elsewhere.
-            question.allow_version_hack = false;
+            // Without a requested version, the endpoint stays at its URL.
+            query.allow_version_hack = false;
         }
         if let Some(document) = endpoint.document.clone()
-            && let Some(found) = question.answered_by(&endpoint, document)
+            && let Some(found) = query.find_in(document, &endpoint)
         {
             return Ok(found);
         }
-        let hacks = question.allow_version_hack.then_some(hacks);
-        let candidates = Candidates::of(&endpoint, project_id, question.range, hacks);
+        let hacks = query.allow_version_hack.then_some(hacks);
+        let candidates = Candidates::new(&endpoint, project_id, query.range, hacks);
         if candidates.project_suffix.is_some() {
             endpoint.project_suffix = candidates.project_suffix;
         }
-        if candidates.matches_exactly && !question.discover_versions {
+        if candidates.url_matches_exactly && !query.discover_versions {
             return Ok(endpoint);
         }
-        let (urls, matches) = (candidates.urls.into(), candidates.matches);
-        Err(Box::new(Self { endpoint, question, urls, matches, missed: Vec::new() }))
+        let (urls, url_matches) = (candidates.urls.into(), candidates.url_matches);
+        Err(Box::new(Self { endpoint, query, urls, url_matches, failures: Vec::new() }))
     }
 
-    /// The URL of the document that is wanted next.
+    /// Returns the URL of the document to fetch next.
     pub(super) fn next_url(&mut self) -> Option<String> {
         self.urls.pop_front()
     }
 
-    /// There is no document at a URL.
-    pub(super) fn missed(&mut self, miss: NoDocument) {
-        self.missed.push(miss);
+    /// Records that a URL has no document.
+    pub(super) fn add_failure(&mut self, no_document: NoDocument) {
+        self.failures.push(no_document);
     }
 
-    /// Who refused the token that was asked for.
-    pub(super) fn refused_by(&self) -> Option<Origin> {
-        self.missed.iter().find_map(NoDocument::rejected_by).cloned()
+    /// Returns the first origin that rejected the token.
+    pub(super) fn rejected_by(&self) -> Option<Origin> {
+        self.failures.iter().find_map(NoDocument::rejected_by).cloned()
     }
 
-    /// The answer that a document gives; the first one found decides.
-    pub(super) fn found(self, document: Arc<VersionDocument>) -> Result<Endpoint, Error> {
-        self.question
-            .answered_by(&self.endpoint, Arc::clone(&document))
-            .ok_or_else(|| document.not_listed(self.question.requested(&self.endpoint)).into())
+    /// Ends the search with the first document found, which decides the result.
+    pub(super) fn finish(self, document: Arc<VersionDocument>) -> Result<Endpoint, Error> {
+        self.query
+            .find_in(Arc::clone(&document), &self.endpoint)
+            .ok_or_else(|| document.not_listed(self.query.requested(&self.endpoint)).into())
     }
 
-    /// The answer if there is no document anywhere.
-    pub(super) fn exhausted(self) -> Result<Endpoint, Error> {
+    /// Ends the search if no URL has a document.
+    pub(super) fn finish_without_document(self) -> Result<Endpoint, Error> {
         let mut endpoint = self.endpoint;
-        if self.matches {
+        if self.url_matches {
             endpoint.service_url = endpoint.catalog_url.clone().or(endpoint.service_url);
             return Ok(endpoint);
         }
-        if self.question.allow_version_hack {
+        if self.query.allow_version_hack {
             return Ok(endpoint);
         }
-        let attempts = self.missed.into_iter().map(|missed| missed.attempt).collect();
-        Err(DiscoveryFailure::no_document(attempts, self.question.requested(&endpoint)).into())
+        let attempts = self.failures.into_iter().map(|no_document| no_document.attempt).collect();
+        Err(DiscoveryFailure::no_document(attempts, self.query.requested(&endpoint)).into())
     }
 }
 
-impl Question {
-    /// Returns what a filter asks about the versions of its endpoint.
+impl VersionQuery {
+    /// Returns what a filter requests of the versions of its endpoint.
     pub(super) fn new(filter: &EndpointFilter, discover_versions: bool) -> Result<Self, Error> {
         Ok(Self {
             range: filter.version_range()?,
@@ -121,9 +122,11 @@ impl Question {
         format!("{} of {service}", self.range)
     }
 
-    fn answered_by(self, endpoint: &Endpoint, document: Arc<VersionDocument>) -> Option<Endpoint> {
-        let at = self.range.is_any().then(|| endpoint.url());
-        let version = document.versioned_data_for(self.range, at, self.allow)?.clone();
+    /// Returns the endpoint with the requested version that the document lists, and with the project id at the end of
+    /// its URL.
+    fn find_in(self, document: Arc<VersionDocument>, endpoint: &Endpoint) -> Option<Endpoint> {
+        let endpoint_url = self.range.is_any().then(|| endpoint.url());
+        let version = document.versioned_data_for(self.range, endpoint_url, self.allow)?.clone();
         let service_url = match &endpoint.project_suffix {
             None => version.url.clone(),
             Some(project_id) => format!("{}/{project_id}", version.url.trim_end_matches('/')).into(),

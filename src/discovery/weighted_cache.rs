@@ -1,4 +1,4 @@
-//! Maps that are bounded by the bytes that they keep.
+//! Concurrent caches with a limit on the memory of their entries.
 
 use std::hash::Hash;
 
@@ -7,43 +7,51 @@ use quick_cache::{
     sync::{Cache, DefaultLifecycle},
 };
 
-/// How many parts a map has, each with a lock of its own.
+/// Number of shards of a cache. Each shard has its own lock.
 const SHARDS: usize = 8;
 
-/// A map of at most so many bytes. Entries that are seldom asked for make room for new ones; any number of entries
-/// that are asked for once leaves those in steady use alone.
-pub(super) type Bounded<K, V> = Cache<K, V, ByBytes>;
+/// What the cache itself needs for an entry, in bytes.
+const ENTRY_OVERHEAD: usize = 64;
 
-/// What an entry keeps in memory.
+/// A cache with a maximum size in bytes.
+///
+/// Rarely used entries are evicted first. Entries in steady use stay, however many entries are used only once.
+pub(super) type WeightedCache<K, V> = Cache<K, V, ByteWeighter>;
+
+/// A key or value with a known size.
 pub(super) trait Weight {
-    /// In bytes, with the texts that it holds.
+    /// Returns the size in memory, with the heap memory that it owns, in bytes.
     fn weight(&self) -> usize;
 }
 
 #[derive(Clone)]
-pub(super) struct ByBytes;
+pub(super) struct ByteWeighter;
 
-/// What the map needs for each entry by itself, in bytes.
-const ENTRY: usize = 64;
-
-impl<K: Weight, V: Weight> Weighter<K, V> for ByBytes {
+impl<K: Weight, V: Weight> Weighter<K, V> for ByteWeighter {
     fn weight(&self, key: &K, value: &V) -> u64 {
-        (key.weight() + value.weight() + ENTRY) as u64
+        (key.weight() + value.weight() + ENTRY_OVERHEAD) as u64
     }
 }
 
-/// A map of at most `bytes` bytes, in which an entry has about `each`.
-pub(super) fn bounded<K: Eq + Hash + Weight, V: Clone + Weight>(bytes: usize, each: usize) -> Bounded<K, V> {
-    let (entries, bytes) = (bytes / each, bytes as u64);
+/// Returns an empty cache of at most `max_weight` bytes, whose entries typically have `typical_weight` bytes.
+pub(super) fn weighted_cache<K, V>(max_weight: usize, typical_weight: usize) -> WeightedCache<K, V>
+where
+    K: Eq + Hash + Weight,
+    V: Clone + Weight,
+{
+    let (entries, max_weight) = (max_weight / typical_weight, max_weight as u64);
     match OptionsBuilder::new()
         .shards(SHARDS)
         .estimated_items_capacity(entries)
-        .weight_capacity(bytes)
+        .weight_capacity(max_weight)
         .build()
     {
-        Ok(options) => {
-            Cache::with_options(options, ByBytes, DefaultHashBuilder::default(), DefaultLifecycle::default())
-        }
-        Err(_) => Cache::with_weighter(entries, bytes, ByBytes),
+        Ok(options) => Cache::with_options(
+            options,
+            ByteWeighter,
+            DefaultHashBuilder::default(),
+            DefaultLifecycle::default(),
+        ),
+        Err(_) => Cache::with_weighter(entries, max_weight, ByteWeighter),
     }
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Error, Secret, Transport,
-    discovery::{Allow, Discovery, Fetched},
+    discovery::{Allow, Discovery, FetchedDocument},
     error::DiscoveryFailure,
 };
 
@@ -120,8 +120,8 @@ impl GenericCredentials {
     /// The credentials of the version that Keystone has and that can do what is asked for.
     async fn choose(&self, transport: Transport) -> Result<Box<dyn Credentials>, Error> {
         let auth_url = self.auth_url.usable()?;
-        let Fetched { document, upgraded } =
-            match Discovery::new(transport).fetched(&auth_url.to_string()).await {
+        let FetchedDocument { document, https_origin } =
+            match Discovery::new(transport).fetch_document(&auth_url.to_string()).await {
                 Ok(fetched) => fetched,
                 Err(Error::DiscoveryFailure(failure)) => {
                     let failure = || DiscoveryFailure::clone(&failure).at_keystone().into();
@@ -135,7 +135,7 @@ impl GenericCredentials {
         }
         let of_version = |major, url: &str| {
             let url = url.parse().ok()?;
-            let url = if let Some(origin) = &upgraded { origin.upgrade(url)? } else { url };
+            let url = if let Some(origin) = &https_origin { origin.upgrade(url)? } else { url };
             self.of_version(major, url)
         };
         versions.iter().find_map(|data| of_version(data.version?.major, &data.url)).ok_or_else(|| {

@@ -374,7 +374,7 @@ pub(crate) const DISCOVERY: &[Rule] = &[
             let text = text_of(&difference.got);
             let reason =
                 match (difference.expected["http_status"].as_u64(), difference.expected["error"].as_str()) {
-                    (Some(status), _) => text.contains(&format!("it answered {status} ")),
+                    (Some(status), _) => text.contains(&format!("it returned {status} ")),
                     (None, Some("ConnectFailure" | "ConnectTimeout" | "SSLError")) => {
                         text.contains("no version document at ")
                     }

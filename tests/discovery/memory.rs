@@ -291,7 +291,7 @@ async fn a_slow_service_blocks_no_other_and_itself_for_ten_seconds() {
     discovery.endpoint(&plugin(), &image).await.unwrap();
     assert_eq!(start.elapsed(), seconds(0));
     let error = slow.await.unwrap().unwrap_err();
-    assert!(error.to_string().contains("it did not answer within 10000 ms"), "{error}");
+    assert!(error.to_string().contains("it did not respond within 10000 ms"), "{error}");
     assert_eq!(start.elapsed(), seconds(10));
 }
 

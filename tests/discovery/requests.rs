@@ -515,7 +515,10 @@ async fn who_asks_without_the_layer_sends_no_token_over_http_either_if_https_is_
     let _ = AuthLayer::new(()).require_https().discovery(second.clone());
     for discovery in [servers.discovery().require_https().timeout(seconds(1)), first, second] {
         let error = discovery.endpoint_data(&plugin, &filter).await.unwrap_err();
-        assert!(error.to_string().contains("401 Unauthorized, and a token is not sent there"), "{error}");
+        assert!(
+            error.to_string().contains("401 Unauthorized, and the token may not be sent to that origin"),
+            "{error}"
+        );
         discovery.endpoint(&plugin, &filter).await.unwrap_err();
         discovery.api_major_version(&plugin, &filter).await.unwrap_err();
         discovery.all_version_data(&plugin, &EndpointFilter::default()).await.unwrap();
@@ -558,7 +561,7 @@ async fn where_there_is_no_document_the_endpoint_of_the_catalog_serves() {
     let expected = "https://nova.example.com/servers +token";
     assert_eq!(sent(&layer, compute().version(2, 1)).await.unwrap(), expected);
     let error = sent(&layer, compute().version(2, 1).no_version_hack()).await.unwrap_err();
-    assert!(error.to_string().contains("its answer is not a version document"), "{error}");
+    assert!(error.to_string().contains("its response is not a version document"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
