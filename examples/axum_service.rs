@@ -1,15 +1,17 @@
-//! A service with an account of its own that calls another OpenStack service on behalf of its caller.
+//! An axum service that validates the tokens of its callers, and calls nova on their behalf.
 //!
 //! ```sh
 //! cargo run --example axum_service
 //! ```
 //!
-//! 1. The caller's token is validated at Keystone, in a request of the service's own account: `RenewingPlugin` logs it in
-//!    and keeps its token fresh.
-//! 2. The access info that comes of it goes into an `AccessInfoPlugin`, so that nova is asked with the caller's own
-//!    rights; `ServiceTokenAuthWrapper` adds the service's token.
+//! The service has its own Keystone account.
 //!
-//! The example starts a cloud in memory and the service on loopback, calls the service a few times, and ends.
+//! 1. It validates the token of the caller in a request to Keystone. That request carries the token of the service
+//!    account, which `RenewingPlugin` obtains and renews.
+//! 2. Keystone returns the access info of the caller. `AccessInfoPlugin` sends the request to nova with it, so that the
+//!    caller's own roles apply. `ServiceTokenAuthWrapper` adds the token of the service account.
+//!
+//! The example starts a cloud in memory and the service, both on loopback, calls the service three times, and exits.
 
 use std::{error::Error, iter, time::Duration};
 
@@ -37,31 +39,35 @@ use tower_keystone::{
 
 type Body = Full<Bytes>;
 
-const MAX_ANSWER: usize = 4 * 1024 * 1024; // bytes
+/// Maximum size of a response body, in bytes.
+const MAX_RESPONSE: usize = 4 * 1024 * 1024;
 
 #[derive(Clone)]
 struct App {
     client: Client<HttpConnector, Body>,
-    /// Keystone, asked with the service's own token.
+    /// Sends requests to Keystone with the token of the service account.
     keystone: BoxCloneSyncService<Request<Body>, Response<Incoming>, BoxError>,
-    /// Vouches for callers. It has a token of its own, since a 401 for a caller's dead token drops it too.
-    voucher: RenewingPlugin<V3Credentials>,
+    /// Supplies the service token of requests to nova.
+    ///
+    /// This plugin does not share its token with `keystone`: if nova rejects the token of a caller, the service token
+    /// of that request is dropped too.
+    service_token: RenewingPlugin<V3Credentials>,
 }
 
 impl App {
     fn new(credentials: V3Credentials, client: Client<HttpConnector, Body>) -> Self {
-        // The client is the way to Keystone too.
+        // Logins go through the same client.
         let plugin = || RenewingPlugin::new(credentials.clone(), Transport::new(client.clone()));
         let keystone = ServiceBuilder::new()
             .layer(ErrorContextLayer::new())
-            .timeout(Duration::from_secs(40)) // a login may take 30 s of it
+            .timeout(Duration::from_secs(40)) // includes up to 30 s for a login
             .retry(ReauthPolicy::new())
             .layer(AuthLayer::new(plugin()).endpoint(EndpointFilter::default().interface(Interface::Auth)))
             .service(client.clone());
-        Self { keystone: BoxCloneSyncService::new(keystone), voucher: plugin(), client }
+        Self { keystone: BoxCloneSyncService::new(keystone), service_token: plugin(), client }
     }
 
-    /// What Keystone knows of a caller's token; `None` if it is no good one.
+    /// Returns the access info of a caller's token, or `None` if the token is not valid.
     async fn validate(&self, token: &HeaderValue) -> Result<Option<AccessInfo>, BoxError> {
         let mut token = token.clone();
         token.set_sensitive(true);
@@ -69,17 +75,17 @@ impl App {
         let (parts, body) = self.keystone.clone().oneshot(request).await?.into_parts();
         match parts.status {
             StatusCode::OK => {
-                let body = Limited::new(body, MAX_ANSWER).collect().await?.to_bytes();
+                let body = Limited::new(body, MAX_RESPONSE).collect().await?.to_bytes();
                 Ok(Some(AccessInfo::from_response(&parts.headers, body)?))
             }
             StatusCode::NOT_FOUND => Ok(None),
-            // A 401 is about the service's own token.
-            status => Err(format!("Keystone answered {status}").into()),
+            // A 401 concerns the token of the service account.
+            status => Err(format!("Keystone returned {status}").into()),
         }
     }
 }
 
-/// Whoever sent the request, as far as Keystone confirms it.
+/// The access info of the caller, validated by Keystone.
 struct Caller(AccessInfo);
 
 impl FromRequestParts<App> for Caller {
@@ -87,38 +93,40 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
         let unauthorized = |reason: &str| (StatusCode::UNAUTHORIZED, reason.to_owned());
-        let token = parts.headers.get("x-auth-token").ok_or(unauthorized("no token"))?;
+        let token =
+            parts.headers.get("x-auth-token").ok_or(unauthorized("the X-Auth-Token header is missing"))?;
         match app.validate(token).await {
-            Ok(known) => known.map(Self).ok_or(unauthorized("Keystone does not know the token")),
+            Ok(access_info) => access_info.map(Self).ok_or(unauthorized("the token is not valid")),
             Err(error) => Err((StatusCode::SERVICE_UNAVAILABLE, chain(&*error))),
         }
     }
 }
 
-/// Asks nova for the caller's servers.
+/// Handles `GET /my-servers`: returns the servers of the caller.
 async fn my_servers(
     State(app): State<App>,
     Caller(caller): Caller,
 ) -> Result<Json<Value>, (StatusCode, String)> {
-    let failed = |error: BoxError| (StatusCode::BAD_GATEWAY, chain(&*error));
+    let bad_gateway = |error: BoxError| (StatusCode::BAD_GATEWAY, chain(&*error));
     let username = caller.username().map(str::to_owned);
-    let response = servers_of(&app, caller).await.map_err(failed)?;
+    let response = list_servers(&app, caller).await.map_err(bad_gateway)?;
     match response.status() {
         StatusCode::OK => {}
-        // The token became worthless in between: the caller has to get a new one.
+        // The token expired or was revoked after its validation: the caller has to get a new one.
         StatusCode::UNAUTHORIZED => {
-            return Err((StatusCode::UNAUTHORIZED, "nova refused the token".to_owned()));
+            return Err((StatusCode::UNAUTHORIZED, "nova rejected the token".to_owned()));
         }
-        status => return Err(failed(format!("nova answered {status}").into())),
+        status => return Err(bad_gateway(format!("nova returned {status}").into())),
     }
-    let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(failed)?.to_bytes();
-    let nova: Value = serde_json::from_slice(&body).map_err(|error| failed(error.into()))?;
+    let body =
+        Limited::new(response.into_body(), MAX_RESPONSE).collect().await.map_err(bad_gateway)?.to_bytes();
+    let nova: Value = serde_json::from_slice(&body).map_err(|error| bad_gateway(error.into()))?;
     Ok(Json(json!({"on_behalf_of": username, "nova": nova})))
 }
 
-/// Nova's answer to the caller, for whom the service vouches.
-async fn servers_of(app: &App, caller: AccessInfo) -> Result<Response<Incoming>, BoxError> {
-    let plugin = ServiceTokenAuthWrapper::new(AccessInfoPlugin::new(caller), app.voucher.clone());
+/// Sends a request to nova with the token of the caller and the service token.
+async fn list_servers(app: &App, caller: AccessInfo) -> Result<Response<Incoming>, BoxError> {
+    let plugin = ServiceTokenAuthWrapper::new(AccessInfoPlugin::new(caller), app.service_token.clone());
     let nova = ServiceBuilder::new()
         .layer(ErrorContextLayer::new())
         .timeout(Duration::from_secs(40))
@@ -132,7 +140,7 @@ async fn servers_of(app: &App, caller: AccessInfo) -> Result<Response<Incoming>,
     nova.oneshot(Request::get("/servers").body(Body::default())?).await
 }
 
-/// An error and what is under it, in one line.
+/// Returns the messages of an error and its sources, joined by colons.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let errors = iter::successors(Some(error), |&error| error.source());
     errors.map(ToString::to_string).collect::<Vec<_>>().join(": ")
@@ -145,7 +153,7 @@ async fn main() -> Result<(), BoxError> {
         .user("my-service", "secret")
         .project("demo")
         .project("service");
-    let _served = cloud.serve().await?;
+    let _server = cloud.serve().await?;
     let client: Client<_, Body> = Client::builder(TokioExecutor::new()).build_http();
 
     let account = User::new().username("my-service").user_domain_name("Default");
@@ -158,16 +166,17 @@ async fn main() -> Result<(), BoxError> {
         Router::new().route("/my-servers", get(my_servers)).with_state(App::new(credentials, client.clone()));
     tokio::spawn(async move { axum::serve(listener, router).await });
 
-    let alice = cloud.keystone().issue("alice", Some("demo")).ok_or("alice is a user")?;
+    let alice = cloud.keystone().issue("alice", Some("demo")).ok_or("alice is not a user")?;
     let token = alice.auth_token().unwrap_or_default();
-    println!("without a token: {}", ask(&client, &url, "").await?);
-    println!("with alice's token: {}", ask(&client, &url, token).await?);
+    println!("without a token: {}", call(&client, &url, "").await?);
+    println!("with alice's token: {}", call(&client, &url, token).await?);
     cloud.keystone().revoke(token);
-    println!("with the token revoked: {}", ask(&client, &url, token).await?);
+    println!("with the revoked token: {}", call(&client, &url, token).await?);
     Ok(())
 }
 
-async fn ask(client: &Client<HttpConnector, Body>, url: &str, token: &str) -> Result<String, BoxError> {
+/// Calls the service as a caller with this token, and returns the status and the body of the response.
+async fn call(client: &Client<HttpConnector, Body>, url: &str, token: &str) -> Result<String, BoxError> {
     let mut request = Request::get(url);
     if !token.is_empty() {
         request = request.header("x-auth-token", token);

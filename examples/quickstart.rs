@@ -1,13 +1,14 @@
-//! An authenticated request to every service that the catalog lists and this example knows. It goes on after a
-//! service that cannot be reached, and says which one and why.
+//! Logs in and sends a request to each well-known service in the catalog.
+//!
+//! If a request fails, the example prints the service and the cause, and continues with the next one.
 //!
 //! ```sh
 //! cargo run --example quickstart
 //! ```
 //!
-//! Without `OS_AUTH_URL` it starts a cloud in memory, on loopback. With it, it takes a real cloud:
-//! `OS_AUTH_URL`, `OS_USERNAME`, `OS_PASSWORD`, `OS_PROJECT_NAME`, and if they are set
-//! `OS_USER_DOMAIN_NAME`, `OS_PROJECT_DOMAIN_NAME`, `OS_REGION_NAME` and `OS_INTERFACE`.
+//! If `OS_AUTH_URL` is not set, it starts a cloud in memory on loopback. Otherwise it uses a real cloud. `OS_USERNAME`,
+//! `OS_PASSWORD` and `OS_PROJECT_NAME` are then required; `OS_USER_DOMAIN_NAME`, `OS_PROJECT_DOMAIN_NAME`,
+//! `OS_REGION_NAME` and `OS_INTERFACE` are optional. At the end it revokes the token that it has used.
 
 use std::{env, error::Error, iter, process::ExitCode, time::Duration};
 
@@ -31,8 +32,8 @@ use tower_keystone::{
 type Body = Full<Bytes>;
 type HttpClient = Client<HttpsConnector<HttpConnector>, Body>;
 
-/// What to ask of which type of service.
-const QUESTIONS: [(&str, &str); 7] = [
+/// The service types to call, each with the path of a list.
+const REQUESTS: [(&str, &str); 7] = [
     ("compute", "/servers"),
     ("block-storage", "/volumes"),
     ("image", "/v2/images"),
@@ -60,68 +61,70 @@ async fn main() -> ExitCode {
 /// Returns how many requests failed.
 async fn run() -> Result<usize, BoxError> {
     let client = client();
-    let (login, _served) = match env::var("OS_AUTH_URL") {
+    let (login, _server) = match env::var("OS_AUTH_URL") {
         Ok(auth_url) => (Login::from_env(auth_url)?, None),
         Err(_) => {
             let cloud = Cloud::new([("compute", "nova"), ("volumev3", "cinder")])
                 .user("alice", "wonderland")
                 .project("demo");
-            let served = cloud.serve().await?;
-            println!("OS_AUTH_URL is not set: a cloud in memory is at {}\n", cloud.base_url());
-            (Login::new(cloud.keystone().auth_url(), "alice", "wonderland", "demo"), Some(served))
+            let server = cloud.serve().await?;
+            println!("OS_AUTH_URL is not set: using a cloud in memory at {}\n", cloud.base_url());
+            (Login::new(cloud.keystone().auth_url(), "alice", "wonderland", "demo"), Some(server))
         }
     };
 
-    // The plugin that holds the password renews its token; the other one has been given one. Its user is waiting, so
-    // that a login that fails says so at once.
+    // This plugin holds the password, so it can renew the token. A user is waiting, so a failed login is reported at
+    // once.
     let mut policy = RenewalPolicy::default();
     policy.fail_fast = true;
-    let password = RenewingPlugin::new(login.credentials(), Transport::new(client.clone())).policy(policy);
-    let access_info = password.renew().await?.auth_ref().cloned().ok_or("a login brings an access info")?;
+    let renewing = RenewingPlugin::new(login.credentials(), Transport::new(client.clone())).policy(policy);
+    let access_info =
+        renewing.renew().await?.auth_ref().cloned().ok_or("the login returned no access info")?;
     println!(
-        "{} has a token for project {}\n",
-        access_info.username().unwrap_or("somebody"),
-        access_info.project_name().unwrap_or("none"),
+        "logged in as {} with a token for project {}\n",
+        access_info.username().unwrap_or("(no name)"),
+        access_info.project_name().unwrap_or("(none)"),
     );
-    let given = AccessInfoPlugin::new(access_info.clone()).auth_url(login.auth_url.clone());
-    let mut with_given = stack(given, &client);
-    let mut with_password = stack(password, &client);
+    // This plugin has only the token.
+    let fixed = AccessInfoPlugin::new(access_info.clone()).auth_url(login.auth_url.clone());
+    let mut fixed_stack = stack(fixed, &client);
+    let mut renewing_stack = stack(renewing, &client);
     let mut failed = 0;
 
-    for (service_type, path) in QUESTIONS {
+    for (service_type, path) in REQUESTS {
         let endpoint = login.endpoint(service_type);
         if access_info.service_catalog().endpoint_data_for(&endpoint).is_err() {
             continue;
         }
         let request = Request::get(path).extension(endpoint).body(Body::default())?;
-        failed += ask(&mut with_given, request).await;
+        failed += send(&mut fixed_stack, request).await;
     }
 
-    // Keystone itself, at the auth_url: first the token is revoked, then both plugins use it again. Keystone and the
-    // services remember for some minutes which tokens were good, so that a real cloud may still accept it.
+    // Requests to Keystone go to the auth_url. The first one revokes the token, then both plugins use it again.
+    // Keystone and other services cache validated tokens for some minutes, so a real cloud may still accept it.
     let keystone = EndpointFilter::default().interface(Interface::Auth);
     let token = access_info.auth_token().unwrap_or_default();
     let revoke = Request::delete("/auth/tokens")
         .header("x-subject-token", token)
         .extension(keystone.clone())
         .body(Body::default())?;
-    failed += ask(&mut with_given, revoke).await;
+    failed += send(&mut fixed_stack, revoke).await;
 
     let request = Request::get("/auth/projects").extension(keystone).body(Body::default())?;
-    println!("AccessInfoPlugin, after the revocation (a status of 200 comes from a cache of the cloud):");
-    failed += ask(&mut with_given, request.clone()).await;
-    println!("RenewingPlugin, after the revocation:");
-    failed += ask(&mut with_password, request).await;
+    println!("AccessInfoPlugin after the revocation (if the status is 200, the cloud has cached the token):");
+    failed += send(&mut fixed_stack, request.clone()).await;
+    println!("RenewingPlugin after the revocation:");
+    failed += send(&mut renewing_stack, request).await;
     Ok(failed)
 }
 
-/// Sends a request and prints the response, or what went wrong. Returns how many of them failed: 0 or 1.
-async fn ask<S>(service: &mut S, request: Request<Body>) -> usize
+/// Sends a request and prints the response or the error. Returns the number of failed requests: 0 or 1.
+async fn send<S>(service: &mut S, request: Request<Body>) -> usize
 where
     S: Service<Request<Body>, Response = Response<Incoming>, Error = BoxError>,
 {
-    let asked = async { show(service.ready().await?.call(request).await?).await };
-    match asked.await {
+    let result = async { show(service.ready().await?.call(request).await?).await }.await;
+    match result {
         Ok(()) => 0,
         Err(error) => {
             println!("    {}\n", chain(&*error));
@@ -130,21 +133,21 @@ where
     }
 }
 
-/// An error and what is under it, in one line.
+/// Returns the messages of an error and its sources, joined by colons.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let errors = iter::successors(Some(error), |&error| error.source());
     errors.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// Errors that say where, one more go for what was refused, the layer, and a look at what is sent.
+/// Builds a stack that authenticates requests with this plugin, and prints them.
 fn stack<P: IdentityPlugin>(
     plugin: P,
     client: &HttpClient,
 ) -> impl Service<Request<Body>, Response = Response<Incoming>, Error = BoxError> + use<P> {
     ServiceBuilder::new()
-        .layer(ErrorContextLayer::new())
-        .timeout(Duration::from_secs(60)) // longer than a request may wait for its token, 30 s
-        .retry(ReauthPolicy::new())
+        .layer(ErrorContextLayer::new()) // errors name the service and the origin
+        .timeout(Duration::from_secs(60)) // longer than the 30 s that a request may wait for its token
+        .retry(ReauthPolicy::new()) // once more after a 401
         .layer(AuthLayer::new(plugin))
         .map_request(|request: Request<Body>| {
             println!("{} {}", request.method(), request.uri());
@@ -153,21 +156,21 @@ fn stack<P: IdentityPlugin>(
         .service(client.clone())
 }
 
-/// Prints the status, the names of what is listed, and what a refusal means.
+/// Prints the status, the names of the listed resources, and after a 401 whether a new token can be obtained.
 async fn show(response: Response<Incoming>) -> Result<(), BoxError> {
     let (parts, body) = response.into_parts();
     let body = body.collect().await?.to_bytes();
     println!("    {}", parts.status);
-    if let Some(refusal) = parts.extensions.get::<TokenRejected>() {
-        println!("    {refusal}");
+    if let Some(rejected) = parts.extensions.get::<TokenRejected>() {
+        println!("    {rejected}");
     }
     let members: Map<String, Value> = serde_json::from_slice(&body).unwrap_or_default();
     for (name, value) in members {
-        let named = |entry: &Value| entry["name"].as_str().or(entry["id"].as_str()).map(str::to_owned);
+        let name_or_id = |entry: &Value| entry["name"].as_str().or(entry["id"].as_str()).map(str::to_owned);
         match &value {
-            Value::Array(listed) => {
-                let names: Vec<_> = listed.iter().filter_map(named).collect();
-                println!("    {} {name}: {}", listed.len(), names.join(", "));
+            Value::Array(resources) => {
+                let names: Vec<_> = resources.iter().filter_map(name_or_id).collect();
+                println!("    {} {name}: {}", resources.len(), names.join(", "));
             }
             value => println!("    {name}: {value}"),
         }
@@ -176,7 +179,7 @@ async fn show(response: Response<Incoming>) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// A client for http and https. It follows no redirects, which would carry the token along.
+/// Returns a client for http and https. It does not follow redirects, because it would send the token to other hosts.
 fn client() -> HttpClient {
     let mut http = HttpConnector::new();
     http.enforce_http(false);
@@ -186,7 +189,7 @@ fn client() -> HttpClient {
     Client::builder(TokioExecutor::new()).build(connector)
 }
 
-/// Whom to log in as, and where.
+/// The credentials and the endpoints to use.
 struct Login {
     auth_url: Uri,
     username: String,
@@ -201,7 +204,7 @@ struct Login {
 impl Login {
     fn new(auth_url: String, username: &str, password: &str, project: &str) -> Self {
         Self {
-            auth_url: auth_url.parse().expect("the fixture's URL is one"),
+            auth_url: auth_url.parse().expect("the URL of the fixture is valid"),
             username: username.to_owned(),
             password: password.into(),
             user_domain: "Default".to_owned(),
@@ -213,19 +216,19 @@ impl Login {
     }
 
     fn from_env(auth_url: String) -> Result<Self, BoxError> {
-        let needed = |name: &str| env::var(name).map_err(|_| format!("{name} is not set"));
-        let or = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
+        let required = |name: &str| env::var(name).map_err(|_| format!("{name} is not set"));
+        let optional = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
         let auth_url = auth_url.trim_end_matches('/');
         let v3 = if auth_url.ends_with("/v3") { "" } else { "/v3" };
         Ok(Self {
             auth_url: format!("{auth_url}{v3}").parse()?,
-            username: needed("OS_USERNAME")?,
-            password: needed("OS_PASSWORD")?.into(),
-            user_domain: or("OS_USER_DOMAIN_NAME", "Default"),
-            project: needed("OS_PROJECT_NAME")?,
-            project_domain: or("OS_PROJECT_DOMAIN_NAME", "Default"),
-            region: or("OS_REGION_NAME", ""),
-            interface: or("OS_INTERFACE", "public"),
+            username: required("OS_USERNAME")?,
+            password: required("OS_PASSWORD")?.into(),
+            user_domain: optional("OS_USER_DOMAIN_NAME", "Default"),
+            project: required("OS_PROJECT_NAME")?,
+            project_domain: optional("OS_PROJECT_DOMAIN_NAME", "Default"),
+            region: optional("OS_REGION_NAME", ""),
+            interface: optional("OS_INTERFACE", "public"),
         })
     }
 
@@ -248,7 +251,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_service_that_cannot_be_reached_is_named_and_does_not_end_it() {
+    async fn an_unreachable_service_is_named_and_does_not_end_the_example() {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
@@ -260,10 +263,10 @@ mod tests {
             let request = Request::get("/servers").extension(EndpointFilter::new("compute"));
             request.body(Body::default()).unwrap()
         };
-        assert_eq!(ask(&mut stack, request()).await, 1);
+        assert_eq!(send(&mut stack, request()).await, 1);
         let Err(error) = stack.ready().await.unwrap().call(request()).await else { panic!("it is down") };
-        let said = chain(&*error);
-        assert!(said.starts_with(&format!("the request to compute at {origin} failed: ")), "{said}");
-        assert!(said.contains("refused"), "{said}");
+        let message = chain(&*error);
+        assert!(message.starts_with(&format!("the request to compute at {origin} failed: ")), "{message}");
+        assert!(message.contains("refused"), "{message}");
     }
 }

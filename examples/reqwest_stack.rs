@@ -1,15 +1,15 @@
-//! AuthLayer around reqwest, which is the way to Keystone too.
+//! `AuthLayer` around reqwest, which also sends the logins.
 //!
 //! ```sh
 //! cargo run --example reqwest_stack
 //! ```
 //!
-//! reqwest has types of its own for requests and bodies. Here `reqwest::Body` is the body of the whole stack, and
-//! one function converts a request and its response where they meet the client. Redirects are off: reqwest would
-//! carry the token along to other hosts.
+//! reqwest has its own types for requests and responses. `reqwest::Body` is the body of the whole stack here, and the
+//! function `http_service` converts requests and responses. Redirects are disabled, because reqwest would send the
+//! token to other hosts.
 //!
-//! The example starts a cloud in memory on loopback. A program that talks to a real cloud needs a TLS feature of
-//! reqwest, which its defaults have.
+//! The example starts a cloud in memory on loopback. A real cloud needs a TLS feature of reqwest; its default features
+//! include one.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use tower_keystone::{
     RenewingPlugin, Scope, Transport, User, V3Credentials, fixture::Cloud,
 };
 
-/// A service of `http` types that sends by reqwest.
+/// Returns a service that takes and returns `http` types and sends with reqwest.
 fn http_service(
     client: Client,
 ) -> impl Service<Request<Body>, Response = Response<Body>, Error = BoxError, Future: Send> + Clone + use<> {
@@ -35,7 +35,7 @@ fn http_service(
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let cloud = Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
-    let _served = cloud.serve().await?;
+    let _server = cloud.serve().await?;
 
     let client = Client::builder()
         .redirect(redirect::Policy::none())
@@ -52,7 +52,7 @@ async fn main() -> Result<(), BoxError> {
     let mut nova = ServiceBuilder::new()
         .layer(ErrorContextLayer::new())
         .layer(RaiseForStatusLayer::new())
-        // A `reqwest::Body` of bytes can be sent again, one of a stream cannot.
+        // A `reqwest::Body` can be sent again if it holds bytes, but not if it holds a stream.
         .retry(ReauthPolicy::with_clone_body(|body: &Body| {
             body.as_bytes().map(|bytes| bytes.to_vec().into())
         }))
@@ -61,7 +61,7 @@ async fn main() -> Result<(), BoxError> {
 
     let request = Request::post("/servers").body(Body::from(r#"{"server": {"name": "web-1"}}"#))?;
     let response = nova.ready().await?.call(request).await?;
-    // Back to reqwest's response, with its `json`, `text` and `bytes_stream`.
+    // Convert to the response type of reqwest, for its `json`, `text` and `bytes_stream`.
     println!("{}", reqwest::Response::from(response).text().await?);
     Ok(())
 }

@@ -1,17 +1,18 @@
-//! AuthLayer in a stack with retries, timeouts and tracing, and what their order means.
+//! `AuthLayer` in a stack with retries, a timeout and tracing.
 //!
 //! ```sh
 //! cargo run --example retry_stack
 //! ```
 //!
-//! From the outside in:
+//! From the outermost to the innermost layer:
 //!
-//! 1. `retry` stands outside the layer, twice, so that every attempt gets its token and its endpoint anew: for
-//!    a refused token, and inside of that for a server that has no time.
-//! 2. `timeout` outside the layer bounds one attempt, the wait for a token and the upload of the body included.
-//! 3. `AuthLayer`.
-//! 4. `TraceLayer` inside it sees the URI that was resolved; the token is sensitive and not shown.
-//! 5. The client.
+//! 1. `retry` with `ReauthPolicy`: sends a request once more after a 401. Because both retry layers are outside of
+//!    `AuthLayer`, each attempt gets a current token and endpoint.
+//! 2. `retry` with `RetryPolicy`: retries if the server is unavailable.
+//! 3. `timeout`: limits each attempt, including the wait for a token and the upload of the body.
+//! 4. `AuthLayer`.
+//! 5. `TraceLayer`: sees the resolved URI. The token is marked as sensitive and is not printed.
+//! 6. The client.
 
 use std::{
     convert::Infallible,
@@ -38,20 +39,20 @@ async fn main() -> Result<(), BoxError> {
         .init();
 
     let cloud = Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
-    let access_info = cloud.keystone().issue("alice", Some("demo")).ok_or("alice is a user")?;
-    let sent = AtomicUsize::new(0);
-    let behind = cloud.clone();
-    // A nova that is unavailable at first.
+    let access_info = cloud.keystone().issue("alice", Some("demo")).ok_or("alice is not a user")?;
+    let attempts = AtomicUsize::new(0);
+    let nova_service = cloud.clone();
+    // The first attempt gets a 503.
     let client = service_fn(|request: Request<Body>| {
-        let first = sent.fetch_add(1, Ordering::Relaxed) == 0;
-        let behind = behind.clone();
+        let is_first = attempts.fetch_add(1, Ordering::Relaxed) == 0;
+        let nova_service = nova_service.clone();
         async move {
-            if first {
+            if is_first {
                 let mut response = Response::new(Body::default());
                 *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
                 return Ok::<_, Infallible>(response);
             }
-            behind.oneshot(request).await
+            nova_service.oneshot(request).await
         }
     });
 
@@ -68,14 +69,14 @@ async fn main() -> Result<(), BoxError> {
 
     let request = Request::get("/servers").body(Body::default())?;
     let response = nova.clone().oneshot(request.clone()).await?;
-    println!("{} after {} attempts", response.status(), sent.swap(0, Ordering::Relaxed));
+    println!("{} after {} attempts", response.status(), attempts.load(Ordering::Relaxed));
 
     cloud.keystone().revoke(access_info.auth_token().unwrap_or_default());
-    sent.store(1, Ordering::Relaxed);
+    attempts.store(1, Ordering::Relaxed);
     let response = nova.oneshot(request).await?;
-    println!("{} after {} attempt", response.status(), sent.load(Ordering::Relaxed) - 1);
-    if let Some(refusal) = response.extensions().get::<TokenRejected>() {
-        println!("{refusal}");
+    println!("{} after {} attempt", response.status(), attempts.load(Ordering::Relaxed) - 1);
+    if let Some(rejected) = response.extensions().get::<TokenRejected>() {
+        println!("{rejected}");
     }
     Ok(())
 }

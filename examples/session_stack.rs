@@ -1,29 +1,32 @@
-//! What keystoneauth's Session and Adapter do around a request, as one stack: the layers of this crate, of
-//! tower and of tower-http.
+//! A stack of layers that does what keystoneauth's `Session` and `Adapter` do.
 //!
 //! ```sh
 //! cargo run --example session_stack
 //! ```
 //!
-//! From the outside in:
+//! From the outermost to the innermost layer, with the names in keystoneauth in parentheses:
 //!
-//! 1. `ErrorContextLayer`: errors say which service and origin the request was for.
-//! 2. `RaiseForStatusLayer`: statuses from 400 are errors (`raise_exc`).
-//! 3. `SetRequestIdLayer`: `X-OpenStack-Request-ID`, the same for all attempts, unless the request has one of
-//!    its own (`global_request_id`).
-//! 4. `retry`, twice: after a refused token (`allow_reauth`), and inside of that when there is no connection or
-//!    the server has no time (`connect_retries`, `status_code_retries`).
-//! 5. `timeout`, for each attempt, the upload of its body included. With `RenewingPlugin`, longer than its
-//!    `wait_timeout`, which is 30 s.
-//! 6. `AuthLayer`: the endpoint, the token and the microversion (`service_type`, `region_name`,
+//! 1. `ErrorContextLayer`: errors name the service and the origin of the request.
+//! 2. `RaiseForStatusLayer`: turns statuses of 400 and above into errors (`raise_exc`).
+//! 3. `SetRequestIdLayer`: sets `X-OpenStack-Request-ID` to the same id for all attempts, unless the request has one
+//!    already (`global_request_id`).
+//! 4. `retry` with `ReauthPolicy`: sends a request once more after a 401 (`allow_reauth`).
+//! 5. `retry` with `RetryPolicy`: retries after a failure to connect, or if the server is unavailable
+//!    (`connect_retries`, `status_code_retries`).
+//! 6. `timeout`: limits each attempt, including the upload of the body. With `RenewingPlugin` it must be longer than
+//!    `RenewalPolicy::wait_timeout`, which is 30 s.
+//! 7. `AuthLayer`: sets the endpoint, the token and the microversion (`service_type`, `region_name`,
 //!    `default_microversion`).
-//! 7. `FollowRedirectLayer` with `RedirectPolicy`: the token stays within its origin (`redirect`).
-//! 8. `SetRequestHeaderLayer`: `User-Agent`, and further headers likewise (`user_agent`, `additional_headers`).
-//! 9. `TraceLayer`: the span has both request ids, ours and the one that the service answers.
-//! 10. `concurrency_limit` (`max_concurrency`), for what is on its way and not for what waits in a retry.
-//! 11. `rate_limit` (`rate_limit`), with a `buffer` around it, since it cannot be cloned and all clones of
-//!     the stack are to share it.
-//! 12. The client.
+//! 8. `FollowRedirectLayer` with `RedirectPolicy`: follows redirects, and sends the token to the same origin only
+//!    (`redirect`).
+//! 9. `SetRequestHeaderLayer`: sets `User-Agent`. Use more of them for other headers (`user_agent`,
+//!    `additional_headers`).
+//! 10. `TraceLayer`: records the request id of the caller and that of the service in a span.
+//! 11. `concurrency_limit`: limits the requests in flight. Requests that wait for a retry do not count
+//!     (`max_concurrency`).
+//! 12. `rate_limit` with a `buffer` around it, because it is not `Clone` and all clones of the stack must share it
+//!     (`rate_limit`).
+//! 13. The client.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -50,7 +53,7 @@ type Body = Full<Bytes>;
 
 const X_OPENSTACK_REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
 
-/// `req-` and a UUID, the form in which services take an id from others.
+/// Creates request ids of the form that OpenStack services accept: `req-` and a UUID.
 #[derive(Clone, Copy)]
 struct GlobalRequestId;
 
@@ -62,7 +65,7 @@ impl MakeRequestId for GlobalRequestId {
     }
 }
 
-/// A span with room for the id that the service answers.
+/// Creates the span of a request. The field `request_id` is set when the response arrives.
 fn span<B>(request: &Request<B>) -> Span {
     let header = |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     info_span!(
@@ -76,11 +79,12 @@ fn span<B>(request: &Request<B>) -> Span {
     )
 }
 
-fn answered<B>(response: &Response<B>, latency: Duration, span: &Span) {
+/// Records the request id of the service, and logs the response.
+fn on_response<B>(response: &Response<B>, latency: Duration, span: &Span) {
     let compute = HeaderName::from_static("x-compute-request-id");
     let id = response.headers().get(X_OPENSTACK_REQUEST_ID).or_else(|| response.headers().get(compute));
     span.record("request_id", id.and_then(|id| id.to_str().ok()));
-    info!(status = response.status().as_u16(), ?latency, "answered");
+    info!(status = response.status().as_u16(), ?latency, "response");
 }
 
 #[tokio::main]
@@ -88,7 +92,7 @@ async fn main() -> Result<(), BoxError> {
     tracing_subscriber::fmt().with_target(false).without_time().with_ansi(false).init();
 
     let cloud = Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
-    let access_info = cloud.keystone().issue("alice", Some("demo")).ok_or("alice is a user")?;
+    let access_info = cloud.keystone().issue("alice", Some("demo")).ok_or("alice is not a user")?;
     let plugin = AccessInfoPlugin::new(access_info.clone());
 
     let nova = ServiceBuilder::new()
@@ -104,30 +108,30 @@ async fn main() -> Result<(), BoxError> {
             USER_AGENT,
             HeaderValue::from_static("my-program/1.0 tower-keystone"),
         ))
-        .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()).on_response(answered))
+        .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()).on_response(on_response))
         .concurrency_limit(10)
         .buffer(10)
         .rate_limit(100, Duration::from_secs(1))
         .service(client(&cloud));
 
-    // Unavailable at first, then moved to another path.
+    // The client first returns a 503, and then a redirect.
     let response = nova.clone().oneshot(Request::get("/old").body(Body::default())?).await?;
     println!("{}", response.status());
 
     cloud.keystone().revoke(access_info.auth_token().unwrap_or_default());
     let Err(error) = nova.oneshot(Request::get("/servers").body(Body::default())?).await else {
-        return Err("the token was revoked".into());
+        return Err("the request succeeded with a revoked token".into());
     };
     println!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default());
-    if let Some(Error::Service(answer)) = Error::find(&*error)
-        && answer.token_renewable == Some(false)
+    if let Some(Error::Service(error)) = Error::find(&*error)
+        && error.token_renewable == Some(false)
     {
         println!("the plugin cannot renew its token");
     }
     Ok(())
 }
 
-/// The way to a nova that has no time for the first request, and where `/old` has become `/servers`.
+/// Returns a client whose first response is a 503, and that redirects `/old` to `/servers`.
 fn client(
     cloud: &Cloud,
 ) -> impl Service<Request<Body>, Response = Response<Body>, Error = BoxError, Future: Send> + Send + use<> {
@@ -145,7 +149,7 @@ fn client(
             } else {
                 response = cloud.oneshot(request).await?;
             }
-            let id = format!("req-answer-{count}").parse()?;
+            let id = format!("req-response-{count}").parse()?;
             response.headers_mut().insert(X_OPENSTACK_REQUEST_ID, id);
             Ok(response)
         }
