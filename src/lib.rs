@@ -72,8 +72,8 @@
 //!
 //! # Request flow
 //!
-//! 1. [`Auth`] receives the request. It is ready when the inner service is ready. An authentication error is returned
-//!    by the future of the request that it concerns, never by `poll_ready`.
+//! 1. [`Auth`] receives the request. Its `poll_ready` only waits for the inner service. An authentication error is
+//!    returned by the future of the request that it concerns.
 //! 2. The layer removes its extensions from the request. [`EndpointFilter`] selects the endpoint; the filter of the
 //!    layer supplies the values that it does not set. [`Microversion`] asks for a microversion. [`Unauthenticated`]
 //!    sends the request without a token.
@@ -85,10 +85,11 @@
 //! 5. If the filter asks for a version, [`discovery`] finds the endpoint. The first such request waits for that. Later
 //!    ones use the cached endpoint.
 //! 6. A relative URI is joined to the endpoint. An absolute URI is used as it is. See [`endpoint`].
-//! 7. The layer checks the origin (scheme, host and port). The token is sent only to the origins of these URLs: the
-//!    endpoints of the catalog, and of the catalog before it ([`RenewingPlugin`]); the plugin's `auth_url`; the
-//!    endpoint override; those given to [`AuthLayer::allow_origin`]. Other requests fail with
-//!    [`Error::OriginNotAllowed`].
+//! 7. The layer checks the origin (scheme, host and port). A request to any other origin than these fails with
+//!    [`Error::OriginNotAllowed`]:
+//!    - those of the endpoints in the service catalog, and with [`RenewingPlugin`] also in the catalog before it;
+//!    - those of the plugin's `auth_url` and of an endpoint override;
+//!    - those that [`AuthLayer::allow_origin`] allows.
 //! 8. A `Host` header that the caller has set is removed if the request URI is relative. If the URI is absolute, the
 //!    header must name the same host; otherwise the request fails with [`Error::HostNotAllowed`].
 //! 9. The layer inserts `X-Auth-Token`. Its value is marked as sensitive. If the request already has an `X-Auth-Token`,
@@ -108,11 +109,11 @@
 //! - **`Retry`**: outside of [`AuthLayer`], so that each attempt gets a current token and endpoint. [`ReauthPolicy`]
 //!   sends a request once more after a 401, with its extensions, unless its [`TokenRejected`] is final. [`RetryPolicy`]
 //!   retries after a failure to connect, a 429 and a 503. See [`retry`] for the order of the two.
-//! - **`Timeout`**: outside of `AuthLayer` it also limits the wait for a token; inside of it, it does not.
-//!   - Make one outside longer than [`RenewalPolicy::wait_timeout`] (30 s). Otherwise a request that waits for an
-//!     unreachable Keystone fails with `Elapsed`, which does not say why.
-//!   - A timeout ends when the head of the response arrives. It cancels an upload that takes longer, and does not limit
-//!     a download.
+//! - **`Timeout`**: outside of `AuthLayer` it also limits the wait for a token, inside only the request itself.
+//!   - A timeout outside must be longer than [`RenewalPolicy::wait_timeout`] (30 s). Otherwise a request that waits for
+//!     an unreachable Keystone fails with `Elapsed`, which does not say why.
+//!   - It ends when the head of the response arrives. It cancels an upload that takes longer, and does not limit a
+//!     download.
 //!   - Inside of the retry layers it limits one attempt. Outside of them it also limits the delays between attempts,
 //!     which `Retry-After` can make up to 300 s long.
 //! - **[`AuthLayer`]**
@@ -158,10 +159,10 @@
 //! # Cost
 //!
 //! With a current token, the layer makes one allocation for each request, for the joined URI, and none if the URI is
-//! absolute. It boxes no future and does not clone the inner service. It executes about 1.2 times the instructions of a
-//! layer that is written by hand for one endpoint and one token (with [`RenewingPlugin`], a token that expires),
-//! however many services the catalog has. Over HTTP on loopback that is less than a tenth of what the client executes.
-//! `cargo bench --bench cost` measures all of this.
+//! absolute. It boxes no future and does not clone the inner service. For a relative URI it executes about 1.2 times
+//! the instructions of a layer that is written by hand for one endpoint and one token (with [`RenewingPlugin`], a token
+//! that expires), however many services the catalog has. Over HTTP on loopback that is less than a tenth of what the
+//! client executes. `cargo bench --bench cost` measures all of this.
 //!
 //! # Features
 //!

@@ -19,6 +19,7 @@
 //!         if let Some(access) = &*current {
 //!             return AccessFuture::ready(Ok(Arc::clone(access)));
 //!         }
+//!         // Reading a small local file is quick. Use `AccessFuture::new` for anything that can take longer.
 //!         let read = || -> Result<Arc<ServiceAccess>, Error> {
 //!             let state = std::fs::read_to_string(&self.path).map_err(|error| Error::plugin(true, error))?;
 //!             let access_info = AccessInfo::from_auth_state(&state.into())?;
@@ -171,9 +172,8 @@ impl ServiceAccess {
         }
     }
 
-    /// Allows the token to be sent to the origins of the previous catalog too.
-    ///
-    /// Clients can still follow links that a service returned while that catalog was current.
+    /// Allows the token to be sent to the origins of the previous catalog too, so that clients can still follow links
+    /// that a service returned before.
     pub(crate) fn with_previous_origins(mut self, origins: Option<Arc<KnownOrigins>>) -> Self {
         if let (Some(origins), Some(previous)) = (self.origins(), &origins) {
             origins.inherit_reports(previous);
@@ -317,7 +317,9 @@ impl fmt::Debug for ServiceAccess {
     }
 }
 
-/// The future that [`IdentityPlugin::access`] returns. A current access is stored in it without a box.
+/// The future that [`IdentityPlugin::access`] returns.
+///
+/// An access that is ready is stored inline, without a box.
 #[must_use = "futures do nothing unless polled"]
 pub struct AccessFuture(State);
 

@@ -1,10 +1,11 @@
 use super::settings::Settings;
 use crate::EndpointFilter;
 
-/// A request extension: sends the request without the token of the plugin.
+/// A request extension that sends the request without the token of the plugin.
 ///
-/// The endpoint is still looked up, so the request may wait for an access because of its catalog. A 401 is not reported
-/// to the plugin. An `X-Auth-Token` that the caller has set is kept. This is keystoneauth's `authenticated=False`.
+/// The endpoint is still looked up in the service catalog, so the request may have to wait for a login. A 401 is not
+/// reported to the plugin. An `X-Auth-Token` that the caller has set is kept. This is keystoneauth's
+/// `authenticated=False`.
 ///
 /// ```
 /// use tower_keystone::Unauthenticated;
@@ -15,7 +16,7 @@ use crate::EndpointFilter;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unauthenticated;
 
-/// A request extension: asks the service for a microversion of its API, such as `2.79` or `latest`.
+/// A request extension that asks the service for a microversion of its API, such as `2.79` or `latest`.
 ///
 /// It replaces the microversion of the [`EndpointFilter`] of the request or the layer. The service type of that filter
 /// determines the headers. This is keystoneauth's `microversion`.

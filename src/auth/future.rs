@@ -94,7 +94,7 @@ impl<P: IdentityPlugin> Sent<P> {
     }
 }
 
-/// A response extension: the access that the request was sent with.
+/// A response extension that holds the access that the request was sent with.
 ///
 /// Only error responses have it. [`RaiseForStatus`](crate::RaiseForStatus) redacts the secrets of this access.
 #[derive(Clone)]

@@ -72,7 +72,7 @@ impl<P> AuthLayer<P> {
     /// sent. All others are refused, even if the plugin has no token to send. The [`discovery`](Self::discovery) of the
     /// layer sends no token over plain http either, also when it is shared or called directly.
     ///
-    /// Plain http is allowed by default because private clouds use it, but only to origins that may have the token.
+    /// By default plain http is allowed, because private clouds use it.
     #[must_use]
     pub fn require_https(self) -> Self {
         self.update(|settings| settings.require_https = true).require_https_for_discovery()

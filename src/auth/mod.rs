@@ -29,11 +29,12 @@
 //! The source files of this module, in the order in which a request passes through them:
 //!
 //! 1. `service` receives the request. `layer` and `settings` hold the configuration, which all requests share.
-//! 2. `request` reads the headers and the extensions of the request.
+//! 2. `request` reads the headers and the extensions of the request (`extensions`).
 //! 3. `resolve` gets the access and, if the filter asks for a version, the discovered endpoint.
 //! 4. `pending_request` holds the request while the access or the endpoint is not available yet.
 //! 5. `prepare` sets the URI (`base_url`), checks the origin (`origin_guard`) and inserts the headers.
-//! 6. `future` reads the status of the response, and reports a 401 to the plugin.
+//! 6. `future` reads the status of the response, reports a 401 to the plugin, and marks the response
+//!    (`token_rejected`).
 
 mod base_url;
 mod extensions;

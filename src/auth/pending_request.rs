@@ -68,7 +68,7 @@ where
     S: Service<Request<B>> + Clone,
     S::Error: Into<BoxError>,
 {
-    /// Returns the access and endpoint of the request when the inner service is ready for it.
+    /// Resolves to the access and endpoint of the request, once the inner service is ready too.
     pub(super) fn poll_resolved(&mut self, cx: &mut Context<'_>) -> Poll<Result<Resolved, BoxError>> {
         loop {
             match &mut self.state {

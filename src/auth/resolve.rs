@@ -65,6 +65,7 @@ fn resolve_with_access<P: IdentityPlugin>(
     }
 }
 
+/// Resolves the endpoint with version discovery, if the filter asks for a version.
 fn resolve_endpoint<P: IdentityPlugin>(
     access: Option<Arc<ServiceAccess>>,
     filter: &EndpointFilter,

@@ -37,7 +37,7 @@ impl Settings {
         self.with_defaults = Arc::default();
     }
 
-    /// Sets the values that the filter of a request does not set, from the filter of the layer.
+    /// Fills in the unset values of a request's filter from the filter of the layer.
     #[inline(always)]
     pub(super) fn apply_defaults(&self, filter: EndpointFilter) -> EndpointFilter {
         match &self.endpoint {

@@ -1,8 +1,8 @@
 use std::fmt;
 
-/// A response extension: the service rejected the token (401). It says whether to send the request again.
+/// A response extension that marks a 401, and says whether to send the request again.
 ///
-/// A response has it only if its request carried the token of the layer. The body of the response is not read.
+/// The layer inserts it only if the request carried the token of the plugin. It does not read the body of the response.
 ///
 /// ```
 /// use tower_keystone::TokenRejected;

@@ -2,7 +2,7 @@ use tower_layer::Layer;
 
 use super::ErrorContext;
 
-/// A layer that adds to errors which service and origin the request was for.
+/// A layer that adds the service and the origin of the request to errors.
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,4 +1,4 @@
-//! Adds to errors which service and origin the request was for.
+//! Adds the service and the origin of the request to errors.
 //!
 //! An HTTP client returns errors such as `connection refused`, which do not name the server. [`ErrorContextLayer`]
 //! wraps them in a [`RequestFailed`], which names the service type and the origin (scheme, host and port). The error of

@@ -116,7 +116,7 @@ where
     }
 }
 
-/// Shows whether the response is awaited, or the body of an error response is read.
+/// Shows whether the future waits for the response or reads an error body.
 impl<F, B> fmt::Debug for ResponseFuture<F, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.error {
