@@ -4,7 +4,8 @@ use super::Origin;
 
 /// A set of the origins that have accepted a token.
 ///
-/// An origin is one bit, so that each response can update the set cheaply. Two origins with the same bit count as one.
+/// Each origin is stored as one bit, so that every response can update the set cheaply. Two origins with the same bit
+/// count as one.
 #[derive(Debug)]
 pub(crate) struct AcceptedOrigins(AtomicU64);
 

@@ -89,15 +89,15 @@ impl BaseUrl {
         &self.origin
     }
 
-    /// Replaces the relative `uri` by this URL with the path and query of `uri` appended.
+    /// Appends the relative `uri` to this URL, and stores the result in `uri`.
     ///
     /// There is one slash between the two, as in keystoneauth (`base.rstrip('/') + '/' + path.lstrip('/')`). This takes
     /// one allocation.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidRequestUri`] if `uri` is not a path, [`Error::PathTraversal`] if the path leads above this URL,
-    /// and [`Error::UriTooLong`].
+    /// [`Error::InvalidRequestUri`] if `uri` does not begin with a slash or a `?`, [`Error::PathTraversal`] if its path
+    /// leads above this URL, and [`Error::UriTooLong`] if the result is too long.
     #[inline(always)]
     pub(crate) fn join(&self, uri: &mut Uri) -> Result<(), Error> {
         let Some(path) = uri.path_and_query() else { return Err(Error::InvalidRequestUri) };

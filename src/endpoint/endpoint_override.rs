@@ -41,17 +41,17 @@ impl EndpointOverride {
         matches!(self, Self::Template(_))
     }
 
-    /// Returns the URL, with these ids filled in.
+    /// Returns the URL, with the ids filled in if it is a template.
     pub(crate) fn resolve(&self, ids: OverrideIds<'_>) -> Result<Cow<'_, BaseUrl>, Error> {
         match self {
             Self::Fixed(url) => Ok(Cow::Borrowed(url)),
-            Self::Invalid(unusable) => Err((*unusable).into()),
+            Self::Invalid(invalid) => Err((*invalid).into()),
             Self::Template(template) => Ok(Cow::Owned(BaseUrl::parse(&fill_in(template, ids)?)?)),
         }
     }
 }
 
-/// Replaces the placeholders of a template by ids, and `%%` by `%`, as Python's `%` operator does.
+/// Replaces the placeholders of a template with ids, and `%%` with `%`, as Python's `%` operator does.
 fn fill_in(template: &str, ids: OverrideIds<'_>) -> Result<String, Error> {
     let mut url = String::with_capacity(template.len() + 32);
     let mut rest = template;

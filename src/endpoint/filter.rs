@@ -13,7 +13,8 @@ use crate::version::Version;
 /// Selects the endpoint that a request goes to: keystoneauth's `endpoint_filter`.
 ///
 /// A property that is not set does not restrict the selection, except that the interface defaults to
-/// [`Interface::Public`]. An empty string counts as not set. Clones share their data, so they are cheap.
+/// [`Interface::Public`]. An empty string counts as not set. Cloning is cheap, because clones share
+/// their data.
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
@@ -29,9 +30,11 @@ impl EndpointFilter {
 
     /// Sets the service type.
     ///
-    /// If the filter was for another service, it keeps only the region and the interfaces (but not
-    /// [`Interface::Auth`]). Names, ids, versions, the microversion and the endpoint override belong to one service and
-    /// are removed. If the filter had no service type, or another name of the same type, it keeps everything.
+    /// If the filter had no service type, or another name of the same type, it keeps all other properties.
+    ///
+    /// If the filter was for another service, it keeps the region, and the interfaces unless [`Interface::Auth`] is one
+    /// of them. Everything else applies to one service only and is removed: names, ids, versions, the microversion and
+    /// the endpoint override.
     ///
     /// ```
     /// use tower_keystone::EndpointFilter;
@@ -112,7 +115,7 @@ impl EndpointFilter {
     /// Sends requests to this URL instead of an endpoint of the catalog.
     ///
     /// The catalog is not searched, and the token may be sent to the origin of this URL. `%(project_id)s` and
-    /// `%(user_id)s` are replaced by the ids of the current access, and `%%` by `%`.
+    /// `%(user_id)s` are replaced with the ids of the current access, and `%%` with `%`.
     ///
     /// The URL is checked when a request needs it. The request fails with
     /// [`Error::InvalidEndpoint`](crate::Error::InvalidEndpoint) if the URL cannot be used, and with
@@ -161,8 +164,7 @@ impl EndpointFilter {
         self.with(|parts| parts.versions.allow = allow)
     }
 
-    /// Accepts a version only if discovery finds it below the URL in the catalog: keystoneauth's
-    /// `allow_version_hack=False`.
+    /// Accepts a version only below the URL in the catalog: keystoneauth's `allow_version_hack=False`.
     ///
     /// By default, discovery also removes the version from the URL in the catalog and looks there. With this setting it
     /// does not. If no version document can be obtained, and the URL in the catalog does not name a requested version,
@@ -176,10 +178,10 @@ impl EndpointFilter {
 
     /// Requests this microversion of the service's API, such as `2.79` or `latest`.
     ///
-    /// The layer adds an `OpenStack-API-Version` header. The service name in it is the one that the service expects,
-    /// whichever alias the filter has (`container-infra` for Magnum). For compute, baremetal, baremetal-introspection
-    /// and shared-file-system, the layer also adds the older header of that service. Headers that the request already
-    /// has are kept.
+    /// The layer adds an `OpenStack-API-Version` header with the name that the service expects, for every alias of the
+    /// service type (`container-infra` for Magnum). For compute, baremetal, baremetal-introspection and
+    /// shared-file-system, it also adds the older header of that service. If the request already has such a header, it
+    /// is kept.
     ///
     /// A malformed microversion, such as `2.latest`, is reported when a request needs it
     /// ([`Error::InvalidMicroversion`](crate::Error::InvalidMicroversion)). The layer does not check whether the

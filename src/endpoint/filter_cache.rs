@@ -4,8 +4,9 @@ use super::EndpointFilter;
 
 /// Caches a value for each of the first `N` filters.
 ///
-/// Most programs have no more filters than that. No entry is ever evicted: once the cache is full, values for other
-/// filters are computed each time. A program that builds a new filter for each request therefore gains nothing.
+/// Most programs have no more filters than that. Entries are never evicted: once the cache is full, values for other
+/// filters are computed each time. If a program uses a different filter for every request, the cache is filled with
+/// filters that are not used again.
 pub(crate) struct FilterCache<V, const N: usize>([OnceLock<(EndpointFilter, V)>; N]);
 
 impl<V: Clone, const N: usize> FilterCache<V, N> {

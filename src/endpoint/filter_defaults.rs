@@ -6,7 +6,7 @@ use super::{
 };
 
 impl EndpointFilter {
-    /// Returns whether [`with_defaults`](Self::with_defaults) may set something that this filter does not.
+    /// Returns whether [`with_defaults`](Self::with_defaults) may change this filter.
     #[inline]
     pub(crate) fn needs_defaults(&self, default: &Self) -> bool {
         let (ours, theirs) = (&*self.0, &*default.0);
@@ -16,7 +16,7 @@ impl EndpointFilter {
             || ours.official_type == theirs.official_type && theirs.has_service_properties()
     }
 
-    /// Takes what this filter does not set from `default`.
+    /// Returns the filter, with properties that are not set taken from `default`.
     ///
     /// The region and the interfaces are always taken, everything else only if both filters are for the same service.
     /// keystoneauth's `Adapter` does the same for the requests that it sends.

@@ -107,15 +107,15 @@ impl EndpointFilter {
 
     /// Returns whether requests with this filter need version discovery.
     ///
-    /// `fixed` says that the access has a fixed endpoint, which serves every version.
+    /// A fixed endpoint of the access is used for every version.
     #[inline]
-    pub(crate) fn wants_discovery(&self, fixed: bool) -> WantsDiscovery {
+    pub(crate) fn wants_discovery(&self, has_fixed_endpoint: bool) -> WantsDiscovery {
         let WantedVersions { version, min, max, is_implied, .. } = &self.0.versions;
         match version.or(*min).or(*max) {
             _ if self.wanted_microversion_range().is_some() => WantsDiscovery::Yes,
-            _ if fixed => WantsDiscovery::No,
+            _ if has_fixed_endpoint => WantsDiscovery::No,
             Some(_) => WantsDiscovery::Yes,
-            // An override is the URL of the service, whichever alias the filter has.
+            // An override is the URL of the service, even if the alias is for another version.
             None if *is_implied && self.wanted_override().is_none() => WantsDiscovery::IfConfigured,
             None => WantsDiscovery::No,
         }
@@ -123,14 +123,14 @@ impl EndpointFilter {
 
     /// Returns an error if no endpoint can satisfy the filter, such as one for `volumev3` with a minimum of 2.0.
     ///
-    /// This is cheap: a flag that was set when the filter was built says whether it is valid.
+    /// This was found out when the filter was built. For a valid filter, this only compares `kind`.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidVersionRange`], [`Error::ImpliedVersionMismatch`] or [`Error::InvalidMicroversion`].
     #[inline]
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.0.kind == FilterKind::Contradictory { self.0.check() } else { Ok(()) }
+        if self.0.kind == FilterKind::Invalid { self.0.check() } else { Ok(()) }
     }
 
     /// Returns whether the two filters share their data. Filters that do not can be equal nevertheless.

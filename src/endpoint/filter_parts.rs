@@ -23,7 +23,7 @@ pub(super) struct Parts {
     pub(super) kind: FilterKind,
 }
 
-/// Says what it takes to find the endpoint of a filter.
+/// What is needed to find the endpoint of a filter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum FilterKind {
     /// The catalog alone is enough. Most filters are of this kind.
@@ -31,8 +31,8 @@ pub(super) enum FilterKind {
     CatalogOnly,
     /// The filter has an endpoint override, a version or a microversion, or uses the `auth_url`.
     BeyondCatalog,
-    /// No endpoint can satisfy the filter.
-    Contradictory,
+    /// The filter contradicts itself, or its microversion is malformed. Requests fail.
+    Invalid,
 }
 
 impl Parts {
@@ -43,7 +43,7 @@ impl Parts {
         parts
     }
 
-    /// Copies the service type of `other`, and what follows from it.
+    /// Copies the service type of `other`, and updates what depends on it.
     pub(super) fn set_service_type_from(&mut self, other: &Self) {
         self.service_type.clone_from(&other.service_type);
         self.official_type = other.official_type;
@@ -69,16 +69,16 @@ impl Parts {
             .for_service_type(self.service_type.as_deref().unwrap_or_default())
     }
 
-    /// Returns an error if no endpoint can satisfy the filter.
+    /// Returns an error if the filter contradicts itself or its microversion is malformed.
     pub(super) fn check(&self) -> Result<(), Error> {
         self.version_range()?;
         self.microversion.as_ref().map_or(Ok(()), WantedMicroversion::check)
     }
 
-    /// Finds out the kind of the filter. A filter that was built has it in `kind`.
+    /// Computes the kind of the filter, to be stored in `kind`.
     pub(super) fn find_kind(&self) -> FilterKind {
         if self.check().is_err() {
-            FilterKind::Contradictory
+            FilterKind::Invalid
         } else if self.interfaces.first() == Some(&Interface::Auth)
             || self.versions.is_implied
             || self.versions.has_limits()

@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// The interface of an endpoint: who it is for.
+/// The interface of an endpoint, which says who uses it.
 ///
 /// `public` (as in v3 catalogs) and `publicURL` (as in v2.0 catalogs) are the same interface.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -8,10 +8,9 @@ use crate::{
 
 const OPENSTACK: HeaderName = HeaderName::from_static("openstack-api-version");
 
-const NO_MICROVERSION: &str =
-    "it is neither two numbers with a dot between them, such as `2.79`, nor `latest`";
+const MALFORMED: &str = "it is neither two numbers with a dot between them, such as `2.79`, nor `latest`";
 
-/// How a service expects a microversion in the headers.
+/// The header names with which a service expects a microversion.
 struct Service {
     official_type: &'static str,
     /// The service name in `OpenStack-API-Version`.
@@ -77,7 +76,7 @@ static SERVICES: [Service; 14] = [
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct MicroversionHeaders {
     microversion: Box<str>,
-    /// Built once, not for each request.
+    /// The headers, built once for all requests, or the reason why there are none.
     headers: Result<Headers, &'static str>,
     /// Whether the service type was given with the microversion, rather than taken from the filter.
     has_own_service_type: bool,
@@ -154,7 +153,7 @@ impl Headers {
 
 /// Parses a microversion, or returns why it is malformed.
 pub(super) fn parse(microversion: &str) -> Result<Version, &'static str> {
-    microversion.parse().map_err(|_| NO_MICROVERSION)
+    microversion.parse().map_err(|_| MALFORMED)
 }
 
 /// Returns the service name for `OpenStack-API-Version`, and the legacy header of the service.

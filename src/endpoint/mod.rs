@@ -1,8 +1,8 @@
 //! Endpoint selection, joining of request URIs, and the origins that may receive a token.
 //!
-//! An [`EndpointFilter`] selects an endpoint of the service catalog. The layer has a filter for all requests. A request
-//! can have one of its own in its extensions. What the request's filter does not set is taken from the layer's filter:
-//! the region and the interfaces always, everything else only if both filters are for the same service.
+//! An [`EndpointFilter`] selects an endpoint of the service catalog. The layer can have a filter for all requests, and
+//! each request can have its own filter in its extensions. What the filter of a request does not set is taken from the
+//! filter of the layer: the region and the interfaces always, everything else only if both are for the same service.
 //!
 //! ```
 //! use http::Request;

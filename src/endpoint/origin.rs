@@ -36,7 +36,7 @@ pub struct Origin {
 impl Origin {
     /// Returns the origin of an absolute http or https URL.
     ///
-    /// Returns `None` for any other URL, if the URL has a user name, and if its host or port is ambiguous.
+    /// Returns `None` for any other URL, and if the URL has a user name or an ambiguous host or port.
     pub fn from_uri(uri: &Uri) -> Option<Self> {
         let https = match uri.scheme_str()? {
             "https" => true,
@@ -68,7 +68,7 @@ impl Origin {
         self.https && !other.https && same_host && (self.port == 443 || self.port == other.port)
     }
 
-    /// Replaces the origin of a URL by this one, which is https.
+    /// Replaces the origin of a URL with this one, which is https.
     pub(crate) fn upgrade(&self, url: Uri) -> Option<Uri> {
         let mut parts = url.into_parts();
         parts.scheme = Some(Scheme::HTTPS);
@@ -88,7 +88,7 @@ impl Origin {
     }
 }
 
-/// An origin that borrows its text. The rest of the URL is not parsed.
+/// An origin that borrows the text of a URL. The rest of the URL is not parsed.
 #[derive(Clone, Copy)]
 pub(crate) struct OriginRef<'a> {
     https: bool,

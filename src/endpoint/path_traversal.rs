@@ -12,7 +12,7 @@ pub(super) fn has_path_traversal(path: &str) -> bool {
     let mut depths = Depths::default();
     while let Some((meanings, after)) = Meanings::next(rest) {
         match depths.read(meanings) {
-            Some(deeper) => depths = deeper,
+            Some(next) => depths = next,
             None => return true,
         }
         rest = after;
@@ -22,8 +22,8 @@ pub(super) fn has_path_traversal(path: &str) -> bool {
 
 /// Returns whether a path may contain a dot: a `.`, or a character that a server may decode to one.
 ///
-/// Most paths do not, so they need no further check. The function compares eight bytes at a time. If the length is not
-/// a multiple of eight, it compares the last eight bytes, some of them for the second time.
+/// Most paths do not, so they need no further check. The function compares eight bytes at a time. Because the length
+/// need not be a multiple of eight, it then compares the last eight bytes once more.
 #[inline]
 pub(super) fn may_have_dots(path: &[u8]) -> bool {
     // There is no branch, so that the compiler can compare all eight bytes at once.
@@ -109,7 +109,7 @@ impl Meanings {
         }
     }
 
-    /// Returns the meanings of a decoded character. Some servers normalize it to ASCII (as NFKC does).
+    /// Returns the meanings of a decoded character. Some servers normalize characters to ASCII, as NFKC does.
     fn for_char(character: char) -> Self {
         match character {
             '.' => Self::DOT,
@@ -189,6 +189,7 @@ struct Depths([Option<usize>; 8]);
 
 const TWO_DOTS: usize = 2;
 const NAME: usize = 3;
+/// Added to a form after the parameters of the segment have started.
 const PARAMETERS: usize = 4;
 
 impl Default for Depths {

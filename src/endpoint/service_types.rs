@@ -112,8 +112,8 @@ pub fn is_match(requested: &str, found: &str) -> bool {
 
 /// Every official type and alias with its row, sorted by name.
 static NAMES: LazyLock<Vec<(&str, &Row)>> = LazyLock::new(|| {
-    let of_row = |row: &'static Row| row.1.iter().chain([&row.0]).map(move |name| (*name, row));
-    let mut names: Vec<_> = TYPES.iter().flat_map(of_row).collect();
+    let names_in = |row: &'static Row| row.1.iter().chain([&row.0]).map(move |name| (*name, row));
+    let mut names: Vec<_> = TYPES.iter().flat_map(names_in).collect();
     names.sort_unstable_by_key(|(name, _)| *name);
     names
 });

@@ -13,7 +13,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct VersionRange {
     min: Option<Version>,
-    /// `None` only if the range contains every version. With a minimum, an open end is [`Version::latest`].
+    /// `None` only if the range contains every version. If only a minimum is set, this is [`Version::latest`].
     max: Option<Version>,
 }
 

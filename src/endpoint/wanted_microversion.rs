@@ -44,7 +44,7 @@ impl MicroversionRange {
 
     /// Returns the newest microversion that is in this range and in that of the service.
     ///
-    /// `supported` is the oldest and the newest microversion of the service, as far as its version document says so.
+    /// `supported` is the oldest and the newest microversion of the service, if its version document has them.
     pub(crate) fn newest_supported(
         &self,
         supported: (Option<Version>, Option<Version>),
@@ -68,7 +68,7 @@ impl MicroversionRange {
         if max < min {
             return invalid("the maximum is below the minimum");
         }
-        // The service type is checked too: every service type that has headers has them for `latest`.
+        // This checks the service type. Any microversion would do.
         Headers::new(self.service_type.as_deref(), "latest").map(drop).or_else(invalid)
     }
 
