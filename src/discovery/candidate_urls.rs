@@ -15,7 +15,7 @@ pub(super) struct Candidates {
     pub(super) project_suffix: Option<Box<str>>,
 }
 
-/// Where the version document of a service is, if it is not above the endpoint's URL.
+/// Where the version document of a service is, if the endpoint's URL does not show it.
 #[derive(Clone, Debug)]
 pub(super) struct VersionHack {
     pub(super) service_type: Box<str>,
@@ -26,7 +26,9 @@ pub(super) struct VersionHack {
 }
 
 impl VersionHack {
-    /// Returns the hack for Keystone: catalogs list its v2.0 API, whose version document does not list other versions.
+    /// Returns the hack for Keystone.
+    ///
+    /// Catalogs can contain its v2.0 API, whose version document does not list the other versions.
     pub(super) fn for_keystone() -> Self {
         Self { service_type: "identity".into(), suffix: "/v2.0".into(), replacement: "/".into() }
     }
@@ -42,8 +44,8 @@ impl VersionHack {
 impl Candidates {
     /// Returns the candidates for a version in `range`.
     ///
-    /// With `hacks`, they include the unversioned URL above the endpoint, which can list versions that the catalog does
-    /// not, and the URL that the first matching hack returns.
+    /// With `hacks`, the candidates include the unversioned URL above the endpoint. Its document can list versions that
+    /// are not in the catalog. They also include the URL of the first matching hack.
     pub(super) fn new(
         endpoint: &Endpoint,
         project_id: Option<&str>,

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{EndpointFilter, Error, IdentityPlugin, ServiceAccess, Transport, endpoint::Origin};
 
-/// Maximum time that anything is cached. A clock cannot represent every later time.
+/// Maximum lifetime of a cached result. It keeps expiry times within the range of [`Instant`].
 const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Discovers the versions of services, and caches their version documents.
@@ -36,7 +36,7 @@ pub struct Discovery {
     pub(super) documents: Arc<DocumentCache>,
     pub(super) endpoints: Arc<EndpointCache>,
     pub(super) hacks: Arc<[VersionHack]>,
-    /// Whether tokens are sent over https only in calls that do not come from a layer. A layer has its own setting.
+    /// Whether tokens are sent over https only, in calls to the public methods. A layer passes its own setting.
     https_only: Arc<AtomicBool>,
 }
 
@@ -60,7 +60,7 @@ impl Discovery {
 
     /// Sets how long documents and failures are cached, at most ten years.
     ///
-    /// The cache is empty afterwards, and earlier clones keep theirs.
+    /// The cache starts empty. Existing clones keep the old one.
     #[must_use]
     pub fn cache_lifetimes(self, documents: Duration, failures: Duration) -> Self {
         let (document_lifetime, failure_lifetime) = (documents.min(MAX_LIFETIME), failures.min(MAX_LIFETIME));
@@ -70,7 +70,7 @@ impl Discovery {
 
     /// Sets the timeout of a request for a document, including its redirects.
     ///
-    /// The cache is empty afterwards, and earlier clones keep theirs.
+    /// The cache starts empty. Existing clones keep the old one.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         let settings = CacheSettings { timeout, ..self.documents.settings };
@@ -82,9 +82,10 @@ impl Discovery {
         Self { documents, endpoints: Arc::default(), ..self }
     }
 
-    /// Requires https for sending a token with a request for a document, here and in all clones.
+    /// Requires https for requests for documents that carry a token.
     ///
-    /// An [`AuthLayer`](crate::AuthLayer::require_https) that requires https sets this for its discovery.
+    /// This applies to all clones. An [`AuthLayer`](crate::AuthLayer::require_https) that requires https sets it for its
+    /// discovery, too.
     #[must_use]
     pub fn require_https(self) -> Self {
         self.set_https_only();
@@ -99,7 +100,7 @@ impl Discovery {
         DocumentAuth { access, https_only: self.https_only.load(Ordering::Relaxed) }
     }
 
-    /// Sets where the version document of a service is, if it is not above the endpoint's URL.
+    /// Sets where the version document of a service is, if the endpoint's URL does not show it.
     ///
     /// It applies to endpoints of exactly this service type whose URL ends in `suffix`, with or without a trailing
     /// slash. The document is at the URL with `replacement` in place of `suffix`. If several hacks match, the first one
@@ -192,17 +193,19 @@ impl Discovery {
     {
         filter.check()?;
         let access = plugin.access().await?;
-        let outcome = self.find_endpoint_with(&access, plugin.auth_url(), filter, discover_versions).await;
+        let outcome =
+            self.find_endpoint_with_access(&access, plugin.auth_url(), filter, discover_versions).await;
         if !outcome.report_rejections(plugin, &access) {
             return outcome.result;
         }
         let access = plugin.access().await?;
-        let outcome = self.find_endpoint_with(&access, plugin.auth_url(), filter, discover_versions).await;
+        let outcome =
+            self.find_endpoint_with_access(&access, plugin.auth_url(), filter, discover_versions).await;
         outcome.report_rejections(plugin, &access);
         outcome.result
     }
 
-    async fn find_endpoint_with(
+    async fn find_endpoint_with_access(
         &self,
         access: &Arc<ServiceAccess>,
         auth_url: Option<&Uri>,
@@ -228,9 +231,9 @@ impl Discovery {
 
     /// Returns the version of an endpoint that a filter requests: keystoneauth's `get_versioned_data`.
     ///
-    /// Only the versions of the filter are used. `project_id` is the project id that the endpoint's URL can end in.
-    /// Without `discover_versions`, it fetches no document if the endpoint's URL names a matching version. No token is
-    /// sent.
+    /// Of the filter, only the settings about versions are used. `project_id` is the project id that the endpoint's URL
+    /// can end in. Without `discover_versions`, it fetches no document if the endpoint's URL names a matching version.
+    /// No token is sent.
     ///
     /// # Errors
     ///
@@ -261,7 +264,7 @@ impl Discovery {
         Ok(cached.result.clone()?)
     }
 
-    /// Searches for the requested version, and fetches documents until one of them decides.
+    /// Searches for the requested version. The first document that can be fetched decides the result.
     pub(super) async fn search(
         &self,
         endpoint: &Endpoint,
@@ -303,7 +306,7 @@ pub(super) struct SearchResult {
     pub(super) endpoint: Result<Endpoint, Error>,
     /// How long the endpoint may be cached.
     pub(super) expires_at: Instant,
-    /// The access whose token was sent, if a service required one. The result is for this access only.
+    /// The access whose token was sent, if a service required one. The endpoint is for this access only.
     pub(super) access: Option<WeakAccess>,
     /// The first origin that rejected the token.
     pub(super) rejected_by: Option<Origin>,

@@ -28,10 +28,10 @@ const MAX_WEIGHT: usize = 64 * 1024 * 1024;
 /// Typical size of a cached document, in bytes.
 const TYPICAL_WEIGHT: usize = 2048;
 
-/// How often a caller starts over because the runtime of the in-flight request was shut down or is not driven.
+/// How often a caller may start over because the runtime of the in-flight request was shut down or is not driven.
 const MAX_RESTARTS: usize = 3;
 
-/// How much longer than the timeout of a request a caller waits for its result.
+/// Added to the timeout of a request for callers that wait for its result.
 const WAIT_GRACE: Duration = Duration::from_secs(1);
 
 /// How long results are cached, and how long a request may take.
@@ -58,7 +58,9 @@ pub(super) struct Lookup {
     pub(super) access: Option<WeakAccess>,
 }
 
-/// The URL of a document, and the access whose token is sent. A result without an access is for everybody.
+/// The URL of a document, and the access whose token is sent.
+///
+/// Without a token, all callers share the result.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     url: Arc<str>,
@@ -92,28 +94,29 @@ impl DocumentCache {
         else {
             // What precedes an `@` can contain a password, so it is not shown.
             let host = url.rsplit('@').next().unwrap_or_default();
-            let reason = "it is not an http or https URL with a clear host and port and without a user name";
+            let reason = "it is not an http or https URL with a clear host, or it contains a user name";
             let cached = CachedDocument::new(Err(NoDocument::new(host, reason)), Duration::ZERO);
             return Ok(Lookup { cached, access: None });
         };
         let normalized = normalize(url);
-        let token_key =
+        let key_with_token =
             auth.map(|auth| Key { url: Arc::clone(&normalized), access: Some(auth.weak_access()) });
-        let previous = token_key.as_ref().and_then(|key| self.cached.get(key));
-        if let (Some(key), Some(cached)) = (&token_key, &previous)
+        let previous = key_with_token.as_ref().and_then(|key| self.cached.get(key));
+        if let (Some(key), Some(cached)) = (&key_with_token, &previous)
             && cached.is_fresh()
         {
             return Ok(Lookup { cached: Arc::clone(cached), access: key.access.clone() });
         }
-        let public_key = Key { url: normalized, access: None };
+        let key_without_token = Key { url: normalized, access: None };
         let request = |start: &Uri, auth| DocumentRequest {
             url: url.into(),
             origin: origin.clone(),
             start: start.clone(),
             auth,
         };
-        let cached = self.fetch_shared(&public_key, || request(&uri, None)).await?;
-        let (Some(token_key), Some(auth), Err(no_document)) = (token_key, auth, &cached.result) else {
+        let cached = self.fetch_shared(&key_without_token, || request(&uri, None)).await?;
+        let (Some(key_with_token), Some(auth), Err(no_document)) = (key_with_token, auth, &cached.result)
+        else {
             return Ok(Lookup { cached, access: None });
         };
         if let Some(target) = no_document.token_required_at() {
@@ -121,21 +124,21 @@ impl DocumentCache {
                 return Ok(Lookup { cached: cached.with_token_not_sent(), access: None });
             }
             let with_token = || request(target, Some((auth.weak_access(), auth.https_only)));
-            let cached = self.fetch_shared(&token_key, with_token).await?;
-            return Ok(Lookup { cached, access: token_key.access });
+            let cached = self.fetch_shared(&key_with_token, with_token).await?;
+            return Ok(Lookup { cached, access: key_with_token.access });
         }
         // An expired document is better than a transient failure.
         match previous.as_ref().filter(|_| no_document.attempt.transient).map(|previous| &previous.result) {
             Some(Ok(document)) => {
                 let (result, expires_at) = (Ok(document.clone()), cached.expires_at);
                 let cached = Arc::new(CachedDocument { result, expires_at });
-                Ok(Lookup { cached, access: token_key.access })
+                Ok(Lookup { cached, access: key_with_token.access })
             }
             _ => Ok(Lookup { cached, access: None }),
         }
     }
 
-    /// Returns the cached result for a key, or else that of one request, which all callers share.
+    /// Returns the cached result for a key, or else the result of a request that all callers share.
     async fn fetch_shared(
         self: &Arc<Self>,
         key: &Key,
@@ -202,7 +205,9 @@ impl DocumentCache {
         self.cached.get(key).filter(|cached| cached.is_fresh())
     }
 
-    /// Caches a result. A transient failure does not replace a document, which is cached again instead.
+    /// Caches a result, and returns what was cached.
+    ///
+    /// A transient failure does not replace a document. The document stays cached for the lifetime of the failure.
     fn insert(&self, key: &Key, result: Result<FetchedDocument, NoDocument>) -> Arc<CachedDocument> {
         let CacheSettings { document_lifetime, failure_lifetime, .. } = self.settings;
         let lifetime = if result.is_ok() { document_lifetime } else { failure_lifetime };
@@ -215,7 +220,7 @@ impl DocumentCache {
         cached
     }
 
-    /// Removes a request that has ended, or that will not end. A newer request for the same key stays.
+    /// Removes a request that has ended, or that will not end. A newer request with the same key stays.
     fn remove_in_flight(&self, key: &Key, ended: &SingleFlight<Arc<CachedDocument>>) {
         let mut in_flight = self.lock_in_flight();
         if in_flight.get(key).is_some_and(|current| current.is_same(ended)) {

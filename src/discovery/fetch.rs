@@ -26,7 +26,7 @@ pub(super) struct DocumentRequest {
     pub(super) url: Box<str>,
     /// The origin of that URL.
     pub(super) origin: Origin,
-    /// Where the first request goes: the URL, or the target of redirects that an earlier request followed.
+    /// Where the first request goes: to the URL, or to where the redirects of an earlier request ended.
     pub(super) start: Uri,
     /// The access whose token is sent, and whether the token is sent over https only.
     pub(super) auth: Option<(WeakAccess, bool)>,

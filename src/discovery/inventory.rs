@@ -41,17 +41,17 @@ impl Discovery {
     {
         filter.check()?;
         let access = plugin.access().await?;
-        let outcome = self.all_version_data_with(&access, filter).await;
+        let outcome = self.all_version_data_with_access(&access, filter).await;
         if !outcome.report_rejections(plugin, &access) {
             return outcome.result;
         }
         let access = plugin.access().await?;
-        let outcome = self.all_version_data_with(&access, filter).await;
+        let outcome = self.all_version_data_with_access(&access, filter).await;
         outcome.report_rejections(plugin, &access);
         outcome.result
     }
 
-    async fn all_version_data_with(
+    async fn all_version_data_with_access(
         &self,
         access: &Arc<ServiceAccess>,
         filter: &EndpointFilter,
@@ -89,8 +89,9 @@ impl Discovery {
         outcome
     }
 
-    /// Returns the versions that the first document lists, or else the version that the URL names; and the origin that
-    /// rejected the token.
+    /// Returns the versions that the first document lists, or else the version that the URL names.
+    ///
+    /// The second value is the origin that rejected the token.
     async fn endpoint_versions(
         &self,
         endpoint: &Endpoint,

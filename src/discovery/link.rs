@@ -6,7 +6,7 @@
 use http::{HeaderMap, Uri, header::LOCATION};
 use iri_string::types::{UriAbsoluteStr, UriReferenceStr};
 
-/// A host that no document has, for links whose own host is invalid.
+/// The base URL for links with an invalid host. No document has this host.
 const OTHER_HOST: &str = "http://elsewhere.invalid";
 
 /// The parts of an absolute URL, unchanged.
@@ -36,10 +36,12 @@ impl<'a> UrlParts<'a> {
 
 /// Resolves a link of the version document at `document_url`. The result always has the origin of the document.
 ///
-/// A relative link, or one to the same host, is resolved as usual. If a link names another host, only the last segment
-/// of its path is used, which is the version; it is appended to the document's URL (a rule of keystoneauth). An invalid
-/// host, such as `$(host)s`, counts as another host. Returns `None` if the link is not a URL reference (RFC 3986) for
-/// another reason.
+/// - A relative link, or one to the same host, is resolved as in RFC 3986.
+/// - If the link names another host, only the last segment of its path is used, which is the version. It is appended to
+///   the URL of the document (a rule of keystoneauth).
+/// - An invalid host, such as `$(host)s`, counts as another host.
+///
+/// Returns `None` if the link is malformed in another way.
 pub(super) fn resolve_link(document_url: &str, link: &str) -> Option<Box<str>> {
     let base = UrlParts::parse(document_url)?;
     let directory = format!("{}{}/", base.origin, base.path.trim_end_matches('/'));
@@ -61,7 +63,7 @@ fn path_after_host(link: &str) -> Option<&str> {
     after.get(after.find(['/', '?', '#'])?..).filter(|_| has_host)
 }
 
-/// Returns the path of the document with the last segment of `path` appended, unless the document's path ends in it.
+/// Appends the last segment of `path` to the path of the document, unless that one already ends in it.
 fn append_version(document: UrlParts<'_>, path: &str, rest: &str) -> String {
     let directory = document.path.trim_end_matches('/');
     let version = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();

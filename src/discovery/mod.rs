@@ -1,8 +1,9 @@
 //! Version discovery: finds the versions of a service's API, and their URLs.
 //!
-//! If an [`EndpointFilter`](crate::EndpointFilter) requests a version, and the URL in the catalog names a matching one,
-//! that URL is used. Otherwise, the service is asked for its version document. If the filter requests no version, there
-//! is no such request:
+//! An [`EndpointFilter`](crate::EndpointFilter) can request a version, or imply one by a service type such as
+//! `volumev3`. If the URL in the catalog names a matching version, that URL is used. Otherwise, the version document of
+//! the service is fetched. It is also fetched if the filter requests the newest microversion of a range. Other filters
+//! cause no request:
 //!
 //! ```
 //! use bytes::Bytes;

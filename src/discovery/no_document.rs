@@ -13,7 +13,7 @@ pub(super) struct NoDocument {
     pub(super) unauthorized: Option<Box<Unauthorized>>,
 }
 
-/// The reason for a 401.
+/// Why a service responded with 401.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Unauthorized {
     /// This URL requires a token.

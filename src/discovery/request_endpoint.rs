@@ -71,7 +71,7 @@ impl Discovery {
             endpoint => endpoint,
         };
         let result = endpoint.and_then(|endpoint| {
-            // Without a requested version, requests stay at the URL of the catalog.
+            // Without a requested version, requests are sent to the same URL as without discovery.
             let url = if query.range.is_any() { undiscovered.url() } else { endpoint.url() };
             let supported = (endpoint.min_microversion(), endpoint.max_microversion());
             let requested = filter.wanted_microversion_range();

@@ -122,8 +122,9 @@ impl VersionQuery {
         format!("{} of {service}", self.range)
     }
 
-    /// Returns the endpoint with the requested version that the document lists, and with the project id at the end of
-    /// its URL.
+    /// Returns the endpoint at the requested version, if the document lists one.
+    ///
+    /// The project id of the endpoint's URL is appended to the URL of the version.
     fn find_in(self, document: Arc<VersionDocument>, endpoint: &Endpoint) -> Option<Endpoint> {
         let endpoint_url = self.range.is_any().then(|| endpoint.url());
         let version = document.versioned_data_for(self.range, endpoint_url, self.allow)?.clone();

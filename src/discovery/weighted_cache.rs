@@ -10,7 +10,7 @@ use quick_cache::{
 /// Number of shards of a cache. Each shard has its own lock.
 const SHARDS: usize = 8;
 
-/// What the cache itself needs for an entry, in bytes.
+/// Memory that the cache needs for an entry in addition to its key and value, in bytes.
 const ENTRY_OVERHEAD: usize = 64;
 
 /// A cache with a maximum size in bytes.
