@@ -1,16 +1,16 @@
-//! Versions of an API, and microversions.
+//! API versions and microversions.
 
 use std::{error::Error, fmt, str::FromStr};
 
-/// The part of a version that stands for the newest there is: keystoneauth's `LATEST`.
+/// The part of a [`Version`] that means "the newest": keystoneauth's `LATEST`.
 ///
-/// `min_version(2, LATEST)` is the newest version 2, `min_version(LATEST, LATEST)` the newest of all.
+/// `min_version(2, LATEST)` asks for the newest version 2, `min_version(LATEST, LATEST)` for the newest version.
 pub const LATEST: u32 = u32::MAX;
 
-/// The version of an API, as in `v2.1`, or a microversion of one.
+/// A version of an API, such as `v2.1`, or a microversion.
 ///
-/// Versions are ordered by their parts; [`LATEST`] is above all numbers. A text such as `2.1`, `v2.1`,
-/// `2.latest`, `latest`, `2` or `2.1.5` can be parsed.
+/// Versions are compared part by part, and [`LATEST`] is greater than every other number. `2.1`, `v2.1`, `2.latest`,
+/// `latest`, `2` and `2.1.5` can be parsed.
 ///
 /// See the [docs of discovery](crate::discovery) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,59 +18,59 @@ pub const LATEST: u32 = u32::MAX;
 pub struct Version {
     /// The part before the dot.
     pub major: u32,
-    /// The part after the dot, 0 where there is none.
+    /// The part after the dot, or 0 if there is none.
     pub minor: u32,
-    /// A third part, which old documents have.
+    /// The third part, which only old version documents have.
     micro: Option<u32>,
 }
 
 impl Version {
-    /// The version of these two parts.
+    /// Creates a version from its two parts.
     pub const fn new(major: u32, minor: u32) -> Self {
         Self { major, minor, micro: None }
     }
 
-    /// The newest version of all.
+    /// Returns the newest version: `latest`.
     pub const fn latest() -> Self {
         Self::new(LATEST, LATEST)
     }
 
-    /// The newest version with this major part.
+    /// Returns the newest version with this major part, such as `2.latest`.
     pub const fn latest_minor(major: u32) -> Self {
         Self::new(major, LATEST)
     }
 
-    /// Whether `candidate` serves whoever asked for this version: keystoneauth's `version_match`.
+    /// Returns whether `candidate` satisfies a request for this version: keystoneauth's `version_match`.
     ///
     /// It does if it has the same major part and is not older.
     pub fn is_match(self, candidate: Self) -> bool {
         self.major == candidate.major && candidate >= self
     }
 
-    /// Whether this is the newest of all or of a major part, and `candidate` can be that one.
+    /// Returns whether this is `latest`, or the `latest` minor of the major part that `candidate` has.
     pub(crate) fn is_latest_for(self, candidate: Self) -> bool {
         self == Self::latest() || self.minor == LATEST && self.major == candidate.major
     }
 
-    /// The version that the path of a URL names: its last segment of the form `v2` or `v2.1`.
+    /// Returns the version in the path of a URL: its last segment of the form `v2` or `v2.1`.
     ///
-    /// `None` where no segment has that form. A segment without the `v` is no version, since a
-    /// project id can be all digits (a rule of keystoneauth).
+    /// Returns `None` if no segment has that form. As in keystoneauth, a segment without the `v` is not a version,
+    /// because a project id may consist of digits only.
     pub fn from_url(url: &str) -> Option<Self> {
         let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
         let (_, path) = after_scheme.split(['?', '#']).next()?.split_once('/')?;
         path.rsplit('/').find_map(|segment| Self::from_segment(segment.split(';').next()?))
     }
 
-    /// The version that one segment of a path names.
+    /// Parses a path segment of the form `v2` or `v2.1`.
     pub(crate) fn from_segment(segment: &str) -> Option<Self> {
         segment.starts_with('v').then(|| segment.parse().ok()).flatten()
     }
 }
 
-/// The error of a text that is not a [`Version`].
+/// The error when a text is not a [`Version`].
 ///
-/// It becomes [`Error::InvalidVersion`](crate::Error::InvalidVersion).
+/// It converts to [`Error::InvalidVersion`](crate::Error::InvalidVersion).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseVersionError {
     /// The first 40 characters of the text.
@@ -91,8 +91,8 @@ impl FromStr for Version {
 
     /// # Errors
     ///
-    /// [`ParseVersionError`] unless the text is one to three numbers separated by dots, the last of which may be
-    /// `latest`, with or without a `v` before them.
+    /// [`ParseVersionError`] unless the text consists of one to three numbers with dots between them. The first may
+    /// have a `v` before it, and the last may be `latest`.
     fn from_str(text: &str) -> Result<Self, ParseVersionError> {
         let invalid = || ParseVersionError { text: text.chars().take(40).collect() };
         let part = |part: &str| match part {
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_versioned_segment_counts() {
+    fn the_last_version_in_the_path_is_used() {
         for (url, expected) in [
             ("https://h/v2.1/p", Some((2, 1))),
             ("https://h/v2/", Some((2, 0))),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_version_is_refused_and_shown_in_part() {
+    fn text_that_is_not_a_version_is_an_error_that_shows_its_start() {
         for text in ["", "v", ".", "1.", ".1", "1..2", "abc", "V2", "1.2.3.4", "-1", "99999999999"] {
             assert!(text.parse::<Version>().is_err(), "{text}");
         }

@@ -17,205 +17,136 @@ use crate::{
     error::{EndpointNotFound, truncate},
 };
 
-/// The services of a cloud and their endpoints, as the token document lists them.
+/// The service catalog: the services of a cloud and their endpoints, as listed in the token document.
 ///
-/// It is indexed once, when its access info is made, and then only read: a lookup allocates nothing
-/// and its cost does not grow with the number of services.
+/// It is indexed once, when the access info is created. A lookup does not allocate, and its cost does not grow with the
+/// number of services.
 ///
-/// The order of the document decides wherever more than one endpoint matches. Entries that cannot be
-/// what they should be (a service without a type, an endpoint without a URL) are passed over, the
-/// others are used.
+/// If several endpoints match equally well, the first one in the document is used. Malformed entries (a service without
+/// a type, an endpoint without a URL) are skipped, and the others are used.
 ///
 /// See the [module docs](super) for an example.
 #[derive(Default)]
 pub struct ServiceCatalog {
     services: Vec<CatalogService>,
     endpoints: Vec<CatalogEndpoint>,
-    /// Services and endpoints by the type they are listed under, in the order of first appearance.
+    /// The service types in the order of their first appearance in the document.
     types: Vec<ServiceType>,
-    /// Indexes into `types`, by official type; by the listed type itself where there is no official one.
+    /// Indexes into `types` by official type. A type that is not known to be official or an alias is its own key.
     by_official_type: HashMap<Box<str>, Vec<usize>>,
     origins: OnceLock<Arc<KnownOrigins>>,
-    /// The endpoints of the filters that were looked up first.
-    looked_up: FilterCache<BaseUrl, 8>,
+    /// The base URLs of the first 8 filters that were looked up.
+    base_urls: FilterCache<BaseUrl, 8>,
 }
 
+/// The services and endpoints that the document lists under one service type.
 struct ServiceType {
     name: Box<str>,
-    /// How early this name comes among all names of the service; see [`service_types::all_types`].
+    /// The position of this name in [`service_types::all_types`]. 0 is the official type.
     rank: usize,
+    /// Indexes into the services and endpoints of the catalog.
     services: Vec<usize>,
     endpoints: Vec<usize>,
 }
 
 impl ServiceCatalog {
-    /// Enters a service and its endpoints, as far as they are what they should be. `texts` is room to put
-    /// their texts together in.
-    pub(super) fn add<'a>(
-        &mut self,
-        service: RawService<'a>,
-        endpoints: impl Iterator<Item = RawEndpoint<'a>>,
-        texts: &mut String,
-    ) {
-        let Some(service_type) = service.service_type else { return };
-        let mut keep = |text: Option<&str>| {
-            let start = texts.len();
-            texts.push_str(text.unwrap_or_default());
-            start..texts.len()
-        };
-        let (name, id) = (keep(service.name), keep(service.id));
-        let (number, first) = (self.services.len(), self.endpoints.len());
-        for RawEndpoint { interface, region_name, id, url } in endpoints {
-            // What is around a URL is not part of it: catalogs are written by hand, and by templates.
-            let url = url.map(str::trim_ascii).filter(|url| !url.is_empty());
-            if url.is_none() {
-                continue;
-            }
-            self.endpoints.push(CatalogEndpoint {
-                service: number,
-                interface: interface.cloned(),
-                region_name: keep(region_name),
-                id: keep(id),
-                url: keep(url),
-                base: OnceLock::new(),
-            });
-        }
-        self.services.push(CatalogService { texts: (&**texts).into(), name, id });
-        texts.clear();
-        let listed = self.listed_type(service_type);
-        let Some(of_type) = self.types.get_mut(listed) else { return };
-        of_type.services.push(number);
-        of_type.endpoints.extend(first..self.endpoints.len());
-    }
-
-    /// Makes room for so many endpoints at once, rather than for twice as many as there are.
-    pub(super) fn reserve(&mut self, endpoints: usize) {
-        self.endpoints.reserve(endpoints);
-    }
-
-    /// Puts the names of each type into the order of preference, once all services are entered.
-    pub(super) fn complete(mut self) -> Self {
-        for names in self.by_official_type.values_mut() {
-            names.sort_by_key(|&index| self.types.get(index).map(|listed| listed.rank));
-        }
-        self.services.shrink_to_fit();
-        self.endpoints.shrink_to_fit();
-        self.types.shrink_to_fit();
-        self
-    }
-
-    /// The index of this type in `types`, where it is entered if it is new.
-    fn listed_type(&mut self, name: &str) -> usize {
-        let (official, rank) = service_types::official_with_rank(name).unwrap_or((name, 0));
-        let names = self.by_official_type.entry(official.into()).or_default();
-        let is_same = |index: &usize| self.types.get(*index).is_some_and(|listed| *listed.name == *name);
-        names.iter().copied().find(is_same).unwrap_or_else(|| {
-            names.push(self.types.len());
-            self.types.push(ServiceType {
-                name: name.into(),
-                rank,
-                services: Vec::new(),
-                endpoints: Vec::new(),
-            });
-            self.types.len() - 1
-        })
-    }
-
-    /// Whether no service at all is listed.
+    /// Returns whether the catalog lists no service.
     pub fn is_empty(&self) -> bool {
         self.services.is_empty()
     }
 
-    /// The endpoint that a filter means: keystoneauth's `endpoint_data_for`.
+    /// Returns the endpoint that matches a filter best: keystoneauth's `endpoint_data_for`.
     ///
-    /// An exact service type goes before an alias, the aliases follow in the order of
-    /// [`service_types::all_types`], then the preference of interfaces decides, then the order of the
-    /// catalog. The filter's endpoint override is not looked at.
+    /// The exact service type is preferred to its aliases, and the aliases are tried in the order of
+    /// [`service_types::all_types`]. Among endpoints of the same type, the filter's order of interfaces decides, then
+    /// the order of the catalog. The endpoint override of the filter is ignored.
     ///
     /// # Errors
     ///
-    /// [`Error::EmptyCatalog`] if no service is listed, [`Error::EndpointNotFound`] if none matches.
+    /// [`Error::EmptyCatalog`] if the catalog lists no service, [`Error::EndpointNotFound`] if no endpoint matches.
     pub fn endpoint_data_for<'a>(&'a self, filter: &EndpointFilter) -> Result<EndpointData<'a>, Error> {
-        self.best(filter).ok_or_else(|| self.not_found(filter, |_| None))
+        self.best_match(filter).ok_or_else(|| self.not_found(filter, |_| None))
     }
 
-    /// The URL of [`endpoint_data_for`](Self::endpoint_data_for): keystoneauth's `url_for`.
+    /// Returns the URL of the endpoint that matches a filter best: keystoneauth's `url_for`.
     ///
     /// # Errors
     ///
-    /// The same.
+    /// Those of [`endpoint_data_for`](Self::endpoint_data_for).
     pub fn url_for<'a>(&'a self, filter: &EndpointFilter) -> Result<&'a str, Error> {
-        self.endpoint_data_for(filter).map(|found| found.url())
+        self.endpoint_data_for(filter).map(|endpoint| endpoint.url())
     }
 
-    /// The URLs of all endpoints that match as well as the best: keystoneauth's `get_urls`.
+    /// Returns the URLs of all endpoints that match as well as the best one: keystoneauth's `get_urls`.
     pub fn urls<'a>(&'a self, filter: &EndpointFilter) -> impl Iterator<Item = &'a str> {
-        self.matching(filter).map(|found| found.url())
+        self.best_matches(filter).map(|endpoint| endpoint.url())
     }
 
-    /// All endpoints that match as well as the best, by service type: keystoneauth's
-    /// `get_endpoints_data`. A type that is listed, but has no such endpoint, has an empty list.
+    /// Returns all endpoints that match as well as the best one, by service type: keystoneauth's `get_endpoints_data`.
     ///
-    /// Unlike for the other lookups, every interface will do if the filter names none.
+    /// A service type that has a matching service but no matching endpoint has an empty list. Unlike the other lookups,
+    /// this one matches every interface if the filter names none.
     pub fn endpoints_data<'a>(&'a self, filter: &EndpointFilter) -> Vec<(&'a str, Vec<EndpointData<'a>>)> {
         let interfaces = match filter.wanted_interfaces() {
             WantedInterfaces::Default => &WantedInterfaces::Any,
-            said => said,
+            named => named,
         };
-        let mut found: Vec<_> = self
-            .listed_types(filter)
-            .filter(|listed| self.has_service(listed, filter))
-            .map(|listed| (listed, self.of_type(listed, filter, interfaces).collect::<Vec<_>>()))
+        let mut by_type: Vec<_> = self
+            .matching_types(filter)
+            .filter(|service_type| self.has_matching_service(service_type, filter))
+            .map(|service_type| {
+                (service_type, self.matching_in(service_type, filter, interfaces).collect::<Vec<_>>())
+            })
             .collect();
         if filter.official_type().is_some() {
-            let best = found.iter().position(|(_, endpoints)| !endpoints.is_empty());
-            found = found.into_iter().skip(best.unwrap_or(0)).take(1).collect();
+            let best = by_type.iter().position(|(_, endpoints)| !endpoints.is_empty());
+            by_type = by_type.into_iter().skip(best.unwrap_or(0)).take(1).collect();
         }
-        found.into_iter().map(|(listed, endpoints)| (&*listed.name, endpoints)).collect()
+        by_type.into_iter().map(|(service_type, endpoints)| (&*service_type.name, endpoints)).collect()
     }
 
-    /// The URL that requests with this filter are joined to: that of the first match that is usable.
+    /// Returns the URL that request URIs with this filter are joined to: that of the first usable match.
     #[inline(always)]
     pub(crate) fn base_url_for<'a>(&'a self, filter: &EndpointFilter) -> Result<&'a BaseUrl, Error> {
-        match self.looked_up.get(filter, |known| known.selects_same_endpoint(filter)) {
+        match self.base_urls.get(filter, |cached| cached.selects_same_endpoint(filter)) {
             Some(url) => Ok(url),
-            None => self.look_up(filter),
+            None => self.look_up_base_url(filter),
         }
     }
 
-    fn look_up<'a>(&'a self, filter: &EndpointFilter) -> Result<&'a BaseUrl, Error> {
-        // Whatever is first in a catalog is nobody's choice: a service has to be named.
+    fn look_up_base_url<'a>(&'a self, filter: &EndpointFilter) -> Result<&'a BaseUrl, Error> {
+        // Without a service type the first endpoint of the catalog would match, which is never what was meant.
         if filter.wanted_service_type().is_none() {
             return Err(Error::NoEndpointFilter);
         }
-        let (_, url) = self.usable(filter)?;
-        self.looked_up.insert(filter, url);
+        let (_, url) = self.first_usable(filter)?;
+        self.base_urls.insert(filter, url);
         Ok(url)
     }
 
-    /// The first match that requests can be sent to.
+    /// Returns the first match that requests can be sent to.
     pub(crate) fn usable_endpoint_for<'a>(
         &'a self,
         filter: &EndpointFilter,
     ) -> Result<EndpointData<'a>, Error> {
-        self.usable(filter).map(|(found, _)| found)
+        self.first_usable(filter).map(|(endpoint, _)| endpoint)
     }
 
-    fn usable<'a>(&'a self, filter: &EndpointFilter) -> Result<(EndpointData<'a>, &'a BaseUrl), Error> {
-        let usable = |found: EndpointData<'a>| match found.base_url() {
-            Ok(url) => Some((found, url)),
-            Err(unusable) => {
-                self.warn(found, unusable);
+    fn first_usable<'a>(&'a self, filter: &EndpointFilter) -> Result<(EndpointData<'a>, &'a BaseUrl), Error> {
+        let usable = |endpoint: EndpointData<'a>| match endpoint.base_url() {
+            Ok(url) => Some((endpoint, url)),
+            Err(invalid) => {
+                self.warn(endpoint, invalid);
                 None
             }
         };
-        self.best(filter)
+        self.best_match(filter)
             .and_then(usable)
-            .or_else(|| self.matching(filter).find_map(usable))
-            .ok_or_else(|| self.not_found(filter, |found| found.base_url().err()))
+            .or_else(|| self.best_matches(filter).find_map(usable))
+            .ok_or_else(|| self.not_found(filter, |endpoint| endpoint.base_url().err()))
     }
 
-    /// The origins of all endpoints.
+    /// Returns the origins of all endpoints. They are collected at the first call.
     pub(crate) fn origins(&self) -> &Arc<KnownOrigins> {
         self.origins.get_or_init(|| {
             let urls = self.endpoints.iter().filter_map(|endpoint| {
@@ -226,131 +157,211 @@ impl ServiceCatalog {
         })
     }
 
-    /// Tells that an endpoint which was asked for cannot be used.
-    fn warn(&self, found: EndpointData<'_>, InvalidBaseUrl(reason): InvalidBaseUrl) {
-        if self.origins().start_report(&(
-            found.service_type(),
-            found.service_name(),
-            found.interface(),
-            reason,
-        )) {
+    /// Logs that a requested endpoint cannot be used, unless it was logged before.
+    fn warn(&self, endpoint: EndpointData<'_>, InvalidBaseUrl(reason): InvalidBaseUrl) {
+        let report = (endpoint.service_type(), endpoint.service_name(), endpoint.interface(), reason);
+        if self.origins().start_report(&report) {
             warn!(
-                service_type = truncate(found.service_type()),
-                service = found.service_name().map(truncate),
-                interface = found.interface().map(|interface| truncate(interface.as_str())),
-                region = found.region_name().map(truncate),
+                service_type = truncate(endpoint.service_type()),
+                service = endpoint.service_name().map(truncate),
+                interface = endpoint.interface().map(|interface| truncate(interface.as_str())),
+                region = endpoint.region_name().map(truncate),
                 reason,
-                "an endpoint of the service catalog is passed over"
+                "skipping an endpoint of the service catalog that cannot be used"
             );
         }
     }
 
-    /// The first of the [`matching`](Self::matching) endpoints.
-    fn best<'a>(&'a self, filter: &EndpointFilter) -> Option<EndpointData<'a>> {
+    /// Returns the first of the [`best_matches`](Self::best_matches).
+    fn best_match<'a>(&'a self, filter: &EndpointFilter) -> Option<EndpointData<'a>> {
         let interfaces = filter.wanted_interfaces();
-        self.listed_types(filter).find_map(|listed| self.of_type(listed, filter, interfaces).next())
+        self.matching_types(filter)
+            .find_map(|service_type| self.matching_in(service_type, filter, interfaces).next())
     }
 
-    /// The matching endpoints of the best matching type, the best first; if no known type is asked
-    /// for, those of every type.
-    fn matching<'a>(&'a self, filter: &EndpointFilter) -> impl Iterator<Item = EndpointData<'a>> {
-        let known = filter.official_type().is_some();
-        let best = self
-            .listed_types(filter)
-            .take_while(|_| known)
-            .find(|listed| self.of_type(listed, filter, filter.wanted_interfaces()).next().is_some());
-        self.listed_types(filter)
-            .filter(move |listed| !known || best.is_some_and(|best| std::ptr::eq(best, *listed)))
-            .flat_map(|listed| self.of_type(listed, filter, filter.wanted_interfaces()))
+    /// Returns the matching endpoints of the best service type that has any, the best endpoint first. If the filter
+    /// names no known service type, it returns those of all matching types.
+    fn best_matches<'a>(&'a self, filter: &EndpointFilter) -> impl Iterator<Item = EndpointData<'a>> {
+        let is_known = filter.official_type().is_some();
+        let best = self.matching_types(filter).take_while(|_| is_known).find(|service_type| {
+            self.matching_in(service_type, filter, filter.wanted_interfaces()).next().is_some()
+        });
+        self.matching_types(filter)
+            .filter(move |service_type| {
+                !is_known || best.is_some_and(|best| std::ptr::eq(best, *service_type))
+            })
+            .flat_map(|service_type| self.matching_in(service_type, filter, filter.wanted_interfaces()))
     }
 
-    /// The listed types that answer the service type of a filter, the best first; all without one.
-    fn listed_types<'a>(&'a self, filter: &EndpointFilter) -> impl Iterator<Item = &'a ServiceType> {
+    /// Returns the types that match the service type of a filter, the best first, or all types if the filter has none.
+    fn matching_types<'a>(&'a self, filter: &EndpointFilter) -> impl Iterator<Item = &'a ServiceType> {
         let requested = filter.wanted_service_type();
-        let names = filter.official_type().or(requested).and_then(|name| self.by_official_type.get(name));
-        let aliases = names.into_iter().flatten().filter_map(|&index| self.types.get(index));
-        let exact = aliases.clone().filter(move |listed| Some(&*listed.name) == requested);
-        let others = aliases.filter(move |listed| {
+        let indexes = filter.official_type().or(requested).and_then(|name| self.by_official_type.get(name));
+        let same_service = indexes.into_iter().flatten().filter_map(|&index| self.types.get(index));
+        let exact = same_service.clone().filter(move |service_type| Some(&*service_type.name) == requested);
+        let others = same_service.filter(move |service_type| {
             requested.is_some_and(|requested| {
-                &*listed.name != requested && service_types::is_match(requested, &listed.name)
+                &*service_type.name != requested && service_types::is_match(requested, &service_type.name)
             })
         });
         let all = self.types.iter().filter(move |_| requested.is_none());
         exact.chain(others).chain(all)
     }
 
-    fn has_service(&self, listed: &ServiceType, filter: &EndpointFilter) -> bool {
-        listed
+    fn has_matching_service(&self, service_type: &ServiceType, filter: &EndpointFilter) -> bool {
+        service_type
             .services
             .iter()
             .filter_map(|&index| self.services.get(index))
             .any(|service| service.mismatch(filter).is_none())
     }
 
-    /// The matching endpoints of one type: those with the most wanted interface that any of them has.
-    fn of_type<'a, 'f>(
+    /// Returns the matching endpoints of a type. Of the wanted interfaces, only the first that has a match is used.
+    fn matching_in<'a, 'f>(
         &'a self,
-        listed: &'a ServiceType,
+        service_type: &'a ServiceType,
         filter: &'f EndpointFilter,
         interfaces: &'f WantedInterfaces,
     ) -> impl Iterator<Item = EndpointData<'a>> {
         let wanted = interfaces.by_preference();
-        let is_there = |interface| self.with_interface(listed, filter, Some(interface)).next().is_some();
-        let best = wanted.iter().find(|&interface| is_there(interface));
-        self.with_interface(listed, filter, best).filter(move |_| wanted.is_empty() || best.is_some())
+        let has_match =
+            |interface| self.with_interface(service_type, filter, Some(interface)).next().is_some();
+        let best = wanted.iter().find(|&interface| has_match(interface));
+        self.with_interface(service_type, filter, best).filter(move |_| wanted.is_empty() || best.is_some())
     }
 
-    /// The matching endpoints of one type and this interface; of every one without.
+    /// Returns the matching endpoints of a type that have this interface, or any interface if it is `None`.
     fn with_interface<'a, 'f>(
         &'a self,
-        listed: &'a ServiceType,
+        service_type: &'a ServiceType,
         filter: &'f EndpointFilter,
         interface: Option<&'f Interface>,
     ) -> impl Iterator<Item = EndpointData<'a>> {
-        listed.endpoints.iter().filter_map(move |&index| {
+        service_type.endpoints.iter().filter_map(move |&index| {
             let endpoint = self.endpoints.get(index)?;
             if interface.is_some() && endpoint.interface.as_ref() != interface {
                 return None;
             }
-            let found = EndpointData::new(&listed.name, self.services.get(endpoint.service)?, endpoint);
-            found.mismatch(filter).is_none().then_some(found)
+            let service = self.services.get(endpoint.service)?;
+            let data = EndpointData::new(&service_type.name, service, endpoint);
+            data.mismatch(filter).is_none().then_some(data)
         })
     }
 
-    /// The error that tells what was asked for, and of each endpoint that came close, why it is not it.
+    /// Returns the error for a filter that no endpoint matches, with the reason why each near miss does not match.
     fn not_found(
         &self,
         filter: &EndpointFilter,
-        unusable: impl Fn(EndpointData<'_>) -> Option<InvalidBaseUrl>,
+        invalid_url: impl Fn(EndpointData<'_>) -> Option<InvalidBaseUrl>,
     ) -> Error {
         if self.is_empty() {
             return Error::EmptyCatalog;
         }
         let mut error = EndpointNotFound::new(filter.to_string());
-        for listed in self.listed_types(filter) {
-            for endpoint in listed.endpoints.iter().filter_map(|&index| self.endpoints.get(index)) {
+        for service_type in self.matching_types(filter) {
+            for endpoint in service_type.endpoints.iter().filter_map(|&index| self.endpoints.get(index)) {
                 let Some(service) = self.services.get(endpoint.service) else { continue };
-                let found = EndpointData::new(&listed.name, service, endpoint);
-                let reason = match found.mismatch(filter).or_else(|| found.interface_mismatch(filter)) {
+                let data = EndpointData::new(&service_type.name, service, endpoint);
+                let reason = match data.mismatch(filter).or_else(|| data.interface_mismatch(filter)) {
                     Some(mismatch) => Some(mismatch.to_string()),
-                    None => unusable(found).map(|InvalidBaseUrl(reason)| reason.to_owned()),
+                    None => invalid_url(data).map(|InvalidBaseUrl(reason)| reason.to_owned()),
                 };
                 if let Some(reason) = reason {
-                    error.add_near_miss(found, reason);
+                    error.add_near_miss(data, reason);
                 }
             }
         }
-        if self.listed_types(filter).next().is_none() {
-            self.types.iter().for_each(|listed| error.add_service_type(&listed.name));
+        if self.matching_types(filter).next().is_none() {
+            self.types.iter().for_each(|service_type| error.add_service_type(&service_type.name));
         }
         Error::EndpointNotFound(error.into())
     }
 }
 
-/// The services by type and the number of their endpoints.
+// Construction from a token document.
+impl ServiceCatalog {
+    /// Adds a service and its endpoints. Skips a service without a type and endpoints without a URL.
+    ///
+    /// `text` is an empty buffer to concatenate the strings in. It is empty again on return.
+    pub(super) fn add_service<'a>(
+        &mut self,
+        service: RawService<'a>,
+        endpoints: impl Iterator<Item = RawEndpoint<'a>>,
+        text: &mut String,
+    ) {
+        let Some(service_type) = service.service_type else { return };
+        let mut append = |string: Option<&str>| {
+            let start = text.len();
+            text.push_str(string.unwrap_or_default());
+            start..text.len()
+        };
+        let (name, id) = (append(service.name), append(service.id));
+        let (service_index, first_endpoint) = (self.services.len(), self.endpoints.len());
+        for RawEndpoint { interface, region_name, id, url } in endpoints {
+            // Catalogs are written by hand and by templates, which leave spaces and line breaks around a URL.
+            let url = url.map(str::trim_ascii).filter(|url| !url.is_empty());
+            if url.is_none() {
+                continue;
+            }
+            self.endpoints.push(CatalogEndpoint {
+                service: service_index,
+                interface: interface.cloned(),
+                region_name: append(region_name),
+                id: append(id),
+                url: append(url),
+                base_url: OnceLock::new(),
+            });
+        }
+        self.services.push(CatalogService { text: (&**text).into(), name, id });
+        text.clear();
+        let type_index = self.type_index(service_type);
+        let Some(service_type) = self.types.get_mut(type_index) else { return };
+        service_type.services.push(service_index);
+        service_type.endpoints.extend(first_endpoint..self.endpoints.len());
+    }
+
+    /// Reserves capacity for this many more endpoints.
+    pub(super) fn reserve(&mut self, endpoints: usize) {
+        self.endpoints.reserve(endpoints);
+    }
+
+    /// Sorts the aliases of each type by preference. Call it once, when all services are added.
+    pub(super) fn finish(mut self) -> Self {
+        for indexes in self.by_official_type.values_mut() {
+            indexes.sort_by_key(|&index| self.types.get(index).map(|service_type| service_type.rank));
+        }
+        self.services.shrink_to_fit();
+        self.endpoints.shrink_to_fit();
+        self.types.shrink_to_fit();
+        self
+    }
+
+    /// Returns the index of a service type in `types`, and adds it if it is new.
+    fn type_index(&mut self, name: &str) -> usize {
+        let (official, rank) = service_types::official_with_rank(name).unwrap_or((name, 0));
+        let indexes = self.by_official_type.entry(official.into()).or_default();
+        let is_same =
+            |index: &usize| self.types.get(*index).is_some_and(|service_type| *service_type.name == *name);
+        indexes.iter().copied().find(is_same).unwrap_or_else(|| {
+            indexes.push(self.types.len());
+            self.types.push(ServiceType {
+                name: name.into(),
+                rank,
+                services: Vec::new(),
+                endpoints: Vec::new(),
+            });
+            self.types.len() - 1
+        })
+    }
+}
+
+/// Shows each service type with the number of its endpoints.
 impl fmt::Debug for ServiceCatalog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let types = self.types.iter().map(|listed| (truncate(&listed.name), listed.endpoints.len()));
+        let types = self
+            .types
+            .iter()
+            .map(|service_type| (truncate(&service_type.name), service_type.endpoints.len()));
         f.debug_map().entries(types).finish()
     }
 }

@@ -1,4 +1,4 @@
-//! The service catalog as the token document spells it, v2.0 and v3.
+//! Deserializes the service catalog of a v3 or v2.0 token document.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -7,38 +7,39 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 use super::{
     ServiceCatalog,
     catalog_entry::{RawEndpoint, RawService},
-    lenient::{self, Lenient, List, Read, Text},
+    lenient::{self, Lenient, List, OrDefault, Text},
 };
 use crate::Interface;
 
-/// The value of `catalog`: one object an endpoint, with `interface` and `url`.
+/// The value of `catalog` (v3). Each endpoint is an object with an `interface` and a `url`.
 #[derive(Default)]
 pub(super) struct V3Catalog(pub(super) ServiceCatalog);
 
-/// The value of `serviceCatalog`: one object for all interfaces, with `publicURL`, `internalURL` and so on.
+/// The value of `serviceCatalog` (v2.0). One object has the endpoints of all interfaces: `publicURL`, `internalURL` and
+/// so on.
 #[derive(Default)]
 pub(super) struct V2Catalog(pub(super) ServiceCatalog);
 
 impl<'de> Lenient<'de> for V3Catalog {
     fn from_seq<A: SeqAccess<'de>>(seq: A) -> Result<Self, A::Error> {
-        read::<false, A>(seq).map(Self)
+        read_catalog::<false, A>(seq).map(Self)
     }
 }
 
 impl<'de> Lenient<'de> for V2Catalog {
     fn from_seq<A: SeqAccess<'de>>(seq: A) -> Result<Self, A::Error> {
-        read::<true, A>(seq).map(Self)
+        read_catalog::<true, A>(seq).map(Self)
     }
 }
 
-/// How many members there are in a v2.0 catalog that can be URLs of endpoints.
+/// The number of members of a v2.0 catalog whose names end in `URL`.
 #[derive(Default)]
-pub(super) struct Urls(pub(super) usize);
+pub(super) struct UrlCount(pub(super) usize);
 
-impl<'de> Lenient<'de> for Urls {
+impl<'de> Lenient<'de> for UrlCount {
     fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Self, A::Error> {
         let mut urls = 0;
-        while let Some(Read(Self(more))) = seq.next_element()? {
+        while let Some(OrDefault(Self(more))) = seq.next_element()? {
             urls += more;
         }
         Ok(Self(urls))
@@ -46,30 +47,34 @@ impl<'de> Lenient<'de> for Urls {
 
     fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
         let mut urls = 0;
-        while let Some(Read(member)) = map.next_key()? {
-            let Self(more) = lenient::value(&mut map)?;
-            urls += more + usize::from(matches!(member, Member::InterfaceUrl(_)));
+        while let Some(OrDefault(member)) = map.next_key()? {
+            let Self(more) = lenient::next_value(&mut map)?;
+            urls += more + usize::from(matches!(member, MemberName::InterfaceUrl(_)));
         }
         Ok(Self(urls))
     }
 }
 
-/// Enters each service as it is read, so that no more than one is held in the form of the document.
-fn read<'de, const V2: bool, A: SeqAccess<'de>>(mut seq: A) -> Result<ServiceCatalog, A::Error> {
+/// Reads a catalog and adds each service as soon as it is read, so that only one at a time is in memory twice.
+fn read_catalog<'de, const V2: bool, A: SeqAccess<'de>>(mut seq: A) -> Result<ServiceCatalog, A::Error> {
     let mut catalog = ServiceCatalog::default();
-    let mut texts = String::new();
-    while let Some(Read(service)) = seq.next_element()? {
+    let mut text = String::new();
+    while let Some(OrDefault(service)) = seq.next_element()? {
         let ServiceDocument::<V2> { service_type, name, id, endpoints } = service;
         let List(endpoints) = endpoints;
         let service = RawService { service_type: service_type.get(), name: name.get(), id: id.get() };
         if V2 {
             catalog.reserve(endpoints.iter().map(|endpoint| endpoint.urls.len()).sum());
-            catalog.add(service, endpoints.iter().flat_map(EndpointDocument::v2), &mut texts);
+            catalog.add_service(
+                service,
+                endpoints.iter().flat_map(EndpointDocument::v2_endpoints),
+                &mut text,
+            );
         } else {
-            catalog.add(service, endpoints.iter().map(EndpointDocument::v3), &mut texts);
+            catalog.add_service(service, endpoints.iter().map(EndpointDocument::v3_endpoint), &mut text);
         }
     }
-    Ok(catalog.complete())
+    Ok(catalog.finish())
 }
 
 #[derive(Default)]
@@ -83,12 +88,12 @@ struct ServiceDocument<'de, const V2: bool> {
 impl<'de, const V2: bool> Lenient<'de> for ServiceDocument<'de, V2> {
     fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
         let mut service = Self::default();
-        while let Some(Read(member)) = map.next_key()? {
+        while let Some(OrDefault(member)) = map.next_key()? {
             match member {
-                Member::Type => service.service_type = lenient::value(&mut map)?,
-                Member::Name => service.name = lenient::value(&mut map)?,
-                Member::Id => service.id = lenient::value(&mut map)?,
-                Member::Endpoints => service.endpoints = lenient::value(&mut map)?,
+                MemberName::Type => service.service_type = lenient::next_value(&mut map)?,
+                MemberName::Name => service.name = lenient::next_value(&mut map)?,
+                MemberName::Id => service.id = lenient::next_value(&mut map)?,
+                MemberName::Endpoints => service.endpoints = lenient::next_value(&mut map)?,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -101,9 +106,9 @@ struct EndpointDocument<'de, const V2: bool> {
     id: Text<'de>,
     region: Text<'de>,
     region_id: Text<'de>,
-    interface: ReadInterface,
+    interface: LenientInterface,
     url: Text<'de>,
-    /// The members that end in `URL`, each with its place in the document; none in v3, which has no such members.
+    /// The members whose names end in `URL`, each with its position in the document. Empty in v3.
     urls: HashMap<Interface, (usize, Text<'de>)>,
 }
 
@@ -112,7 +117,7 @@ impl<const V2: bool> EndpointDocument<'_, V2> {
         self.region_id.get().or(self.region.get())
     }
 
-    fn v3(&self) -> RawEndpoint<'_> {
+    fn v3_endpoint(&self) -> RawEndpoint<'_> {
         RawEndpoint {
             interface: self.interface.0.as_ref(),
             region_name: self.region_name(),
@@ -121,9 +126,9 @@ impl<const V2: bool> EndpointDocument<'_, V2> {
         }
     }
 
-    fn v2(&self) -> impl Iterator<Item = RawEndpoint<'_>> {
+    fn v2_endpoints(&self) -> impl Iterator<Item = RawEndpoint<'_>> {
         let mut urls: Vec<_> = self.urls.iter().collect();
-        urls.sort_unstable_by_key(|(_, (place, _))| *place);
+        urls.sort_unstable_by_key(|(_, (position, _))| *position);
         urls.into_iter().map(|(interface, (_, url))| RawEndpoint {
             interface: Some(interface),
             region_name: self.region_name(),
@@ -134,23 +139,23 @@ impl<const V2: bool> EndpointDocument<'_, V2> {
 }
 
 impl<'de, const V2: bool> Lenient<'de> for EndpointDocument<'de, V2> {
-    fn is_nothing(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.url.get().is_none() && self.urls.is_empty()
     }
 
     fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
         let mut endpoint = Self::default();
-        while let Some(Read(member)) = map.next_key()? {
+        while let Some(OrDefault(member)) = map.next_key()? {
             match member {
-                Member::Id => endpoint.id = lenient::value(&mut map)?,
-                Member::Region => endpoint.region = lenient::value(&mut map)?,
-                Member::RegionId => endpoint.region_id = lenient::value(&mut map)?,
-                Member::Interface => endpoint.interface = lenient::value(&mut map)?,
-                Member::Url => endpoint.url = lenient::value(&mut map)?,
-                Member::InterfaceUrl(interface) if V2 => {
-                    let url = lenient::value(&mut map)?;
-                    let place = endpoint.urls.len();
-                    endpoint.urls.entry(interface).or_insert((place, Text::default())).1 = url;
+                MemberName::Id => endpoint.id = lenient::next_value(&mut map)?,
+                MemberName::Region => endpoint.region = lenient::next_value(&mut map)?,
+                MemberName::RegionId => endpoint.region_id = lenient::next_value(&mut map)?,
+                MemberName::Interface => endpoint.interface = lenient::next_value(&mut map)?,
+                MemberName::Url => endpoint.url = lenient::next_value(&mut map)?,
+                MemberName::InterfaceUrl(interface) if V2 => {
+                    let url = lenient::next_value(&mut map)?;
+                    let position = endpoint.urls.len();
+                    endpoint.urls.entry(interface).or_insert((position, Text::default())).1 = url;
                 }
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
@@ -160,9 +165,9 @@ impl<'de, const V2: bool> Lenient<'de> for EndpointDocument<'de, V2> {
 }
 
 #[derive(Default)]
-struct ReadInterface(Option<Interface>);
+struct LenientInterface(Option<Interface>);
 
-impl<'de> Lenient<'de> for ReadInterface {
+impl<'de> Lenient<'de> for LenientInterface {
     fn from_text(text: Cow<'de, str>) -> Self {
         Self((!text.is_empty()).then(|| (&*text).into()))
     }
@@ -170,7 +175,7 @@ impl<'de> Lenient<'de> for ReadInterface {
 
 /// The name of a member of a service or an endpoint.
 #[derive(Default)]
-enum Member {
+enum MemberName {
     Type,
     Name,
     Id,
@@ -184,19 +189,19 @@ enum Member {
     Unknown,
 }
 
-impl<'de> Lenient<'de> for Member {
+impl<'de> Lenient<'de> for MemberName {
     fn from_text(text: Cow<'de, str>) -> Self {
         match &*text {
-            "type" => Member::Type,
-            "name" => Member::Name,
-            "id" => Member::Id,
-            "endpoints" => Member::Endpoints,
-            "region" => Member::Region,
-            "region_id" => Member::RegionId,
-            "interface" => Member::Interface,
-            "url" => Member::Url,
-            other if other.ends_with("URL") => Member::InterfaceUrl(other.into()),
-            _ => Member::Unknown,
+            "type" => MemberName::Type,
+            "name" => MemberName::Name,
+            "id" => MemberName::Id,
+            "endpoints" => MemberName::Endpoints,
+            "region" => MemberName::Region,
+            "region_id" => MemberName::RegionId,
+            "interface" => MemberName::Interface,
+            "url" => MemberName::Url,
+            other if other.ends_with("URL") => MemberName::InterfaceUrl(other.into()),
+            _ => MemberName::Unknown,
         }
     }
 }
@@ -206,10 +211,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_endpoint_takes_no_room() {
+    fn entries_without_a_url_are_left_out() {
         let list = r#"[0, {}, {"interface": "public"}, {"url": ""}, {"url": "u"}, {"publicURL": ""}]"#;
-        let Read(List(endpoints)) =
-            serde_json::from_str::<Read<List<EndpointDocument<'_, true>>>>(list).unwrap();
+        let OrDefault(List(endpoints)) =
+            serde_json::from_str::<OrDefault<List<EndpointDocument<'_, true>>>>(list).unwrap();
         assert_eq!(endpoints.len(), 2);
     }
 }

@@ -5,14 +5,14 @@ use crate::{
     endpoint::{BaseUrl, InvalidBaseUrl},
 };
 
-/// A service without its endpoints.
+/// A service as it is read from a document, without its endpoints.
 pub(super) struct RawService<'a> {
     pub(super) service_type: Option<&'a str>,
     pub(super) name: Option<&'a str>,
     pub(super) id: Option<&'a str>,
 }
 
-/// An endpoint as v3 has it, of one interface.
+/// An endpoint as it is read from a document. It has one interface, as in v3.
 pub(super) struct RawEndpoint<'a> {
     pub(super) interface: Option<&'a Interface>,
     pub(super) region_name: Option<&'a str>,
@@ -20,28 +20,31 @@ pub(super) struct RawEndpoint<'a> {
     pub(super) url: Option<&'a str>,
 }
 
-/// A service, and all that it and its endpoints say, one text after the other.
+/// A service of the catalog, with the strings of its endpoints.
 pub(super) struct CatalogService {
-    pub(super) texts: Box<str>,
+    /// All strings of the service and its endpoints, one after the other. The ranges below are slices of it.
+    pub(super) text: Box<str>,
     pub(super) name: Range<usize>,
     pub(super) id: Range<usize>,
 }
 
+/// An endpoint of the catalog.
 pub(super) struct CatalogEndpoint {
+    /// The index of its service in the catalog.
     pub(super) service: usize,
     pub(super) interface: Option<Interface>,
-    /// Places in the texts of the service; empty for what is not there.
+    /// Ranges of the text of the service. The range of a missing string is empty.
     pub(super) region_name: Range<usize>,
     pub(super) id: Range<usize>,
     pub(super) url: Range<usize>,
-    /// Read when a request first goes there, which most endpoints never see; so they have no room for it.
-    pub(super) base: OnceLock<Box<Result<BaseUrl, InvalidBaseUrl>>>,
+    /// Parsed when a request first needs it. It is boxed because most endpoints never need it.
+    pub(super) base_url: OnceLock<Box<Result<BaseUrl, InvalidBaseUrl>>>,
 }
 
 impl CatalogService {
-    /// One of its texts, or of those of its endpoints.
-    pub(super) fn text(&self, place: &Range<usize>) -> Option<&str> {
-        self.texts.get(place.clone()).filter(|text| !text.is_empty())
+    /// Returns one of the strings, unless it is missing.
+    pub(super) fn text(&self, range: &Range<usize>) -> Option<&str> {
+        self.text.get(range.clone()).filter(|text| !text.is_empty())
     }
 
     pub(super) fn name(&self) -> Option<&str> {
@@ -55,7 +58,7 @@ impl CatalogService {
 
 impl CatalogEndpoint {
     pub(super) fn base_url(&self, service: &CatalogService) -> Result<&BaseUrl, InvalidBaseUrl> {
-        let read = || Box::new(BaseUrl::parse(service.text(&self.url).unwrap_or_default()));
-        Result::as_ref(self.base.get_or_init(read)).map_err(|unusable| *unusable)
+        let parse = || Box::new(BaseUrl::parse(service.text(&self.url).unwrap_or_default()));
+        Result::as_ref(self.base_url.get_or_init(parse)).map_err(|unusable| *unusable)
     }
 }

@@ -1,4 +1,4 @@
-//! The two forms of a token document, taken apart.
+//! Deserializes a v3 or v2.0 token document.
 
 use std::fmt;
 
@@ -7,26 +7,33 @@ use serde_json::{Map, Value, value::RawValue};
 
 use super::{
     IdentityVersion, ServiceCatalog,
-    catalog_document::{Urls, V2Catalog, V3Catalog},
-    lenient::{self, Lenient, Read},
+    catalog_document::{UrlCount, V2Catalog, V3Catalog},
+    lenient::{self, Lenient, OrDefault},
 };
 use crate::{Error, Secret};
 
-/// Maximum length of all that is not the catalog, in bytes.
-const MAX_MEMBERS: usize = 256 * 1024;
+/// Maximum length of the document without its catalog, in bytes.
+const MAX_MEMBERS_LEN: usize = 256 * 1024;
 
-/// How many bytes of memory its values may take, as a multiple of their text, or if they are few.
-const MAX_TIMES: usize = 8;
-const MAX_OF_FEW: usize = 256 * 1024;
+/// Memory that the parsed document may take, in bytes for each byte of its text.
+///
+/// It limits documents of many tiny values, which take much more memory than their text. Small documents may take more:
+/// see the minimum budgets below.
+const MEMORY_PER_BYTE: usize = 8;
 
-/// How many bytes of memory a service or an endpoint takes at most while a catalog is read, beyond its texts.
-const COST_OF_ENTRY: usize = 600;
-const MAX_OF_SMALL_CATALOG: usize = 512 * 1024;
+/// Memory that the members outside the catalog may always take, in bytes.
+const MIN_MEMBERS_BUDGET: usize = 256 * 1024;
 
-/// The same of a v2.0 endpoint without its URLs, and of each of them.
-const COST_OF_URL: usize = 300;
+/// Memory that the catalog may always take, in bytes.
+const MIN_CATALOG_BUDGET: usize = 512 * 1024;
 
-/// The members that something is read of; see the properties of an [`AccessInfo`](super::AccessInfo).
+/// Maximum memory that a service or an endpoint takes while a catalog is read, in bytes, without its strings.
+const ENTRY_COST: usize = 600;
+
+/// Maximum memory that a v2.0 endpoint without its URLs takes, in bytes. Each of its URLs takes as much again.
+const URL_COST: usize = 300;
+
+/// The members of `token` that the properties of an [`AccessInfo`](super::AccessInfo) are read from.
 const V3_MEMBERS: [&str; 16] = [
     "OS-OAUTH1",
     "OS-TRUST:trust",
@@ -45,31 +52,36 @@ const V3_MEMBERS: [&str; 16] = [
     "system",
     "user",
 ];
+
+/// The members of `access` that they are read from.
 const V2_MEMBERS: [&str; 4] = ["metadata", "token", "trust", "user"];
 
-/// What a token document says: the members of `token` (v3) or `access` (v2.0), the catalog apart.
+/// Why a document is rejected if serde_json reaches its recursion limit.
+const NESTED_TOO_DEEPLY: &str = "it is nested too deeply";
+
+/// What is read of a token document: the members of `token` (v3) or `access` (v2.0), and the catalog.
 pub(super) struct Document {
     pub(super) version: IdentityVersion,
-    /// As far as something is read of them.
+    /// The members in [`V3_MEMBERS`] or [`V2_MEMBERS`].
     pub(super) members: Map<String, Value>,
-    /// The token that is in a v2.0 document; taken out as it is read, so that it is wiped whatever follows.
+    /// The token of a v2.0 document. It is removed from `members` as soon as it is read, so that it is always wiped.
     pub(super) token: Option<Secret>,
     pub(super) catalog: Option<ServiceCatalog>,
-    /// Why its members cannot be read.
+    /// Why the document is rejected, if it is.
     fault: Option<&'static str>,
 }
 
 impl Document {
-    /// Reads a document. The errors show nothing of it: it may hold a token.
+    /// Reads a document. The errors do not show any of it, because it may contain a token.
     pub(super) fn read(body: &str) -> Result<Self, Error> {
-        let entries = count_of_entries(body);
-        if entries.saturating_mul(COST_OF_ENTRY) > MAX_OF_SMALL_CATALOG.max(MAX_TIMES * body.len()) {
-            let reason = "so many entries that say next to nothing would take too much memory";
+        let entries = count_objects(body);
+        if entries.saturating_mul(ENTRY_COST) > MIN_CATALOG_BUDGET.max(MEMORY_PER_BYTE * body.len()) {
+            let reason = "it has too many objects for its length, which would take too much memory";
             return Err(Error::invalid_response(reason, 0, 0));
         }
         let mut reader = serde_json::Deserializer::from_str(body);
         let document = reader
-            .deserialize_map(Root)
+            .deserialize_map(DocumentVisitor)
             .and_then(|document| reader.end().map(|()| document))
             .map_err(|error| {
                 let reason = match error.classify() {
@@ -86,9 +98,9 @@ impl Document {
 }
 
 /// Reads the outermost object.
-struct Root;
+struct DocumentVisitor;
 
-impl<'de> Visitor<'de> for Root {
+impl<'de> Visitor<'de> for DocumentVisitor {
     type Value = Document;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,8 +112,8 @@ impl<'de> Visitor<'de> for Root {
         let mut v2 = None;
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
-                "token" => v3 = Some(map.next_value_seed(Part(IdentityVersion::V3))?),
-                "access" if v3.is_none() => v2 = lenient::value::<V2Part, _>(&mut map)?.0,
+                "token" => v3 = Some(map.next_value_seed(MembersVisitor(IdentityVersion::V3))?),
+                "access" if v3.is_none() => v2 = lenient::next_value::<V2Document, _>(&mut map)?.0,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -109,20 +121,20 @@ impl<'de> Visitor<'de> for Root {
     }
 }
 
-/// The value of `access`, if it is an object; beside a `token`, wherever that stands, it may be anything.
+/// The value of `access`, if it is an object. In a document with a `token`, `access` may be of any kind.
 #[derive(Default)]
-struct V2Part(Option<Document>);
+struct V2Document(Option<Document>);
 
-impl<'de> Lenient<'de> for V2Part {
+impl<'de> Lenient<'de> for V2Document {
     fn from_map<A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
-        Part(IdentityVersion::V2).visit_map(map).map(|document| Self(Some(document)))
+        MembersVisitor(IdentityVersion::V2).visit_map(map).map(|document| Self(Some(document)))
     }
 }
 
 /// Reads the value of `token` or `access`.
-struct Part(IdentityVersion);
+struct MembersVisitor(IdentityVersion);
 
-impl<'de> DeserializeSeed<'de> for Part {
+impl<'de> DeserializeSeed<'de> for MembersVisitor {
     type Value = Document;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Document, D::Error> {
@@ -130,7 +142,7 @@ impl<'de> DeserializeSeed<'de> for Part {
     }
 }
 
-impl<'de> Visitor<'de> for Part {
+impl<'de> Visitor<'de> for MembersVisitor {
     type Value = Document;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -138,21 +150,21 @@ impl<'de> Visitor<'de> for Part {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
-        let Part(version) = self;
-        let (name_of_catalog, known) = match version {
+        let MembersVisitor(version) = self;
+        let (catalog_name, known_names) = match version {
             IdentityVersion::V3 => ("catalog", V3_MEMBERS.as_slice()),
             IdentityVersion::V2 => ("serviceCatalog", V2_MEMBERS.as_slice()),
         };
-        let mut room = MAX_MEMBERS;
-        let (mut length, mut cost) = (0, 0);
+        let mut remaining_len = MAX_MEMBERS_LEN;
+        let (mut known_len, mut known_cost) = (0, 0);
         let mut document = Document { version, members: Map::new(), token: None, catalog: None, fault: None };
         while let Some(key) = map.next_key::<String>()? {
-            if key == name_of_catalog {
+            if key == catalog_name {
                 document.catalog = Some(match version {
-                    IdentityVersion::V3 => lenient::value::<V3Catalog, _>(&mut map)?.0,
+                    IdentityVersion::V3 => lenient::next_value::<V3Catalog, _>(&mut map)?.0,
                     IdentityVersion::V2 => {
                         let text = map.next_value::<&RawValue>()?.get();
-                        match v2_catalog(text) {
+                        match read_v2_catalog(text) {
                             Ok(V2Catalog(catalog)) => catalog,
                             Err(reason) => {
                                 document.fault = Some(reason);
@@ -163,22 +175,22 @@ impl<'de> Visitor<'de> for Part {
                 });
             } else {
                 let text = map.next_value::<&RawValue>()?.get();
-                let Some(left) = room.checked_sub(text.len()) else {
-                    document.fault = Some("what is beside its catalog is longer than 256 KiB");
+                let Some(remaining) = remaining_len.checked_sub(text.len()) else {
+                    document.fault = Some("it is longer than 256 KiB without its catalog");
                     continue;
                 };
-                room = left;
-                if !known.contains(&&*key) {
+                remaining_len = remaining;
+                if !known_names.contains(&&*key) {
                     continue;
                 }
-                length += text.len();
-                cost += cost_of_values(text);
-                if cost > MAX_OF_FEW.max(MAX_TIMES * length) {
-                    document.fault = Some("what is beside its catalog would take too much memory");
+                known_len += text.len();
+                known_cost += estimate_memory(text);
+                if known_cost > MIN_MEMBERS_BUDGET.max(MEMORY_PER_BYTE * known_len) {
+                    document.fault = Some("its values outside the catalog would take too much memory");
                     continue;
                 }
                 let Ok(mut value) = serde_json::from_str(text) else {
-                    document.fault = Some("it is nested too deep");
+                    document.fault = Some(NESTED_TOO_DEEPLY);
                     continue;
                 };
                 if version == IdentityVersion::V2 && key == "token" {
@@ -191,30 +203,31 @@ impl<'de> Visitor<'de> for Part {
     }
 }
 
-/// How many objects there are at most.
-fn count_of_entries(json: &str) -> usize {
-    // Sums that fit a byte, of which sixteen or more are made at once.
-    let begun = |part: &[u8]| usize::from(part.iter().map(|&byte| u8::from(byte == b'{')).sum::<u8>());
-    json.as_bytes().chunks(240).map(begun).sum()
+/// Returns the number of `{` in a JSON text: it has at most this many objects.
+fn count_objects(json: &str) -> usize {
+    // The sum over a chunk fits in a byte, so the compiler can add 16 or more bytes in one instruction.
+    let count = |chunk: &[u8]| usize::from(chunk.iter().map(|&byte| u8::from(byte == b'{')).sum::<u8>());
+    json.as_bytes().chunks(240).map(count).sum()
 }
 
-/// Reads a v2.0 catalog, in which an endpoint has any number of URLs.
-fn v2_catalog(text: &str) -> Result<V2Catalog, &'static str> {
-    const NESTED: &str = "it is nested too deep";
-    let Read(Urls(urls)) = serde_json::from_str(text).map_err(|_| NESTED)?;
-    let entries = count_of_entries(text);
-    if entries.saturating_add(urls).saturating_mul(COST_OF_URL)
-        > MAX_OF_SMALL_CATALOG.max(MAX_TIMES * text.len())
+/// Reads a v2.0 catalog. It counts the URLs first, because an endpoint can have any number of them.
+fn read_v2_catalog(text: &str) -> Result<V2Catalog, &'static str> {
+    let OrDefault(UrlCount(urls)) = serde_json::from_str(text).map_err(|_| NESTED_TOO_DEEPLY)?;
+    let entries = count_objects(text);
+    if entries.saturating_add(urls).saturating_mul(URL_COST)
+        > MIN_CATALOG_BUDGET.max(MEMORY_PER_BYTE * text.len())
     {
-        return Err("so many URLs that say next to nothing would take too much memory");
+        return Err("its catalog has too many URLs for its length, which would take too much memory");
     }
-    let Read(catalog) = serde_json::from_str(text).map_err(|_| NESTED)?;
+    let OrDefault(catalog) = serde_json::from_str(text).map_err(|_| NESTED_TOO_DEEPLY)?;
     Ok(catalog)
 }
 
-/// The memory that the values of a JSON text take at most, in bytes: those of an object are in nodes of eleven, half
-/// full at least; a list that grows has up to twice the room that it needs.
-fn cost_of_values(json: &str) -> usize {
+/// Returns the maximum memory that the values of a JSON text take, in bytes.
+///
+/// An object stores its values in tree nodes of 11, each at least half full. A list that grows has a capacity of up to
+/// twice its length.
+fn estimate_memory(json: &str) -> usize {
     const NODE: usize = 640;
     let cost = |byte| match byte {
         b'{' => NODE,
@@ -225,7 +238,7 @@ fn cost_of_values(json: &str) -> usize {
     json.bytes().map(cost).sum()
 }
 
-/// Takes `access.token.id` out of the `token` of a v2.0 document, so that it is not left there.
+/// Removes and returns the `id` of the `token` in a v2.0 document, which is the token itself.
 fn take_token(token: &mut Value) -> Option<Secret> {
     match token.as_object_mut()?.remove("id")? {
         Value::String(token) => Some(Secret::new(token)),

@@ -8,7 +8,7 @@ use crate::{
     version::Version,
 };
 
-/// One endpoint found in a [`ServiceCatalog`](super::ServiceCatalog), with the service it belongs to.
+/// An endpoint of a [`ServiceCatalog`](super::ServiceCatalog), with its service.
 #[derive(Clone, Copy)]
 pub struct EndpointData<'a> {
     service_type: &'a str,
@@ -25,74 +25,75 @@ impl<'a> EndpointData<'a> {
         Self { service_type, service, endpoint }
     }
 
-    fn text(&self, place: &Range<usize>) -> Option<&'a str> {
-        self.service.text(place)
-    }
-
-    /// The URL as the catalog has it.
+    /// Returns the URL as written in the catalog.
     pub fn url(&self) -> &'a str {
         self.text(&self.endpoint.url).unwrap_or_default()
     }
 
-    /// The service type that the endpoint is listed under, which may be an alias of the one asked for.
+    /// Returns the service type in the catalog. It can be an alias of the requested one.
     pub fn service_type(&self) -> &'a str {
         self.service_type
     }
 
-    /// The name of the service, where the catalog has names.
+    /// Returns the name of the service, if the catalog contains it.
     pub fn service_name(&self) -> Option<&'a str> {
         self.service.name()
     }
 
-    /// The id of the service; none in v2.0 catalogs.
+    /// Returns the id of the service. v2.0 catalogs have none.
     pub fn service_id(&self) -> Option<&'a str> {
         self.service.id()
     }
 
-    /// The interface of the endpoint.
+    /// Returns the interface of the endpoint.
     pub fn interface(&self) -> Option<&'a Interface> {
         self.endpoint.interface.as_ref()
     }
 
-    /// The region: `region_id` of the document or, where that is missing, `region`.
+    /// Returns the region: the `region_id` in the document or, if that is missing, the `region`.
     pub fn region_name(&self) -> Option<&'a str> {
         self.text(&self.endpoint.region_name)
     }
 
-    /// The id of the endpoint.
+    /// Returns the id of the endpoint.
     pub fn endpoint_id(&self) -> Option<&'a str> {
         self.text(&self.endpoint.id)
     }
 
-    /// The API version that the URL names, if it names one; see [`Version::from_url`].
+    /// Returns the API version in the path of the URL, if there is one. See [`Version::from_url`].
     pub fn api_version(&self) -> Option<Version> {
         Version::from_url(self.url())
+    }
+
+    fn text(&self, range: &Range<usize>) -> Option<&'a str> {
+        self.service.text(range)
     }
 
     pub(super) fn base_url(&self) -> Result<&'a BaseUrl, InvalidBaseUrl> {
         self.endpoint.base_url(self.service)
     }
 
-    /// Why this is not the endpoint meant, the interface aside.
+    /// Returns the first difference from the filter. The interface is not compared.
     pub(super) fn mismatch(&self, filter: &EndpointFilter) -> Option<Mismatch<'a>> {
-        let differs = |what, asked: Option<&str>, is: Option<&'a str>| {
-            (asked.is_some() && asked != is).then_some(Mismatch { what, is })
+        let compare = |name, requested: Option<&str>, actual: Option<&'a str>| {
+            (requested.is_some() && requested != actual).then_some(Mismatch { name, actual })
         };
         self.service
             .mismatch(filter)
-            .or_else(|| differs("region", filter.wanted_region(), self.region_name()))
-            .or_else(|| differs("endpoint id", filter.wanted_endpoint_id(), self.endpoint_id()))
+            .or_else(|| compare("region", filter.wanted_region(), self.region_name()))
+            .or_else(|| compare("endpoint id", filter.wanted_endpoint_id(), self.endpoint_id()))
     }
 
+    /// Returns the difference from the interfaces of the filter.
     pub(super) fn interface_mismatch(&self, filter: &EndpointFilter) -> Option<Mismatch<'a>> {
-        let is = self.interface();
+        let actual = self.interface();
         let wanted = filter.wanted_interfaces().by_preference();
-        let fits = wanted.is_empty() || is.is_some_and(|is| wanted.contains(is));
-        (!fits).then_some(Mismatch { what: "interface", is: is.map(Interface::as_str) })
+        let is_match = wanted.is_empty() || actual.is_some_and(|actual| wanted.contains(actual));
+        (!is_match).then_some(Mismatch { name: "interface", actual: actual.map(Interface::as_str) })
     }
 }
 
-/// As a sentence part: `compute (nova) public in RegionOne`.
+/// Writes the endpoint for an error text, as in `compute (nova) public in RegionOne`.
 impl fmt::Display for EndpointData<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&escaped(self.service_type))?;
@@ -116,27 +117,28 @@ impl fmt::Debug for EndpointData<'_> {
 }
 
 impl CatalogService {
-    /// Why this service is not the one meant. What the catalog does not say cannot exclude.
+    /// Returns the first difference from the filter. A name or id that the catalog does not contain always matches.
     pub(super) fn mismatch<'a>(&'a self, filter: &EndpointFilter) -> Option<Mismatch<'a>> {
-        let differs = |what, asked: Option<&str>, is: Option<&'a str>| {
-            (asked.is_some() && is.is_some() && asked != is).then_some(Mismatch { what, is })
+        let compare = |name, requested: Option<&str>, actual: Option<&'a str>| {
+            (requested.is_some() && actual.is_some() && requested != actual)
+                .then_some(Mismatch { name, actual })
         };
-        differs("service name", filter.wanted_service_name(), self.name())
-            .or_else(|| differs("service id", filter.wanted_service_id(), self.id()))
+        compare("service name", filter.wanted_service_name(), self.name())
+            .or_else(|| compare("service id", filter.wanted_service_id(), self.id()))
     }
 }
 
-/// What of an endpoint is not as it was asked for.
+/// A property of an endpoint that is not the requested one.
 pub(super) struct Mismatch<'a> {
-    what: &'static str,
-    is: Option<&'a str>,
+    name: &'static str,
+    actual: Option<&'a str>,
 }
 
 impl fmt::Display for Mismatch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.is {
-            Some(is) => write!(f, "its {} is {}", self.what, escaped(is)),
-            None => write!(f, "it has no {}", self.what),
+        match self.actual {
+            Some(actual) => write!(f, "its {} is {}", self.name, escaped(actual)),
+            None => write!(f, "it has no {}", self.name),
         }
     }
 }

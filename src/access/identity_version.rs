@@ -1,10 +1,10 @@
 use std::fmt;
 
-/// The Identity API that a token document comes from.
+/// The version of the Identity API that a token document comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IdentityVersion {
-    /// v2.0, gone from Keystone since 2018 and still found.
+    /// v2.0. Keystone removed it in 2018; some clouds still have it.
     V2,
     /// v3.
     V3,

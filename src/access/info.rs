@@ -11,13 +11,13 @@ use crate::{
     json,
 };
 
-/// The header in which Keystone answers a v3 token.
+/// The response header with a v3 token.
 static X_SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
 
 /// A token and its document: keystoneauth's `AccessInfo`, also called the `auth_ref`.
 ///
-/// It is made once and never changes; clones share it. The document is kept as it came, with all
-/// that this crate does not know, and is wiped from memory with the last clone.
+/// It is immutable, and clones share it. The document is stored unchanged, including members that this crate does not
+/// know. Its memory is wiped when the last clone is dropped.
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone)]
@@ -26,29 +26,32 @@ pub struct AccessInfo(Arc<Inner>);
 struct Inner {
     token: Option<HeaderValue>,
     version: IdentityVersion,
-    /// The members of `token` or `access` that something is read of, without the catalog and without the token.
+    /// The members of `token` or `access` that properties are read from, without the catalog and the token.
     members: Map<String, Value>,
-    /// Empty where the document has no such member.
+    /// Empty if the document has no catalog.
     catalog: ServiceCatalog,
     has_catalog: bool,
     body: Zeroizing<Box<str>>,
-    /// When Keystone sent it, by its own clock. Not part of what is stored.
+    /// The `Date` of the response. It is not part of the auth state.
     date: Option<SystemTime>,
 }
 
 impl AccessInfo {
-    /// Puts a token and its document together again, as from a cache of one's own.
+    /// Creates an access info from a token and its document, for example after reading both from a cache.
+    ///
+    /// If `token` is empty, the token in the document is used, as in keystoneauth.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidToken`] for a token that is not 1 to 131,072 bytes of visible ASCII,
-    /// [`Error::InvalidResponse`] for a body that is no token document.
+    /// [`Error::InvalidToken`] if the token is not 1 to 131,072 bytes of visible ASCII, [`Error::InvalidResponse`] if
+    /// the body is not a token document.
     pub fn new(token: impl AsRef<str>, body: impl AsRef<[u8]>) -> Result<Self, Error> {
         Self::build(Some(token.as_ref()), body.as_ref(), None)
     }
 
-    /// Reads a document that comes without its token. A v2.0 document has the token inside; with a
-    /// v3 document, all but [`auth_token`](Self::auth_token) is there.
+    /// Creates an access info from a document only.
+    ///
+    /// A v2.0 document contains the token. A v3 document does not, so [`auth_token`](Self::auth_token) returns `None`.
     ///
     /// # Errors
     ///
@@ -57,25 +60,27 @@ impl AccessInfo {
         Self::build(None, body.as_ref(), None)
     }
 
-    /// Reads the response to `POST /v2.0/tokens`, whose headers say nothing of the token.
+    /// Reads the response to `POST /v2.0/tokens`. The token is in its body, so an `X-Subject-Token` is ignored.
     pub(crate) fn from_v2_response(headers: &HeaderMap, body: &[u8]) -> Result<Self, Error> {
         Self::build(None, body, date(headers))
     }
 
-    /// Reads the answer to `POST` or `GET /v3/auth/tokens` (the token in `X-Subject-Token`) or to
-    /// `POST /v2.0/tokens` (the token in the body).
+    /// Creates an access info from a response of Keystone that contains a token.
+    ///
+    /// The token of a response to `POST` or `GET /v3/auth/tokens` is in its `X-Subject-Token` header. The token of a
+    /// response to `POST /v2.0/tokens` is in its body.
     ///
     /// # Errors
     ///
-    /// Those of [`new`](Self::new), and [`Error::NoToken`] if the answer has no token at all. An
-    /// `X-Subject-Token` that comes twice with different values is [`Error::InvalidToken`].
+    /// Those of [`new`](Self::new), [`Error::NoToken`] if the response has no token, and [`Error::InvalidToken`] if it
+    /// has `X-Subject-Token` headers with different values.
     pub fn from_response(headers: &HeaderMap, body: impl AsRef<[u8]>) -> Result<Self, Error> {
         let mut values = headers.get_all(&X_SUBJECT_TOKEN).iter();
         let first = values.next();
         if values.any(|value| Some(value) != first) {
             let length = first.map_or(0, HeaderValue::len);
             return Err(Error::InvalidToken {
-                reason: "the answer has two different ones",
+                reason: "the response has X-Subject-Token headers with different values",
                 length,
                 offset: None,
             });
@@ -83,7 +88,7 @@ impl AccessInfo {
         let token = match first {
             None => None,
             Some(value) => Some(value.to_str().map_err(|_| Error::InvalidToken {
-                reason: "a byte of it is not visible ASCII",
+                reason: "it contains a byte that is not visible ASCII",
                 length: value.len(),
                 offset: value.as_bytes().iter().position(|byte| !byte.is_ascii_graphic()),
             })?),
@@ -95,14 +100,15 @@ impl AccessInfo {
         Ok(access_info)
     }
 
-    /// Reads what [`auth_state`](Self::auth_state) or keystoneauth's `get_auth_state` wrote.
+    /// Reads an auth state, as written by [`auth_state`](Self::auth_state) or keystoneauth's `get_auth_state`.
     ///
     /// # Errors
     ///
     /// Those of [`new`](Self::new).
     pub fn from_auth_state(state: &Secret) -> Result<Self, Error> {
-        let broken = |error: serde_json::Error| {
-            Error::invalid_response("it is not a stored `{auth_token, body}`", error.line(), error.column())
+        let invalid = |error: serde_json::Error| {
+            let reason = "it is not an auth state, which is an object with `auth_token` and `body`";
+            Error::invalid_response(reason, error.line(), error.column())
         };
         let state = state.expose();
         let state = state.strip_prefix('\u{feff}').unwrap_or(state);
@@ -112,17 +118,18 @@ impl AccessInfo {
             "body" => body = Some(value),
             _ => {}
         });
-        read.map_err(broken)?;
+        read.map_err(invalid)?;
         let token: Option<String> =
-            serde_json::from_str(token.map_or("null", RawValue::get)).map_err(broken)?;
+            serde_json::from_str(token.map_or("null", RawValue::get)).map_err(invalid)?;
         let token = token.map(Secret::new);
         Self::build(token.as_ref().map(Secret::expose), body.map_or("null", RawValue::get).as_bytes(), None)
     }
 
-    /// Token and document in one text that can be stored and read again by
-    /// [`from_auth_state`](Self::from_auth_state), and by keystoneauth's `set_auth_state`.
+    /// Returns the auth state: the token and its document as one JSON text that can be stored.
+    ///
+    /// [`from_auth_state`](Self::from_auth_state) and keystoneauth's `set_auth_state` read it.
     pub fn auth_state(&self) -> Secret {
-        // Room for all of it at once: a text that grows leaves copies behind.
+        // Allocate once: a string that grows leaves copies of the token in freed memory.
         let length = 2 * self.auth_token().map_or(0, str::len) + self.0.body.len();
         let mut state = String::with_capacity(length + r#"{"auth_token": null, "body": }"#.len());
         state.push_str(r#"{"auth_token": "#);
@@ -131,7 +138,7 @@ impl AccessInfo {
             Some(token) => {
                 state.push('"');
                 for character in token.chars() {
-                    // A token is visible ASCII: these two are all that JSON wants escaped.
+                    // A token is visible ASCII, of which JSON escapes only these two characters.
                     if matches!(character, '"' | '\\') {
                         state.push('\\');
                     }
@@ -146,39 +153,40 @@ impl AccessInfo {
         Secret::new(state)
     }
 
-    /// The document as it came, but for a byte order mark. A v2.0 document has the token in it.
+    /// Returns the document unchanged, without a byte order mark. A v2.0 document contains the token.
     pub fn body(&self) -> &str {
         &self.0.body
     }
 
-    /// Which Identity API the document comes from.
+    /// Returns the version of the Identity API that the document comes from.
     pub fn version(&self) -> IdentityVersion {
         self.0.version
     }
 
-    /// The token itself. `None` only if the access info was made of a body that has none.
+    /// Returns the token. It is `None` only if the access info was created from a document without a token.
     pub fn auth_token(&self) -> Option<&str> {
         self.0.token.as_ref()?.to_str().ok()
     }
 
-    /// The endpoints that go with the token; empty where the document lists none.
+    /// Returns the service catalog. It is empty if the document has none.
     #[inline]
     pub fn service_catalog(&self) -> &ServiceCatalog {
         &self.0.catalog
     }
 
-    /// Whether the document has a service catalog, be it an empty one. Keystone leaves it out of
-    /// unscoped tokens and on request (`?nocatalog`).
+    /// Returns whether the document has a service catalog, even an empty one.
+    ///
+    /// Keystone leaves it out of unscoped tokens, and on request (`?nocatalog`).
     pub fn has_service_catalog(&self) -> bool {
         self.0.has_catalog
     }
 
-    /// The token as a sensitive header value, made when the access info was.
+    /// Returns the token as a header value that is marked sensitive.
     pub(crate) fn token_header(&self) -> Option<&HeaderValue> {
         self.0.token.as_ref()
     }
 
-    /// When Keystone sent it, by its own clock, if it comes out of a response that says so.
+    /// Returns the `Date` of the response that this was read from, which is by the clock of Keystone.
     pub(crate) fn date(&self) -> Option<SystemTime> {
         self.0.date
     }
@@ -190,10 +198,10 @@ impl AccessInfo {
     fn build(token: Option<&str>, body: &[u8], date: Option<SystemTime>) -> Result<Self, Error> {
         let body = std::str::from_utf8(json::without_bom(body))
             .map_err(|_| Error::invalid_response("it is not UTF-8", 0, 0))?;
-        let Document { version, members, token: inside, catalog, .. } = Document::read(body)?;
-        // As in keystoneauth, an empty token gives way to the one in the document.
-        let inside = inside.as_ref().map(Secret::expose);
-        let token = token.filter(|token| !token.is_empty()).or(inside).or(token);
+        let Document { version, members, token: document_token, catalog, .. } = Document::read(body)?;
+        // As in keystoneauth, the token in the document replaces an empty one.
+        let document_token = document_token.as_ref().map(Secret::expose);
+        let token = token.filter(|token| !token.is_empty()).or(document_token).or(token);
         let token = token.map(token_header::header_value).transpose()?;
         let (has_catalog, catalog) = (catalog.is_some(), catalog.unwrap_or_default());
         let body = Zeroizing::new(body.into());
@@ -201,7 +209,7 @@ impl AccessInfo {
     }
 }
 
-/// Whom the token stands for and until when, never the token.
+/// Shows the user, the scope, the expiry and the catalog, but never the token.
 impl fmt::Debug for AccessInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccessInfo")

@@ -1,17 +1,21 @@
-//! Reading documents in which a part may be of the wrong kind.
+//! Lenient deserialization: a malformed value becomes the default and does not reject the whole document.
 //!
-//! A catalog comes from whoever administrates the cloud: a name that is a number or a URL that is
-//! null must cost that one entry and nothing else. serde's derived readers give up on the whole
-//! document; here the wrong kind of value is read over and leaves the part at its default.
+//! Administrators write service catalogs by hand, so a name can be a number and a URL can be null. That must cost one
+//! entry only, whereas serde's derived deserializers return an error for the whole document.
+//!
+//! It is used for token documents and their catalogs. `json` is used instead for documents of which few members are
+//! needed.
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// A part that is made of one kind of JSON value and is empty for all others.
+/// A type that is deserialized from one kind of JSON value, and is the default for every other kind.
+///
+/// An implementation overrides the function of its kind.
 pub(super) trait Lenient<'de>: Default {
-    /// Whether it is of no use in a list.
-    fn is_nothing(&self) -> bool {
+    /// Returns whether a [`List`] leaves this value out.
+    fn is_empty(&self) -> bool {
         false
     }
 
@@ -30,23 +34,23 @@ pub(super) trait Lenient<'de>: Default {
     }
 }
 
-/// Any JSON value, read as a `T`.
-pub(super) struct Read<T>(pub(super) T);
+/// Deserializes any JSON value: as a `T`, or as the default of `T` if the value is of another kind.
+pub(super) struct OrDefault<T>(pub(super) T);
 
-impl<'de, T: Lenient<'de>> Deserialize<'de> for Read<T> {
+impl<'de, T: Lenient<'de>> Deserialize<'de> for OrDefault<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reader(PhantomData)).map(Self)
+        deserializer.deserialize_any(LenientVisitor(PhantomData)).map(Self)
     }
 }
 
-/// The next value of an object, read as a `T`.
-pub(super) fn value<'de, T: Lenient<'de>, A: MapAccess<'de>>(map: &mut A) -> Result<T, A::Error> {
-    map.next_value().map(|Read(value)| value)
+/// Reads the next value of an object as a `T`.
+pub(super) fn next_value<'de, T: Lenient<'de>, A: MapAccess<'de>>(map: &mut A) -> Result<T, A::Error> {
+    map.next_value().map(|OrDefault(value)| value)
 }
 
-struct Reader<T>(PhantomData<T>);
+struct LenientVisitor<T>(PhantomData<T>);
 
-impl<'de, T: Lenient<'de>> Visitor<'de> for Reader<T> {
+impl<'de, T: Lenient<'de>> Visitor<'de> for LenientVisitor<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,8 +94,9 @@ impl<'de, T: Lenient<'de>> Visitor<'de> for Reader<T> {
     }
 }
 
-/// A text that is there and not empty; keystoneauth treats an empty one as none. It is that of the
-/// document itself, unless something in it was escaped.
+/// A string that is not empty. An empty string counts as a missing one, as in keystoneauth.
+///
+/// It is a slice of the document unless the document has an escape sequence in it.
 #[derive(Default)]
 pub(super) struct Text<'de>(Option<Cow<'de, str>>);
 
@@ -107,7 +112,7 @@ impl<'de> Lenient<'de> for Text<'de> {
     }
 }
 
-/// The entries of a list; nothing where there is no list.
+/// The elements of a list, without the [empty](Lenient::is_empty) ones.
 pub(super) struct List<T>(pub(super) Vec<T>);
 
 impl<T> Default for List<T> {
@@ -118,12 +123,12 @@ impl<T> Default for List<T> {
 
 impl<'de, T: Lenient<'de>> Lenient<'de> for List<T> {
     fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Self, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(Read(entry)) = seq.next_element()? {
-            if !T::is_nothing(&entry) {
-                entries.push(entry);
+        let mut elements = Vec::new();
+        while let Some(OrDefault(element)) = seq.next_element()? {
+            if !T::is_empty(&element) {
+                elements.push(element);
             }
         }
-        Ok(Self(entries))
+        Ok(Self(elements))
     }
 }

@@ -1,7 +1,6 @@
-//! What a token says: whom it stands for, what for, until when, and which endpoints it opens.
+//! Access info: a token, its user, scope and expiry, and its service catalog.
 //!
-//! An [`AccessInfo`] is a token with its document, as Keystone answers it (v3 or v2.0), as a cache
-//! stored it, or as another process passed it on:
+//! An [`AccessInfo`] is read from a response of Keystone (v3 or v2.0), or from a token and a document that were stored:
 //!
 //! ```
 //! use tower_keystone::{AccessInfo, EndpointFilter};

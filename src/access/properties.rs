@@ -1,6 +1,6 @@
-//! The properties of a token document, by keystoneauth's names.
+//! The properties of a token document, with the names that keystoneauth gives them.
 //!
-//! A property is `None` where the document does not have it, or has something of another kind there.
+//! A property is `None` if the document does not contain it, or contains a value of another kind.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,25 +9,25 @@ use serde_json::Value;
 use super::{AccessInfo, IdentityVersion, timestamp};
 use crate::Error;
 
-/// A cloud that the user can reach through this one (Keystone to Keystone federation).
+/// Another cloud that the user can log in to through this one (Keystone to Keystone federation).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServiceProvider<'a> {
-    /// Its id: keystoneauth's `sp_id`.
+    /// The id of the service provider: keystoneauth's `sp_id`.
     pub id: &'a str,
-    /// Where one authenticates there: `get_auth_url`.
+    /// The URL to authenticate at: keystoneauth's `get_auth_url`.
     pub auth_url: Option<&'a str>,
-    /// Where the assertion goes: `get_sp_url`.
+    /// The URL to send the assertion to: keystoneauth's `get_sp_url`.
     pub sp_url: Option<&'a str>,
 }
 
-/// # When
+/// # Lifetime
 impl AccessInfo {
-    /// When the token expires. `Ok(None)` where the document does not say.
+    /// Returns when the token expires, or `Ok(None)` if the document does not contain it.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidTimestamp`] if it says something that is no time.
+    /// [`Error::InvalidTimestamp`] if the value in the document is not an ISO 8601 time.
     pub fn expires(&self) -> Result<Option<SystemTime>, Error> {
         match self.version() {
             IdentityVersion::V3 => self.time("expires_at", &["expires_at"]),
@@ -35,7 +35,7 @@ impl AccessInfo {
         }
     }
 
-    /// When the token was issued. `Ok(None)` where the document does not say.
+    /// Returns when the token was issued, or `Ok(None)` if the document does not contain it.
     ///
     /// # Errors
     ///
@@ -44,10 +44,10 @@ impl AccessInfo {
         self.time("issued_at", &self.token_path("issued_at"))
     }
 
-    /// Whether the token will have expired `stale_duration` from now by the clock of this machine.
+    /// Returns whether the token expires within `stale_duration` from now, by the clock of this machine.
     ///
-    /// keystoneauth's default is 30 seconds; its plugins ask with 120. A token without an expiry
-    /// does not expire.
+    /// In keystoneauth the default is 30 seconds, and its plugins use 120 seconds. A token without an expiry never
+    /// expires.
     ///
     /// # Errors
     ///
@@ -56,7 +56,9 @@ impl AccessInfo {
         self.will_expire_soon_at(SystemTime::now(), stale_duration)
     }
 
-    /// [`will_expire_soon`](Self::will_expire_soon) for a clock that shows `now`.
+    /// Returns whether the token expires within `stale_duration` from `now`.
+    ///
+    /// See [`will_expire_soon`](Self::will_expire_soon).
     ///
     /// # Errors
     ///
@@ -77,36 +79,36 @@ impl AccessInfo {
     }
 }
 
-/// # Who
+/// # User and roles
 impl AccessInfo {
-    /// The id of the user.
+    /// Returns the id of the user.
     pub fn user_id(&self) -> Option<&str> {
         self.text(&["user", "id"])
     }
 
-    /// The name of the user; in old v2.0 documents, which have none or an empty one, `username` has it.
+    /// Returns the name of the user. In old v2.0 documents it is the `username`, because `name` is missing or empty.
     pub fn username(&self) -> Option<&str> {
         let name = self.text(&["user", "name"]);
         let old_name = || self.text(&["user", "username"]);
-        self.v3(|| name).or_else(|| self.v2(|| name.filter(|name| !name.is_empty()).or_else(old_name)))
+        self.if_v3(|| name).or_else(|| self.if_v2(|| name.filter(|name| !name.is_empty()).or_else(old_name)))
     }
 
-    /// The id of the user's domain. None in v2.0 and, often, for federated users.
+    /// Returns the id of the user's domain. v2.0 has none, and federated users often have none.
     pub fn user_domain_id(&self) -> Option<&str> {
-        self.v3(|| self.text(&["user", "domain", "id"]))
+        self.if_v3(|| self.text(&["user", "domain", "id"]))
     }
 
-    /// The name of the user's domain. None in v2.0 and, often, for federated users.
+    /// Returns the name of the user's domain. v2.0 has none, and federated users often have none.
     pub fn user_domain_name(&self) -> Option<&str> {
-        self.v3(|| self.text(&["user", "domain", "name"]))
+        self.if_v3(|| self.text(&["user", "domain", "name"]))
     }
 
-    /// Whether the user came by way of an identity provider (`OS-FEDERATION`).
+    /// Returns whether the user logged in through an identity provider (`OS-FEDERATION`).
     pub fn is_federated(&self) -> bool {
-        self.v3(|| self.value(&["user", "OS-FEDERATION"])).is_some()
+        self.if_v3(|| self.value(&["user", "OS-FEDERATION"])).is_some()
     }
 
-    /// The ids of the roles on the scope.
+    /// Returns the ids of the roles that the user has in the scope of the token.
     pub fn role_ids(&self) -> impl Iterator<Item = &str> {
         match self.version() {
             IdentityVersion::V3 => self.list(&["roles"]),
@@ -119,7 +121,7 @@ impl AccessInfo {
         })
     }
 
-    /// The names of the roles on the scope.
+    /// Returns the names of the roles that the user has in the scope of the token.
     pub fn role_names(&self) -> impl Iterator<Item = &str> {
         match self.version() {
             IdentityVersion::V3 => self.list(&["roles"]),
@@ -129,16 +131,17 @@ impl AccessInfo {
         .filter_map(|role| role.get("name")?.as_str())
     }
 
-    /// Whether the scope is the cloud's administrative project. Keystone says so only if one is
-    /// configured; without a word of it every project counts as one.
+    /// Returns whether the token is scoped to the admin project of the cloud.
+    ///
+    /// Keystone includes this only if an admin project is configured. Otherwise it is `true` for every token.
     pub fn is_admin_project(&self) -> bool {
-        self.v3(|| self.value(&["is_admin_project"])).is_none_or(truthy)
+        self.if_v3(|| self.value(&["is_admin_project"])).is_none_or(is_truthy)
     }
 }
 
-/// # What for
+/// # Scope
 impl AccessInfo {
-    /// The id of the project that the token is scoped to.
+    /// Returns the id of the project that the token is scoped to.
     pub fn project_id(&self) -> Option<&str> {
         match self.version() {
             IdentityVersion::V3 => self.text(&["project", "id"]),
@@ -146,7 +149,7 @@ impl AccessInfo {
         }
     }
 
-    /// The name of the project that the token is scoped to.
+    /// Returns the name of the project that the token is scoped to.
     pub fn project_name(&self) -> Option<&str> {
         match self.version() {
             IdentityVersion::V3 => self.text(&["project", "name"]),
@@ -154,36 +157,27 @@ impl AccessInfo {
         }
     }
 
-    /// What a v2.0 document says of the tenant: in its `tenant`, if it has one. What it says elsewhere is what v2.0
-    /// wrote before it had tenants with names.
-    fn tenant(&self, member: &str, of_user: &str) -> Option<&str> {
-        if self.value(&["token", "tenant"]).is_some_and(Value::is_object) {
-            return self.text(&["token", "tenant", member]);
-        }
-        self.text(&["user", of_user]).or_else(|| self.text(&["token", "tenantId"]))
-    }
-
-    /// The old name of [`project_id`](Self::project_id).
+    /// Returns the project id, as [`project_id`](Self::project_id). "Tenant" is the old name of a project.
     pub fn tenant_id(&self) -> Option<&str> {
         self.project_id()
     }
 
-    /// The old name of [`project_name`](Self::project_name).
+    /// Returns the project name, as [`project_name`](Self::project_name). "Tenant" is the old name of a project.
     pub fn tenant_name(&self) -> Option<&str> {
         self.project_name()
     }
 
-    /// The id of the project's domain.
+    /// Returns the id of the project's domain.
     pub fn project_domain_id(&self) -> Option<&str> {
-        self.v3(|| self.text(&["project", "domain", "id"]))
+        self.if_v3(|| self.text(&["project", "domain", "id"]))
     }
 
-    /// The name of the project's domain.
+    /// Returns the name of the project's domain.
     pub fn project_domain_name(&self) -> Option<&str> {
-        self.v3(|| self.text(&["project", "domain", "name"]))
+        self.if_v3(|| self.text(&["project", "domain", "name"]))
     }
 
-    /// Whether the project acts as a domain; `None` where the document does not say.
+    /// Returns whether the project acts as a domain, or `None` if the document does not contain it.
     pub fn project_is_domain(&self) -> Option<bool> {
         match self.version() {
             IdentityVersion::V3 => self.value(&["is_domain"])?.as_bool(),
@@ -191,45 +185,45 @@ impl AccessInfo {
         }
     }
 
-    /// The id of the domain that the token is scoped to.
+    /// Returns the id of the domain that the token is scoped to.
     pub fn domain_id(&self) -> Option<&str> {
-        self.v3(|| self.text(&["domain", "id"]))
+        self.if_v3(|| self.text(&["domain", "id"]))
     }
 
-    /// The name of the domain that the token is scoped to.
+    /// Returns the name of the domain that the token is scoped to.
     pub fn domain_name(&self) -> Option<&str> {
-        self.v3(|| self.text(&["domain", "name"]))
+        self.if_v3(|| self.text(&["domain", "name"]))
     }
 
-    /// What of the system the token is scoped to: today always `{"all": true}`.
+    /// Returns the system scope, which is always `{"all": true}` today.
     pub fn system(&self) -> Option<&Value> {
-        self.v3(|| self.value(&["system"]))
+        self.if_v3(|| self.value(&["system"]))
     }
 
-    /// Whether the token is scoped to a project.
+    /// Returns whether the token is scoped to a project.
     pub fn project_scoped(&self) -> bool {
         self.project_id().is_some_and(|id| !id.is_empty())
     }
 
-    /// Whether the token is scoped to a domain.
+    /// Returns whether the token is scoped to a domain.
     pub fn domain_scoped(&self) -> bool {
-        self.v3(|| self.value(&["domain"])).is_some_and(truthy)
+        self.if_v3(|| self.value(&["domain"])).is_some_and(is_truthy)
     }
 
-    /// Whether the token is scoped to the whole system.
+    /// Returns whether the token is scoped to the whole system.
     pub fn system_scoped(&self) -> bool {
-        self.v3(|| self.value(&["system", "all"])).is_some_and(truthy)
+        self.if_v3(|| self.value(&["system", "all"])).is_some_and(is_truthy)
     }
 
-    /// Whether the token is scoped at all: to a project, a domain or the system.
+    /// Returns whether the token has a scope: a project, a domain or the system.
     pub fn scoped(&self) -> bool {
         self.project_scoped() || self.domain_scoped() || self.system_scoped()
     }
 }
 
-/// # By what right
+/// # Trust, credentials and audit ids
 impl AccessInfo {
-    /// The id of the trust that the token was issued under.
+    /// Returns the id of the trust that the token was issued with.
     pub fn trust_id(&self) -> Option<&str> {
         match self.version() {
             IdentityVersion::V3 => self.text(&["OS-TRUST:trust", "id"]),
@@ -237,16 +231,16 @@ impl AccessInfo {
         }
     }
 
-    /// Whether the token was issued under a trust.
+    /// Returns whether the token was issued with a trust.
     pub fn trust_scoped(&self) -> bool {
         let path = match self.version() {
             IdentityVersion::V3 => "OS-TRUST:trust",
             IdentityVersion::V2 => "trust",
         };
-        self.value(&[path]).is_some_and(truthy)
+        self.value(&[path]).is_some_and(is_truthy)
     }
 
-    /// The user who is trusted.
+    /// Returns the id of the trustee: the user that the trust delegates roles to.
     pub fn trustee_user_id(&self) -> Option<&str> {
         match self.version() {
             IdentityVersion::V3 => self.text(&["OS-TRUST:trust", "trustee_user", "id"]),
@@ -254,72 +248,76 @@ impl AccessInfo {
         }
     }
 
-    /// The user who trusts. None in v2.0.
+    /// Returns the id of the trustor: the user whose roles the trust delegates. v2.0 has none.
     pub fn trustor_user_id(&self) -> Option<&str> {
-        self.v3(|| self.text(&["OS-TRUST:trust", "trustor_user", "id"]))
+        self.if_v3(|| self.text(&["OS-TRUST:trust", "trustor_user", "id"]))
     }
 
-    /// The application credential that the token was got with, as the document has it.
+    /// Returns the application credential that the token was issued for, as in the document.
     pub fn application_credential(&self) -> Option<&Value> {
-        self.v3(|| self.value(&["application_credential"]))
+        self.if_v3(|| self.value(&["application_credential"]))
     }
 
-    /// The id of the application credential.
+    /// Returns the id of the application credential.
     pub fn application_credential_id(&self) -> Option<&str> {
-        self.v3(|| self.text(&["application_credential", "id"]))
+        self.if_v3(|| self.text(&["application_credential", "id"]))
     }
 
-    /// The access rules of the application credential, if it is bound to any.
+    /// Returns the access rules of the application credential, if it has any.
     pub fn application_credential_access_rules(&self) -> Option<&[Value]> {
-        let rules = self.v3(|| self.value(&["application_credential", "access_rules"]))?;
+        let rules = self.if_v3(|| self.value(&["application_credential", "access_rules"]))?;
         rules.as_array().map(Vec::as_slice)
     }
 
-    /// The id of the OAuth 1.0a access token that the token was got with.
+    /// Returns the id of the OAuth 1.0a access token that the token was issued for.
     pub fn oauth_access_token_id(&self) -> Option<&str> {
-        self.v3(|| self.text(&["OS-OAUTH1", "access_token_id"]))
+        self.if_v3(|| self.text(&["OS-OAUTH1", "access_token_id"]))
     }
 
-    /// The id of the OAuth 1.0a consumer.
+    /// Returns the id of the OAuth 1.0a consumer.
     pub fn oauth_consumer_id(&self) -> Option<&str> {
-        self.v3(|| self.text(&["OS-OAUTH1", "consumer_id"]))
+        self.if_v3(|| self.text(&["OS-OAUTH1", "consumer_id"]))
     }
 
-    /// What an OAuth 2.0 token (mutual TLS) is bound to, as the document has it.
+    /// Returns the credential that an OAuth 2.0 token (mutual TLS) is bound to, as in the document.
     pub fn oauth2_credential(&self) -> Option<&Value> {
-        self.v3(|| self.value(&["oauth2_credential"]))
+        self.if_v3(|| self.value(&["oauth2_credential"]))
     }
 
-    /// The thumbprint of the certificate that an OAuth 2.0 token is bound to (`x5t#S256`, RFC 8705).
+    /// Returns the thumbprint of the certificate that an OAuth 2.0 token is bound to (`x5t#S256`, RFC 8705).
     pub fn oauth2_credential_thumbprint(&self) -> Option<&str> {
-        self.v3(|| self.text(&["oauth2_credential", "x5t#S256"]))
+        self.if_v3(|| self.text(&["oauth2_credential", "x5t#S256"]))
     }
 
-    /// What else the token is bound to, as the document has it.
+    /// Returns the external authentication that the token is bound to (`bind`), as in the document.
     pub fn bind(&self) -> Option<&Value> {
         self.value(&self.token_path("bind"))
     }
 
-    /// The audit id of the token.
+    /// Returns the audit id of the token.
     pub fn audit_id(&self) -> Option<&str> {
         self.list(&self.token_path("audit_ids")).first()?.as_str()
     }
 
-    /// The audit id of the token that a chain of tokens began with. An empty one is none.
+    /// Returns the audit id of the first token in the chain that this token was issued from.
+    ///
+    /// It is `None` for the first token itself, and if the id is empty.
     pub fn audit_chain_id(&self) -> Option<&str> {
         self.list(&self.token_path("audit_ids")).get(1)?.as_str().filter(|id| !id.is_empty())
     }
 
-    /// The audit id that the whole chain shares: [`audit_chain_id`](Self::audit_chain_id) or, for the
-    /// first of it, [`audit_id`](Self::audit_id).
+    /// Returns the audit id that all tokens of a chain share.
+    ///
+    /// It is the [`audit_chain_id`](Self::audit_chain_id) or, for the first token of a chain, the
+    /// [`audit_id`](Self::audit_id).
     pub fn initial_audit_id(&self) -> Option<&str> {
         self.audit_chain_id().or_else(|| self.audit_id())
     }
 
-    /// The clouds that the user can go on to; `None` in v2.0, which knows of none.
+    /// Returns the clouds that the user can log in to through this one, or `None` for v2.0.
     pub fn service_providers(&self) -> Option<impl Iterator<Item = ServiceProvider<'_>>> {
-        self.v3(|| Some(self.list(&["service_providers"]))).map(|listed| {
-            listed.iter().filter_map(|provider| {
+        self.if_v3(|| Some(self.list(&["service_providers"]))).map(|providers| {
+            providers.iter().filter_map(|provider| {
                 let text = |name| provider.get(name)?.as_str();
                 Some(ServiceProvider { id: text("id")?, auth_url: text("auth_url"), sp_url: text("sp_url") })
             })
@@ -328,7 +326,7 @@ impl AccessInfo {
 }
 
 impl AccessInfo {
-    /// Where v2.0 has one more level for what is said of the token itself.
+    /// Returns the path to a property of the token itself. In v2.0 it is one level deeper.
     fn token_path<'a>(&self, name: &'a str) -> Vec<&'a str> {
         match self.version() {
             IdentityVersion::V3 => vec![name],
@@ -336,11 +334,20 @@ impl AccessInfo {
         }
     }
 
-    fn v3<T>(&self, read: impl FnOnce() -> Option<T>) -> Option<T> {
+    /// Returns a property of the tenant of a v2.0 document. Documents from before the `tenant` object have it
+    /// elsewhere.
+    fn tenant(&self, member: &str, user_member: &str) -> Option<&str> {
+        if self.value(&["token", "tenant"]).is_some_and(Value::is_object) {
+            return self.text(&["token", "tenant", member]);
+        }
+        self.text(&["user", user_member]).or_else(|| self.text(&["token", "tenantId"]))
+    }
+
+    fn if_v3<T>(&self, read: impl FnOnce() -> Option<T>) -> Option<T> {
         matches!(self.version(), IdentityVersion::V3).then(read).flatten()
     }
 
-    fn v2<T>(&self, read: impl FnOnce() -> Option<T>) -> Option<T> {
+    fn if_v2<T>(&self, read: impl FnOnce() -> Option<T>) -> Option<T> {
         matches!(self.version(), IdentityVersion::V2).then(read).flatten()
     }
 
@@ -358,8 +365,8 @@ impl AccessInfo {
     }
 }
 
-/// Python's reading of a value as a condition, which keystoneauth's answers rest on.
-fn truthy(value: &Value) -> bool {
+/// Returns whether Python counts a value as true, as keystoneauth does for these properties.
+fn is_truthy(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::Bool(value) => *value,

@@ -1,14 +1,18 @@
-//! The times of a token document: ISO 8601 in the forms that Keystone has written over the years.
+//! Parses the times of a token document: ISO 8601 in the forms that keystoneauth accepts.
+//!
+//! jiff computes the time but does not parse the text, because it accepts other forms. It has no dates without a day
+//! or with a month of one digit, and nothing later than 9999-12-30T22:00:00Z. It accepts a lower-case `t` and `z`, the
+//! second 60, and an offset of 24 hours or more, all of which keystoneauth rejects.
 
 use std::time::{Duration, SystemTime};
 
 use jiff::{SignedDuration, civil::DateTime};
 
-/// Reads `2026-01-15T13:00:00.000000Z` and its kin; `None` where the text is no such time.
+/// Parses a time such as `2026-01-15T13:00:00.000000Z`. Returns `None` if the text is not a time.
 ///
-/// What keystoneauth reads (by way of the iso8601 package) is read, and no more: dates cut short
-/// after year or month, basic and extended form, `T` or a blank before the time, `.` or `,` before
-/// the fraction, and offsets. A time without a zone is UTC. Digits past the microsecond are dropped.
+/// It accepts what keystoneauth accepts through the Python package iso8601: the basic and the extended form, a date of
+/// only a year or a year and month, `T` or a space before the time of day, and `.` or `,` before the fraction. A time
+/// without an offset is in UTC. Digits after the microseconds are ignored.
 pub(crate) fn parse(text: &str) -> Option<SystemTime> {
     let mut rest = Cursor(text.as_bytes());
     let year = rest.digits(4, 4)?;
@@ -26,16 +30,16 @@ pub(crate) fn parse(text: &str) -> Option<SystemTime> {
         }
     }
     if !rest.is_empty() {
-        let shortest = if rest.take(b"-").is_some() { 1 } else { 2 };
-        day = rest.digits(shortest, 2)?;
+        let min_digits = if rest.take(b"-").is_some() { 1 } else { 2 };
+        day = rest.digits(min_digits, 2)?;
     }
     if !rest.is_empty() {
         rest.take(b" T")?;
         time = [rest.digits(2, 2)?, 0, 0];
-        if let Some(minute) = rest.part(2) {
+        if let Some(minute) = rest.time_part(2) {
             time[1] = minute;
         }
-        if let Some(second) = rest.part(1) {
+        if let Some(second) = rest.time_part(1) {
             time[2] = second;
             if rest.take(b".,").is_some() {
                 nanos = rest.fraction()?;
@@ -71,7 +75,7 @@ fn system_time(since_epoch: SignedDuration) -> Option<SystemTime> {
     }
 }
 
-/// What is left of the text.
+/// The part of the text that is not parsed yet.
 struct Cursor<'a>(&'a [u8]);
 
 impl Cursor<'_> {
@@ -79,7 +83,7 @@ impl Cursor<'_> {
         self.0.is_empty()
     }
 
-    /// One byte, if it is one of these.
+    /// Takes the next byte if it is one of these.
     fn take(&mut self, any_of: &[u8]) -> Option<u8> {
         let (&first, rest) = self.0.split_first()?;
         any_of.contains(&first).then(|| {
@@ -88,31 +92,32 @@ impl Cursor<'_> {
         })
     }
 
-    /// A number of `least` to `most` digits.
-    fn digits(&mut self, least: usize, most: usize) -> Option<i64> {
+    /// Takes a number of `min` to `max` digits.
+    fn digits(&mut self, min: usize, max: usize) -> Option<i64> {
         let mut value = 0;
-        for taken in 0..most {
+        for taken in 0..max {
             match self.take(b"0123456789") {
                 Some(digit) => value = value * 10 + i64::from(digit - b'0'),
-                None if taken < least => return None,
+                None if taken < min => return None,
                 None => break,
             }
         }
         Some(value)
     }
 
-    /// A further part of the time of day, with or without the colon; nothing is taken if there is none.
-    fn part(&mut self, least: usize) -> Option<i64> {
+    /// Takes the minutes or the seconds, of `min` to 2 digits, and the colon before them if there is one. Takes nothing
+    /// if the time of day ends here.
+    fn time_part(&mut self, min: usize) -> Option<i64> {
         let before = self.0;
         let _ = self.take(b":");
-        let part = self.digits(least, 2);
+        let part = self.digits(min, 2);
         if part.is_none() {
             self.0 = before;
         }
         part
     }
 
-    /// The digits after the decimal sign as nanoseconds, cut to whole microseconds.
+    /// Takes the digits after the decimal sign. Returns them in nanoseconds, truncated to whole microseconds.
     fn fraction(&mut self) -> Option<i32> {
         let mut micros = i32::from(self.take(b"0123456789")? - b'0');
         let mut digits = 1;
@@ -125,7 +130,7 @@ impl Cursor<'_> {
         Some(micros * 10_i32.pow(6 - digits) * 1000)
     }
 
-    /// The zone in seconds east of UTC; none is UTC.
+    /// Takes the offset. Returns it in seconds east of UTC, which is 0 if there is none.
     fn offset(&mut self) -> Option<i64> {
         let sign = match self.take(b"Z+-") {
             None | Some(b'Z') => return Some(0),
@@ -153,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn one_moment_in_every_form() {
+    fn every_form_of_the_same_time() {
         for text in [
             "2026-01-15T13:00:00Z",
             "2026-01-15T13:00:00.000000Z",
@@ -172,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_cut_short_and_the_ends_of_time() {
+    fn partial_dates_first_and_last_time() {
         assert_eq!(micros("2026-01"), Some(1_767_225_600_000_000));
         assert_eq!(micros("2026"), Some(1_767_225_600_000_000));
         assert_eq!(micros("0001-01-01T00:00:00Z"), Some(-62_135_596_800_000_000));
@@ -181,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time() {
+    fn text_that_is_not_a_time() {
         for text in [
             "",
             "garbage",

@@ -1,4 +1,4 @@
-//! A token as the header value it is sent as.
+//! Converts a token to a header value.
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -8,29 +8,33 @@ use crate::Error;
 
 /// Maximum size of a token, in bytes.
 ///
-/// Public clouds issue tokens of up to 100,000 characters; how long a header may be is up to the HTTP client.
+/// Public clouds issue tokens of up to 100,000 bytes. The HTTP client may have a lower limit for a header.
 const MAX_TOKEN_LEN: usize = 128 * 1024;
 
-/// Makes the sensitive header value of a token; its memory is wiped when the last clone is dropped.
+/// Returns the header value of a token, marked sensitive. Its memory is wiped when the last clone is dropped.
 ///
-/// `HeaderValue` by itself takes non-ASCII bytes and blanks around the token, which servers then read
-/// in ways of their own. So only visible ASCII is a token here.
+/// A token must be visible ASCII. `HeaderValue` also allows spaces and non-ASCII bytes, but servers differ in how they
+/// read these.
+///
+/// # Errors
+///
+/// [`Error::InvalidToken`] if the token is empty, is longer than 128 KiB, or contains a byte that is not visible ASCII.
 pub(crate) fn header_value(token: &str) -> Result<HeaderValue, Error> {
-    let refused = |reason, offset| Error::InvalidToken { reason, length: token.len(), offset };
+    let invalid = |reason, offset| Error::InvalidToken { reason, length: token.len(), offset };
 
     if token.is_empty() {
-        return Err(refused("it is empty", None));
+        return Err(invalid("it is empty", None));
     }
     if token.len() > MAX_TOKEN_LEN {
-        return Err(refused("it is longer than 128 KiB", None));
+        return Err(invalid("it is longer than 128 KiB", None));
     }
     if let Some(offset) = token.bytes().position(|byte| !byte.is_ascii_graphic()) {
-        return Err(refused("a byte of it is not visible ASCII", Some(offset)));
+        return Err(invalid("it contains a byte that is not visible ASCII", Some(offset)));
     }
 
     let bytes = Bytes::from_owner(Zeroizing::new(token.as_bytes().to_vec()));
     let mut value =
-        HeaderValue::from_maybe_shared(bytes).map_err(|_| refused("it cannot be sent in a header", None))?;
+        HeaderValue::from_maybe_shared(bytes).map_err(|_| invalid("it cannot be sent in a header", None))?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -48,9 +52,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_refused_without_being_shown() {
+    fn an_invalid_token_is_an_error_that_does_not_show_it() {
         let long = "x".repeat(MAX_TOKEN_LEN + 1);
-        let bad = [
+        let invalid = [
             "",
             "can ary",
             "canary\r\n",
@@ -61,7 +65,7 @@ mod tests {
             "canary\u{7f}",
             &long,
         ];
-        for token in bad {
+        for token in invalid {
             let error = header_value(token).unwrap_err();
             let Error::InvalidToken { length, .. } = error else { panic!("{error:?}") };
             assert_eq!(length, token.len());
