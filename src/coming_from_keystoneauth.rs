@@ -106,7 +106,7 @@
 //! |---|---|---|
 //! | `invalidate()` drops the current token | it drops the current token only if that is the rejected one | a late 401 would drop a new token |
 //! | the token is sent to any absolute URL | only to known origins; [`AuthLayer::allow_origin`] adds more | until it expires, a token is as powerful as a password |
-//! | redirects carry the token to any host | `RedirectPolicy` sends it to the same origin only; if `FollowRedirect` is outside of the layer, the layer checks the origin again | the same |
+//! | redirects carry the token to any host | `RedirectPolicy` sends it to the same origin only; if `FollowRedirect` is outside of the layer, the layer checks the origin again | the same as above |
 //! | credentials follow redirects to any host | only 307 and 308 within the origin of the `auth_url`; others fail with [`Error::LoginRedirected`] | the password is meant for the host of the `auth_url` |
 //! | redirects from https to http, and 305, are followed | the redirect response is returned | encrypted requests stay encrypted; RFC 9110 deprecates 305 |
 //! | a relative `Location` is an error | it is resolved | RFC 9110 |

@@ -85,11 +85,11 @@
 //! 5. If the filter asks for a version, [`discovery`] finds the endpoint. The first such request waits for that. Later
 //!    ones use the cached endpoint.
 //! 6. A relative URI is joined to the endpoint. An absolute URI is used as it is. See [`endpoint`].
-//! 7. The layer checks the origin (scheme, host and port). A request to any other origin than these fails with
-//!    [`Error::OriginNotAllowed`]:
-//!    - those of the endpoints in the service catalog, and with [`RenewingPlugin`] also in the catalog before it;
-//!    - those of the plugin's `auth_url` and of an endpoint override;
-//!    - those that [`AuthLayer::allow_origin`] allows.
+//! 7. Before the layer adds a token, it checks the origin (scheme, host and port). Only these origins are allowed;
+//!    others are an [`Error::OriginNotAllowed`]:
+//!    - the origins of the endpoints in the service catalog, and with [`RenewingPlugin`] in the catalog before it;
+//!    - the origins of the plugin's `auth_url` and of an endpoint override;
+//!    - the origins given to [`AuthLayer::allow_origin`].
 //! 8. A `Host` header that the caller has set is removed if the request URI is relative. If the URI is absolute, the
 //!    header must name the same host; otherwise the request fails with [`Error::HostNotAllowed`].
 //! 9. The layer inserts `X-Auth-Token`. Its value is marked as sensitive. If the request already has an `X-Auth-Token`,

@@ -56,12 +56,13 @@ impl<P> AuthLayer<P> {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::InvalidEndpoint`] if the URL is not absolute, is neither http nor https, or contains a user
-    /// name.
+    /// Returns [`Error::InvalidEndpoint`] if the URL is not absolute, is neither http nor https, contains a user name,
+    /// or has an ambiguous host or port.
     pub fn allow_origin(self, url: &Uri) -> Result<Self, Error> {
         let origin = Origin::from_uri(url).ok_or(Error::InvalidEndpoint {
             what: "the URL of an allowed origin",
-            reason: "it must be an absolute http or https URL without a user name, such as `https://host:port`",
+            reason: "it must be an absolute http or https URL with an unambiguous host and no user name, such as \
+                     `https://host:port`",
         })?;
         Ok(self.update(|settings| settings.allowed_origins.push(origin)))
     }
