@@ -141,7 +141,7 @@ pub enum Error {
     /// A microversion cannot be asked for.
     #[non_exhaustive]
     InvalidMicroversion {
-        /// The microversion, truncated to 256 characters.
+        /// The microversion, truncated to 40 characters.
         microversion: Box<str>,
         /// What is wrong, and what to do about it.
         reason: &'static str,
