@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Puts each of the known bugs of token caches into a copy of the source, and has the model find it.
+"""Checks that the model finds known bugs of token caches.
 
-A bug is some edits, and the scenario that has to fail with it. An edit that does not apply exactly once, a copy
-that does not build and a scenario that passes are failures of this script. Without arguments all bugs are tried,
-otherwise those that are named.
+A bug is a list of edits and a scenario. For each bug, the script applies the edits to a copy of the source and runs
+the scenario, which has to fail. The script itself fails if an edit does not apply exactly once, if a copy does not
+build, or if a scenario passes.
+
+Usage: seeded.py [BUG...]. Without arguments, it tries all bugs.
 """
 
 import shutil
@@ -18,16 +20,16 @@ STATE, SHARED = "renewal/state.rs", "renewal/shared.rs"
 WAIT, TASK = "renewal/wait.rs", "renewal/renewal_task.rs"
 SINGLE_FLIGHT = "task/single_flight.rs"
 
-# name: (scenario, [(file, what is there, what is put in its place), ...])
+# name: (scenario, [(file, text, replacement), ...])
 BUGS = {
-    # A 401 drops the token at hand, although an older one was refused.
+    # A 401 drops the current token, although an older one was rejected.
     "late-401": (
-        "a_late_refusal_of_the_old_token_keeps_the_new_one",
-        [(STATE, "is_some_and(|held| Arc::ptr_eq(&held.access, used)) {", "is_some() {")],
+        "a_late_rejection_of_the_old_token_keeps_the_new_one",
+        [(STATE, "is_some_and(|current| Arc::ptr_eq(&current.access, access)) {", "is_some() {")],
     ),
-    # The flight is aborted with the caller that started it.
+    # The renewal is aborted when the caller that started it is dropped.
     "leader-dropped": (
-        "when_all_callers_are_dropped_the_flight_lands_all_the_same",
+        "a_renewal_finishes_after_all_callers_are_dropped",
         [
             (
                 SHARED,
@@ -43,7 +45,7 @@ BUGS = {
                     pub(super) started: Option<AbortOnDrop>,
                 """,
             ),
-            (SHARED, "Guarded { state, flight: None }", "Guarded { state, flight: None, started: None }"),
+            (SHARED, "Guarded { state, renewal: None }", "Guarded { state, renewal: None, started: None }"),
             (
                 SINGLE_FLIGHT,
                 "        on_panic: impl FnOnce() -> T + Send + 'static,\n    ) {",
@@ -52,18 +54,18 @@ BUGS = {
             (SINGLE_FLIGHT, "self.0.send_replace(Some(outcome))));\n        });", "self.0.send_replace(Some(outcome))));\n        })"),
             (
                 TASK,
-                "            start.run(runtime, flight.fly(), move || crashed.crashed());",
+                "            start.run(runtime, task.run(), move || panicked.finish_panicked());",
                 """
-                let started = start.run(runtime, flight.fly(), move || crashed.crashed());
+                let started = start.run(runtime, task.run(), move || panicked.finish_panicked());
                 self.lock().started = Some(AbortOnDrop(started));
                 """,
             ),
             (
                 WAIT,
-                "            look => AccessFuture::new(Arc::clone(self).wait(look.ok())),",
+                "            step => AccessFuture::new(Arc::clone(self).wait(step.ok())),",
                 """
-                look => {
-                    let (started, waiting) = (self.lock().started.take(), Arc::clone(self).wait(look.ok()));
+                step => {
+                    let (started, waiting) = (self.lock().started.take(), Arc::clone(self).wait(step.ok()));
                     AccessFuture::new(async move {
                         let _started = started;
                         waiting.await
@@ -73,41 +75,41 @@ BUGS = {
             ),
         ],
     ),
-    # A panic of the credentials ends the task of the flight.
+    # A panic of the credentials ends the renewal task without a result.
     "leader-panics": (
-        "a_panic_of_the_credentials_is_an_error_to_all_who_wait",
+        "a_panic_of_the_credentials_is_an_error_for_all_waiting_callers",
         [
             (
                 TASK,
-                "brought.unwrap_or(Err(Error::PluginPanicked))",
-                "brought.unwrap_or_else(|panicked| std::panic::resume_unwind(Box::new(panicked)))",
+                "result.unwrap_or(Err(Error::PluginPanicked))",
+                "result.unwrap_or_else(|panicked| std::panic::resume_unwind(Box::new(panicked)))",
             ),
             (SINGLE_FLIGHT, "work.await.or_else(|Panicked| catch_panic(on_panic))", "work.await; drop(on_panic)"),
         ],
     ),
-    # A panic of any other code of others ends the task of the flight.
-    "flight-panics": (
-        "a_panic_of_the_clock_is_an_error_to_all_who_wait",
+    # A panic of other code from outside the crate ends the renewal task without a result.
+    "renewal-panics": (
+        "a_panic_of_the_clock_is_an_error_for_all_waiting_callers",
         [(SINGLE_FLIGHT, "work.await.or_else(|Panicked| catch_panic(on_panic))", "work.await; drop(on_panic)")],
     ),
-    # Each of those who waited for a flight that failed logs in again by itself.
+    # After a failed renewal, each waiting caller logs in again by itself.
     "failure-not-shared": (
-        "a_failure_is_shared_by_all_who_wait",
+        "a_failure_is_shared_by_all_waiting_callers",
         [
-            (WAIT, "Waited::Done(Err(error)) => return self.usable().ok_or(error),", "Waited::Done(Err(_)) => {}"),
-            (STATE, "                    pause,\n                    waited,", "                    pause: pause * 0,\n                    waited: waited && false,"),
+            (WAIT, "Waited::Done(Err(error)) => return self.unexpired_access().ok_or(error),", "Waited::Done(Err(_)) => {}"),
+            (STATE, "            delay,\n            had_no_token,", "            delay: delay * 0,\n            had_no_token: had_no_token && false,"),
         ],
     ),
-    # The old token goes when the flight starts, not when the new one is there.
+    # The old token is dropped when the renewal starts, rather than when the new token is there.
     "clear-before-load": (
-        "a_soft_token_serves_all_the_while_whatever_becomes_of_its_successor",
-        [(STATE, "self.flight = Some((self.flights, now));", "self.flight = Some((self.flights, now)); self.current = None;")],
+        "a_token_that_is_due_for_renewal_is_used_even_if_the_renewal_fails",
+        [(STATE, "self.renewal = Some((self.last_renewal, now));", "self.renewal = Some((self.last_renewal, now)); self.current = None;")],
     ),
-    # An outcome that comes between the look at the flight and the wait for it is not noticed.
+    # A caller does not notice a result that arrives just before it begins to wait.
     "lost-wake-up": (
-        "callers_who_come_at_once_share_one_login",
+        "concurrent_callers_share_one_login",
         [
-            # The end of the channel would wake everybody once more.
+            # Otherwise the drop of the sender would wake all waiting callers.
             (SINGLE_FLIGHT, "self.0.send_replace(", "std::mem::ManuallyDrop::new(self.0).send_replace("),
             (
                 SINGLE_FLIGHT,
@@ -120,29 +122,33 @@ BUGS = {
             ),
         ],
     ),
-    # What a flight brings becomes current, although a reset overtook it.
+    # The token of a renewal becomes current, although a reset has cancelled the renewal.
     "stale-publish": (
-        "what_a_reset_overtook_is_given_to_nobody",
-        [(STATE, "if !self.is_under_way(id) {", "if false {")],
+        "the_token_of_a_cancelled_renewal_is_not_used",
+        [(STATE, "if !self.is_current_renewal(id) {", "if false {")],
     ),
-    # The same with a token that was set.
-    "stale-publish-over-a-set-token": (
-        "a_token_that_was_set_is_not_displaced_by_the_flight_that_it_overtook",
-        [(STATE, "if !self.is_under_way(id) {", "if false {")],
+    # The token of a renewal becomes current, although a stored token has been restored meanwhile.
+    "stale-publish-over-a-restored-token": (
+        "a_restored_token_is_not_replaced_by_an_older_renewal",
+        [(STATE, "if !self.is_current_renewal(id) {", "if false {")],
     ),
-    # Whoever has waited gets what the flight brought, whatever became of it since.
+    # A waiting caller gets the token of the renewal, although it has been dropped since.
     "late-waiter": (
-        "whoever_is_polled_late_gets_no_token_that_was_reset_meanwhile",
+        "a_caller_that_is_polled_late_gets_no_token_that_was_reset_meanwhile",
         [
-            (STATE, "    discarded: Vec<Discarded>,\n}", "    discarded: Vec<Discarded>,\n    pub(super) brought: Option<Arc<ServiceAccess>>,\n}"),
-            (STATE, "            discarded: Vec::new(),", "            discarded: Vec::new(),\n            brought: None,"),
-            (STATE, "        self.set_current(Some(held));", "        self.brought = Some(Arc::clone(&held.access));\n        self.set_current(Some(held));"),
+            (
+                STATE,
+                "    deferred_drops: Vec<DeferredDrop>,\n}",
+                "    deferred_drops: Vec<DeferredDrop>,\n    pub(super) renewed: Option<Arc<ServiceAccess>>,\n}",
+            ),
+            (STATE, "            deferred_drops: Vec::new(),", "            deferred_drops: Vec::new(),\n            renewed: None,"),
+            (STATE, "        self.set_current(Some(new));", "        self.renewed = Some(Arc::clone(&new.access));\n        self.set_current(Some(new));"),
             (
                 WAIT,
                 "                Waited::Done(Ok(())) => {}\n                // A token",
                 """
                 Waited::Done(Ok(())) => {
-                    if let Some(access) = self.lock().state.brought.clone() {
+                    if let Some(access) = self.lock().state.renewed.clone() {
                         return Ok(access);
                     }
                 }
@@ -150,42 +156,42 @@ BUGS = {
             ),
         ],
     ),
-    # A flight keeps the plugin alive, and goes on for nobody.
-    "flight-for-nobody": (
-        "nobody_logs_in_for_a_plugin_that_is_gone",
+    # A renewal keeps the plugin alive, and continues after the plugin is dropped.
+    "renewal-keeps-plugin": (
+        "there_is_no_login_for_a_plugin_that_was_dropped",
         [
             (
                 TASK,
-                "            start.run(runtime, flight.fly(), move || crashed.crashed());",
+                "            start.run(runtime, task.run(), move || panicked.finish_panicked());",
                 """
-                let kept = Arc::clone(self);
-                start.run(runtime, flight.fly(), move || {
-                    let _kept = kept;
-                    crashed.crashed()
+                let plugin = Arc::clone(self);
+                start.run(runtime, task.run(), move || {
+                    let _plugin = plugin;
+                    panicked.finish_panicked()
                 });
                 """,
             ),
         ],
     ),
-    # A caller does not look whether somebody else's flight is under way.
-    "flight-of-ones-own": (
-        "callers_who_come_at_once_share_one_login",
-        [(SHARED, "&& self.state.under_way(now) == Some(*id)", "&& self.state.under_way(now) == Some(*id + 1)")],
+    # A caller starts a renewal although another one is in flight.
+    "no-single-flight": (
+        "concurrent_callers_share_one_login",
+        [(SHARED, "&& self.state.renewal_in_flight(now) == Some(*id)", "&& self.state.renewal_in_flight(now) == Some(*id + 1)")],
     ),
-    # To force a renewal does not look either.
-    "force-beside-a-flight": (
-        "to_force_a_renewal_starts_no_second_flight",
-        [(WAIT, "        locked.state.forget_failure();", "        locked.state.forget_failure();\n        locked.flight = None;")],
+    # A forced renewal starts although another one is in flight.
+    "no-single-flight-if-forced": (
+        "a_forced_renewal_joins_the_one_in_flight",
+        [(WAIT, "        locked.state.clear_failure();", "        locked.state.clear_failure();\n        locked.renewal = None;")],
     ),
-    # Each of those who notice that a flight is gone clears away the one under way, whichever it is.
+    # A caller that notices a lost renewal removes the current one, even if that is another one.
     "lost-without-comparing": (
-        "a_flight_whose_runtime_is_gone_is_taken_over_once",
-        [(STATE, "if self.is_under_way(id) {", "if id > 0 {")],
+        "a_renewal_whose_runtime_is_shut_down_is_replaced_once",
+        [(STATE, "if self.is_current_renewal(id) {", "if id > 0 {")],
     ),
-    # Nobody takes over a flight whose runtime is gone.
-    "nobody-takes-over": (
-        "a_flight_whose_runtime_is_gone_is_taken_over_once",
-        [(WAIT, "Waited::Lost => self.lock().lost(id),", "Waited::Lost => return Err(Error::Abandoned),")],
+    # No caller replaces a renewal whose runtime is shut down.
+    "lost-not-replaced": (
+        "a_renewal_whose_runtime_is_shut_down_is_replaced_once",
+        [(WAIT, "Waited::Lost => self.lock().remove_lost_renewal(id),", "Waited::Lost => return Err(Error::Abandoned),")],
     ),
 }
 
@@ -194,7 +200,7 @@ def edit(path, edits):
     text = path.read_text()
     for before, after in edits:
         if text.count(before) != 1:
-            sys.exit(f"{path.name} has this {text.count(before)} times instead of once:\n{before}")
+            sys.exit(f"{path.name} contains this text {text.count(before)} times instead of once:\n{before}")
         text = text.replace(before, after)
     path.write_text(text)
 
@@ -211,10 +217,10 @@ def main():
         scenario, edits = BUGS[name]
         shutil.rmtree(COPY, ignore_errors=True)
         for folder in "src", "model":
-            # With new times of modification, so that all of it is built.
+            # With new modification times, so that cargo builds all of it.
             ignored = shutil.ignore_patterns("target")
             shutil.copytree(ROOT / folder, COPY / folder, ignore=ignored, copy_function=shutil.copy)
-        # A package of its own can share the target directory with the model, and what was built of others there.
+        # As a package of its own, it can share the target directory and the built dependencies with the model.
         edit(COPY / "model" / "Cargo.toml", [('"tower-keystone-model"', '"tower-keystone-seeded"')])
         edit(COPY / "model" / "Cargo.lock", [('"tower-keystone-model"', '"tower-keystone-seeded"')])
         for file in {file for file, _, _ in edits}:

@@ -421,7 +421,7 @@ async fn no_request_shows_its_token() {
 
 fn assert_nothing_was_seen() {
     let seen = SEEN.lock().unwrap().clone();
-    for logged in ["a request came", "no good token can be had"] {
+    for logged in ["a request came", "cannot obtain a usable token"] {
         assert!(seen.contains(logged) && seen.len() > 100_000, "{} bytes were seen", seen.len());
     }
     for line in seen.lines() {

@@ -1,8 +1,10 @@
-//! `RenewingPlugin`, its own source, under the schedules of a model checker: whichever task runs next, wherever
-//! one stops, nobody waits for ever, one login serves all, and what was dropped stays dropped.
+//! Runs the source of `RenewingPlugin` under many schedules of a model checker.
 //!
-//! Time passes only when a scenario says so. A hang is a deadlock, which the checker reports, and so is a
-//! loop without an end. A schedule that fails is printed and can be run again with `shuttle::replay`.
+//! In each schedule, whichever task runs next and wherever it is interrupted: no caller waits for ever, concurrent
+//! callers share one login, and a dropped token is not used again.
+//!
+//! Time passes only if a scenario says so. The checker reports deadlocks and endless loops. It prints a schedule that
+//! fails, and `shuttle::replay` runs it again.
 
 use std::{
     collections::VecDeque,
@@ -33,13 +35,15 @@ use tower_keystone::{
     renewal::{Clock, Now},
 };
 
-/// A token of the model lives for 300 s. It is soft from 180 s on, at the latest, and hard from 290 s on.
-const SOFT: u64 = 200;
-const HARD: u64 = 295;
+/// Ages of a token that is due for renewal, and of one that is expiring, in seconds.
+///
+/// The tokens of the model have a lifetime of 300 s. They are due after 180 s at the latest, and expiring after 290 s.
+const DUE: u64 = 200;
+const EXPIRING: u64 = 295;
 
 const SCHEDULES: usize = 5_000;
 
-/// Runs a scenario under many schedules, random ones and ones with few, well-placed switches.
+/// Runs a scenario under many schedules: random ones, and ones with few task switches at chosen points.
 fn check<F: Future<Output = ()> + 'static>(scenario: fn(Cloud) -> F) {
     let schedulers: [Box<dyn Scheduler + Send>; 2] =
         [Box::new(RandomScheduler::new(SCHEDULES)), Box::new(PctScheduler::new(3, SCHEDULES))];
@@ -53,33 +57,37 @@ fn check<F: Future<Output = ()> + 'static>(scenario: fn(Cloud) -> F) {
     }
 }
 
-/// What Keystone does with a login.
+/// How Keystone responds to a login.
 #[derive(Clone, Copy, PartialEq)]
-enum Answer {
+enum LoginResult {
     Token,
-    Refused,
-    /// An error that passes by itself, after a second.
-    Passing,
+    /// A permanent error.
+    Rejected,
+    /// A transient error, after 1 s.
+    Transient,
+    /// No response.
     Never,
-    /// A panic when all the time that a flight has is over: at once, or when the answer is waited for.
+    /// A panic of the credentials when the login is created. No time is left for another attempt then.
     PanicAtOnce,
+    /// A panic of the credentials when the login is polled. No time is left for another attempt then.
     PanicLater,
-    /// A token, and such a panic of the clock that the flight looks at next.
-    PanicOfTheClock,
+    /// A token, and a panic of the clock when the renewal reads it next. No time is left for another attempt then.
+    ClockPanic,
 }
 
-/// A Keystone, the credentials for it, and the time. Clones are the same. The tokens bear the number of
-/// their login.
+/// A Keystone, the credentials for it, and the clock. Clones share their state.
+///
+/// A token contains the number of its login.
 #[derive(Clone)]
 struct Keystone(Arc<State>);
 
 struct State {
     auth_url: Uri,
     now: AtomicU64,
-    script: Mutex<VecDeque<Answer>>,
+    next_results: Mutex<VecDeque<LoginResult>>,
     logins: AtomicUsize,
-    under_way: AtomicUsize,
-    most_at_once: AtomicUsize,
+    concurrent: AtomicUsize,
+    max_concurrent: AtomicUsize,
     clock_panics: AtomicBool,
 }
 
@@ -88,58 +96,60 @@ impl Keystone {
         self.0.logins.load(SeqCst)
     }
 
-    fn most_at_once(&self) -> usize {
-        self.0.most_at_once.load(SeqCst)
+    fn max_concurrent(&self) -> usize {
+        self.0.max_concurrent.load(SeqCst)
     }
 
-    fn then(&self, answers: impl IntoIterator<Item = Answer>) {
-        self.0.script.lock().unwrap().extend(answers);
+    /// Sets the results of the next logins. Later ones return a token.
+    fn set_next(&self, results: impl IntoIterator<Item = LoginResult>) {
+        self.0.next_results.lock().unwrap().extend(results);
     }
 
-    fn pass(&self, seconds: u64) {
+    fn advance(&self, seconds: u64) {
         self.0.now.fetch_add(seconds, SeqCst);
     }
 
-    /// Panics as `panic!` does, but prints nothing.
+    /// Panics without printing a message, after the time that a renewal may take.
     fn panic(&self) -> ! {
-        self.pass(31);
+        self.advance(31);
         resume_unwind(Box::new("the scenario wants this panic"))
     }
 }
 
-struct UnderWay(Keystone);
+/// A login in flight, which is counted until it is dropped.
+struct InFlight(Keystone);
 
-impl Drop for UnderWay {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.0.under_way.fetch_sub(1, SeqCst);
+        self.0.0.concurrent.fetch_sub(1, SeqCst);
     }
 }
 
 impl Credentials for Keystone {
     fn get_auth_ref(&self, _: Transport) -> AuthRefFuture {
         let number = self.0.logins.fetch_add(1, SeqCst) + 1;
-        let answer = self.0.script.lock().unwrap().pop_front().unwrap_or(Answer::Token);
-        if answer == Answer::PanicAtOnce {
+        let result = self.0.next_results.lock().unwrap().pop_front().unwrap_or(LoginResult::Token);
+        if result == LoginResult::PanicAtOnce {
             self.panic();
         }
-        self.0.most_at_once.fetch_max(self.0.under_way.fetch_add(1, SeqCst) + 1, SeqCst);
-        let under_way = UnderWay(self.clone());
+        self.0.max_concurrent.fetch_max(self.0.concurrent.fetch_add(1, SeqCst) + 1, SeqCst);
+        let in_flight = InFlight(self.clone());
         Box::pin(async move {
-            let UnderWay(keystone) = &under_way;
+            let InFlight(keystone) = &in_flight;
             yield_now().await;
             yield_now().await;
-            match answer {
-                Answer::Token | Answer::PanicOfTheClock => {
-                    keystone.0.clock_panics.store(answer == Answer::PanicOfTheClock, SeqCst);
+            match result {
+                LoginResult::Token | LoginResult::ClockPanic => {
+                    keystone.0.clock_panics.store(result == LoginResult::ClockPanic, SeqCst);
                     AccessInfo::new(format!("token-{number}"), r#"{"token": {"user": {"id": "u"}}}"#)
                 }
-                Answer::Refused => Err(Error::plugin(false, format!("login {number} was refused"))),
-                Answer::Passing => {
-                    keystone.pass(1);
-                    Err(Error::plugin(true, format!("login {number} was too early")))
+                LoginResult::Rejected => Err(Error::plugin(false, format!("login {number} was rejected"))),
+                LoginResult::Transient => {
+                    keystone.advance(1);
+                    Err(Error::plugin(true, format!("login {number} failed for now")))
                 }
-                Answer::Never => std::future::pending().await,
-                Answer::PanicAtOnce | Answer::PanicLater => keystone.panic(),
+                LoginResult::Never => std::future::pending().await,
+                LoginResult::PanicAtOnce | LoginResult::PanicLater => keystone.panic(),
             }
         })
     }
@@ -160,11 +170,11 @@ impl Clock for Keystone {
     }
 }
 
-/// The credentials are asked, never the transport.
+/// An HTTP client that is never called, because the credentials log in without it.
 #[derive(Clone)]
-struct Unused;
+struct UnusedClient;
 
-impl tower::Service<Request<Full<Bytes>>> for Unused {
+impl tower::Service<Request<Full<Bytes>>> for UnusedClient {
     type Response = Response<Full<Bytes>>;
     type Error = BoxError;
     type Future = std::future::Pending<Result<Self::Response, BoxError>>;
@@ -178,12 +188,12 @@ impl tower::Service<Request<Full<Bytes>>> for Unused {
     }
 }
 
-/// A plugin and its Keystone. Clones are the same.
+/// A plugin and its Keystone. Clones share their state.
 #[derive(Clone)]
 struct Cloud {
     keystone: Keystone,
     plugin: RenewingPlugin<Keystone>,
-    /// The numbers of the tokens that were dropped, a bit for each. Nobody who asks gets them any more.
+    /// The numbers of the tokens that were dropped, one bit each. Later calls must not return them.
     dropped: Arc<AtomicU64>,
 }
 
@@ -192,27 +202,27 @@ impl Cloud {
         let keystone = Keystone(Arc::new(State {
             auth_url: Uri::from_static("https://keystone.test/v3"),
             now: AtomicU64::new(1_800_000_000),
-            script: Mutex::default(),
+            next_results: Mutex::default(),
             logins: AtomicUsize::new(0),
-            under_way: AtomicUsize::new(0),
-            most_at_once: AtomicUsize::new(0),
+            concurrent: AtomicUsize::new(0),
+            max_concurrent: AtomicUsize::new(0),
             clock_panics: AtomicBool::new(false),
         }));
-        let transport = Transport::new(Unused);
+        let transport = Transport::new(UnusedClient);
         let plugin = RenewingPlugin::new(keystone.clone(), transport).clock(keystone.clone()).seed(7);
         Self { keystone, plugin, dropped: Arc::default() }
     }
 
-    /// With `token-1` of this age, in seconds.
+    /// Obtains `token-1` and lets it reach this age, in seconds.
     async fn with_token(self, age: u64) -> (Self, Arc<ServiceAccess>) {
-        let access = self.ask().await.unwrap();
+        let access = self.access().await.unwrap();
         assert_eq!(number(&access), 1);
-        self.keystone.pass(age);
+        self.keystone.advance(age);
         (self, access)
     }
 
-    /// Whenever it is polled it brings no token that had been dropped before.
-    async fn ask(&self) -> Result<Arc<ServiceAccess>, Error> {
+    /// Returns an access of the plugin, and checks that it was not dropped before the future was polled.
+    async fn access(&self) -> Result<Arc<ServiceAccess>, Error> {
         let mut dropped = Some(self.dropped.load(SeqCst));
         let mut access = self.plugin.access();
         poll_fn(|cx| {
@@ -226,47 +236,49 @@ impl Cloud {
         .await
     }
 
-    async fn asks(self) -> Result<Arc<ServiceAccess>, Error> {
-        self.ask().await
+    async fn into_access(self) -> Result<Arc<ServiceAccess>, Error> {
+        self.access().await
     }
 
+    /// Spawns tasks that wait for an access.
     fn callers(&self, count: usize) -> Vec<JoinHandle<Result<Arc<ServiceAccess>, Error>>> {
-        (0..count).map(|_| spawn(self.clone().asks())).collect()
+        (0..count).map(|_| spawn(self.clone().into_access())).collect()
     }
 
     fn invalidate(&self, used: &Arc<ServiceAccess>) {
         let by = Origin::from_uri(&Uri::from_static("https://nova.example.com")).unwrap();
-        assert!(self.plugin.invalidate(used, &by), "it makes sense to try again");
+        assert!(self.plugin.invalidate(used, &by), "the request can be sent once more");
         self.dropped.fetch_or(1 << number(used), SeqCst);
     }
 
-    /// Drops all tokens of the logins that have begun.
+    /// Drops the tokens of all logins that have been started.
     fn reset(&self) {
-        let begun = (1 << (self.keystone.logins() + 1)) - 1;
+        let started = (1 << (self.keystone.logins() + 1)) - 1;
         self.plugin.reset();
-        self.dropped.fetch_or(begun, SeqCst);
+        self.dropped.fetch_or(started, SeqCst);
     }
 }
 
+/// Returns the number of the login that obtained the token.
 fn number(access: &ServiceAccess) -> usize {
     let token = access.auth_ref().unwrap().auth_token().unwrap();
     token.strip_prefix("token-").unwrap().parse().unwrap()
 }
 
 async fn all<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
-    let mut outcomes = Vec::new();
+    let mut outputs = Vec::new();
     for task in tasks {
-        outcomes.push(task.await.unwrap());
+        outputs.push(task.await.unwrap());
     }
-    outcomes
+    outputs
 }
 
 #[test]
-fn callers_who_come_at_once_share_one_login() {
+fn concurrent_callers_share_one_login() {
     check(|cloud| async move {
-        let brought = all(cloud.callers(4)).await;
-        let first = brought[0].as_ref().unwrap();
-        for access in &brought {
+        let accesses = all(cloud.callers(4)).await;
+        let first = accesses[0].as_ref().unwrap();
+        for access in &accesses {
             assert!(Arc::ptr_eq(access.as_ref().unwrap(), first));
         }
         assert_eq!(cloud.keystone.logins(), 1);
@@ -274,85 +286,85 @@ fn callers_who_come_at_once_share_one_login() {
 }
 
 #[test]
-fn a_late_refusal_of_the_old_token_keeps_the_new_one() {
+fn a_late_rejection_of_the_old_token_keeps_the_new_one() {
     check(|cloud| async move {
         let (cloud, old) = cloud.with_token(0).await;
-        let refused = |cloud: Cloud, old: Arc<ServiceAccess>| async move {
+        let reject_and_retry = |cloud: Cloud, old: Arc<ServiceAccess>| async move {
             cloud.invalidate(&old);
-            number(&cloud.ask().await.unwrap())
+            number(&cloud.access().await.unwrap())
         };
-        let tasks = (0..3).map(|_| spawn(refused(cloud.clone(), Arc::clone(&old)))).collect();
+        let tasks = (0..3).map(|_| spawn(reject_and_retry(cloud.clone(), Arc::clone(&old)))).collect();
         assert_eq!(all(tasks).await, [2, 2, 2]);
         assert_eq!(cloud.keystone.logins(), 2);
     });
 }
 
 #[test]
-fn a_caller_that_is_dropped_takes_nothing_along() {
+fn a_dropped_caller_does_not_affect_the_others() {
     check(|cloud| async move {
         let mut callers = cloud.callers(4);
-        // The first, which is the one that starts the flight, or not.
+        // Either the first caller, which starts the renewal, or the second one.
         let dropped = callers.swap_remove(thread_rng().gen_range(0..2));
         dropped.abort();
         for access in all(callers).await {
             assert_eq!(number(&access.unwrap()), 1);
         }
-        assert_eq!(number(&cloud.ask().await.unwrap()), 1);
+        assert_eq!(number(&cloud.access().await.unwrap()), 1);
         assert_eq!(cloud.keystone.logins(), 1);
     });
 }
 
 #[test]
-fn when_all_callers_are_dropped_the_flight_lands_all_the_same() {
+fn a_renewal_finishes_after_all_callers_are_dropped() {
     check(|cloud| async move {
         for caller in cloud.callers(3) {
             caller.abort();
             let _ = caller.await;
         }
-        assert_eq!(number(&cloud.ask().await.unwrap()), 1);
+        assert_eq!(number(&cloud.access().await.unwrap()), 1);
         assert_eq!(cloud.keystone.logins(), 1);
     });
 }
 
-async fn credentials_panic(cloud: Cloud, answer: Answer) {
-    cloud.keystone.then([answer]);
-    for brought in all(cloud.callers(3)).await {
-        assert!(matches!(brought, Err(Error::PluginPanicked)), "{brought:?}");
+async fn credentials_panic(cloud: Cloud, result: LoginResult) {
+    cloud.keystone.set_next([result]);
+    for access in all(cloud.callers(3)).await {
+        assert!(matches!(access, Err(Error::PluginPanicked)), "{access:?}");
     }
     assert_eq!(cloud.keystone.logins(), 1);
-    cloud.keystone.pass(60);
-    assert_eq!(number(&cloud.ask().await.unwrap()), 2);
+    cloud.keystone.advance(60);
+    assert_eq!(number(&cloud.access().await.unwrap()), 2);
 }
 
 #[test]
-fn a_panic_of_the_credentials_is_an_error_to_all_who_wait() {
-    check(|cloud| credentials_panic(cloud, Answer::PanicAtOnce));
-    check(|cloud| credentials_panic(cloud, Answer::PanicLater));
+fn a_panic_of_the_credentials_is_an_error_for_all_waiting_callers() {
+    check(|cloud| credentials_panic(cloud, LoginResult::PanicAtOnce));
+    check(|cloud| credentials_panic(cloud, LoginResult::PanicLater));
 }
 
 #[test]
-fn a_panic_of_the_clock_is_an_error_to_all_who_wait() {
-    check(|cloud| credentials_panic(cloud, Answer::PanicOfTheClock));
+fn a_panic_of_the_clock_is_an_error_for_all_waiting_callers() {
+    check(|cloud| credentials_panic(cloud, LoginResult::ClockPanic));
 }
 
 #[test]
-fn a_failure_is_shared_by_all_who_wait() {
+fn a_failure_is_shared_by_all_waiting_callers() {
     check(|cloud| async move {
-        cloud.keystone.then([Answer::Refused]);
-        for brought in all(cloud.callers(4)).await {
-            let error = brought.unwrap_err();
+        cloud.keystone.set_next([LoginResult::Rejected]);
+        for access in all(cloud.callers(4)).await {
+            let error = access.unwrap_err();
             let cause = std::error::Error::source(&error).unwrap().to_string();
-            assert_eq!(cause, "login 1 was refused");
+            assert_eq!(cause, "login 1 was rejected");
         }
         assert_eq!(cloud.keystone.logins(), 1);
     });
 }
 
 #[test]
-fn a_soft_token_serves_all_the_while_whatever_becomes_of_its_successor() {
+fn a_token_that_is_due_for_renewal_is_used_even_if_the_renewal_fails() {
     check(|cloud| async move {
-        let (cloud, _) = cloud.with_token(SOFT).await;
-        cloud.keystone.then([Answer::Refused]);
+        let (cloud, _) = cloud.with_token(DUE).await;
+        cloud.keystone.set_next([LoginResult::Rejected]);
         for access in all(cloud.callers(4)).await {
             assert_eq!(number(&access.unwrap()), 1);
         }
@@ -361,10 +373,10 @@ fn a_soft_token_serves_all_the_while_whatever_becomes_of_its_successor() {
 }
 
 #[test]
-fn a_hard_token_serves_when_its_successor_fails() {
+fn an_expiring_token_is_used_if_the_renewal_fails() {
     check(|cloud| async move {
-        let (cloud, _) = cloud.with_token(HARD).await;
-        cloud.keystone.then([Answer::Refused]);
+        let (cloud, _) = cloud.with_token(EXPIRING).await;
+        cloud.keystone.set_next([LoginResult::Rejected]);
         for access in all(cloud.callers(3)).await {
             assert_eq!(number(&access.unwrap()), 1);
         }
@@ -373,10 +385,10 @@ fn a_hard_token_serves_when_its_successor_fails() {
 }
 
 #[test]
-fn a_hard_token_serves_when_its_successor_does_not_come_in_time() {
+fn an_expiring_token_is_used_if_the_renewal_takes_too_long() {
     check(|cloud| async move {
-        let (cloud, _) = cloud.with_token(HARD).await;
-        cloud.keystone.then([Answer::Never]);
+        let (cloud, _) = cloud.with_token(EXPIRING).await;
+        cloud.keystone.set_next([LoginResult::Never]);
         let callers = cloud.callers(3);
         yield_now().await;
         tokio::time::trigger_timeouts(|_| true);
@@ -388,22 +400,22 @@ fn a_hard_token_serves_when_its_successor_does_not_come_in_time() {
 }
 
 #[test]
-fn a_token_refused_while_its_successor_is_on_the_way_costs_no_further_login() {
+fn a_token_that_is_rejected_during_its_renewal_causes_no_further_login() {
     check(|cloud| async move {
-        let (cloud, old) = cloud.with_token(SOFT).await;
+        let (cloud, old) = cloud.with_token(DUE).await;
         let callers = cloud.callers(2);
         cloud.invalidate(&old);
-        assert_eq!(number(&cloud.ask().await.unwrap()), 2);
+        assert_eq!(number(&cloud.access().await.unwrap()), 2);
         for access in all(callers).await {
             assert!([1, 2].contains(&number(&access.unwrap())));
         }
         assert_eq!(cloud.keystone.logins(), 2);
-        assert_eq!(cloud.keystone.most_at_once(), 1);
+        assert_eq!(cloud.keystone.max_concurrent(), 1);
     });
 }
 
 #[test]
-fn what_a_reset_overtook_is_given_to_nobody() {
+fn the_token_of_a_cancelled_renewal_is_not_used() {
     check(|cloud| async move {
         let before = cloud.callers(2);
         yield_now().await;
@@ -414,17 +426,17 @@ fn what_a_reset_overtook_is_given_to_nobody() {
         for access in all(before).await {
             access.unwrap();
         }
-        cloud.ask().await.unwrap();
+        cloud.access().await.unwrap();
         assert!(cloud.keystone.logins() <= 2);
     });
 }
 
 #[test]
-fn whoever_is_polled_late_gets_no_token_that_was_reset_meanwhile() {
+fn a_caller_that_is_polled_late_gets_no_token_that_was_reset_meanwhile() {
     check(|cloud| async move {
-        let late = spawn(cloud.clone().asks());
-        // The flight is started, and may have landed, before the one who waits is polled again.
-        cloud.ask().await.unwrap();
+        let late = spawn(cloud.clone().into_access());
+        // The renewal of the late caller has started, and may have finished, before that caller is polled again.
+        cloud.access().await.unwrap();
         cloud.reset();
         late.await.unwrap().unwrap();
         assert!(cloud.keystone.logins() <= 2);
@@ -432,9 +444,9 @@ fn whoever_is_polled_late_gets_no_token_that_was_reset_meanwhile() {
 }
 
 #[test]
-fn nobody_logs_in_for_a_plugin_that_is_gone() {
+fn there_is_no_login_for_a_plugin_that_was_dropped() {
     check(|cloud| async move {
-        cloud.keystone.then([Answer::Passing; 40]);
+        cloud.keystone.set_next([LoginResult::Transient; 40]);
         let keystone = cloud.keystone.clone();
         let callers = cloud.callers(2);
         drop(cloud);
@@ -443,18 +455,18 @@ fn nobody_logs_in_for_a_plugin_that_is_gone() {
             caller.abort();
             let _ = caller.await;
         }
-        let begun = keystone.logins();
+        let logins = keystone.logins();
         for _ in 0..100 {
             yield_now().await;
         }
-        assert!(keystone.logins() <= begun + 1, "one that was about to be sent");
+        assert!(keystone.logins() <= logins + 1, "one login may already be starting");
     });
 }
 
 #[test]
-fn a_token_that_was_set_is_not_displaced_by_the_flight_that_it_overtook() {
+fn a_restored_token_is_not_replaced_by_an_older_renewal() {
     check(|cloud| async move {
-        let (cloud, _) = cloud.with_token(SOFT).await;
+        let (cloud, _) = cloud.with_token(DUE).await;
         let stored = cloud.plugin.auth_state();
         let callers = cloud.callers(2);
         yield_now().await;
@@ -462,28 +474,28 @@ fn a_token_that_was_set_is_not_displaced_by_the_flight_that_it_overtook() {
         for access in all(callers).await {
             access.unwrap();
         }
-        assert_eq!(number(&cloud.ask().await.unwrap()), 1);
+        assert_eq!(number(&cloud.access().await.unwrap()), 1);
     });
 }
 
 #[test]
-fn to_force_a_renewal_starts_no_second_flight() {
+fn a_forced_renewal_joins_the_one_in_flight() {
     check(|cloud| async move {
         let callers = cloud.callers(2);
         let forced = cloud.clone();
         let forced = spawn(async move { number(&forced.plugin.renew().await.unwrap()) });
-        let brought = forced.await.unwrap();
-        assert!(number(&cloud.ask().await.unwrap()) >= brought, "what was forced is current");
+        let renewed = forced.await.unwrap();
+        assert!(number(&cloud.access().await.unwrap()) >= renewed, "the new token is current");
         for access in all(callers).await {
             access.unwrap();
         }
         assert!(cloud.keystone.logins() <= 2);
-        assert_eq!(cloud.keystone.most_at_once(), 1);
+        assert_eq!(cloud.keystone.max_concurrent(), 1);
     });
 }
 
 #[test]
-fn a_flight_whose_runtime_is_gone_is_taken_over_once() {
+fn a_renewal_whose_runtime_is_shut_down_is_replaced_once() {
     check(|cloud| async move {
         let callers = cloud.callers(3);
         yield_now().await;
@@ -492,16 +504,16 @@ fn a_flight_whose_runtime_is_gone_is_taken_over_once() {
             access.unwrap();
         }
         assert!(cloud.keystone.logins() <= 2);
-        assert_eq!(cloud.keystone.most_at_once(), 1);
+        assert_eq!(cloud.keystone.max_concurrent(), 1);
     });
 }
 
-/// Any of what can happen, in any order.
-async fn whatever(cloud: Cloud) {
+/// Does three random operations.
+async fn do_random_operations(cloud: Cloud) {
     let mut used = None;
     for _ in 0..3 {
         match thread_rng().gen_range(0..7) {
-            0..=2 => used = cloud.ask().await.ok().or(used),
+            0..=2 => used = cloud.access().await.ok().or(used),
             3 => {
                 if let Some(used) = &used {
                     cloud.invalidate(used);
@@ -515,10 +527,10 @@ async fn whatever(cloud: Cloud) {
 }
 
 #[test]
-fn in_whatever_order_things_happen_nobody_hangs_and_nothing_dropped_comes_back() {
+fn random_operations_never_hang_or_return_a_dropped_token() {
     check(|cloud| async move {
-        let tasks = (0..3).map(|_| spawn(whatever(cloud.clone()))).collect();
+        let tasks = (0..3).map(|_| spawn(do_random_operations(cloud.clone()))).collect();
         all(tasks).await;
-        cloud.ask().await.unwrap();
+        cloud.access().await.unwrap();
     });
 }

@@ -1,108 +1,126 @@
-//! Failed attempts, and from when on another one may be made.
+//! Failed logins, and when the next attempt may be made.
 
 use std::time::Duration;
 
-use super::{Now, RenewalPolicy, policy::Risk};
+use super::{Now, RenewalPolicy, policy::LockoutRisk};
 use crate::{Error, Secret};
 
-/// An error, and whether it can pass by itself. That is found out when the state is not locked, since it may run code
-/// of others.
+/// The error of one attempt to log in.
 #[derive(Clone, Debug)]
-pub(super) struct Failed {
+pub(super) struct AttemptError {
     pub(super) error: Error,
-    pub(super) passes: bool,
+    /// Computed before the state is locked, because [`Error::is_transient`] may run code from outside this crate.
+    pub(super) is_transient: bool,
 }
 
-impl From<Error> for Failed {
+impl From<Error> for AttemptError {
     fn from(error: Error) -> Self {
-        Self { passes: error.is_transient(), error }
+        Self { is_transient: error.is_transient(), error }
     }
 }
 
-/// What is known of the credentials that an attempt is made with.
+/// Properties of the credentials at the time of a login.
 #[derive(Clone, Debug)]
-pub(super) struct Tried {
-    /// Their cache id. It is made of the secrets too, so that it changes with them.
-    pub(super) id: Option<Secret>,
+pub(super) struct CredentialsInfo {
+    /// The cache id. It is derived from the secrets too, so that it changes when they do.
+    pub(super) cache_id: Option<Secret>,
     pub(super) can_lock_account: bool,
 }
 
-/// Why there is no new token, and from when on another go may be made.
+/// Why the last renewal failed, and when the next attempt may be made.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) error: Error,
-    pub(super) failed: Now,
-    pub(super) pause: Duration,
-    /// Whether requests had no token meanwhile, so that they waited for it in vain.
-    pub(super) waited: bool,
-    /// The credentials that were refused; `None` if the failure can pass by itself.
-    pub(super) refused: Option<Tried>,
-    /// How many of its kind there were in a row.
-    pub(super) transient: u32,
-    pub(super) definite: u32,
+    pub(super) failed_at: Now,
+    /// The time after `failed_at` in which no attempt is made.
+    pub(super) delay: Duration,
+    /// Whether there was no usable token at that time, so that waiting requests got the error.
+    pub(super) had_no_token: bool,
+    /// The credentials, if the failure is permanent; `None` if it is transient.
+    pub(super) failed_credentials: Option<CredentialsInfo>,
+    /// Number of transient failures in a row.
+    pub(super) transient_failures: u32,
+    /// Number of permanent failures in a row.
+    pub(super) permanent_failures: u32,
 }
 
 impl Failure {
-    /// Whether it is too early for another go.
-    pub(super) fn pauses(&self, now: Now) -> bool {
-        now.since(self.failed) < self.pause
+    /// Returns whether it is too early for the next attempt.
+    pub(super) fn is_backing_off(&self, now: Now) -> bool {
+        now.since(self.failed_at) < self.delay
     }
 
-    /// Whether requests that have no token get this failure, rather than wait for another go.
-    pub(super) fn is_final(&self, now: Now, policy: &RenewalPolicy) -> bool {
-        self.waited || self.refused.is_some() || self.rest(now) >= policy.wait_timeout
+    /// Returns whether requests without a token get this error, rather than wait for the next attempt.
+    pub(super) fn fails_requests(&self, now: Now, policy: &RenewalPolicy) -> bool {
+        self.had_no_token
+            || self.failed_credentials.is_some()
+            || self.remaining_retry_after(now) >= policy.wait_timeout
     }
 
-    /// What is left of the time that Keystone asked to wait.
-    pub(super) fn rest(&self, now: Now) -> Duration {
-        let asked = self.error.retry_after().map_or(Duration::ZERO, |_| self.pause);
-        asked.saturating_sub(now.since(self.failed))
+    /// Returns the remaining part of the delay that Keystone has asked for (`Retry-After`).
+    pub(super) fn remaining_retry_after(&self, now: Now) -> Duration {
+        let requested = self.error.retry_after().map_or(Duration::ZERO, |_| self.delay);
+        requested.saturating_sub(now.since(self.failed_at))
     }
 }
 
-/// How often credentials that have changed are tried at once, within [`CHANGES_WINDOW`].
+/// How often changed credentials are tried without a delay within [`IMMEDIATE_RETRY_WINDOW`].
 ///
-/// It is for those whose id changes without an end, such as with the time.
-const MOST_CHANGES: usize = 3;
-const CHANGES_WINDOW: Duration = Duration::from_secs(30 * 60);
+/// The limit is for credentials whose id changes all the time, for example because it contains the current time.
+const MAX_IMMEDIATE_RETRIES: usize = 3;
+const IMMEDIATE_RETRY_WINDOW: Duration = Duration::from_secs(30 * 60);
 
-/// The history of the credentials.
+/// Which credentials have worked before, and how often changed ones were tried without a delay.
 #[derive(Debug, Default)]
-pub(super) struct History {
-    /// The id of those that brought the last token.
-    proven: Option<Option<Secret>>,
-    /// When others were tried at once in place of refused ones.
-    changes: Vec<Now>,
+pub(super) struct CredentialsHistory {
+    /// The cache id of the credentials that obtained the last token.
+    last_success: Option<Option<Secret>>,
+    /// When changed credentials were tried without a delay.
+    immediate_retries: Vec<Now>,
 }
 
-impl History {
-    /// Enters that credentials have brought a token.
-    pub(super) fn brought(&mut self, tried: Tried) {
-        self.proven = Some(tried.id);
-        self.changes.clear();
+impl CredentialsHistory {
+    /// Records that the credentials have obtained a token.
+    pub(super) fn record_success(&mut self, credentials: CredentialsInfo) {
+        self.last_success = Some(credentials.cache_id);
+        self.immediate_retries.clear();
     }
 
-    /// Returns the pause after the `definite`th failure in a row that does not pass by itself.
-    pub(super) fn pause(&self, tried: &Tried, definite: u32, policy: &RenewalPolicy) -> Duration {
-        let risk = match &self.proven {
-            _ if !tried.can_lock_account => Risk::None,
-            Some(id) if *id == tried.id => Risk::Proven,
-            _ => Risk::Lockout,
+    /// Returns the delay after the given number of permanent failures in a row.
+    pub(super) fn permanent_failure_delay(
+        &self,
+        credentials: &CredentialsInfo,
+        failures: u32,
+        policy: &RenewalPolicy,
+    ) -> Duration {
+        let risk = match &self.last_success {
+            _ if !credentials.can_lock_account => LockoutRisk::None,
+            Some(cache_id) if *cache_id == credentials.cache_id => LockoutRisk::Low,
+            _ => LockoutRisk::High,
         };
-        let too_many = if self.changes.len() < MOST_CHANGES { 0 } else { MOST_CHANGES };
-        policy.definite_pause(definite.saturating_add(u32::try_from(too_many).unwrap_or_default()), risk)
+        // After too many immediate retries, the first delays are skipped.
+        let skipped =
+            if self.immediate_retries.len() < MAX_IMMEDIATE_RETRIES { 0 } else { MAX_IMMEDIATE_RETRIES };
+        let failures = failures.saturating_add(u32::try_from(skipped).unwrap_or_default());
+        policy.permanent_failure_delay(failures, risk)
     }
 
-    /// Whether credentials with this id are others than the refused ones, to be tried at once.
-    pub(super) fn has_changed(&mut self, refused: &Tried, id: &Option<Secret>, now: Now) -> bool {
-        if refused.id == *id {
+    /// Returns whether credentials with this cache id may be tried without a delay, because they are not the ones that
+    /// failed. If so, records it.
+    pub(super) fn allow_immediate_retry(
+        &mut self,
+        failed: &CredentialsInfo,
+        cache_id: &Option<Secret>,
+        now: Now,
+    ) -> bool {
+        if failed.cache_id == *cache_id {
             return false;
         }
-        self.changes.retain(|&at| now.since(at) < CHANGES_WINDOW);
-        let is_new = self.changes.len() < MOST_CHANGES;
-        if is_new {
-            self.changes.push(now);
+        self.immediate_retries.retain(|&at| now.since(at) < IMMEDIATE_RETRY_WINDOW);
+        let is_allowed = self.immediate_retries.len() < MAX_IMMEDIATE_RETRIES;
+        if is_allowed {
+            self.immediate_retries.push(now);
         }
-        is_new
+        is_allowed
     }
 }

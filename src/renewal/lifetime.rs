@@ -1,53 +1,59 @@
-//! How long a token lives.
+//! Computes the lifetime of a token from the times in the response and the clock of this machine.
 
 use std::time::{Duration, SystemTime};
 
-/// By how much `issued_at` may be behind the clock of this machine if nothing but that clock can judge it.
-const STALE: Duration = Duration::from_secs(60 * 60);
+/// Maximum difference between `issued_at` and the clock of this machine if there is no `Date`.
+///
+/// If `issued_at` is further behind, it is ignored.
+const MAX_ISSUED_AT_LAG: Duration = Duration::from_secs(60 * 60);
 
-/// The longest lifetime that is believed of a single reading which nothing confirms.
-const UNCONFIRMED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Maximum lifetime that is accepted from one time alone.
+const MAX_UNCONFIRMED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// The shortest lifetime that is believed of `issued_at` alone: an `issued_at` in local time may be ahead by nearly as much as
-/// tokens live.
-const SHORTEST: Duration = Duration::from_secs(10);
+/// Minimum lifetime that is accepted from `issued_at` if the `Date` says that [`LONG_BY_DATE`] is left.
+///
+/// An `issued_at` in local time can be ahead by nearly the lifetime of a token.
+const MIN_BY_ISSUED_AT: Duration = Duration::from_secs(10);
 
-/// How much is left by the `Date` where such a lifetime is not believed.
-const MUCH_LONGER: Duration = Duration::from_secs(60);
+/// The time until expiry by the `Date` from which a lifetime below [`MIN_BY_ISSUED_AT`] is ignored.
+const LONG_BY_DATE: Duration = Duration::from_secs(60);
 
-/// `Date` has no fractions: the answer may be so much younger.
-const GRANULE: Duration = Duration::from_secs(1);
+/// The resolution of `Date`: the response may have been sent up to a second later.
+const DATE_RESOLUTION: Duration = Duration::from_secs(1);
 
-/// The readings of clocks by which a token that was just obtained can be judged.
-pub(super) struct Readings {
-    /// The `issued_at` of the document.
-    pub(super) issued: Option<SystemTime>,
-    /// The `Date` of the answer.
+/// The times from which the lifetime of a new token is computed.
+pub(super) struct ClockReadings {
+    /// The `issued_at` of the token document.
+    pub(super) issued_at: Option<SystemTime>,
+    /// The `Date` header of the response.
     pub(super) date: Option<SystemTime>,
-    /// The clock of this machine when the answer came. It may be wrong.
+    /// The clock of this machine when the response was received. It may be wrong.
     pub(super) local: SystemTime,
 }
 
-impl Readings {
-    /// Returns how long a token lives from when it was asked for, or `None` if no reading can be right.
+impl ClockReadings {
+    /// Returns the lifetime of a token, counted from its request, or `None` if no time is plausible.
     ///
-    /// Keystone's own readings come first, since they do not depend on the clock of this machine: of `expires -
-    /// issued` and `expires - date` the smaller one counts. A reading that is later than `expires` is wrong, and so is an
-    /// `issued_at` that is all but as late as that, where the `Date` is not.
-    pub(super) fn lifetime(&self, expires: SystemTime) -> Option<Duration> {
+    /// Keystone's own times come first, because they do not depend on the clock of this machine: the lifetime is the
+    /// smaller one of `expires_at - issued_at` and `expires_at - date`. A time that is not before `expires_at` is
+    /// ignored. An `issued_at` just before `expires_at` is ignored too, if the `Date` is well before it.
+    pub(super) fn lifetime(&self, expires_at: SystemTime) -> Option<Duration> {
         let until_expiry =
-            |from: SystemTime| expires.duration_since(from).ok().filter(|left| !left.is_zero());
-        let left = self.date.and_then(until_expiry);
-        let is_long = left.is_some_and(|left| left >= MUCH_LONGER);
-        let whole = self.issued.and_then(until_expiry).filter(|whole| *whole >= SHORTEST || !is_long);
-        match (whole, left, until_expiry(self.local)) {
+            |from: SystemTime| expires_at.duration_since(from).ok().filter(|left| !left.is_zero());
+        let by_date = self.date.and_then(until_expiry);
+        let is_long = by_date.is_some_and(|left| left >= LONG_BY_DATE);
+        let by_issued_at =
+            self.issued_at.and_then(until_expiry).filter(|whole| *whole >= MIN_BY_ISSUED_AT || !is_long);
+        match (by_issued_at, by_date, until_expiry(self.local)) {
             (Some(whole), Some(left), _) if whole <= left => Some(whole),
-            (Some(_), Some(left), _) => Some(left.saturating_sub(GRANULE)),
-            (None, Some(left), _) if left <= UNCONFIRMED => Some(left.saturating_sub(GRANULE)),
-            (Some(whole), None, Some(local)) if whole < local.saturating_add(STALE) => Some(whole),
-            (Some(whole), None, None) if whole <= UNCONFIRMED => Some(whole),
+            (Some(_), Some(left), _) => Some(left.saturating_sub(DATE_RESOLUTION)),
+            (None, Some(left), _) if left <= MAX_UNCONFIRMED => Some(left.saturating_sub(DATE_RESOLUTION)),
+            (Some(whole), None, Some(local)) if whole < local.saturating_add(MAX_ISSUED_AT_LAG) => {
+                Some(whole)
+            }
+            (Some(whole), None, None) if whole <= MAX_UNCONFIRMED => Some(whole),
             (None, None, None) => Some(Duration::ZERO),
-            // No reading of Keystone's is plausible.
+            // None of Keystone's times is plausible.
             (_, _, local) => local,
         }
     }

@@ -1,6 +1,6 @@
-//! Keeping a token fresh: when to renew, what to do meanwhile, and one flight for all who wait.
+//! Token renewal: when a token is renewed, and what requests do meanwhile.
 //!
-//! [`RenewingPlugin`] makes a plugin of [`Credentials`](crate::Credentials):
+//! [`RenewingPlugin`] turns [`Credentials`](crate::Credentials) into an identity plugin:
 //!
 //! ```
 //! use bytes::Bytes;
@@ -31,52 +31,63 @@
 //! # }
 //! ```
 //!
-//! # The ages of a token
+//! # Phases of a token
 //!
-//! The lifetime of a token is the smaller of `expires_at - issued_at` and `expires_at - Date`, where `Date` is the header
-//! of Keystone's response. These are readings of Keystone's own clock, and the lifetime counts from the moment when the
-//! token was asked for, so it does not matter what the clock of this machine shows. An `issued_at` or a `Date` that is
-//! not before `expires_at` is ignored. Without a `Date`, so is an `issued_at` that is an hour or more behind the clock of
-//! this machine, if the token is still valid by that clock; then the clock of this machine counts.
+//! | phase | when | what a request does |
+//! |---|---|---|
+//! | fresh | before the renewal is due | uses the token |
+//! | due | in the last tenth of the lifetime, which is at least 120 s and at most half of it | uses the token; a new one is obtained in the background |
+//! | expiring | in the last 10 s | waits for the new token; uses the old one if the renewal fails or takes longer than half of the time left |
+//! | expired, or no token | after the expiry, after a rejection, or before the first login | waits for the new token, or gets the error of the login |
 //!
-//! Both clocks of this machine tell the age of a token: the later one counts.
+//! The lifetime of a token is the smaller one of `expires_at - issued_at` and `expires_at - Date`, where `Date` is the
+//! header of Keystone's response. All three times come from Keystone's clock, and the lifetime counts from the moment
+//! when the token was requested. So a wrong clock of this machine does no harm.
 //!
-//! | age | what a request gets |
+//! An `issued_at` or a `Date` that is not before `expires_at` is ignored. Without a `Date`, an `issued_at` is also
+//! ignored if it is an hour or more behind the clock of this machine, and the token is still valid by that clock. If
+//! neither can be used, the lifetime is the time from the clock of this machine to `expires_at`.
+//!
+//! The age of a token is measured by both the time of day and the monotonic clock of this machine. The larger value
+//! counts.
+//!
+//! # When a login fails
+//!
+//! A failed login never replaces a token that is still valid.
+//!
+//! A *transient* failure ([`Error::is_transient`](crate::Error::is_transient)) is retried after a delay:
+//!
+//! - The delay doubles with each failure and has jitter. It ends early when the token enters the phase *expiring* or
+//!   *expired*.
+//! - If Keystone asks for a longer delay (`Retry-After`), that applies, up to 300 s.
+//! - While requests wait for a token, there are several attempts, for up to 30 s in all. Then the requests get the
+//!   error. If Keystone asks for a delay of 30 s or more, they get it at once.
+//! - If the token expires during a delay and no request has got the error yet, the next request causes a login: at
+//!   once, or when the delay that Keystone has asked for is over.
+//!
+//! After a *permanent* failure, such as a wrong password, no login is made until a delay is over. Requests that have no
+//! valid token get the error meanwhile. The delays depend on the risk that failed logins lock the account:
+//!
+//! | credentials | delays |
 //! |---|---|
-//! | fresh | the token |
-//! | soft: the last tenth, at least 120 s and at most half of it | the token; a new one is fetched in the background |
-//! | hard: the last 10 s | the new token, which it waits for; the old one if that fails, or takes half of the time left |
-//! | expired, refused or never had | the new token, or the error of fetching it |
-//!
-//! # When Keystone fails
-//!
-//! A failure never displaces a token that is still good. One that can pass by itself
-//! ([`Error::is_transient`](crate::Error::is_transient)) is tried again after a pause that doubles and is
-//! jittered, and when the token gets hard or expires at the latest, or after as long as Keystone asks; while
-//! requests wait, for up to 30 s in all. If a token ends in a pause of which no request knew, a new one is
-//! asked for at once, or when Keystone's time is up.
-//!
-//! Any other failure, such as a wrong password, is what all requests get until a pause is over. The pauses follow the risk
-//! of locking the account:
-//!
-//! | credentials | pauses |
-//! |---|---|
-//! | a password that has not brought a token yet | 30 s, 5 min, then 30 min each |
-//! | credentials that have brought a token before | 30 s, 2 min, then 10 min each |
+//! | a password that has not worked yet | 30 s, 5 min, then 30 min each |
+//! | credentials that have obtained a token before | 30 s, 2 min, then 10 min each |
 //! | application credentials and tokens, which lock no account | 30 s, then 60 s each |
 //!
-//! A failure says nothing of other credentials: if [`Credentials::cache_id`](crate::Credentials::cache_id) has changed since,
-//! because a secret was rotated in place, they are tried at once (three times in 30 minutes at most).
-//! [`RenewingPlugin::reset`] forgets a failure. Every figure can be set in [`RenewalPolicy`].
+//! If [`Credentials::cache_id`](crate::Credentials::cache_id) has changed since the failure, because a secret was
+//! replaced, the new credentials are tried at once, at most three times in 30 minutes. [`RenewingPlugin::reset`] clears
+//! a failure.
 //!
-//! The first failed attempt is logged as a warning, with the `auth_url` and the cause, and the end of the outage as
-//! information. Plugins whose [`Transport`](crate::Transport)s are clones of one do not repeat within a minute what another
-//! one has logged.
+//! All times and limits can be set in [`RenewalPolicy`].
+//!
+//! The first failed login of an outage is logged as a warning with the `auth_url` and the cause. The end of the outage
+//! is logged at level info. If several plugins use clones of one [`Transport`](crate::Transport), a plugin does not log
+//! what another one has logged within the last minute.
 //!
 //! # Failing fast
 //!
-//! A command line program had rather tell its user at once that Keystone cannot be reached than wait for 30 s. With
-//! [`RenewalPolicy::fail_fast`] requests get the first failure, as in keystoneauth:
+//! A command line program should tell its user at once that Keystone cannot be reached, rather than wait for 30 s. With
+//! [`RenewalPolicy::fail_fast`] requests get the first error, as in keystoneauth:
 //!
 //! ```
 //! # use tower_keystone::{AuthMethod, Transport, User, V3Credentials, fixture::Cloud};
@@ -92,23 +103,32 @@
 //! # let _ = plugin;
 //! ```
 //!
-//! # When a service refuses a token
+//! # When a service rejects a token
 //!
-//! A 401 drops the token, if it is still the current one, and the next request gets a new one. Refusals are counted for
-//! each origin: one that has refused three new tokens within a minute causes no further login in that minute, while those
-//! of other origins still do. The request that was refused may be sent once more in any case, with whatever token is
-//! current: another replica of the service may accept it.
+//! If a service returns 401, its token is dropped if it is still the current one. The next request logs in.
 //!
-//! A flight belongs to no request: it runs in a task of its own, its outcome is shared, and dropping any of
-//! those who wait for it changes nothing. It ends at its next pause if the plugin is dropped or reset. Whoever has
-//! waited gets the access that is current when the future is polled.
+//! Rejections are counted per origin. If an origin has rejected three new tokens within a minute, it causes no further
+//! login in that minute. Rejections by other origins still do.
 //!
-//! A flight needs a tokio runtime with time enabled: that of the call, or else that of the first poll. If that is shut
-//! down under it, or nobody drives it for as long as a flight can take, whoever waits starts another one. In a program
-//! that blocks on a runtime only now and then, a renewal in the background goes on only while it does; one that is
-//! overdue is waited for.
+//! In any case the rejected request can be sent once more with the current token, because another replica of the
+//! service may accept it ([`ReauthPolicy`](crate::ReauthPolicy)).
+//!
+//! # Renewal tasks and runtimes
+//!
+//! There is at most one renewal at a time, and all requests that wait for a token share its result. It runs in a task
+//! of its own, so dropping a waiting request does not affect it. When its future is polled, a waiting request gets the
+//! access that is current then. If the plugin is dropped or reset, the renewal makes no further attempt.
+//!
+//! A renewal needs a tokio runtime with time enabled. It uses the runtime in which
+//! [`access`](crate::IdentityPlugin::access) is called or, if there is none, the one in which the future is first
+//! polled. If that runtime is shut down, or is not driven for as long as a renewal can take, a waiting request starts
+//! another renewal.
+//!
+//! If a program calls `block_on` only now and then, a renewal in the background makes progress only during those calls.
+//! If it is overdue, the next request waits for it.
 
 mod clock;
+mod current_access;
 mod failure;
 mod lifetime;
 mod plugin;

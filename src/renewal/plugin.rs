@@ -8,22 +8,21 @@ use crate::{
     endpoint::Origin,
 };
 
-/// The plugin that holds credentials and keeps their token fresh.
+/// An identity plugin that logs in with credentials and renews their token.
 ///
-/// Clones share the token, the flight that renews it and the memory of failures. Nothing is asked of
-/// Keystone before the first request.
+/// Clones share the token, the renewal in flight and the last failure. The first request causes the first login.
 ///
-/// See the [module docs](super) for an example and for when it renews.
+/// See the [module docs](super) for an example and for when the token is renewed.
 pub struct RenewingPlugin<C>(Arc<Shared<C>>);
 
 impl<C: Credentials> RenewingPlugin<C> {
-    /// A plugin that obtains its tokens with these credentials, over this transport.
+    /// Creates a plugin that logs in with `credentials` over `transport`.
     pub fn new(credentials: C, transport: Transport) -> Self {
         let state = State::new(RenewalPolicy::default(), fastrand::Rng::new());
         Self(Arc::new(Shared::new(credentials, transport, Box::new(SystemClock), state)))
     }
 
-    /// Sets when to renew, how long to wait and how often to try again; for all clones of the plugin.
+    /// Sets when to renew the token, how long requests wait, and when to retry. Applies to all clones of the plugin.
     #[must_use]
     pub fn policy(self, policy: RenewalPolicy) -> Self {
         self.0.lock().state.set_policy(policy);
@@ -34,7 +33,7 @@ impl<C: Credentials> RenewingPlugin<C> {
     ///
     /// # Panics
     ///
-    /// If the plugin has been cloned, or is renewing its token: they share the clock.
+    /// Panics if the plugin has been cloned or is renewing its token, because the clock is shared then.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         let shared =
@@ -43,65 +42,70 @@ impl<C: Credentials> RenewingPlugin<C> {
         self
     }
 
-    /// Makes the jitter of this plugin repeatable.
+    /// Sets the seed of the jitter, to make it repeatable.
     #[must_use]
     pub fn seed(self, seed: u64) -> Self {
         self.0.lock().state.seed(seed);
         self
     }
 
-    /// The credentials.
+    /// Returns the credentials.
     pub fn credentials(&self) -> &C {
         &self.0.credentials
     }
 
-    /// Obtains a new token now, whatever the age of the current one, and forgets the last failure. A
-    /// flight that is under way is waited for instead.
+    /// Obtains a new token now, even if the current one is fresh.
+    ///
+    /// If a renewal is in flight already, waits for that one. The last failure is cleared, so there is no delay because
+    /// of it.
     ///
     /// # Errors
     ///
-    /// What Keystone, the transport or the credentials say; the current token is kept then.
+    /// The errors of Keystone, the transport or the credentials. The current token is kept then.
     pub async fn renew(&self) -> Result<Arc<ServiceAccess>, Error> {
         Arc::clone(&self.0).renew().await
     }
 
-    /// Forgets the token and all failures, so that the next request logs in at once. To be called when
-    /// what made the login fail was mended.
+    /// Forgets the token and all failures, so that the next request logs in at once.
+    ///
+    /// Call it when you have fixed the cause of failed logins.
     pub fn reset(&self) {
         self.0.lock().state.reset();
     }
 
-    /// Whether the next request would have a new token fetched.
+    /// Returns whether the token is due for renewal, has expired or does not exist.
     pub fn needs_renewal(&self) -> bool {
         let now = self.0.clock.now();
         self.0.lock().state.needs_renewal(now)
     }
 
-    /// A name for these credentials in a cache of tokens: keystoneauth's `get_cache_id`.
+    /// Returns a key for these credentials in a cache of tokens: keystoneauth's `get_cache_id`.
     pub fn cache_id(&self) -> Option<String> {
         self.0.credentials.cache_id()
     }
 
-    /// The current token and its document, to be stored: keystoneauth's `get_auth_state`. Nothing is
-    /// fetched; `None` if there is no token.
+    /// Returns the current token and its document, for storage: keystoneauth's `get_auth_state`.
+    ///
+    /// Returns `None` if there is no token; it does not log in.
     pub fn auth_state(&self) -> Option<Secret> {
-        let access = self.0.lock().state.current().cloned();
+        let access = self.0.lock().state.current_access().cloned();
         Some(access?.auth_ref()?.auth_state())
     }
 
-    /// Takes over what [`auth_state`](Self::auth_state) stored, or forgets the token if there is no state or an empty one:
-    /// keystoneauth's `set_auth_state`.
+    /// Restores a token from [`auth_state`](Self::auth_state): keystoneauth's `set_auth_state`.
+    ///
+    /// With `None` or an empty state, it does what [`reset`](Self::reset) does.
     ///
     /// # Errors
     ///
-    /// Those of [`AccessInfo::from_auth_state`]; the current token is kept then.
+    /// The errors of [`AccessInfo::from_auth_state`]. The current token is kept then.
     pub fn set_auth_state(&self, state: Option<&Secret>) -> Result<(), Error> {
         let Some(state) = state.filter(|state| !state.expose().trim().is_empty()) else {
             self.reset();
             return Ok(());
         };
         let auth_ref = AccessInfo::from_auth_state(state)?;
-        // They are collected here rather than when the state is locked.
+        // Collects the origins now, rather than later while the state is locked.
         auth_ref.service_catalog().origins();
         let now = self.0.clock.now();
         self.0.lock().state.restore(auth_ref, now)
@@ -109,20 +113,21 @@ impl<C: Credentials> RenewingPlugin<C> {
 }
 
 impl<C: Credentials> IdentityPlugin for RenewingPlugin<C> {
-    /// The current access, or the one that the flight under way brings.
+    /// Returns the current access, or a future that waits for a renewal.
     #[inline(always)]
     fn access(&self) -> AccessFuture {
         self.0.access()
     }
 
-    /// Returns true: the request is sent once more, with the access that is current then.
+    /// Returns true: the request can be sent once more, with the access that is current then.
     ///
-    /// Drops `used` if it is the current access, so that a new token is fetched. If `by` has refused so many new tokens
-    /// that another one would not help ([`RenewalPolicy::max_rejections`]), `used` is kept for the other origins.
-    fn invalidate(&self, used: &Arc<ServiceAccess>, by: &Origin) -> bool {
+    /// If `access` is the current access, it is dropped, so that the next request logs in. It is kept for other origins
+    /// if `origin` has rejected so many new tokens that another one would not help
+    /// ([`RenewalPolicy::max_rejections`]).
+    fn invalidate(&self, access: &Arc<ServiceAccess>, origin: &Origin) -> bool {
         let now = self.0.clock.now();
-        let accepted = used.accepted().remove(by);
-        self.0.lock().state.refused(used, by, accepted, now);
+        let was_accepted = access.accepted().remove(origin);
+        self.0.lock().state.record_rejection(access, origin, was_accepted, now);
         true
     }
 
@@ -139,8 +144,8 @@ impl<C> Clone for RenewingPlugin<C> {
 
 impl<C: Credentials + fmt::Debug> fmt::Debug for RenewingPlugin<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Errors of others are printed when the state is not locked.
-        let (access, failure, is_renewing) = self.0.lock().state.shown();
+        // The error is formatted after the state is unlocked, because it may be from outside this crate.
+        let (access, failure, is_renewing) = self.0.lock().state.debug_fields();
         f.debug_struct("RenewingPlugin")
             .field("credentials", &self.0.credentials)
             .field("access", &access)

@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use crate::Error;
 
-/// The figures of renewing. The defaults are right for Keystone as it is installed.
+/// Settings for when to renew a token, how long requests wait, and when to retry.
+///
+/// The defaults suit Keystone with its default configuration.
 ///
 /// ```
 /// use std::time::Duration;
@@ -12,66 +14,91 @@ use crate::Error;
 /// policy.wait_timeout = Duration::from_secs(5);
 /// ```
 ///
-/// A value that would make a renewal endless, or repeat it without a pause, is replaced by the nearest one that does not:
-/// shares are from 0 to 1, timeouts a day at most, `initial_backoff` 1 ms at least and `max_backoff` 250 ms. An empty list
-/// of pauses is the default one.
+/// [`RenewingPlugin::policy`](super::RenewingPlugin::policy) corrects values with which a renewal would never end, or
+/// would be repeated without a delay. Shares are limited to the range from 0 to 1, timeouts to at most one day,
+/// `initial_backoff` to at least 1 ms and `max_backoff` to at least 250 ms. An empty list of delays is replaced by its
+/// default.
 ///
-/// # Pauses and account lockout
+/// # Permanent failures and account lockout
 ///
-/// A failure that will not pass by itself, such as a wrong password, is what all requests get until a pause is over. The
-/// pauses follow the risk, because Keystone can lock an account after some failed logins in a row
-/// (`[security_compliance] lockout_failure_attempts` and `lockout_duration` in keystone.conf; 1800 s by default). With a
-/// password that never worked there are three logins in 30 minutes. Credentials that have brought a token before are
-/// probably still right, and Keystone's answer is wrong, as during a deployment: their pauses are shorter. Before
-/// shortening any of them, look up after how many failures your cloud locks accounts. Application credentials and tokens
-/// lock no account ([`Credentials::can_lock_account`](crate::Credentials::can_lock_account)).
+/// After a permanent failure, such as a wrong password, no login is made until a delay is over. The delay depends on the
+/// risk, because Keystone can lock an account after several failed logins in a row
+/// (`[security_compliance] lockout_failure_attempts` and `lockout_duration` in keystone.conf; 1800 s by default):
+///
+/// - A password that has never worked is sent three times in 30 minutes.
+/// - Credentials that have obtained a token before are probably still right. Keystone itself is more likely to be
+///   wrong, for example during a deployment. Their delays are shorter.
+/// - Application credentials and tokens lock no account
+///   ([`Credentials::can_lock_account`](crate::Credentials::can_lock_account)). Their delays are the shortest.
+///
+/// Before you shorten a delay, look up after how many failed logins your cloud locks an account.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RenewalPolicy {
-    /// The least time before its end at which a token is renewed in the background; 120 s.
-    pub renew_before_expiry: Duration,
-    /// The same as a share of its lifetime, if that is more; 0.1. Never more than half of it.
-    pub renew_before_expiry_share: f64,
-    /// How much earlier, as a share of the window and at random, that may begin; 0.2. It keeps many
-    /// processes from renewing in the same second.
-    pub jitter: f64,
-    /// How long before its end a token is no longer sent, if a new one can be had; 10 s. Never more
-    /// than half of the soft window.
-    pub expiry_margin: Duration,
-    /// The lifetime of a token whose document does not say when it expires; 5 min.
-    pub default_lifetime: Duration,
-    /// The time that one attempt may take; 10 s.
-    pub attempt_timeout: Duration,
-    /// The time that requests wait, over all attempts; 30 s.
-    pub wait_timeout: Duration,
-    /// Whether requests that wait for a token get the first failure at once, rather than wait for another attempt;
-    /// false. It suits command line programs, whose users see what is wrong and start them again. It is what
-    /// keystoneauth does.
-    pub fail_fast: bool,
-    /// The first pause after a failure that can pass by itself; 1 s. Each further one doubles. All are up to
-    /// 15 % shorter, at random, and none outlasts the time until the token at hand is hard, or expires.
-    pub initial_backoff: Duration,
-    /// The longest such pause; 30 s.
-    pub max_backoff: Duration,
-    /// The longest that Keystone may ask to wait (`Retry-After`); 300 s. The least is 1 s.
-    pub max_retry_after: Duration,
-    /// The pauses after failures that will not pass by themselves, of credentials that have not brought a token yet:
-    /// 30 s, 5 min and 30 min. The last one repeats.
-    pub permanent_failure_delays: Vec<Duration>,
-    /// The same for credentials that have brought a token before: 30 s, 2 min and 10 min.
-    pub permanent_failure_delays_after_success: Vec<Duration>,
-    /// The same for credentials that lock no account, whether or not they have brought a token: 30 s and 60 s.
-    pub permanent_failure_delays_without_lockout: Vec<Duration>,
-    /// The least time between two tokens, if they are short-lived; 10 s.
-    pub min_renewal_interval: Duration,
-    /// How many tokens an origin may refuse within [`rejection_window`](Self::rejection_window) before its refusals cause
-    /// no further login in it, because another token would not help; 3. Each origin counts by itself.
+    /// Default: 120 s. How long before its expiry a token is renewed in the background.
     ///
-    /// An origin that accepted tokens before and now refuses the same one again and again still causes a login in every
-    /// `rejection_window / max_rejections` (20 s): that token may be revoked. With 0 no refusal causes a login; with more than 64
-    /// each one does.
+    /// If [`renew_before_expiry_share`](Self::renew_before_expiry_share) of its lifetime is longer, that applies. Half
+    /// of the lifetime is the maximum.
+    pub renew_before_expiry: Duration,
+    /// Default: 0.1. How long before its expiry a token is renewed in the background, as a share of its lifetime.
+    ///
+    /// If [`renew_before_expiry`](Self::renew_before_expiry) is longer, that applies. A share of 0.5 is the maximum.
+    pub renew_before_expiry_share: f64,
+    /// Default: 0.2. How much earlier a renewal in the background may start, as a share of the time before expiry.
+    ///
+    /// The actual value is random, from 0 to this share. It keeps many processes from renewing in the same second.
+    pub jitter: f64,
+    /// Default: 10 s. How long before the expiry of a token requests wait for a new one.
+    ///
+    /// They use the old token if the renewal fails or takes too long. Half of the time between the start of the
+    /// background renewal and the expiry is the maximum.
+    pub expiry_margin: Duration,
+    /// Default: 300 s. Lifetime of a token whose document does not contain an expiry.
+    pub default_lifetime: Duration,
+    /// Default: 10 s. Timeout of one login.
+    pub attempt_timeout: Duration,
+    /// Default: 30 s. How long requests wait for a token, over all attempts of a renewal.
+    pub wait_timeout: Duration,
+    /// Default: false. Whether waiting requests get the error of the first failed login, without another attempt.
+    ///
+    /// This suits command line programs: the user sees what is wrong and starts the program again. keystoneauth
+    /// does the same.
+    pub fail_fast: bool,
+    /// Default: 1 s. Delay after the first transient failure.
+    ///
+    /// It doubles with each further transient failure in a row, up to [`max_backoff`](Self::max_backoff). Each delay is
+    /// shortened by a random share of up to 15 %. It ends early when requests begin to wait for a new token
+    /// ([`expiry_margin`](Self::expiry_margin)), or when the current token expires.
+    pub initial_backoff: Duration,
+    /// Default: 30 s. Maximum delay after a transient failure, unless Keystone asks for a longer one.
+    pub max_backoff: Duration,
+    /// Default: 300 s. Maximum delay that Keystone can ask for (`Retry-After`). Less than 1 s counts as 1 s.
+    pub max_retry_after: Duration,
+    /// Default: 30 s, 300 s, 1800 s. Delays after permanent failures of credentials that have not obtained a token yet.
+    ///
+    /// The first one follows the first failure in a row, and so on. The last one repeats.
+    pub permanent_failure_delays: Vec<Duration>,
+    /// Default: 30 s, 120 s, 600 s. Delays after permanent failures of credentials that have obtained a token before.
+    ///
+    /// The first one follows the first failure in a row, and so on. The last one repeats.
+    pub permanent_failure_delays_after_success: Vec<Duration>,
+    /// Default: 30 s, 60 s. Delays after permanent failures of credentials that cannot lock an account.
+    ///
+    /// The first one follows the first failure in a row, and so on. The last one repeats.
+    pub permanent_failure_delays_without_lockout: Vec<Duration>,
+    /// Default: 10 s. Minimum time between two logins if Keystone issues tokens that have to be renewed sooner.
+    pub min_renewal_interval: Duration,
+    /// Default: 3. How many tokens an origin can reject within [`rejection_window`](Self::rejection_window) before its
+    /// further rejections cause no login in that time.
+    ///
+    /// Another token would be rejected too. Each origin is counted separately.
+    ///
+    /// If the origin has accepted tokens before and now rejects the same one repeatedly, that token may be revoked.
+    /// Then it still causes one login in every `rejection_window / max_rejections` (20 s).
+    ///
+    /// With 0, no rejection causes a login. With more than 64, every rejection does.
     pub max_rejections: usize,
-    /// See [`max_rejections`](Self::max_rejections); 60 s.
+    /// Default: 60 s. The time in which [`max_rejections`](Self::max_rejections) are counted.
     pub rejection_window: Duration,
 }
 
@@ -100,43 +127,48 @@ impl Default for RenewalPolicy {
     }
 }
 
-/// How much shorter than said a pause may be, as a share of it. With more of it, an outage during the soft
-/// phase would cost more tries than the pauses are there to allow.
-const PAUSE_JITTER: f64 = 0.15;
+/// Maximum share by which a delay after a transient failure is shortened at random.
+///
+/// With a larger share, an outage that begins while a token is due for renewal would cause more attempts than the
+/// delays are meant to allow.
+const BACKOFF_JITTER: f64 = 0.15;
 
-/// The longest time that an attempt may take, or requests wait.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Maximum of `attempt_timeout` and `wait_timeout`.
+const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The least value of the first pause and of the longest one.
-const LEAST_PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(250));
+/// Minimum of `initial_backoff`.
+const MIN_INITIAL_BACKOFF: Duration = Duration::from_millis(1);
 
-/// The least time after which a flight counts as lost.
-const LEAST_FLIGHT: Duration = Duration::from_secs(1);
+/// Minimum of `max_backoff`.
+const MIN_MAX_BACKOFF: Duration = Duration::from_millis(250);
 
-/// What failed logins may cost, which decides how long to pause after them.
+/// Minimum time after which a renewal that has no result counts as lost.
+const MIN_RENEWAL_TIME: Duration = Duration::from_secs(1);
+
+/// The risk that failed logins lock the account. It decides how long to wait after them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Risk {
-    /// They may lock the account, and the credentials never worked.
-    Lockout,
-    /// They may lock the account, and the credentials have worked before.
-    Proven,
-    /// They lock no account.
+pub(super) enum LockoutRisk {
+    /// Failed logins can lock the account, and the credentials have never worked.
+    High,
+    /// Failed logins can lock the account, but the credentials have worked before.
+    Low,
+    /// Failed logins cannot lock an account.
     None,
 }
 
 impl RenewalPolicy {
-    /// Replaces values that would make a flight endless, or one follow the other without a pause.
+    /// Corrects values with which a renewal would never end, or would be repeated without a delay.
     pub(super) fn within_limits(mut self) -> Self {
         let default = Self::default();
         for share in [&mut self.renew_before_expiry_share, &mut self.jitter] {
             *share = if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) };
         }
         for timeout in [&mut self.attempt_timeout, &mut self.wait_timeout] {
-            *timeout = (*timeout).min(LONGEST_TIMEOUT);
+            *timeout = (*timeout).min(MAX_TIMEOUT);
         }
-        self.initial_backoff = self.initial_backoff.max(LEAST_PAUSES.0);
-        self.max_backoff = self.max_backoff.max(LEAST_PAUSES.1);
-        for (pauses, default) in [
+        self.initial_backoff = self.initial_backoff.max(MIN_INITIAL_BACKOFF);
+        self.max_backoff = self.max_backoff.max(MIN_MAX_BACKOFF);
+        for (delays, default) in [
             (&mut self.permanent_failure_delays, default.permanent_failure_delays),
             (
                 &mut self.permanent_failure_delays_after_success,
@@ -147,47 +179,52 @@ impl RenewalPolicy {
                 default.permanent_failure_delays_without_lockout,
             ),
         ] {
-            if pauses.is_empty() {
-                *pauses = default;
+            if delays.is_empty() {
+                *delays = default;
             }
         }
         self
     }
 
-    /// The ages at which a token of this lifetime becomes soft and hard. `chance` is from 0 to 1.
-    pub(super) fn ages(&self, lifetime: Duration, chance: f64) -> (Duration, Duration) {
+    /// Returns the ages at which a token with this lifetime becomes due for renewal, and expiring.
+    ///
+    /// `random` is from 0 to 1.
+    pub(super) fn phases(&self, lifetime: Duration, random: f64) -> (Duration, Duration) {
         let window =
             self.renew_before_expiry.max(scaled(lifetime, self.renew_before_expiry_share)).min(lifetime / 2);
-        let soft = lifetime.saturating_sub(window.saturating_add(scaled(window, self.jitter * chance)));
-        let hard = lifetime.saturating_sub(self.expiry_margin.min(window / 2));
-        (soft, hard)
+        let due = lifetime.saturating_sub(window.saturating_add(scaled(window, self.jitter * random)));
+        let expiring = lifetime.saturating_sub(self.expiry_margin.min(window / 2));
+        (due, expiring)
     }
 
-    /// How long to wait after the `failures`th failure in a row that can pass by itself.
-    pub(super) fn pause(&self, failures: u32, error: &Error, chance: f64) -> Duration {
+    /// Returns the delay after the given number of transient failures in a row, the last of which is `error`.
+    ///
+    /// `random` is from 0 to 1.
+    pub(super) fn backoff(&self, failures: u32, error: &Error, random: f64) -> Duration {
         let doubled = self.initial_backoff.saturating_mul(1 << failures.saturating_sub(1).min(20));
-        let pause = scaled(doubled.min(self.max_backoff), 1.0 - PAUSE_JITTER * (1.0 - chance));
+        let backoff = scaled(doubled.min(self.max_backoff), 1.0 - BACKOFF_JITTER * (1.0 - random));
         match error.retry_after() {
-            None => pause,
-            Some(asked) => pause.max(asked.max(Duration::from_secs(1)).min(self.max_retry_after)),
+            None => backoff,
+            Some(requested) => backoff.max(requested.max(Duration::from_secs(1)).min(self.max_retry_after)),
         }
     }
 
-    /// The longest that a flight takes, as long as its runtime is driven: the last attempt may begin at the
-    /// end of the time that requests wait, if Keystone has asked to wait that long.
-    pub(super) fn longest_flight(&self) -> Duration {
-        self.wait_timeout.saturating_add(self.attempt_timeout).max(LEAST_FLIGHT)
+    /// Returns the maximum time that a renewal takes if its runtime is driven.
+    ///
+    /// The last attempt may start at the end of `wait_timeout` if Keystone has asked for such a delay.
+    pub(super) fn max_renewal_time(&self) -> Duration {
+        self.wait_timeout.saturating_add(self.attempt_timeout).max(MIN_RENEWAL_TIME)
     }
 
-    /// How long to wait after the `failures`th failure in a row that will not pass by itself.
-    pub(super) fn definite_pause(&self, failures: u32, risk: Risk) -> Duration {
-        let pauses = match risk {
-            Risk::Lockout => &self.permanent_failure_delays,
-            Risk::Proven => &self.permanent_failure_delays_after_success,
-            Risk::None => &self.permanent_failure_delays_without_lockout,
+    /// Returns the delay after the given number of permanent failures in a row.
+    pub(super) fn permanent_failure_delay(&self, failures: u32, risk: LockoutRisk) -> Duration {
+        let delays = match risk {
+            LockoutRisk::High => &self.permanent_failure_delays,
+            LockoutRisk::Low => &self.permanent_failure_delays_after_success,
+            LockoutRisk::None => &self.permanent_failure_delays_without_lockout,
         };
         let index = usize::try_from(failures.saturating_sub(1)).unwrap_or(usize::MAX);
-        pauses.get(index).or(pauses.last()).copied().unwrap_or_default()
+        delays.get(index).or(delays.last()).copied().unwrap_or_default()
     }
 }
 
@@ -205,33 +242,34 @@ mod tests {
     use crate::error::HttpError;
 
     #[test]
-    fn the_window_fits_the_lifetime() {
+    fn the_time_before_expiry_is_limited_by_the_lifetime() {
         let policy = RenewalPolicy::default();
-        let ages = |lifetime, chance| {
-            let (soft, hard) = policy.ages(Duration::from_secs(lifetime), chance);
-            (soft.as_secs_f64(), hard.as_secs_f64())
+        let phases = |lifetime, random| {
+            let (due, expiring) = policy.phases(Duration::from_secs(lifetime), random);
+            (due.as_secs_f64(), expiring.as_secs_f64())
         };
-        assert_eq!(ages(3600, 0.0), (3240.0, 3590.0));
-        assert_eq!(ages(3600, 1.0), (3168.0, 3590.0));
-        assert_eq!(ages(600, 0.0), (480.0, 590.0));
-        assert_eq!(ages(6, 0.0), (3.0, 4.5));
-        assert_eq!(ages(6, 1.0), (2.4, 4.5));
-        assert_eq!(ages(0, 1.0), (0.0, 0.0));
+        assert_eq!(phases(3600, 0.0), (3240.0, 3590.0));
+        assert_eq!(phases(3600, 1.0), (3168.0, 3590.0));
+        assert_eq!(phases(600, 0.0), (480.0, 590.0));
+        assert_eq!(phases(6, 0.0), (3.0, 4.5));
+        assert_eq!(phases(6, 1.0), (2.4, 4.5));
+        assert_eq!(phases(0, 1.0), (0.0, 0.0));
     }
 
     #[test]
-    fn pauses_double_up_to_the_longest() {
+    fn the_backoff_doubles_up_to_the_maximum() {
         let policy = RenewalPolicy::default();
         let error = Error::PluginPanicked;
-        let pauses: Vec<_> = (1..=7).map(|failures| policy.pause(failures, &error, 1.0).as_secs()).collect();
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
-        assert_eq!(policy.pause(1, &error, 0.0), Duration::from_millis(850));
-        assert_eq!(policy.pause(u32::MAX, &error, 1.0), Duration::from_secs(30));
+        let delays: Vec<_> =
+            (1..=7).map(|failures| policy.backoff(failures, &error, 1.0).as_secs()).collect();
+        assert_eq!(delays, [1, 2, 4, 8, 16, 30, 30]);
+        assert_eq!(policy.backoff(1, &error, 0.0), Duration::from_millis(850));
+        assert_eq!(policy.backoff(u32::MAX, &error, 1.0), Duration::from_secs(30));
     }
 
     #[test]
-    fn keystone_may_ask_for_no_longer_pause_than_the_policy_says() {
-        let answer = |seconds| {
+    fn a_retry_after_of_keystone_is_limited_by_the_policy() {
+        let busy = |seconds| {
             let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from(seconds))]);
             Error::Keystone(Arc::new(HttpError::read(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -241,10 +279,14 @@ mod tests {
                 [],
             )))
         };
-        for (longest, asked, pause) in [(300, 0_u64, 1), (300, 40, 40), (300, 301, 300), (0, 40, 1)] {
-            let max_retry_after = Duration::from_secs(longest);
+        for (max, requested, delay) in [(300, 0_u64, 1), (300, 40, 40), (300, 301, 300), (0, 40, 1)] {
+            let max_retry_after = Duration::from_secs(max);
             let policy = RenewalPolicy { max_retry_after, ..RenewalPolicy::default() };
-            assert_eq!(policy.pause(1, &answer(asked), 1.0), Duration::from_secs(pause), "{longest} {asked}");
+            assert_eq!(
+                policy.backoff(1, &busy(requested), 1.0),
+                Duration::from_secs(delay),
+                "{max} {requested}"
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which refusals of a token are a reason to log in again.
+//! Decides which rejections of a token (401) are a reason to log in again.
 
 use std::{
     collections::VecDeque,
@@ -9,89 +9,96 @@ use std::{
 use super::{Now, RenewalPolicy};
 use crate::{ServiceAccess, endpoint::Origin};
 
-/// How many origins are remembered, the least recent of which is forgotten.
-const ORIGINS: usize = 32;
+/// Maximum number of origins that are tracked. The least recently used one is evicted.
+const MAX_ORIGINS: usize = 32;
 
-/// How many dropped tokens are remembered of an origin.
-const DROPPED: usize = 64;
+/// Maximum number of dropped tokens that are tracked per origin.
+const MAX_DROPS: usize = 64;
 
-/// The most refusals in a row that count as usual.
-const MOST_USUAL: u32 = 8;
+/// Maximum of [`OriginRejections::usual_in_a_row`].
+const MAX_USUAL_IN_A_ROW: u32 = 8;
 
-/// The origins that have refused tokens. Each counts by itself.
+/// The origins that have rejected tokens. Each one is counted separately.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(VecDeque<Refuser>);
+pub(super) struct Rejections(VecDeque<OriginRejections>);
 
-/// An origin whose refusals have dropped tokens.
+/// The rejections by one origin.
 #[derive(Debug)]
-struct Refuser {
+struct OriginRejections {
     origin: Origin,
-    /// When they did, the latest last.
-    dropped: VecDeque<Now>,
-    /// Whether it accepted one of them before.
+    /// When a token was dropped because this origin rejected it, oldest first.
+    dropped_at: VecDeque<Now>,
+    /// Whether the origin has accepted a token before.
     has_accepted: bool,
-    /// The token that it refused last, and how often in a row.
-    refused: Weak<ServiceAccess>,
+    /// The token that was rejected last.
+    last_rejected: Weak<ServiceAccess>,
+    /// How often in a row `last_rejected` was rejected.
     in_a_row: u32,
-    /// How often in a row it has refused a token at most, and accepted it afterwards: some of its replicas, or of the
-    /// services behind it, refuse every token.
-    usual: u32,
-    /// When a token was dropped last because it looked revoked.
-    revoked: Option<Now>,
+    /// How often in a row the origin has rejected a token at most before it accepted the same token again.
+    ///
+    /// It is more than 0 if some replicas of the service, or some services behind the same origin, reject every token.
+    usual_in_a_row: u32,
+    /// When a token was last dropped because it seemed to be revoked.
+    revoked_at: Option<Now>,
 }
 
-impl Refusals {
-    /// Decides whether a token is dropped that `origin` refuses.
+impl Rejections {
+    /// Records that `origin` has rejected a token, and returns whether to drop the token.
     ///
-    /// If the origin has refused too many of them, another one is of no use, unless it looks revoked: the origin accepted
-    /// tokens before, and has refused this one twice in a row, and more often than is usual there.
-    pub(super) fn drops(
+    /// `was_accepted` says whether the origin has accepted the token since its last rejection.
+    ///
+    /// If the origin has rejected too many tokens, another one would not help. Then the token is dropped only if it
+    /// seems to be revoked: the origin has accepted tokens before, and has now rejected this one at least twice in a
+    /// row, and more often than is usual for this origin.
+    pub(super) fn record(
         &mut self,
-        used: &Arc<ServiceAccess>,
+        access: &Arc<ServiceAccess>,
         origin: &Origin,
-        accepted: bool,
+        was_accepted: bool,
         now: Now,
         policy: &RenewalPolicy,
     ) -> bool {
         if policy.max_rejections == 0 {
             return false;
         }
-        let mut refuser = self.take(origin);
-        while refuser.dropped.front().is_some_and(|&at| now.since(at) >= policy.rejection_window) {
-            refuser.dropped.pop_front();
+        let mut rejections = self.take(origin);
+        while rejections.dropped_at.front().is_some_and(|&at| now.since(at) >= policy.rejection_window) {
+            rejections.dropped_at.pop_front();
         }
-        refuser.enter(used, accepted);
-        let is_over_count = refuser.dropped.len() >= policy.max_rejections;
-        let drops = !is_over_count || refuser.looks_revoked(now, policy);
+        rejections.record(access, was_accepted);
+        let is_over_limit = rejections.dropped_at.len() >= policy.max_rejections;
+        let drops = !is_over_limit || rejections.seems_revoked(now, policy);
         if drops {
-            refuser.revoked = if is_over_count { Some(now) } else { refuser.revoked };
-            refuser.dropped.push_back(now);
-            if refuser.dropped.len() > DROPPED {
-                refuser.dropped.pop_front();
+            rejections.revoked_at = if is_over_limit { Some(now) } else { rejections.revoked_at };
+            rejections.dropped_at.push_back(now);
+            if rejections.dropped_at.len() > MAX_DROPS {
+                rejections.dropped_at.pop_front();
             }
         }
-        self.0.push_back(refuser);
+        self.0.push_back(rejections);
         drops
     }
 
-    /// Takes out what is known of an origin. One that replaces another takes over its count, so that more origins than
-    /// are remembered cause no more logins than those.
-    fn take(&mut self, origin: &Origin) -> Refuser {
-        let known = self.0.iter().position(|refuser| refuser.origin == *origin);
-        if let Some(refuser) = known.and_then(|index| self.0.remove(index)) {
-            return refuser;
+    /// Removes and returns the entry of an origin, or returns a new one.
+    ///
+    /// A new entry that evicts another one takes over its count. So rejections by more than [`MAX_ORIGINS`] origins
+    /// cause no more logins than those by [`MAX_ORIGINS`].
+    fn take(&mut self, origin: &Origin) -> OriginRejections {
+        let index = self.0.iter().position(|rejections| rejections.origin == *origin);
+        if let Some(rejections) = index.and_then(|index| self.0.remove(index)) {
+            return rejections;
         }
-        let replaced = if self.0.len() < ORIGINS { None } else { self.0.pop_front() };
-        let (dropped, revoked) =
-            replaced.map(|refuser| (refuser.dropped, refuser.revoked)).unwrap_or_default();
-        Refuser {
+        let evicted = if self.0.len() < MAX_ORIGINS { None } else { self.0.pop_front() };
+        let (dropped_at, revoked_at) =
+            evicted.map(|rejections| (rejections.dropped_at, rejections.revoked_at)).unwrap_or_default();
+        OriginRejections {
             origin: origin.clone(),
-            dropped,
+            dropped_at,
             has_accepted: false,
-            refused: Weak::new(),
+            last_rejected: Weak::new(),
             in_a_row: 0,
-            usual: 0,
-            revoked,
+            usual_in_a_row: 0,
+            revoked_at,
         }
     }
 
@@ -100,26 +107,28 @@ impl Refusals {
     }
 }
 
-impl Refuser {
-    /// Enters a refusal.
-    fn enter(&mut self, used: &Arc<ServiceAccess>, accepted: bool) {
-        if !std::ptr::eq(self.refused.as_ptr(), Arc::as_ptr(used)) {
-            (self.refused, self.in_a_row) = (Arc::downgrade(used), 0);
+impl OriginRejections {
+    /// Records a rejection.
+    fn record(&mut self, access: &Arc<ServiceAccess>, was_accepted: bool) {
+        if !std::ptr::eq(self.last_rejected.as_ptr(), Arc::as_ptr(access)) {
+            (self.last_rejected, self.in_a_row) = (Arc::downgrade(access), 0);
         }
-        if accepted {
+        if was_accepted {
             self.has_accepted = true;
-            self.usual = self.usual.max(self.in_a_row).min(MOST_USUAL);
+            self.usual_in_a_row = self.usual_in_a_row.max(self.in_a_row).min(MAX_USUAL_IN_A_ROW);
             self.in_a_row = 0;
         }
         self.in_a_row = self.in_a_row.saturating_add(1);
     }
 
-    /// Whether the token that was refused last looks revoked. One does only in as much time as there is for each token in
-    /// the window.
-    fn looks_revoked(&self, now: Now, policy: &RenewalPolicy) -> bool {
-        let each = policy.rejection_window / u32::try_from(policy.max_rejections).unwrap_or(u32::MAX);
-        let is_due = self.revoked.is_none_or(|last| now.since(last) >= each.max(Duration::from_secs(1)));
-        self.has_accepted && self.in_a_row > self.usual.max(1) && is_due
+    /// Returns whether the token that was rejected last seems to be revoked.
+    ///
+    /// The answer is yes at most once in every `rejection_window / max_rejections`, which is at least 1 s.
+    fn seems_revoked(&self, now: Now, policy: &RenewalPolicy) -> bool {
+        let interval = policy.rejection_window / u32::try_from(policy.max_rejections).unwrap_or(u32::MAX);
+        let is_due =
+            self.revoked_at.is_none_or(|last| now.since(last) >= interval.max(Duration::from_secs(1)));
+        self.has_accepted && self.in_a_row > self.usual_in_a_row.max(1) && is_due
     }
 }
 
@@ -140,64 +149,64 @@ mod tests {
     }
 
     #[test]
-    fn origins_and_tokens_are_remembered_within_bounds() {
+    fn the_number_of_tracked_origins_and_tokens_is_limited() {
         let now = SystemClock.now();
-        let mut refusals = Refusals::default();
+        let mut rejections = Rejections::default();
         let policy = RenewalPolicy { max_rejections: usize::MAX, ..RenewalPolicy::default() };
         for number in 0..1_000 {
             for _ in 0..200 {
-                assert!(refusals.drops(&access(), &origin(number), false, now, &policy));
+                assert!(rejections.record(&access(), &origin(number), false, now, &policy));
             }
         }
-        assert_eq!(refusals.0.len(), ORIGINS);
-        assert!(refusals.0.iter().all(|refuser| refuser.dropped.len() == DROPPED));
+        assert_eq!(rejections.0.len(), MAX_ORIGINS);
+        assert!(rejections.0.iter().all(|origin| origin.dropped_at.len() == MAX_DROPS));
     }
 
     #[test]
-    fn a_token_that_looks_revoked_is_dropped_every_twenty_seconds_at_most() {
+    fn a_token_that_seems_revoked_is_dropped_at_most_every_twenty_seconds() {
         let (start, policy, nova) = (SystemClock.now(), RenewalPolicy::default(), origin(1));
         let at = |seconds| start.after(Duration::from_secs(seconds));
         for (has_accepted, expected) in [(true, true), (false, false)] {
-            let mut refusals = Refusals::default();
-            let mut refused = |used: &Arc<ServiceAccess>, accepted, seconds| {
-                refusals.drops(used, &nova, accepted, at(seconds), &policy)
+            let mut rejections = Rejections::default();
+            let mut reject = |access: &Arc<ServiceAccess>, was_accepted, seconds| {
+                rejections.record(access, &nova, was_accepted, at(seconds), &policy)
             };
             for _ in 0..3 {
-                assert!(refused(&access(), has_accepted, 0));
+                assert!(reject(&access(), has_accepted, 0));
             }
             let used = access();
-            assert!(!refused(&used, has_accepted, 30), "another replica may accept it");
-            assert!(!refused(&used, has_accepted, 31), "it has accepted it in between");
-            assert_eq!(refused(&used, false, 32), expected);
+            assert!(!reject(&used, has_accepted, 30), "another replica may accept it");
+            assert!(!reject(&used, has_accepted, 31), "it was accepted in between");
+            assert_eq!(reject(&used, false, 32), expected);
             let used = access();
-            assert!(!refused(&used, false, 33) && !refused(&used, false, 34) && !refused(&used, false, 51));
-            assert_eq!(refused(&used, false, 52), expected);
+            assert!(!reject(&used, false, 33) && !reject(&used, false, 34) && !reject(&used, false, 51));
+            assert_eq!(reject(&used, false, 52), expected);
         }
     }
 
     #[test]
-    fn more_origins_than_are_remembered_drop_no_more_tokens() {
+    fn more_origins_than_are_tracked_drop_no_more_tokens() {
         let (start, policy) = (SystemClock.now(), RenewalPolicy::default());
         for origins in [32, 33, 50, 500] {
-            let mut refusals = Refusals::default();
+            let mut rejections = Rejections::default();
             let mut dropped = 0;
             for second in 0..600 {
                 let (now, origin) =
                     (start.after(Duration::from_secs(second) / 10), origin(second as usize % origins));
-                dropped += usize::from(refusals.drops(&access(), &origin, false, now, &policy));
+                dropped += usize::from(rejections.record(&access(), &origin, false, now, &policy));
             }
-            assert_eq!(dropped, ORIGINS * policy.max_rejections, "{origins}");
+            assert_eq!(dropped, MAX_ORIGINS * policy.max_rejections, "{origins}");
         }
     }
 
     #[test]
-    fn an_origin_that_is_forgotten_for_its_window_counts_anew() {
+    fn an_origin_is_counted_anew_after_its_window() {
         let (start, policy, nova) = (SystemClock.now(), RenewalPolicy::default(), origin(1));
-        let mut refusals = Refusals::default();
+        let mut rejections = Rejections::default();
         let mut dropped = 0;
         for second in 0..180 {
             let now = start.after(Duration::from_secs(second));
-            dropped += usize::from(refusals.drops(&access(), &nova, false, now, &policy));
+            dropped += usize::from(rejections.record(&access(), &nova, false, now, &policy));
         }
         assert_eq!(dropped, 9);
     }

@@ -1,4 +1,4 @@
-//! One go at obtaining a token, in a task of its own.
+//! The background task that renews a token.
 
 use std::{
     future::{Future, poll_fn},
@@ -14,191 +14,188 @@ use tokio::{
 
 use super::{
     Now,
-    failure::{Failed, Tried},
+    failure::{AttemptError, CredentialsInfo},
     reentrancy, report,
     shared::{Outcome, Shared},
-    state::FlightId,
+    state::RenewalId,
 };
 use crate::{
     AccessInfo, Credentials, Error,
     task::{CatchPanic, Start, catch_panic},
 };
 
-/// How late a timer is if nobody has driven its runtime meanwhile.
-const LATE: Duration = Duration::from_secs(1);
+/// How late a timer may fire before its runtime counts as not driven.
+const MAX_TIMER_LAG: Duration = Duration::from_secs(1);
 
-/// One go at obtaining a token.
+/// A renewal, which makes one or more attempts to log in.
 ///
-/// It does not keep the plugin alive: nobody needs the token of a plugin that is gone.
-pub(super) struct Flight<C> {
+/// It does not keep the plugin alive, because a plugin that was dropped needs no token.
+pub(super) struct RenewalTask<C> {
     plugin: Weak<Shared<C>>,
-    id: FlightId,
-    started: Now,
-}
-
-impl<C: Credentials> Flight<C> {
-    pub(super) fn new(plugin: Weak<Shared<C>>, id: FlightId, started: Now) -> Self {
-        Self { plugin, id, started }
-    }
-
-    /// Asks for a token, again if that may help those who wait, and enters what came of it.
-    pub(super) async fn fly(self) -> Outcome {
-        let Some(plugin) = self.plugin() else { return Ok(()) };
-        let started = plugin.clock.now();
-        let (attempt_timeout, wait_timeout, mut pause) = {
-            let locked = plugin.lock();
-            let policy = locked.state.policy();
-            (policy.attempt_timeout, policy.wait_timeout, locked.state.wait(started))
-        };
-        drop(plugin);
-        let mut attempts = 0;
-        // Whoever has waited as long as Keystone asks to is owed a whole attempt.
-        let mut asked_to_wait = !pause.is_zero();
-        loop {
-            if !pause.is_zero() {
-                sleep(pause).await;
-            }
-            let Some(plugin) = self.plugin() else { return Ok(()) };
-            attempts += 1;
-            let asked_for = plugin.clock.now();
-            let left = wait_timeout.saturating_sub(asked_for.since(started));
-            let within = if asked_to_wait { attempt_timeout } else { attempt_timeout.min(left) };
-            let (tried, attempt) = (plugin.tried(), plugin.attempt());
-            drop(plugin);
-            let brought = within_time(within, attempt).await;
-            let Some(plugin) = self.plugin.upgrade() else { return Ok(()) };
-            let brought =
-                brought.unwrap_or_else(|| Err(Error::timeout(plugin.credentials.auth_url(), within)));
-            let brought = brought.map_err(Failed::from);
-            let now = plugin.clock.now();
-            if let Err(failed) = &brought {
-                plugin.tell(self.id, failed, now);
-                let left = wait_timeout.saturating_sub(now.since(started));
-                let next = plugin.lock().state.attempt_failed(self.id, attempts, failed, now, left);
-                if let Some(next) = next {
-                    asked_to_wait = failed.error.retry_after().is_some();
-                    pause = next;
-                    continue;
-                }
-            }
-            // Credentials that wait for themselves are told so, even if a reset of their own has overtaken the flight.
-            let recursion = brought.as_ref().is_err_and(|failed| matches!(failed.error, Error::Recursion));
-            let outcome = plugin.land(self.id, asked_for, brought, tried, now);
-            return if recursion { Err(Error::Recursion) } else { outcome };
-        }
-    }
-
-    /// Enters that code of others panicked: a failure like others.
-    pub(super) fn crashed(self) -> Outcome {
-        let Some(plugin) = self.plugin.upgrade() else { return Ok(()) };
-        let now = catch_panic(|| plugin.clock.now()).unwrap_or(self.started);
-        let failed = Failed::from(Error::PluginPanicked);
-        plugin.tell(self.id, &failed, now);
-        plugin.land(self.id, self.started, Err(failed), plugin.tried(), now)
-    }
-
-    /// Returns the plugin, if there still is one and it still wants this flight.
-    fn plugin(&self) -> Option<Arc<Shared<C>>> {
-        let plugin = self.plugin.upgrade()?;
-        let is_wanted = plugin.lock().state.is_under_way(self.id);
-        is_wanted.then_some(plugin)
-    }
-}
-
-impl<C> Clone for Flight<C> {
-    fn clone(&self) -> Self {
-        Self { plugin: Weak::clone(&self.plugin), ..*self }
-    }
+    id: RenewalId,
+    started_at: Now,
 }
 
 impl<C: Credentials> Shared<C> {
-    /// Starts a renewal, if this caller is the one to start it.
-    pub(super) fn start(
+    /// Runs a renewal as a task of `runtime`, if the caller has just started it.
+    pub(super) fn spawn_renewal(
         self: &Arc<Self>,
         runtime: &Handle,
-        id: FlightId,
+        id: RenewalId,
         now: Now,
         start: Option<Start<Outcome>>,
     ) {
         if let Some(start) = start {
-            let flight = Flight::new(Arc::downgrade(self), id, now);
-            let crashed = flight.clone();
-            start.run(runtime, flight.fly(), move || crashed.crashed());
+            let task = RenewalTask { plugin: Arc::downgrade(self), id, started_at: now };
+            let panicked = task.clone();
+            start.run(runtime, task.run(), move || panicked.finish_panicked());
         }
     }
 
-    /// Makes one attempt. A panic of the credentials is an error like others.
-    fn attempt(self: &Arc<Self>) -> impl Future<Output = Result<AccessInfo, Error>> + use<C> {
+    /// Logs in once. A panic of the credentials becomes an error.
+    fn log_in(self: &Arc<Self>) -> impl Future<Output = Result<AccessInfo, Error>> + use<C> {
         let address = self.address();
-        let mut asking = reentrancy::for_plugin(address, || {
+        let mut login = reentrancy::run_credentials(address, || {
             CatchPanic::new(|| self.credentials.get_auth_ref(self.transport.clone()))
         });
         poll_fn(move |cx| {
-            let brought = reentrancy::for_plugin(address, || Pin::new(&mut asking).poll(cx));
-            brought.map(|brought| brought.unwrap_or(Err(Error::PluginPanicked)))
+            let poll = reentrancy::run_credentials(address, || Pin::new(&mut login).poll(cx));
+            poll.map(|result| result.unwrap_or(Err(Error::PluginPanicked)))
         })
     }
 
-    /// Tells that an attempt has failed, if that is news.
-    fn tell(&self, id: FlightId, failed: &Failed, now: Now) {
-        let is_news = {
+    /// Logs a failed attempt if the outage is not logged yet.
+    fn log_failure(&self, id: RenewalId, error: &AttemptError, now: Now) {
+        let should_log = {
             let state = &mut self.lock().state;
-            state.is_under_way(id) && state.is_news(failed.passes)
+            state.is_current_renewal(id) && state.should_log_failure(error.is_transient)
         };
-        if is_news {
+        if should_log {
             let _ = catch_panic(|| {
-                report::failure(self.transport.log_throttle(), self.credentials.auth_url(), failed, now)
+                report::log_failure(self.transport.log_throttle(), self.credentials.auth_url(), error, now)
             });
         }
     }
 
-    /// Enters what a flight brought.
-    fn land(
+    /// Finishes a renewal with its result, and logs what an operator has to know about it.
+    fn finish_renewal(
         &self,
-        id: FlightId,
-        asked_for: Now,
-        brought: Result<AccessInfo, Failed>,
-        tried: Tried,
+        id: RenewalId,
+        requested_at: Now,
+        result: Result<AccessInfo, AttemptError>,
+        credentials: CredentialsInfo,
         now: Now,
     ) -> Outcome {
-        let auth_ref = brought.as_ref().ok().cloned();
+        let auth_ref = result.as_ref().ok().cloned();
         if let Some(auth_ref) = &auth_ref {
-            // They are collected here rather than when the state is locked.
+            // Collects the origins now, rather than later while the state is locked.
             auth_ref.service_catalog().origins();
         }
-        let (outcome, news, is_over) = {
+        let (outcome, failure, is_over) = {
             let mut locked = self.lock();
-            let outcome = locked.landed(id, asked_for, brought, tried, now);
-            (outcome, locked.state.news(), locked.state.is_over())
+            let outcome = locked.finish_renewal(id, requested_at, result, credentials, now);
+            (outcome, locked.state.take_failure_to_log(), locked.state.should_log_recovery())
         };
-        // A subscriber that panics changes nothing of what was brought.
+        // A log subscriber that panics must not change the outcome.
         let _ = catch_panic(|| {
-            let (told, auth_url) = (self.transport.log_throttle(), self.credentials.auth_url());
+            let (log_throttle, auth_url) = (self.transport.log_throttle(), self.credentials.auth_url());
             if let Some(auth_ref) = &auth_ref {
-                report::skew(told, auth_url, auth_ref, asked_for, now);
+                report::log_clock_skew(log_throttle, auth_url, auth_ref, requested_at, now);
             }
-            if let Some(failed) = &news {
-                report::failure(told, auth_url, failed, now);
+            if let Some(error) = &failure {
+                report::log_failure(log_throttle, auth_url, error, now);
             }
             if is_over {
-                report::over(told, auth_url, now);
+                report::log_recovery(log_throttle, auth_url, now);
             }
         });
         outcome
     }
 }
 
-/// Waits for what an attempt brings, up to a time. `None` if it takes longer.
+impl<C: Credentials> RenewalTask<C> {
+    /// Logs in, retries while requests wait and time is left, and finishes the renewal with the result.
+    async fn run(self) -> Outcome {
+        let Some(plugin) = self.plugin_if_current() else { return Ok(()) };
+        let started_at = plugin.clock.now();
+        let (attempt_timeout, wait_timeout, mut delay) = {
+            let locked = plugin.lock();
+            let policy = locked.state.policy();
+            (policy.attempt_timeout, policy.wait_timeout, locked.state.initial_delay(started_at))
+        };
+        drop(plugin);
+        let mut attempts = 0;
+        // After a delay that Keystone has asked for, the attempt gets its whole timeout, even if no time is left.
+        let mut is_requested_delay = !delay.is_zero();
+        loop {
+            if !delay.is_zero() {
+                sleep(delay).await;
+            }
+            let Some(plugin) = self.plugin_if_current() else { return Ok(()) };
+            attempts += 1;
+            let requested_at = plugin.clock.now();
+            let time_left = wait_timeout.saturating_sub(requested_at.since(started_at));
+            let login_timeout =
+                if is_requested_delay { attempt_timeout } else { attempt_timeout.min(time_left) };
+            let (credentials, login) = (plugin.credentials_info(), plugin.log_in());
+            drop(plugin);
+            let result = with_timeout(login_timeout, login).await;
+            let Some(plugin) = self.plugin.upgrade() else { return Ok(()) };
+            let result = result
+                .unwrap_or_else(|| Err(Error::timeout(plugin.credentials.auth_url(), login_timeout)))
+                .map_err(AttemptError::from);
+            let now = plugin.clock.now();
+            if let Err(error) = &result {
+                plugin.log_failure(self.id, error, now);
+                let time_left = wait_timeout.saturating_sub(now.since(started_at));
+                let next = plugin.lock().state.retry_delay(self.id, attempts, error, now, time_left);
+                if let Some(next) = next {
+                    is_requested_delay = error.error.retry_after().is_some();
+                    delay = next;
+                    continue;
+                }
+            }
+            // Credentials that wait for themselves get this error, even if they have reset the plugin meanwhile.
+            let is_recursion = result.as_ref().is_err_and(|error| matches!(error.error, Error::Recursion));
+            let outcome = plugin.finish_renewal(self.id, requested_at, result, credentials, now);
+            return if is_recursion { Err(Error::Recursion) } else { outcome };
+        }
+    }
+
+    /// Finishes the renewal with an error after a panic of code from outside this crate.
+    fn finish_panicked(self) -> Outcome {
+        let Some(plugin) = self.plugin.upgrade() else { return Ok(()) };
+        let now = catch_panic(|| plugin.clock.now()).unwrap_or(self.started_at);
+        let error = AttemptError::from(Error::PluginPanicked);
+        plugin.log_failure(self.id, &error, now);
+        plugin.finish_renewal(self.id, self.started_at, Err(error), plugin.credentials_info(), now)
+    }
+
+    /// Returns the plugin if it still exists and this is its current renewal.
+    fn plugin_if_current(&self) -> Option<Arc<Shared<C>>> {
+        let plugin = self.plugin.upgrade()?;
+        let is_current = plugin.lock().state.is_current_renewal(self.id);
+        is_current.then_some(plugin)
+    }
+}
+
+impl<C> Clone for RenewalTask<C> {
+    fn clone(&self) -> Self {
+        Self { plugin: Weak::clone(&self.plugin), ..*self }
+    }
+}
+
+/// Returns the output of a login, or `None` if it takes longer than `time`.
 ///
-/// A timer that goes off late says that nobody has driven the runtime, and nothing of Keystone: its answer may have come
-/// meanwhile.
-async fn within_time<T>(time: Duration, attempt: impl Future<Output = T>) -> Option<T> {
-    let mut attempt = std::pin::pin!(attempt);
+/// A timer that fires late means that nobody has driven the runtime. The response may have arrived meanwhile, so the
+/// login gets the whole time again.
+async fn with_timeout<T>(time: Duration, login: impl Future<Output = T>) -> Option<T> {
+    let mut login = std::pin::pin!(login);
     loop {
-        let begun = Instant::now();
-        match timeout(time, attempt.as_mut()).await {
-            Ok(brought) => return Some(brought),
-            Err(_) if begun.elapsed() < time.saturating_add(LATE) => return None,
+        let started_at = Instant::now();
+        match timeout(time, login.as_mut()).await {
+            Ok(output) => return Some(output),
+            Err(_) if started_at.elapsed() < time.saturating_add(MAX_TIMER_LAG) => return None,
             Err(_) => {}
         }
     }

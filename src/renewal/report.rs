@@ -1,60 +1,70 @@
-//! What an operator should know of renewing: told when it begins, and not for each try.
+//! Logs outages of Keystone and differing clocks: when they begin and end, not for each attempt.
 
 use std::{error::Error as StdError, time::Duration};
 
 use http::Uri;
 use tracing::{info, warn};
 
-use super::{Now, failure::Failed};
+use super::{Now, failure::AttemptError};
 use crate::{AccessInfo, error::format_url, transport::LogThrottle};
 
-/// By how much two clocks may differ before that is worth a word.
-const SKEW: Duration = Duration::from_secs(30);
+/// Maximum difference between the clocks of Keystone and of this machine that is not logged.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(30);
 
-/// For how long the plugins of one transport do not repeat what one of them has logged of an outage, and of clocks.
-const OUTAGE: Duration = Duration::from_secs(60);
-const CLOCKS: Duration = Duration::from_secs(60 * 60);
+/// How long the plugins of one transport do not repeat what one of them has logged about an outage.
+const OUTAGE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Warns that attempts to obtain a token begin to fail.
-pub(super) fn failure(
+/// How long the plugins of one transport do not repeat what one of them has logged about the clocks.
+const CLOCK_SKEW_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// Warns that attempts to obtain a token have begun to fail.
+pub(super) fn log_failure(
     log_throttle: &LogThrottle,
     auth_url: &Uri,
-    Failed { error, passes }: &Failed,
+    AttemptError { error, is_transient }: &AttemptError,
     now: Now,
 ) {
     let auth_url = format_url(auth_url);
-    if !log_throttle.should_log(("failure", &auth_url, error.to_string()), now.monotonic, OUTAGE) {
+    if !log_throttle.should_log(("failure", &auth_url, error.to_string()), now.monotonic, OUTAGE_INTERVAL) {
         return;
     }
-    let next =
-        if *passes { "it is tried again" } else { "the credentials or the configuration have to be mended" };
+    let next = if *is_transient {
+        "the login will be retried"
+    } else {
+        "correct the credentials or the configuration"
+    };
     let error: &(dyn StdError + 'static) = error;
-    warn!(auth_url, error, "no good token can be had from Keystone; {next}");
+    warn!(auth_url, error, "cannot obtain a usable token from Keystone; {next}");
 }
 
-/// Tells that attempts to obtain a token no longer fail.
-pub(super) fn over(log_throttle: &LogThrottle, auth_url: &Uri, now: Now) {
+/// Logs that an outage is over.
+pub(super) fn log_recovery(log_throttle: &LogThrottle, auth_url: &Uri, now: Now) {
     let auth_url = format_url(auth_url);
-    if log_throttle.should_log(("over", &auth_url), now.monotonic, OUTAGE) {
-        info!(auth_url, "good tokens can be had from Keystone again");
+    if log_throttle.should_log(("recovery", &auth_url), now.monotonic, OUTAGE_INTERVAL) {
+        info!(auth_url, "usable tokens can be obtained from Keystone again");
     }
 }
 
-/// Warns if the clocks of Keystone and of this machine differ, by the response that was received between these two moments:
-/// its `Date` or, without one, the time when the token was issued. What is done about the token does not depend on it.
-pub(super) fn skew(
+/// Warns if the clocks of Keystone and of this machine differ.
+///
+/// Keystone's clock is read from the `Date` of the response to a login or, without one, from the time when the token
+/// was issued. The login was sent at `requested_at`, and its response was received at `now`. The warning does not
+/// affect how the token is used.
+pub(super) fn log_clock_skew(
     log_throttle: &LogThrottle,
     auth_url: &Uri,
     auth_ref: &AccessInfo,
-    asked_for: Now,
+    requested_at: Now,
     now: Now,
 ) {
-    let Some(shown) = auth_ref.date().or_else(|| auth_ref.issued().ok()?) else { return };
-    let behind = asked_for.wall.duration_since(shown).unwrap_or_default();
-    let ahead = shown.duration_since(now.wall).unwrap_or_default();
+    let Some(keystone) = auth_ref.date().or_else(|| auth_ref.issued().ok()?) else { return };
+    let behind = requested_at.wall.duration_since(keystone).unwrap_or_default();
+    let ahead = keystone.duration_since(now.wall).unwrap_or_default();
     let seconds = behind.max(ahead).as_secs();
     let auth_url = format_url(auth_url);
-    if seconds > SKEW.as_secs() && log_throttle.should_log(("skew", &auth_url), now.monotonic, CLOCKS) {
+    if seconds > MAX_CLOCK_SKEW.as_secs()
+        && log_throttle.should_log(("clock skew", &auth_url), now.monotonic, CLOCK_SKEW_INTERVAL)
+    {
         let or_old = if auth_ref.date().is_some() { "" } else { ", or its token is not new" };
         warn!(auth_url, seconds, "the clocks of Keystone and of this machine differ{or_old}");
     }

@@ -1,4 +1,4 @@
-//! What all clones of a plugin share.
+//! The part of a plugin that its clones share.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -12,20 +12,21 @@ use std::sync::{Mutex, MutexGuard};
 
 use super::{
     Clock, Now,
-    failure::{Failed, Tried},
+    failure::{AttemptError, CredentialsInfo},
     reentrancy,
-    state::{Discarded, FlightId, State},
+    state::{DeferredDrop, RenewalId, State},
 };
 use crate::{
     AccessInfo, Credentials, Error, Secret, ServiceAccess, Transport,
     task::{SingleFlight, Start, catch_panic},
 };
 
-/// The result of a renewal for those who wait for it: an error, or a reason to look at the state again. The access is
-/// only in the state.
+/// The result of a renewal for the requests that wait for it.
+///
+/// After an `Ok`, they look at the state again: the new access is only there.
 pub(super) type Outcome = Result<(), Error>;
 
-/// What all clones of a plugin share.
+/// The part of a plugin that its clones share.
 pub(super) struct Shared<C> {
     pub(super) credentials: C,
     pub(super) transport: Transport,
@@ -35,96 +36,103 @@ pub(super) struct Shared<C> {
 
 pub(super) struct Guarded {
     pub(super) state: State,
-    /// The flight under way, and where its outcome will be.
-    flight: Option<(FlightId, SingleFlight<Outcome>)>,
+    /// The renewal in flight, to wait for.
+    renewal: Option<(RenewalId, SingleFlight<Outcome>)>,
 }
 
-/// The state while it is locked. What it discards is dropped after it is unlocked, because that may run code of others.
+/// The locked state.
+///
+/// Values that the state does not need any more are dropped after it is unlocked, because their `Drop` may run code
+/// from outside this crate.
 pub(super) struct Locked<'a> {
-    // Fields are dropped in this order.
+    // Dropped first, because fields are dropped in this order.
     guarded: MutexGuard<'a, Guarded>,
-    discarded: Vec<Discarded>,
+    deferred_drops: Vec<DeferredDrop>,
 }
 
 impl<C: Credentials> Shared<C> {
     pub(super) fn new(credentials: C, transport: Transport, clock: Box<dyn Clock>, state: State) -> Self {
-        Self { credentials, transport, clock, guarded: Mutex::new(Guarded { state, flight: None }) }
+        Self { credentials, transport, clock, guarded: Mutex::new(Guarded { state, renewal: None }) }
     }
 
-    /// Locks the state. No code of others must run before it is unlocked: it may look at the plugin.
+    /// Locks the state.
+    ///
+    /// The caller must not run code from outside this crate while it is locked: that code may use the plugin.
     pub(super) fn lock(&self) -> Locked<'_> {
-        Locked { guarded: self.lock_to_read(), discarded: Vec::new() }
+        Locked { guarded: self.lock_to_read(), deferred_drops: Vec::new() }
     }
 
-    /// Locks the state for what discards nothing.
+    /// Locks the state for a caller that only reads it, so that there is nothing to drop.
     #[inline(always)]
     pub(super) fn lock_to_read(&self) -> MutexGuard<'_, Guarded> {
         self.guarded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns what is to be known of the credentials when they are tried.
-    pub(super) fn tried(self: &Arc<Self>) -> Tried {
+    /// Returns the properties of the credentials at this moment. The state must not be locked.
+    pub(super) fn credentials_info(self: &Arc<Self>) -> CredentialsInfo {
         let can_lock_account = catch_panic(|| self.credentials.can_lock_account()).unwrap_or(true);
-        Tried { id: self.credentials_id(), can_lock_account }
+        CredentialsInfo { cache_id: self.cache_id(), can_lock_account }
     }
 
-    /// Returns the id of the credentials as they are now. Must not be called with the state locked.
-    pub(super) fn credentials_id(self: &Arc<Self>) -> Option<Secret> {
-        let id = || reentrancy::for_plugin(self.address(), || self.credentials.cache_id());
-        catch_panic(id).ok().flatten().map(Secret::new)
+    /// Returns the cache id of the credentials at this moment. The state must not be locked.
+    pub(super) fn cache_id(self: &Arc<Self>) -> Option<Secret> {
+        let cache_id = || reentrancy::run_credentials(self.address(), || self.credentials.cache_id());
+        catch_panic(cache_id).ok().flatten().map(Secret::new)
     }
 
-    /// Returns the current access, if it may still be sent.
-    pub(super) fn usable(&self) -> Option<Arc<ServiceAccess>> {
+    /// Returns the current access if its token has not expired.
+    pub(super) fn unexpired_access(&self) -> Option<Arc<ServiceAccess>> {
         let now = self.clock.now();
-        self.lock_to_read().state.usable(now)
+        self.lock_to_read().state.unexpired_access(now)
     }
 
-    /// Returns what tells this plugin from others.
+    /// Returns the address of this plugin, which identifies it.
     pub(super) fn address(self: &Arc<Self>) -> usize {
         Arc::as_ptr(self).addr()
     }
 }
 
 impl Guarded {
-    /// Returns the flight under way, or a new one and its start.
-    pub(super) fn flight(&mut self, now: Now) -> (FlightId, SingleFlight<Outcome>, Option<Start<Outcome>>) {
-        if let Some((id, work)) = &self.flight
-            && self.state.under_way(now) == Some(*id)
+    /// Returns the renewal in flight, or a new one and its [`Start`].
+    pub(super) fn join_or_start_renewal(
+        &mut self,
+        now: Now,
+    ) -> (RenewalId, SingleFlight<Outcome>, Option<Start<Outcome>>) {
+        if let Some((id, renewal)) = &self.renewal
+            && self.state.renewal_in_flight(now) == Some(*id)
         {
-            return (*id, work.clone(), None);
+            return (*id, renewal.clone(), None);
         }
-        let id = self.state.start(now);
-        let (work, start) = SingleFlight::new();
-        if let Some(before) = self.flight.replace((id, work.clone())) {
-            self.state.discard(before);
+        let id = self.state.start_renewal(now);
+        let (renewal, start) = SingleFlight::new();
+        if let Some(old) = self.renewal.replace((id, renewal.clone())) {
+            self.state.drop_later(old);
         }
-        (id, work, Some(start))
+        (id, renewal, Some(start))
     }
 
-    /// Enters what a flight brought.
-    pub(super) fn landed(
+    /// Finishes a renewal with its result.
+    pub(super) fn finish_renewal(
         &mut self,
-        id: FlightId,
-        asked_for: Now,
-        brought: Result<AccessInfo, Failed>,
-        tried: Tried,
+        id: RenewalId,
+        requested_at: Now,
+        result: Result<AccessInfo, AttemptError>,
+        credentials: CredentialsInfo,
         now: Now,
     ) -> Outcome {
-        self.forget(id);
-        self.state.landed(id, asked_for, brought, tried, now)
+        self.remove_renewal(id);
+        self.state.finish_renewal(id, requested_at, result, credentials, now)
     }
 
-    /// A flight is gone without an outcome.
-    pub(super) fn lost(&mut self, id: FlightId) {
-        self.forget(id);
-        self.state.lost(id);
+    /// Removes a renewal that has ended without a result.
+    pub(super) fn remove_lost_renewal(&mut self, id: RenewalId) {
+        self.remove_renewal(id);
+        self.state.remove_lost_renewal(id);
     }
 
-    /// Keeps nothing of a flight that is over.
-    fn forget(&mut self, id: FlightId) {
-        if let Some(flight) = self.flight.take_if(|(flight, _)| *flight == id) {
-            self.state.discard(flight);
+    fn remove_renewal(&mut self, id: RenewalId) {
+        if let Some(renewal) = self.renewal.take_if(|(current, _)| *current == id) {
+            self.state.drop_later(renewal);
         }
     }
 }
@@ -145,6 +153,6 @@ impl DerefMut for Locked<'_> {
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        self.discarded = self.guarded.state.take_discarded();
+        self.deferred_drops = self.guarded.state.take_deferred_drops();
     }
 }

@@ -1,93 +1,79 @@
-//! What is known of the token, and what follows from it. No I/O, no waiting, no clock of its own.
+//! The state of a plugin: its token, its renewal and its last failure. It does no I/O and has no clock.
 
 use std::{any::Any, mem, sync::Arc, time::Duration};
 
 use super::{
     Now, RenewalPolicy,
-    failure::{Failed, Failure, History, Tried},
-    lifetime::Readings,
-    rejections::Refusals,
+    current_access::{CurrentAccess, Phase},
+    failure::{AttemptError, CredentialsHistory, CredentialsInfo, Failure},
+    lifetime::ClockReadings,
+    rejections::Rejections,
 };
 use crate::{AccessInfo, Error, Secret, ServiceAccess, access::KnownOrigins, endpoint::Origin};
 
-/// The number of a flight: one go at obtaining a token.
-pub(super) type FlightId = u64;
+/// Identifies a renewal of a plugin.
+pub(super) type RenewalId = u64;
 
-/// How many flights in a row a reset may overtake before the next one waits first: code that resets the plugin which it
-/// waits for would have it log in without end.
-const RESETS: u32 = 3;
+/// How many renewals in a row a reset may cancel before the next one starts with a delay.
+///
+/// Without a delay, code that resets the plugin while it waits for it would log in endlessly.
+const MAX_CANCELLED_WITHOUT_DELAY: u32 = 3;
 
-/// The token at hand, the flight under way and the last failure.
+/// The state of a plugin.
 pub(super) struct State {
     policy: RenewalPolicy,
-    random: fastrand::Rng,
-    current: Option<Held>,
-    /// The flight under way, and when it was started.
-    flight: Option<(FlightId, Now)>,
-    flights: FlightId,
-    /// How many flights in a row a reset overtook.
-    overtaken: u32,
+    rng: fastrand::Rng,
+    current: Option<CurrentAccess>,
+    /// The renewal in flight, and when it was started.
+    renewal: Option<(RenewalId, Now)>,
+    /// The id of the last renewal.
+    last_renewal: RenewalId,
+    /// How many renewals in a row were cancelled by a reset.
+    cancelled_in_a_row: u32,
     failure: Option<Failure>,
-    history: History,
-    /// Whether the outage that was told passes by itself; `None` if there is none.
-    told: Option<bool>,
-    refusals: Refusals,
-    /// Where the last catalog has endpoints.
-    origins: Option<Arc<KnownOrigins>>,
-    /// What is no longer of use, to be dropped when the state is not locked: that may run code of others.
-    discarded: Vec<Discarded>,
+    history: CredentialsHistory,
+    /// Whether the outage that was logged last is transient; `None` if there is no outage.
+    logged_outage_is_transient: Option<bool>,
+    rejections: Rejections,
+    /// The origins of the last service catalog.
+    last_origins: Option<Arc<KnownOrigins>>,
+    /// Values to drop after the state is unlocked, because their `Drop` may run code from outside this crate.
+    deferred_drops: Vec<DeferredDrop>,
 }
 
-/// A value to be dropped.
-pub(super) type Discarded = Box<dyn Any + Send + Sync>;
+/// A value to drop later.
+pub(super) type DeferredDrop = Box<dyn Any + Send + Sync>;
 
-/// A token, and when it becomes soft, hard and expired.
-#[derive(Debug)]
-struct Held {
-    access: Arc<ServiceAccess>,
-    soft: Now,
-    hard: Now,
-    end: Now,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Age {
-    Fresh,
-    Soft,
-    Hard,
-    Expired,
-}
-
-/// What a request is to do.
+/// What a request does to get its access.
 #[derive(Debug)]
 pub(super) enum Decision {
-    /// Go on with this access.
+    /// Use this access.
     Use(Arc<ServiceAccess>),
-    /// Go on with this access, and start a flight beside it.
-    UseAndStart(Arc<ServiceAccess>),
-    /// Wait for the flight under way.
-    Join,
-    /// Start a flight and wait for it.
-    Start,
-    /// There is no token, and to wait for one is of no use yet.
+    /// Use this access, and start a renewal in the background.
+    UseAndRenew(Arc<ServiceAccess>),
+    /// Wait for the renewal in flight.
+    Wait,
+    /// Start a renewal and wait for it.
+    Renew,
+    /// Fail: there is no token, and it is too early for another attempt.
     Fail(Error),
 }
 
 impl State {
-    pub(super) fn new(policy: RenewalPolicy, random: fastrand::Rng) -> Self {
+    pub(super) fn new(policy: RenewalPolicy, rng: fastrand::Rng) -> Self {
         Self {
             policy: policy.within_limits(),
-            random,
+            rng,
             current: None,
-            flight: None,
-            flights: 0,
-            overtaken: 0,
+            renewal: None,
+            last_renewal: 0,
+            cancelled_in_a_row: 0,
             failure: None,
-            history: History::default(),
-            told: None,
-            refusals: Refusals::default(),
-            origins: None,
-            discarded: Vec::new(),
+            history: CredentialsHistory::default(),
+            logged_outage_is_transient: None,
+            rejections: Rejections::default(),
+            last_origins: None,
+            deferred_drops: Vec::new(),
         }
     }
 
@@ -100,215 +86,234 @@ impl State {
     }
 
     pub(super) fn seed(&mut self, seed: u64) {
-        self.random.seed(seed);
+        self.rng.seed(seed);
     }
 
-    /// Returns the current access if it is fresh: then there is nothing to decide.
+    /// Returns the current access if its token is fresh.
     #[inline(always)]
-    pub(super) fn fresh(&self, now: Now) -> Option<Arc<ServiceAccess>> {
-        let held = self.current.as_ref().filter(|held| !now.has_reached(held.soft))?;
-        Some(Arc::clone(&held.access))
+    pub(super) fn fresh_access(&self, now: Now) -> Option<Arc<ServiceAccess>> {
+        let current = self.current.as_ref().filter(|current| !now.has_reached(current.due_at))?;
+        Some(Arc::clone(&current.access))
     }
 
-    /// What a request that comes now is to do.
+    /// Decides how a request gets its access.
     pub(super) fn decide(&self, now: Now) -> Decision {
-        if let Some(access) = self.fresh(now) {
+        if let Some(access) = self.fresh_access(now) {
             return Decision::Use(access);
         }
-        let age = self.age(now);
-        let paused = self.failure.as_ref().filter(|failure| failure.pauses(now));
-        match (&self.current, age, self.under_way(now), paused) {
-            // The last flight stands still: its runtime is driven only while requests wait.
-            (Some(_), Age::Soft, None, None) if self.flight.is_some() => Decision::Start,
-            (Some(held), Age::Soft, None, None) => Decision::UseAndStart(Arc::clone(&held.access)),
-            (Some(held), Age::Soft, _, _) | (Some(held), Age::Hard, None, Some(_)) => {
-                Decision::Use(Arc::clone(&held.access))
+        let backing_off = self.failure.as_ref().filter(|failure| failure.is_backing_off(now));
+        match (&self.current, self.phase(now), self.renewal_in_flight(now), backing_off) {
+            // The last renewal makes no progress, because its runtime is driven only while requests wait.
+            (Some(_), Phase::Due, None, None) if self.renewal.is_some() => Decision::Renew,
+            (Some(current), Phase::Due, None, None) => Decision::UseAndRenew(Arc::clone(&current.access)),
+            (Some(current), Phase::Due, _, _) | (Some(current), Phase::Expiring, None, Some(_)) => {
+                Decision::Use(Arc::clone(&current.access))
             }
-            (_, _, Some(_), _) => Decision::Join,
-            (_, _, None, Some(failure)) if failure.is_final(now, &self.policy) => {
+            (_, _, Some(_), _) => Decision::Wait,
+            (_, _, None, Some(failure)) if failure.fails_requests(now, &self.policy) => {
                 Decision::Fail(failure.error.clone())
             }
-            (_, _, None, _) => Decision::Start,
+            (_, _, None, _) => Decision::Renew,
         }
     }
 
-    /// The access at hand, if it may still be sent.
-    pub(super) fn usable(&self, now: Now) -> Option<Arc<ServiceAccess>> {
-        let held = self.current.as_ref().filter(|_| self.age(now) < Age::Expired)?;
-        Some(Arc::clone(&held.access))
+    /// Returns the current access if its token has not expired.
+    pub(super) fn unexpired_access(&self, now: Now) -> Option<Arc<ServiceAccess>> {
+        let current = self.current.as_ref().filter(|_| self.phase(now) < Phase::Expired)?;
+        Some(Arc::clone(&current.access))
     }
 
-    /// How long a request that cannot go on at once waits for a flight: half of the time in which the access
-    /// at hand may still be sent. Without such an access, as long as a flight can take.
-    pub(super) fn patience(&self, now: Now) -> Duration {
-        let left = self.current.as_ref().map_or(Duration::ZERO, |held| now.until(held.end));
-        let longest = self.policy.longest_flight();
+    /// Returns how long a request waits for a renewal.
+    ///
+    /// That is half of the time until the current token expires or, without an unexpired token, the maximum time that a
+    /// renewal takes.
+    pub(super) fn max_wait(&self, now: Now) -> Duration {
+        let left = self.current.as_ref().map_or(Duration::ZERO, |current| now.until(current.expired_at));
+        let longest = self.policy.max_renewal_time();
         if left.is_zero() { longest } else { longest.min(left / 2) }
     }
 
-    /// The access at hand, whatever its age.
-    pub(super) fn current(&self) -> Option<&Arc<ServiceAccess>> {
-        self.current.as_ref().map(|held| &held.access)
+    /// Returns the current access in any phase of its token.
+    pub(super) fn current_access(&self) -> Option<&Arc<ServiceAccess>> {
+        self.current.as_ref().map(|current| &current.access)
     }
 
-    /// Returns what is shown of it: the access at hand, why there is no new one, and whether one is on its way.
-    pub(super) fn shown(&self) -> (Option<Arc<ServiceAccess>>, Option<Error>, bool) {
-        let error = self.failure.as_ref().map(|failure| failure.error.clone());
-        (self.current().cloned(), error, self.flight.is_some())
-    }
-
-    /// Whether the credentials were refused.
-    pub(super) fn is_refused(&self) -> bool {
-        self.failure.as_ref().is_some_and(|failure| failure.refused.is_some())
-    }
-
-    /// Forgets the last failure if it was that of other credentials.
-    pub(super) fn forget_others(&mut self, id: &Option<Secret>, now: Now) {
-        let refused = self.failure.as_ref().and_then(|failure| failure.refused.as_ref());
-        if refused.is_some_and(|refused| self.history.has_changed(refused, id, now)) {
-            self.set_failure(None);
-        }
-    }
-
-    /// Whether a failed attempt is to be told: it is the first one since there was a good token, or the first one that
-    /// does not pass by itself.
-    pub(super) fn is_news(&mut self, passes: bool) -> bool {
-        let is_news = self.told.is_none_or(|told| told && !passes);
-        if is_news {
-            self.told = Some(passes);
-        }
-        is_news
-    }
-
-    /// Returns the last failure if it is still to be told.
-    pub(super) fn news(&mut self) -> Option<Failed> {
-        let failure = self.failure.as_ref()?;
-        let failed = Failed { error: failure.error.clone(), passes: failure.refused.is_none() };
-        self.is_news(failed.passes).then_some(failed)
-    }
-
-    /// Whether good tokens can be had again, after an outage that was told.
-    pub(super) fn is_over(&mut self) -> bool {
-        self.failure.is_none() && self.told.take().is_some()
-    }
-
-    /// Whether a request that comes now would have a new token fetched.
+    /// Returns whether a request at this moment would start a renewal or wait for one.
     pub(super) fn needs_renewal(&self, now: Now) -> bool {
-        self.age(now) > Age::Fresh
+        self.phase(now) > Phase::Fresh
     }
 
-    /// Forgets the last failure.
-    pub(super) fn forget_failure(&mut self) {
-        self.set_failure(None);
+    /// Returns what `Debug` shows: the current access, the error of the last failure, and whether a renewal is in
+    /// flight.
+    pub(super) fn debug_fields(&self) -> (Option<Arc<ServiceAccess>>, Option<Error>, bool) {
+        let error = self.failure.as_ref().map(|failure| failure.error.clone());
+        (self.current_access().cloned(), error, self.renewal.is_some())
     }
 
-    /// How long a flight that starts now is to wait first: as long as Keystone has asked for.
-    pub(super) fn wait(&self, now: Now) -> Duration {
-        let asked = self.failure.as_ref().map_or(Duration::ZERO, |failure| failure.rest(now));
-        match self.overtaken.saturating_sub(RESETS) {
-            0 => asked,
-            more => asked.max(self.policy.pause(more, &Error::Abandoned, 1.0)),
+    /// Returns the id of the renewal in flight.
+    ///
+    /// A renewal that has exceeded its maximum time is ignored, because nobody drives its runtime.
+    pub(super) fn renewal_in_flight(&self, now: Now) -> Option<RenewalId> {
+        let (id, started_at) = self.renewal?;
+        (now.since(started_at) < self.policy.max_renewal_time()).then_some(id)
+    }
+
+    /// Returns whether no other renewal has replaced this one, and no reset has cancelled it.
+    pub(super) fn is_current_renewal(&self, id: RenewalId) -> bool {
+        self.renewal.is_some_and(|(current, _)| current == id)
+    }
+
+    /// Registers a new renewal and returns its id.
+    pub(super) fn start_renewal(&mut self, now: Now) -> RenewalId {
+        self.last_renewal += 1;
+        self.renewal = Some((self.last_renewal, now));
+        self.last_renewal
+    }
+
+    /// Returns how long a renewal that starts now waits before its first attempt: as long as Keystone has asked for.
+    pub(super) fn initial_delay(&self, now: Now) -> Duration {
+        let failure = self.failure.as_ref();
+        let requested = failure.map_or(Duration::ZERO, |failure| failure.remaining_retry_after(now));
+        match self.cancelled_in_a_row.saturating_sub(MAX_CANCELLED_WITHOUT_DELAY) {
+            0 => requested,
+            excess => requested.max(self.policy.backoff(excess, &Error::Abandoned, 1.0)),
         }
     }
 
-    /// Whether the flight is worth another attempt after this error, and after which pause: if it can
-    /// pass by itself, requests have nothing else to be sent with, and there is time `left` for it.
-    pub(super) fn attempt_failed(
+    /// Returns the delay before the next attempt of a renewal, or `None` if it makes no further attempt.
+    ///
+    /// It makes another attempt if the error is transient, requests have no other token to use, and there is enough
+    /// `time_left`.
+    pub(super) fn retry_delay(
         &mut self,
-        id: FlightId,
+        id: RenewalId,
         attempts: u32,
-        Failed { error, passes }: &Failed,
+        AttemptError { error, is_transient }: &AttemptError,
         now: Now,
-        left: Duration,
+        time_left: Duration,
     ) -> Option<Duration> {
-        if !self.is_under_way(id) || self.age(now) != Age::Expired || !passes || self.policy.fail_fast {
+        let has_token = self.phase(now) != Phase::Expired;
+        if !self.is_current_renewal(id) || has_token || !is_transient || self.policy.fail_fast {
             return None;
         }
-        let pause = self.policy.pause(attempts, error, self.random.f64());
+        let backoff = self.policy.backoff(attempts, error, self.rng.f64());
         match error.retry_after() {
-            Some(_) => (pause < left).then_some(pause),
-            // All of the time is made use of: the pauses get shorter towards its end.
-            None => (left / 2 >= self.policy.initial_backoff).then(|| pause.min(left / 2)),
+            Some(_) => (backoff < time_left).then_some(backoff),
+            // The delays get shorter towards the end, so that all of the time is used.
+            None => (time_left / 2 >= self.policy.initial_backoff).then(|| backoff.min(time_left / 2)),
         }
     }
 
-    /// A flight has ended. What it brought becomes the current access, unless it is no longer the one
-    /// under way. An error is that of all who waited for it; else they look at the state again.
-    pub(super) fn landed(
+    /// Finishes a renewal. A new token becomes the current one, unless the renewal was replaced or cancelled.
+    ///
+    /// All waiting requests get the returned error. Without an error they look at the state again.
+    pub(super) fn finish_renewal(
         &mut self,
-        id: FlightId,
-        asked_for: Now,
-        brought: Result<AccessInfo, Failed>,
-        tried: Tried,
+        id: RenewalId,
+        requested_at: Now,
+        result: Result<AccessInfo, AttemptError>,
+        credentials: CredentialsInfo,
         now: Now,
     ) -> Result<(), Error> {
-        if !self.is_under_way(id) {
-            self.discard(brought);
+        if !self.is_current_renewal(id) {
+            self.drop_later(result);
             return Ok(());
         }
-        let held = brought.and_then(|auth_ref| Ok(self.held(auth_ref, asked_for, now)?));
-        self.flight = None;
-        self.overtaken = 0;
-        let waited = self.age(now) == Age::Expired;
-        match held {
-            Ok(held) => {
-                // A token that will be old at once is no reason to ask again at once.
-                let short = held.soft.since(asked_for) < self.policy.min_renewal_interval;
-                self.set_failure(short.then(|| Failure {
+        let new = result.and_then(|auth_ref| Ok(self.new_access(auth_ref, requested_at, now)?));
+        self.renewal = None;
+        self.cancelled_in_a_row = 0;
+        let had_no_token = self.phase(now) == Phase::Expired;
+        match new {
+            Ok(new) => {
+                // A token that is due for renewal at once must not cause a login at once.
+                let is_short_lived = new.due_at.since(requested_at) < self.policy.min_renewal_interval;
+                self.set_failure(is_short_lived.then(|| Failure {
                     error: Error::ExpiredOnArrival,
-                    failed: asked_for,
-                    pause: self.policy.min_renewal_interval,
-                    waited: true,
-                    refused: None,
-                    transient: 0,
-                    definite: 0,
+                    failed_at: requested_at,
+                    delay: self.policy.min_renewal_interval,
+                    had_no_token: true,
+                    failed_credentials: None,
+                    transient_failures: 0,
+                    permanent_failures: 0,
                 }));
-                self.history.brought(tried);
-                let past = now.has_reached(held.end);
-                self.hold(held);
-                if past { Err(Error::ExpiredOnArrival) } else { Ok(()) }
+                self.history.record_success(credentials);
+                let has_expired = now.has_reached(new.expired_at);
+                self.replace_current(new);
+                if has_expired { Err(Error::ExpiredOnArrival) } else { Ok(()) }
             }
-            Err(Failed { error, passes }) => {
-                let (mut transient, mut definite) =
-                    self.failure.as_ref().map_or((0, 0), |failure| (failure.transient, failure.definite));
-                let pause = if passes {
-                    transient = transient.saturating_add(1);
-                    let pause = self.policy.pause(transient, &error, self.random.f64());
-                    // Unless Keystone asks for it, no token gets too old for want of another go.
-                    let most = self.until_older(now).filter(|_| error.retry_after().is_none());
-                    most.map_or(pause, |most| pause.min(most))
-                } else {
-                    definite = definite.saturating_add(1);
-                    self.history.pause(&tried, definite, &self.policy)
-                };
-                self.set_failure(Some(Failure {
-                    error: error.clone(),
-                    failed: now,
-                    pause,
-                    waited,
-                    refused: (!passes).then_some(tried),
-                    transient,
-                    definite,
-                }));
+            Err(AttemptError { error, is_transient }) => {
+                let failure = self.failure_after(error.clone(), is_transient, had_no_token, credentials, now);
+                self.set_failure(Some(failure));
                 Err(error)
             }
         }
     }
 
-    /// A flight is gone without an outcome: its runtime was shut down.
-    pub(super) fn lost(&mut self, id: FlightId) {
-        if self.is_under_way(id) {
-            self.flight = None;
+    /// Removes a renewal that has ended without a result, because its runtime was shut down.
+    pub(super) fn remove_lost_renewal(&mut self, id: RenewalId) {
+        if self.is_current_renewal(id) {
+            self.renewal = None;
         }
     }
 
-    /// The service at `by` refused `used`, which it may have `accepted` before. Drops it if it is the current access and
-    /// another one may help.
-    pub(super) fn refused(&mut self, used: &Arc<ServiceAccess>, by: &Origin, accepted: bool, now: Now) {
-        if !self.current.as_ref().is_some_and(|held| Arc::ptr_eq(&held.access, used)) {
+    /// Returns whether the last failure is permanent.
+    pub(super) fn has_failed_permanently(&self) -> bool {
+        self.failure.as_ref().is_some_and(|failure| failure.failed_credentials.is_some())
+    }
+
+    /// Clears the last failure.
+    pub(super) fn clear_failure(&mut self) {
+        self.set_failure(None);
+    }
+
+    /// Clears the last failure if it is permanent and the credentials have changed since.
+    pub(super) fn clear_failure_of_changed_credentials(&mut self, cache_id: &Option<Secret>, now: Now) {
+        let failed = self.failure.as_ref().and_then(|failure| failure.failed_credentials.as_ref());
+        if failed.is_some_and(|failed| self.history.allow_immediate_retry(failed, cache_id, now)) {
+            self.set_failure(None);
+        }
+    }
+
+    /// Returns whether to log a failed attempt, and records that it is logged.
+    ///
+    /// It is the first failure of an outage, or the first permanent one after transient ones.
+    pub(super) fn should_log_failure(&mut self, is_transient: bool) -> bool {
+        let should_log =
+            self.logged_outage_is_transient.is_none_or(|was_transient| was_transient && !is_transient);
+        if should_log {
+            self.logged_outage_is_transient = Some(is_transient);
+        }
+        should_log
+    }
+
+    /// Returns the last failure if it is still to be logged, and records that it is logged.
+    pub(super) fn take_failure_to_log(&mut self) -> Option<AttemptError> {
+        let failure = self.failure.as_ref()?;
+        let is_transient = failure.failed_credentials.is_none();
+        let error = AttemptError { error: failure.error.clone(), is_transient };
+        self.should_log_failure(is_transient).then_some(error)
+    }
+
+    /// Returns whether to log that an outage is over, and records that it is logged.
+    pub(super) fn should_log_recovery(&mut self) -> bool {
+        self.failure.is_none() && self.logged_outage_is_transient.take().is_some()
+    }
+
+    /// Records that `origin` has rejected the token of `access`.
+    ///
+    /// Drops the token if it is the current one and another one may help. `was_accepted` says whether the origin has
+    /// accepted it since its last rejection.
+    pub(super) fn record_rejection(
+        &mut self,
+        access: &Arc<ServiceAccess>,
+        origin: &Origin,
+        was_accepted: bool,
+        now: Now,
+    ) {
+        if !self.current.as_ref().is_some_and(|current| Arc::ptr_eq(&current.access, access)) {
             return;
         }
-        if !self.refusals.drops(used, by, accepted, now, &self.policy) {
+        if !self.rejections.record(access, origin, was_accepted, now, &self.policy) {
             return;
         }
         self.set_current(None);
@@ -317,124 +322,134 @@ impl State {
         }
     }
 
-    /// Forgets the token, the failures and the flight, whose outcome will not be taken.
+    /// Forgets the token and all failures, and cancels the renewal: its result is dropped.
     pub(super) fn reset(&mut self) {
         self.set_current(None);
-        if self.flight.take().is_some() {
-            self.overtaken = self.overtaken.saturating_add(1);
+        if self.renewal.take().is_some() {
+            self.cancelled_in_a_row = self.cancelled_in_a_row.saturating_add(1);
         }
         self.set_failure(None);
-        self.history = History::default();
-        self.told = None;
-        self.refusals.clear();
-        self.origins = None;
+        self.history = CredentialsHistory::default();
+        self.logged_outage_is_transient = None;
+        self.rejections.clear();
+        self.last_origins = None;
     }
 
-    /// Takes over an access info that was stored.
+    /// Resets the state and makes a stored access info the current one.
     pub(super) fn restore(&mut self, auth_ref: AccessInfo, now: Now) -> Result<(), Error> {
-        // It was asked for at a time that nobody knows, so that its expiry has to be taken at its word.
+        // It is unknown when the token was requested, so the lifetime is computed from `expires_at`.
         let lifetime = match auth_ref.expires()? {
             None => self.policy.default_lifetime,
             Some(expires) => {
                 let left = expires.duration_since(now.wall).unwrap_or_default();
-                // A clock that is slow makes no token live longer than it does by Keystone's own.
+                // A slow clock of this machine must not make it longer than it is by Keystone's clock.
                 let issued = auth_ref.issued().ok().flatten();
                 issued
                     .and_then(|issued| expires.duration_since(issued).ok())
-                    .map_or(left, |all| left.min(all))
+                    .map_or(left, |whole| left.min(whole))
             }
         };
-        let held = self.with_lifetime(auth_ref, now, lifetime)?;
+        let current = self.access_with_lifetime(auth_ref, now, lifetime)?;
         self.reset();
-        self.hold(held);
+        self.replace_current(current);
         Ok(())
     }
 
-    fn hold(&mut self, held: Held) {
-        self.origins = held.access.origins().cloned();
-        self.set_current(Some(held));
+    /// Keeps a value until it can be dropped without the lock.
+    pub(super) fn drop_later(&mut self, value: impl Any + Send + Sync) {
+        self.deferred_drops.push(Box::new(value));
     }
 
-    fn set_current(&mut self, held: Option<Held>) {
-        if let Some(before) = mem::replace(&mut self.current, held) {
-            self.discard(before);
+    /// Returns the values to drop after the state is unlocked.
+    pub(super) fn take_deferred_drops(&mut self) -> Vec<DeferredDrop> {
+        mem::take(&mut self.deferred_drops)
+    }
+
+    fn phase(&self, now: Now) -> Phase {
+        self.current.as_ref().map_or(Phase::Expired, |current| current.phase(now))
+    }
+
+    fn replace_current(&mut self, new: CurrentAccess) {
+        self.last_origins = new.access.origins().cloned();
+        self.set_current(Some(new));
+    }
+
+    fn set_current(&mut self, new: Option<CurrentAccess>) {
+        if let Some(old) = mem::replace(&mut self.current, new) {
+            self.drop_later(old);
         }
     }
 
-    fn set_failure(&mut self, failure: Option<Failure>) {
-        if let Some(before) = mem::replace(&mut self.failure, failure) {
-            self.discard(before);
+    fn set_failure(&mut self, new: Option<Failure>) {
+        if let Some(old) = mem::replace(&mut self.failure, new) {
+            self.drop_later(old);
         }
     }
 
-    /// Keeps a value until it can be dropped.
-    pub(super) fn discard(&mut self, value: impl Any + Send + Sync) {
-        self.discarded.push(Box::new(value));
-    }
-
-    /// Returns what is to be dropped once the state is not locked any more.
-    pub(super) fn take_discarded(&mut self) -> Vec<Discarded> {
-        mem::take(&mut self.discarded)
-    }
-
-    /// Starts a flight.
-    pub(super) fn start(&mut self, now: Now) -> FlightId {
-        self.flights += 1;
-        self.flight = Some((self.flights, now));
-        self.flights
-    }
-
-    /// The flight under way. One that takes longer than it can is none: nobody drives its runtime.
-    pub(super) fn under_way(&self, now: Now) -> Option<FlightId> {
-        let (id, started) = self.flight?;
-        (now.since(started) < self.policy.longest_flight()).then_some(id)
-    }
-
-    /// Whether this flight is the one under way: nothing has overtaken it.
-    pub(super) fn is_under_way(&self, id: FlightId) -> bool {
-        self.flight.is_some_and(|(flight, _)| flight == id)
-    }
-
-    fn age(&self, now: Now) -> Age {
-        let Some(held) = &self.current else { return Age::Expired };
-        if !now.has_reached(held.soft) {
-            Age::Fresh
-        } else if !now.has_reached(held.hard) {
-            Age::Soft
-        } else if !now.has_reached(held.end) {
-            Age::Hard
+    /// Returns the failure of a renewal, with the delay before the next one.
+    fn failure_after(
+        &mut self,
+        error: Error,
+        is_transient: bool,
+        had_no_token: bool,
+        credentials: CredentialsInfo,
+        now: Now,
+    ) -> Failure {
+        let last = self.failure.as_ref();
+        let mut transient_failures = last.map_or(0, |failure| failure.transient_failures);
+        let mut permanent_failures = last.map_or(0, |failure| failure.permanent_failures);
+        let delay = if is_transient {
+            transient_failures = transient_failures.saturating_add(1);
+            let backoff = self.policy.backoff(transient_failures, &error, self.rng.f64());
+            // There is an attempt before the next phase of the token, unless Keystone has asked for a delay.
+            let max = self.until_next_phase(now).filter(|_| error.retry_after().is_none());
+            max.map_or(backoff, |max| backoff.min(max))
         } else {
-            Age::Expired
+            permanent_failures = permanent_failures.saturating_add(1);
+            self.history.permanent_failure_delay(&credentials, permanent_failures, &self.policy)
+        };
+        Failure {
+            error,
+            failed_at: now,
+            delay,
+            had_no_token,
+            failed_credentials: (!is_transient).then_some(credentials),
+            transient_failures,
+            permanent_failures,
         }
     }
 
-    /// How long it is until the access at hand is hard, or expires if it is hard.
-    fn until_older(&self, now: Now) -> Option<Duration> {
-        let held = self.current.as_ref()?;
-        [held.hard, held.end].into_iter().map(|at| now.until(at)).find(|left| !left.is_zero())
+    fn until_next_phase(&self, now: Now) -> Option<Duration> {
+        self.current.as_ref()?.until_next_phase(now)
     }
 
-    fn held(&mut self, auth_ref: AccessInfo, asked_for: Now, now: Now) -> Result<Held, Error> {
+    /// Creates the access of a login.
+    fn new_access(
+        &mut self,
+        auth_ref: AccessInfo,
+        requested_at: Now,
+        now: Now,
+    ) -> Result<CurrentAccess, Error> {
         let lifetime = match auth_ref.expires()? {
             None => None,
             Some(expires) => {
-                let issued = auth_ref.issued().ok().flatten();
-                Readings { issued, date: auth_ref.date(), local: now.wall }.lifetime(expires)
+                let issued_at = auth_ref.issued().ok().flatten();
+                ClockReadings { issued_at, date: auth_ref.date(), local: now.wall }.lifetime(expires)
             }
         };
-        self.with_lifetime(auth_ref, asked_for, lifetime.unwrap_or(self.policy.default_lifetime))
+        self.access_with_lifetime(auth_ref, requested_at, lifetime.unwrap_or(self.policy.default_lifetime))
     }
 
-    fn with_lifetime(
+    fn access_with_lifetime(
         &mut self,
         auth_ref: AccessInfo,
-        asked_for: Now,
+        requested_at: Now,
         lifetime: Duration,
-    ) -> Result<Held, Error> {
-        let access = ServiceAccess::from_auth_ref(auth_ref)?.with_previous_origins(self.origins.clone());
+    ) -> Result<CurrentAccess, Error> {
+        let access = ServiceAccess::from_auth_ref(auth_ref)?.with_previous_origins(self.last_origins.clone());
         let access = Arc::new(access);
-        let (soft, hard) = self.policy.ages(lifetime, self.random.f64());
-        let [soft, hard, end] = [soft, hard, lifetime].map(|age| asked_for.after(age));
-        Ok(Held { access, soft, hard, end })
+        let (due, expiring) = self.policy.phases(lifetime, self.rng.f64());
+        let [due_at, expiring_at, expired_at] = [due, expiring, lifetime].map(|age| requested_at.after(age));
+        Ok(CurrentAccess { access, due_at, expiring_at, expired_at })
     }
 }

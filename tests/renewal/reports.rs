@@ -28,7 +28,7 @@ async fn an_outage_is_one_warning_and_one_word_when_it_is_over() {
             "{warning}"
         );
         assert!(warning.contains("auth_url=\"https://keystone.test/v3\""), "{warning}");
-        assert!(warning.contains("; it is tried again"), "{warning}");
+        assert!(warning.contains("; the login will be retried"), "{warning}");
         keystone.usually(Answer::Token);
         pass(60).await;
         token(&plugin).await.unwrap();
@@ -53,7 +53,7 @@ async fn what_does_not_pass_is_for_somebody_to_mend() {
         token(&keystone.plugin_of(credentials, RenewalPolicy::default())).await.unwrap_err();
         let lines = log.lines();
         let [warning] = &*lines else { panic!("{lines:?}") };
-        assert!(warning.contains("WARN") && warning.contains("have to be mended"), "{warning}");
+        assert!(warning.contains("WARN") && warning.contains("correct the credentials"), "{warning}");
         assert!(warning.contains("auth_url=\"https://keystone.test/v3\""), "{warning}");
         assert!(!warning.contains("canary"), "{warning}");
     }
@@ -104,8 +104,11 @@ async fn a_failure_that_does_not_pass_is_told_after_one_that_may_have() {
     }
     let lines = log.lines();
     let [passes, does_not] = &*lines else { panic!("{lines:?}") };
-    assert!(passes.contains("it is tried again") && passes.contains("connection refused"), "{passes}");
-    assert!(does_not.contains("have to be mended") && does_not.contains("401"), "{does_not}");
+    assert!(
+        passes.contains("the login will be retried") && passes.contains("connection refused"),
+        "{passes}"
+    );
+    assert!(does_not.contains("correct the credentials") && does_not.contains("401"), "{does_not}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -178,6 +181,6 @@ async fn what_is_wrong_with_credentials_is_told_of_each() {
         token(&plugin).await.unwrap_err();
         let lines = log.lines();
         let [warning] = &*lines else { panic!("{lines:?}") };
-        assert!(warning.contains("have to be mended") && warning.contains(user), "{warning}");
+        assert!(warning.contains("correct the credentials") && warning.contains(user), "{warning}");
     }
 }

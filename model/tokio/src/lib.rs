@@ -1,9 +1,9 @@
-//! What the crate needs of tokio, scheduled by the model checker.
+//! The part of tokio that the crate uses, scheduled by the model checker.
 //!
-//! `shuttle-tokio` has all of it but the end of a runtime, which drops the tasks that run in it, and the
-//! end of a task that panics, which is nobody else's.
+//! `shuttle-tokio` provides most of it. This crate adds the shutdown of a runtime, which drops its tasks, and tasks
+//! that may panic without ending the scenario.
 
-/// Not scheduled by the checker: what of the crate asks for it is built, but is in no scenario.
+/// Not scheduled by the checker. The crate needs it to build, but no scenario uses it.
 pub use real_tokio::task;
 pub use shuttle_tokio::{sync, time};
 
@@ -25,12 +25,12 @@ pub mod runtime {
         static ref TASKS: Mutex<Vec<AbortHandle>> = Mutex::new(Vec::new());
     }
 
-    /// Ends the runtime, as if it had been dropped: its tasks go no further. The next task is in a new one.
+    /// Aborts all tasks, as if their runtime had been dropped. Later tasks run in a new one.
     pub fn shut_down() {
         TASKS.lock().unwrap().drain(..).for_each(|task| task.abort());
     }
 
-    /// The runtime, of which there always is one.
+    /// A handle to the current runtime. There always is one.
     pub struct Handle(());
 
     impl Handle {
@@ -38,7 +38,7 @@ pub mod runtime {
             Ok(Self(()))
         }
 
-        /// Runs a task, and gives a handle to end it.
+        /// Spawns a task, and returns a handle to abort it.
         pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
             let task = future::spawn(async {
                 let mut task = pin!(task);
