@@ -84,8 +84,8 @@ impl Discovery {
 
     /// Requires https for requests for documents that carry a token.
     ///
-    /// This applies to all clones. An [`AuthLayer`](crate::AuthLayer::require_https) that requires https sets it for its
-    /// discovery, too.
+    /// This applies to all clones. An [`AuthLayer`](crate::AuthLayer::require_https) that requires https sets it for
+    /// its discovery, too.
     #[must_use]
     pub fn require_https(self) -> Self {
         self.set_https_only();
@@ -127,8 +127,8 @@ impl Discovery {
     /// Returns the endpoint that a filter selects, with its version: keystoneauth's `get_endpoint_data`.
     ///
     /// It fetches the version document even if the endpoint's URL names the version. If the filter requests no version
-    /// and there is no document, it returns the endpoint without one. The token is sent for a document only if the
-    /// service requires it.
+    /// and there is no document, it returns the endpoint without version data. The token is sent for a document only
+    /// if the service requires it.
     ///
     /// # Errors
     ///
@@ -304,7 +304,7 @@ impl Discovery {
 /// The result of a search for a version.
 pub(super) struct SearchResult {
     pub(super) endpoint: Result<Endpoint, Error>,
-    /// How long the endpoint may be cached.
+    /// Until when the endpoint may be cached.
     pub(super) expires_at: Instant,
     /// The access whose token was sent, if a service required one. The endpoint is for this access only.
     pub(super) access: Option<WeakAccess>,

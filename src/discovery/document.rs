@@ -84,7 +84,7 @@ const MIN_SIZE_LIMIT: usize = 16 * 1024;
 const ALLOCATION_OVERHEAD: usize = 16;
 
 impl VersionDocument {
-    /// Returns the error that this document does not list what was requested.
+    /// Returns the error for a requested version that this document does not list.
     pub(crate) fn not_listed(&self, requested: impl Into<String>) -> DiscoveryFailure {
         let all = Allow { experimental: true, deprecated: true, unknown: true };
         let versions = self.version_data(all).map(|data| match data.version {

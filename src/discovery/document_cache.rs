@@ -45,7 +45,7 @@ pub(super) struct CacheSettings {
     pub(super) timeout: Duration,
 }
 
-/// A version document, or the reason why there is none, until it expires.
+/// A cached version document, or the cached reason why there is none.
 pub(super) struct CachedDocument {
     pub(super) result: Result<FetchedDocument, NoDocument>,
     pub(super) expires_at: Instant,

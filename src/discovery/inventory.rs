@@ -60,8 +60,9 @@ impl Discovery {
         let Some(auth_ref) = access.auth_ref() else { return outcome };
         let matches = auth_ref.service_catalog().endpoints_data(&filter.clone().public_by_default());
         let endpoints = matches.into_iter().flat_map(|(_, endpoints)| endpoints).map(Endpoint::from);
-        let is_listed = |endpoint: &Endpoint| endpoint.region_name.is_some() && endpoint.interface.is_some();
-        let lookups = endpoints.filter(is_listed).enumerate().map(|(index, endpoint)| async move {
+        let is_complete =
+            |endpoint: &Endpoint| endpoint.region_name.is_some() && endpoint.interface.is_some();
+        let lookups = endpoints.filter(is_complete).enumerate().map(|(index, endpoint)| async move {
             let versions = self.endpoint_versions(&endpoint, access).await;
             (index, endpoint, versions)
         });

@@ -63,7 +63,7 @@ fn path_after_host(link: &str) -> Option<&str> {
     after.get(after.find(['/', '?', '#'])?..).filter(|_| has_host)
 }
 
-/// Appends the last segment of `path` to the path of the document, unless that one already ends in it.
+/// Appends the last segment of `path` to the path of the document, unless the document's path already ends in it.
 fn append_version(document: UrlParts<'_>, path: &str, rest: &str) -> String {
     let directory = document.path.trim_end_matches('/');
     let version = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
