@@ -1,27 +1,27 @@
-//! Why a connection failed, if it will fail again until somebody changes something.
+//! Recognizes connection failures that are permanent: no retry succeeds until a URL or a setting is changed.
 
 use std::{error::Error as StdError, iter::successors};
 
 use super::escaped;
 
-/// A mistake that no other attempt mends.
+/// The cause of a permanent connection failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ConnectFault {
-    /// The server has a certificate that the client does not accept.
+    /// The client rejected the certificate of the server.
     Certificate,
-    /// The server wants a certificate of the client, or another one.
+    /// The server requires a client certificate, or rejected the one that it got.
     ClientCertificate,
-    /// The server speaks no TLS, or none that the client speaks.
+    /// The server does not speak TLS, or no version of it that the client supports.
     NoTls,
-    /// The server speaks no HTTP/1, for example because it speaks TLS.
+    /// The server does not speak HTTP/1, for example because it expects TLS.
     NoHttp,
-    /// The client does not take URLs of this scheme.
+    /// The client does not support the scheme of the URL.
     Scheme,
 }
 
-/// Words by which TLS libraries (rustls, OpenSSL, Schannel, Secure Transport) and HTTP clients (hyper, hyper-util,
-/// hyper-rustls, hyper-tls, reqwest) tell a mistake. They have no type of error in common.
-const WORDS: [(ConnectFault, &[&str]); 4] = [
+/// Phrases in the errors of TLS libraries (rustls, OpenSSL, Schannel, Secure Transport) and HTTP clients (hyper,
+/// hyper-util, hyper-rustls, hyper-tls, reqwest). These libraries have no error type in common.
+const PHRASES: [(ConnectFault, &[&str]); 4] = [
     (ConnectFault::Certificate, &["certificate", "unknownca", "unknown ca"]),
     (
         ConnectFault::NoTls,
@@ -60,34 +60,40 @@ const WORDS: [(ConnectFault, &[&str]); 4] = [
 ];
 
 impl ConnectFault {
-    /// The mistake in what an HTTP client says of a connection to `origin`, if it is one.
+    /// Returns the cause of an HTTP client's error for a connection to `origin`, or `None` if a retry can succeed.
     pub(crate) fn from_error(origin: &str, error: &(dyn StdError + 'static)) -> Option<Self> {
-        let said: Vec<_> = chain(error).map(|error| without_url(origin, &error.to_string())).collect();
-        let is_said = |words: &[&str]| said.iter().any(|said| words.iter().any(|words| said.contains(words)));
-        let (fault, _) = WORDS.into_iter().find(|(_, words)| is_said(words))?;
+        let messages: Vec<_> = chain(error).map(|error| without_url(origin, &error.to_string())).collect();
+        let contains = |phrases: &[&str]| {
+            messages.iter().any(|message| phrases.iter().any(|phrase| message.contains(phrase)))
+        };
+        let (fault, _) = PHRASES.into_iter().find(|(_, phrases)| contains(phrases))?;
         Some(match fault {
-            Self::Certificate if is_said(&["alert"]) => Self::ClientCertificate,
+            // A TLS alert is sent by the server: it is the server that rejected a certificate.
+            Self::Certificate if contains(&["alert"]) => Self::ClientCertificate,
             fault => fault,
         })
     }
 
-    /// What is wrong with the server, with what is at the root of the error, and what may mend it.
+    /// Describes the cause, with the root of the error chain and what to do next.
     pub(crate) fn describe(self, error: &(dyn StdError + 'static)) -> String {
         let (fault, hint) = match self {
             Self::Certificate => (
-                "its certificate was not accepted",
-                "does the client trust the issuer, and does the certificate name this host?",
+                "its certificate was rejected",
+                "check that the client trusts the issuer, and that the certificate names this host",
             ),
             Self::ClientCertificate => (
-                "it did not accept the certificate of the client",
-                "give the client a certificate that this server knows",
+                "it rejected the client certificate, or got none",
+                "give the client a certificate that this server accepts",
             ),
-            Self::NoTls => {
-                ("it speaks no TLS that the client understands", "is it http://, or another port?")
+            Self::NoTls => (
+                "it does not speak TLS, or no version that the client supports",
+                "check whether the URL needs http:// or another port",
+            ),
+            Self::NoHttp => {
+                ("it does not speak HTTP", "check whether the URL needs https:// or another port")
             }
-            Self::NoHttp => ("no HTTP server answers there", "is it https://, or another port?"),
             Self::Scheme => {
-                ("the client does not take URLs of this scheme", "correct the URL, or take another client")
+                ("the client does not support this URL scheme", "correct the URL, or use another client")
             }
         };
         let root = chain(error).last().map(ToString::to_string).unwrap_or_default();
@@ -99,7 +105,7 @@ fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (d
     successors(Some(error), |&error| error.source())
 }
 
-/// A text in lower case, without the names and URLs in it, which may have any of the words.
+/// Returns a message in lower case, without its URLs and host names: they could contain any of the phrases.
 fn without_url(origin: &str, text: &str) -> String {
     let host = origin.split_once("://").map_or(origin, |(_, host)| host);
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host).to_ascii_lowercase();
@@ -121,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_libraries_say_of_a_mistake_is_understood() {
+    fn permanent_failures_are_recognized() {
         use ConnectFault::*;
         for (text, expected) in [
             ("invalid peer certificate: UnknownIssuer", Certificate),
@@ -153,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_by_itself_and_names_of_hosts_are_no_mistake() {
+    fn transient_failures_and_host_names_are_not_permanent_failures() {
         for text in [
             "connection refused",
             "tls handshake eof",

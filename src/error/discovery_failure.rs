@@ -2,37 +2,37 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{Error, escaped};
 
-/// A version of a service was not found: keystoneauth's `DiscoveryFailure`.
+/// Version discovery did not find the requested version of a service: keystoneauth's `DiscoveryFailure`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DiscoveryFailure {
-    /// The requested versions and service, as text.
+    /// The requested version and the service, as text.
     pub requested: String,
-    /// The URL of the version document that was found, and all versions that it lists, whatever their status.
+    /// The URL of the version document and the versions that it lists, of any status. `None` if no document was found.
     pub listed: Option<(Box<str>, Vec<String>)>,
-    /// The URLs that have no version document.
+    /// The URLs that returned no version document.
     pub attempts: Vec<DiscoveryAttempt>,
 }
 
-/// A URL that was asked for a version document and has none.
+/// A URL that returned no version document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DiscoveryAttempt {
-    /// The URL without a user name and a query, truncated to 256 characters.
+    /// The URL without its user name and query, truncated to 256 characters.
     pub url: Box<str>,
-    /// What the URL returned instead, truncated to 256 characters.
+    /// What happened instead, truncated to 256 characters.
     pub reason: String,
-    /// Whether the same request can succeed later.
+    /// Whether the failure is transient: the same request can succeed later.
     pub transient: bool,
-    /// How long the server asks to wait (`Retry-After`).
+    /// The delay that the server requests (`Retry-After`).
     pub(crate) retry_after: Option<Duration>,
-    /// Whether the response can come from a proxy, if this is the URL of Keystone: Keystone shows its versions to
-    /// everybody.
+    /// Whether the failure is transient if this is the URL of Keystone. Keystone returns its versions to everyone, so
+    /// an error there can come from a proxy.
     pub(crate) is_transient_at_keystone: bool,
 }
 
 impl DiscoveryAttempt {
-    /// A URL that fails in the same way if it is asked again.
+    /// Creates a permanent failure.
     pub(crate) fn new(url: &str, reason: impl Into<String>) -> Self {
         Self {
             url: without_secrets(url).into(),
@@ -45,28 +45,28 @@ impl DiscoveryAttempt {
 }
 
 impl DiscoveryFailure {
-    /// A document at this URL does not list what was requested.
+    /// Creates the error for a version document that does not list the requested version.
     pub(crate) fn not_listed(url: &str, versions: Vec<String>, requested: impl Into<String>) -> Self {
         let listed = Some((without_secrets(url).into(), versions));
         Self { requested: requested.into(), listed, attempts: Vec::new() }
     }
 
-    /// There is no document at any of these URLs.
+    /// Creates the error for a service without a version document at any of these URLs.
     pub(crate) fn no_document(attempts: Vec<DiscoveryAttempt>, requested: impl Into<String>) -> Self {
         Self { requested: requested.into(), listed: None, attempts }
     }
 
-    /// Returns whether there is no document, or one that lists no version.
+    /// Returns whether no document was found, or the document lists no version.
     pub(crate) fn lists_nothing(&self) -> bool {
         self.listed.as_ref().is_none_or(|(_, versions)| versions.is_empty())
     }
 
-    /// Returns the longest time that a server asks to wait.
+    /// Returns the longest delay that a server requests.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         self.attempts.iter().filter_map(|attempt| attempt.retry_after).max()
     }
 
-    /// Returns the same failure for the version document of Keystone itself.
+    /// Marks the attempts that are transient because the version document is that of Keystone itself.
     pub(crate) fn at_keystone(mut self) -> Self {
         for attempt in &mut self.attempts {
             attempt.transient |= attempt.is_transient_at_keystone;
@@ -74,7 +74,7 @@ impl DiscoveryFailure {
         self
     }
 
-    /// Returns whether the same discovery can succeed later.
+    /// Returns whether the failure is transient: the same discovery can succeed later.
     pub fn is_transient(&self) -> bool {
         self.attempts.iter().any(|attempt| attempt.transient)
     }
@@ -95,23 +95,23 @@ impl From<DiscoveryFailure> for Error {
     }
 }
 
-/// How many versions or URLs a message names.
-const NAMED: usize = 8;
+/// Maximum number of versions and of URLs in a message.
+const MAX_SHOWN: usize = 8;
 
 impl fmt::Display for DiscoveryFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} was not found", self.requested)?;
         if let Some((url, versions)) = &self.listed {
-            let named = versions.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-            let named = if named.is_empty() { "no version" } else { &named };
-            write!(f, "; {url} lists {named}")?;
+            let shown = versions.iter().take(MAX_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+            let shown = if shown.is_empty() { "no version" } else { &shown };
+            write!(f, "; {url} lists {shown}")?;
         }
-        for (index, attempt) in self.attempts.iter().take(NAMED).enumerate() {
-            let before = if index == 0 { "; no version document at " } else { ", " };
-            write!(f, "{before}{} ({})", attempt.url, attempt.reason)?;
+        for (index, attempt) in self.attempts.iter().take(MAX_SHOWN).enumerate() {
+            let separator = if index == 0 { "; no version document at " } else { ", " };
+            write!(f, "{separator}{} ({})", attempt.url, attempt.reason)?;
         }
         f.write_str(
-            "; ask for another version, or name the URL of one by an endpoint override (Keystone's by the auth_url)",
+            "; request another version, or set the URL with an endpoint override (for Keystone, with the auth_url)",
         )
     }
 }

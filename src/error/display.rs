@@ -1,4 +1,4 @@
-//! What each error says.
+//! The messages of [`Error`].
 
 use std::fmt;
 
@@ -8,59 +8,75 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InvalidResponse { reason, line, column, url } => {
-                f.write_str("not the document expected")?;
-                if let Some(url) = url {
-                    write!(f, " from {url}")?;
+                let position = format::position(*line, *column);
+                match url {
+                    Some(url) => write!(
+                        f,
+                        "invalid response from {url}: {reason}{position}; check that the URL is that of an OpenStack \
+                         service"
+                    ),
+                    None => write!(
+                        f,
+                        "invalid document: {reason}{position}; check that it comes from an OpenStack service"
+                    ),
                 }
-                write!(f, ": {reason} (line {line}, column {column}); was it OpenStack that answered?")
             }
-            Self::InvalidToken { reason, length, offset } => {
-                write!(f, "not a token: {reason} ({length} bytes{})", format::at(*offset))
-            }
-            Self::InvalidTimestamp { field } => {
-                write!(f, "`{field}` of the token document is not an ISO 8601 time")
-            }
+            Self::InvalidToken { reason, length, offset } => write!(
+                f,
+                "invalid token: {reason} ({length} bytes{}); pass the token exactly as Keystone issued it",
+                format::at(*offset)
+            ),
+            Self::InvalidTimestamp { field } => write!(
+                f,
+                "`{field}` of the token document is not an ISO 8601 time; check that the document comes from Keystone"
+            ),
             Self::NoToken => f.write_str(
-                "there is no token, neither in an X-Subject-Token header nor in the document; does a proxy in front of \
-                 Keystone take the header away, or was an access info made without it?",
+                "no token in the X-Subject-Token header or in the token document; check that no proxy removes the \
+                 header, and that the access info was created with its token",
             ),
             Self::Expired { expired_at } => write!(
                 f,
-                "the token expired at {} and this plugin cannot renew it; give it a new access info",
+                "the token expired at {} and this plugin cannot renew it; create the plugin with a new access info",
                 format::time(*expired_at)
             ),
             Self::EmptyCatalog => f.write_str(
-                "the service catalog is empty; is the token scoped, and was it asked for with its catalog?",
+                "the service catalog is empty; request a scoped token, and do not exclude the catalog from its \
+                 document",
             ),
             Self::EndpointNotFound(error) => error.fmt(f),
             Self::InvalidVersion(error) => error.fmt(f),
             Self::InvalidMicroversion { microversion, reason } => {
-                write!(f, "the microversion `{}` cannot be asked for: {reason}", format::escaped(microversion))
+                write!(f, "invalid microversion `{}`: {reason}", format::escaped(microversion))
             }
-            Self::UnsupportedMicroversion { service_type, requested: (oldest, newest), supported } => write!(
-                f,
-                "{} has {}, and one from {oldest} to {newest} is asked for; ask for others, or for none",
-                format::escaped(service_type),
-                format::microversions(*supported)
-            ),
-            Self::InvalidVersionRange { reason } => write!(f, "no version can be as asked for: {reason}"),
+            Self::UnsupportedMicroversion { service_type, requested: (oldest, newest), supported } => {
+                let service_type = format::escaped(service_type);
+                write!(f, "{service_type} does not support any microversion from {oldest} to {newest}")?;
+                match supported {
+                    Some((oldest, newest)) => write!(
+                        f,
+                        ": its version document lists {oldest} to {newest}; request one of these, or none"
+                    ),
+                    None => f.write_str(": its version document lists none; send requests without a microversion"),
+                }
+            }
+            Self::InvalidVersionRange { reason } => write!(f, "invalid version range: {reason}"),
             Self::ImpliedVersionMismatch { service_type, implied, bound, requested } => write!(
                 f,
-                "service type {} means version {implied}, and a {bound} of {requested} is asked for; \
-                 ask for the official service type, or for no version",
+                "service type {} stands for version {implied}, but a {bound} of {requested} was requested; \
+                 use the official service type, or request no version",
                 format::escaped(service_type)
             ),
             Self::DiscoveryFailure(error) => error.fmt(f),
             Self::NoDiscovery => f.write_str(
-                "the EndpointFilter asks for a version, and the layer has no transport to ask the service with; \
-                 give it one by AuthLayer::discovery",
+                "the EndpointFilter requests a version, but version discovery is off; turn it on with \
+                 AuthLayer::discovery",
             ),
             Self::NoEndpointFilter => f.write_str(
-                "no service is named for a relative request URI; give the layer or the request an EndpointFilter \
-                 with a service type (for Keystone itself, one with Interface::Auth), or make the URI absolute",
+                "the request has a relative URI and no service type; give the request or the layer an EndpointFilter \
+                 with a service type (with Interface::Auth for Keystone itself), or use an absolute URI",
             ),
             Self::NoAuthUrl => f.write_str(
-                "the identity plugin has no auth_url, which Interface::Auth stands for; give it one",
+                "Interface::Auth was requested, but the identity plugin has no auth_url; give the plugin its auth_url",
             ),
             Self::InvalidEndpoint { what, reason } => {
                 write!(f, "{what} cannot be used: {reason}")?;
@@ -71,77 +87,81 @@ impl fmt::Display for Error {
             }
             Self::MissingOverrideValue { name } => write!(
                 f,
-                "the endpoint override wants %({})s, which this access does not have; \
-                 only project_id and user_id are filled in, from a scoped token",
+                "the endpoint override contains %({})s, but the token has no value for it; use only %(user_id)s, and \
+                 %(project_id)s with a token that is scoped to a project",
                 format::escaped(name)
             ),
-            Self::InvalidRequestUri => f.write_str(
-                "the request URI is neither absolute nor a path; begin a relative one with a slash",
-            ),
+            Self::InvalidRequestUri => {
+                f.write_str("the request URI is neither absolute nor a path; start a relative URI with a slash")
+            }
             Self::UriTooLong { length } => write!(
                 f,
-                "the path and query of the request URI have {length} bytes when joined to the endpoint, and at most \
-                 65,534 can be sent; shorten the query, or ask for less at once"
+                "the path and query of the request URI, joined to the endpoint, have {length} bytes, and the limit is \
+                 65,534; shorten the query, or split the request"
             ),
             Self::PathTraversal => f.write_str(
-                "the request URI climbs above its endpoint by `..`; name the endpoint meant in the EndpointFilter",
+                "the request URI leads out of its endpoint by `..`; select the right endpoint with the EndpointFilter",
             ),
             Self::OriginNotAllowed { origin } => write!(
                 f,
-                "{origin} is not an origin of the service catalog, so the token is not sent there; \
-                 AuthLayer::allow_origin allows it, the Unauthenticated extension sends the request without a token"
+                "{origin} is not an origin of the service catalog, so the token is not sent there; allow the origin \
+                 with AuthLayer::allow_origin, or send the request without a token with the Unauthenticated extension"
             ),
             Self::HostNotAllowed { origin } => write!(
                 f,
-                "the request's Host header is not the host of {origin}, so the token is not sent; remove the header, \
-                 or make it that of the URI"
+                "the Host header of the request is not the host of {origin}, so the token is not sent; remove the \
+                 header, or set it to the host of the URI"
             ),
-            Self::HttpsRequired { origin } => {
-                write!(f, "{origin} is plain http, and the layer requires https (AuthLayer::require_https)")
-            }
+            Self::HttpsRequired { origin } => write!(
+                f,
+                "{origin} is plain http, but AuthLayer::require_https allows https only; use an https endpoint"
+            ),
             Self::AuthorizationFailure { reason } => write!(f, "the credentials cannot be used: {reason}"),
             Self::MissingAuthMethods(error) => error.fmt(f),
             Self::Keystone(error) => {
-                write!(f, "Keystone answered {error}")?;
+                write!(f, "Keystone returned {error}")?;
                 error.login.as_ref().map_or(Ok(()), |login| write!(f, "; {login}"))
             }
-            Self::Service(error) => write!(f, "the service answered {error}"),
+            Self::Service(error) => write!(f, "the service returned {error}"),
             Self::LoginRedirected { status, auth_url, location } => write!(
                 f,
-                "{auth_url} answers credentials by {status}{}, and they are not sent there; correct the auth_url",
+                "{auth_url} redirected the login ({status}{}), and the credentials were not sent on; set the auth_url \
+                 to the final URL of Keystone",
                 format::to(location.as_deref())
             ),
             Self::Recursion => f.write_str(
-                "a request for a token would wait for that same token; give the Transport a client without the layer \
-                 (AuthLayer), and do not ask a plugin from within its own credentials",
+                "a login would wait for its own token; give the Transport a client without AuthLayer, and do not call \
+                 the plugin from its own credentials",
             ),
+            // In parentheses, because the messages of the sources may follow.
             Self::ConnectFailure { origin, source } => {
-                write!(f, "Keystone could not be reached at {origin}")?;
+                write!(f, "cannot reach Keystone at {origin}")?;
                 match ConnectFault::from_error(origin, &**source) {
                     Some(fault) => write!(f, ": {}", fault.describe(&**source)),
-                    None => f.write_str("; is the auth_url right?"),
+                    None => f.write_str(" (check the auth_url and the network)"),
                 }
             }
             Self::Timeout { auth_url, timeout } => write!(
                 f,
-                "Keystone did not answer at {auth_url} within {} ms; is the auth_url right?",
+                "no response from Keystone at {auth_url} within {} ms; check the auth_url and the network",
                 timeout.as_millis()
             ),
             Self::ExpiredOnArrival => f.write_str(
-                "Keystone issues tokens that expire at once; is `[token] expiration` in keystone.conf as intended?",
+                "Keystone issued a token that had already expired; check `[token] expiration` in keystone.conf, and \
+                 that the clocks of the Keystone servers agree",
             ),
             Self::PluginPanicked => f.write_str(
-                "the credentials, or the clock, client or log subscriber that they use, panicked while a token was \
-                 obtained; see the message of the panic",
+                "code outside this crate panicked during a login (credentials, clock, HTTP client or log subscriber); \
+                 see the panic message",
             ),
             Self::NoRuntime => f.write_str(
-                "Keystone or a service has to be asked, and there is no tokio runtime with time enabled to do that \
-                 in; poll requests inside one",
+                "no tokio runtime with time enabled, which logins and version discovery need; poll the request inside \
+                 one",
             ),
             Self::Abandoned => f.write_str(
-                "several requests to Keystone or a service ended without a result: their tokio runtime was shut down \
-                 or is not driven, or the tokens were reset or refused at once; keep the runtime running while \
-                 requests wait",
+                "several logins or version requests ended without a result, because their tokio runtime was shut down \
+                 or is not driven, or because each new token was reset or rejected at once; keep the runtime running \
+                 while requests wait",
             ),
             Self::Plugin { .. } => f.write_str("the identity plugin failed"),
         }

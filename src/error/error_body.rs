@@ -1,123 +1,115 @@
-//! What the body of an error says, in whichever form a service writes it.
+//! Reads the bodies of error responses, in the formats that services use.
 
 use serde_json::value::RawValue;
 
-use super::redact::character_references;
+use super::redact::unescape_html;
 use crate::json;
 
-/// What a document says of an error.
+/// The message and the details of an error response.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Explanation {
+pub(super) struct ErrorBody {
     pub(super) message: Option<String>,
     pub(super) details: Option<String>,
 }
 
-/// How many documents may be within each other: objects, and JSON in a text of JSON.
+/// Maximum nesting depth: objects, and JSON within strings of JSON.
 const MAX_DEPTH: usize = 8;
 
-/// The members that have the message, the best first, in lower case and without underscores: of Nova and its relatives
-/// (`message`), of those with pecan or WSME (`faultstring`), of Ironic (`error_message`), of OAuth 2.0 (`error`), of
-/// the API guidelines, falcon and RFC 9457 (`title`), of the S3 API (`Code`).
-const MESSAGE: [&str; 9] =
+/// Names of members with the message, the preferred ones first, in lower case and without underscores.
+///
+/// Nova and similar services use `message`, services with pecan or WSME `faultstring`, Ironic `error_message`,
+/// OAuth 2.0 `error`, the API guidelines, falcon and RFC 9457 `title`, the S3 API `Code`.
+const MESSAGE_NAMES: [&str; 9] =
     ["message", "faultstring", "errormessage", "errormsg", "error", "title", "msg", "reason", "code"];
 
-/// The members that have the details.
-const DETAILS: [&str; 5] = ["details", "detail", "description", "errordescription", "explanation"];
+/// Names of members with the details.
+const DETAILS_NAMES: [&str; 5] = ["details", "detail", "description", "errordescription", "explanation"];
 
-/// Reads a body of this content type; what says nothing in a form that is known is the details as it is.
-pub(super) fn explanation(content_type: &str, body: &[u8]) -> Explanation {
-    let body = json::without_bom(body);
-    let text = body.utf8_chunks().next().map_or("", |chunk| chunk.valid());
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let is_text = essence.is_empty() || essence.starts_with("text/") || !essence.contains('/');
-    let begins = |with: &[&str]| is_text && with.iter().any(|with| text.trim_start().starts_with(with));
+impl ErrorBody {
+    /// Reads a body of this content type. A text in an unknown format becomes the details.
+    pub(super) fn read(content_type: &str, body: &[u8]) -> Self {
+        let body = json::without_bom(body);
+        let text = body.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let is_text = essence.is_empty() || essence.starts_with("text/") || !essence.contains('/');
+        let starts_with = |prefixes: &[&str]| {
+            is_text && prefixes.iter().any(|prefix| text.trim_start().starts_with(prefix))
+        };
 
-    let explanation = if essence.ends_with("json") || begins(&["{", "[", "\""]) {
-        of_document(text, MAX_DEPTH)
-    } else if essence.ends_with("xml") || begins(&["<?xml"]) {
-        of_xml(text)
-    } else if is_text {
-        Explanation::default()
-    } else {
-        return Explanation::default();
-    };
-    if explanation == Explanation::default() {
-        return Explanation { message: None, details: says_something(text.to_owned()) };
-    }
-    explanation
-}
-
-fn says_something(text: String) -> Option<String> {
-    (!text.trim().is_empty()).then_some(text)
-}
-
-/// What a JSON document says: an object, or a text.
-fn of_document(text: &str, depth: usize) -> Explanation {
-    match serde_json::from_str::<&RawValue>(text) {
-        Ok(value) => of_value(value, depth),
-        Err(_) => Explanation::default(),
-    }
-}
-
-fn of_value(value: &RawValue, depth: usize) -> Explanation {
-    let Some(depth) = depth.checked_sub(1) else { return Explanation::default() };
-    if json::is_object(value) {
-        return of_object(value.get(), depth);
-    }
-    let Some(text) = json::text(value).and_then(says_something) else { return Explanation::default() };
-    // JSON in JSON.
-    let inner =
-        if text.trim_start().starts_with('{') { of_document(&text, depth) } else { Default::default() };
-    match inner.message {
-        Some(_) => inner,
-        None => Explanation { message: Some(text), details: None },
-    }
-}
-
-fn of_object(object: &str, depth: usize) -> Explanation {
-    let mut messages = [None; MESSAGE.len()];
-    let mut details = [None; DETAILS.len()];
-    let (mut error, mut errors, mut only, mut members) = (None, None, None, 0);
-    let read = json::for_each_member(object, |name, value| {
-        let name: String = name.chars().filter(|&character| character != '_').collect();
-        let place = |names: &[&str]| names.iter().position(|known| name.eq_ignore_ascii_case(known));
-        match (&*name, place(&MESSAGE), place(&DETAILS)) {
-            ("errors", ..) => errors = first_of(value),
-            ("error", ..) if json::is_object(value) => error = Some(value),
-            (_, Some(place), _) => _ = messages.get_mut(place).map(|found| found.get_or_insert(value)),
-            (_, _, Some(place)) => _ = details.get_mut(place).map(|found| found.get_or_insert(value)),
-            // An object that has nothing else in it is named after the error, as in `{"itemNotFound": {…}}`.
-            _ if members == 0 => only = Some(value),
-            _ => {}
+        let error = if essence.ends_with("json") || starts_with(&["{", "[", "\""]) {
+            Self::from_json(text, MAX_DEPTH)
+        } else if essence.ends_with("xml") || starts_with(&["<?xml"]) {
+            Self::from_xml(text)
+        } else if is_text {
+            Self::default()
+        } else {
+            return Self::default();
+        };
+        if error == Self::default() {
+            return Self { message: None, details: non_blank(text.to_owned()) };
         }
-        members += 1;
-    });
-    if read.is_err() {
-        return Explanation::default();
+        error
     }
-    let only = only.filter(|_| members == 1);
-    let candidates = [errors, error].into_iter().chain(messages).chain([only]).flatten();
-    let says = |value| Some(of_value(value, depth)).filter(|said| said.message.is_some());
-    let found = candidates.into_iter().find_map(says).unwrap_or_default();
-    let mut details = details.into_iter().flatten().filter_map(text_of_details);
-    Explanation { details: found.details.or_else(|| details.next()), ..found }.with_a_message()
-}
 
-/// A text, or what else there is as it is written.
-fn text_of_details(value: &RawValue) -> Option<String> {
-    let raw = (json::is_object(value) || json::is_list(value)).then(|| value.get().to_owned());
-    json::text(value).or(raw).and_then(says_something)
-}
+    fn from_json(text: &str, depth: usize) -> Self {
+        match serde_json::from_str::<&RawValue>(text) {
+            Ok(value) => Self::from_value(value, depth),
+            Err(_) => Self::default(),
+        }
+    }
 
-fn first_of(list: &RawValue) -> Option<&RawValue> {
-    let mut first = None;
-    json::for_each_element(list, |element| _ = first.get_or_insert(element)).ok()?;
-    first
-}
+    fn from_value(value: &RawValue, depth: usize) -> Self {
+        let Some(depth) = depth.checked_sub(1) else { return Self::default() };
+        if json::is_object(value) {
+            return Self::from_object(value.get(), depth);
+        }
+        let Some(text) = json::text(value).and_then(non_blank) else { return Self::default() };
+        // Some services put a JSON document into a string.
+        let inner =
+            if text.trim_start().starts_with('{') { Self::from_json(&text, depth) } else { Self::default() };
+        match inner.message {
+            Some(_) => inner,
+            None => Self { message: Some(text), details: None },
+        }
+    }
 
-impl Explanation {
-    /// Details without a message are one.
-    fn with_a_message(self) -> Self {
+    fn from_object(object: &str, depth: usize) -> Self {
+        let mut messages = [None; MESSAGE_NAMES.len()];
+        let mut details = [None; DETAILS_NAMES.len()];
+        let (mut error, mut errors, mut only, mut members) = (None, None, None, 0);
+        let read = json::for_each_member(object, |name, value| {
+            let name: String = name.chars().filter(|&character| character != '_').collect();
+            let position = |names: &[&str]| names.iter().position(|known| name.eq_ignore_ascii_case(known));
+            match (&*name, position(&MESSAGE_NAMES), position(&DETAILS_NAMES)) {
+                ("errors", ..) => errors = first_element(value),
+                ("error", ..) if json::is_object(value) => error = Some(value),
+                (_, Some(index), _) => _ = messages.get_mut(index).map(|found| found.get_or_insert(value)),
+                (_, _, Some(index)) => _ = details.get_mut(index).map(|found| found.get_or_insert(value)),
+                // The only member of an object can have the name of the error, as in `{"itemNotFound": {…}}`.
+                _ if members == 0 => only = Some(value),
+                _ => {}
+            }
+            members += 1;
+        });
+        if read.is_err() {
+            return Self::default();
+        }
+        let only = only.filter(|_| members == 1);
+        let candidates = [errors, error].into_iter().chain(messages).chain([only]).flatten();
+        let with_message = |value| Some(Self::from_value(value, depth)).filter(|body| body.message.is_some());
+        let found = candidates.into_iter().find_map(with_message).unwrap_or_default();
+        let mut details = details.into_iter().flatten().filter_map(details_text);
+        Self { details: found.details.or_else(|| details.next()), ..found }.with_details_as_message()
+    }
+
+    /// Reads an XML document, such as that of the S3 API or of old versions of Nova.
+    fn from_xml(text: &str) -> Self {
+        let code = || element(text, "code").filter(|_| text.contains("<Error"));
+        Self { message: element(text, "message").or_else(code), details: None }
+    }
+
+    /// Uses the details as the message if there is no message.
+    fn with_details_as_message(self) -> Self {
         match self.message {
             Some(_) => self,
             None => Self { message: self.details, details: None },
@@ -125,13 +117,23 @@ impl Explanation {
     }
 }
 
-/// What an XML document says, such as that of the S3 API or of old versions of Nova.
-fn of_xml(text: &str) -> Explanation {
-    let code = || element(text, "code").filter(|_| text.contains("<Error"));
-    Explanation { message: element(text, "message").or_else(code), details: None }
+fn non_blank(text: String) -> Option<String> {
+    (!text.trim().is_empty()).then_some(text)
 }
 
-/// The text of the first element of this name, in any case.
+/// Returns a string, or the JSON text of an object or a list.
+fn details_text(value: &RawValue) -> Option<String> {
+    let raw = (json::is_object(value) || json::is_list(value)).then(|| value.get().to_owned());
+    json::text(value).or(raw).and_then(non_blank)
+}
+
+fn first_element(list: &RawValue) -> Option<&RawValue> {
+    let mut first = None;
+    json::for_each_element(list, |element| _ = first.get_or_insert(element)).ok()?;
+    first
+}
+
+/// Returns the text of the first element with this name, which is compared without case.
 fn element(xml: &str, name: &str) -> Option<String> {
     let mut rest = xml;
     while let Some((_, tag)) = rest.split_once('<') {
@@ -145,7 +147,7 @@ fn element(xml: &str, name: &str) -> Option<String> {
             continue;
         }
         let (content, _) = content.split_once('<')?;
-        return says_something(character_references(content.trim()));
+        return non_blank(unescape_html(content.trim()));
     }
     None
 }
@@ -154,17 +156,17 @@ fn element(xml: &str, name: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn of(content_type: &str, body: impl AsRef<[u8]>) -> (Option<String>, Option<String>) {
-        let explanation = explanation(content_type, body.as_ref());
-        (explanation.message, explanation.details)
+    fn read(content_type: &str, body: impl AsRef<[u8]>) -> (Option<String>, Option<String>) {
+        let error = ErrorBody::read(content_type, body.as_ref());
+        (error.message, error.details)
     }
 
-    fn owned(message: Option<&str>, details: Option<&str>) -> (Option<String>, Option<String>) {
+    fn expected(message: Option<&str>, details: Option<&str>) -> (Option<String>, Option<String>) {
         (message.map(str::to_owned), details.map(str::to_owned))
     }
 
     #[test]
-    fn documents_of_all_services_explain_themselves() {
+    fn the_message_is_found_in_the_formats_of_all_services() {
         for (body, message, details) in [
             (r#"{"error": {"message": "m", "details": "d", "code": 409}}"#, "m", Some("d")),
             (r#"{"error": {"message": "m", "code": 401, "title": "Unauthorized"}}"#, "m", None),
@@ -214,20 +216,24 @@ mod tests {
                 "json",
                 "",
             ] {
-                assert_eq!(of(content_type, body), owned(Some(message), details), "{content_type}: {body}");
-                let with_mark = format!("\u{feff} {body}");
                 assert_eq!(
-                    of(content_type, with_mark),
-                    owned(Some(message), details),
+                    read(content_type, body),
+                    expected(Some(message), details),
+                    "{content_type}: {body}"
+                );
+                let with_bom = format!("\u{feff} {body}");
+                assert_eq!(
+                    read(content_type, with_bom),
+                    expected(Some(message), details),
                     "{content_type}: {body}"
                 );
             }
-            assert_eq!(of("application/octet-stream", body), (None, None));
+            assert_eq!(read("application/octet-stream", body), (None, None));
         }
     }
 
     #[test]
-    fn what_says_nothing_that_is_known_is_the_details() {
+    fn a_body_in_an_unknown_format_becomes_the_details() {
         for body in [
             r#"{"error": {"message": 5}}"#,
             r#"{"errors": []}"#,
@@ -240,26 +246,26 @@ mod tests {
             "<h1>404</h1>",
         ] {
             for content_type in ["application/json", "application/problem+json", "text/html", ""] {
-                assert_eq!(of(content_type, body), owned(None, Some(body)), "{content_type}: {body}");
+                assert_eq!(read(content_type, body), expected(None, Some(body)), "{content_type}: {body}");
             }
         }
         let nested = format!("{}1{}", r#"{"error":"#.repeat(5_000), "}".repeat(5_000));
-        assert_eq!(of("application/json", &nested), owned(None, Some(&nested)));
+        assert_eq!(read("application/json", &nested), expected(None, Some(&nested)));
         for nothing in ["", " \n", "\u{feff}"] {
-            assert_eq!(of("application/json", nothing), (None, None));
+            assert_eq!(read("application/json", nothing), (None, None));
         }
     }
 
     #[test]
-    fn a_text_is_the_details_up_to_where_it_is_cut_short() {
-        assert_eq!(of("text/html", "<h1>404</h1>"), owned(None, Some("<h1>404</h1>")));
-        assert_eq!(of("text/plain", &"naïve".as_bytes()[..3]), owned(None, Some("na")));
-        assert_eq!(of("text/plain", b"\xff\xfe"), (None, None));
-        assert_eq!(of("image/png", "PNG"), (None, None));
+    fn a_text_becomes_the_details_up_to_where_it_is_not_utf_8() {
+        assert_eq!(read("text/html", "<h1>404</h1>"), expected(None, Some("<h1>404</h1>")));
+        assert_eq!(read("text/plain", &"naïve".as_bytes()[..3]), expected(None, Some("na")));
+        assert_eq!(read("text/plain", b"\xff\xfe"), (None, None));
+        assert_eq!(read("image/png", "PNG"), (None, None));
     }
 
     #[test]
-    fn xml_explains_itself() {
+    fn the_message_is_found_in_xml() {
         let s3 = r#"<?xml version="1.0" encoding="UTF-8"?><Error><Code>NoSuchBucket</Code>"#;
         for (body, message) in [
             (format!("{s3}<BucketName>b</BucketName><RequestId>tx0</RequestId></Error>"), "NoSuchBucket"),
@@ -272,10 +278,10 @@ mod tests {
             ),
         ] {
             for content_type in ["application/xml", "text/xml; charset=utf-8", "application/problem+xml"] {
-                assert_eq!(of(content_type, &body), owned(Some(message), None), "{body}");
+                assert_eq!(read(content_type, &body), expected(Some(message), None), "{body}");
             }
         }
-        assert_eq!(of("", format!("{s3}</Error>")).0.as_deref(), Some("NoSuchBucket"));
+        assert_eq!(read("", format!("{s3}</Error>")).0.as_deref(), Some("NoSuchBucket"));
         for body in [
             "<Error><Code>NoSuch",
             "<a/>",
@@ -284,7 +290,7 @@ mod tests {
             "<messages>m</messages>",
             "<html><code>c</code>",
         ] {
-            assert_eq!(of("application/xml", body), owned(None, Some(body)), "{body}");
+            assert_eq!(read("application/xml", body), expected(None, Some(body)), "{body}");
         }
     }
 }

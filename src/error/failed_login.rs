@@ -1,19 +1,19 @@
 use std::fmt;
 
-/// What Keystone was asked for when it answered a login with an error, and what to look at.
+/// A login that Keystone, or a proxy in front of it, rejected with an error status.
 ///
-/// All texts are ready to be shown: names are escaped and cut, and there is no secret in them.
+/// The texts are safe to show: names are escaped and truncated, and there are no secrets in them.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct FailedLogin {
-    /// Where Keystone is.
+    /// The URL of Keystone.
     pub(crate) auth_url: Box<str>,
-    /// Whose proof of identity was sent, such as `the password of user "alice"`.
+    /// The credentials that were sent, such as `the password of user "alice"`.
     pub(crate) identity: Box<str>,
-    /// The scope that was asked for.
+    /// The requested scope.
     pub(crate) scope: Box<str>,
-    /// What may be wrong with them; empty if nothing is.
+    /// What to check next; empty if the credentials and the scope are not the cause.
     pub(crate) hint: &'static str,
-    /// Whether the same login can succeed later without anybody changing anything.
+    /// Whether the failure is transient: the same login can succeed later without any change.
     pub(crate) is_transient: bool,
 }
 
@@ -21,9 +21,8 @@ impl fmt::Display for FailedLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { auth_url, identity, scope, hint, .. } = self;
         match *hint {
-            // A server that is out of order says nothing of what was asked for.
-            "" => write!(f, "asked at {auth_url}"),
-            hint => write!(f, "asked at {auth_url} with {identity} for {scope}; {hint}"),
+            "" => write!(f, "login at {auth_url}"),
+            hint => write!(f, "login at {auth_url} with {identity} for {scope}; {hint}"),
         }
     }
 }

@@ -1,20 +1,20 @@
-//! Finding an error of this crate in a chain of errors.
+//! Finds an [`Error`] in a chain of errors.
 
 use std::{cell::Cell, error::Error as StdError};
 
 use super::Error;
 
 thread_local! {
-    /// Whether the next of our errors that is asked for its source has to name itself.
-    static IDENTIFY: Cell<bool> = const { Cell::new(false) };
+    /// Whether the next call of [`Error::source`](StdError::source) returns the error itself.
+    static RETURN_SELF: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Error {
-    /// The first error of this crate in a chain of errors, such as one that came out of a stack of
-    /// middleware as a [`BoxError`](super::BoxError).
+    /// Returns the first error of this crate in a chain of errors, such as the [`BoxError`](super::BoxError) of a
+    /// middleware stack.
     ///
-    /// It is found behind wrappers that hide it from the chain too: an `anyhow::Error` or `eyre::Report` made of a
-    /// box, `#[error(transparent)]` of thiserror, `std::io::Error::other`, a box in a box.
+    /// Some wrappers skip the wrapped error in their chain, and it is found there too: an `anyhow::Error` or
+    /// `eyre::Report` made from a box, `#[error(transparent)]` of thiserror, `std::io::Error::other`, a box in a box.
     pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
         let mut next = Some(error);
         while let Some(error) = next {
@@ -27,18 +27,18 @@ impl Error {
     }
 }
 
-/// The source of an error that is not ours. If its `source` is that of one of ours, that one itself.
+/// Returns the source of an error of another type. If its `source` calls that of an [`Error`], returns the [`Error`].
 fn next_in_chain<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
-    IDENTIFY.set(true);
+    RETURN_SELF.set(true);
     let next = error.source();
-    IDENTIFY.set(false);
+    RETURN_SELF.set(false);
     next
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        // A transparent wrapper hands `source` on to what is in it, which so has no place in the chain.
-        if IDENTIFY.take() {
+        // A transparent wrapper forwards `source` to the wrapped error, which is then missing from the chain.
+        if RETURN_SELF.take() {
             return Some(self);
         }
         match self {
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
     use crate::BoxError;
 
-    /// As a derived `#[error(transparent)]` is.
+    /// Behaves like a derived `#[error(transparent)]`.
     #[derive(Debug)]
     struct Transparent(BoxError);
 
@@ -72,24 +72,27 @@ mod tests {
         }
     }
 
-    fn finds(error: &(dyn StdError + 'static), of_whom: &str) {
-        assert!(matches!(Error::find(error), Some(Error::NoToken)), "{of_whom}: {error:?}");
+    fn assert_found(error: &(dyn StdError + 'static), wrapper: &str) {
+        assert!(matches!(Error::find(error), Some(Error::NoToken)), "{wrapper}: {error:?}");
     }
 
     #[test]
-    fn it_is_found_behind_what_is_transparent() {
+    fn it_is_found_in_transparent_wrappers() {
         let boxed = || BoxError::from(Error::NoToken);
-        finds(&*boxed(), "box");
-        finds(&Transparent(boxed()), "transparent");
-        finds(&Transparent(Transparent(Transparent(boxed()).into()).into()), "transparent three times");
-        finds(&io::Error::other(Error::NoToken), "io::Error");
-        finds(&io::Error::other(boxed()), "io::Error of a box");
-        finds(&io::Error::other(io::Error::other(boxed())), "io::Error twice");
-        finds(&Box::new(Error::NoToken), "box of ours");
-        finds(&*BoxError::from(Box::new(Error::NoToken)), "box in a box");
-        finds(&*BoxError::from(Box::new(Box::new(Error::NoToken))), "box in a box in a box");
-        finds(&Arc::new(Error::NoToken), "Arc");
-        finds(&Arc::<dyn StdError + Send + Sync>::from(boxed()), "Arc of a box");
+        assert_found(&*boxed(), "box");
+        assert_found(&Transparent(boxed()), "transparent");
+        assert_found(
+            &Transparent(Transparent(Transparent(boxed()).into()).into()),
+            "transparent three times",
+        );
+        assert_found(&io::Error::other(Error::NoToken), "io::Error");
+        assert_found(&io::Error::other(boxed()), "io::Error of a box");
+        assert_found(&io::Error::other(io::Error::other(boxed())), "io::Error twice");
+        assert_found(&Box::new(Error::NoToken), "box of ours");
+        assert_found(&*BoxError::from(Box::new(Error::NoToken)), "box in a box");
+        assert_found(&*BoxError::from(Box::new(Box::new(Error::NoToken))), "box in a box in a box");
+        assert_found(&Arc::new(Error::NoToken), "Arc");
+        assert_found(&Arc::<dyn StdError + Send + Sync>::from(boxed()), "Arc of a box");
     }
 
     #[test]
@@ -102,22 +105,25 @@ mod tests {
             anyhow::anyhow!(Error::NoToken),
             anyhow::anyhow!(io::Error::other(boxed())),
         ] {
-            finds(&*error, "anyhow");
+            assert_found(&*error, "anyhow");
             let error = error.context("listing servers").context(7);
-            finds(&*error, "anyhow with context");
-            finds(&*BoxError::from(error), "anyhow in a box");
+            assert_found(&*error, "anyhow with context");
+            assert_found(&*BoxError::from(error), "anyhow in a box");
         }
-        finds(&*anyhow::anyhow!(BoxError::from(anyhow::anyhow!(boxed()))), "anyhow in a box in anyhow");
+        assert_found(
+            &*anyhow::anyhow!(BoxError::from(anyhow::anyhow!(boxed()))),
+            "anyhow in a box in anyhow",
+        );
         for error in [eyre::eyre!(boxed()), eyre::Report::new(Error::NoToken)] {
-            finds(&*error, "eyre");
+            assert_found(&*error, "eyre");
             let error = error.wrap_err("listing servers");
-            finds(&*error, "eyre with context");
-            finds(&*BoxError::from(error), "eyre in a box");
+            assert_found(&*error, "eyre with context");
+            assert_found(&*BoxError::from(error), "eyre in a box");
         }
     }
 
     #[test]
-    fn nothing_is_found_where_none_of_ours_is() {
+    fn nothing_is_found_among_other_errors() {
         for error in [BoxError::from("no token"), io::Error::other("no token").into(), fmt::Error.into()] {
             assert!(Error::find(&*error).is_none());
         }
@@ -125,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_chain_of_others_has_no_link_of_ours() {
+    fn a_chain_of_anyhow_stays_as_it_is() {
         let refused = || Error::connect(&"http://h:1/".parse().unwrap(), io::Error::other("refused"));
         let wrapped = anyhow::anyhow!(BoxError::from(refused())).context("listing servers");
         assert!(Error::find(&*wrapped).is_some());

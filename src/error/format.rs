@@ -1,31 +1,29 @@
-//! Parts of messages.
+//! Formatting helpers for error messages.
 
 use std::time::SystemTime;
 
 use http::{Uri, uri::Authority};
 use jiff::Timestamp;
 
-use crate::version::Version;
+/// Maximum length of an untrusted text in a message, in characters.
+const MAX_CHARS: usize = 256;
 
-/// How much of a text from outside is shown, in characters.
-const SHOWN: usize = 256;
-
-/// A text from outside as it is shown: truncated, and without control characters and quotes of its own.
+/// Returns an untrusted text, truncated and with control characters and quotes escaped.
 pub(crate) fn escaped(text: &str) -> String {
-    let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
-    if text.chars().nth(SHOWN).is_some() {
-        shown.push('…');
+    let mut escaped: String = text.chars().take(MAX_CHARS).flat_map(char::escape_debug).collect();
+    if text.chars().nth(MAX_CHARS).is_some() {
+        escaped.push('…');
     }
-    shown
+    escaped
 }
 
-/// As much of a text from outside as is shown.
+/// Truncates an untrusted text to the part that [`escaped`] shows.
 pub(crate) fn truncate(text: &str) -> &str {
-    let end = text.char_indices().nth(SHOWN).map(|(end, _)| end);
+    let end = text.char_indices().nth(MAX_CHARS).map(|(end, _)| end);
     end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
-/// Scheme, host and port of a URL as far as it has them, without a user name that may be in it.
+/// Returns the scheme, host and port of a URL, without its user name.
 pub(crate) fn origin(uri: &Uri) -> Box<str> {
     let scheme = uri.scheme_str().unwrap_or_default();
     let authority = uri.authority().map_or("", Authority::as_str);
@@ -33,9 +31,14 @@ pub(crate) fn origin(uri: &Uri) -> Box<str> {
     format!("{scheme}://{}", escaped(host)).into()
 }
 
-/// The same with its path, and without a query.
+/// Returns a URL without its user name and query.
 pub(crate) fn url(uri: &Uri) -> String {
     format!("{}{}", origin(uri), escaped(uri.path()))
+}
+
+/// Returns the position of a syntax error. Lines start at 1; line 0 means that there is no position.
+pub(super) fn position(line: usize, column: usize) -> String {
+    if line == 0 { String::new() } else { format!(" (line {line}, column {column})") }
 }
 
 pub(super) fn at(offset: Option<usize>) -> String {
@@ -46,13 +49,6 @@ pub(super) fn to(location: Option<&str>) -> String {
     location.map(|location| format!(", to {location}")).unwrap_or_default()
 }
 
-pub(super) fn microversions(offered: Option<(Version, Version)>) -> String {
-    match offered {
-        None => "no microversions that its version document tells".to_owned(),
-        Some((oldest, newest)) => format!("microversions {oldest} to {newest}"),
-    }
-}
-
 pub(super) fn methods(methods: &[String]) -> String {
     escaped(&methods.join(" and "))
 }
@@ -61,11 +57,11 @@ pub(super) fn sets_of_methods(sets: &[Vec<String>]) -> String {
     escaped(&sets.iter().map(|set| set.join(" and ")).collect::<Vec<_>>().join(", or "))
 }
 
-/// To the second, by RFC 3339.
+/// Returns a time in RFC 3339 format, with a resolution of one second.
 pub(super) fn time(time: SystemTime) -> String {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    match i64::try_from(since.as_secs()).map(Timestamp::from_second) {
+    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    match i64::try_from(since_epoch.as_secs()).map(Timestamp::from_second) {
         Ok(Ok(time)) => time.to_string(),
-        _ => format!("{} s after 1970", since.as_secs()),
+        _ => format!("{} s after 1970", since_epoch.as_secs()),
     }
 }

@@ -6,36 +6,40 @@ use std::{
 
 use http::{HeaderMap, StatusCode};
 
-use super::{FailedLogin, contains_secret, error_body::explanation, escaped, retry_after, truncate};
+use super::{FailedLogin, contains_secret, error_body::ErrorBody, escaped, retry_after, truncate};
 
-/// An answer that is an error: keystoneauth's `HttpError`.
+/// An error response of a service: keystoneauth's `HttpError`.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HttpError {
-    /// Its status.
+    /// The status of the response.
     pub status: StatusCode,
-    /// What it says, if it is a document in one of the forms that services write: JSON of OpenStack, OAuth 2.0 or
-    /// RFC 9457, or XML of the S3 API. A text that repeats a token or another secret which was sent is replaced, here
-    /// and in `details`.
+    /// The error message of the response body, if the body is in a known format: JSON of OpenStack, OAuth 2.0 or
+    /// RFC 9457, or XML of the S3 API.
+    ///
+    /// It is redacted as a whole if it contains a token or another secret that was sent. The same applies to `details`
+    /// and `request_id`.
     pub message: Option<String>,
-    /// What it says further, or the whole of a text in no such form, up to 64 KiB. It is not shown with the message,
-    /// nor in `Debug`.
+    /// Further details in the response body, or the whole body if it is a text in an unknown format, up to 64 KiB.
+    ///
+    /// `Display` and `Debug` do not show them.
     pub details: Option<String>,
-    /// The id under which the server's logs have the request.
+    /// The id of the request in the logs of the server.
     pub request_id: Option<String>,
-    /// How long the server asks to wait (`Retry-After`), as it says it.
+    /// The delay that the server requests (`Retry-After`), without an upper limit.
     pub retry_after: Option<Duration>,
-    /// For a 401 to a request that carried the layer's token: whether the plugin can renew the token, so that the request
-    /// can be sent again. The same as in [`TokenRejected`](crate::TokenRejected).
+    /// For a 401 to a request with the layer's token: whether the plugin can renew the token, so that the request can
+    /// be sent again. The same as in [`TokenRejected`](crate::TokenRejected).
     pub token_renewable: Option<bool>,
-    /// The login that was answered so, if it was one.
+    /// The failed login, if the request was a login.
     pub(crate) login: Option<Box<FailedLogin>>,
 }
 
 impl HttpError {
-    /// Whether the same request can succeed later without anybody changing anything: too many
-    /// requests, or an error of the server's; for a login also an error that is not Keystone's own but that of a proxy
-    /// in front of it.
+    /// Returns whether the error is transient: the same request can succeed later without any change.
+    ///
+    /// These statuses are transient: 408, 429 and all from 500. For a login, an error that comes from a proxy in front
+    /// of Keystone is transient too.
     pub fn is_transient(&self) -> bool {
         if let Some(login) = &self.login {
             return login.is_transient;
@@ -46,34 +50,36 @@ impl HttpError {
             || status.is_server_error()
     }
 
-    /// Takes away what repeats one of the secrets that were sent. `is_cut` says whether the body was cut short.
-    fn withhold<'a>(&mut self, is_cut: bool, secrets: impl IntoIterator<Item = &'a str> + Clone) {
-        let texts = [(&mut self.message, false), (&mut self.details, is_cut), (&mut self.request_id, false)];
-        for (text, is_cut) in texts {
-            if text.as_deref().is_some_and(|text| contains_secret(text, is_cut, secrets.clone())) {
-                *text = Some(WITHHELD.to_owned());
+    /// Redacts each text that contains a secret that was sent. `is_truncated` says whether the body was truncated.
+    fn redact<'a>(&mut self, is_truncated: bool, secrets: impl IntoIterator<Item = &'a str> + Clone) {
+        let texts =
+            [(&mut self.message, false), (&mut self.details, is_truncated), (&mut self.request_id, false)];
+        for (text, is_truncated) in texts {
+            if text.as_deref().is_some_and(|text| contains_secret(text, is_truncated, secrets.clone())) {
+                *text = Some(REDACTED.to_owned());
             }
         }
     }
 
-    /// Reads an answer, without what repeats one of the secrets that were sent. `is_cut` says whether the body was cut
-    /// short.
+    /// Reads an error response, and redacts each text that contains a secret that was sent.
+    ///
+    /// `is_truncated` says whether the body was truncated.
     pub(crate) fn read<'a>(
         status: StatusCode,
         headers: &HeaderMap,
         body: &[u8],
-        is_cut: bool,
+        is_truncated: bool,
         secrets: impl IntoIterator<Item = &'a str> + Clone,
     ) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let said = explanation(text("content-type").unwrap_or_default(), body);
-        // A message that only repeats the status says less than the details.
+        let body_error = ErrorBody::read(text("content-type").unwrap_or_default(), body);
+        // Some services repeat the status in the message. The details are more useful then.
         let repeats_status = |message: &String| {
             status.canonical_reason().is_some_and(|reason| message.eq_ignore_ascii_case(reason))
         };
-        let (message, details) = match said.details {
-            Some(details) if said.message.as_ref().is_some_and(repeats_status) => (Some(details), None),
-            details => (said.message, details),
+        let (message, details) = match body_error.details {
+            Some(details) if body_error.message.as_ref().is_some_and(repeats_status) => (Some(details), None),
+            details => (body_error.message, details),
         };
         let request_id = text("x-openstack-request-id").or_else(|| text("x-compute-request-id"));
         let mut error = Self {
@@ -85,8 +91,8 @@ impl HttpError {
             token_renewable: None,
             login: None,
         };
-        // What is no UTF-8 ends the text, perhaps within a secret in another encoding.
-        error.withhold(is_cut || str::from_utf8(body).is_err(), secrets);
+        // A text ends before the first byte that is not UTF-8, which can be within a secret in another encoding.
+        error.redact(is_truncated || str::from_utf8(body).is_err(), secrets);
         error
     }
 }
@@ -118,11 +124,11 @@ impl fmt::Debug for HttpError {
 
 impl StdError for HttpError {}
 
-/// Maximum length of a request id, in bytes; a longer text is none.
+/// Maximum length of a request id, in bytes. A longer one is ignored.
 const MAX_REQUEST_ID: usize = 1024;
 
-/// What is said instead of a text that repeats a secret.
-const WITHHELD: &str = "(withheld: it repeats a secret that was sent)";
+/// Replaces a text that contains a secret.
+const REDACTED: &str = "(redacted: it contains a secret that was sent)";
 
 #[cfg(test)]
 mod tests {

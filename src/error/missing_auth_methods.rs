@@ -3,23 +3,24 @@ use std::time::SystemTime;
 use super::format;
 use crate::secret::Secret;
 
-/// A multi-factor authentication of which some factors are missing.
+/// Keystone accepted some factors of a multi-factor authentication and requires more.
 ///
-/// Send the receipt and the missing ones:
-/// [`AuthMethod::receipt`](crate::AuthMethod::receipt), then the others.
+/// Log in again with the receipt and the missing methods: [`AuthMethod::receipt`](crate::AuthMethod::receipt) first,
+/// then the others.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "further methods of authentication are required: {}; done: {}",
+    "further authentication methods are required: {}; accepted: {}; log in again with the receipt and the missing \
+     methods",
     format::sets_of_methods(.required_auth_methods), format::methods(.methods)
 )]
 #[non_exhaustive]
 pub struct MissingAuthMethods {
-    /// The proof of the methods that were right.
+    /// The receipt: proof of the methods that Keystone accepted.
     pub receipt: Secret,
-    /// The methods that were right.
+    /// The methods that Keystone accepted.
     pub methods: Vec<String>,
-    /// The sets of methods of which one has to be complete.
+    /// The sets of methods that Keystone requires. One of them has to be complete.
     pub required_auth_methods: Vec<Vec<String>>,
-    /// Until when the receipt is good.
+    /// When the receipt expires.
     pub expires: SystemTime,
 }

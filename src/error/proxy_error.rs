@@ -1,19 +1,21 @@
-//! Error responses that are not the word of the service, but of what stands in front of it.
+//! Classifies error responses that may come from a proxy in front of the service.
 
 use http::{StatusCode, Uri};
 
-/// Whether no waiting changes such a response: it tells what a server implements, or that a proxy wants credentials of
-/// its own.
+/// Returns whether a retry cannot change this status, whether the service sent it or a proxy.
+///
+/// Such a status depends on the request and on what the server implements. 407 means that the proxy requires its own
+/// credentials.
 pub(crate) fn is_permanent(status: StatusCode) -> bool {
     matches!(status.as_u16(), 405 | 406 | 407 | 411 | 414 | 415 | 417 | 426 | 431 | 501 | 505)
 }
 
-/// Whether a server says that it was spoken to without TLS at a port with TLS. Web servers say it by 400 and a text.
+/// Returns whether a plain-text request was sent to a TLS port. Web servers respond with 400 and one of these phrases.
 pub(crate) fn requires_tls(uri: &Uri, status: StatusCode, body: &[u8]) -> bool {
-    let words = ["https port", "https server", "ssl-enabled", "requires tls", "plain http"];
-    let is_plain = uri.scheme_str() == Some("http") && status == StatusCode::BAD_REQUEST;
-    is_plain && {
-        let told = String::from_utf8_lossy(body).to_ascii_lowercase();
-        words.iter().any(|words| told.contains(words))
+    let phrases = ["https port", "https server", "ssl-enabled", "requires tls", "plain http"];
+    let is_http = uri.scheme_str() == Some("http");
+    is_http && status == StatusCode::BAD_REQUEST && {
+        let body = String::from_utf8_lossy(body).to_ascii_lowercase();
+        phrases.iter().any(|phrase| body.contains(phrase))
     }
 }

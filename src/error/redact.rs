@@ -1,75 +1,75 @@
-//! Servers that repeat what they were sent.
+//! Finds secrets that a server echoes in an error response.
 
 use http::HeaderValue;
 
-/// The length of the longest escape that is looked for, in bytes: `&#x0010ffff;`.
-const LONGEST_ESCAPE: usize = 12;
+/// Maximum length of an escape sequence, in bytes: that of `&#x0010ffff;`.
+const MAX_ESCAPE_LEN: usize = 12;
 
-/// Whether a text repeats one of these secrets, as it is or as it stands in JSON or HTML. One that was cut
-/// short may do so in part, at its end.
+/// Returns whether a text contains one of the secrets, verbatim or as escaped in JSON or HTML.
+///
+/// A truncated text also contains a secret if it ends with the beginning of one.
 pub(crate) fn contains_secret<'a>(
     text: &str,
-    is_cut: bool,
+    is_truncated: bool,
     secrets: impl IntoIterator<Item = &'a str> + Clone,
 ) -> bool {
     let secrets = || secrets.clone().into_iter().filter(|secret| !secret.is_empty());
     if secrets().next().is_none() {
         return false;
     }
-    let is_in =
-        |form: &str| secrets().any(|secret| form.contains(secret) || is_cut && ends_within(form, secret));
+    let is_in = |text: &str| {
+        secrets().any(|secret| text.contains(secret) || is_truncated && ends_within(text, secret))
+    };
     let is_in_json = |text: &str| {
-        let once = unescaped(text, '\\', json);
-        // JSON in JSON is escaped twice.
-        is_in(&once) || is_in(&unescaped(&once, '\\', json))
+        let once = unescape(text, '\\', json_escape);
+        // JSON within JSON is escaped twice.
+        is_in(&once) || is_in(&unescape(&once, '\\', json_escape))
     };
     let is_in_html = || {
-        let html = character_references(text);
+        let html = unescape_html(text);
         is_in(&html) || is_in_json(&html)
     };
     is_in(text) || is_in_json(text) || is_in_html()
 }
 
-/// Whether a text ends with the beginning of a secret; the escape of its next character may have begun.
+/// Returns whether a text ends with the beginning of a secret, possibly followed by an incomplete escape sequence.
 fn ends_within(text: &str, secret: &str) -> bool {
-    let escape = text.rfind(['&', '\\']).filter(|escape| text.len() - escape < LONGEST_ESCAPE);
+    let escape = text.rfind(['&', '\\']).filter(|escape| text.len() - escape < MAX_ESCAPE_LEN);
     let before_escape = escape.and_then(|escape| text.get(..escape)).unwrap_or_default();
-    let mut beginnings = secret.char_indices().skip(1).filter_map(|(end, _)| secret.get(..end));
-    beginnings.any(|beginning| text.ends_with(beginning) || before_escape.ends_with(beginning))
+    let mut prefixes = secret.char_indices().skip(1).filter_map(|(end, _)| secret.get(..end));
+    prefixes.any(|prefix| text.ends_with(prefix) || before_escape.ends_with(prefix))
 }
 
-/// The length of the shortest value of a cookie that is looked for by itself, in bytes: most texts have shorter ones in
-/// them.
-const SHORTEST_COOKIE: usize = 8;
+/// Minimum length of a cookie value that counts as a secret, in bytes. Shorter values are in most texts by chance.
+const MIN_COOKIE_LEN: usize = 8;
 
-/// What must not be seen of a header: its value, what is in it after the word `Basic` or `Bearer`, and the value of each
-/// cookie.
+/// Returns the secrets in a header: its value, the credentials after `Basic` or `Bearer`, and the value of each cookie.
 pub(crate) fn secrets_in(header: &HeaderValue) -> impl Iterator<Item = &str> + Clone {
     let value = str::from_utf8(header.as_bytes()).ok();
     let credentials = value.and_then(|value| {
-        let (word, credentials) = value.split_once(' ')?;
-        let is_known = word.eq_ignore_ascii_case("basic") || word.eq_ignore_ascii_case("bearer");
+        let (scheme, credentials) = value.split_once(' ')?;
+        let is_known = scheme.eq_ignore_ascii_case("basic") || scheme.eq_ignore_ascii_case("bearer");
         is_known.then(|| credentials.trim_start())
     });
     let cookies = value.into_iter().flat_map(|value| value.split(';')).filter_map(|cookie| {
         let (_, value) = cookie.split_once('=')?;
-        Some(value.trim()).filter(|value| value.len() >= SHORTEST_COOKIE)
+        Some(value.trim()).filter(|value| value.len() >= MIN_COOKIE_LEN)
     });
     value.into_iter().chain(credentials).chain(cookies)
 }
 
-/// A text with the character references of HTML and XML replaced by what they stand for.
-pub(super) fn character_references(text: &str) -> String {
-    unescaped(text, '&', html)
+/// Replaces the character references of HTML and XML by their characters.
+pub(super) fn unescape_html(text: &str) -> String {
+    unescape(text, '&', character_reference)
 }
 
-/// A text with each escape, which such a character begins, replaced by what it stands for.
-fn unescaped(text: &str, begin: char, read: fn(&str) -> Option<(char, &str)>) -> String {
+/// Replaces each escape sequence by its character. A sequence starts with `start`, and `read` reads the rest of it.
+fn unescape(text: &str, start: char, read: fn(&str) -> Option<(char, &str)>) -> String {
     let mut unescaped = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some((before, after)) = rest.split_once(begin) {
+    while let Some((before, after)) = rest.split_once(start) {
         unescaped.push_str(before);
-        let (character, after) = read(after).unwrap_or((begin, after));
+        let (character, after) = read(after).unwrap_or((start, after));
         unescaped.push(character);
         rest = after;
     }
@@ -77,8 +77,8 @@ fn unescaped(text: &str, begin: char, read: fn(&str) -> Option<(char, &str)>) ->
     unescaped
 }
 
-/// What an escape of JSON stands for, read after the backslash, and what follows it.
-fn json(text: &str) -> Option<(char, &str)> {
+/// Reads a JSON escape sequence after its backslash. Returns its character and the text that follows.
+fn json_escape(text: &str) -> Option<(char, &str)> {
     let mut rest = text.chars();
     let character = match rest.next()? {
         'b' => '\u{8}',
@@ -93,7 +93,7 @@ fn json(text: &str) -> Option<(char, &str)> {
     Some((character, rest.as_str()))
 }
 
-/// The character of one or two UTF-16 units, the second one with its `\u`.
+/// Reads one UTF-16 code unit, or two with `\u` in between. Returns their character and the text that follows.
 fn utf16(text: &str) -> Option<(char, &str)> {
     let unit = |text: &str| u16::from_str_radix(text.get(..4)?, 16).ok();
     let (first, rest) = (unit(text)?, text.get(4..)?);
@@ -104,9 +104,9 @@ fn utf16(text: &str) -> Option<(char, &str)> {
     Some((character, after))
 }
 
-/// What a character reference of HTML stands for, read after the ampersand, and what follows it.
-fn html(text: &str) -> Option<(char, &str)> {
-    let end = text.bytes().take(LONGEST_ESCAPE).position(|byte| byte == b';')?;
+/// Reads an HTML character reference after its ampersand. Returns its character and the text that follows.
+fn character_reference(text: &str) -> Option<(char, &str)> {
+    let end = text.bytes().take(MAX_ESCAPE_LEN).position(|byte| byte == b';')?;
     let (name, rest) = (text.get(..end)?, text.get(end + 1..)?);
     let character = match name {
         "lt" => '<',
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_found_as_it_is_and_as_json() {
+    fn a_secret_is_found_verbatim_and_as_json() {
         for (text, found) in [
             ("the password is pw", false),
             (r#"the password is p"w\"#, true),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_found_however_json_is_written() {
+    fn a_secret_is_found_in_all_escapes_of_json() {
         for (secret, text) in [
             ("pässwörd", r#"{"p": "p\u00e4ssw\u00F6rd"}"#),
             ("a<b&c", r#"{"p": "a\u003cb\u0026c"}"#),
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_was_cut_short_may_end_within_a_secret() {
+    fn a_truncated_text_may_end_within_a_secret() {
         for (text, found) in [
             ("the password is p", true),
             ("the password is pä\"<wor", true),

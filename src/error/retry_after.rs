@@ -1,3 +1,5 @@
+//! Reads the `Retry-After` and `Date` headers of responses.
+
 use std::time::{Duration, SystemTime};
 
 use http::{
@@ -9,29 +11,30 @@ use jiff::{
     tz::TimeZone,
 };
 
-/// How long a server asks to wait, by its `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date.
-/// `None` for what is neither, and for a date that has passed, by which a clock may be wrong.
+/// Returns the delay that a server requests with `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date.
 ///
-/// A date is measured by the clock that it was made with: the `Date` of the response. Without one it is measured by
-/// `now`, the clock of this machine.
+/// Returns `None` for any other value, and for a date in the past.
 ///
-/// It is as the server says it, be it ten years: whoever waits has to set the limits.
+/// A date is compared with the clock of the server: the `Date` of the response. Without a valid `Date` it is compared
+/// with `now`, the clock of this machine.
+///
+/// The delay has no upper limit; callers have to apply their own.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text.parse().ok().map(Duration::from_secs);
     }
-    let sent = date(headers).unwrap_or(now);
-    let since_epoch = sent.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let sent_at = date(headers).unwrap_or(now);
+    let since_epoch = sent_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     http_date(text)?.checked_sub(since_epoch)
 }
 
-/// Returns when a server sent a response, by its own clock (`Date`, RFC 9110, section 6.6.1).
+/// Returns when a response was sent, by the clock of the server (`Date`, RFC 9110, section 6.6.1).
 pub(crate) fn date(headers: &HeaderMap) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(http_date(headers.get(DATE)?.to_str().ok()?.trim())?)
 }
 
-/// A date in any of the three forms of RFC 9110, section 5.6.7, as the time since 1970.
+/// Parses a date in any of the three formats of RFC 9110, section 5.6.7. Returns the time since 1970.
 fn http_date(text: &str) -> Option<Duration> {
     static IMF_FIXDATE: DateTimeParser = DateTimeParser::new();
     let obsolete = |format| {
@@ -49,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seconds_and_dates_are_read_and_nothing_else() {
+    fn seconds_and_dates_are_read_and_other_values_ignored() {
         // Sun, 06 Nov 1994 08:49:37 GMT
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
         for (text, expected) in [
@@ -95,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_is_measured_against_that_of_the_response() {
+    fn a_date_is_compared_with_the_date_of_the_response() {
         let hour = 3_600;
         // Sun, 06 Nov 1994 08:49:37 GMT, by clocks that are right, slow and fast.
         for now in [784_111_777, 784_111_777 - hour, 784_111_777 + hour] {
@@ -117,6 +120,6 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
         let asked = "Sun, 06 Nov 1994 08:49:42 GMT".parse().unwrap();
         let headers = HeaderMap::from_iter([(DATE, "soon".parse().unwrap()), (RETRY_AFTER, asked)]);
-        assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(5)), "a Date that is none");
+        assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(5)), "an invalid Date");
     }
 }
