@@ -65,7 +65,7 @@ fn what_is_no_token_document_is_refused() {
     }
     assert_eq!(
         AccessInfo::from_body("<html>").unwrap_err().to_string(),
-        "not the document expected: it is not JSON (line 1, column 1); was it OpenStack that answered?"
+        "invalid document: it is not JSON (line 1, column 1); check that it comes from an OpenStack service"
     );
     let deep = format!("{{\"token\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(AccessInfo::from_body(deep).is_err());
@@ -214,12 +214,13 @@ fn a_missing_endpoint_is_explained() {
         error,
         "the service catalog has no endpoint for service type compute, interface internal or public, \
          region RegionTwo; near misses: compute (nova) public in RegionOne (its region is RegionOne), \
-         compute (nova) admin in RegionTwo (its interface is admin)"
+         compute (nova) admin in RegionTwo (its interface is admin); request one of these, or use another scope"
     );
     let error = catalog.url_for(&EndpointFilter::new("image")).unwrap_err().to_string();
     assert_eq!(
         error,
-        "the service catalog has no endpoint for service type image, interface public; it lists compute"
+        "the service catalog has no endpoint for service type image, interface public; the catalog lists compute; \
+         request one of these, or use another scope"
     );
     let error =
         catalog.url_for(&EndpointFilter::new("compute").service_name("nova2")).unwrap_err().to_string();

@@ -172,7 +172,7 @@ async fn a_receipt_without_what_goes_with_it_is_a_refusal_like_any_other() {
         assert!(!error.is_transient());
         let said = error.to_string();
         assert!(
-            said.starts_with("Keystone answered 401 Unauthorized: more is needed; asked at https://"),
+            said.starts_with("Keystone returned 401 Unauthorized: more is needed; login at https://"),
             "{said}"
         );
     }
@@ -211,7 +211,7 @@ async fn answers_that_are_errors_say_what_keystone_said() {
     assert!(error.is_transient());
     assert_eq!(
         error.to_string(),
-        "Keystone answered 503 Service Unavailable: busy (request req-1); asked at https://keystone.example.com/"
+        "Keystone returned 503 Service Unavailable: busy (request req-1); login at https://keystone.example.com/"
     );
     let Error::Keystone(answer) = error else { panic!("it is an answer") };
     assert_eq!(answer.retry_after.unwrap().as_secs(), 7);
@@ -295,7 +295,7 @@ async fn a_refusal_says_where_who_and_for_what_and_what_may_be_wrong() {
     ] {
         for (status, doubt) in [401, 404].into_iter().zip(doubts) {
             let said = refused(&credentials, status).await;
-            let asked = format!("; asked at {} with ", auth_url());
+            let asked = format!("; login at {} with ", auth_url());
             assert!(said.contains(&asked) && said.contains(who) && said.contains(doubt), "{said}");
             assert!(said.contains(&format!(" for {what}; ")) && !said.contains("canary"), "{said}");
             assert_eq!(said.contains("is the auth_url right?"), status == 404, "{said}");
@@ -352,7 +352,7 @@ async fn what_a_wrong_auth_url_leads_to_says_so() {
     let error = credentials.get_auth_ref(transport).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "Keystone answered 404 Not Found: no such page; asked at https://keystone.example.com/ with the password of \
+        "Keystone returned 404 Not Found: no such page; login at https://keystone.example.com/ with the password of \
          user \"alice\" of domain \"Default\" for no scope but the default project of the user; does all that is \
          named here exist, and is the auth_url right?"
     );
@@ -361,7 +361,7 @@ async fn what_a_wrong_auth_url_leads_to_says_so() {
         |_: Request<Full<Bytes>>| ready(Err::<Response<Full<Bytes>>, _>(io::Error::other("refused")));
     let transport = Transport::new(service_fn(refused));
     let error = credentials.get_auth_ref(transport.clone()).await.unwrap_err();
-    let at = "Keystone could not be reached at https://keystone.example.com; is the auth_url right?";
+    let at = "cannot reach Keystone at https://keystone.example.com (check the auth_url and the network)";
     assert_eq!(error.to_string(), at);
     let with_more = Request::get("https://alice:pw@keystone.example.com/v2.0/tokens/gAAAA?x=y");
     let error = transport.send(with_more.body(Bytes::new()).unwrap()).await.unwrap_err();
@@ -555,10 +555,7 @@ async fn what_is_no_token_document_says_where_it_came_from() {
     for document in [json!("<html>canary</html>"), json!({"access": {"token": {"id": "canary"}}})] {
         let (transport, _) = keystone(200, &[("x-subject-token", "t")], document);
         let said = credentials.get_auth_ref(transport).await.unwrap_err().to_string();
-        assert!(
-            said.starts_with("not the document expected from https://keystone.example.com/: it "),
-            "{said}"
-        );
+        assert!(said.starts_with("invalid response from https://keystone.example.com/: it "), "{said}");
         assert!(!said.contains("canary"), "{said}");
     }
 }

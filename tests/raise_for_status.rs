@@ -127,7 +127,7 @@ async fn it_says_in_one_line_who_answered_what() {
         .body(Full::<Bytes>::from(body))
         .unwrap();
     let error = send(answer).await.unwrap_err();
-    let expected = r"the service answered 404 Not Found: Instance 7\nnot found. (request req-7)";
+    let expected = r"the service returned 404 Not Found: Instance 7\nnot found. (request req-7)";
     assert_eq!(error.to_string(), expected);
     assert!(error.source().is_none(), "it is all said");
     assert!(!Error::find(&*error).unwrap().is_transient());
@@ -228,7 +228,7 @@ fn a_body_of_tiny_frames_lets_others_have_their_turn() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_cut_short_within_a_secret_is_withheld() {
+async fn a_body_that_is_cut_short_within_a_secret_is_redacted() {
     let request = || Request::get("/").header("x-auth-token", "xx-canary").body(()).unwrap();
     for breaks_at in [1_000_000, 3_000] {
         let service = service_fn(move |_: Request<()>| {
@@ -238,7 +238,7 @@ async fn a_body_that_is_cut_short_within_a_secret_is_withheld() {
         });
         let service = ServiceBuilder::new().layer(RaiseForStatusLayer::new()).service(service);
         let details = raised(service.oneshot(request()).await).details.clone().unwrap();
-        assert!(details.contains("withheld"), "{} bytes", details.len());
+        assert!(details.contains("redacted"), "{} bytes", details.len());
     }
     let service = service_fn(move |_: Request<()>| {
         let answer = Response::builder().status(502).header("content-type", "text/plain");
@@ -288,7 +288,7 @@ async fn a_refusal_is_retried_first_and_then_in_the_error() {
 }
 
 #[tokio::test]
-async fn a_secret_that_is_repeated_in_latin_1_is_withheld() {
+async fn a_secret_that_is_repeated_in_latin_1_is_redacted() {
     for content_type in ["text/plain", "application/json"] {
         let body = Bytes::from_static(b"{\"message\": \"what is canary\xe4b?\"}");
         let answer = Response::builder().status(400).header("content-type", content_type);
@@ -298,12 +298,12 @@ async fn a_secret_that_is_repeated_in_latin_1_is_withheld() {
         let secret = HeaderValue::from_bytes("canary\u{e4}b".as_bytes()).unwrap();
         let request = Request::get("/").header("x-auth-token", secret).body(()).unwrap();
         let details = raised(service.oneshot(request).await).details.clone().unwrap();
-        assert!(details.contains("withheld"), "{details}");
+        assert!(details.contains("redacted"), "{details}");
     }
 }
 
 #[tokio::test]
-async fn a_token_that_the_service_repeats_is_withheld() {
+async fn a_token_that_the_service_repeats_is_redacted() {
     for code in [400, 404, 500] {
         let info = AccessInfo::new("gAAAA-canary", r#"{"token": {}}"#).unwrap();
         let nova = service_fn(move |request: Request<Full<Bytes>>| {
@@ -320,12 +320,12 @@ async fn a_token_that_the_service_repeats_is_withheld() {
         let request = Request::get("/servers").body(Full::default()).unwrap();
         let error = raised(stack.oneshot(request).await);
         let shown = format!("{error} {error:?}");
-        assert!(shown.contains("withheld") && !shown.contains("canary"), "{shown}");
+        assert!(shown.contains("redacted") && !shown.contains("canary"), "{shown}");
     }
 }
 
 #[tokio::test]
-async fn a_password_of_http_basic_is_withheld_in_every_form() {
+async fn a_password_of_http_basic_is_redacted_in_every_form() {
     let endpoint = "https://ironic.example.com".parse().unwrap();
     let basic = FixedEndpointPlugin::http_basic(endpoint, "admin", &"canary".into()).unwrap();
     let service = AccessInfoPlugin::new(AccessInfo::new("gAAAA", r#"{"token": {}}"#).unwrap());
@@ -341,13 +341,13 @@ async fn a_password_of_http_basic_is_withheld_in_every_form() {
             stack.clone().layer(AuthLayer::new(basic.clone())).service(ironic).oneshot(request()).await,
             stack.clone().layer(AuthLayer::new(both.clone())).service(ironic).oneshot(request()).await,
         ] {
-            assert!(raised(sent).details.as_deref().unwrap().contains("withheld"), "{repeated}");
+            assert!(raised(sent).details.as_deref().unwrap().contains("redacted"), "{repeated}");
         }
     }
 }
 
 #[tokio::test]
-async fn what_the_caller_sends_is_withheld() {
+async fn what_the_caller_sends_is_redacted() {
     for (name, value, repeated) in [
         ("x-auth-token", "gAAAA-canary", "gAAAA-canary"),
         ("x-subject-token", "gAAAA-canary", "gAAAA-canary"),
@@ -375,7 +375,7 @@ async fn what_the_caller_sends_is_withheld() {
         request.headers_mut().insert(name, value);
         let error = raised(service.oneshot(request).await);
         let shown = format!("{error} {error:?} {:?}", error.details);
-        assert!(shown.contains("withheld") && !shown.contains("canary"), "{name}: {shown}");
+        assert!(shown.contains("redacted") && !shown.contains("canary"), "{name}: {shown}");
 
         let mut request = Request::new(());
         request.headers_mut().insert("x-of-the-caller", HeaderValue::from_str(repeated).unwrap());
@@ -399,33 +399,33 @@ async fn what_a_person_wants_to_know_is_shown_whoever_answers() {
             404,
             Some("application/json"),
             r#"{"code": 404, "title": "Not Found", "description": "Secret not found."}"#,
-            "the service answered 404 Not Found: Secret not found.",
+            "the service returned 404 Not Found: Secret not found.",
         ),
         (
             409,
             Some("Application/JSON"),
             r#"{"error_message": "{\"faultcode\": \"Client\", \"faultstring\": \"Node 7 is locked.\", \"debuginfo\": null}"}"#,
-            "the service answered 409 Conflict: Node 7 is locked.",
+            "the service returned 409 Conflict: Node 7 is locked.",
         ),
         (
             400,
             Some("application/problem+json"),
             r#"{"type": "about:blank", "title": "Bad Request", "status": 400, "detail": "No such flavor."}"#,
-            "the service answered 400 Bad Request: No such flavor.",
+            "the service returned 400 Bad Request: No such flavor.",
         ),
         (
             401,
             None,
             r#"{"error": "invalid_client"}"#,
-            "the service answered 401 Unauthorized: invalid_client",
+            "the service returned 401 Unauthorized: invalid_client",
         ),
         (
             404,
             Some("application/xml"),
             r#"<?xml version="1.0" encoding="UTF-8"?><Error><Code>NoSuchBucket</Code><HostId>h</HostId></Error>"#,
-            "the service answered 404 Not Found: NoSuchBucket",
+            "the service returned 404 Not Found: NoSuchBucket",
         ),
-        (502, Some("text/html"), "<h1>Bad Gateway</h1>", "the service answered 502 Bad Gateway"),
+        (502, Some("text/html"), "<h1>Bad Gateway</h1>", "the service returned 502 Bad Gateway"),
     ] {
         let mut answer = Response::builder().status(status);
         if let Some(content_type) = content_type {

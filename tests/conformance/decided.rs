@@ -19,7 +19,7 @@ pub(crate) const ACCESS: &[Rule] = &[
         covers: |case, difference, _| {
             let created = ["v2.0", "v3"].iter().any(|version| difference.expected["version"] == *version);
             let empty = *case.input("token") == "" || part(&case.body())["token"]["id"] == "";
-            let refused = text_of(&difference.got).starts_with("not a token: it is empty");
+            let refused = text_of(&difference.got).starts_with("invalid token: it is empty");
             difference.question == "create" && empty && refused && created
         },
     },

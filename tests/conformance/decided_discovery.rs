@@ -233,7 +233,7 @@ pub(crate) const DISCOVERY: &[Rule] = &[
             }
             let wanted = call(case, difference)["args"]["endpoint_override"].as_str().unwrap_or_default();
             // An id that there is not is told before anything is sent.
-            let missing = text_of(&difference.got).starts_with("the endpoint override wants %(")
+            let missing = text_of(&difference.got).starts_with("the endpoint override contains %(")
                 || difference.question.ends_with(": requests") && difference.got == json!([]);
             wanted.contains("%(") && missing
                 || wanted.contains("%(")

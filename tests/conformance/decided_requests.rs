@@ -97,7 +97,7 @@ pub(crate) const PLUGINS: &[Rule] = &[
                 |exchange: &&Exchange| exchange.method == "POST" && (300..400).contains(&exchange.status);
             let got = &difference.got;
             let refused = case.exchanges.iter().filter(is_it).any(|exchange| {
-                let told = text_of(got).contains(&format!("answers credentials by {} ", exchange.status));
+                let told = text_of(got).contains(&format!("redirected the login ({} ", exchange.status));
                 let says = |member: &str| got[member].is_null() || is_said(case, &got[member]);
                 let http = got["http_status"] == exchange.status && got["error"] == "HttpError";
                 told || http
@@ -159,7 +159,7 @@ pub(crate) const PLUGINS: &[Rule] = &[
             let visible =
                 |token: &str| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
             let empty = described(case).text("token").is_some_and(|token| !visible(&token));
-            let refused = text_of(&difference.got).starts_with("not a token: ");
+            let refused = text_of(&difference.got).starts_with("invalid token: ");
             empty
                 && is_of_login(case, difference)
                 && (refused || is_less(difference) || difference.got.is_null())
@@ -365,7 +365,7 @@ pub(crate) const PLUGINS: &[Rule] = &[
             let of_plugin = without(&described(case).auth_state)
                 && difference.question == "construct"
                 && difference.expected.is_null();
-            let empty = text_of(&difference.got).starts_with("not a token: it is empty");
+            let empty = text_of(&difference.got).starts_with("invalid token: it is empty");
             let refused = (difference.got["error"] == "AuthorizationFailure" || empty)
                 && difference.expected["result"].is_null();
             (is_it(call(case, difference)) || of_plugin) && refused
@@ -429,8 +429,8 @@ const DETAILS: Rule = Rule {
         if difference.question.ends_with(": details") && difference.got.is_null() && json {
             return is_said(case, &difference.expected) || difference.expected == "";
         }
-        let withheld = difference.got == WITHHELD && difference.question.ends_with(": request_id");
-        if withheld {
+        let redacted = difference.got == REDACTED && difference.question.ends_with(": request_id");
+        if redacted {
             return is_said(case, &difference.got);
         }
         difference.question.ends_with(": details")
@@ -450,7 +450,7 @@ const RETRY_AFTER: Rule = Rule {
     },
 };
 
-const WITHHELD: &str = "(withheld: it repeats a secret that was sent)";
+const REDACTED: &str = "(redacted: it contains a secret that was sent)";
 
 /// A plugin of a fixed endpoint that lacks something, itself or in a part of it.
 const NOT_MADE: Rule = Rule {
@@ -527,7 +527,7 @@ fn is_said(case: &Case, got: &Value) -> bool {
     let said =
         |text: &str| case.exchanges.iter().any(|exchange| exchange.status >= 300 && exchange.says(text));
     // What repeats a secret is not said.
-    if *got == WITHHELD {
+    if *got == REDACTED {
         let secrets = case.plugin.iter().map(|plugin| plugin.said().to_string());
         let quoted: Vec<_> = secrets.collect();
         let secrets = quoted.iter().flat_map(|said| said.split('"'));

@@ -181,7 +181,7 @@ pub(crate) const SESSIONS: &[Rule] = &[
             };
             let mut asked = ["version", "min_version", "max_version"].into_iter().filter_map(major);
             let nothing = difference.question == "call: requests" && requests(&difference.got).is_empty();
-            let refused = text_of(&difference.got).contains("ask for the official service type");
+            let refused = text_of(&difference.got).contains("use the official service type");
             argument(case, difference, "endpoint_override").is_string()
                 && implied.is_some_and(|implied| asked.any(|asked| asked != implied))
                 && (refused || nothing)

@@ -107,7 +107,7 @@ fn what_is_no_version_document_is_refused() {
     }
     assert_eq!(
         document("http://127.0.0.1:36006/v1").unwrap_err().to_string(),
-        "not the document expected: it is not a version document (line 1, column 1); \
-         was it OpenStack that answered?"
+        "invalid document: it is not a version document (line 1, column 1); \
+         check that it comes from an OpenStack service"
     );
 }

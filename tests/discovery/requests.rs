@@ -99,8 +99,8 @@ async fn a_version_that_is_not_there_is_an_error_that_lists_what_is() {
     assert_eq!(
         error.to_string(),
         "version 3.0 to 3.latest of compute was not found; https://nova.example.com/ lists \
-         2.0 (SUPPORTED), 2.1 (CURRENT); ask for another version, or name the URL of one by an \
-         endpoint override (Keystone's by the auth_url)"
+         2.0 (SUPPORTED), 2.1 (CURRENT); request another version, or set the URL with an endpoint \
+         override (for Keystone, with the auth_url)"
     );
 }
 
@@ -640,8 +640,8 @@ async fn the_newest_microversion_that_the_service_has_is_asked_for() {
     let error = asked_for(&layer, compute().newest_microversion("2.97", "latest"), "/").await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "compute has microversions 2.1 to 2.96, and one from 2.97 to latest is asked for; ask for others, or \
-         for none"
+        "compute does not support any microversion from 2.97 to latest: its version document lists 2.1 to 2.96; \
+         request one of these, or none"
     );
     let error = AuthLayer::new(plugin(base));
     let error = asked_for(&error, compute().newest_microversion("2.1", "latest"), "/").await.unwrap_err();

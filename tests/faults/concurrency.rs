@@ -244,7 +244,7 @@ async fn b12_a_transport_that_leads_back_into_the_layer_is_an_error_and_no_deadl
             let error =
                 tokio::time::timeout(millis(10), plugin.access()).await.expect("no deadlock").unwrap_err();
             assert!(matches!(error, Error::Recursion), "{error}");
-            assert!(!error.is_transient() && error.to_string().contains("without the layer"), "{error}");
+            assert!(!error.is_transient() && error.to_string().contains("without AuthLayer"), "{error}");
             assert_eq!(servers.seen(), []);
         }
     }

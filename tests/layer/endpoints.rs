@@ -195,7 +195,8 @@ async fn an_endpoint_that_is_not_found_is_explained_by_what_came_close() {
          compute (nova) admin in RegionOne (its region is RegionOne), \
          compute (nova) public in RegionOne (its region is RegionOne), \
          compute (nova) internal in RegionOne (its region is RegionOne), \
-         compute (nova) public in RegionTwo (its interface is public)"
+         compute (nova) public in RegionTwo (its interface is public); \
+         request one of these, or use another scope"
     );
 }
 
@@ -206,7 +207,7 @@ async fn a_service_type_that_is_not_listed_is_explained_by_what_is() {
     assert_eq!(
         error.to_string(),
         "the service catalog has no endpoint for service type key-manager, interface public; \
-         it lists compute, volumev3, object-store"
+         the catalog lists compute, volumev3, object-store; request one of these, or use another scope"
     );
 }
 

@@ -24,7 +24,7 @@ async fn an_outage_is_one_warning_and_one_word_when_it_is_over() {
         let [warning] = &*lines else { panic!("{lines:?}") };
         assert!(warning.contains("WARN"), "{warning}");
         assert!(
-            warning.contains("could not be reached") && warning.contains("connection refused"),
+            warning.contains("cannot reach Keystone") && warning.contains("connection refused"),
             "{warning}"
         );
         assert!(warning.contains("auth_url=\"https://keystone.test/v3\""), "{warning}");
