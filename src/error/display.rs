@@ -147,8 +147,8 @@ impl fmt::Display for Error {
                 timeout.as_millis()
             ),
             Self::ExpiredOnArrival => f.write_str(
-                "Keystone issued a token that had already expired; check `[token] expiration` in keystone.conf, and \
-                 that the clocks of the Keystone servers agree",
+                "Keystone issues tokens that expire at once; check `[token] expiration` in keystone.conf, and that the \
+                 clocks of the Keystone servers agree",
             ),
             Self::PluginPanicked => f.write_str(
                 "code outside this crate panicked during a login (credentials, clock, HTTP client or log subscriber); \
