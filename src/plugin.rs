@@ -78,8 +78,9 @@ pub trait IdentityPlugin: Send + Sync + 'static {
     /// not affect others that wait for the same token.
     fn access(&self) -> AccessFuture;
 
-    /// Handles a 401: the service at `origin` rejected a request that was sent with `access`. Returns whether the
-    /// request can succeed if it is sent once more.
+    /// Handles a 401, and returns whether the request can succeed if it is sent once more.
+    ///
+    /// The service at `origin` has rejected a request that was sent with `access`.
     ///
     /// A plugin that can renew returns true. It drops `access` if that is still its current access, and keeps a newer
     /// one that has replaced it. It need not log in for each 401: if `origin` rejects every new token, the plugin may
