@@ -13,8 +13,7 @@ use crate::version::Version;
 /// Selects the endpoint that a request goes to: keystoneauth's `endpoint_filter`.
 ///
 /// A property that is not set does not restrict the selection, except that the interface defaults to
-/// [`Interface::Public`]. An empty string counts as not set. Cloning is cheap, because clones share
-/// their data.
+/// [`Interface::Public`]. An empty string counts as not set. Cloning is cheap, because clones share their data.
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
@@ -117,7 +116,7 @@ impl EndpointFilter {
     /// The catalog is not searched, and the token may be sent to the origin of this URL. `%(project_id)s` and
     /// `%(user_id)s` are replaced with the ids of the current access, and `%%` with `%`.
     ///
-    /// The URL is checked when a request needs it. The request fails with
+    /// Errors are reported when a request needs the URL. The request fails with
     /// [`Error::InvalidEndpoint`](crate::Error::InvalidEndpoint) if the URL cannot be used, and with
     /// [`Error::MissingOverrideValue`](crate::Error::MissingOverrideValue) if the access does not have the id.
     ///
@@ -183,9 +182,9 @@ impl EndpointFilter {
     /// shared-file-system, it also adds the older header of that service. If the request already has such a header, it
     /// is kept.
     ///
-    /// A malformed microversion, such as `2.latest`, is reported when a request needs it
-    /// ([`Error::InvalidMicroversion`](crate::Error::InvalidMicroversion)). The layer does not check whether the
-    /// service supports the microversion. If it does not, the service responds with 406.
+    /// If the microversion is malformed, such as `2.latest`, requests fail with
+    /// [`Error::InvalidMicroversion`](crate::Error::InvalidMicroversion). The layer does not check whether the service
+    /// supports the microversion. If it does not, the service responds with 406.
     #[must_use]
     pub fn microversion(self, microversion: impl AsRef<str>) -> Self {
         self.with(|parts| {
@@ -212,15 +211,15 @@ impl EndpointFilter {
 
     /// Requests a microversion, with the headers of this service type: keystoneauth's `microversion_service_type`.
     ///
-    /// Use it instead of [`microversion`](Self::microversion) if the filter has no service type, or one that the
-    /// service does not expect in the headers.
+    /// Use it instead of [`microversion`](Self::microversion) if the filter has no service type, or if the headers need
+    /// another one.
     #[must_use]
     pub fn microversion_for(self, service_type: impl AsRef<str>, microversion: impl AsRef<str>) -> Self {
         let microversion = MicroversionHeaders::for_service(service_type.as_ref(), microversion.as_ref());
         self.with(|parts| parts.microversion = Some(WantedMicroversion::Exact(microversion)))
     }
 
-    /// Returns the filter with a change to its parts.
+    /// Changes the parts of the filter, and updates its kind.
     pub(super) fn with(mut self, change: impl FnOnce(&mut Parts)) -> Self {
         let parts = Arc::make_mut(&mut self.0);
         change(parts);

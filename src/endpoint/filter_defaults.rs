@@ -60,7 +60,8 @@ impl Parts {
 }
 
 impl WantedVersions {
-    /// Takes the limits together: a version of one filter and a minimum of the other would contradict each other.
+    /// Takes version, minimum and maximum together, because a version from one filter contradicts a minimum from the
+    /// other.
     fn fill_in(&mut self, default: &Self) {
         if !self.has_limits() {
             (self.version, self.min, self.max) = (default.version, default.min, default.max);

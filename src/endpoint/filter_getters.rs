@@ -54,7 +54,7 @@ impl EndpointFilter {
         self.0.endpoint_override.as_ref()
     }
 
-    /// Returns the microversion to request without looking at what the service supports.
+    /// Returns the microversion, if the filter requests a particular one.
     #[inline]
     pub(crate) fn wanted_microversion(&self) -> Option<&MicroversionHeaders> {
         match self.0.microversion.as_ref()? {
@@ -63,7 +63,7 @@ impl EndpointFilter {
         }
     }
 
-    /// Returns the microversions from which to choose the newest that the service supports.
+    /// Returns the range of microversions, if the filter requests the newest one in a range.
     #[inline]
     pub(crate) fn wanted_microversion_range(&self) -> Option<&MicroversionRange> {
         match self.0.microversion.as_ref()? {
@@ -123,7 +123,7 @@ impl EndpointFilter {
 
     /// Returns an error if no endpoint can satisfy the filter, such as one for `volumev3` with a minimum of 2.0.
     ///
-    /// This was found out when the filter was built. For a valid filter, this only compares `kind`.
+    /// The filter was checked when it was built. If it is valid, this only compares its kind.
     ///
     /// # Errors
     ///
