@@ -5,27 +5,27 @@ use http::Uri;
 use super::AuthUrl;
 use crate::{AccessFuture, AccessInfo, Error, IdentityPlugin, ServiceAccess, endpoint::Origin};
 
-/// The plugin for an access info obtained elsewhere: from a cache, from the middleware that validated
-/// an incoming token, from another process.
+/// A plugin for an access info that was obtained elsewhere.
 ///
-/// It holds no credentials, so it **cannot renew** the token. [`invalidate`](IdentityPlugin::invalidate)
-/// says false, and a 401 is handed to the caller as it came. As with keystoneauth's plugin of this
-/// name, an expired token is still sent and the service decides;
-/// [`refuse_expired`](Self::refuse_expired) refuses it here instead.
+/// It may come from a cache, from another process, or from middleware that validated an incoming token.
+///
+/// The plugin has no credentials, so it **cannot renew** the token: [`invalidate`](IdentityPlugin::invalidate) returns
+/// false, and the caller gets the response of a 401. As with keystoneauth's plugin of this name, an expired token is
+/// still sent, and the service decides. With [`refuse_expired`](Self::refuse_expired), such a request is not sent.
 ///
 /// Clones share the access info. See the [module docs](super) for an example.
 #[derive(Clone)]
 pub struct AccessInfoPlugin {
     access: Result<Arc<ServiceAccess>, Error>,
     auth_url: Option<Uri>,
-    /// From when on the access is refused.
+    /// When to start refusing requests.
     refused_from: Option<SystemTime>,
 }
 
 impl AccessInfoPlugin {
-    /// A plugin that sends every request with this access info.
+    /// Makes a plugin that sends every request with this access info.
     ///
-    /// An access info without a token is reported by the requests ([`Error::NoToken`]).
+    /// If the access info has no token, requests fail with [`Error::NoToken`].
     pub fn new(access_info: AccessInfo) -> Self {
         Self {
             access: ServiceAccess::from_auth_ref(access_info).map(Arc::new),
@@ -34,17 +34,20 @@ impl AccessInfoPlugin {
         }
     }
 
-    /// Where Keystone is. Requests with [`Interface::Auth`](crate::Interface::Auth) go there, and its origin is one
-    /// that the token may go to. This plugin itself never asks Keystone for anything.
+    /// Sets the URL of Keystone.
+    ///
+    /// Requests with [`Interface::Auth`](crate::Interface::Auth) are sent there, and the token may be sent to its
+    /// origin. The plugin itself sends no requests.
     #[must_use]
     pub fn auth_url(mut self, auth_url: impl Into<AuthUrl>) -> Self {
         self.auth_url = Some(auth_url.into().into_uri());
         self
     }
 
-    /// Refuses requests with [`Error::Expired`] once the token has expired by the clock of this
-    /// machine, before anything is sent. An expiry that cannot be read is refused as well
-    /// ([`Error::InvalidTimestamp`]); without one, the token does not expire.
+    /// Refuses to send requests after the token has expired ([`Error::Expired`]).
+    ///
+    /// The expiry is compared with the clock of this machine. If it is malformed, all requests are refused
+    /// ([`Error::InvalidTimestamp`]). If there is none, the token does not expire.
     #[must_use]
     pub fn refuse_expired(mut self) -> Self {
         let expires = self.access.as_ref().ok().and_then(|access| access.auth_ref()).map(AccessInfo::expires);
@@ -65,13 +68,13 @@ impl AccessInfoPlugin {
 }
 
 impl IdentityPlugin for AccessInfoPlugin {
-    /// The access info it was made with, at once.
+    /// Returns the access immediately.
     #[inline(always)]
     fn access(&self) -> AccessFuture {
         AccessFuture::ready(self.access_at(SystemTime::now))
     }
 
-    /// Always false: nothing here can be renewed.
+    /// Always returns false, because the token cannot be renewed.
     fn invalidate(&self, _used: &Arc<ServiceAccess>, _by: &Origin) -> bool {
         false
     }
@@ -81,7 +84,7 @@ impl IdentityPlugin for AccessInfoPlugin {
     }
 }
 
-/// Whom the access stands for; not the `auth_url`, which may have been given a password by mistake.
+/// Omits the `auth_url`, which may contain a password by mistake.
 impl fmt::Debug for AccessInfoPlugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccessInfoPlugin")
@@ -107,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_switch_refuses_it_from_the_moment_of_expiry() {
+    fn an_expired_token_is_refused_from_the_moment_of_expiry() {
         let plugin = plugin("\"1970-01-01T00:16:40Z\"").refuse_expired();
         assert!(plugin.access_at(|| expiry() - Duration::from_nanos(1)).is_ok());
         let refused = plugin.access_at(expiry).unwrap_err();
@@ -115,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_switch_and_an_expiry_that_says_nothing() {
+    fn a_token_without_expiry_is_sent_and_a_malformed_expiry_is_refused() {
         assert!(plugin("null").refuse_expired().access_at(expiry).is_ok());
         let refused = plugin("\"soon\"").refuse_expired().access_at(expiry).unwrap_err();
         assert!(matches!(refused, Error::InvalidTimestamp { field: "expires_at" }));

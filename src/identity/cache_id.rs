@@ -1,4 +1,4 @@
-//! The name under which a cache of tokens keeps what a set of credentials obtained.
+//! Cache ids: the keys of tokens in a cache, derived from the credentials that obtained them.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,12 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use http::Uri;
 use sha2::{Digest, Sha256};
 
-/// keystoneauth's cache id: SHA-256 over the elements that are there, sorted by name, each name and
-/// each value ended by a NUL.
+/// Returns keystoneauth's cache id of these elements, in base64.
 ///
-/// A NUL inside a value, by which two sets of elements could look the same there, is escaped here.
-/// Of two elements of one name the last counts.
+/// It is the SHA-256 of the elements that have a value, sorted by name. Each name and each value ends with a NUL byte.
+/// If two elements have the same name, the last one counts.
+///
+/// Unlike keystoneauth's, it escapes a NUL inside a value, so that different elements have different ids.
 pub(super) fn cache_id(elements: Vec<(String, Option<&str>)>) -> String {
     let elements: BTreeMap<_, _> = elements.into_iter().collect();
     let mut hasher = Sha256::new();
@@ -20,7 +21,7 @@ pub(super) fn cache_id(elements: Vec<(String, Option<&str>)>) -> String {
         hasher.update([0]);
         for (index, part) in value.split('\0').enumerate() {
             if index > 0 {
-                // No name begins with this byte, so the value cannot end here.
+                // No name starts with the byte 0xff, so this NUL does not end the value.
                 hasher.update([0, 0xff]);
             }
             hasher.update(part.as_bytes());
@@ -30,9 +31,9 @@ pub(super) fn cache_id(elements: Vec<(String, Option<&str>)>) -> String {
     BASE64_STANDARD.encode(hasher.finalize())
 }
 
-/// An `auth_url` as an element of a cache id.
+/// Returns an `auth_url` as an element of a cache id.
 ///
-/// `https://host` and `https://host/` are one [`Uri`]; the former is how most write it.
+/// [`Uri`] writes `https://host` as `https://host/`. The slash is removed, because most configurations have none.
 pub(super) fn auth_url_element(auth_url: &Uri) -> String {
     let text = auth_url.to_string();
     match (auth_url.path(), auth_url.query()) {
@@ -62,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn no_value_imitates_the_elements_after_it() {
+    fn a_value_cannot_look_like_two_elements() {
         assert_ne!(id(&[("a", "b"), ("c", "d")]), id(&[("a", "b\0c\0d")]));
         assert_ne!(id(&[("a", "bc")]), id(&[("ab", "c")]));
         assert_ne!(id(&[("a", "b\0")]), id(&[("a", "b")]));

@@ -7,11 +7,12 @@ use crate::{AccessInfo, Error, Transport};
 /// The future of [`Credentials::get_auth_ref`].
 pub type AuthRefFuture = Pin<Box<dyn Future<Output = Result<AccessInfo, Error>> + Send>>;
 
-/// What a token can be had for, again and again: keystoneauth's `BaseIdentityPlugin` without its cache.
+/// Credentials that can obtain a token repeatedly: keystoneauth's `BaseIdentityPlugin` without its cache.
 ///
-/// [`V3Credentials`](super::V3Credentials), [`V2Credentials`](super::V2Credentials) and [`GenericCredentials`](super::GenericCredentials) are
-/// credentials; those of one's own may take several requests. [`RenewingPlugin`](crate::RenewingPlugin) makes a plugin of them,
-/// and of an `Arc<dyn Credentials>` that was chosen at run time:
+/// This crate has [`V3Credentials`](super::V3Credentials), [`V2Credentials`](super::V2Credentials) and
+/// [`GenericCredentials`](super::GenericCredentials). Implement the trait for another way to obtain a token, which may
+/// take several requests. [`RenewingPlugin`](crate::RenewingPlugin) makes a plugin of any credentials, and also of an
+/// `Arc<dyn Credentials>`, so that they can be selected at run time:
 ///
 /// ```
 /// use std::sync::Arc;
@@ -34,27 +35,28 @@ pub type AuthRefFuture = Pin<Box<dyn Future<Output = Result<AccessInfo, Error>> 
 /// }
 /// ```
 pub trait Credentials: Send + Sync + 'static {
-    /// Asks Keystone for a token, now: keystoneauth's `get_auth_ref`.
+    /// Requests a new token from Keystone: keystoneauth's `get_auth_ref`.
     ///
-    /// [`Error::is_transient`] of an error decides whether, and when, it is called again.
+    /// If it fails, [`Error::is_transient`] decides whether, and when, it is called again.
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture;
 
-    /// Where Keystone is.
+    /// Returns the URL of Keystone.
     fn auth_url(&self) -> &Uri;
 
-    /// A name that tells these credentials from others, for a cache of access infos: keystoneauth's
-    /// `get_cache_id`. `None` if what they obtain must not be shared.
+    /// Returns an id for a cache of access infos: keystoneauth's `get_cache_id`.
     ///
-    /// It should change with the secrets: credentials that were refused are tried again at once if it has changed since.
-    /// It is asked for at each login, and by requests while a refusal is remembered.
+    /// Different credentials have different ids. `None` means that the access info must not be shared.
+    ///
+    /// The id should depend on the secrets: after a rejected login, credentials are tried again at once if their id has
+    /// changed. It is called at each login, and by requests during the back-off after a rejected login.
     fn cache_id(&self) -> Option<String> {
         None
     }
 
     /// Returns whether failed logins may lock an account.
     ///
-    /// Pauses between them are longer then (see [`RenewalPolicy`](crate::RenewalPolicy)). Passwords may, which is the
-    /// default; tokens and application credentials do not.
+    /// If so, the delays between failed logins are longer (see [`RenewalPolicy`](crate::RenewalPolicy)). The default is
+    /// true, which is right for passwords. Wrong tokens and application credentials lock no account.
     fn can_lock_account(&self) -> bool {
         true
     }

@@ -9,18 +9,21 @@ use crate::{
     plugin::X_AUTH_TOKEN,
 };
 
-/// The plugin for one endpoint that is reached without Keystone: without authentication, with a
-/// token that never changes, or with HTTP basic authentication.
+/// A plugin for a single endpoint, without Keystone.
 ///
-/// There is no catalog: requests go to the endpoint, whichever service, region or version their filter names. One
-/// with an [`endpoint_override`](crate::EndpointFilter::endpoint_override) goes to that URL instead, and the token or
-/// password with it. [`Interface::Auth`](crate::Interface::Auth) is [`Error::NoAuthUrl`]. Nothing can be renewed, so
-/// a 401 is final. See the [module docs](super) for an example.
+/// It sends no authentication, a fixed token, or HTTP basic authentication.
+///
+/// There is no service catalog: all requests are sent to the endpoint, and the service, region and version in their
+/// filter are ignored. A request with an [`endpoint_override`](crate::EndpointFilter::endpoint_override) is sent to
+/// that URL instead, with the token or password. A request with [`Interface::Auth`](crate::Interface::Auth) fails with
+/// [`Error::NoAuthUrl`]. Nothing can be renewed, so a 401 is final.
+///
+/// See the [module docs](super) for an example.
 #[derive(Clone)]
 pub struct FixedEndpointPlugin(Arc<ServiceAccess>);
 
 impl FixedEndpointPlugin {
-    /// No authentication at all: keystoneauth's `noauth`, for services that run without Keystone.
+    /// Makes a plugin that sends no authentication: keystoneauth's `noauth`.
     ///
     /// # Errors
     ///
@@ -29,23 +32,25 @@ impl FixedEndpointPlugin {
         ServiceAccess::fixed(endpoint).map(Self::new)
     }
 
-    /// This token for ever: keystoneauth's `admin_token`.
+    /// Makes a plugin that always sends the same token: keystoneauth's `admin_token`.
     ///
     /// # Errors
     ///
-    /// That of [`no_auth`](Self::no_auth), and [`Error::InvalidToken`].
+    /// [`Error::InvalidEndpoint`] if paths cannot be appended to the URL, [`Error::InvalidToken`] if the token cannot
+    /// be sent in a header.
     pub fn admin_token(endpoint: Uri, token: &Secret) -> Result<Self, Error> {
         let token = token_header(token.expose())?;
         Ok(Self::new(ServiceAccess::fixed(endpoint)?.header(X_AUTH_TOKEN, token)))
     }
 
-    /// HTTP basic authentication (RFC 7617): keystoneauth's `http_basic`.
+    /// Makes a plugin for HTTP basic authentication (RFC 7617): keystoneauth's `http_basic`.
     ///
     /// # Errors
     ///
-    /// That of [`no_auth`](Self::no_auth), and [`Error::AuthorizationFailure`].
+    /// [`Error::InvalidEndpoint`] if paths cannot be appended to the URL, [`Error::AuthorizationFailure`] if the
+    /// username and password cannot be sent in a header.
     pub fn http_basic(endpoint: Uri, username: &str, password: &Secret) -> Result<Self, Error> {
-        // Room for all of it at once: a text that grows leaves copies behind.
+        // With capacity for the whole text, because growing would leave copies behind that are not wiped.
         let mut pair = Zeroizing::new(String::with_capacity(username.len() + 1 + password.expose().len()));
         for part in [username, ":", password.expose()] {
             pair.push_str(part);
@@ -54,8 +59,10 @@ impl FixedEndpointPlugin {
         let mut value = Zeroizing::new(String::with_capacity("Basic ".len() + encoded));
         value.push_str("Basic ");
         BASE64_STANDARD.encode_string(&*pair, &mut value);
-        let value = HeaderValue::from_maybe_shared(bytes::Bytes::from_owner(ZeroizedText(value)))
-            .map_err(|_| Error::AuthorizationFailure { reason: "they cannot be sent in a header" })?;
+        let value =
+            HeaderValue::from_maybe_shared(bytes::Bytes::from_owner(ZeroizedText(value))).map_err(|_| {
+                Error::AuthorizationFailure { reason: "the username and password cannot be sent in a header" }
+            })?;
         Ok(Self::new(
             ServiceAccess::fixed(endpoint)?
                 .header(AUTHORIZATION, value)
@@ -68,7 +75,7 @@ impl FixedEndpointPlugin {
     }
 }
 
-/// The owner of a header value's bytes, which wipes them.
+/// Owns the bytes of a header value and wipes them when dropped.
 struct ZeroizedText(Zeroizing<String>);
 
 impl AsRef<[u8]> for ZeroizedText {
@@ -78,12 +85,12 @@ impl AsRef<[u8]> for ZeroizedText {
 }
 
 impl IdentityPlugin for FixedEndpointPlugin {
-    /// The one access there is, at once.
+    /// Returns the access immediately.
     fn access(&self) -> AccessFuture {
         AccessFuture::ready(Ok(Arc::clone(&self.0)))
     }
 
-    /// Always false: nothing here can be renewed.
+    /// Always returns false, because nothing can be renewed.
     fn invalidate(&self, _used: &Arc<ServiceAccess>, _by: &Origin) -> bool {
         false
     }

@@ -1,10 +1,10 @@
-//! How a token is got: the identity plugins of this crate.
+//! Credentials and identity plugins: where the token of a request comes from.
 //!
 //! # With credentials
 //!
-//! [`V3Credentials`] is what it takes to log in: where Keystone is, an [`AuthMethod`], here the password of a [`User`], and
-//! the [`Scope`] that the token is to have. [`RenewingPlugin`](crate::RenewingPlugin) makes a plugin of it, which logs in with
-//! the first request and again before the token expires. The [`Transport`](crate::Transport) is its way to Keystone:
+//! [`V3Credentials`] contains the URL of Keystone, an [`AuthMethod`] (here the password of a [`User`]), and the
+//! [`Scope`] of the token. [`RenewingPlugin`](crate::RenewingPlugin) logs in with these credentials at the first
+//! request, and again before the token expires. It sends the login through a [`Transport`](crate::Transport):
 //!
 //! ```
 //! use tower_keystone::{
@@ -16,7 +16,8 @@
 //! # async fn main() -> Result<(), tower_keystone::BoxError> {
 //! # let cloud = Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
 //! # let auth_url = cloud.keystone().auth_url();
-//! # let client = tower::util::BoxCloneService::<http::Request<http_body_util::Full<bytes::Bytes>>, _, _>::new(cloud.clone());
+//! # let client =
+//! #     tower::util::BoxCloneService::<http::Request<http_body_util::Full<bytes::Bytes>>, _, _>::new(cloud.clone());
 //! let alice = User::new().username("alice").user_domain_name("Default");
 //! let demo = Scope::new().project_name("demo").project_domain_name("Default");
 //! let credentials = V3Credentials::new(auth_url, AuthMethod::password(alice, "wonderland")).scope(demo);
@@ -29,7 +30,7 @@
 //! # }
 //! ```
 //!
-//! An application credential has its scope in itself, and two methods in one call are multi-factor authentication:
+//! An application credential has a fixed scope. For multi-factor authentication, add a second method:
 //!
 //! ```
 //! use tower_keystone::{AuthMethod, User, V3Credentials};
@@ -44,9 +45,9 @@
 //! # assert!(app.request().is_ok() && both.request().is_ok());
 //! ```
 //!
-//! # With a token of somebody else's
+//! # With a token obtained elsewhere
 //!
-//! [`AccessInfoPlugin`] takes an access info that somebody else obtained:
+//! [`AccessInfoPlugin`] sends the token of an access info, for example one from a cache:
 //!
 //! ```
 //! use tower_keystone::{AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter};
@@ -62,8 +63,8 @@
 //! # Ok::<(), tower_keystone::Error>(())
 //! ```
 //!
-//! A service that acts for such a user vouches for the user's token by one of its own, with
-//! [`ServiceTokenAuthWrapper`]:
+//! A service that sends requests with a user's token can add a token of its own with [`ServiceTokenAuthWrapper`]. The
+//! called service then accepts a user token that expired during a long operation:
 //!
 //! ```
 //! use tower_keystone::{
@@ -79,14 +80,14 @@
 //!
 //! # Without Keystone
 //!
-//! [`FixedEndpointPlugin`] is for a service at a known place, here one that wants no authentication:
+//! [`FixedEndpointPlugin`] is for a service at a known URL, here one without authentication:
 //!
 //! ```
 //! use http::Uri;
 //! use tower_keystone::{AuthLayer, FixedEndpointPlugin};
 //!
 //! let ironic = FixedEndpointPlugin::no_auth(Uri::from_static("http://ironic.example.com:6385"))?;
-//! let layer = AuthLayer::new(ironic); // no EndpointFilter: there is one endpoint
+//! let layer = AuthLayer::new(ironic); // no EndpointFilter, because there is only one endpoint
 //! # let _ = layer;
 //! # Ok::<(), tower_keystone::Error>(())
 //! ```

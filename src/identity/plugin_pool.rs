@@ -1,4 +1,4 @@
-//! One plugin for each of many identities.
+//! A bounded pool of plugins, one for each identity.
 
 use std::{
     fmt,
@@ -16,26 +16,28 @@ use quick_cache::{
 };
 use tokio::time::Instant;
 
-/// From how many plugins on they are kept in [`SHARDS`] parts, each with a lock of its own. Fewer are one part: how
-/// keys fall into parts is chance, and a full part evicts although another has room.
-const LARGE: usize = 10_000;
+/// Minimum capacity of a pool with [`SHARDS`] shards. A smaller pool has one shard, because keys are distributed
+/// unevenly: a full shard evicts a plugin even if another shard has room.
+const MIN_SHARDED_CAPACITY: usize = 10_000;
 
+/// Number of parts of a large pool. Each has its own lock.
 const SHARDS: usize = 8;
 
-/// One plugin for each of many identities, so that a service which acts for many users, or in many
-/// projects, has one token for each and not one for each request.
+/// A bounded pool of plugins, one for each identity.
 ///
-/// It holds a bounded number of plugins. When it is full, a new one evicts one that is seldom asked for, so that any
-/// number of keys that come once leaves those in steady use alone. Nor does a plugin stay that nobody asks for: see
-/// [`idle_timeout`](Self::idle_timeout). Clones are the same pool.
+/// A service that acts for many users, or in many projects, uses it to obtain one token for each of them instead of one
+/// for each request.
 ///
-/// Each plugin remembers refusals by itself: a password that became wrong is tried once for each key, and again
-/// for one that was dropped.
+/// When the pool is full, a new plugin evicts one that is rarely used. Plugins in regular use stay, even if many keys
+/// are used only once. A plugin that is no longer used can be dropped after a time: see
+/// [`idle_timeout`](Self::idle_timeout). Clones share the pool.
 ///
-/// A plugin is whatever is `Clone` here, a whole stack too, such as tower's `BoxCloneSyncService`. Where stacks are
-/// built for each request or identity, let them share a [`Discovery`](crate::discovery::Discovery) and the
-/// [`budget`](crate::RetryPolicy::budget) of their `RetryPolicy`: one that each of them has for itself remembers
-/// nothing for the others, or limits nothing.
+/// Each plugin has its own back-off after a failed login. So a password that has become wrong is tried once for each
+/// key, and again if a plugin was dropped and is made anew.
+///
+/// The pool also holds values other than plugins, if they are `Clone`: for example a whole stack of services as tower's
+/// `BoxCloneSyncService`. Let such stacks share one [`Discovery`](crate::discovery::Discovery), so that they share its
+/// cache, and one [`budget`](crate::RetryPolicy::budget) of their `RetryPolicy`, so that it limits the retries of all.
 ///
 /// ```
 /// use tower_keystone::{AuthMethod, PluginPool, RenewingPlugin, Scope, User, V3Credentials, fixture::Cloud};
@@ -47,7 +49,7 @@ const SHARDS: usize = 8;
 /// let credentials = V3Credentials::new(auth_url, AuthMethod::password(service, "secret"));
 /// let pool = PluginPool::new(1_000);
 ///
-/// // The service's own user, in whatever project a request is about.
+/// // The user of this service, in the project of a request.
 /// let in_project = |project_id: &str| {
 ///     pool.get_or_insert_with(project_id.to_owned(), || {
 ///         let scope = Scope::new().project_id(project_id);
@@ -59,37 +61,39 @@ const SHARDS: usize = 8;
 /// in_project("p1");
 /// assert_eq!(pool.len(), 2);
 /// ```
-pub struct PluginPool<K, P>(Arc<Plugins<K, P>>);
+pub struct PluginPool<K, P>(Arc<Inner<K, P>>);
 
-/// Keys and plugins are behind an `Arc` each, so that nothing of a user's runs under a lock of the cache.
-struct Plugins<K, P> {
-    by_key: Cache<Arc<K>, Arc<Pooled<P>>>,
-    /// Held while a plugin is entered, so that it takes nobody's place.
-    entering: Mutex<()>,
-    since: Instant,
-    /// How long a plugin may be unused, in milliseconds.
+/// The state that clones of a pool share.
+struct Inner<K, P> {
+    /// Keys and entries are in an `Arc`, so that no `Clone` or `Drop` of a user's type runs under a lock of the cache.
+    entries: Cache<Arc<K>, Arc<Entry<P>>>,
+    /// Held while a plugin is inserted, so that it replaces no plugin that another thread has inserted.
+    insert_lock: Mutex<()>,
+    created: Instant,
+    /// How long a plugin may be unused, in milliseconds. `u64::MAX` is no limit.
     idle_timeout: AtomicU64,
-    /// When all plugins were last looked at, in milliseconds since `since`.
-    swept: AtomicU64,
+    /// When idle plugins were last dropped, in milliseconds since `created`.
+    last_sweep: AtomicU64,
 }
 
-struct Pooled<P> {
+/// A plugin of the pool.
+struct Entry<P> {
     plugin: P,
-    /// When it was last asked for, in milliseconds since the pool was made.
-    used: AtomicU64,
+    /// When the plugin was last used, in milliseconds since the pool was created.
+    last_used: AtomicU64,
 }
 
 impl<K: Eq + Hash, P: Clone> PluginPool<K, P> {
-    /// A pool of up to `capacity` plugins, at least one.
+    /// Makes an empty pool that holds up to `capacity` plugins, and at least one.
     ///
-    /// From 10,000 on, leave a tenth of room: the least used may be evicted a little before the pool is full.
+    /// A pool of 10,000 or more may evict plugins a little before it is full. Make it a tenth larger than needed.
     pub fn new(capacity: usize) -> Self {
         let capacity = capacity.max(1);
-        let shards = if capacity < LARGE { 1 } else { SHARDS };
+        let shards = if capacity < MIN_SHARDED_CAPACITY { 1 } else { SHARDS };
         let mut options = OptionsBuilder::new();
         options.shards(shards).estimated_items_capacity(capacity);
         options.weight_capacity((capacity / shards * shards) as u64);
-        let by_key = match options.build() {
+        let entries = match options.build() {
             Ok(options) => Cache::with_options(
                 options,
                 UnitWeighter,
@@ -98,113 +102,115 @@ impl<K: Eq + Hash, P: Clone> PluginPool<K, P> {
             ),
             Err(_) => Cache::new(capacity),
         };
-        Self(Arc::new(Plugins {
-            by_key,
-            entering: Mutex::new(()),
-            since: Instant::now(),
+        Self(Arc::new(Inner {
+            entries,
+            insert_lock: Mutex::new(()),
+            created: Instant::now(),
             idle_timeout: AtomicU64::new(u64::MAX),
-            swept: AtomicU64::new(0),
+            last_sweep: AtomicU64::new(0),
         }))
     }
 
-    /// Drops plugins, and their tokens with them, that nobody has asked for during this time. By default they stay
-    /// until they are evicted.
+    /// Drops plugins, and their tokens, that were not used for this time. By default they stay until they are evicted.
     ///
-    /// They are looked for when the pool is used, at most twice in this time.
+    /// An idle plugin is dropped at a later use of the pool, which looks for idle plugins at most twice in this time.
     #[must_use]
     pub fn idle_timeout(self, idle_timeout: Duration) -> Self {
         self.0.idle_timeout.store(millis(idle_timeout), Ordering::Relaxed);
         self
     }
 
-    /// The plugin of this key, which is made if there is none.
+    /// Returns the plugin of this key, and makes it first if there is none.
     ///
-    /// No lock is held while `make` runs. So two callers may make one at the same time; both get the one that was
-    /// entered first, and the other is dropped.
+    /// No lock is held while `make` runs, so two callers may make a plugin for the same key at the same time. Both get
+    /// the one that was inserted first. The other one is dropped.
     pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> P) -> P {
         let now = self.0.now();
         self.0.sweep(now);
         match self.0.get(&key, now) {
-            Some(pooled) => pooled.plugin.clone(),
-            None => self.0.enter(key, make(), now).plugin.clone(),
+            Some(entry) => entry.plugin.clone(),
+            None => self.0.insert(key, make(), now).plugin.clone(),
         }
     }
 
-    /// Forgets the plugin of this key, such as that of a user who has logged out.
+    /// Removes the plugin of this key from the pool and returns it, for example when a user has logged out.
     pub fn remove(&self, key: &K) -> Option<P> {
-        let (_, pooled) = self.0.by_key.remove(key)?;
-        Some(pooled.plugin.clone())
+        let (_, entry) = self.0.entries.remove(key)?;
+        Some(entry.plugin.clone())
     }
 }
 
 impl<K: Eq + Hash, P> PluginPool<K, P> {
-    /// How many plugins it holds.
+    /// Returns the number of plugins in the pool.
     pub fn len(&self) -> usize {
-        self.0.by_key.len()
+        self.0.entries.len()
     }
 
-    /// Whether it holds none.
+    /// Returns whether the pool is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-impl<K: Eq + Hash, P> Plugins<K, P> {
-    /// The time since it was made; 0 if no plugin grows too old, and the time is nobody's concern.
+impl<K: Eq + Hash, P> Inner<K, P> {
+    /// Returns the milliseconds since the pool was created, or 0 if there is no idle timeout to compare them with.
     fn now(&self) -> u64 {
         match self.idle_timeout.load(Ordering::Relaxed) {
             u64::MAX => 0,
-            _ => millis(self.since.elapsed()),
+            _ => millis(self.created.elapsed()),
         }
     }
 
-    fn is_idle(&self, pooled: &Pooled<P>, now: u64) -> bool {
-        let unused = now.saturating_sub(pooled.used.load(Ordering::Relaxed));
-        unused > self.idle_timeout.load(Ordering::Relaxed)
+    /// Returns the entry of this key, unless it is idle, and marks it as used.
+    fn get(&self, key: &K, now: u64) -> Option<Arc<Entry<P>>> {
+        let entry = self.entries.get(key).filter(|entry| !self.is_idle(entry, now))?;
+        entry.last_used.store(now, Ordering::Relaxed);
+        Some(entry)
     }
 
-    fn get(&self, key: &K, now: u64) -> Option<Arc<Pooled<P>>> {
-        let pooled = self.by_key.get(key).filter(|pooled| !self.is_idle(pooled, now))?;
-        pooled.used.store(now, Ordering::Relaxed);
-        Some(pooled)
-    }
-
-    /// Enters a plugin, unless another one was meanwhile: then that one is it.
-    fn enter(&self, key: K, plugin: P, now: u64) -> Arc<Pooled<P>> {
-        let pooled = Arc::new(Pooled { plugin, used: AtomicU64::new(now) });
+    /// Inserts a plugin and returns its entry. If the key has an entry already, that is returned instead.
+    fn insert(&self, key: K, plugin: P, now: u64) -> Arc<Entry<P>> {
+        let new = Arc::new(Entry { plugin, last_used: AtomicU64::new(now) });
         let key = Arc::new(key);
         let mut evicted = Default::default();
 
-        let entering = self.entering.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = self.by_key.get(&*key);
-        let (entered, idle) = match &found {
-            Some(first) if !self.is_idle(first, now) => (Arc::clone(first), None),
-            found => {
-                // Removing what is not there would make the cache forget that it was asked for before.
-                let idle = found.is_some().then(|| self.by_key.remove(&*key));
-                self.by_key.insert_with_lifecycle(Arc::clone(&key), Arc::clone(&pooled), &mut evicted);
-                (Arc::clone(&pooled), idle)
+        let guard = self.insert_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let existing = self.entries.get(&*key);
+        let (entry, idle) = match &existing {
+            Some(existing) if !self.is_idle(existing, now) => (Arc::clone(existing), None),
+            existing => {
+                // Only a key that is there: removing another one would reset how often the cache has seen it.
+                let idle = existing.is_some().then(|| self.entries.remove(&*key));
+                self.entries.insert_with_lifecycle(Arc::clone(&key), Arc::clone(&new), &mut evicted);
+                (Arc::clone(&new), idle)
             }
         };
-        // Before what gives way is dropped.
-        drop(entering);
+        // Unlocks before the replaced plugins are dropped, because their `Drop` may use the pool.
+        drop(guard);
         drop((idle, evicted));
-        entered
+        entry
     }
 
-    /// Drops all that are idle, if it has been long enough since the last time.
+    /// Drops all idle plugins, if half of the idle timeout has passed since the last time.
     fn sweep(&self, now: u64) {
-        let swept = self.swept.load(Ordering::Relaxed);
-        let pause = self.idle_timeout.load(Ordering::Relaxed) / 2;
-        let is_due = now.saturating_sub(swept) > pause;
-        if !is_due || self.swept.compare_exchange(swept, now, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+        let last = self.last_sweep.load(Ordering::Relaxed);
+        let interval = self.idle_timeout.load(Ordering::Relaxed) / 2;
+        let is_due = now.saturating_sub(last) > interval;
+        if !is_due
+            || self.last_sweep.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err()
+        {
             return;
         }
-        for (key, pooled) in self.by_key.iter() {
-            if self.is_idle(&pooled, now) {
-                self.by_key.remove_if(&*key, |pooled| self.is_idle(pooled, now));
+        for (key, entry) in self.entries.iter() {
+            if self.is_idle(&entry, now) {
+                self.entries.remove_if(&*key, |entry| self.is_idle(entry, now));
             }
         }
+    }
+
+    fn is_idle(&self, entry: &Entry<P>, now: u64) -> bool {
+        let unused = now.saturating_sub(entry.last_used.load(Ordering::Relaxed));
+        unused > self.idle_timeout.load(Ordering::Relaxed)
     }
 }
 
@@ -218,7 +224,7 @@ impl<K, P> Clone for PluginPool<K, P> {
     }
 }
 
-/// How many plugins it holds; the keys may name users.
+/// Shows the number of plugins, and no keys, because they may name users.
 impl<K: Eq + Hash, P> fmt::Debug for PluginPool<K, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PluginPool").field("len", &self.len()).finish_non_exhaustive()
@@ -235,7 +241,7 @@ mod tests {
 
     use super::*;
 
-    /// What a pool was asked to make, how often.
+    /// Counts how often a plugin was made for each key.
     #[derive(Default)]
     struct Made(Mutex<HashMap<usize, usize>>);
 
@@ -266,7 +272,7 @@ mod tests {
     #[test]
     fn it_holds_no_more_than_its_capacity() {
         assert!(PluginPool::<u8, ()>::new(usize::MAX).is_empty());
-        for capacity in [0, 1, 2, 3, 100, LARGE + 1] {
+        for capacity in [0, 1, 2, 3, 100, MIN_SHARDED_CAPACITY + 1] {
             let (pool, made) = (PluginPool::new(capacity), Made::default());
             for key in 0..3 * capacity + 3 {
                 made.get(&pool, key);
@@ -280,15 +286,15 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_keys_that_come_once_evicts_nothing_in_use() {
-        for capacity in [10, 1_000, LARGE] {
+    fn a_burst_of_keys_that_are_used_once_evicts_nothing_in_use() {
+        for capacity in [10, 1_000, MIN_SHARDED_CAPACITY] {
             let (pool, made) = (PluginPool::new(capacity), Made::default());
             let in_use = capacity / 2;
             for _ in 0..3 {
                 (0..in_use).for_each(|key| drop(made.get(&pool, key)));
             }
             for round in 1..=5 {
-                // More than there is room for, between any two uses.
+                // More keys than the pool can hold, before the others are used again.
                 (0..2 * capacity).for_each(|key| drop(made.get(&pool, round * 1_000_000 + key)));
                 (0..in_use).for_each(|key| drop(made.get(&pool, key)));
             }
@@ -298,23 +304,23 @@ mod tests {
     }
 
     #[test]
-    fn newcomers_stay_whatever_was_in_use_before() {
+    fn new_keys_stay_although_others_were_in_use_before() {
         for capacity in [1, 2, 3, 10, 1_000] {
             let (pool, made) = (PluginPool::new(capacity), Made::default());
             for _ in 0..10 {
                 (0..capacity).for_each(|key| drop(made.get(&pool, key)));
             }
-            let newcomers = capacity..capacity + capacity.div_ceil(2);
+            let new_keys = capacity..capacity + capacity.div_ceil(2);
             for _ in 0..100 {
-                newcomers.clone().for_each(|key| drop(made.get(&pool, key)));
+                new_keys.clone().for_each(|key| drop(made.get(&pool, key)));
             }
-            let most = newcomers.map(|key| made.times(key)).max().unwrap();
+            let most = new_keys.map(|key| made.times(key)).max().unwrap();
             assert!(most <= 2, "of {capacity}: made {most} times");
         }
     }
 
     #[test]
-    fn all_who_race_get_the_same_plugin() {
+    fn concurrent_callers_get_the_same_plugin() {
         for _ in 0..100 {
             let (pool, barrier) = (PluginPool::new(10), Barrier::new(4));
             let got: Vec<Arc<()>> = thread::scope(|scope| {
@@ -329,31 +335,31 @@ mod tests {
         }
     }
 
-    /// A plugin and a key whose code looks at the pool that they are in.
+    /// A plugin and a key whose `Clone` and `Drop` use the pool that contains them.
     #[derive(PartialEq, Eq, Hash)]
-    struct Nosy(usize);
+    struct UsesPool(usize);
 
-    static POOL: OnceLock<PluginPool<Nosy, Nosy>> = OnceLock::new();
-    static LOOKS: AtomicUsize = AtomicUsize::new(0);
+    static POOL: OnceLock<PluginPool<UsesPool, UsesPool>> = OnceLock::new();
+    static USES: AtomicUsize = AtomicUsize::new(0);
 
-    fn look() {
+    fn use_pool() {
         let pool = POOL.get().unwrap();
-        // A pool that holds its lock over this waits for itself.
-        LOOKS.fetch_add(usize::from(pool.len() < 3), Ordering::Relaxed);
-        assert!(pool.remove(&Nosy(999)).is_none());
+        // Deadlocks if the pool holds a lock.
+        USES.fetch_add(usize::from(pool.len() < 3), Ordering::Relaxed);
+        assert!(pool.remove(&UsesPool(999)).is_none());
     }
 
-    impl Clone for Nosy {
+    impl Clone for UsesPool {
         fn clone(&self) -> Self {
-            look();
+            use_pool();
             Self(self.0)
         }
     }
 
-    impl Drop for Nosy {
+    impl Drop for UsesPool {
         fn drop(&mut self) {
             if self.0 != 999 {
-                look();
+                use_pool();
             }
         }
     }
@@ -364,22 +370,22 @@ mod tests {
         thread::spawn(move || {
             let pool = POOL.get_or_init(|| PluginPool::new(2).idle_timeout(Duration::from_secs(1)));
             for key in 0..10 {
-                pool.get_or_insert_with(Nosy(key), || {
+                pool.get_or_insert_with(UsesPool(key), || {
                     // The same key, while it is being made, and another one.
-                    let first = pool.get_or_insert_with(Nosy(key), || Nosy(key));
-                    pool.get_or_insert_with(Nosy(key + 100), || Nosy(0));
+                    let first = pool.get_or_insert_with(UsesPool(key), || UsesPool(key));
+                    pool.get_or_insert_with(UsesPool(key + 100), || UsesPool(0));
                     first
                 });
             }
-            pool.remove(&Nosy(9));
+            pool.remove(&UsesPool(9));
             done.send(()).unwrap();
         });
-        is_done.recv_timeout(Duration::from_secs(60)).expect("the pool waits for itself");
-        assert!(LOOKS.load(Ordering::Relaxed) > 40);
+        is_done.recv_timeout(Duration::from_secs(60)).expect("deadlock");
+        assert!(USES.load(Ordering::Relaxed) > 40);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_nobody_asks_for_is_dropped() {
+    async fn an_idle_plugin_is_dropped() {
         const MINUTE: Duration = Duration::from_secs(60);
         let (pool, made) = (PluginPool::new(100).idle_timeout(30 * MINUTE), Made::default());
         let idle: Vec<_> = (1..10).map(|key| Arc::downgrade(&made.get(&pool, key))).collect();
@@ -387,18 +393,18 @@ mod tests {
             tokio::time::advance(5 * MINUTE).await;
             made.get(&pool, 0);
         }
-        assert_eq!(pool.len(), 1, "0 was in use all the time");
+        assert_eq!(pool.len(), 1, "only 0 was in use");
         assert!(idle.iter().all(|plugin| plugin.upgrade().is_none()), "their tokens are gone too");
         assert_eq!(made.times(0), 1);
 
         tokio::time::advance(31 * MINUTE).await;
         made.get(&pool, 0);
-        assert_eq!((made.times(0), pool.len()), (2, 1), "an idle one is no more used than it stays");
+        assert_eq!((made.times(0), pool.len()), (2, 1), "an idle plugin is made anew");
 
         let pool = PluginPool::new(100);
         made.get(&pool, 1);
         tokio::time::advance(Duration::from_secs(u32::MAX.into())).await;
         made.get(&pool, 2);
-        assert_eq!(pool.len(), 2, "by default none is dropped");
+        assert_eq!(pool.len(), 2, "by default no plugin is dropped");
     }
 }

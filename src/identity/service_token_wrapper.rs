@@ -11,17 +11,17 @@ use http::Uri;
 
 use crate::{AccessFuture, Error, IdentityPlugin, ServiceAccess, endpoint::Origin};
 
-/// Sends a user's requests with a service's token beside the user's: keystoneauth's plugin of this name.
+/// Adds the token of a service to the requests that it sends for a user: keystoneauth's plugin of this name.
 ///
-/// The service that is called then accepts a user's token that has expired on the way, since the
-/// service which calls vouches for it (`X-Service-Token`).
-/// [`refuse_expired`](super::AccessInfoPlugin::refuse_expired) on the user's plugin undoes that.
+/// With the service token (`X-Service-Token`), the called service accepts a user token that expired during a long
+/// operation. So do not set [`refuse_expired`](super::AccessInfoPlugin::refuse_expired) on the user's plugin.
 ///
-/// A 401 does not say which of the two tokens it is about, and invalidates both. With [`RenewingPlugin`](crate::RenewingPlugin)
-/// for the service, a 401 about a user's dead token drops the service's good one and counts as a refusal of it; after
-/// some of them ([`RenewalPolicy::max_rejections`](crate::RenewalPolicy::max_rejections)) no 401 of that origin renews its tokens for
-/// a while. If such users' tokens are to be expected, give the requests that the service sends for itself another
-/// `RenewingPlugin`.
+/// A 401 does not say which of the two tokens was rejected, so both are invalidated. If the plugin of the service is
+/// a [`RenewingPlugin`](crate::RenewingPlugin), a 401 because of an invalid user token also drops the valid service
+/// token, and counts as a rejection of it. After several rejections
+/// ([`RenewalPolicy::max_rejections`](crate::RenewalPolicy::max_rejections)), a 401 from that origin renews no
+/// service token for a while. If user tokens may be invalid, use another `RenewingPlugin` for the requests that the
+/// service sends for itself.
 ///
 /// Clones share both plugins. See the [module docs](super) for an example.
 pub struct ServiceTokenAuthWrapper<U, S>(Arc<Inner<U, S>>);
@@ -29,32 +29,33 @@ pub struct ServiceTokenAuthWrapper<U, S>(Arc<Inner<U, S>>);
 struct Inner<U, S> {
     user: U,
     service: S,
-    /// The two accesses last put together, as long as a request uses them.
+    /// The last combined access, while a request uses it.
     current: Mutex<Weak<ServiceAccess>>,
 }
 
 impl<U: IdentityPlugin, S: IdentityPlugin> ServiceTokenAuthWrapper<U, S> {
-    /// A plugin that takes the endpoints and the token of `user` and adds the token of `service`.
+    /// Makes a plugin that uses the endpoints and the token of `user`, and adds the token of `service`.
     pub fn new(user: U, service: S) -> Self {
         Self(Arc::new(Inner { user, service, current: Mutex::default() }))
     }
 }
 
 impl<U, S> Inner<U, S> {
-    /// The two accesses as one, which stays the same as long as they do and requests use it.
-    fn together(&self, user: &Arc<ServiceAccess>, service: &Arc<ServiceAccess>) -> Arc<ServiceAccess> {
+    /// Returns the combination of the two accesses. It is the same `Arc` as before if they have not changed and a
+    /// request still uses it.
+    fn combine(&self, user: &Arc<ServiceAccess>, service: &Arc<ServiceAccess>) -> Arc<ServiceAccess> {
         let lock = || self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let current = lock().upgrade();
         if let Some(access) = current
-            && let [of_user, of_service] = access.parts()
-            && Arc::ptr_eq(of_user, user)
-            && Arc::ptr_eq(of_service, service)
+            && let [current_user, current_service] = access.parts()
+            && Arc::ptr_eq(current_user, user)
+            && Arc::ptr_eq(current_service, service)
         {
             return access;
         }
         let access = Arc::new(ServiceAccess::with_service_token(user, service));
-        let before = mem::replace(&mut *lock(), Arc::downgrade(&access));
-        drop(before);
+        let previous = mem::replace(&mut *lock(), Arc::downgrade(&access));
+        drop(previous);
         access
     }
 }
@@ -65,24 +66,24 @@ where
     S: IdentityPlugin,
 {
     fn access(&self) -> AccessFuture {
-        let waiting = match (self.0.user.access().into_ready(), self.0.service.access().into_ready()) {
-            (Ok(user), Ok(service)) => return AccessFuture::ready(Ok(self.0.together(&user, &service))),
+        let pending = match (self.0.user.access().into_ready(), self.0.service.access().into_ready()) {
+            (Ok(user), Ok(service)) => return AccessFuture::ready(Ok(self.0.combine(&user, &service))),
             (user, service) => (user.err(), service.err()),
         };
         let inner = Arc::clone(&self.0);
         AccessFuture::new(async move {
-            // Nothing is kept of the one while the other is waited for: it may end meanwhile, or be dropped.
-            both(ended(waiting.0), ended(waiting.1)).await?;
+            // Looks up both accesses after waiting, because one may expire or be dropped while the other is obtained.
+            join(wait(pending.0), wait(pending.1)).await?;
             let (user, service) =
                 match (inner.user.access().into_ready(), inner.service.access().into_ready()) {
                     (Ok(user), Ok(service)) => (user, service),
-                    (user, service) => both(later(user), later(service)).await?,
+                    (user, service) => join(into_future(user), into_future(service)).await?,
                 };
-            Ok(inner.together(&user, &service))
+            Ok(inner.combine(&user, &service))
         })
     }
 
-    /// Invalidates what both plugins contributed; true if either can renew.
+    /// Invalidates the accesses of both plugins. Returns true if either can be renewed.
     fn invalidate(&self, used: &Arc<ServiceAccess>, by: &Origin) -> bool {
         let [user, service] = used.parts() else { return false };
         used.accepted().remove(by);
@@ -96,28 +97,28 @@ where
     }
 }
 
-/// Waits for both side by side.
-async fn both<T>(
+/// Waits for both futures concurrently, and fails as soon as one of them does.
+async fn join<T>(
     first: impl Future<Output = Result<T, Error>>,
     second: impl Future<Output = Result<T, Error>>,
 ) -> Result<(T, T), Error> {
     let (mut first, mut second) = (pin!(first), pin!(second));
-    let mut brought = (None, None);
+    let mut results = (None, None);
     poll_fn(|cx| {
-        if brought.0.is_none()
+        if results.0.is_none()
             && let Poll::Ready(access) = first.as_mut().poll(cx)
         {
-            brought.0 = Some(access?);
+            results.0 = Some(access?);
         }
-        if brought.1.is_none()
+        if results.1.is_none()
             && let Poll::Ready(access) = second.as_mut().poll(cx)
         {
-            brought.1 = Some(access?);
+            results.1 = Some(access?);
         }
-        match mem::take(&mut brought) {
+        match mem::take(&mut results) {
             (Some(first), Some(second)) => Poll::Ready(Ok((first, second))),
-            some => {
-                brought = some;
+            incomplete => {
+                results = incomplete;
                 Poll::Pending
             }
         }
@@ -125,16 +126,17 @@ async fn both<T>(
     .await
 }
 
-/// Waits for an access, if it has to be waited for, and drops it.
-async fn ended(waiting: Option<AccessFuture>) -> Result<(), Error> {
-    match waiting {
+/// Waits for an access that is not ready yet, and drops it.
+async fn wait(pending: Option<AccessFuture>) -> Result<(), Error> {
+    match pending {
         Some(access) => access.await.map(drop),
         None => Ok(()),
     }
 }
 
-fn later(access: Result<Arc<ServiceAccess>, AccessFuture>) -> AccessFuture {
-    access.map_or_else(|waiting| waiting, |access| AccessFuture::ready(Ok(access)))
+/// Returns a future of an access that may be ready.
+fn into_future(access: Result<Arc<ServiceAccess>, AccessFuture>) -> AccessFuture {
+    access.map_or_else(|pending| pending, |access| AccessFuture::ready(Ok(access)))
 }
 
 impl<U, S> Clone for ServiceTokenAuthWrapper<U, S> {

@@ -1,6 +1,6 @@
-//! Builder methods for optional texts.
+//! Helpers for optional texts.
 
-/// Builder methods that each take one text.
+/// Defines builder methods that each set an optional text field.
 macro_rules! text_setters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         $(
@@ -15,7 +15,7 @@ macro_rules! text_setters {
 }
 pub(super) use text_setters;
 
-/// A text that is there and not empty; keystoneauth treats an empty one as none, except in cache ids.
+/// Returns the text, unless it is empty. keystoneauth ignores an empty text too, except in cache ids.
 pub(super) fn non_empty(text: &Option<Box<str>>) -> Option<&str> {
     text.as_deref().filter(|text| !text.is_empty())
 }
