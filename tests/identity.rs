@@ -247,19 +247,19 @@ async fn a_refusal_says_where_who_and_for_what_and_what_may_be_wrong() {
             v3(AuthMethod::password(alice(), "canary"), project()),
             r#"the password of user "alice" of domain "Default""#,
             r#"project "demo" of domain "d1""#,
-            ["password right", "exist"],
+            ["and the password", "exist"],
         ),
         (
             v3(AuthMethod::password(User::new().user_id("u1"), "canary"), Scope::new().project_id("p1")),
             r#"the password of user id "u1""#,
             r#"project id "p1""#,
-            ["password right", "exist"],
+            ["and the password", "exist"],
         ),
         (
             v3(AuthMethod::totp(alice(), "canary"), Scope::new().domain_name("Corp")),
             r#"a passcode of user "alice" of domain "Default""#,
             r#"domain "Corp""#,
-            ["passcode the current one", "exist"],
+            ["passcode is the current one", "exist"],
         ),
         (
             v3(AuthMethod::token("canary"), Scope::new().trust_id("t1")),
@@ -271,26 +271,26 @@ async fn a_refusal_says_where_who_and_for_what_and_what_may_be_wrong() {
             v3(by_id(), Scope::new()),
             r#"application credential id "ac-id""#,
             "the scope of the application credential",
-            ["is the secret right", "still exist"],
+            ["check the secret", "still exist"],
         ),
         (
             v3(AuthMethod::named_application_credential("ac", alice(), "canary"), Scope::new()),
             r#"application credential "ac" of user "alice" of domain "Default""#,
             "the scope of the application credential",
-            ["is the secret right", "still exist"],
+            ["check the secret", "still exist"],
         ),
         (
             v3(AuthMethod::password(alice(), "canary"), Scope::new().system_scope("all"))
                 .and(AuthMethod::totp(alice(), "canary")),
             r#"and a passcode of user "alice""#,
             "the system",
-            ["each of them", "exist"],
+            ["each of these", "exist"],
         ),
         (
             v3(AuthMethod::password(User::new(), "canary"), Scope::new().unscoped()),
-            "the password of no user",
+            "the password of an unnamed user",
             "no scope",
-            ["password right", "exist"],
+            ["and the password", "exist"],
         ),
     ] {
         for (status, doubt) in [401, 404].into_iter().zip(doubts) {
@@ -298,7 +298,7 @@ async fn a_refusal_says_where_who_and_for_what_and_what_may_be_wrong() {
             let asked = format!("; login at {} with ", auth_url());
             assert!(said.contains(&asked) && said.contains(who) && said.contains(doubt), "{said}");
             assert!(said.contains(&format!(" for {what}; ")) && !said.contains("canary"), "{said}");
-            assert_eq!(said.contains("is the auth_url right?"), status == 404, "{said}");
+            assert_eq!(said.contains("check the auth_url"), status == 404, "{said}");
         }
     }
     for (credentials, who, what) in [
@@ -325,18 +325,18 @@ async fn names_in_a_refusal_are_escaped_and_cut_and_never_a_secret() {
     let credentials = V3Credentials::new(auth_url(), AuthMethod::password(mistaken, "canary"))
         .scope(Scope::new().project_id("is canary"));
     let said = refused(&credentials, 401).await;
-    assert!(!said.contains("canary") && said.contains("withheld"), "{said}");
+    assert!(!said.contains("canary") && said.contains("redacted"), "{said}");
 }
 
 #[tokio::test]
 async fn what_is_no_keystone_says_so() {
     let credentials = V3Credentials::new(auth_url(), AuthMethod::password(alice(), "pw"));
     for (status, transient, doubt) in [
-        (404, true, "is the auth_url right?"),
-        (401, true, "is the auth_url right?"),
+        (404, true, "check the auth_url"),
+        (401, true, "check the auth_url"),
         (405, false, "correct the auth_url"),
         (501, false, "correct the auth_url"),
-        (407, false, "a proxy on the way wants credentials"),
+        (407, false, "a proxy requires credentials"),
     ] {
         let (transport, _) = keystone(status, &[], json!("<html>"));
         let error = credentials.get_auth_ref(transport).await.unwrap_err();
@@ -353,8 +353,8 @@ async fn what_a_wrong_auth_url_leads_to_says_so() {
     assert_eq!(
         error.to_string(),
         "Keystone returned 404 Not Found: no such page; login at https://keystone.example.com/ with the password of \
-         user \"alice\" of domain \"Default\" for no scope but the default project of the user; does all that is \
-         named here exist, and is the auth_url right?"
+         user \"alice\" of domain \"Default\" for the default project of the user; check the auth_url, and that the \
+         user and the scope exist"
     );
 
     let refused =
@@ -499,13 +499,13 @@ async fn an_auth_url_is_a_text_or_a_uri() {
 async fn an_auth_url_that_cannot_be_used_says_what_is_wrong() {
     let (transport, asked) = keystone(201, &[], json!({}));
     for (url, reason) in [
-        ("keystone.example.com", "it needs https:// or http:// in front"),
-        ("keystone.example.com/v3", "it needs https:// or http:// in front"),
-        ("keystone.example.com:5000", "it needs https:// or http:// in front"),
-        ("/v3", "it needs https:// or http:// in front"),
-        ("", "it needs https:// or http:// in front"),
-        ("ftp://keystone.example.com", "it needs https:// or http:// in front"),
-        ("https:/keystone.example.com", "it needs https:// or http:// in front"),
+        ("keystone.example.com", "it must start with https:// or http://"),
+        ("keystone.example.com/v3", "it must start with https:// or http://"),
+        ("keystone.example.com:5000", "it must start with https:// or http://"),
+        ("/v3", "it must start with https:// or http://"),
+        ("", "it must start with https:// or http://"),
+        ("ftp://keystone.example.com", "it must start with https:// or http://"),
+        ("https:/keystone.example.com", "it must start with https:// or http://"),
         ("https://alice:canary@keystone.example.com/v3", "its URL has a user name"),
         ("https://keystone.example.com/v3?token=canary", "its URL has a query"),
         ("https://keystone.example.com/v3#canary", "its URL has a fragment"),

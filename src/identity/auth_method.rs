@@ -1,22 +1,21 @@
 use std::fmt;
 
 use super::{
-    login_attempt::{Names, Proof},
+    login_context::{MethodKind, NameFormatter},
     request_body::Json,
     text_setters::non_empty,
     user::User,
 };
 use crate::Secret;
 
-/// One way to prove who one is to Keystone's v3 API: keystoneauth's `AuthMethod`.
+/// An authentication method of Keystone's v3 API: keystoneauth's `AuthMethod`.
 ///
-/// Several of them in one call are multi-factor authentication. See the [module docs](super) for an
-/// example.
+/// Several methods in one login are multi-factor authentication. See the [module docs](super) for an example.
 #[derive(Clone)]
-pub struct AuthMethod(Kind);
+pub struct AuthMethod(Method);
 
 #[derive(Clone)]
-enum Kind {
+enum Method {
     Password { user: User, password: Secret },
     Totp { user: User, passcode: Secret },
     Token(Secret),
@@ -25,27 +24,33 @@ enum Kind {
 }
 
 impl AuthMethod {
-    /// A user and their password.
+    /// Authenticates a user with a password.
     pub fn password(user: User, password: impl Into<Secret>) -> Self {
-        Self(Kind::Password { user, password: password.into() })
+        Self(Method::Password { user, password: password.into() })
     }
 
-    /// A user and a passcode that is good for some seconds (TOTP, RFC 6238). Renewing takes a new one.
+    /// Authenticates a user with a time-based one-time passcode (TOTP, RFC 6238).
+    ///
+    /// A passcode is valid for some seconds, so a renewal needs a new one.
     pub fn totp(user: User, passcode: impl Into<Secret>) -> Self {
-        Self(Kind::Totp { user, passcode: passcode.into() })
+        Self(Method::Totp { user, passcode: passcode.into() })
     }
 
-    /// A token, to be exchanged for one with another scope. The new one expires with the old one.
+    /// Authenticates with a token, to obtain a token with another scope.
+    ///
+    /// The new token expires at the same time as this one.
     pub fn token(token: impl Into<Secret>) -> Self {
-        Self(Kind::Token(token.into()))
+        Self(Method::Token(token.into()))
     }
 
-    /// An application credential by its id. Its scope is its own: none may be asked for.
+    /// Authenticates with an application credential, given by its id.
+    ///
+    /// Its scope is fixed, so set no [`Scope`](super::Scope).
     pub fn application_credential(id: impl Into<Box<str>>, secret: impl Into<Secret>) -> Self {
         Self::application_credential_from_parts(Some(id), None, User::new(), secret)
     }
 
-    /// An application credential by its name and the user who made it.
+    /// Authenticates with an application credential, given by its name and the user who owns it.
     pub fn named_application_credential(
         name: impl Into<Box<str>>,
         user: User,
@@ -54,7 +59,9 @@ impl AuthMethod {
         Self::application_credential_from_parts(None, Some(name), user, secret)
     }
 
-    /// An application credential by whatever is known of it; the id counts before the name.
+    /// Authenticates with an application credential, given by its id or by its name and the user who owns it.
+    ///
+    /// The id takes precedence over the name.
     pub fn application_credential_from_parts<T: Into<Box<str>>>(
         id: Option<T>,
         name: Option<T>,
@@ -62,25 +69,24 @@ impl AuthMethod {
         secret: impl Into<Secret>,
     ) -> Self {
         let (id, name) = (id.map(Into::into), name.map(Into::into));
-        Self(Kind::ApplicationCredential { id, name, user, secret: secret.into() })
+        Self(Method::ApplicationCredential { id, name, user, secret: secret.into() })
     }
 
-    /// The receipt of an authentication that some methods are still missing to
-    /// ([`Error::MissingAuthMethods`](crate::Error::MissingAuthMethods)); to be followed by those.
+    /// Continues a multi-factor authentication with its receipt.
+    ///
+    /// The receipt is in [`Error::MissingAuthMethods`](crate::Error::MissingAuthMethods). Add the missing methods with
+    /// [`V3Credentials::and`](super::V3Credentials::and).
     pub fn receipt(receipt: impl Into<Secret>) -> Self {
-        Self(Kind::Receipt(receipt.into()))
+        Self(Method::Receipt(receipt.into()))
     }
 
-    /// The name of the method and its data in the body. A receipt has neither.
-    pub(super) fn body(&self) -> Option<(&'static str, Json<'_>)> {
-        let of_user = |secret| Json::Object(vec![("user", Json::Object(secret))]);
+    /// Returns the name of the method and its data in the request body. A receipt has neither.
+    pub(super) fn body_member(&self) -> Option<(&'static str, Json<'_>)> {
         Some(match &self.0 {
-            Kind::Password { user, password } => {
-                ("password", of_user(with_user(("password", password), user)))
-            }
-            Kind::Totp { user, passcode } => ("totp", of_user(with_user(("passcode", passcode), user))),
-            Kind::Token(token) => ("token", Json::Object(vec![("id", Json::Text(token.expose()))])),
-            Kind::ApplicationCredential { id, name, user, secret } => {
+            Method::Password { user, password } => ("password", user_with_secret(user, "password", password)),
+            Method::Totp { user, passcode } => ("totp", user_with_secret(user, "passcode", passcode)),
+            Method::Token(token) => ("token", Json::Object(vec![("id", Json::Text(token.expose()))])),
+            Method::ApplicationCredential { id, name, user, secret } => {
                 let mut members = vec![("secret", Json::Text(secret.expose()))];
                 match (non_empty(id), non_empty(name)) {
                     (Some(id), _) => members.push(("id", Json::Text(id))),
@@ -91,70 +97,71 @@ impl AuthMethod {
                 }
                 ("application_credential", Json::Object(members))
             }
-            Kind::Receipt(_) => return None,
+            Method::Receipt(_) => return None,
         })
     }
 
-    /// The header that goes with the method, where there is one.
+    /// Returns the request header of the method, if it has one.
     pub(super) fn header(&self) -> Option<(&'static str, &Secret)> {
         match &self.0 {
-            Kind::Token(token) => Some(("x-auth-token", token)),
-            Kind::Receipt(receipt) => Some(("openstack-auth-receipt", receipt)),
+            Method::Token(token) => Some(("x-auth-token", token)),
+            Method::Receipt(receipt) => Some(("openstack-auth-receipt", receipt)),
             _ => None,
         }
     }
 
-    /// Whether a wrong secret counts as a failed login of an account.
+    /// Returns whether logins with a wrong secret may lock an account.
     pub(super) fn can_lock_account(&self) -> bool {
-        matches!(self.0, Kind::Password { .. } | Kind::Totp { .. })
+        matches!(self.0, Method::Password { .. } | Method::Totp { .. })
     }
 
-    /// What must not be seen of it.
+    /// Returns the secret, which errors must not show.
     pub(super) fn secret(&self) -> &Secret {
         match &self.0 {
-            Kind::Password { password: secret, .. }
-            | Kind::Totp { passcode: secret, .. }
-            | Kind::ApplicationCredential { secret, .. }
-            | Kind::Token(secret)
-            | Kind::Receipt(secret) => secret,
+            Method::Password { password: secret, .. }
+            | Method::Totp { passcode: secret, .. }
+            | Method::ApplicationCredential { secret, .. }
+            | Method::Token(secret)
+            | Method::Receipt(secret) => secret,
         }
     }
 
-    /// What kind of proof it is.
-    pub(super) fn proof(&self) -> Proof {
+    /// Returns the kind of the method, for errors.
+    pub(super) fn kind(&self) -> MethodKind {
         match &self.0 {
-            Kind::Password { .. } => Proof::Password,
-            Kind::Totp { .. } => Proof::Passcode,
-            Kind::Token(_) => Proof::Token,
-            Kind::ApplicationCredential { .. } => Proof::ApplicationCredential,
-            Kind::Receipt(_) => Proof::Receipt,
+            Method::Password { .. } => MethodKind::Password,
+            Method::Totp { .. } => MethodKind::Totp,
+            Method::Token(_) => MethodKind::Token,
+            Method::ApplicationCredential { .. } => MethodKind::ApplicationCredential,
+            Method::Receipt(_) => MethodKind::Receipt,
         }
     }
 
-    /// Whose proof it is, in words.
-    pub(super) fn as_text(&self, names: &Names<'_>) -> String {
+    /// Describes the method and the user for errors.
+    pub(super) fn describe(&self, names: &NameFormatter<'_>) -> String {
         match &self.0 {
-            Kind::Password { user, .. } => format!("the password of {}", user.as_text(names)),
-            Kind::Totp { user, .. } => format!("a passcode of {}", user.as_text(names)),
-            Kind::Token(_) => "a token".to_owned(),
-            Kind::ApplicationCredential { id, name, user, .. } => {
-                let credential = names.of("application credential", non_empty(id), non_empty(name), None);
+            Method::Password { user, .. } => format!("the password of {}", user.describe(names)),
+            Method::Totp { user, .. } => format!("a passcode of {}", user.describe(names)),
+            Method::Token(_) => "a token".to_owned(),
+            Method::ApplicationCredential { id, name, user, .. } => {
+                let credential =
+                    names.describe("application credential", non_empty(id), non_empty(name), None);
                 match non_empty(id) {
                     Some(_) => credential,
-                    None => format!("{credential} of {}", user.as_text(names)),
+                    None => format!("{credential} of {}", user.describe(names)),
                 }
             }
-            Kind::Receipt(_) => "a receipt".to_owned(),
+            Method::Receipt(_) => "a receipt".to_owned(),
         }
     }
 
-    /// What tells this method from others in a cache id.
+    /// Returns the elements of a cache id for this method.
     pub(super) fn cache_id_elements(&self) -> Vec<(String, &str)> {
         let (method, mut elements): (_, Vec<(&str, Option<&str>)>) = match &self.0 {
-            Kind::Password { password, .. } => ("password", vec![("password", Some(password.expose()))]),
-            Kind::Totp { passcode, .. } => ("totp", vec![("passcode", Some(passcode.expose()))]),
-            Kind::Token(token) => ("token", vec![("token", Some(token.expose()))]),
-            Kind::ApplicationCredential { id, name, secret, .. } => (
+            Method::Password { password, .. } => ("password", vec![("password", Some(password.expose()))]),
+            Method::Totp { passcode, .. } => ("totp", vec![("passcode", Some(passcode.expose()))]),
+            Method::Token(token) => ("token", vec![("token", Some(token.expose()))]),
+            Method::ApplicationCredential { id, name, secret, .. } => (
                 "application_credential",
                 vec![
                     ("application_credential_secret", Some(secret.expose())),
@@ -162,11 +169,11 @@ impl AuthMethod {
                     ("application_credential_name", name.as_deref()),
                 ],
             ),
-            Kind::Receipt(receipt) => ("receipt", vec![("receipt", Some(receipt.expose()))]),
+            Method::Receipt(receipt) => ("receipt", vec![("receipt", Some(receipt.expose()))]),
         };
-        if let Kind::Password { user, .. }
-        | Kind::Totp { user, .. }
-        | Kind::ApplicationCredential { user, .. } = &self.0
+        if let Method::Password { user, .. }
+        | Method::Totp { user, .. }
+        | Method::ApplicationCredential { user, .. } = &self.0
         {
             elements.extend(user.cache_id_elements());
         }
@@ -174,10 +181,11 @@ impl AuthMethod {
     }
 }
 
-fn with_user<'a>(secret: (&'a str, &'a Secret), user: &'a User) -> Vec<(&'a str, Json<'a>)> {
+/// Returns the data of a method that sends a user and a secret.
+fn user_with_secret<'a>(user: &'a User, name: &'a str, secret: &'a Secret) -> Json<'a> {
     let mut members = user_members(user);
-    members.push((secret.0, Json::Text(secret.1.expose())));
-    members
+    members.push((name, Json::Text(secret.expose())));
+    Json::Object(vec![("user", Json::Object(members))])
 }
 
 fn user_members(user: &User) -> Vec<(&str, Json<'_>)> {
@@ -186,27 +194,27 @@ fn user_members(user: &User) -> Vec<(&str, Json<'_>)> {
     }
     let Some(name) = non_empty(&user.username) else { return Vec::new() };
     let mut members = vec![("name", Json::Text(name))];
-    members.extend(domain(&user.user_domain_id, &user.user_domain_name));
+    members.extend(domain_member(&user.user_domain_id, &user.user_domain_name));
     members
 }
 
-/// The domain of something that is named: by its id, else by its name.
-pub(super) fn domain<'a>(
+/// Returns the `domain` member of a user or project that is given by name.
+pub(super) fn domain_member<'a>(
     id: &'a Option<Box<str>>,
     name: &'a Option<Box<str>>,
 ) -> Option<(&'a str, Json<'a>)> {
-    let by = match (non_empty(id), non_empty(name)) {
+    let member = match (non_empty(id), non_empty(name)) {
         (Some(id), _) => ("id", Json::Text(id)),
         (None, Some(name)) => ("name", Json::Text(name)),
         (None, None) => return None,
     };
-    Some(("domain", Json::Object(vec![by])))
+    Some(("domain", Json::Object(vec![member])))
 }
 
-/// The name of the method, never its data.
+/// Shows the name of the method, never its data.
 impl fmt::Debug for AuthMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.body().map_or("receipt", |(name, _)| name);
+        let name = self.body_member().map_or("receipt", |(name, _)| name);
         write!(f, "AuthMethod({name})")
     }
 }

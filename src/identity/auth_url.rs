@@ -7,10 +7,9 @@ use crate::{
     endpoint::{BaseUrl, InvalidBaseUrl},
 };
 
-/// The URL of Keystone, from a text or a [`Uri`].
+/// The URL of Keystone, made from a string or a [`Uri`].
 ///
-/// What is wrong with it is reported by the login ([`Error::InvalidEndpoint`]). Blanks and newlines around a text are
-/// not part of the URL.
+/// If the URL is invalid, the login fails with [`Error::InvalidEndpoint`]. Whitespace around the string is ignored.
 ///
 /// ```
 /// use tower_keystone::{AuthMethod, V3Credentials};
@@ -19,42 +18,45 @@ use crate::{
 /// assert!(credentials.request().is_ok());
 ///
 /// let error = V3Credentials::new("keystone.example.com", AuthMethod::token("gAAAA")).request().unwrap_err();
-/// assert_eq!(error.to_string(), "the auth_url cannot be used: it needs https:// or http:// in front");
+/// assert_eq!(error.to_string(), "the auth_url cannot be used: it must start with https:// or http://");
 /// ```
 #[derive(Clone)]
 pub struct AuthUrl {
-    /// What there is of it, if it cannot be used.
+    /// The URL. If it could not be parsed, it is `/`.
     url: Uri,
-    unusable: Option<&'static str>,
+    /// Why requests cannot be sent to the URL.
+    invalid_reason: Option<&'static str>,
 }
 
 impl AuthUrl {
-    /// The URL, which may be one that cannot be used.
+    /// Returns the URL, which may be invalid.
     pub(super) fn uri(&self) -> &Uri {
         &self.url
     }
 
-    /// The same.
+    /// Converts into the URL, which may be invalid.
     pub(super) fn into_uri(self) -> Uri {
         self.url
     }
 
-    /// The URL, if requests can be sent below it.
-    pub(super) fn usable(&self) -> Result<&Uri, Error> {
-        match self.unusable {
+    /// Returns the URL if it is valid, or [`Error::InvalidEndpoint`].
+    pub(super) fn valid_uri(&self) -> Result<&Uri, Error> {
+        match self.invalid_reason {
             None => Ok(&self.url),
             Some(reason) => Err(Error::InvalidEndpoint { what: "the auth_url", reason }),
         }
     }
 }
 
+const MISSING_SCHEME: &str = "it must start with https:// or http://";
+
 impl From<Uri> for AuthUrl {
     fn from(url: Uri) -> Self {
-        let unusable = match url.scheme_str() {
+        let invalid_reason = match url.scheme_str() {
             Some("http" | "https") => BaseUrl::check(&url).err().map(|InvalidBaseUrl(reason)| reason),
-            _ => Some("it needs https:// or http:// in front"),
+            _ => Some(MISSING_SCHEME),
         };
-        Self { url, unusable }
+        Self { url, invalid_reason }
     }
 }
 
@@ -66,15 +68,15 @@ impl From<&Uri> for AuthUrl {
 
 impl From<&str> for AuthUrl {
     fn from(text: &str) -> Self {
-        let begins = |scheme: &str| {
-            text.trim().get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
+        let starts_with = |scheme: &str| {
+            text.trim().get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
         };
         match BaseUrl::parse(text) {
-            Ok(url) => Self { url: url.url().clone(), unusable: None },
+            Ok(url) => Self { url: url.url().clone(), invalid_reason: None },
             Err(InvalidBaseUrl(reason)) => {
-                let has_scheme = begins("http://") || begins("https://");
-                let reason = if has_scheme { reason } else { "it needs https:// or http:// in front" };
-                Self { url: text.trim().parse().unwrap_or_default(), unusable: Some(reason) }
+                let has_scheme = starts_with("http://") || starts_with("https://");
+                let reason = if has_scheme { reason } else { MISSING_SCHEME };
+                Self { url: text.trim().parse().unwrap_or_default(), invalid_reason: Some(reason) }
             }
         }
     }
@@ -92,9 +94,9 @@ impl From<&String> for AuthUrl {
     }
 }
 
-/// Whether it can be used; not the URL, which may have been given a password by mistake.
+/// Shows whether the URL is valid, but not the URL, which may contain a password by mistake.
 impl fmt::Debug for AuthUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuthUrl").field("unusable", &self.unusable).finish_non_exhaustive()
+        f.debug_struct("AuthUrl").field("invalid_reason", &self.invalid_reason).finish_non_exhaustive()
     }
 }

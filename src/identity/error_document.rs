@@ -1,33 +1,34 @@
-//! Reading Keystone's error documents and receipts, with memory for what is kept of them alone.
+//! Reads members of Keystone's error documents and receipts, without parsing the whole document into memory.
 
 use serde_json::value::RawValue;
 
 use crate::json;
 
-/// How many entries of a list are read.
+/// Maximum number of entries to read from a list.
 const MAX_ENTRIES: usize = 16;
 
-/// Whether a body is an error document of Keystone: `{"error": {"code": 401, "message": "…", "title": "…"}}`.
+/// Returns whether a body is an error document of Keystone, such as
+/// `{"error": {"code": 401, "message": "…", "title": "…"}}`.
 pub(super) fn is_error_document(body: &str) -> bool {
     let Some(error) = member(body, "error") else { return false };
-    let begins = |name, what: fn(char) -> bool| {
-        member(error.get(), name).is_some_and(|value| value.get().starts_with(what))
+    let starts_with = |name, is_start: fn(char) -> bool| {
+        member(error.get(), name).is_some_and(|value| value.get().starts_with(is_start))
     };
-    begins("message", |first| first == '"') || begins("code", |first| first.is_ascii_digit())
+    starts_with("message", |first| first == '"') || starts_with("code", |first| first.is_ascii_digit())
 }
 
-/// A member of a JSON object as it is written; of several of that name the last. `None` for what is no such object.
+/// Returns a member of a JSON object as raw JSON. If there are several of that name, it returns the last one.
 pub(super) fn member<'a>(object: &'a str, name: &str) -> Option<&'a RawValue> {
     let mut found = None;
-    let read = json::for_each_member(object, |known, value| {
-        if known == name {
+    let read = json::for_each_member(object, |other, value| {
+        if other == name {
             found = Some(value);
         }
     });
     read.ok().and(found)
 }
 
-/// The first entries of a JSON list as they are written; `None` for what is no list.
+/// Returns the first [`MAX_ENTRIES`] entries of a JSON list as raw JSON, or `None` if the value is not a list.
 pub(super) fn entries(list: &RawValue) -> Option<Vec<&RawValue>> {
     let mut entries = Vec::new();
     let read = json::for_each_element(list, |entry| {

@@ -17,20 +17,28 @@ use crate::{
     error::DiscoveryFailure,
 };
 
-/// Credentials for whichever version of its API Keystone has: keystoneauth's `generic.Password` and
-/// `generic.Token`.
+/// Credentials that work with Keystone's v3 and v2.0 APIs: keystoneauth's `generic.Password` and `generic.Token`.
 ///
-/// The first authentication asks for the version document at the `auth_url`, without credentials, and
-/// takes the oldest version in it that can do what is asked for; v2.0 knows nothing of domains, of the system
-/// and of tokens that are to be unscoped. With a default domain it is the newest one. Where there is no such
-/// document, the path of the `auth_url` decides if it begins with `/v3` or `/v2.0`. The choice is kept.
-/// Credentials are only sent to the origin of the `auth_url`, whatever the links in the document say, or to https on the
-/// same host, if an `auth_url` of http redirects there for the document.
+/// The first login selects the API version, and clones and later logins use it too:
 ///
-/// [`get_auth_ref`](Credentials::get_auth_ref) has the errors of [`V3Credentials`] and [`V2Credentials`],
-/// [`Error::DiscoveryFailure`] if there is no version that can do what is asked for or none can be found,
-/// and [`Error::InvalidEndpoint`] if the `auth_url` is not an absolute http or https URL, or has a user
-/// name or a query in it.
+/// 1. It requests the version document at the `auth_url`, without credentials.
+/// 2. It selects the oldest version in the document that supports these credentials, or the newest one if a default
+///    domain is set. v2.0 supports no domains, no system scope and no unscoped tokens.
+/// 3. If there is no version document, the path of the `auth_url` decides: it must start with `/v3` or `/v2.0`.
+///
+/// Credentials are only sent to the origin of the `auth_url`, even if the document links to another one. There is one
+/// exception: if an `http` URL redirects to `https` on the same host for the document, they are sent to that `https`
+/// origin.
+///
+/// # Errors
+///
+/// [`get_auth_ref`](Credentials::get_auth_ref) has the errors of [`V3Credentials`] and [`V2Credentials`], and:
+///
+/// - [`Error::DiscoveryFailure`] if no version is found, or none that supports these credentials.
+/// - [`Error::InvalidEndpoint`] if the `auth_url` is not an absolute http or https URL, or contains a user name or a
+///   query.
+///
+/// # Example
 ///
 /// ```
 /// # use tower_keystone::fixture::Cloud;
@@ -40,8 +48,9 @@ use crate::{
 /// # async fn main() -> Result<(), tower_keystone::BoxError> {
 /// # let cloud = Cloud::new([]).user("alice", "wonderland").project("demo");
 /// # let auth_url = cloud.keystone().auth_url().trim_end_matches("/v3").to_owned();
-/// # let client = tower::util::BoxCloneService::<http::Request<http_body_util::Full<bytes::Bytes>>, _, _>::new(cloud.clone());
-/// // The URL of Keystone, whether or not a version is at its end.
+/// # let client =
+/// #     tower::util::BoxCloneService::<http::Request<http_body_util::Full<bytes::Bytes>>, _, _>::new(cloud.clone());
+/// // The URL of Keystone may end with a version or not.
 /// let alice = User::new().username("alice").user_domain_name("Default");
 /// let credentials = GenericCredentials::password(auth_url, alice, "wonderland")
 ///     .scope(Scope::new().project_name("demo").project_domain_name("Default"));
@@ -53,79 +62,86 @@ use crate::{
 #[derive(Clone)]
 pub struct GenericCredentials {
     auth_url: AuthUrl,
-    proof: Proof,
+    method: Method,
     scope: Scope,
     default_domain_id: Option<Box<str>>,
     default_domain_name: Option<Box<str>>,
-    /// The credentials of the version that was chosen.
-    chosen: Arc<OnceLock<Box<dyn Credentials>>>,
+    /// The credentials for the API version that was selected.
+    selected: Arc<OnceLock<Box<dyn Credentials>>>,
 }
 
 #[derive(Clone)]
-enum Proof {
+enum Method {
     Password(User, Secret),
     Token(Secret),
 }
 
 impl GenericCredentials {
-    /// A user and their password.
+    /// Authenticates a user with a password.
     pub fn password(auth_url: impl Into<AuthUrl>, user: User, password: impl Into<Secret>) -> Self {
-        Self::new(auth_url.into(), Proof::Password(user, password.into()))
+        Self::new(auth_url.into(), Method::Password(user, password.into()))
     }
 
-    /// A token, to be exchanged for one with another scope. The new one expires with the old one.
+    /// Authenticates with a token, to obtain a token with another scope.
+    ///
+    /// The new token expires at the same time as this one.
     pub fn token(auth_url: impl Into<AuthUrl>, token: impl Into<Secret>) -> Self {
-        Self::new(auth_url.into(), Proof::Token(token.into()))
+        Self::new(auth_url.into(), Method::Token(token.into()))
     }
 
-    fn new(auth_url: AuthUrl, proof: Proof) -> Self {
+    fn new(auth_url: AuthUrl, method: Method) -> Self {
         Self {
             auth_url,
-            proof,
+            method,
             scope: Scope::new(),
             default_domain_id: None,
             default_domain_name: None,
-            chosen: Arc::default(),
+            selected: Arc::default(),
         }
     }
 
-    /// What the token is to be good for. Of this, v2.0 knows the project and the trust.
+    /// Sets the scope of the token. v2.0 supports only projects and trusts.
     #[must_use]
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scope = scope;
-        self.unchosen()
+        self.without_selection()
     }
 
-    /// The id of the domain of a user or a project that is named without one (`OS_DEFAULT_DOMAIN_ID`).
-    /// It does not rule out v2.0.
+    /// Sets the id of the domain for a user or project that is given by name without a domain
+    /// (`OS_DEFAULT_DOMAIN_ID`).
+    ///
+    /// v2.0 ignores it.
     #[must_use]
     pub fn default_domain_id(mut self, id: impl Into<Box<str>>) -> Self {
         self.default_domain_id = Some(id.into());
-        self.unchosen()
+        self.without_selection()
     }
 
-    /// The same by the name of the domain (`OS_DEFAULT_DOMAIN_NAME`).
+    /// Sets the name of the domain for a user or project that is given by name without a domain
+    /// (`OS_DEFAULT_DOMAIN_NAME`).
+    ///
+    /// v2.0 ignores it.
     #[must_use]
     pub fn default_domain_name(mut self, name: impl Into<Box<str>>) -> Self {
         self.default_domain_name = Some(name.into());
-        self.unchosen()
+        self.without_selection()
     }
 
-    /// Other clones may have chosen for other parameters.
-    fn unchosen(mut self) -> Self {
-        self.chosen = Arc::default();
+    /// Stops sharing the selected version with clones that have other settings.
+    fn without_selection(mut self) -> Self {
+        self.selected = Arc::default();
         self
     }
 
-    /// The credentials of the version that Keystone has and that can do what is asked for.
-    async fn choose(&self, transport: Transport) -> Result<Box<dyn Credentials>, Error> {
-        let auth_url = self.auth_url.usable()?;
+    /// Returns the credentials for a version that Keystone has and that supports what is set.
+    async fn select_version(&self, transport: Transport) -> Result<Box<dyn Credentials>, Error> {
+        let auth_url = self.auth_url.valid_uri()?;
         let FetchedDocument { document, https_origin } =
             match Discovery::new(transport).fetch_document(&auth_url.to_string()).await {
                 Ok(fetched) => fetched,
                 Err(Error::DiscoveryFailure(failure)) => {
                     let failure = || DiscoveryFailure::clone(&failure).at_keystone().into();
-                    return self.by_path().ok_or_else(failure);
+                    return self.from_path().ok_or_else(failure);
                 }
                 Err(error) => return Err(error),
             };
@@ -133,87 +149,92 @@ impl GenericCredentials {
         if non_empty(&self.default_domain_id).or(non_empty(&self.default_domain_name)).is_some() {
             versions.reverse();
         }
-        let of_version = |major, url: &str| {
+        let for_version = |major, url: &str| {
             let url = url.parse().ok()?;
             let url = if let Some(origin) = &https_origin { origin.upgrade(url)? } else { url };
-            self.of_version(major, url)
+            self.for_version(major, url)
         };
-        versions.iter().find_map(|data| of_version(data.version?.major, &data.url)).ok_or_else(|| {
-            let requested = "a version of Keystone that these credentials are for (v3, or v2.0 without a domain, \
-                         system scope or unscoped)";
+        versions.iter().find_map(|data| for_version(data.version?.major, &data.url)).ok_or_else(|| {
+            let requested = "a version of Keystone that supports these credentials (v3, or v2.0 without a domain, \
+                             a system scope or an unscoped token)";
             document.not_listed(requested).into()
         })
     }
 
-    /// The credentials of the version that the path of the URL begins with.
-    fn by_path(&self) -> Option<Box<dyn Credentials>> {
+    /// Returns the credentials for the version at the start of the URL's path.
+    fn from_path(&self) -> Option<Box<dyn Credentials>> {
         let path = self.auth_url.uri().path().to_ascii_lowercase();
         let major = [("/v2.0", 2), ("/v3", 3)].into_iter().find(|(version, _)| path.starts_with(version))?.1;
-        self.of_version(major, self.auth_url.uri().clone())
+        self.for_version(major, self.auth_url.uri().clone())
     }
 
-    /// The credentials of a version, if there are such and they can do what is asked for.
-    fn of_version(&self, major: u32, url: Uri) -> Option<Box<dyn Credentials>> {
+    /// Returns the credentials for a version, or `None` if that version does not support what is set.
+    fn for_version(&self, major: u32, url: Uri) -> Option<Box<dyn Credentials>> {
         match major {
-            2 => Some(Box::new(self.v2(url)?)),
-            3 => Some(Box::new(self.v3(url))),
+            2 => Some(Box::new(self.to_v2(url)?)),
+            3 => Some(Box::new(self.to_v3(url))),
             _ => None,
         }
     }
 
-    fn v2(&self, url: Uri) -> Option<V2Credentials> {
+    fn to_v2(&self, url: Uri) -> Option<V2Credentials> {
         let Scope { project_domain_id, project_domain_name, domain_id, domain_name, system_scope, .. } =
             &self.scope;
-        let mut unknown = vec![project_domain_id, project_domain_name, domain_id, domain_name, system_scope];
-        if let Proof::Password(user, _) = &self.proof {
-            unknown.extend([&user.user_domain_id, &user.user_domain_name]);
+        let mut unsupported =
+            vec![project_domain_id, project_domain_name, domain_id, domain_name, system_scope];
+        if let Method::Password(user, _) = &self.method {
+            unsupported.extend([&user.user_domain_id, &user.user_domain_name]);
         }
-        if self.scope.unscoped || unknown.into_iter().any(|text| non_empty(text).is_some()) {
+        if self.scope.unscoped || unsupported.into_iter().any(|text| non_empty(text).is_some()) {
             return None;
         }
-        let mut auth = match &self.proof {
-            Proof::Password(user, password) => V2Credentials::password(url, user.clone(), password.clone()),
-            Proof::Token(token) => V2Credentials::token(url, token.clone()),
+        let mut credentials = match &self.method {
+            Method::Password(user, password) => V2Credentials::password(url, user.clone(), password.clone()),
+            Method::Token(token) => V2Credentials::token(url, token.clone()),
         };
         if let Some(id) = non_empty(&self.scope.project_id) {
-            auth = auth.tenant_id(id);
+            credentials = credentials.tenant_id(id);
         }
         if let Some(name) = non_empty(&self.scope.project_name) {
-            auth = auth.tenant_name(name);
+            credentials = credentials.tenant_name(name);
         }
         if let Some(id) = non_empty(&self.scope.trust_id) {
-            auth = auth.trust_id(id);
+            credentials = credentials.trust_id(id);
         }
-        Some(auth)
+        Some(credentials)
     }
 
-    fn v3(&self, url: Uri) -> V3Credentials {
-        let method = match &self.proof {
-            Proof::Password(user, password) => AuthMethod::password(self.full_user(user), password.clone()),
-            Proof::Token(token) => AuthMethod::token(token.clone()),
+    fn to_v3(&self, url: Uri) -> V3Credentials {
+        let method = match &self.method {
+            Method::Password(user, password) => {
+                AuthMethod::password(self.user_with_domain(user), password.clone())
+            }
+            Method::Token(token) => AuthMethod::token(token.clone()),
         };
-        V3Credentials::new(url, method).scope(self.full_scope())
+        V3Credentials::new(url, method).scope(self.scope_with_domain())
     }
 
-    /// The user, with the default domain where none is given.
-    fn full_user(&self, user: &User) -> User {
+    /// Returns the user, with the default domain if none is set.
+    fn user_with_domain(&self, user: &User) -> User {
         let mut user = user.clone();
-        self.fill_in(&mut user.user_domain_id, &mut user.user_domain_name);
+        self.set_default_domain(&mut user.user_domain_id, &mut user.user_domain_name);
         user
     }
 
-    /// The same for the scope.
-    fn full_scope(&self) -> Scope {
+    /// Returns the scope, with the default domain if the project has none.
+    fn scope_with_domain(&self) -> Scope {
         let mut scope = self.scope.clone();
-        self.fill_in(&mut scope.project_domain_id, &mut scope.project_domain_name);
+        self.set_default_domain(&mut scope.project_domain_id, &mut scope.project_domain_name);
         scope
     }
 
-    /// An id counts before a name, so that a default id must not go beside a name that was given.
-    fn fill_in(&self, domain_id: &mut Option<Box<str>>, domain_name: &mut Option<Box<str>>) {
+    /// Sets the default domain if there is no domain.
+    ///
+    /// An id takes precedence over a name, so the default id must not be added to a given name.
+    fn set_default_domain(&self, domain_id: &mut Option<Box<str>>, domain_name: &mut Option<Box<str>>) {
         if non_empty(domain_id).is_none() {
-            let named = non_empty(domain_name).is_some();
-            *domain_id = self.default_domain_id.clone().filter(|_| !named);
+            let has_name = non_empty(domain_name).is_some();
+            *domain_id = self.default_domain_id.clone().filter(|_| !has_name);
         }
         if non_empty(domain_name).is_none() {
             domain_name.clone_from(&self.default_domain_name);
@@ -225,14 +246,14 @@ impl Credentials for GenericCredentials {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
         let this = self.clone();
         Box::pin(async move {
-            let chosen = match this.chosen.get() {
-                Some(chosen) => chosen,
+            let credentials = match this.selected.get() {
+                Some(credentials) => credentials,
                 None => {
-                    let chosen = this.choose(transport.clone()).await?;
-                    this.chosen.get_or_init(|| chosen)
+                    let credentials = this.select_version(transport.clone()).await?;
+                    this.selected.get_or_init(|| credentials)
                 }
             };
-            chosen.get_auth_ref(transport).await
+            credentials.get_auth_ref(transport).await
         })
     }
 
@@ -242,32 +263,32 @@ impl Credentials for GenericCredentials {
 
     fn cache_id(&self) -> Option<String> {
         let auth_url = auth_url_element(self.auth_url.uri());
-        let scope = self.full_scope();
+        let scope = self.scope_with_domain();
         let mut elements = vec![("auth_url".to_owned(), Some(&*auth_url))];
         elements.extend(scope.cache_id_elements());
         let user;
-        match &self.proof {
-            Proof::Password(given, password) => {
-                user = self.full_user(given);
+        match &self.method {
+            Method::Password(given_user, password) => {
+                user = self.user_with_domain(given_user);
                 elements.extend(user.cache_id_elements().map(|(name, value)| (name.to_owned(), value)));
                 elements.push(("password".to_owned(), Some(password.expose())));
             }
-            Proof::Token(token) => elements.push(("token".to_owned(), Some(token.expose()))),
+            Method::Token(token) => elements.push(("token".to_owned(), Some(token.expose()))),
         }
         Some(cache_id(elements))
     }
 
     fn can_lock_account(&self) -> bool {
-        matches!(self.proof, Proof::Password(..))
+        matches!(self.method, Method::Password(..))
     }
 }
 
-/// Where and for which scope, never with what.
+/// Shows the scope, never the secrets.
 impl fmt::Debug for GenericCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GenericCredentials")
             .field("scope", &self.scope)
-            .field("is_chosen", &self.chosen.get().is_some())
+            .field("is_version_selected", &self.selected.get().is_some())
             .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! Credentials on their way to Keystone, and along the few redirects that may take them further.
+//! Sends login requests and follows same-origin redirects.
 
 use bytes::Bytes;
 use http::{
@@ -9,10 +9,10 @@ use http::{
 use super::request_body::Json;
 use crate::{Error, Secret, Transport, access::token_header, discovery::location, endpoint::Origin};
 
-/// How many redirects are followed.
+/// Maximum number of redirects to follow.
 const MAX_REDIRECTS: usize = 3;
 
-/// The request that brings `auth` to this URL, with what of the credentials goes in headers.
+/// Returns a login request with this `auth` object and these secret headers.
 pub(super) fn request<'a>(
     url: String,
     headers: impl IntoIterator<Item = (&'static str, &'a Secret)>,
@@ -20,46 +20,47 @@ pub(super) fn request<'a>(
 ) -> Result<Request<Bytes>, Error> {
     let body = Json::Object(vec![("auth", Json::Object(auth))])
         .into_bytes()
-        .map_err(|_| Error::AuthorizationFailure { reason: "the credentials cannot be written as JSON" })?;
+        .map_err(|_| Error::AuthorizationFailure { reason: "they cannot be written as JSON" })?;
     let json = HeaderValue::from_static("application/json");
     let request = Request::post(url).header(ACCEPT, json.clone()).header(CONTENT_TYPE, json);
     let mut request = request
         .body(body)
-        .map_err(|_| Error::InvalidEndpoint { what: "the auth_url", reason: "it is too long" })?;
+        .map_err(|_| Error::InvalidEndpoint { what: "the auth_url", reason: "it is too long for a URL" })?;
     for (name, secret) in headers {
         request.headers_mut().insert(name, token_header(secret.expose())?);
     }
     Ok(request)
 }
 
-/// Sends credentials, and hands out the first answer that is no redirect.
+/// Sends a login request and returns the first response that is not a redirect.
 ///
-/// Redirects that keep method and body (307, 308) are followed within the origin. All others are
-/// [`Error::LoginRedirected`]: credentials go to the host that was named for them, and to no other.
+/// It follows redirects with status 307 and 308 within the origin of the `auth_url`. All others fail with
+/// [`Error::LoginRedirected`], because credentials are never sent to another origin, and other statuses change the
+/// method to GET.
 pub(super) async fn send(
     transport: &Transport,
     mut request: Request<Bytes>,
 ) -> Result<Response<Bytes>, Error> {
     let auth_url = request.uri().clone();
-    let mut followed = 0;
+    let mut redirects = 0;
     loop {
-        let answer = transport.send(request.clone()).await?;
-        let status = answer.status();
+        let response = transport.send(request.clone()).await?;
+        let status = response.status();
         if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
-            return Ok(answer);
+            return Ok(response);
         }
-        let location = location(&request.uri().to_string(), answer.headers());
+        let location = location(&request.uri().to_string(), response.headers());
         let keeps_body = matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
         match location {
-            Some(to) if keeps_body && followed < MAX_REDIRECTS && same_origin(&auth_url, &to) => {
+            Some(to) if keeps_body && redirects < MAX_REDIRECTS && is_same_origin(&auth_url, &to) => {
                 *request.uri_mut() = to;
-                followed += 1;
+                redirects += 1;
             }
             _ => return Err(Error::login_redirected(status, &auth_url, location.as_ref())),
         }
     }
 }
 
-fn same_origin(one: &Uri, other: &Uri) -> bool {
+fn is_same_origin(one: &Uri, other: &Uri) -> bool {
     Origin::from_uri(one).is_some_and(|origin| Origin::from_uri(other) == Some(origin))
 }

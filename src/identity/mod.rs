@@ -68,8 +68,8 @@
 //!
 //! ```
 //! use tower_keystone::{
-//!     AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, IdentityPlugin, RenewingPlugin, ServiceTokenAuthWrapper,
-//!     V3Credentials,
+//!     AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, IdentityPlugin, RenewingPlugin,
+//!     ServiceTokenAuthWrapper, V3Credentials,
 //! };
 //!
 //! fn for_caller(caller: AccessInfo, service: &RenewingPlugin<V3Credentials>) -> AuthLayer<impl IdentityPlugin> {
@@ -101,7 +101,7 @@ mod error_document;
 mod fixed_endpoint;
 mod generic;
 mod login;
-mod login_attempt;
+mod login_context;
 mod plugin_pool;
 mod request_body;
 mod response;

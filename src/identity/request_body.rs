@@ -1,10 +1,10 @@
-//! JSON that holds secrets: written once, into memory that is wiped.
+//! JSON request bodies that contain secrets. They are serialized once, into memory that is wiped.
 
 use bytes::Bytes;
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::ser::{Serialize, Serializer};
 use zeroize::Zeroizing;
 
-/// A JSON value whose texts are borrowed, so that no secret is copied on the way.
+/// A JSON value that borrows its strings, so that no secret is copied into memory that is not wiped.
 pub(super) enum Json<'a> {
     True,
     Text(&'a str),
@@ -13,11 +13,11 @@ pub(super) enum Json<'a> {
 }
 
 impl Json<'_> {
-    /// The text of this value; its memory is wiped with the last clone.
+    /// Serializes the value. The memory is wiped when the last clone of the result is dropped.
     pub(super) fn into_bytes(self) -> Result<Bytes, serde_json::Error> {
-        let mut length = Counter(0);
+        let mut length = ByteCounter(0);
         serde_json::to_writer(&mut length, &self)?;
-        // Room for all of it at once: a buffer that grows leaves copies behind.
+        // With capacity for the whole text, because growing would leave copies behind that are not wiped.
         let mut text = Zeroizing::new(Vec::with_capacity(length.0));
         serde_json::to_writer(&mut *text, &self)?;
         Ok(Bytes::from_owner(text))
@@ -31,20 +31,16 @@ impl Serialize for Json<'_> {
             Self::Text(text) => serializer.serialize_str(text),
             Self::List(list) => serializer.collect_seq(list),
             Self::Object(members) => {
-                let mut map = serializer.serialize_map(Some(members.len()))?;
-                for (name, value) in members {
-                    map.serialize_entry(name, value)?;
-                }
-                map.end()
+                serializer.collect_map(members.iter().map(|(name, value)| (name, value)))
             }
         }
     }
 }
 
-/// Counts what is written.
-struct Counter(usize);
+/// Counts the bytes that are written.
+struct ByteCounter(usize);
 
-impl std::io::Write for Counter {
+impl std::io::Write for ByteCounter {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0 += bytes.len();
         Ok(bytes.len())

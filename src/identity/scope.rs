@@ -1,12 +1,14 @@
 use super::{
-    login_attempt::Names,
+    login_context::NameFormatter,
     text_setters::{non_empty, text_setters},
 };
 
-/// What a token is to be good for: a project, a domain, the system, a trust, or nothing.
+/// The scope of a token: a project, a domain, the system, a trust, or unscoped.
 ///
-/// At most one of them; without any, Keystone takes the user's default project. Two of them are
-/// reported by the authentication ([`Error::AuthorizationFailure`](crate::Error::AuthorizationFailure)).
+/// Set at most one of them. If more are set, the login fails with
+/// [`Error::AuthorizationFailure`](crate::Error::AuthorizationFailure). If none is set, Keystone uses the user's
+/// default project.
+///
 /// See the [module docs](super) for an example.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
@@ -22,56 +24,56 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// An empty scope: none is asked for, and Keystone takes the user's default project if there is one.
+    /// Makes a scope with nothing set: Keystone uses the user's default project, if there is one.
     pub fn new() -> Self {
         Self::default()
     }
 
     text_setters! {
-        /// The project of this id (`OS_PROJECT_ID`); it counts before a name.
+        /// Sets the id of the project (`OS_PROJECT_ID`). It takes precedence over a name.
         project_id,
-        /// The project of this name (`OS_PROJECT_NAME`), in the domain given with it.
+        /// Sets the name of the project (`OS_PROJECT_NAME`). It also needs the domain of the project.
         project_name,
-        /// The id of the domain of the named project (`OS_PROJECT_DOMAIN_ID`).
+        /// Sets the id of the project's domain (`OS_PROJECT_DOMAIN_ID`), for a project that is given by name.
         project_domain_id,
-        /// The name of the domain of the named project (`OS_PROJECT_DOMAIN_NAME`).
+        /// Sets the name of the project's domain (`OS_PROJECT_DOMAIN_NAME`), for a project that is given by name.
         project_domain_name,
-        /// The domain of this id (`OS_DOMAIN_ID`).
+        /// Sets the id of the domain to scope to (`OS_DOMAIN_ID`). It takes precedence over a name.
         domain_id,
-        /// The domain of this name (`OS_DOMAIN_NAME`).
+        /// Sets the name of the domain to scope to (`OS_DOMAIN_NAME`).
         domain_name,
-        /// The system (`OS_SYSTEM_SCOPE`). Keystone knows `all` only.
+        /// Scopes to the system (`OS_SYSTEM_SCOPE`). The only value is `all`.
         system_scope,
-        /// What the trust of this id grants (`OS_TRUST_ID`).
+        /// Sets the id of the trust to scope to (`OS_TRUST_ID`).
         trust_id,
     }
 
-    /// Nothing, even if the user has a default project.
+    /// Requests an unscoped token, even if the user has a default project.
     #[must_use]
     pub fn unscoped(mut self) -> Self {
         self.unscoped = true;
         self
     }
 
-    /// Returns the scope as text, for errors.
-    pub(super) fn as_text(&self, names: &Names<'_>) -> String {
+    /// Describes the scope for errors.
+    pub(super) fn describe(&self, names: &NameFormatter<'_>) -> String {
         if non_empty(&self.project_id).or(non_empty(&self.project_name)).is_some() {
             let domain = non_empty(&self.project_domain_id).or(non_empty(&self.project_domain_name));
-            names.of("project", non_empty(&self.project_id), non_empty(&self.project_name), domain)
+            names.describe("project", non_empty(&self.project_id), non_empty(&self.project_name), domain)
         } else if non_empty(&self.domain_id).or(non_empty(&self.domain_name)).is_some() {
-            names.of("domain", non_empty(&self.domain_id), non_empty(&self.domain_name), None)
+            names.describe("domain", non_empty(&self.domain_id), non_empty(&self.domain_name), None)
         } else if let Some(id) = non_empty(&self.trust_id) {
-            format!("trust id {}", names.show(id))
+            format!("trust id {}", names.quote(id))
         } else if non_empty(&self.system_scope).is_some() {
             "the system".to_owned()
         } else if self.unscoped {
             "no scope".to_owned()
         } else {
-            "no scope but the default project of the user".to_owned()
+            "the default project of the user".to_owned()
         }
     }
 
-    /// What tells this scope from others in a cache id.
+    /// Returns the elements of a cache id for this scope.
     pub(super) fn cache_id_elements(&self) -> [(String, Option<&str>); 9] {
         [
             ("project_id", self.project_id.as_deref()),
@@ -81,7 +83,7 @@ impl Scope {
             ("domain_id", self.domain_id.as_deref()),
             ("domain_name", self.domain_name.as_deref()),
             ("trust_id", self.trust_id.as_deref()),
-            // What the reference's id does not tell apart.
+            // Not in keystoneauth's cache id.
             ("system_scope", self.system_scope.as_deref()),
             ("unscoped", self.unscoped.then_some("true")),
         ]

@@ -1,13 +1,13 @@
 use std::fmt;
 
 use super::{
-    login_attempt::Names,
+    login_context::NameFormatter,
     text_setters::{non_empty, text_setters},
 };
 
-/// The user that an authentication is for: an id, or a name and its domain.
+/// A user, given by an id or by a name and a domain.
 ///
-/// If both are given, the id counts. See the [module docs](super) for an example.
+/// The id takes precedence over the name (in v2.0 the name over the id). See the [module docs](super) for an example.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct User {
     pub(super) user_id: Option<Box<str>>,
@@ -17,29 +17,29 @@ pub struct User {
 }
 
 impl User {
-    /// An empty user; name it by [`user_id`](Self::user_id), or by [`username`](Self::username) and a domain.
+    /// Makes an empty user. Set [`user_id`](Self::user_id), or [`username`](Self::username) and a domain.
     pub fn new() -> Self {
         Self::default()
     }
 
     text_setters! {
-        /// The id of the user (`OS_USER_ID`).
+        /// Sets the id of the user (`OS_USER_ID`).
         user_id,
-        /// The name of the user (`OS_USERNAME`).
+        /// Sets the name of the user (`OS_USERNAME`). In v3 it also needs the domain of the user.
         username,
-        /// The id of the domain of the named user (`OS_USER_DOMAIN_ID`).
+        /// Sets the id of the user's domain (`OS_USER_DOMAIN_ID`), for a user that is given by name.
         user_domain_id,
-        /// The name of the domain of the named user (`OS_USER_DOMAIN_NAME`).
+        /// Sets the name of the user's domain (`OS_USER_DOMAIN_NAME`), for a user that is given by name.
         user_domain_name,
     }
 
-    /// Returns the user as text, for errors.
-    pub(super) fn as_text(&self, names: &Names<'_>) -> String {
+    /// Describes the user for errors.
+    pub(super) fn describe(&self, names: &NameFormatter<'_>) -> String {
         let domain = non_empty(&self.user_domain_id).or(non_empty(&self.user_domain_name));
-        names.of("user", non_empty(&self.user_id), non_empty(&self.username), domain)
+        names.describe("user", non_empty(&self.user_id), non_empty(&self.username), domain)
     }
 
-    /// What tells this user from others in a cache id.
+    /// Returns the elements of a cache id for this user.
     pub(super) fn cache_id_elements(&self) -> [(&'static str, Option<&str>); 4] {
         [
             ("user_id", self.user_id.as_deref()),

@@ -8,77 +8,83 @@ use super::{
     cache_id::{auth_url_element, cache_id},
     credentials::AuthRefFuture,
     login,
-    login_attempt::{self, Attempt, Names},
+    login_context::{LoginContext, MethodKind, NameFormatter},
     request_body::Json,
     response,
     text_setters::{non_empty, text_setters},
 };
 use crate::{Error, Secret, Transport, access::IdentityVersion};
 
-/// Credentials for Keystone's v2.0 API, where that is still found: keystoneauth's `v2.Password` and
-/// `v2.Token`.
+/// Credentials for Keystone's old v2.0 API: keystoneauth's `v2.Password` and `v2.Token`.
 #[derive(Clone)]
 pub struct V2Credentials {
     auth_url: AuthUrl,
-    proof: Proof,
+    method: Method,
     tenant_id: Option<Box<str>>,
     tenant_name: Option<Box<str>>,
     trust_id: Option<Box<str>>,
 }
 
 #[derive(Clone)]
-enum Proof {
+enum Method {
     Password { user: User, password: Secret },
     Token(Secret),
 }
 
 impl V2Credentials {
-    /// A user and their password. The user's name counts before the id, and v2.0 has no domains. The URL ends in `/v2.0`.
+    /// Authenticates a user with a password.
+    ///
+    /// The URL must end with `/v2.0`. The name of the user takes precedence over the id. The domain of the user is
+    /// ignored, because v2.0 has no domains.
     pub fn password(auth_url: impl Into<AuthUrl>, user: User, password: impl Into<Secret>) -> Self {
-        Self::new(auth_url.into(), Proof::Password { user, password: password.into() })
+        Self::new(auth_url.into(), Method::Password { user, password: password.into() })
     }
 
-    /// A token, to be exchanged for one of another tenant. The new one expires with the old one.
+    /// Authenticates with a token, to obtain a token for another tenant.
+    ///
+    /// The new token expires at the same time as this one.
     pub fn token(auth_url: impl Into<AuthUrl>, token: impl Into<Secret>) -> Self {
-        Self::new(auth_url.into(), Proof::Token(token.into()))
+        Self::new(auth_url.into(), Method::Token(token.into()))
     }
 
-    fn new(auth_url: AuthUrl, proof: Proof) -> Self {
-        Self { auth_url, proof, tenant_id: None, tenant_name: None, trust_id: None }
+    fn new(auth_url: AuthUrl, method: Method) -> Self {
+        Self { auth_url, method, tenant_id: None, tenant_name: None, trust_id: None }
     }
 
     text_setters! {
-        /// The project, here called tenant, of this id; it counts before a name.
+        /// Sets the id of the tenant, as v2.0 calls a project. It takes precedence over a name.
         tenant_id,
-        /// The project, here called tenant, of this name.
+        /// Sets the name of the tenant, as v2.0 calls a project.
         tenant_name,
-        /// What the trust of this id grants.
+        /// Sets the id of the trust to scope to.
         trust_id,
     }
 
-    /// The request that asks Keystone for a token.
+    /// Returns the login request.
     ///
     /// # Errors
     ///
-    /// [`Error::AuthorizationFailure`] if neither the name nor the id of a user is given with the password;
-    /// [`Error::InvalidEndpoint`] if the `auth_url` is not an absolute http or https URL, or has a user name or a
-    /// query in it; [`Error::InvalidToken`] if the token cannot be sent in a header.
+    /// - [`Error::AuthorizationFailure`] if the user has neither a name nor an id.
+    /// - [`Error::InvalidEndpoint`] if the `auth_url` is not an absolute http or https URL, or contains a user name or
+    ///   a query.
+    /// - [`Error::InvalidToken`] if the token cannot be sent in a header.
     pub fn request(&self) -> Result<Request<Bytes>, Error> {
-        let auth_url = self.auth_url.usable()?.to_string();
-        let (mut auth, header) = match &self.proof {
-            Proof::Password { user, password } => {
+        let auth_url = self.auth_url.valid_uri()?.to_string();
+        let (mut auth, header) = match &self.method {
+            Method::Password { user, password } => {
                 let user = match (non_empty(&user.username), non_empty(&user.user_id)) {
                     (Some(username), _) => ("username", Json::Text(username)),
                     (None, Some(id)) => ("userId", Json::Text(id)),
                     (None, None) => {
-                        let reason = "neither the name nor the id of a user is given";
+                        let reason =
+                            "the user has neither a name nor an id; set User::username or User::user_id";
                         return Err(Error::AuthorizationFailure { reason });
                     }
                 };
                 let members = vec![("password", Json::Text(password.expose())), user];
                 (vec![("passwordCredentials", Json::Object(members))], None)
             }
-            Proof::Token(token) => {
+            Method::Token(token) => {
                 let id = ("id", Json::Text(token.expose()));
                 (vec![("token", Json::Object(vec![id]))], Some(("x-auth-token", token)))
             }
@@ -94,41 +100,48 @@ impl V2Credentials {
 }
 
 impl V2Credentials {
-    /// This login in words.
-    fn attempt(&self) -> Attempt {
-        let (Proof::Password { password: secret, .. } | Proof::Token(secret)) = &self.proof;
-        let proof = match &self.proof {
-            Proof::Password { .. } => login_attempt::Proof::Password,
-            Proof::Token(_) => login_attempt::Proof::Token,
+    /// Describes this login for errors.
+    fn login_context(&self) -> LoginContext {
+        let (kind, secret) = match &self.method {
+            Method::Password { password, .. } => (MethodKind::Password, password),
+            Method::Token(token) => (MethodKind::Token, token),
         };
-        let identity = |names: &Names<'_>| match &self.proof {
-            Proof::Password { user, .. } => {
-                // Here the name counts before the id.
+        let identity = |names: &NameFormatter<'_>| match &self.method {
+            Method::Password { user, .. } => {
+                // Unlike in v3, the name takes precedence over the id.
                 let (name, id) = (non_empty(&user.username), non_empty(&user.user_id));
-                format!("the password of {}", names.of("user", id.filter(|_| name.is_none()), name, None))
+                let id = id.filter(|_| name.is_none());
+                format!("the password of {}", names.describe("user", id, name, None))
             }
-            Proof::Token(_) => "a token".to_owned(),
+            Method::Token(_) => "a token".to_owned(),
         };
-        let scope = |names: &Names<'_>| match (
+        let scope = |names: &NameFormatter<'_>| match (
             non_empty(&self.tenant_id),
             non_empty(&self.tenant_name),
             non_empty(&self.trust_id),
         ) {
             (None, None, None) => "no tenant".to_owned(),
-            (None, None, Some(trust)) => format!("trust id {}", names.show(trust)),
-            (id, name, _) => names.of("tenant", id, name, None),
+            (None, None, Some(trust)) => format!("trust id {}", names.quote(trust)),
+            (id, name, _) => names.describe("tenant", id, name, None),
         };
-        Attempt::new(IdentityVersion::V2, self.auth_url.uri(), vec![secret.clone()], proof, identity, scope)
+        LoginContext::new(
+            IdentityVersion::V2,
+            self.auth_url.uri(),
+            vec![secret.clone()],
+            kind,
+            identity,
+            scope,
+        )
     }
 }
 
 impl Credentials for V2Credentials {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
         let request = self.request();
-        let attempt = self.attempt();
+        let context = self.login_context();
         Box::pin(async move {
-            let answer = login::send(&transport, request?).await?;
-            response::access_info(answer, &attempt)
+            let response = login::send(&transport, request?).await?;
+            response::access_info(response, &context)
         })
     }
 
@@ -144,23 +157,23 @@ impl Credentials for V2Credentials {
             ("tenant_name".to_owned(), self.tenant_name.as_deref()),
             ("trust_id".to_owned(), self.trust_id.as_deref()),
         ];
-        match &self.proof {
-            Proof::Password { user, password } => elements.extend([
+        match &self.method {
+            Method::Password { user, password } => elements.extend([
                 ("username".to_owned(), user.username.as_deref()),
                 ("user_id".to_owned(), user.user_id.as_deref()),
                 ("password".to_owned(), Some(password.expose())),
             ]),
-            Proof::Token(token) => elements.push(("token".to_owned(), Some(token.expose()))),
+            Method::Token(token) => elements.push(("token".to_owned(), Some(token.expose()))),
         }
         Some(cache_id(elements))
     }
 
     fn can_lock_account(&self) -> bool {
-        matches!(self.proof, Proof::Password { .. })
+        matches!(self.method, Method::Password { .. })
     }
 }
 
-/// The tenant, never the credentials.
+/// Shows the tenant, never the secrets.
 impl fmt::Debug for V2Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("V2Credentials")

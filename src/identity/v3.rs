@@ -5,19 +5,21 @@ use http::{Request, Uri};
 
 use super::{
     AuthMethod, AuthUrl, Credentials, Scope,
-    auth_method::domain,
+    auth_method::domain_member,
     cache_id::{auth_url_element, cache_id},
     credentials::AuthRefFuture,
     login,
-    login_attempt::{Attempt, Names, Proof},
+    login_context::{LoginContext, MethodKind, NameFormatter},
     request_body::Json,
     response,
     text_setters::non_empty,
 };
 use crate::{Error, Transport, access::IdentityVersion};
 
-/// Credentials for Keystone's v3 API: keystoneauth's `v3.Password`, `v3.Token`, `v3.TOTP`,
-/// `v3.ApplicationCredential` and `v3.MultiFactor`, by the methods it is given.
+/// Credentials for Keystone's v3 API.
+///
+/// Depending on the methods, they are keystoneauth's `v3.Password`, `v3.Token`, `v3.TOTP`, `v3.ApplicationCredential`
+/// or `v3.MultiFactor`.
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone)]
@@ -29,59 +31,61 @@ pub struct V3Credentials {
 }
 
 impl V3Credentials {
-    /// Credentials for the Keystone at this URL, with or without `/v3` at its end.
+    /// Makes credentials for the Keystone at this URL, with or without `/v3` at the end.
     ///
-    /// Requests with [`Interface::Auth`](crate::Interface::Auth) are joined to the URL as it is. For them give it
-    /// with `/v3`, or ask for [`version(3, 0)`](crate::EndpointFilter::version) in their filter, with an
-    /// [`AuthLayer::discovery`](crate::AuthLayer::discovery).
+    /// Requests with [`Interface::Auth`](crate::Interface::Auth) are joined to the URL as it is. To send such requests,
+    /// either add `/v3` to the URL, or set [`version(3, 0)`](crate::EndpointFilter::version) in their filter and
+    /// [`discovery`](crate::AuthLayer::discovery) in the layer.
     pub fn new(auth_url: impl Into<AuthUrl>, method: AuthMethod) -> Self {
         Self { auth_url: auth_url.into(), methods: vec![method], scope: Scope::new(), include_catalog: true }
     }
 
-    /// Adds a further method to the same call.
+    /// Adds a method, for multi-factor authentication.
     #[must_use]
     pub fn and(mut self, method: AuthMethod) -> Self {
         self.methods.push(method);
         self
     }
 
-    /// What the token is to be good for.
+    /// Sets the scope of the token.
     #[must_use]
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scope = scope;
         self
     }
 
-    /// Asks for a token without its catalog (`?nocatalog`), for those who only want the token.
+    /// Requests a token without the service catalog (`?nocatalog`).
     #[must_use]
     pub fn without_catalog(mut self) -> Self {
         self.include_catalog = false;
         self
     }
 
-    /// The request that asks Keystone for a token.
+    /// Returns the login request.
     ///
     /// # Errors
     ///
-    /// [`Error::AuthorizationFailure`] if no method would be sent, or more than one scope is asked for;
-    /// [`Error::InvalidEndpoint`] if the `auth_url` is not an absolute http or https URL, or has a user name or a
-    /// query in it; [`Error::InvalidToken`] if a token or a receipt cannot be sent in a header.
+    /// - [`Error::AuthorizationFailure`] if the only method is a receipt, if more than one scope is set, or if the
+    ///   system scope is not `all`.
+    /// - [`Error::InvalidEndpoint`] if the `auth_url` is not an absolute http or https URL, or contains a user name or
+    ///   a query.
+    /// - [`Error::InvalidToken`] if a token or a receipt cannot be sent in a header.
     pub fn request(&self) -> Result<Request<Bytes>, Error> {
-        let auth_url = self.auth_url.usable()?.to_string();
-        let sent: Vec<_> = self.methods.iter().filter_map(AuthMethod::body).collect();
-        if sent.is_empty() {
-            let reason = "no method of authentication is given, such as a password";
+        let auth_url = self.auth_url.valid_uri()?.to_string();
+        let methods: Vec<_> = self.methods.iter().filter_map(AuthMethod::body_member).collect();
+        if methods.is_empty() {
+            let reason = "there is only a receipt; add the missing methods with V3Credentials::and";
             return Err(Error::AuthorizationFailure { reason });
         }
-        let names = sent.iter().map(|(name, _)| Json::Text(name)).collect();
+        let names = methods.iter().map(|(name, _)| Json::Text(name)).collect();
         let mut identity = vec![("methods", Json::List(names))];
-        for (name, data) in sent {
-            // A method that comes twice is named twice, and its last data counts.
-            identity.retain(|(known, _)| *known != name);
+        for (name, data) in methods {
+            // If a method is given twice, its name is listed twice, and the data of the last one is sent.
+            identity.retain(|(other, _)| *other != name);
             identity.push((name, data));
         }
         let mut auth = vec![("identity", Json::Object(identity))];
-        auth.extend(scope(&self.scope)?.map(|scope| ("scope", scope)));
+        auth.extend(scope_to_json(&self.scope)?.map(|scope| ("scope", scope)));
 
         let auth_url = auth_url.trim_end_matches('/');
         let v3 = if auth_url.ends_with("/v3") { "" } else { "/v3" };
@@ -92,56 +96,56 @@ impl V3Credentials {
 }
 
 impl V3Credentials {
-    /// This login in words.
-    fn attempt(&self) -> Attempt {
+    /// Describes this login for errors.
+    fn login_context(&self) -> LoginContext {
         let secrets = self.methods.iter().map(AuthMethod::secret).cloned().collect();
-        let proof = match &*self.methods {
-            [method] => method.proof(),
-            _ => Proof::Several,
+        let kind = match &*self.methods {
+            [method] => method.kind(),
+            _ => MethodKind::Multiple,
         };
-        let identity = |names: &Names<'_>| {
-            self.methods.iter().map(|method| method.as_text(names)).collect::<Vec<_>>().join(" and ")
+        let identity = |names: &NameFormatter<'_>| {
+            self.methods.iter().map(|method| method.describe(names)).collect::<Vec<_>>().join(" and ")
         };
-        let scope = |names: &Names<'_>| match proof {
-            Proof::ApplicationCredential => "the scope of the application credential".to_owned(),
-            _ => self.scope.as_text(names),
+        let scope = |names: &NameFormatter<'_>| match kind {
+            MethodKind::ApplicationCredential => "the scope of the application credential".to_owned(),
+            _ => self.scope.describe(names),
         };
-        Attempt::new(IdentityVersion::V3, self.auth_url.uri(), secrets, proof, identity, scope)
+        LoginContext::new(IdentityVersion::V3, self.auth_url.uri(), secrets, kind, identity, scope)
     }
 }
 
-/// The `scope` of the body; `None` where none is asked for.
-fn scope(scope: &Scope) -> Result<Option<Json<'_>>, Error> {
+/// Returns the `scope` member of the request body, or `None` if no scope is set.
+fn scope_to_json(scope: &Scope) -> Result<Option<Json<'_>>, Error> {
     let Scope { project_id, project_name, domain_id, domain_name, system_scope, trust_id, unscoped, .. } =
         scope;
     let object = |name, member| Json::Object(vec![(name, Json::Object(vec![member]))]);
-    let by = |id, name| match (non_empty(id), non_empty(name)) {
+    let id_or_name = |id, name| match (non_empty(id), non_empty(name)) {
         (Some(id), _) => Some(("id", Json::Text(id))),
         (None, name) => name.map(|name| ("name", Json::Text(name))),
     };
 
-    let project = by(project_id, project_name).map(|by| {
-        let named = by.0 == "name";
-        let of_domain = domain(&scope.project_domain_id, &scope.project_domain_name).filter(|_| named);
-        Json::Object(vec![("project", Json::Object([by].into_iter().chain(of_domain).collect()))])
+    let project = id_or_name(project_id, project_name).map(|member| {
+        let is_name = member.0 == "name";
+        let domain = domain_member(&scope.project_domain_id, &scope.project_domain_name).filter(|_| is_name);
+        Json::Object(vec![("project", Json::Object([member].into_iter().chain(domain).collect()))])
     });
     let system = match non_empty(system_scope) {
         None => None,
         Some("all") => Some(object("system", ("all", Json::True))),
-        Some(_) => return Err(Error::AuthorizationFailure { reason: "the system scope is `all` or none" }),
+        Some(_) => return Err(Error::AuthorizationFailure { reason: "the only system scope is `all`" }),
     };
-    let asked = [
-        by(domain_id, domain_name).map(|by| object("domain", by)),
+    let scopes = [
+        id_or_name(domain_id, domain_name).map(|member| object("domain", member)),
         project,
         non_empty(trust_id).map(|id| object("OS-TRUST:trust", ("id", Json::Text(id)))),
         system,
         unscoped.then_some(Json::Text("unscoped")),
     ];
-    let mut asked = asked.into_iter().flatten();
-    match (asked.next(), asked.next()) {
-        (one, None) => Ok(one),
+    let mut scopes = scopes.into_iter().flatten();
+    match (scopes.next(), scopes.next()) {
+        (scope, None) => Ok(scope),
         (_, Some(_)) => Err(Error::AuthorizationFailure {
-            reason: "a token has one scope: a project, a domain, a trust, the system or unscoped",
+            reason: "more than one scope is set; keep one of project, domain, trust, system and unscoped",
         }),
     }
 }
@@ -149,10 +153,10 @@ fn scope(scope: &Scope) -> Result<Option<Json<'_>>, Error> {
 impl Credentials for V3Credentials {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
         let request = self.request();
-        let attempt = self.attempt();
+        let context = self.login_context();
         Box::pin(async move {
-            let answer = login::send(&transport, request?).await?;
-            response::access_info(answer, &attempt)
+            let response = login::send(&transport, request?).await?;
+            response::access_info(response, &context)
         })
     }
 
@@ -164,7 +168,7 @@ impl Credentials for V3Credentials {
         let auth_url = auth_url_element(self.auth_url.uri());
         let mut elements = vec![
             ("auth_url".to_owned(), Some(&*auth_url)),
-            // What the reference's id does not tell apart.
+            // Not in keystoneauth's cache id.
             ("include_catalog".to_owned(), (!self.include_catalog).then_some("false")),
         ];
         elements.extend(self.scope.cache_id_elements());
@@ -178,7 +182,7 @@ impl Credentials for V3Credentials {
     }
 }
 
-/// Where, by which methods and for which scope, never with what.
+/// Shows the names of the methods and the scope, never the secrets.
 impl fmt::Debug for V3Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("V3Credentials")

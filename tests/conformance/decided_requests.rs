@@ -79,7 +79,7 @@ pub(crate) const PLUGINS: &[Rule] = &[
                 "tenant_name",
             ];
             let refused =
-                text_of(&difference.got).contains("a token has one scope") || difference.got.is_null();
+                text_of(&difference.got).contains("more than one scope is set") || difference.got.is_null();
             matches!(&*described(case).kind, "password" | "token")
                 && scopes.iter().filter(|name| is_said(name)).count() > 1
                 && (refused && difference.expected["result"].to_string().contains("v2")

@@ -1,0 +1,150 @@
+//! Describes a login in the errors about it.
+
+use http::{StatusCode, Uri};
+
+use crate::{
+    Secret,
+    access::IdentityVersion,
+    error::{FailedLogin, contains_secret, escaped, format_url, is_permanent, requires_tls},
+};
+
+/// What the errors of a login show: the URL of Keystone, the identity and the scope.
+///
+/// It also holds the secrets that the errors must not show.
+pub(super) struct LoginContext {
+    pub(super) version: IdentityVersion,
+    pub(super) secrets: Vec<Secret>,
+    auth_url: Uri,
+    identity: Box<str>,
+    scope: Box<str>,
+    method: MethodKind,
+}
+
+/// The hint if the server that responded is not Keystone.
+const NOT_KEYSTONE: &str =
+    "the response is not from Keystone; correct the auth_url, or the proxy in front of Keystone";
+
+impl LoginContext {
+    pub(super) fn new(
+        version: IdentityVersion,
+        auth_url: &Uri,
+        secrets: Vec<Secret>,
+        method: MethodKind,
+        describe_identity: impl FnOnce(&NameFormatter<'_>) -> String,
+        describe_scope: impl FnOnce(&NameFormatter<'_>) -> String,
+    ) -> Self {
+        let names = NameFormatter(&secrets);
+        let (identity, scope) = (describe_identity(&names).into(), describe_scope(&names).into());
+        Self { version, auth_url: auth_url.clone(), identity, scope, method, secrets }
+    }
+
+    /// Returns the URL of Keystone.
+    pub(super) fn auth_url(&self) -> &Uri {
+        &self.auth_url
+    }
+
+    /// Returns what an error response to this login means. `is_keystone` is false if a proxy sent the response.
+    pub(super) fn failed_login(&self, status: StatusCode, is_keystone: bool, body: &[u8]) -> FailedLogin {
+        let requires_tls = !is_keystone && requires_tls(&self.auth_url, status, body);
+        let is_transient = match status.as_u16() {
+            _ if is_permanent(status) => false,
+            408 | 429 | 500.. => true,
+            400.. => !is_keystone && !requires_tls,
+            _ => false,
+        };
+        let hint = match status.as_u16() {
+            407 => "a proxy requires credentials of its own; give them to the client of the Transport",
+            429 => "",
+            _ if requires_tls => "that port speaks TLS; use https:// in the auth_url",
+            500.. if is_transient => "",
+            _ if !is_transient && !is_keystone => NOT_KEYSTONE,
+            _ if !is_keystone => {
+                "the response is not from Keystone, but from a proxy in front of it; if this persists, check the \
+                 auth_url"
+            }
+            401 => self.method.unauthorized_hint(),
+            403 => "check that these credentials may request this scope",
+            404 if self.method == MethodKind::ApplicationCredential => {
+                "check the auth_url, and that the application credential still exists"
+            }
+            404 if self.method == MethodKind::Token => {
+                "check the auth_url, and that the token has not expired or been revoked"
+            }
+            404 => "check the auth_url, and that the user and the scope exist",
+            _ => "",
+        };
+        FailedLogin {
+            auth_url: format_url(&self.auth_url).into(),
+            identity: self.identity.clone(),
+            scope: self.scope.clone(),
+            hint,
+            is_transient,
+        }
+    }
+}
+
+/// The kind of authentication method, which decides what to check if the login fails.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum MethodKind {
+    Password,
+    Totp,
+    Token,
+    ApplicationCredential,
+    Receipt,
+    /// Multi-factor authentication.
+    Multiple,
+}
+
+impl MethodKind {
+    /// Returns what to check if Keystone returns 401.
+    fn unauthorized_hint(self) -> &'static str {
+        match self {
+            Self::Password => {
+                "check the names and the password, that the user and the scope are enabled, and that the user has a \
+                 role in the scope"
+            }
+            Self::Totp => "check the names, and that the passcode is the current one",
+            Self::Token => {
+                "check that the token has not expired or been revoked, and that its user has a role in the scope"
+            }
+            Self::ApplicationCredential => {
+                "check the secret, that the application credential has not expired, and that its user is enabled"
+            }
+            Self::Receipt => "check that the receipt has not expired",
+            Self::Multiple => {
+                "check that each of these is correct and current, and that the user has a role in the scope"
+            }
+        }
+    }
+}
+
+/// Formats names and ids for errors, and redacts those that contain a secret.
+pub(super) struct NameFormatter<'a>(&'a [Secret]);
+
+impl NameFormatter<'_> {
+    /// Describes an object such as a user by its id, or by its name and domain if it has no id.
+    pub(super) fn describe(
+        &self,
+        object: &str,
+        id: Option<&str>,
+        name: Option<&str>,
+        domain: Option<&str>,
+    ) -> String {
+        match (id, name) {
+            (Some(id), _) => format!("{object} id {}", self.quote(id)),
+            (None, Some(name)) => match domain {
+                Some(domain) => format!("{object} {} of domain {}", self.quote(name), self.quote(domain)),
+                None => format!("{object} {}", self.quote(name)),
+            },
+            (None, None) => format!("an unnamed {object}"),
+        }
+    }
+
+    /// Returns the name in quotes and escaped, or redacted if it contains a secret.
+    pub(super) fn quote(&self, name: &str) -> String {
+        if contains_secret(name, false, self.0.iter().map(Secret::expose)) {
+            return "(redacted: it contains a secret)".to_owned();
+        }
+        format!("\"{}\"", escaped(name))
+    }
+}
