@@ -141,7 +141,7 @@ impl GenericCredentials {
                 Ok(fetched) => fetched,
                 Err(Error::DiscoveryFailure(failure)) => {
                     let failure = || DiscoveryFailure::clone(&failure).at_keystone().into();
-                    return self.from_path().ok_or_else(failure);
+                    return self.for_path_version().ok_or_else(failure);
                 }
                 Err(error) => return Err(error),
             };
@@ -162,7 +162,7 @@ impl GenericCredentials {
     }
 
     /// Returns the credentials for the version at the start of the URL's path.
-    fn from_path(&self) -> Option<Box<dyn Credentials>> {
+    fn for_path_version(&self) -> Option<Box<dyn Credentials>> {
         let path = self.auth_url.uri().path().to_ascii_lowercase();
         let major = [("/v2.0", 2), ("/v3", 3)].into_iter().find(|(version, _)| path.starts_with(version))?.1;
         self.for_version(major, self.auth_url.uri().clone())
