@@ -51,7 +51,7 @@ BUGS = {
                 "        on_panic: impl FnOnce() -> T + Send + 'static,\n    ) {",
                 "        on_panic: impl FnOnce() -> T + Send + 'static,\n    ) -> shuttle::future::AbortHandle {",
             ),
-            (SINGLE_FLIGHT, "self.0.send_replace(Some(outcome))));\n        });", "self.0.send_replace(Some(outcome))));\n        })"),
+            (SINGLE_FLIGHT, "self.0.send_replace(Some(result))));\n        });", "self.0.send_replace(Some(result))));\n        })"),
             (
                 TASK,
                 "            start.run(runtime, task.run(), move || panicked.finish_panicked());",
@@ -84,13 +84,13 @@ BUGS = {
                 "result.unwrap_or(Err(Error::PluginPanicked))",
                 "result.unwrap_or_else(|panicked| std::panic::resume_unwind(Box::new(panicked)))",
             ),
-            (SINGLE_FLIGHT, "work.await.or_else(|Panicked| catch_panic(on_panic))", "work.await; drop(on_panic)"),
+            (SINGLE_FLIGHT, "task.await.or_else(|Panicked| catch_panic(on_panic))", "task.await; drop(on_panic)"),
         ],
     ),
     # A panic of other code from outside the crate ends the renewal task without a result.
     "renewal-panics": (
         "a_panic_of_the_clock_is_an_error_for_all_waiting_callers",
-        [(SINGLE_FLIGHT, "work.await.or_else(|Panicked| catch_panic(on_panic))", "work.await; drop(on_panic)")],
+        [(SINGLE_FLIGHT, "task.await.or_else(|Panicked| catch_panic(on_panic))", "task.await; drop(on_panic)")],
     ),
     # After a failed renewal, each waiting caller logs in again by itself.
     "failure-not-shared": (

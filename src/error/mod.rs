@@ -1,4 +1,4 @@
-//! What can go wrong, and finding it again under a [`BoxError`].
+//! Error types, and how to downcast them from a [`BoxError`].
 //!
 //! ```
 //! use tower_keystone::{AccessInfo, BoxError, Error};
@@ -12,17 +12,18 @@
 //!
 //! # With anyhow and eyre
 //!
-//! A [`BoxError`] is no [`std::error::Error`] itself, so `?` does not turn it into an `anyhow::Error` or an
-//! `eyre::Report`. The macros of both do, and [`Error::find`] finds ours in what they make, with or without context:
+//! A [`BoxError`] does not implement [`std::error::Error`], so `?` cannot convert it to an `anyhow::Error` or an
+//! `eyre::Report`. The macros `anyhow!` and `eyre!` can. [`Error::find`] finds an [`Error`] in the result, with or
+//! without context:
 //!
 //! ```
 //! use anyhow::{Context, anyhow};
 //! use tower_keystone::{AccessInfo, BoxError, Error};
 //!
 //! # fn send() -> Result<(), BoxError> { Ok(AccessInfo::new("gAAAA", "<html>").map(drop)?) }
-//! // As `nova.oneshot(request).await` is.
-//! let sent: Result<(), BoxError> = send();
-//! let error = sent.map_err(|error| anyhow!(error)).context("cannot list servers").unwrap_err();
+//! // The same type as `nova.oneshot(request).await`.
+//! let result: Result<(), BoxError> = send();
+//! let error = result.map_err(|error| anyhow!(error)).context("cannot list servers").unwrap_err();
 //!
 //! assert!(matches!(Error::find(&*error), Some(Error::InvalidResponse { .. })));
 //! ```
@@ -31,8 +32,8 @@
 //! use eyre::{WrapErr, eyre};
 //! # use tower_keystone::{AccessInfo, BoxError, Error};
 //! # fn send() -> Result<(), BoxError> { Ok(AccessInfo::new("gAAAA", "<html>").map(drop)?) }
-//! let sent: Result<(), BoxError> = send();
-//! let error = sent.map_err(|error| eyre!(error)).wrap_err("cannot list servers").unwrap_err();
+//! let result: Result<(), BoxError> = send();
+//! let error = result.map_err(|error| eyre!(error)).wrap_err("cannot list servers").unwrap_err();
 //!
 //! assert!(matches!(Error::find(&*error), Some(Error::InvalidResponse { .. })));
 //! ```
@@ -76,69 +77,70 @@ pub(crate) use retry_after::{date, retry_after};
 #[doc(no_inline)]
 pub use tower::BoxError;
 
-/// What has a URL that may come from an endpoint override as well as from an `auth_url`.
+/// [`Error::InvalidEndpoint`]: the owner of a URL that comes from an endpoint override or an `auth_url`.
 pub(crate) const AN_ENDPOINT: &str = "an endpoint";
 
-/// Why a request could not be sent with a token, or a token document not be read.
+/// The error of this crate: a request cannot be sent with a token, or a document cannot be read.
 ///
-/// No variant holds a token, a token document or a request, and none shows one. What an [`HttpError`] shows
-/// of an answer is its message, unless that repeats a secret which was sent.
+/// No variant contains or displays a token, a token document or a request. An [`HttpError`] contains texts of a
+/// response, which are redacted if they contain a secret that was sent.
 ///
-/// See the [module docs](self) for how to find it under a [`BoxError`].
+/// See the [module docs](self) for how to find an `Error` in a [`BoxError`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// A body is no token document, or no version document: keystoneauth's `InvalidResponse`.
+    /// A response or a stored document is not a valid token or version document: keystoneauth's `InvalidResponse`.
     #[non_exhaustive]
     InvalidResponse {
-        /// What is wrong with it.
+        /// What is wrong with the document.
         reason: &'static str,
-        /// The line where reading ended, from 1; 0 if reading did not begin.
+        /// The line of the syntax error, from 1; 0 if there is no position.
         line: usize,
-        /// The column where reading ended, in bytes from 1.
+        /// The column of the syntax error, in bytes from 1.
         column: usize,
-        /// Where it came from, without a user name and a query that may be in it; `None` if it was given.
+        /// The URL of the response, without its user name and query. `None` if the caller passed the document.
         url: Option<Box<str>>,
     },
 
-    /// A token cannot be one: it would not survive the way in a header unchanged.
+    /// A token cannot be sent in a header, or a response contains two different tokens.
     #[non_exhaustive]
     InvalidToken {
-        /// What is wrong with it.
+        /// What is wrong with the token.
         reason: &'static str,
-        /// Its length in bytes.
+        /// The length of the token, in bytes.
         length: usize,
-        /// The offset of the first wrong byte, where one byte is to blame.
+        /// The offset of the first invalid byte, if a byte is invalid.
         offset: Option<usize>,
     },
 
-    /// A document has something else where a time should be.
+    /// A time in a token document is not in ISO 8601 format.
     #[non_exhaustive]
     InvalidTimestamp {
-        /// The member of the document.
+        /// The name of the member.
         field: &'static str,
     },
 
-    /// There is no token to send: an access info was made of a document without one.
+    /// There is no token to send: the access info was created from a document or a response without one.
     NoToken,
 
-    /// The token has expired, and the plugin was told to refuse it then.
+    /// The token has expired, and the plugin cannot renew it
+    /// ([`AccessInfoPlugin::refuse_expired`](crate::AccessInfoPlugin::refuse_expired)).
     #[non_exhaustive]
     Expired {
-        /// When it expired.
+        /// When the token expired.
         expired_at: SystemTime,
     },
 
-    /// The token document lists no service at all: keystoneauth's `EmptyCatalog`.
+    /// The token document lists no services: keystoneauth's `EmptyCatalog`.
     EmptyCatalog,
 
-    /// No endpoint of the catalog is the one asked for.
+    /// The service catalog does not contain the requested endpoint.
     EndpointNotFound(Arc<EndpointNotFound>),
 
-    /// A text is not a version of an API.
+    /// A text is not the version of an API.
     InvalidVersion(ParseVersionError),
 
-    /// A microversion cannot be asked for.
+    /// A requested microversion is malformed, or its service type is unknown.
     #[non_exhaustive]
     InvalidMicroversion {
         /// The microversion, truncated to 40 characters.
@@ -147,31 +149,31 @@ pub enum Error {
         reason: &'static str,
     },
 
-    /// A service has no microversion of the range that is asked for.
+    /// A service supports no microversion of the requested range.
     #[non_exhaustive]
     UnsupportedMicroversion {
         /// The service type.
         service_type: Box<str>,
         /// The oldest and the newest microversion of the requested range.
         requested: (Version, Version),
-        /// The oldest and the newest microversion of the service, if its version document says so.
+        /// The oldest and the newest microversion that the version document of the service lists.
         supported: Option<(Version, Version)>,
     },
 
-    /// Versions are asked for that no API can have.
+    /// A requested version range is contradictory.
     #[non_exhaustive]
     InvalidVersionRange {
-        /// What contradicts what.
+        /// What the contradiction is.
         reason: &'static str,
     },
 
-    /// A version is asked for that a service type such as `volumev2` excludes: keystoneauth's
+    /// The requested version is not the one that a service type such as `volumev2` stands for: keystoneauth's
     /// `ImpliedVersionMismatch`.
     #[non_exhaustive]
     ImpliedVersionMismatch {
         /// The service type.
         service_type: Box<str>,
-        /// The version that it stands for.
+        /// The version that the service type stands for.
         implied: Version,
         /// `minimum` or `maximum`.
         bound: &'static str,
@@ -179,156 +181,161 @@ pub enum Error {
         requested: Version,
     },
 
-    /// A service does not have the version asked for, or does not say what it has.
+    /// A service does not have the requested version, or its versions cannot be discovered.
     DiscoveryFailure(Arc<DiscoveryFailure>),
 
-    /// An [`EndpointFilter`](crate::EndpointFilter) asks for versions, and the layer has no way to ask services for theirs.
+    /// An [`EndpointFilter`](crate::EndpointFilter) requests a version, and version discovery is off
+    /// ([`AuthLayer::discovery`](crate::AuthLayer::discovery)).
     NoDiscovery,
 
-    /// A relative request URI came without an [`EndpointFilter`](crate::EndpointFilter) that names the type of its service.
+    /// A request has a relative URI, and no [`EndpointFilter`](crate::EndpointFilter) with a service type.
     NoEndpointFilter,
 
-    /// [`Interface::Auth`](crate::Interface::Auth) was asked for, and the plugin has no `auth_url`.
+    /// A filter requests [`Interface::Auth`](crate::Interface::Auth), and the plugin has no `auth_url`.
     NoAuthUrl,
 
-    /// An endpoint override or an `auth_url` is no URL that paths can be appended to: it is not an absolute http or
-    /// https URL, or has a user name, a query or a fragment in it. Or it is an `https` one, and `Transport::hyper` was
-    /// given no connector with TLS.
+    /// An endpoint override, an `auth_url` or an allowed origin cannot be used.
+    ///
+    /// Such a URL must be absolute and `http` or `https`, without a user name, a query or a fragment. An `https` URL
+    /// also requires that `Transport::hyper` was given a TLS connector.
     #[non_exhaustive]
     InvalidEndpoint {
-        /// What has the URL, such as `the auth_url` or `an endpoint`.
+        /// The owner of the URL, such as `the auth_url` or `an endpoint`.
         what: &'static str,
-        /// What is wrong with it.
+        /// What is wrong with the URL.
         reason: &'static str,
     },
 
-    /// An endpoint override asks for an id that the access does not have.
+    /// An endpoint override contains a placeholder, and the access has no value for it.
     #[non_exhaustive]
     MissingOverrideValue {
-        /// The name in the override.
+        /// The name of the placeholder.
         name: Box<str>,
     },
 
     /// A request URI is neither absolute nor a path.
     InvalidRequestUri,
 
-    /// A relative request URI is longer than 65,534 bytes when it is joined to its endpoint.
+    /// The path and query of a request URI, joined to the endpoint, are longer than 65,534 bytes.
     #[non_exhaustive]
     UriTooLong {
-        /// How long its path and query would be, in bytes.
+        /// The length of the joined path and query, in bytes.
         length: usize,
     },
 
-    /// A relative request URI has `..` segments that lead above the endpoint's path.
+    /// A relative request URI leaves the path of its endpoint with `..` segments (path traversal).
     PathTraversal,
 
-    /// The request is for an origin that must not see the token.
+    /// A token may not be sent to the origin of a request.
     #[non_exhaustive]
     OriginNotAllowed {
-        /// Scheme, host and port.
+        /// Scheme, host and port of the URI.
         origin: Box<str>,
     },
 
-    /// The request has a `Host` header that is not the host of its URI, and the token would go there.
+    /// A request with a token has a `Host` header that is not the host of its URI.
     #[non_exhaustive]
     HostNotAllowed {
         /// Scheme, host and port of the URI.
         origin: Box<str>,
     },
 
-    /// The request would go over plain http, and the layer was told to refuse that.
+    /// A request would use plain http, and [`AuthLayer::require_https`](crate::AuthLayer::require_https) forbids that.
     #[non_exhaustive]
     HttpsRequired {
-        /// Scheme, host and port.
+        /// Scheme, host and port of the URI.
         origin: Box<str>,
     },
 
-    /// The credentials cannot be sent as they are: keystoneauth's `AuthorizationFailure`.
+    /// The credentials cannot be sent: keystoneauth's `AuthorizationFailure`.
     #[non_exhaustive]
     AuthorizationFailure {
-        /// What is wrong with them.
+        /// What is wrong with the credentials.
         reason: &'static str,
     },
 
-    /// The credentials are right, and further methods are wanted: keystoneauth's `MissingAuthMethods`.
+    /// Keystone accepted the credentials and requires further authentication methods: keystoneauth's
+    /// `MissingAuthMethods`.
     MissingAuthMethods(Arc<MissingAuthMethods>),
 
-    /// Keystone answered an authentication with an error: keystoneauth's `HttpError`.
+    /// Keystone responded to a login with an error status: keystoneauth's `HttpError`.
     ///
-    /// What has no error document of Keystone is the word of a proxy in front of it, and transient, but for statuses
-    /// that no waiting changes, such as 405, 407, 415 and 501.
+    /// A response without an error document of Keystone comes from a proxy in front of it. It is transient, except for
+    /// statuses that a retry cannot change, such as 405, 407, 415 and 501.
     Keystone(Arc<HttpError>),
 
-    /// A service answered a request with a status of 400 or above, and
-    /// [`RaiseForStatus`](crate::RaiseForStatus) is there to make an error of it.
+    /// A service responded with a status of 400 or above, and [`RaiseForStatus`](crate::RaiseForStatus) made it an
+    /// error.
     Service(Arc<HttpError>),
 
-    /// Keystone's answer to credentials is a redirect that they must not follow.
+    /// Keystone responded to a login with a redirect that credentials must not follow.
     ///
-    /// Followed are 307 and 308 within the origin of the `auth_url`, three times at most.
+    /// Logins follow 307 and 308 within the origin of the `auth_url`, three times at most.
     #[non_exhaustive]
     LoginRedirected {
-        /// The status of the answer.
+        /// The status of the response.
         status: StatusCode,
-        /// Where the credentials were sent, without a user name and a query that may be in it.
+        /// The URL of the login, without its user name and query.
         auth_url: Box<str>,
-        /// Scheme, host and port of where they were to go, if the answer says it.
+        /// Scheme, host and port of the redirect, if the response has a `Location`.
         location: Option<Box<str>>,
     },
 
-    /// A request for a token would wait for that same token: its [`Transport`](crate::Transport) goes through an
-    /// [`AuthLayer`](crate::AuthLayer), or credentials ask the plugin that asks them.
+    /// A request for a token would wait for that same token.
+    ///
+    /// Either the [`Transport`](crate::Transport) sends through an [`AuthLayer`](crate::AuthLayer), or credentials call
+    /// the plugin that holds them.
     Recursion,
 
-    /// Keystone could not be reached, or its answer broke off: keystoneauth's `ConnectFailure`.
+    /// Keystone cannot be reached, or its response broke off: keystoneauth's `ConnectFailure`.
     ///
-    /// It is not transient if the client says why it fails again: a certificate, a server that speaks no TLS or no
-    /// HTTP, a scheme that the client does not take.
+    /// It is not transient if the error of the client shows a permanent cause: a certificate, a server without TLS or
+    /// HTTP, or a URL scheme that the client does not support.
     #[non_exhaustive]
     ConnectFailure {
-        /// Scheme, host and port that the request was for.
+        /// Scheme, host and port of the request.
         origin: Box<str>,
-        /// What the HTTP client says.
+        /// The error of the HTTP client.
         source: Arc<dyn StdError + Send + Sync>,
     },
 
-    /// Keystone did not answer in time.
+    /// Keystone did not respond before the timeout.
     #[non_exhaustive]
     Timeout {
-        /// Where it was asked, without a user name and a query that may be in it.
+        /// The URL of Keystone, without its user name and query.
         auth_url: Box<str>,
         /// The timeout.
         timeout: Duration,
     },
 
-    /// Keystone's token is past its end, or was when it came: do the clocks of its servers agree?
+    /// The token from Keystone expires at once, or has already expired. The clocks of the Keystone servers may differ.
     ExpiredOnArrival,
 
-    /// Code that is not of this crate panicked while a token was obtained: credentials, a clock, a client or a
-    /// subscriber of `tracing`.
+    /// Code outside this crate panicked during a login: credentials, a clock, an HTTP client or a `tracing` subscriber.
     PluginPanicked,
 
-    /// A token or a version document has to be obtained, and there is no tokio runtime with time enabled to do it
-    /// in.
+    /// A login or version discovery requires a tokio runtime with time enabled, and there is none.
     NoRuntime,
 
-    /// Several logins, or requests for a version document, ended without a result: their runtime was shut down or is
-    /// not driven, or the tokens that they brought were reset or refused at once.
+    /// Several logins or requests for a version document ended without a result.
+    ///
+    /// Their runtime was shut down or is not driven, or each new token was reset or rejected at once.
     Abandoned,
 
-    /// An identity plugin of somebody else's failed.
+    /// An identity plugin or [`Credentials`](crate::Credentials) outside this crate failed.
     #[non_exhaustive]
     Plugin {
-        /// Whether trying again can help.
+        /// Whether the failure is transient: the same request can succeed later.
         transient: bool,
-        /// What the plugin says.
+        /// The error of the plugin.
         source: Arc<dyn StdError + Send + Sync>,
     },
 }
 
 impl Error {
-    /// An error of an identity plugin that is not of this crate. `transient` says whether the same
-    /// request can succeed later without anybody changing anything.
+    /// Creates the error of an identity plugin outside this crate.
+    ///
+    /// `transient` says whether the same request can succeed later without any change.
     pub fn plugin(transient: bool, source: impl Into<BoxError>) -> Self {
         Self::Plugin { transient, source: source.into().into() }
     }
@@ -361,7 +368,7 @@ impl Error {
         Self::InvalidResponse { reason, line, column, url: None }
     }
 
-    /// The same error, if it is that of a document, with the URL that the document came from.
+    /// Adds the URL of the document to [`Error::InvalidResponse`].
     pub(crate) fn with_url(self, uri: &Uri) -> Self {
         match self {
             Self::InvalidResponse { reason, line, column, url: None } => {
@@ -371,22 +378,22 @@ impl Error {
         }
     }
 
-    /// What an HTTP client says of a request to this URL; if that is an error of this crate, the same.
+    /// Wraps the error of an HTTP client for a request to this URL, or returns the [`Error`] that it contains.
     pub(crate) fn connect(uri: &Uri, source: impl Into<BoxError>) -> Self {
         let source = source.into();
         match Self::find(&*source) {
-            Some(ours) => ours.clone(),
+            Some(error) => error.clone(),
             None => Self::ConnectFailure { origin: format::origin(uri), source: source.into() },
         }
     }
 
-    /// Whether the same request can succeed later without anybody changing anything.
+    /// Returns whether the error is transient: the same request can succeed later without any change.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Plugin { transient, .. } => *transient,
             Self::Keystone(error) | Self::Service(error) => error.is_transient(),
             Self::DiscoveryFailure(failure) => failure.is_transient(),
-            // What answers with something that is no token is a proxy that is not ready, most often.
+            // An invalid response comes from a proxy that is not ready, most often.
             Self::Timeout { .. } | Self::InvalidResponse { .. } => true,
             Self::ConnectFailure { origin, source } => ConnectFault::from_error(origin, &**source).is_none(),
             Self::ExpiredOnArrival | Self::PluginPanicked | Self::NoRuntime | Self::Abandoned => true,
@@ -394,7 +401,7 @@ impl Error {
         }
     }
 
-    /// How long Keystone asks to wait, if it does.
+    /// Returns the delay that Keystone or a service requests (`Retry-After`).
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Keystone(error) => error.retry_after,
@@ -415,12 +422,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_expired_at_a_time_that_can_be_read() {
-        let told = |seconds: u64| {
+    fn the_expiry_is_shown_as_a_date() {
+        let message = |seconds: u64| {
             let expired_at = SystemTime::UNIX_EPOCH + Duration::from_millis(seconds * 1000 + 1);
             Error::Expired { expired_at }.to_string()
         };
-        assert!(told(1_768_482_000).contains(" at 2026-01-15T13:00:00Z and "), "{}", told(1_768_482_000));
-        assert!(told(1 << 40).contains(" at 1099511627776 s after 1970 and "), "{}", told(1 << 40));
+        assert!(
+            message(1_768_482_000).contains(" at 2026-01-15T13:00:00Z and "),
+            "{}",
+            message(1_768_482_000)
+        );
+        assert!(message(1 << 40).contains(" at 1099511627776 s after 1970 and "), "{}", message(1 << 40));
     }
 }

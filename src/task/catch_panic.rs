@@ -1,4 +1,4 @@
-//! Turns panics of code from outside this crate into errors.
+//! Turns panics of code outside this crate into errors.
 
 use std::{
     any::Any,
@@ -8,24 +8,24 @@ use std::{
     task::{Context, Poll},
 };
 
-/// The code of others panicked, and the panic was caught.
+/// The error of code that panicked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Panicked;
 
-/// Runs code of others, whose panic is an error.
-pub(crate) fn catch_panic<T>(others: impl FnOnce() -> T) -> Result<T, Panicked> {
-    catch_unwind(AssertUnwindSafe(others)).map_err(|_: Box<dyn Any + Send>| Panicked)
+/// Calls a function and returns an error if it panics.
+pub(crate) fn catch_panic<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|_: Box<dyn Any + Send>| Panicked)
 }
 
-/// A future of others. Its panics are errors, whether it is polled or dropped.
+/// A future that resolves to an error if the inner future panics, while it is polled or dropped.
 pub(crate) struct CatchPanic<T>(Option<BoxFuture<T>>);
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl<T> CatchPanic<T> {
-    /// Catches the panics of `make` too.
-    pub(crate) fn new(make: impl FnOnce() -> BoxFuture<T>) -> Self {
-        Self(catch_panic(make).ok())
+    /// Wraps the future that a function returns. A panic of the function is caught too.
+    pub(crate) fn new(make_future: impl FnOnce() -> BoxFuture<T>) -> Self {
+        Self(catch_panic(make_future).ok())
     }
 }
 

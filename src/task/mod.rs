@@ -18,10 +18,10 @@ pub(crate) use timer::Timer;
 ///
 /// # Errors
 ///
-/// [`Error::NoRuntime`] outside of a runtime, and in one without time.
+/// [`Error::NoRuntime`] outside of a runtime, and in a runtime without time.
 pub(crate) fn runtime() -> Result<Handle, Error> {
     let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
-    // Nothing but a panic tells a runtime without time from others.
+    // Tokio has no way to ask whether time is enabled, but a timer panics if it is not.
     catch_panic(|| drop(sleep(Duration::ZERO))).map_err(|_| Error::NoRuntime)?;
     Ok(runtime)
 }

@@ -1,4 +1,4 @@
-//! Timers that move from runtime to runtime.
+//! A timer that can be polled in more than one runtime.
 
 use std::{
     future::{Future, pending},
@@ -15,48 +15,51 @@ use tokio::{
 use super::{Panicked, catch_panic};
 use crate::Error;
 
-/// A timer that goes with the runtime that polls it. That of an earlier poll may be shut down, or nobody may drive it.
+/// A timer that runs on the runtime of its last poll.
+///
+/// The runtime of an earlier poll may have been shut down, or may no longer be driven.
 pub(crate) struct Timer {
-    begun: Instant,
-    length: Duration,
-    of_last_poll: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
+    started: Instant,
+    duration: Duration,
+    /// The tokio timer of the last poll, which wakes the task.
+    tokio_timer: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
 }
 
 impl Timer {
-    /// Begins now.
-    pub(crate) fn new(length: Duration) -> Self {
-        Self { begun: Instant::now(), length, of_last_poll: None }
+    /// Starts a timer.
+    pub(crate) fn new(duration: Duration) -> Self {
+        Self { started: Instant::now(), duration, tokio_timer: None }
     }
 
-    fn left(&self) -> Duration {
-        self.length.saturating_sub(self.begun.elapsed())
-    }
-
-    /// Whether the time is over.
+    /// Returns whether the duration has elapsed.
     pub(crate) fn is_elapsed(&self) -> bool {
-        self.left().is_zero()
+        self.remaining().is_zero()
+    }
+
+    fn remaining(&self) -> Duration {
+        self.duration.saturating_sub(self.started.elapsed())
     }
 }
 
-/// [`Error::NoRuntime`] outside of a runtime, and in one without time.
+/// Resolves to [`Error::NoRuntime`] outside of a runtime, and in a runtime without time.
 impl Future for Timer {
     type Output = Result<(), Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let left = self.left();
-        if left.is_zero() {
+        let remaining = self.remaining();
+        if remaining.is_zero() {
             return Poll::Ready(Ok(()));
         }
         if Handle::try_current().is_err() {
             return Poll::Ready(Err(Error::NoRuntime));
         }
         let mut timer = Box::pin(async move {
-            let _ = timeout(left, pending::<()>()).await;
+            let _ = timeout(remaining, pending::<()>()).await;
         });
-        // It panics in a runtime without time, and in one that is shut down.
+        // Tokio's timer panics in a runtime without time, and in a runtime that is shut down.
         match catch_panic(|| timer.as_mut().poll(cx)) {
             Ok(poll) => {
-                self.of_last_poll = Some(timer);
+                self.tokio_timer = Some(timer);
                 ready!(poll);
                 Poll::Ready(Ok(()))
             }
