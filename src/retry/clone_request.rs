@@ -3,27 +3,48 @@ use http_body::Body;
 
 use super::ReplayBody;
 
-/// How a request with such a body is sent more than once.
+/// How to clone a request for another attempt, depending on the type of its body.
 pub(super) struct CloneRequest<B> {
-    clone: CloneMethod<B>,
+    method: CloneMethod<B>,
     can_send: fn(&B) -> bool,
-    claim: fn(&mut B) -> bool,
+    take_over: fn(&mut B) -> bool,
 }
 
-/// A request whose body is `Clone` is cloned whole, which is cheaper than field by field. Either way its
-/// extensions come along, and in them the `EndpointFilter` that the layer takes out.
+/// How to clone a request.
+///
+/// Both variants clone the extensions too. They contain the `EndpointFilter`, which the layer removes from the
+/// original.
 enum CloneMethod<B> {
+    /// Clones the whole request, which is cheaper than field by field.
     Whole(fn(&Request<B>) -> Request<B>),
+    /// Clones the body with this function, and the other parts field by field.
     WithBody(fn(&B) -> Option<B>),
+}
+
+impl<B: Clone> CloneRequest<B> {
+    pub(super) const fn for_clone_body() -> Self {
+        Self { method: CloneMethod::Whole(Request::clone), can_send: |_| true, take_over: |_| true }
+    }
+}
+
+impl<B: Body> CloneRequest<ReplayBody<B>> {
+    pub(super) const fn for_replay_body() -> Self {
+        Self {
+            method: CloneMethod::Whole(Request::clone),
+            can_send: ReplayBody::can_replay,
+            take_over: ReplayBody::take_over,
+        }
+    }
 }
 
 impl<B> CloneRequest<B> {
     pub(super) const fn with_clone_body(clone_body: fn(&B) -> Option<B>) -> Self {
-        Self { clone: CloneMethod::WithBody(clone_body), can_send: |_| true, claim: |_| true }
+        Self { method: CloneMethod::WithBody(clone_body), can_send: |_| true, take_over: |_| true }
     }
 
-    pub(super) fn clone_request(&self, request: &Request<B>) -> Option<Request<B>> {
-        let clone_body = match self.clone {
+    /// Returns a clone of the request, or `None` if its body cannot be cloned.
+    pub(super) fn try_clone(&self, request: &Request<B>) -> Option<Request<B>> {
+        let clone_body = match self.method {
             CloneMethod::Whole(clone) => return Some(clone(request)),
             CloneMethod::WithBody(clone_body) => clone_body,
         };
@@ -36,31 +57,18 @@ impl<B> CloneRequest<B> {
         Some(clone)
     }
 
-    /// Whether the clone can be sent, as far as the first attempt has read its body by now.
+    /// Returns whether the clone can be sent.
+    ///
+    /// It cannot be sent if the first attempt has read more of the body than is buffered.
     pub(super) fn can_send(&self, clone: &Request<B>) -> bool {
         (self.can_send)(clone.body())
     }
 
-    /// Takes the body over from the first attempt, for the clone to be sent. `false` if it cannot be sent; then the
-    /// first attempt reads on.
-    pub(super) fn claim(&self, clone: &mut Request<B>) -> bool {
-        (self.claim)(clone.body_mut())
-    }
-}
-
-impl<B: Clone> CloneRequest<B> {
-    pub(super) const fn cloning() -> Self {
-        Self { clone: CloneMethod::Whole(Request::clone), can_send: |_| true, claim: |_| true }
-    }
-}
-
-impl<B: Body> CloneRequest<ReplayBody<B>> {
-    pub(super) const fn replaying() -> Self {
-        Self {
-            clone: CloneMethod::Whole(Request::clone),
-            can_send: ReplayBody::can_replay,
-            claim: ReplayBody::claim,
-        }
+    /// Takes the body over from the first attempt, so that the clone can be sent.
+    ///
+    /// Returns false if the clone cannot be sent. Then the first attempt can continue to read the body.
+    pub(super) fn take_over_body(&self, clone: &mut Request<B>) -> bool {
+        (self.take_over)(clone.body_mut())
     }
 }
 

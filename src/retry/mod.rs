@@ -1,10 +1,10 @@
-//! Sending a request again: after its token was refused, or when no server had time for it.
+//! Retry policies for [`tower::retry`]: after a 401, after failures to connect, and after 429 and 503.
 //!
 //! # After a 401
 //!
-//! [`ReauthPolicy`] is a policy for `tower::retry`, outside of [`AuthLayer`](crate::AuthLayer). It reads
-//! the [`TokenRejected`](crate::TokenRejected) that the layer leaves in the response, and sends the original request
-//! again, once, if the plugin could renew:
+//! [`ReauthPolicy`] is used outside [`AuthLayer`](crate::AuthLayer). It reads the
+//! [`TokenRejected`](crate::TokenRejected) that the layer inserts into the extensions of the response. If the plugin
+//! can renew its token, the policy sends the original request once more:
 //!
 //! ```
 //! use bytes::Bytes;
@@ -38,10 +38,10 @@
 //! # }
 //! ```
 //!
-//! # When no server had time for it
+//! # After failures to connect, 429 and 503
 //!
-//! [`RetryPolicy`] sends requests again that found no connection, or that were answered by 429 or 503. It
-//! waits in between, as long as the server asks to:
+//! [`RetryPolicy`] retries requests for which there was no connection, and requests with a 429 or a 503 response. It
+//! waits before each retry, at least as long as the server asks (`Retry-After`):
 //!
 //! ```
 //! use bytes::Bytes;
@@ -66,7 +66,7 @@
 //!     .retry(ReauthPolicy::new())
 //!     .retry(RetryPolicy::new().connect_retries(5).status_code_retries(2))
 //!     .layer(AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute")))
-//!     .service(client); // at first unavailable
+//!     .service(client); // unavailable at first
 //!
 //! let response = nova.oneshot(Request::get("/servers").body(Full::<Bytes>::default())?).await?;
 //! assert_eq!(response.status(), 200);
@@ -74,29 +74,31 @@
 //! # }
 //! ```
 //!
-//! # The order of the two
+//! # Order of the two policies
 //!
-//! Both belong outside of the layer, so that each attempt has its token and its endpoint found anew. As
-//! above, with [`ReauthPolicy`] outside of [`RetryPolicy`], a request is authenticated anew once at most,
-//! and what is sent after that has all the retries again; keystoneauth's session does the same. The
-//! other way round the retries are counted over the whole of a request, and each of its attempts may
-//! be authenticated anew. Neither takes the other's answers for its own.
+//! Use both outside [`AuthLayer`](crate::AuthLayer). Then each attempt gets the current token and endpoint. A
+//! [`RetryPolicy`] inside the layer would send the same token each time, which may have expired meanwhile.
 //!
-//! Inside of the layer, [`RetryPolicy`] sends the same token each time, which may have expired
-//! by then.
+//! As above, put [`ReauthPolicy`] outside [`RetryPolicy`]. Then a request is authenticated again at most once, and gets
+//! all retries again afterwards, as in keystoneauth's session. In the other order, the retries are counted over the
+//! whole request, and each of its attempts can be authenticated again. Neither policy reacts to responses that the
+//! other one handles.
 //!
-//! # Bodies
+//! # Request bodies
 //!
-//! A body is never replaced by an empty or a broken one. Where it cannot be sent again, the answer or the
-//! error is what the caller gets; for a 401, [`TokenRejected::Renewable`](crate::TokenRejected::Renewable) is beside it,
-//! and the next request has the new token. Three kinds of bodies:
+//! A policy never sends an empty or a truncated body in place of the original. If a body cannot be sent again, the
+//! caller gets the response or the error of the first attempt. A 401 then still has
+//! [`TokenRejected::Renewable`](crate::TokenRejected::Renewable) in its extensions, and the next request gets the new
+//! token.
 //!
-//! - `Clone`, such as `Full<Bytes>`: [`ReauthPolicy::new`], [`RetryPolicy::new`].
-//! - a stream that is short, as a rule: [`ReplayBody`] keeps what was sent of it, up to a cap, with
-//!   [`ReauthPolicy::replaying`], [`RetryPolicy::replaying`]. It is `Clone` too, but the policies for that do not ask
-//!   whether its beginning is still there.
-//! - a stream that can be made anew, such as a file's: [`ReauthPolicy::with_clone_body`] and
-//!   [`RetryPolicy::with_clone_body`] take a function for it.
+//! There are policies for three kinds of bodies:
+//!
+//! - Bodies that are `Clone`, such as `Full<Bytes>`: [`ReauthPolicy::new`], [`RetryPolicy::new`].
+//! - Streams that are usually short: wrap them in [`ReplayBody`], which buffers the sent data up to a cap, and use
+//!   [`ReauthPolicy::replaying`], [`RetryPolicy::replaying`]. A `ReplayBody` is `Clone` too, but the policies for
+//!   `Clone` do not check whether its beginning is still buffered.
+//! - Streams that can be opened again, such as those of a file: [`ReauthPolicy::with_clone_body`],
+//!   [`RetryPolicy::with_clone_body`], with a function that opens the stream.
 
 mod backoff;
 mod budget;

@@ -12,114 +12,123 @@ use tower::retry::Policy;
 use super::{ReplayBody, RetryBudget, RetryDelay, backoff::Backoff, clone_request::CloneRequest};
 use crate::{BoxError, Error, error::retry_after, task::runtime};
 
-/// The longest that a server may ask to wait.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+/// Maximum delay that a server can ask for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
-/// Sends a request again that no server has got, or that a server had no time for.
+/// A retry policy for failures to connect, and for responses with status 429 or 503.
 ///
-/// - After a failure to connect, 3 times ([`connect_retries`](Self::connect_retries)). Nothing was sent
-///   then, so it is safe whatever the request does.
-/// - After a 429 or a 503, 3 times ([`status_code_retries`](Self::status_code_retries)), whatever the
-///   method, as keystoneauth does. The server says by these that it did not do what was asked.
+/// - After a failure to connect, a request is retried up to 3 times ([`connect_retries`](Self::connect_retries)). No
+///   server has received it, so this is safe for every method.
+/// - After a 429 or a 503, a request is retried up to 3 times ([`status_code_retries`](Self::status_code_retries)).
+///   This applies to every method, as in keystoneauth, because with these statuses the server says that it has not
+///   processed the request.
 ///
-/// The two are counted apart, with delays of their own: 0.5 s, doubled with each retry up to 60 s, of
-/// which the last half is left to chance so that many clients do not come back at once
-/// ([`without_jitter`](Self::without_jitter)). A `Retry-After`, be it seconds or a date, is waited for
-/// instead, up to 300 s.
+/// The two kinds are counted separately and have separate delays. The first delay is 0.5 s, and it doubles with each
+/// retry, up to 60 s. Each delay is shortened by a random share of up to half, so that many clients do not return at
+/// the same time ([`without_jitter`](Self::without_jitter)). If the response has a `Retry-After` header, in seconds or
+/// as a date, its delay is used instead, up to 300 s, and a random share of up to half of the policy's own delay is
+/// added.
 ///
-/// All requests of a service together may cause only so many retries: those of a
-/// [`budget`](Self::budget), the default of which allows ten in a second and a fifth of the requests.
-/// A body that cannot be sent again is never replaced: its request is sent once.
+/// A [`budget`](Self::budget) limits the retries of all requests together. The default budget allows ten retries per
+/// second, plus one for five requests.
 ///
-/// It is for services whose errors are [`BoxError`], which those with an [`AuthLayer`](crate::AuthLayer)
-/// are; others become such by `map_err(Into::into)`. It waits by tokio's clock, and without a runtime of
-/// tokio does not retry.
+/// A request is not retried if its body cannot be sent again, or if there is no tokio runtime to wait in.
 ///
-/// See the [module docs](super) for an example and for its order with [`ReauthPolicy`](crate::ReauthPolicy).
+/// The policy works for services whose error type is [`BoxError`]. Those with an [`AuthLayer`](crate::AuthLayer) have
+/// it; for others, use `map_err(Into::into)`.
+///
+/// See the [module docs](super) for an example, and for the order with [`ReauthPolicy`](crate::ReauthPolicy).
 pub struct RetryPolicy<B> {
-    again: CloneRequest<B>,
+    clone_request: CloneRequest<B>,
     connect: Backoff,
     status: Backoff,
     retriable_status_codes: Arc<[StatusCode]>,
     connect_failure: fn(&(dyn StdError + 'static)) -> bool,
-    jitter: bool,
+    has_jitter: bool,
     budget: RetryBudget,
 }
 
 impl<B: Clone> RetryPolicy<B> {
-    /// For bodies that can be cloned.
+    /// Creates a policy for request bodies that are `Clone`.
     pub fn new() -> Self {
-        Self::of(CloneRequest::cloning())
+        Self::from_clone_request(CloneRequest::for_clone_body())
     }
 }
 
 impl<B: Body> RetryPolicy<ReplayBody<B>> {
-    /// For bodies that keep what was sent of them.
+    /// Creates a policy for request bodies of type [`ReplayBody`].
     pub fn replaying() -> Self {
-        Self::of(CloneRequest::replaying())
+        Self::from_clone_request(CloneRequest::for_replay_body())
     }
 }
 
 impl<B> RetryPolicy<B> {
-    /// For bodies that know how to be sent again: `clone_body` is called before a request is sent, and
-    /// gives the body for the next time. After `None` the request is not sent again.
+    /// Creates a policy that clones request bodies with `clone_body`.
+    ///
+    /// The function is called before each attempt, and returns the body for the next one. If it returns `None`, there
+    /// is no further attempt.
     pub fn with_clone_body(clone_body: fn(&B) -> Option<B>) -> Self {
-        Self::of(CloneRequest::with_clone_body(clone_body))
+        Self::from_clone_request(CloneRequest::with_clone_body(clone_body))
     }
 
-    fn of(again: CloneRequest<B>) -> Self {
+    fn from_clone_request(clone_request: CloneRequest<B>) -> Self {
         Self {
-            again,
+            clone_request,
             connect: Backoff::new(),
             status: Backoff::new(),
             retriable_status_codes: [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].into(),
             connect_failure: |_| false,
-            jitter: true,
+            has_jitter: true,
             budget: RetryBudget::default(),
         }
     }
 
-    /// How often a request is sent again that could not be sent for want of a connection; 3.
+    /// Sets how often a request is retried after failures to connect. Default: 3.
     #[must_use]
     pub fn connect_retries(mut self, retries: u32) -> Self {
-        self.connect.left = retries;
+        self.connect.retries_left = retries;
         self
     }
 
-    /// How often a request is sent again because of its answer's status; 3.
+    /// Sets how often a request is retried because of the status of its response. Default: 3.
     #[must_use]
     pub fn status_code_retries(mut self, retries: u32) -> Self {
-        self.status.left = retries;
+        self.status.retries_left = retries;
         self
     }
 
-    /// The statuses for which a request is sent again, instead of 429 and 503.
+    /// Sets the statuses after which a request is retried. Default: 429 and 503.
     #[must_use]
     pub fn retriable_status_codes(mut self, codes: impl IntoIterator<Item = StatusCode>) -> Self {
         self.retriable_status_codes = codes.into_iter().collect();
         self
     }
 
-    /// Always waits this long after a failure to connect, instead of longer and longer.
+    /// Sets a fixed delay after failures to connect, which does not double.
     #[must_use]
     pub fn connect_retry_delay(mut self, delay: Duration) -> Self {
-        self.connect = self.connect.fixed(delay);
+        self.connect = self.connect.with_fixed_delay(delay);
         self
     }
 
-    /// Always waits this long after a retriable status that comes without `Retry-After`, instead of longer
-    /// and longer.
+    /// Sets a fixed delay after retriable statuses, which does not double.
+    ///
+    /// It is not used if the response has a `Retry-After` header.
     #[must_use]
     pub fn status_code_retry_delay(mut self, delay: Duration) -> Self {
-        self.status = self.status.fixed(delay);
+        self.status = self.status.with_fixed_delay(delay);
         self
     }
 
-    /// What else is a failure to connect, after which it is certain that no server got the request.
+    /// Sets a function that recognizes further errors as failures to connect.
     ///
-    /// It is asked about each error in the chain of sources. Known without it is an [`io::Error`] of a kind
-    /// that only connecting has (refused, no free address). Clients tell the others, such as hosts without a
-    /// route, names that are not resolved and connects that take too long:
+    /// It must return true only if it is certain that no server has received the request. It is called for each error
+    /// in the chain of sources.
+    ///
+    /// The policy itself only recognizes an [`io::Error`] of a kind that no other operation returns
+    /// ([`ConnectionRefused`](io::ErrorKind::ConnectionRefused),
+    /// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable)). Ask your HTTP client for the others, such as an
+    /// unreachable host, a name that cannot be resolved or a timeout:
     ///
     /// ```
     /// use bytes::Bytes;
@@ -132,26 +141,30 @@ impl<B> RetryPolicy<B> {
     /// # let _ = policy;
     /// ```
     ///
-    /// There, failures of TLS are among them, which keystoneauth does not try again.
+    /// In this example, TLS failures are failures to connect too. keystoneauth does not retry them.
     ///
-    /// Errors of this crate ([`Error`]) are none, and it is not asked about them or what is under them: the
-    /// plugin has tried to reach Keystone for as long as a request may wait
-    /// ([`RenewalPolicy::wait_timeout`](crate::RenewalPolicy::wait_timeout)).
+    /// The function is not called for errors of this crate ([`Error`]) and their sources, and they are never failures
+    /// to connect. If one says that Keystone cannot be reached, the plugin has already retried for as long as a request
+    /// may wait ([`RenewalPolicy::wait_timeout`](crate::RenewalPolicy::wait_timeout)).
     #[must_use]
     pub fn connect_failure(mut self, predicate: fn(&(dyn StdError + 'static)) -> bool) -> Self {
         self.connect_failure = predicate;
         self
     }
 
-    /// Waits for the delays as they are. Otherwise the jitter comes from the thread's `fastrand` generator.
+    /// Disables the jitter of the delays.
+    ///
+    /// By default, the random numbers come from the `fastrand` generator of the thread.
     #[must_use]
     pub fn without_jitter(mut self) -> Self {
-        self.jitter = false;
+        self.has_jitter = false;
         self
     }
 
-    /// What limits the retries of all requests together. Policies can share it, and have to where a stack is built
-    /// for each request: a budget of its own would limit nothing.
+    /// Sets the budget that limits the retries of all requests together.
+    ///
+    /// Several policies can share a budget. They have to if you build a new stack for each request, because a budget
+    /// for a single request would limit nothing.
     ///
     /// ```
     /// use std::time::Duration;
@@ -159,7 +172,7 @@ impl<B> RetryPolicy<B> {
     /// use http_body_util::Full;
     /// use tower_keystone::{RetryPolicy, retry::RetryBudget};
     ///
-    /// // Two in a second and a tenth of the requests, as they were in the last ten seconds.
+    /// // Two retries per second, plus one for ten requests of the last ten seconds.
     /// let budget = RetryBudget::new(Duration::from_secs(10), 2, 0.1);
     /// let policy = || RetryPolicy::<Full<Bytes>>::new().budget(budget.clone());
     /// # let _ = (policy(), policy());
@@ -177,10 +190,10 @@ impl<B> RetryPolicy<B> {
         let mut next = Some(error);
         while let Some(error) = next {
             let io = error.downcast_ref::<io::Error>();
-            if io.is_some_and(|io| is_of_connecting(io.kind())) || (self.connect_failure)(error) {
+            if io.is_some_and(|io| is_connect_failure_kind(io.kind())) || (self.connect_failure)(error) {
                 return true;
             }
-            // The source of an I/O error around another one is the other one's source.
+            // `source` of an I/O error skips the error that it wraps.
             let inner = io.and_then(io::Error::get_ref).map(|inner| inner as &(dyn StdError + 'static));
             next = inner.or_else(|| error.source());
         }
@@ -188,9 +201,10 @@ impl<B> RetryPolicy<B> {
     }
 }
 
-fn is_of_connecting(kind: io::ErrorKind) -> bool {
+fn is_connect_failure_kind(kind: io::ErrorKind) -> bool {
     use io::ErrorKind::{AddrNotAvailable, ConnectionRefused};
-    // Not HostUnreachable and NetworkUnreachable: a connection on which things were sent fails by them too.
+    // Not HostUnreachable and NetworkUnreachable: an established connection, on which data was sent, can fail with
+    // them.
     matches!(kind, AddrNotAvailable | ConnectionRefused)
 }
 
@@ -202,7 +216,7 @@ impl<B, ResBody> Policy<Request<B>, Response<ResBody>, BoxError> for RetryPolicy
         request: &mut Request<B>,
         result: &mut Result<Response<ResBody>, BoxError>,
     ) -> Option<RetryDelay> {
-        let (delays, asked) = match result {
+        let (backoff, requested_delay) = match result {
             Ok(response) if self.retriable_status_codes.contains(&response.status()) => {
                 (&mut self.status, retry_after(response.headers(), SystemTime::now()))
             }
@@ -213,18 +227,19 @@ impl<B, ResBody> Policy<Request<B>, Response<ResBody>, BoxError> for RetryPolicy
             Err(error) if self.is_connect_failure(&**error) => (&mut self.connect, None),
             Err(_) => return None,
         };
-        let chance = self.jitter.then(fastrand::f64);
-        let delay = match asked {
-            Some(asked) => delays.after(asked.min(LONGEST_RETRY_AFTER), chance)?,
-            None => delays.next(chance)?,
+        let random = self.has_jitter.then(fastrand::f64);
+        let delay = match requested_delay {
+            Some(requested) => backoff.requested_delay(requested.min(MAX_RETRY_AFTER), random)?,
+            None => backoff.next_delay(random)?,
         };
-        let possible = self.again.can_send(request) && runtime().is_ok();
-        // Only now, since the attempt that loses its body may still have to bring the answer.
-        (possible && self.budget.withdraw() && self.again.claim(request)).then(|| RetryDelay::new(delay))
+        let is_possible = self.clone_request.can_send(request) && runtime().is_ok();
+        // The body is taken over last: if there is no retry, the current attempt may still have to read it.
+        let retries = is_possible && self.budget.withdraw() && self.clone_request.take_over_body(request);
+        retries.then(|| RetryDelay::new(delay))
     }
 
     fn clone_request(&mut self, request: &Request<B>) -> Option<Request<B>> {
-        self.again.clone_request(request)
+        self.clone_request.try_clone(request)
     }
 }
 
@@ -234,16 +249,16 @@ impl<B: Clone> Default for RetryPolicy<B> {
     }
 }
 
-/// Clones share the budget.
+/// Clones share the [budget](RetryPolicy::budget).
 impl<B> Clone for RetryPolicy<B> {
     fn clone(&self) -> Self {
         Self {
-            again: self.again,
+            clone_request: self.clone_request,
             connect: self.connect,
             status: self.status,
             retriable_status_codes: Arc::clone(&self.retriable_status_codes),
             connect_failure: self.connect_failure,
-            jitter: self.jitter,
+            has_jitter: self.has_jitter,
             budget: self.budget.clone(),
         }
     }
@@ -252,8 +267,8 @@ impl<B> Clone for RetryPolicy<B> {
 impl<B> fmt::Debug for RetryPolicy<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RetryPolicy")
-            .field("connect_retries", &self.connect.left)
-            .field("status_code_retries", &self.status.left)
+            .field("connect_retries", &self.connect.retries_left)
+            .field("status_code_retries", &self.status.retries_left)
             .field("retriable_status_codes", &self.retriable_status_codes)
             .finish_non_exhaustive()
     }

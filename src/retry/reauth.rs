@@ -10,33 +10,35 @@ use tower::retry::Policy;
 use super::{ReplayBody, clone_request::CloneRequest};
 use crate::TokenRejected;
 
-/// Sends a request once more whose token was refused, if the plugin could renew.
+/// A retry policy that sends a request once more after a 401, if the plugin can renew its token.
 ///
-/// See the [module docs](super) for an example and for what it does about bodies.
+/// See the [module docs](super) for an example and for the kinds of request bodies.
 pub struct ReauthPolicy<B> {
-    again: CloneRequest<B>,
-    tried: bool,
+    clone_request: CloneRequest<B>,
+    has_retried: bool,
 }
 
 impl<B: Clone> ReauthPolicy<B> {
-    /// For bodies that can be cloned.
+    /// Creates a policy for request bodies that are `Clone`.
     pub const fn new() -> Self {
-        Self { again: CloneRequest::cloning(), tried: false }
+        Self { clone_request: CloneRequest::for_clone_body(), has_retried: false }
     }
 }
 
 impl<B> ReauthPolicy<B> {
-    /// For bodies that know how to be sent again: `clone_body` is called once before a request is sent,
-    /// and gives the body for a second time. For `None` the request is sent once only.
+    /// Creates a policy that clones request bodies with `clone_body`.
+    ///
+    /// The function is called once before a request is sent, and returns the body for the second attempt. If it returns
+    /// `None`, there is no second attempt.
     pub const fn with_clone_body(clone_body: fn(&B) -> Option<B>) -> Self {
-        Self { again: CloneRequest::with_clone_body(clone_body), tried: false }
+        Self { clone_request: CloneRequest::with_clone_body(clone_body), has_retried: false }
     }
 }
 
 impl<B: Body> ReauthPolicy<ReplayBody<B>> {
-    /// For bodies that keep what was sent of them.
+    /// Creates a policy for request bodies of type [`ReplayBody`].
     pub const fn replaying() -> Self {
-        Self { again: CloneRequest::replaying(), tried: false }
+        Self { clone_request: CloneRequest::for_replay_body(), has_retried: false }
     }
 }
 
@@ -48,16 +50,16 @@ impl<B, ResBody, E> Policy<Request<B>, Response<ResBody>, E> for ReauthPolicy<B>
         request: &mut Request<B>,
         result: &mut Result<Response<ResBody>, E>,
     ) -> Option<Self::Future> {
-        let refusal = result.as_ref().ok()?.extensions().get::<TokenRejected>()?;
-        if self.tried || refusal.is_final() || !self.again.claim(request) {
+        let rejected = result.as_ref().ok()?.extensions().get::<TokenRejected>()?;
+        if self.has_retried || rejected.is_final() || !self.clone_request.take_over_body(request) {
             return None;
         }
-        self.tried = true;
+        self.has_retried = true;
         Some(ready(()))
     }
 
     fn clone_request(&mut self, request: &Request<B>) -> Option<Request<B>> {
-        self.again.clone_request(request)
+        self.clone_request.try_clone(request)
     }
 }
 
@@ -77,6 +79,6 @@ impl<B> Copy for ReauthPolicy<B> {}
 
 impl<B> fmt::Debug for ReauthPolicy<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReauthPolicy").field("tried", &self.tried).finish_non_exhaustive()
+        f.debug_struct("ReauthPolicy").field("has_retried", &self.has_retried).finish_non_exhaustive()
     }
 }

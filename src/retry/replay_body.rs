@@ -11,16 +11,19 @@ use http_body::{Body, Frame, SizeHint};
 use super::shared_stream::{Next, Reader, SharedStream};
 use crate::BoxError;
 
-/// A body that keeps what was sent of it, up to a cap, so that its clone can send it again.
+/// A request body that buffers the data that is sent, up to a cap, so that a clone of it can send it again.
 ///
-/// A clone that begins to read takes the stream over: it reads what was kept and then the rest of the stream, and the
-/// attempt before it gets an error in place of the rest. [`ReauthPolicy::replaying`](super::ReauthPolicy::replaying)
-/// and [`RetryPolicy::replaying`](super::RetryPolicy::replaying) take it over when they decide to send the request
-/// again, so that the attempt which was refused cannot read past the cap meanwhile.
+/// The body and its clones share one stream, and only one of them reads it at a time. When a clone begins to read, it
+/// takes the stream over: it gets the buffered data first, and then the rest of the stream. The body that read the
+/// stream before gets an error in place of the rest.
 ///
-/// If more data was sent than the cap allows, or the stream has failed, nothing is kept, and no clone can be used
-/// ([`can_replay`](Self::can_replay)). The data is copied into one buffer of at most the cap, whatever the size of its
-/// frames. Trailers are kept beside it if their names and values are not longer than the cap either.
+/// [`ReauthPolicy::replaying`](super::ReauthPolicy::replaying) and
+/// [`RetryPolicy::replaying`](super::RetryPolicy::replaying) take the stream over when they decide to retry. So the
+/// failed attempt cannot read past the cap meanwhile.
+///
+/// If more data is sent than the cap allows, or the stream fails, the buffer is dropped, and no clone can be sent
+/// ([`can_replay`](Self::can_replay)). The data is copied into one buffer of at most the cap, however large the frames
+/// are. Trailers are buffered separately, if their names and values together are not longer than the cap.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -43,22 +46,24 @@ pub struct ReplayBody<B> {
 }
 
 impl<B: Body> ReplayBody<B> {
-    /// Keeps up to `cap` bytes of this body.
+    /// Wraps a body, and buffers up to `cap` bytes of it.
     pub fn new(body: B, cap: usize) -> Self {
         Self { stream: Arc::new(SharedStream::new(body, cap)), reader: Reader::default() }
     }
 
-    /// Returns whether this body can still be sent from where it is: from its beginning, if nothing was read here.
+    /// Returns whether this body can still be read from its current position.
     ///
-    /// This can change whenever another attempt reads the same stream.
+    /// For a clone that has not been read yet, that is the beginning. The result can change whenever another clone
+    /// reads the stream.
     pub fn can_replay(&self) -> bool {
         self.stream.can_read(&self.reader)
     }
 
-    /// Takes the stream over, unless its beginning is gone. From then on only this body and its later clones can
-    /// read it, or one that claims it in turn.
-    pub(crate) fn claim(&mut self) -> bool {
-        self.stream.claim(&mut self.reader)
+    /// Takes the stream over. Returns false if its beginning is no longer buffered.
+    ///
+    /// Afterwards only this body and its later clones can read the stream, until another clone takes it over.
+    pub(crate) fn take_over(&mut self) -> bool {
+        self.stream.take_over(&mut self.reader)
     }
 }
 
@@ -69,17 +74,19 @@ where
     type Data = Bytes;
     type Error = BoxError;
 
+    /// Reads the next frame.
+    ///
     /// # Errors
     ///
-    /// Those of the body; and an error in place of the rest if another attempt has taken the stream over, or if the
-    /// beginning is gone.
+    /// The errors of the wrapped body. An error in place of the rest if a clone has taken the stream over, or if the
+    /// beginning is no longer buffered.
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Self { stream: shared, reader } = &mut *self;
         let mut stream = match shared.next(reader, cx.waker().clone()) {
-            Next::Return(next) => return Poll::Ready(next),
+            Next::Return(frame) => return Poll::Ready(frame),
             Next::Wait => return Poll::Pending,
             Next::Poll(stream) => stream,
         };
@@ -96,10 +103,10 @@ where
     }
 }
 
-/// A clone begins where this one is: at the beginning, if it is made before anything is read.
+/// A clone starts at the position of the original, which is the beginning if nothing has been read yet.
 impl<B> Clone for ReplayBody<B> {
     fn clone(&self) -> Self {
-        Self { stream: Arc::clone(&self.stream), reader: self.reader.unread() }
+        Self { stream: Arc::clone(&self.stream), reader: self.reader.for_clone() }
     }
 }
 

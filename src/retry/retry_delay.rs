@@ -8,16 +8,16 @@ use std::{
 
 use crate::task::Timer;
 
-/// The pause before a request is sent again by [`RetryPolicy`](super::RetryPolicy).
+/// The delay before [`RetryPolicy`](super::RetryPolicy) sends a request again.
 ///
-/// It may move from one tokio runtime to another. It is over at once where there is none with time.
+/// The future can be polled in different tokio runtimes. Without a runtime with time enabled, it is ready at once.
 #[must_use = "futures do nothing unless polled"]
 pub struct RetryDelay(Timer);
 
 impl RetryDelay {
-    /// Begins now.
-    pub(super) fn new(length: Duration) -> Self {
-        Self(Timer::new(length))
+    /// Starts the delay.
+    pub(super) fn new(duration: Duration) -> Self {
+        Self(Timer::new(duration))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The stream that a [`ReplayBody`](super::ReplayBody) and its clones read in turn.
+//! The stream that a [`ReplayBody`](super::ReplayBody) and its clones share.
 
 use std::{
     mem,
@@ -13,77 +13,83 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::BoxError;
 
-/// Maximum size of a frame of kept data, in bytes.
-const PIECE: usize = 64 * 1024;
+/// Maximum size of a frame of buffered data, in bytes.
+const MAX_FRAME: usize = 64 * 1024;
 
-const TAKEN_OVER: &str = "the body cannot be read on: another attempt to send the request has taken it over";
-const GONE: &str = "the body cannot be sent again: its beginning was not kept";
-const PANICKED: &str = "the body panicked while it was read";
+const TAKEN_OVER: &str =
+    "the rest of the body cannot be read: another attempt to send the request has taken it over";
+const NOT_BUFFERED: &str = "the body cannot be sent again, because its beginning is no longer buffered; if it is longer \
+                            than the cap of the ReplayBody, raise the cap";
+const PANICKED: &str = "the request body panicked when it was polled";
 
-type Polled = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
+type PollFrame = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
 
-/// A stream, and what was read of it.
+/// A stream that several readers share, and a buffer of the data that was read from it.
 ///
-/// The lock is never held while code of others runs: the stream, wakers, and the drop of what they are made of.
+/// Only one reader is active at a time. A reader becomes active when it begins to read or takes the stream over. The
+/// reader that was active before gets an error from then on.
+///
+/// The lock is not held while code from outside this crate runs: the stream, wakers, and the `Drop` of their values.
 pub(super) struct SharedStream<B>(Mutex<State<B>>);
 
 struct State<B> {
     stream: Stream<B>,
-    rest: Rest,
-    /// `None` once more was read than the cap allows, or the stream failed.
-    kept: Option<Kept>,
+    hints: Hints,
+    /// `None` after more data was read than the cap allows, or after the stream failed.
+    buffer: Option<Buffer>,
     cap: usize,
-    /// Whose turn it is to read. Turns are counted.
+    /// The turn of the active reader. Turns are numbered in the order in which readers become active.
     turn: usize,
-    /// The last turn that was claimed. Who was made before it cannot begin to read.
-    claimed: usize,
-    /// Wakes the one whose turn it is.
-    waiting: Option<Waker>,
+    /// The turn of the last reader that took the stream over. Readers that were created before it cannot become active.
+    last_take_over: usize,
+    /// The waker of the active reader.
+    waker: Option<Waker>,
 }
 
-/// What the stream said of its rest when it was polled last.
-pub(super) struct Rest {
+/// What the stream said about its remaining data when it was last polled.
+pub(super) struct Hints {
     size_hint: SizeHint,
     is_end: bool,
 }
 
 enum Stream<B> {
     Idle(Pin<Box<B>>),
-    /// One of the readers is polling it.
+    /// A reader is polling it.
     Polled,
     Ended,
-    /// It failed when it was polled by one whose turn was over.
+    /// It failed while it was polled by a reader that was no longer active. The active reader gets the error.
     Failed(BoxError),
 }
 
 #[derive(Default)]
-struct Kept {
+struct Buffer {
     data: Vec<u8>,
     trailers: Option<HeaderMap>,
 }
 
-/// Where one of those who share the stream is.
+/// The position of one reader in the stream.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Reader {
-    /// How much of the kept data was read, in bytes.
+    /// Number of bytes that were read.
     position: usize,
-    /// Whether the trailers or the end were reached.
-    ended: bool,
-    /// Its turn once it has begun to read; before, the turn in which it was made.
+    /// Whether the trailers or the end were read.
+    is_at_end: bool,
+    /// The turn of this reader if it has begun to read, otherwise the turn in which it was created.
     turn: usize,
-    begun: bool,
+    has_begun: bool,
 }
 
-/// What a reader gets next.
+/// What a reader does next.
 pub(super) enum Next<B> {
+    /// Return this frame.
     Return(Option<Result<Frame<Bytes>, BoxError>>),
-    /// The stream, to be polled and put back.
+    /// Poll the stream, and put it back.
     Poll(Pin<Box<B>>),
-    /// The reader is woken when the stream was put back.
+    /// Wait until another reader has put the stream back.
     Wait,
 }
 
-/// What was read of the stream.
+/// What a poll of the stream returned.
 pub(super) enum Read {
     Data(Bytes),
     Trailers(HeaderMap),
@@ -92,9 +98,9 @@ pub(super) enum Read {
 }
 
 impl Reader {
-    /// One at the same place that has not begun to read.
-    pub(super) fn unread(&self) -> Self {
-        Self { begun: false, ..*self }
+    /// Returns a reader at the same position that has not begun to read.
+    pub(super) fn for_clone(&self) -> Self {
+        Self { has_begun: false, ..*self }
     }
 
     pub(super) fn position(&self) -> usize {
@@ -103,15 +109,15 @@ impl Reader {
 }
 
 impl Read {
-    pub(super) fn of<D: Buf, E: Into<BoxError>>(read: Option<Result<Frame<D>, E>>) -> Self {
-        match read {
+    fn new<D: Buf, E: Into<BoxError>>(frame: Option<Result<Frame<D>, E>>) -> Self {
+        match frame {
             None => Self::End,
             Some(Err(error)) => Self::Error(error.into()),
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(mut data) => Self::Data(data.copy_to_bytes(data.remaining())),
                 Err(frame) => match frame.into_trailers() {
                     Ok(trailers) => Self::Trailers(trailers),
-                    // Of a kind that is not known today.
+                    // A kind of frame that is unknown today.
                     Err(_) => Self::Data(Bytes::new()),
                 },
             },
@@ -119,8 +125,8 @@ impl Read {
     }
 }
 
-impl Rest {
-    fn of(stream: &impl Body) -> Self {
+impl Hints {
+    fn new(stream: &impl Body) -> Self {
         Self { size_hint: stream.size_hint(), is_end: stream.is_end_stream() }
     }
 }
@@ -134,37 +140,37 @@ impl<B> SharedStream<B> {
 impl<B: Body> SharedStream<B> {
     pub(super) fn new(body: B, cap: usize) -> Self {
         Self(Mutex::new(State {
-            rest: Rest::of(&body),
+            hints: Hints::new(&body),
             stream: Stream::Idle(Box::pin(body)),
-            kept: Some(Kept::default()),
+            buffer: Some(Buffer::default()),
             cap,
             turn: 0,
-            claimed: 0,
-            waiting: None,
+            last_take_over: 0,
+            waker: None,
         }))
     }
 
-    /// Whether there is something to be read from where the reader is, or an end.
+    /// Returns whether the reader can read the data, or the end, at its position.
     pub(super) fn can_read(&self, reader: &Reader) -> bool {
         self.lock().can_read(reader)
     }
 
-    /// Makes it this reader's turn, unless the beginning is gone.
-    pub(super) fn claim(&self, reader: &mut Reader) -> bool {
+    /// Makes this reader the active one. Returns false if it cannot read at its position.
+    pub(super) fn take_over(&self, reader: &mut Reader) -> bool {
         let mut state = self.lock();
         if !state.can_read(reader) {
             return false;
         }
         state.turn += 1;
-        state.claimed = state.turn;
-        (reader.turn, reader.begun) = (state.turn, true);
-        let before = state.waiting.take();
+        state.last_take_over = state.turn;
+        (reader.turn, reader.has_begun) = (state.turn, true);
+        let old_waker = state.waker.take();
         drop(state);
-        before.into_iter().for_each(Waker::wake);
+        old_waker.into_iter().for_each(Waker::wake);
         true
     }
 
-    /// What the reader gets next. The waker is its own.
+    /// Returns what the reader does next. The waker is that of the reader's task.
     pub(super) fn next(&self, reader: &mut Reader, waker: Waker) -> Next<B> {
         let mut state = self.lock();
         let turn = state.turn;
@@ -172,91 +178,95 @@ impl<B: Body> SharedStream<B> {
             drop(state);
             return Next::Return(Some(Err(reason.into())));
         }
-        let before = state.waiting.replace(waker);
-        let mut gone = None;
-        let next = state.next(reader, &mut gone);
+        let old_waker = state.waker.replace(waker);
+        let mut dropped_buffer = None;
+        let next = state.next(reader, &mut dropped_buffer);
         let has_begun = state.turn != turn;
         drop(state);
-        drop(gone);
-        // Who waited before finds that its turn is over.
-        before.into_iter().filter(|_| has_begun).for_each(Waker::wake);
+        drop(dropped_buffer);
+        // The reader that was active before has to notice that it no longer is.
+        old_waker.into_iter().filter(|_| has_begun).for_each(Waker::wake);
         next
     }
 
-    /// Polls the stream. If it panics, it has failed.
-    pub(super) fn poll(&self, stream: &mut Pin<Box<B>>, cx: &mut Context<'_>) -> (Poll<Read>, Rest)
+    /// Polls the stream. If it panics, the stream counts as failed.
+    pub(super) fn poll(&self, stream: &mut Pin<Box<B>>, cx: &mut Context<'_>) -> (Poll<Read>, Hints)
     where
         B::Error: Into<BoxError>,
     {
-        let guard = IfItPanics(self);
-        let polled = stream.as_mut().poll_frame(cx).map(Read::of);
-        let rest = Rest::of(&**stream);
+        let guard = FailOnPanic(self);
+        let polled = stream.as_mut().poll_frame(cx).map(Read::new);
+        let hints = Hints::new(&**stream);
         mem::forget(guard);
-        (polled, rest)
+        (polled, hints)
     }
 
-    /// Takes the stream back, and what was read of it: for the reader, or if its turn is over, for the next one.
+    /// Puts the stream back with the result of a poll, and returns what the reader gets.
+    ///
+    /// If the reader is no longer active, the result is kept for the active one.
     pub(super) fn put_back(
         &self,
         reader: &mut Reader,
         stream: Pin<Box<B>>,
-        (read, rest): (Poll<Read>, Rest),
-    ) -> Polled {
+        (polled, hints): (Poll<Read>, Hints),
+    ) -> PollFrame {
         let mut stream = Some(stream);
-        let mut copy = match &read {
+        let mut trailers_to_buffer = match &polled {
             Poll::Ready(Read::Trailers(trailers)) => Some(trailers.clone()),
             _ => None,
         };
 
         let mut state = self.lock();
-        let is_over = reader.turn != state.turn;
-        state.rest = rest;
-        state.stream = match stream.take_if(|_| matches!(read, Poll::Pending | Poll::Ready(Read::Data(_)))) {
+        let is_taken_over = reader.turn != state.turn;
+        state.hints = hints;
+        state.stream = match stream.take_if(|_| matches!(polled, Poll::Pending | Poll::Ready(Read::Data(_))))
+        {
             Some(stream) => Stream::Idle(stream),
             None => Stream::Ended,
         };
-        // What is not kept any more, to be dropped when the lock is released.
-        let mut gone = None;
-        let mut polled = Poll::Pending;
-        if let Poll::Ready(read) = read {
-            polled = Poll::Ready(match read {
+        // Dropped after the lock is released.
+        let mut dropped_buffer = None;
+        let mut frame = Poll::Pending;
+        if let Poll::Ready(read) = polled {
+            frame = Poll::Ready(match read {
                 Read::Data(data) => {
-                    gone = state.keep(&data, is_over);
+                    dropped_buffer = state.buffer_data(&data, is_taken_over);
                     reader.position = reader.position.saturating_add(data.len());
                     Some(Ok(Frame::data(data)))
                 }
                 Read::Trailers(trailers) => {
-                    gone = state.keep_trailers(&mut copy, is_over);
-                    reader.ended = true;
+                    dropped_buffer = state.buffer_trailers(&mut trailers_to_buffer, is_taken_over);
+                    reader.is_at_end = true;
                     Some(Ok(Frame::trailers(trailers)))
                 }
-                Read::Error(error) if is_over => {
+                Read::Error(error) if is_taken_over => {
                     state.stream = Stream::Failed(error);
                     None
                 }
                 Read::Error(error) => {
-                    gone = state.kept.take();
+                    dropped_buffer = state.buffer.take();
                     Some(Err(error))
                 }
                 Read::End => {
-                    reader.ended = true;
+                    reader.is_at_end = true;
                     None
                 }
             });
         }
-        let next = if is_over { state.waiting.take() } else { None };
+        let active_waker = if is_taken_over { state.waker.take() } else { None };
         drop(state);
-        drop((gone, stream));
-        next.into_iter().for_each(Waker::wake);
-        if is_over { Poll::Ready(Some(Err(TAKEN_OVER.into()))) } else { polled }
+        drop((dropped_buffer, stream));
+        active_waker.into_iter().for_each(Waker::wake);
+        if is_taken_over { Poll::Ready(Some(Err(TAKEN_OVER.into()))) } else { frame }
     }
 
-    /// Whether the reader has read all.
+    /// Returns whether the reader has read everything.
     pub(super) fn is_end(&self, reader: &Reader) -> bool {
         let state = self.lock();
-        // Who believed that a body has ended whose beginning is gone would send an empty one.
+        // A body that cannot be read must not look like an empty one, or it would be sent as such.
         state.can_read(reader)
-            && (reader.ended || state.kept_len(reader) == 0 && !state.has_trailers() && state.is_at_end())
+            && (reader.is_at_end
+                || state.buffered_len(reader) == 0 && !state.has_trailers() && state.is_at_end())
     }
 
     pub(super) fn size_hint(&self, reader: &Reader) -> SizeHint {
@@ -264,122 +274,126 @@ impl<B: Body> SharedStream<B> {
         if !state.can_read(reader) {
             return SizeHint::default();
         }
-        let kept = state.kept_len(reader);
-        let rest = if state.is_at_end() { SizeHint::with_exact(0) } else { state.rest.size_hint };
+        let buffered = state.buffered_len(reader);
+        let rest = if state.is_at_end() { SizeHint::with_exact(0) } else { state.hints.size_hint };
         let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower().saturating_add(kept));
+        hint.set_lower(rest.lower().saturating_add(buffered));
         if let Some(upper) = rest.upper() {
-            hint.set_upper(upper.saturating_add(kept));
+            hint.set_upper(upper.saturating_add(buffered));
         }
         hint
     }
 }
 
-/// Dropped by a panic while the stream is polled, and with it the stream.
-struct IfItPanics<'a, B>(&'a SharedStream<B>);
+/// Marks the stream as failed if it is dropped, which happens if a poll of the stream panics.
+struct FailOnPanic<'a, B>(&'a SharedStream<B>);
 
-impl<B> Drop for IfItPanics<'_, B> {
+impl<B> Drop for FailOnPanic<'_, B> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.stream = Stream::Failed(PANICKED.into());
-        let waiting = state.waiting.take();
+        let waker = state.waker.take();
         drop(state);
-        waiting.into_iter().for_each(Waker::wake);
+        waker.into_iter().for_each(Waker::wake);
     }
 }
 
 impl<B> State<B> {
     fn can_read(&self, reader: &Reader) -> bool {
-        if reader.begun { reader.turn == self.turn } else { self.kept.is_some() }
+        if reader.has_begun { reader.turn == self.turn } else { self.buffer.is_some() }
     }
 
-    /// Makes it this reader's turn if it has not begun yet; or says why it is not.
+    /// Makes this reader the active one if it has not begun to read yet. Fails with the reason why it cannot be.
     fn begin(&mut self, reader: &mut Reader) -> Result<(), &'static str> {
-        let is_over = if reader.begun { reader.turn != self.turn } else { reader.turn < self.claimed };
-        if is_over {
+        let is_taken_over =
+            if reader.has_begun { reader.turn != self.turn } else { reader.turn < self.last_take_over };
+        if is_taken_over {
             return Err(TAKEN_OVER);
         }
         if !self.can_read(reader) {
-            return Err(GONE);
+            return Err(NOT_BUFFERED);
         }
-        if !reader.begun {
+        if !reader.has_begun {
             self.turn += 1;
-            (reader.turn, reader.begun) = (self.turn, true);
+            (reader.turn, reader.has_begun) = (self.turn, true);
         }
         Ok(())
     }
 
-    /// What the reader gets next, whose turn it is. What is not kept any more goes into `gone`.
-    fn next(&mut self, reader: &mut Reader, gone: &mut Option<Kept>) -> Next<B> {
-        if reader.ended {
+    /// Returns what the active reader does next. If the buffer is no longer needed, moves it to `dropped_buffer`.
+    fn next(&mut self, reader: &mut Reader, dropped_buffer: &mut Option<Buffer>) -> Next<B> {
+        if reader.is_at_end {
             return Next::Return(None);
         }
-        let piece = self.kept.as_ref().and_then(|kept| kept.data.get(reader.position..));
-        if let Some(piece) = piece.filter(|piece| !piece.is_empty()) {
-            let piece = Bytes::copy_from_slice(piece.get(..PIECE).unwrap_or(piece));
-            reader.position += piece.len();
-            return Next::Return(Some(Ok(Frame::data(piece))));
+        let unread = self.buffer.as_ref().and_then(|buffer| buffer.data.get(reader.position..));
+        if let Some(unread) = unread.filter(|unread| !unread.is_empty()) {
+            let data = Bytes::copy_from_slice(unread.get(..MAX_FRAME).unwrap_or(unread));
+            reader.position += data.len();
+            return Next::Return(Some(Ok(Frame::data(data))));
         }
         match mem::replace(&mut self.stream, Stream::Polled) {
             Stream::Idle(stream) => Next::Poll(stream),
             Stream::Polled => Next::Wait,
             Stream::Ended => {
                 self.stream = Stream::Ended;
-                reader.ended = true;
-                let trailers = self.kept.as_ref().and_then(|kept| kept.trailers.clone());
+                reader.is_at_end = true;
+                let trailers = self.buffer.as_ref().and_then(|buffer| buffer.trailers.clone());
                 Next::Return(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
             }
             Stream::Failed(error) => {
                 self.stream = Stream::Ended;
-                *gone = self.kept.take();
+                *dropped_buffer = self.buffer.take();
                 Next::Return(Some(Err(error)))
             }
         }
     }
 
-    /// Keeps data if there is room for it, or if it `must` be kept for the next reader. Returns what is not kept any
-    /// more.
-    fn keep(&mut self, data: &[u8], must: bool) -> Option<Kept> {
-        let kept = self.kept.as_mut()?;
-        let room = self.cap.saturating_sub(kept.data.len());
-        if data.len() > room && !must {
-            return self.kept.take();
+    /// Adds data to the buffer. If it would exceed the cap, removes and returns the buffer.
+    ///
+    /// With `ignore_cap`, the data is added in any case, because the active reader still has to read it.
+    fn buffer_data(&mut self, data: &[u8], ignore_cap: bool) -> Option<Buffer> {
+        let buffer = self.buffer.as_mut()?;
+        let room = self.cap.saturating_sub(buffer.data.len());
+        if data.len() > room && !ignore_cap {
+            return self.buffer.take();
         }
-        if kept.data.capacity() - kept.data.len() < data.len() {
-            // Twice as much as before, as a rule, but no more than the cap.
-            let more = kept.data.len().min(room).max(data.len());
-            kept.data.reserve_exact(more);
+        if buffer.data.capacity() - buffer.data.len() < data.len() {
+            // Doubles the capacity, up to the cap.
+            let additional = buffer.data.len().min(room).max(data.len());
+            buffer.data.reserve_exact(additional);
         }
-        kept.data.extend_from_slice(data);
+        buffer.data.extend_from_slice(data);
         None
     }
 
-    /// The same for trailers.
-    fn keep_trailers(&mut self, trailers: &mut Option<HeaderMap>, must: bool) -> Option<Kept> {
-        let kept = self.kept.as_mut()?;
+    /// Adds trailers to the buffer. If they are longer than the cap, removes and returns the buffer.
+    ///
+    /// With `ignore_cap`, they are added in any case, because the active reader still has to read them.
+    fn buffer_trailers(&mut self, trailers: &mut Option<HeaderMap>, ignore_cap: bool) -> Option<Buffer> {
+        let buffer = self.buffer.as_mut()?;
         let len = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
         let sum: usize = trailers.iter().flatten().map(len).sum();
-        if sum > self.cap && !must {
-            return self.kept.take();
+        if sum > self.cap && !ignore_cap {
+            return self.buffer.take();
         }
-        kept.trailers = trailers.take();
+        buffer.trailers = trailers.take();
         None
     }
 
-    /// How much of what is kept the reader has not read, in bytes.
-    fn kept_len(&self, reader: &Reader) -> u64 {
-        let len = self.kept.as_ref().map_or(0, |kept| kept.data.len());
+    /// Returns the number of buffered bytes that the reader has not read.
+    fn buffered_len(&self, reader: &Reader) -> u64 {
+        let len = self.buffer.as_ref().map_or(0, |buffer| buffer.data.len());
         len.saturating_sub(reader.position) as u64
     }
 
     fn has_trailers(&self) -> bool {
-        self.kept.as_ref().is_some_and(|kept| kept.trailers.is_some())
+        self.buffer.as_ref().is_some_and(|buffer| buffer.trailers.is_some())
     }
 
-    /// Whether the stream has ended, or will without another frame.
+    /// Returns whether the stream has ended, or will end without another frame.
     fn is_at_end(&self) -> bool {
         match self.stream {
-            Stream::Idle(_) | Stream::Polled => self.rest.is_end,
+            Stream::Idle(_) | Stream::Polled => self.hints.is_end,
             Stream::Ended => true,
             Stream::Failed(_) => false,
         }
@@ -393,21 +407,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_takes_no_more_memory_than_the_cap() {
+    fn the_buffer_takes_no_more_memory_than_the_cap() {
         for (cap, frame) in [(1_000, 1), (1_000, 7), (1_000, 1_000), (1_025, 1_024), (0, 0)] {
             let shared = SharedStream::new(Full::<Bytes>::default(), cap);
             let mut state = shared.lock();
-            let mut kept = 0;
-            // A frame may be a small part of a large buffer, which is not to be held for it.
-            let buffer = Bytes::from(vec![b'x'; 1 << 20]);
-            while frame > 0 && kept + frame <= cap {
-                assert!(state.keep(&buffer.slice(..frame), false).is_none());
-                kept += frame;
+            let mut buffered = 0;
+            // A frame can be a small part of a large allocation, which must not be kept for it.
+            let allocation = Bytes::from(vec![b'x'; 1 << 20]);
+            while frame > 0 && buffered + frame <= cap {
+                assert!(state.buffer_data(&allocation.slice(..frame), false).is_none());
+                buffered += frame;
             }
-            assert!(state.keep(&[], false).is_none() && buffer.is_unique());
-            let data = &state.kept.as_ref().unwrap().data;
-            assert!(data.len() == kept && data.capacity() <= cap, "{} of {cap}", data.capacity());
-            assert!(state.keep(&vec![b'x'; cap - kept + 1], false).is_some() && state.kept.is_none());
+            assert!(state.buffer_data(&[], false).is_none() && allocation.is_unique());
+            let data = &state.buffer.as_ref().unwrap().data;
+            assert!(data.len() == buffered && data.capacity() <= cap, "{} of {cap}", data.capacity());
+            let too_much = vec![b'x'; cap - buffered + 1];
+            assert!(state.buffer_data(&too_much, false).is_some() && state.buffer.is_none());
         }
     }
 }

@@ -219,7 +219,7 @@ async fn errors_of_this_crate_are_no_failures_to_connect_whatever_is_under_them(
 fn policies_show_what_they_were_told_and_not_their_functions() {
     let policy = format!("{:?}", exact().connect_retries(7));
     assert!(policy.starts_with("RetryPolicy") && policy.contains("connect_retries: 7"), "{policy}");
-    assert_eq!(format!("{:?}", ReauthPolicy::<()>::new()), "ReauthPolicy { tried: false, .. }");
+    assert_eq!(format!("{:?}", ReauthPolicy::<()>::new()), "ReauthPolicy { has_retried: false, .. }");
     let body = ReplayBody::new(Full::new(Bytes::from("canary")), 10);
     assert_eq!(format!("{body:?}"), "ReplayBody { position: 0, .. }");
 }
