@@ -6,15 +6,15 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    TokenRejected, pending_request::PendingRequest, prepare::SentToken, request::RequestInfo,
-    resolve::Resolving, settings::Shared,
+    pending_request::PendingRequest, prepare::SentToken, request::RequestInfo, resolve::Resolving,
+    response::ResponseObserver, settings::Shared,
 };
-use crate::{BoxError, IdentityPlugin, ServiceAccess, endpoint::Origin};
+use crate::{BoxError, IdentityPlugin};
 
 pin_project! {
     /// The response future of [`Auth`](super::Auth).
@@ -36,16 +36,9 @@ pin_project! {
         Responding {
             #[pin]
             response: F,
-            sent: Option<Sent<P>>,
+            observer: Option<ResponseObserver<P>>,
         },
     }
-}
-
-/// The token that a request carries, the plugin that issued it, and the origin that the request was sent to.
-struct Sent<P> {
-    plugin: Arc<P>,
-    access: Arc<ServiceAccess>,
-    origin: Arc<Origin>,
 }
 
 impl<P, S, B> ResponseFuture<P, S, B>
@@ -55,9 +48,8 @@ where
     /// Creates the future of a request that was sent.
     #[inline(always)]
     pub(super) fn sent(response: S::Future, sent: Option<SentToken>, plugin: &Arc<P>) -> Self {
-        let sent =
-            sent.map(|SentToken { access, origin }| Sent { plugin: Arc::clone(plugin), access, origin });
-        Self { state: State::Responding { response, sent } }
+        let observer = sent.map(|sent| ResponseObserver::new(sent, plugin));
+        Self { state: State::Responding { response, observer } }
     }
 
     /// Creates the future of a request that is sent when its access and endpoint are resolved and the inner service
@@ -73,32 +65,6 @@ where
         Self { state: State::Pending { pending: Some(Box::new(pending)) } }
     }
 }
-
-impl<P: IdentityPlugin> Sent<P> {
-    /// Records that the origin accepted the token, or handles an error status.
-    #[inline(always)]
-    fn observe<ResBody>(&self, response: &mut Response<ResBody>) {
-        match response.status().as_u16() < 400 {
-            true => self.access.accepted_by(&self.origin),
-            false => self.observe_error(response),
-        }
-    }
-
-    /// Reports a rejected token to the plugin, and inserts the extensions of an error response.
-    fn observe_error<ResBody>(&self, response: &mut Response<ResBody>) {
-        if response.status() == StatusCode::UNAUTHORIZED {
-            let rejected = TokenRejected::new(self.plugin.invalidate(&self.access, &self.origin));
-            response.extensions_mut().insert(rejected);
-        }
-        response.extensions_mut().insert(SentWith(Arc::clone(&self.access)));
-    }
-}
-
-/// A response extension that holds the access that the request was sent with.
-///
-/// Only error responses have it. [`RaiseForStatus`](crate::RaiseForStatus) redacts the secrets of this access.
-#[derive(Clone)]
-pub(crate) struct SentWith(pub(crate) Arc<ServiceAccess>);
 
 impl<P, S, B, ResBody> Future for ResponseFuture<P, S, B>
 where
@@ -126,10 +92,10 @@ where
                         }
                     }
                 }
-                StateProj::Responding { response, sent } => {
+                StateProj::Responding { response, observer } => {
                     let mut result = ready!(response.poll(cx)).map_err(Into::into);
-                    if let (Ok(response), Some(sent)) = (&mut result, sent) {
-                        sent.observe(response);
+                    if let (Ok(response), Some(observer)) = (&mut result, observer) {
+                        observer.observe(response);
                     }
                     return Poll::Ready(result);
                 }

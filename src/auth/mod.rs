@@ -32,11 +32,10 @@
 //! 2. `request` reads the headers and the extensions of the request (`extensions`).
 //! 3. `resolve` gets the access and, if the filter asks for a version, the discovered endpoint.
 //! 4. `pending_request` holds the request while the access or the endpoint is not available yet.
-//! 5. `prepare` sets the URI (`base_url`), checks the origin (`origin_guard`) and inserts the headers.
-//! 6. `future` reads the status of the response, reports a 401 to the plugin, and marks the response
-//!    (`token_rejected`).
+//! 5. `prepare` sets the URI (`request_url`), checks the origin (`origin_guard`) and inserts the headers.
+//! 6. `future` waits for the response, and `response` reads its status: a 401 is reported to the plugin, and
+//!    the response is marked with `TokenRejected`.
 
-mod base_url;
 mod extensions;
 mod future;
 mod layer;
@@ -44,15 +43,15 @@ mod origin_guard;
 mod pending_request;
 mod prepare;
 mod request;
+mod request_url;
 mod resolve;
+mod response;
 mod service;
 mod settings;
-mod token_rejected;
 
-pub use extensions::{Microversion, Unauthenticated};
+pub use extensions::{Microversion, TokenRejected, Unauthenticated};
 pub use future::ResponseFuture;
 pub use layer::AuthLayer;
 pub use service::Auth;
-pub use token_rejected::TokenRejected;
 
-pub(crate) use future::SentWith;
+pub(crate) use response::SentWith;

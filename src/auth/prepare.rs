@@ -5,9 +5,9 @@ use std::sync::Arc;
 use http::{HeaderMap, Request, header::HOST};
 
 use super::{
-    base_url::{CowBaseUrl, base_url},
     origin_guard::allowed_origin,
     request::{EffectiveFilter, RequestInfo},
+    request_url::{CowBaseUrl, base_url},
     resolve::Resolved,
     settings::Shared,
 };
