@@ -15,8 +15,8 @@ use tokio::net::TcpListener;
 use tower::{Layer, ServiceExt};
 use tower_http::follow_redirect::{FollowRedirect, FollowRedirectLayer, RequestUri};
 use tower_keystone::{
-    AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Error, RedirectPolicy, TokenRejected,
-    Unauthenticated,
+    AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Error, Microversion, RedirectPolicy,
+    TokenRejected, Unauthenticated,
 };
 
 type Body = Full<Bytes>;
@@ -183,6 +183,20 @@ async fn above_the_layer_the_origin_guard_decides() {
             assert_eq!(nova.clone().oneshot(relative).await.unwrap().status(), code, "it cannot be followed");
             assert_eq!(ours.take().len(), 1);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_microversion_of_the_request_goes_along_to_another_origin() {
+    let servers = Servers::start().await;
+    let (ours, foreign) = (&servers.ours, &servers.foreign);
+    let layer = servers.layer().allow_origin(&foreign.origin.parse().unwrap()).unwrap();
+    let [(_, client), _] = clients();
+    let mut request = post(format!("{}/moved/307/{}/new", ours.origin, foreign.origin));
+    request.extensions_mut().insert(Microversion::new("2.79"));
+    following(layer.layer(client)).oneshot(request).await.unwrap();
+    for seen in [&ours.take()[0], &foreign.take()[0]] {
+        assert_eq!(seen.headers["openstack-api-version"], "compute 2.79");
     }
 }
 
