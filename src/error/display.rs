@@ -73,7 +73,7 @@ impl fmt::Display for Error {
             ),
             Self::NoEndpointFilter => f.write_str(
                 "the request has a relative URI and no service type; give the request or the layer an EndpointFilter \
-                 with a service type (with Interface::Auth for Keystone itself), or use an absolute URI",
+                 with a service type (for Keystone itself, with Interface::Auth), or use an absolute URI",
             ),
             Self::NoAuthUrl => f.write_str(
                 "Interface::Auth was requested, but the identity plugin has no auth_url; give the plugin its auth_url",

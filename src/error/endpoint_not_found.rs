@@ -51,7 +51,7 @@ impl EndpointNotFound {
 /// Maximum number of near misses and of service types in the error.
 const MAX_LISTED: usize = 64;
 
-/// Maximum number of them in a message.
+/// Maximum number of near misses and of service types in a message.
 const MAX_SHOWN: usize = 8;
 
 impl fmt::Display for EndpointNotFound {

@@ -38,8 +38,8 @@ pub struct HttpError {
 impl HttpError {
     /// Returns whether the error is transient: the same request can succeed later without any change.
     ///
-    /// These statuses are transient: 408, 429 and all from 500. For a login, an error that comes from a proxy in front
-    /// of Keystone is transient too.
+    /// The statuses 408, 429 and all from 500 are transient. For a login, the rules of
+    /// [`Error::Keystone`](super::Error::Keystone) apply.
     pub fn is_transient(&self) -> bool {
         if let Some(login) = &self.login {
             return login.is_transient;
@@ -48,17 +48,6 @@ impl HttpError {
         status == StatusCode::TOO_MANY_REQUESTS
             || status == StatusCode::REQUEST_TIMEOUT
             || status.is_server_error()
-    }
-
-    /// Redacts each text that contains a secret that was sent. `is_truncated` says whether the body was truncated.
-    fn redact<'a>(&mut self, is_truncated: bool, secrets: impl IntoIterator<Item = &'a str> + Clone) {
-        let texts =
-            [(&mut self.message, false), (&mut self.details, is_truncated), (&mut self.request_id, false)];
-        for (text, is_truncated) in texts {
-            if text.as_deref().is_some_and(|text| contains_secret(text, is_truncated, secrets.clone())) {
-                *text = Some(REDACTED.to_owned());
-            }
-        }
     }
 
     /// Reads an error response, and redacts each text that contains a secret that was sent.
@@ -94,6 +83,17 @@ impl HttpError {
         // A text ends before the first byte that is not UTF-8, which can be within a secret in another encoding.
         error.redact(is_truncated || str::from_utf8(body).is_err(), secrets);
         error
+    }
+
+    /// Redacts each text that contains a secret that was sent. `is_truncated` says whether the body was truncated.
+    fn redact<'a>(&mut self, is_truncated: bool, secrets: impl IntoIterator<Item = &'a str> + Clone) {
+        let texts =
+            [(&mut self.message, false), (&mut self.details, is_truncated), (&mut self.request_id, false)];
+        for (text, is_truncated) in texts {
+            if text.as_deref().is_some_and(|text| contains_secret(text, is_truncated, secrets.clone())) {
+                *text = Some(REDACTED.to_owned());
+            }
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Error types, and how to downcast them from a [`BoxError`].
 //!
+//! [`Error::find`] returns the first [`Error`] in a chain of errors:
+//!
 //! ```
 //! use tower_keystone::{AccessInfo, BoxError, Error};
 //!
@@ -77,7 +79,7 @@ pub(crate) use retry_after::{date, retry_after};
 #[doc(no_inline)]
 pub use tower::BoxError;
 
-/// [`Error::InvalidEndpoint`]: the owner of a URL that comes from an endpoint override or an `auth_url`.
+/// The `what` of an [`Error::InvalidEndpoint`] if the URL comes from an endpoint override or an `auth_url`.
 pub(crate) const AN_ENDPOINT: &str = "an endpoint";
 
 /// The error of this crate: a request cannot be sent with a token, or a document cannot be read.
@@ -140,7 +142,7 @@ pub enum Error {
     /// A text is not the version of an API.
     InvalidVersion(ParseVersionError),
 
-    /// A requested microversion is malformed, or its service type is unknown.
+    /// A requested microversion is malformed, or cannot be sent to this service.
     #[non_exhaustive]
     InvalidMicroversion {
         /// The microversion, truncated to 40 characters.
@@ -196,11 +198,11 @@ pub enum Error {
 
     /// An endpoint override, an `auth_url` or an allowed origin cannot be used.
     ///
-    /// Such a URL must be absolute and `http` or `https`, without a user name, a query or a fragment. An `https` URL
-    /// also requires that `Transport::hyper` was given a TLS connector.
+    /// Such a URL must be absolute and `http` or `https`, without a user name, a query or a fragment. With
+    /// `Transport::hyper`, an `https` URL also requires a TLS connector.
     #[non_exhaustive]
     InvalidEndpoint {
-        /// The owner of the URL, such as `the auth_url` or `an endpoint`.
+        /// Which URL it is, such as `the auth_url` or `an endpoint`.
         what: &'static str,
         /// What is wrong with the URL.
         reason: &'static str,
@@ -226,7 +228,7 @@ pub enum Error {
     /// A relative request URI leaves the path of its endpoint with `..` segments (path traversal).
     PathTraversal,
 
-    /// A token may not be sent to the origin of a request.
+    /// The token must not be sent to the origin of the request.
     #[non_exhaustive]
     OriginNotAllowed {
         /// Scheme, host and port of the URI.

@@ -2,7 +2,7 @@
 
 use http::{StatusCode, Uri};
 
-/// Returns whether a retry cannot change this status, whether the service sent it or a proxy.
+/// Returns whether a retry cannot change this error status, even if it comes from a proxy.
 ///
 /// Such a status depends on the request and on what the server implements. 407 means that the proxy requires its own
 /// credentials.
@@ -10,7 +10,7 @@ pub(crate) fn is_permanent(status: StatusCode) -> bool {
     matches!(status.as_u16(), 405 | 406 | 407 | 411 | 414 | 415 | 417 | 426 | 431 | 501 | 505)
 }
 
-/// Returns whether a plain-text request was sent to a TLS port. Web servers respond with 400 and one of these phrases.
+/// Returns whether a plain http request was sent to a TLS port. Web servers report that in the body of a 400.
 pub(crate) fn requires_tls(uri: &Uri, status: StatusCode, body: &[u8]) -> bool {
     let phrases = ["https port", "https server", "ssl-enabled", "requires tls", "plain http"];
     let is_http = uri.scheme_str() == Some("http");
