@@ -284,7 +284,7 @@ async fn a_refusal_says_where_who_and_for_what_and_what_may_be_wrong() {
                 .and(AuthMethod::totp(alice(), "canary")),
             r#"and a passcode of user "alice""#,
             "the system",
-            ["each of these", "exist"],
+            ["each credential", "exist"],
         ),
         (
             v3(AuthMethod::password(User::new(), "canary"), Scope::new().unscoped()),

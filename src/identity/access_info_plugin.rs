@@ -10,8 +10,8 @@ use crate::{AccessFuture, AccessInfo, Error, IdentityPlugin, ServiceAccess, endp
 /// It may come from a cache, from another process, or from middleware that validated an incoming token.
 ///
 /// The plugin has no credentials, so it **cannot renew** the token: [`invalidate`](IdentityPlugin::invalidate) returns
-/// false, and the caller gets the response of a 401. As with keystoneauth's plugin of this name, an expired token is
-/// still sent, and the service decides. With [`refuse_expired`](Self::refuse_expired), such a request is not sent.
+/// false, and a 401 is returned to the caller. As with keystoneauth's plugin of this name, an expired token is still
+/// sent, and the service decides. With [`refuse_expired`](Self::refuse_expired), such a request is not sent.
 ///
 /// Clones share the access info. See the [module docs](super) for an example.
 #[derive(Clone)]

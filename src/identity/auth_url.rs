@@ -7,6 +7,9 @@ use crate::{
     endpoint::{BaseUrl, InvalidBaseUrl},
 };
 
+/// Why a URL without a scheme, or with another one, is invalid.
+const MISSING_SCHEME: &str = "it must start with https:// or http://";
+
 /// The URL of Keystone, made from a string or a [`Uri`].
 ///
 /// If the URL is invalid, the login fails with [`Error::InvalidEndpoint`]. Whitespace around the string is ignored.
@@ -47,8 +50,6 @@ impl AuthUrl {
         }
     }
 }
-
-const MISSING_SCHEME: &str = "it must start with https:// or http://";
 
 impl From<Uri> for AuthUrl {
     fn from(url: Uri) -> Self {

@@ -48,7 +48,7 @@ pub trait Credentials: Send + Sync + 'static {
     /// Different credentials have different ids. `None` means that the access info must not be shared.
     ///
     /// The id should depend on the secrets: after a rejected login, credentials are tried again at once if their id has
-    /// changed. It is called at each login, and by requests during the back-off after a rejected login.
+    /// changed. This method is called at each login, and by requests during the back-off after a rejected login.
     fn cache_id(&self) -> Option<String> {
         None
     }
@@ -56,7 +56,7 @@ pub trait Credentials: Send + Sync + 'static {
     /// Returns whether failed logins may lock an account.
     ///
     /// If so, the delays between failed logins are longer (see [`RenewalPolicy`](crate::RenewalPolicy)). The default is
-    /// true, which is right for passwords. Wrong tokens and application credentials lock no account.
+    /// true, which is right for passwords. Tokens and application credentials do not lock accounts.
     fn can_lock_account(&self) -> bool {
         true
     }

@@ -17,7 +17,9 @@ pub(super) fn is_error_document(body: &str) -> bool {
     starts_with("message", |first| first == '"') || starts_with("code", |first| first.is_ascii_digit())
 }
 
-/// Returns a member of a JSON object as raw JSON. If there are several of that name, it returns the last one.
+/// Returns a member of a JSON object as raw JSON, or `None` if there is none or the text is not a JSON object.
+///
+/// If several members have that name, it returns the last one.
 pub(super) fn member<'a>(object: &'a str, name: &str) -> Option<&'a RawValue> {
     let mut found = None;
     let read = json::for_each_member(object, |other, value| {

@@ -127,13 +127,13 @@ impl GenericCredentials {
         self.without_selection()
     }
 
-    /// Stops sharing the selected version with clones that have other settings.
+    /// Discards the selected version, which is shared with clones that have other settings.
     fn without_selection(mut self) -> Self {
         self.selected = Arc::default();
         self
     }
 
-    /// Returns the credentials for a version that Keystone has and that supports what is set.
+    /// Returns the credentials for a version that Keystone has and that supports these credentials.
     async fn select_version(&self, transport: Transport) -> Result<Box<dyn Credentials>, Error> {
         let auth_url = self.auth_url.valid_uri()?;
         let FetchedDocument { document, https_origin } =
@@ -168,7 +168,7 @@ impl GenericCredentials {
         self.for_version(major, self.auth_url.uri().clone())
     }
 
-    /// Returns the credentials for a version, or `None` if that version does not support what is set.
+    /// Returns the credentials for a version, or `None` if the version does not support them.
     fn for_version(&self, major: u32, url: Uri) -> Option<Box<dyn Credentials>> {
         match major {
             2 => Some(Box::new(self.to_v2(url)?)),

@@ -34,9 +34,9 @@ pub(super) fn request<'a>(
 
 /// Sends a login request and returns the first response that is not a redirect.
 ///
-/// It follows redirects with status 307 and 308 within the origin of the `auth_url`. All others fail with
-/// [`Error::LoginRedirected`], because credentials are never sent to another origin, and other statuses change the
-/// method to GET.
+/// It follows up to [`MAX_REDIRECTS`] redirects with status 307 or 308 within the origin of the `auth_url`. Any other
+/// redirect is an [`Error::LoginRedirected`]: credentials are never sent to another origin, and the statuses 301, 302
+/// and 303 change the method to GET.
 pub(super) async fn send(
     transport: &Transport,
     mut request: Request<Bytes>,

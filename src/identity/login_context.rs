@@ -1,4 +1,4 @@
-//! Describes a login in the errors about it.
+//! Describes a login for its errors.
 
 use http::{StatusCode, Uri};
 
@@ -8,7 +8,7 @@ use crate::{
     error::{FailedLogin, contains_secret, escaped, format_url, is_permanent, requires_tls},
 };
 
-/// What the errors of a login show: the URL of Keystone, the identity and the scope.
+/// A description of a login for its errors: the URL of Keystone, the identity and the scope.
 ///
 /// It also holds the secrets that the errors must not show.
 pub(super) struct LoginContext {
@@ -45,17 +45,17 @@ impl LoginContext {
 
     /// Returns what an error response to this login means. `is_keystone` is false if a proxy sent the response.
     pub(super) fn failed_login(&self, status: StatusCode, is_keystone: bool, body: &[u8]) -> FailedLogin {
-        let requires_tls = !is_keystone && requires_tls(&self.auth_url, status, body);
+        let needs_tls = !is_keystone && requires_tls(&self.auth_url, status, body);
         let is_transient = match status.as_u16() {
             _ if is_permanent(status) => false,
             408 | 429 | 500.. => true,
-            400.. => !is_keystone && !requires_tls,
+            400.. => !is_keystone && !needs_tls,
             _ => false,
         };
         let hint = match status.as_u16() {
             407 => "a proxy requires credentials of its own; give them to the client of the Transport",
             429 => "",
-            _ if requires_tls => "that port speaks TLS; use https:// in the auth_url",
+            _ if needs_tls => "that port speaks TLS; use https:// in the auth_url",
             500.. if is_transient => "",
             _ if !is_transient && !is_keystone => NOT_KEYSTONE,
             _ if !is_keystone => {
@@ -112,7 +112,7 @@ impl MethodKind {
             }
             Self::Receipt => "check that the receipt has not expired",
             Self::Multiple => {
-                "check that each of these is correct and current, and that the user has a role in the scope"
+                "check that each credential is correct and current, and that the user has a role in the scope"
             }
         }
     }

@@ -25,7 +25,7 @@ const SHARDS: usize = 8;
 
 /// A bounded pool of plugins, one for each identity.
 ///
-/// A service that acts for many users, or in many projects, uses it to obtain one token for each of them instead of one
+/// With it, a service that acts for many users, or in many projects, obtains one token for each of them instead of one
 /// for each request.
 ///
 /// When the pool is full, a new plugin evicts one that is rarely used. Plugins in regular use stay, even if many keys
@@ -111,16 +111,17 @@ impl<K: Eq + Hash, P: Clone> PluginPool<K, P> {
         }))
     }
 
-    /// Drops plugins, and their tokens, that were not used for this time. By default they stay until they are evicted.
+    /// Drops plugins that were not used for this time, and their tokens.
     ///
-    /// An idle plugin is dropped at a later use of the pool, which looks for idle plugins at most twice in this time.
+    /// By default, plugins stay until they are evicted. Idle plugins are looked for when the pool is used, at most twice
+    /// in this time.
     #[must_use]
     pub fn idle_timeout(self, idle_timeout: Duration) -> Self {
         self.0.idle_timeout.store(millis(idle_timeout), Ordering::Relaxed);
         self
     }
 
-    /// Returns the plugin of this key, and makes it first if there is none.
+    /// Returns the plugin of this key. If there is none, calls `make` and inserts the result.
     ///
     /// No lock is held while `make` runs, so two callers may make a plugin for the same key at the same time. Both get
     /// the one that was inserted first. The other one is dropped.
@@ -168,7 +169,7 @@ impl<K: Eq + Hash, P> Inner<K, P> {
         Some(entry)
     }
 
-    /// Inserts a plugin and returns its entry. If the key has an entry already, that is returned instead.
+    /// Inserts a plugin and returns its entry. If the key already has an entry that is not idle, returns that one.
     fn insert(&self, key: K, plugin: P, now: u64) -> Arc<Entry<P>> {
         let new = Arc::new(Entry { plugin, last_used: AtomicU64::new(now) });
         let key = Arc::new(key);
@@ -179,7 +180,7 @@ impl<K: Eq + Hash, P> Inner<K, P> {
         let (entry, idle) = match &existing {
             Some(existing) if !self.is_idle(existing, now) => (Arc::clone(existing), None),
             existing => {
-                // Only a key that is there: removing another one would reset how often the cache has seen it.
+                // Removing a key that is not there would make the cache forget how often it was requested.
                 let idle = existing.is_some().then(|| self.entries.remove(&*key));
                 self.entries.insert_with_lifecycle(Arc::clone(&key), Arc::clone(&new), &mut evicted);
                 (Arc::clone(&new), idle)

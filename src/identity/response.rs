@@ -83,13 +83,13 @@ const MAX_METHOD_NAME: usize = 64;
 /// `None` if the response is incomplete, if the receipt cannot be sent in a header, or if a name contains a secret.
 fn missing_methods(receipt: &str, document: &str, secrets: &[Secret]) -> Option<MissingAuthMethods> {
     token_header(receipt).ok()?;
-    let name = |name: &RawValue| {
+    let safe_name = |name: &RawValue| {
         let name = json::text(name)?;
         let is_safe = KEYSTONE_METHODS.contains(&&*name)
             || !contains_secret(&name, false, secrets.iter().map(Secret::expose));
         is_safe.then(|| name.chars().take(MAX_METHOD_NAME).collect::<String>())
     };
-    let names = |list: &RawValue| entries(list)?.into_iter().map(name).collect::<Option<Vec<_>>>();
+    let names = |list: &RawValue| entries(list)?.into_iter().map(safe_name).collect::<Option<Vec<_>>>();
     let receipt_member = |name| member(member(document, "receipt")?.get(), name);
     let required = entries(member(document, "required_auth_methods")?)?;
     Some(MissingAuthMethods {

@@ -85,8 +85,8 @@ impl Transport {
 
     /// Wraps an HTTP client, with a function that makes its request body.
     ///
-    /// It is for a request body that is not [`From<Bytes>`], and for a client that is generic over the request body
-    /// (with `Full::<Bytes>::new`, for example).
+    /// Use it if the request body is not [`From<Bytes>`], or if the client is generic over the request body: then
+    /// `Full::<Bytes>::new` selects one.
     ///
     /// ```
     /// use std::convert::Infallible;
@@ -133,16 +133,6 @@ impl Transport {
         Self { send_request: Arc::new(send_request), is_http_only: false, log_throttle: Arc::default() }
     }
 
-    /// Marks the client as one without TLS. The transport then refuses `https` URLs.
-    #[cfg(feature = "hyper")]
-    pub(super) fn http_only(self) -> Self {
-        Self { is_http_only: true, ..self }
-    }
-
-    pub(crate) fn log_throttle(&self) -> &LogThrottle {
-        &self.log_throttle
-    }
-
     /// Sends a request and reads the response body.
     ///
     /// If the status is 400 or above, a body that is longer than 64 KiB or breaks off is truncated, which is not an
@@ -165,13 +155,23 @@ impl Transport {
         request.extensions_mut().insert(ObtainsToken);
         (self.send_request)(request).await
     }
+
+    /// Marks the client as one without TLS. The transport then refuses `https` URLs.
+    #[cfg(feature = "hyper")]
+    pub(super) fn http_only(self) -> Self {
+        Self { is_http_only: true, ..self }
+    }
+
+    pub(crate) fn log_throttle(&self) -> &LogThrottle {
+        &self.log_throttle
+    }
 }
 
 /// Returns the error for a response body that was not read to its end.
 fn body_error(uri: &Uri, error: ReadBodyError) -> Error {
     let invalid = |reason| Error::invalid_response(reason, 0, 0).with_url(uri);
     match error {
-        ReadBodyError::TimedOut => invalid("it is longer than 4 MiB"),
+        ReadBodyError::TooLong => invalid("it is longer than 4 MiB"),
         ReadBodyError::TooManyEmptyFrames => invalid("it has more than 1,024 frames without data"),
         ReadBodyError::Body(error) => Error::connect(uri, error),
     }

@@ -20,8 +20,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
 impl Transport {
     /// Returns a builder of a transport over HTTP/1.1, with hyper-util's client (feature `hyper`).
     ///
-    /// - Connecting times out after 3.1 s. There is no timeout for the whole request; for a login, that is
-    ///   [`RenewalPolicy::attempt_timeout`](crate::RenewalPolicy::attempt_timeout).
+    /// - Connecting times out after 3.1 s. There is no timeout for a whole request, but
+    ///   [`RenewalPolicy::attempt_timeout`](crate::RenewalPolicy::attempt_timeout) limits a login.
     /// - The client does not follow redirects, so a password is only sent to the origin of the `auth_url`.
     /// - Responses may be compressed with gzip. The limits of a [`Transport`] apply to the decompressed body.
     /// - Each connection is closed after its response, because Keystone would close it before the next login.
@@ -48,8 +48,8 @@ impl Transport {
     /// ```
     ///
     /// Without a TLS connector, the transport refuses an `https` URL before it sends anything
-    /// ([`Error::InvalidEndpoint`](crate::Error::InvalidEndpoint)). For TLS, wrap its connector, here in that of
-    /// hyper-rustls:
+    /// ([`Error::InvalidEndpoint`](crate::Error::InvalidEndpoint)). For TLS, wrap the connector in one that has it,
+    /// such as that of hyper-rustls:
     ///
     /// ```
     /// use hyper_rustls::HttpsConnectorBuilder;

@@ -19,7 +19,7 @@ const MAX_EMPTY_FRAMES: usize = 1024;
 /// Why a body was not read to its end.
 pub(super) enum ReadBodyError {
     /// The body is longer than the limit.
-    TimedOut,
+    TooLong,
     /// The body has more than [`MAX_EMPTY_FRAMES`] frames without data.
     TooManyEmptyFrames,
     /// The body failed, for example because the connection was closed.
@@ -28,8 +28,8 @@ pub(super) enum ReadBodyError {
 
 /// Reads a body up to `limit` bytes. Returns the data that was read, and an error if it is not the whole body.
 ///
-/// A body of many small frames takes no more memory than one large frame. Other tasks run every [`FRAMES_PER_TURN`]
-/// frames. A single frame is not copied. When several frames are joined, buffers that became too small are wiped.
+/// A body of many small frames takes no more memory than one large frame. Every [`FRAMES_PER_TURN`] frames, other tasks
+/// can run. A single frame is not copied. When several frames are joined, buffers that became too small are wiped.
 pub(super) async fn read_body<B>(body: B, limit: usize) -> (Bytes, Result<(), ReadBodyError>)
 where
     B: Body,
@@ -49,7 +49,7 @@ where
             Some(data) => {
                 let remaining = limit.saturating_sub(first.len()).saturating_sub(joined.len());
                 if remaining == 0 {
-                    break Err(ReadBodyError::TimedOut);
+                    break Err(ReadBodyError::TooLong);
                 }
                 let is_too_long = data.remaining() > remaining;
                 let mut data = data.take(remaining);
@@ -60,7 +60,7 @@ where
                     append(&mut joined, &mut data, limit);
                 }
                 if is_too_long {
-                    break Err(ReadBodyError::TimedOut);
+                    break Err(ReadBodyError::TooLong);
                 }
             }
             None if empty_frames == MAX_EMPTY_FRAMES => break Err(ReadBodyError::TooManyEmptyFrames),
