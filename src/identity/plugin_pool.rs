@@ -113,7 +113,7 @@ impl<K: Eq + Hash, P: Clone> PluginPool<K, P> {
 
     /// Drops plugins that were not used for this time, and their tokens.
     ///
-    /// By default, plugins stay until they are evicted. Idle plugins are looked for when the pool is used, at most twice
+    /// By default, plugins stay until they are evicted. The pool looks for idle plugins when it is used, at most twice
     /// in this time.
     #[must_use]
     pub fn idle_timeout(self, idle_timeout: Duration) -> Self {
