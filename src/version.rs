@@ -42,12 +42,12 @@ impl Version {
 
     /// Returns whether `candidate` satisfies a request for this version: keystoneauth's `version_match`.
     ///
-    /// It does if it has the same major part and is not older.
+    /// The candidate must have the same major part, and must not be older.
     pub fn is_match(self, candidate: Self) -> bool {
         self.major == candidate.major && candidate >= self
     }
 
-    /// Returns whether this is `latest`, or the `latest` minor of the major part that `candidate` has.
+    /// Returns whether this is `latest`, or a version such as `2.latest` with the major part of `candidate`.
     pub(crate) fn is_latest_for(self, candidate: Self) -> bool {
         self == Self::latest() || self.minor == LATEST && self.major == candidate.major
     }

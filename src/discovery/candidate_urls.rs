@@ -9,13 +9,13 @@ pub(super) struct Candidates {
     pub(super) urls: Vec<String>,
     /// Whether the version in the endpoint's URL is in the requested range.
     pub(super) url_matches: bool,
-    /// Whether it also has the major version of the range's maximum, so that no document is needed.
+    /// Whether the range includes that version and no newer major version, so that no document is needed.
     pub(super) url_matches_exactly: bool,
     /// The project id at the end of the endpoint's URL. Version documents list URLs without it.
     pub(super) project_suffix: Option<Box<str>>,
 }
 
-/// Where the version document of a service is, if the endpoint's URL does not show it.
+/// A rule that derives the URL of a service's version document from the endpoint's URL.
 #[derive(Clone, Debug)]
 pub(super) struct VersionHack {
     pub(super) service_type: Box<str>,
@@ -44,8 +44,8 @@ impl VersionHack {
 impl Candidates {
     /// Returns the candidates for a version in `range`.
     ///
-    /// With `hacks`, the candidates include the unversioned URL above the endpoint. Its document can list versions that
-    /// are not in the catalog. They also include the URL of the first matching hack.
+    /// With `hacks`, the candidates include the endpoint's URL without its version and project id. The document there
+    /// can list versions that are not in the catalog. They also include the URL of the first matching hack.
     pub(super) fn new(
         endpoint: &Endpoint,
         project_id: Option<&str>,

@@ -60,7 +60,7 @@ impl Discovery {
 
     /// Sets how long documents and failures are cached, at most ten years.
     ///
-    /// The cache starts empty. Existing clones keep the old one.
+    /// The returned discovery has an empty cache. Existing clones keep their cache and its lifetimes.
     #[must_use]
     pub fn cache_lifetimes(self, documents: Duration, failures: Duration) -> Self {
         let (document_lifetime, failure_lifetime) = (documents.min(MAX_LIFETIME), failures.min(MAX_LIFETIME));
@@ -70,7 +70,7 @@ impl Discovery {
 
     /// Sets the timeout of a request for a document, including its redirects.
     ///
-    /// The cache starts empty. Existing clones keep the old one.
+    /// The returned discovery has an empty cache. Existing clones keep their cache and their timeout.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         let settings = CacheSettings { timeout, ..self.documents.settings };
@@ -82,7 +82,7 @@ impl Discovery {
         Self { documents, endpoints: Arc::default(), ..self }
     }
 
-    /// Requires https for requests for documents that carry a token.
+    /// Sends the token with a request for a document only if the URL is https.
     ///
     /// This applies to all clones. An [`AuthLayer`](crate::AuthLayer::require_https) that requires https sets it for
     /// its discovery, too.
@@ -100,11 +100,12 @@ impl Discovery {
         DocumentAuth { access, https_only: self.https_only.load(Ordering::Relaxed) }
     }
 
-    /// Sets where the version document of a service is, if the endpoint's URL does not show it.
+    /// Adds a version hack: a rule that derives the URL of a version document from the endpoint's URL.
     ///
-    /// It applies to endpoints of exactly this service type whose URL ends in `suffix`, with or without a trailing
-    /// slash. The document is at the URL with `replacement` in place of `suffix`. If several hacks match, the first one
-    /// is used.
+    /// Use it for a service whose document is neither at the endpoint's URL nor at that URL without its version and
+    /// project id. The hack applies to endpoints of exactly this service type whose URL ends in `suffix`, with or
+    /// without a trailing slash. The document is at the URL with `replacement` in place of `suffix`. If several hacks
+    /// match, the first one is used.
     ///
     /// This is keystoneauth's `add_catalog_discover_hack`. One hack is built in, as in keystoneauth: for Keystone
     /// (`identity`), `/v2.0` becomes `/`.
@@ -126,15 +127,18 @@ impl Discovery {
 
     /// Returns the endpoint that a filter selects, with its version: keystoneauth's `get_endpoint_data`.
     ///
-    /// It fetches the version document even if the endpoint's URL names the version. If the filter requests no version
-    /// and there is no document, it returns the endpoint without version data. The token is sent for a document only
-    /// if the service requires it.
+    /// It fetches the version document even if the endpoint's URL names the version. If there is no document, it
+    /// returns the endpoint without version data. The token is sent for a document only if the service requires it.
     ///
     /// # Errors
     ///
-    /// The errors of the plugin and of [`Endpoint::undiscovered`]; [`Error::DiscoveryFailure`] if the requested version
-    /// is not found; [`Error::InvalidVersionRange`], [`Error::ImpliedVersionMismatch`] or
-    /// [`Error::InvalidMicroversion`] if the filter contradicts itself.
+    /// The errors of the plugin and of [`Endpoint::undiscovered`], and:
+    ///
+    /// - [`Error::DiscoveryFailure`] if the document does not list a requested version. It is also returned if there is
+    ///   no document, the endpoint's URL does not name a requested version, and the filter has an endpoint override or
+    ///   [`no_version_hack`](EndpointFilter::no_version_hack).
+    /// - [`Error::InvalidVersionRange`], [`Error::ImpliedVersionMismatch`] or [`Error::InvalidMicroversion`] if the
+    ///   filter contradicts itself.
     pub async fn endpoint_data<P>(&self, plugin: &P, filter: &EndpointFilter) -> Result<Endpoint, Error>
     where
         P: IdentityPlugin + ?Sized,
@@ -144,10 +148,12 @@ impl Discovery {
 
     /// Returns the endpoint that requests with this filter are sent to: keystoneauth's `get_endpoint`.
     ///
-    /// It fetches no document if the endpoint's URL names a matching version.
+    /// It fetches no document if the filter requests no version. It also fetches none if the endpoint's URL names a
+    /// requested version, and the filter allows no newer major version.
     ///
-    /// If the filter requests a version, an endpoint override without a version document is an error here, as in
-    /// keystoneauth. Requests with such a filter are sent to the override as it is.
+    /// If the filter requests a version and has an endpoint override without a version document, this method returns an
+    /// error, as in keystoneauth. An [`AuthLayer`](crate::AuthLayer) sends requests with such a filter to the URL of
+    /// the override.
     ///
     /// # Errors
     ///
@@ -161,7 +167,7 @@ impl Discovery {
 
     /// Returns the version of the endpoint that a filter selects: keystoneauth's `get_api_major_version`.
     ///
-    /// It fetches a document only if the endpoint's URL does not name the version.
+    /// It fetches a document if [`endpoint`](Self::endpoint) does, or if the endpoint's URL names no version.
     ///
     /// # Errors
     ///
@@ -229,15 +235,18 @@ impl Discovery {
         Outcome { result, rejected_by: rejected_by.into_iter().filter(|_| !filter.is_overridden()).collect() }
     }
 
-    /// Returns the version of an endpoint that a filter requests: keystoneauth's `get_versioned_data`.
+    /// Returns this endpoint at the version that a filter requests: keystoneauth's `get_versioned_data`.
     ///
-    /// Of the filter, only the settings about versions are used. `project_id` is the project id that the endpoint's URL
-    /// can end in. Without `discover_versions`, it fetches no document if the endpoint's URL names a matching version.
+    /// Only the filter's settings about versions are used. If the endpoint's URL ends in `project_id`, that segment is
+    /// removed to find the document, and appended to the URL that the document lists. If `discover_versions` is true, a
+    /// document is fetched as in [`endpoint_data`](Self::endpoint_data), otherwise as in [`endpoint`](Self::endpoint).
     /// No token is sent.
     ///
     /// # Errors
     ///
-    /// The same as those of [`endpoint_data`](Self::endpoint_data).
+    /// [`Error::DiscoveryFailure`] and the errors of a filter that contradicts itself, as in
+    /// [`endpoint_data`](Self::endpoint_data). If `discover_versions` is true and the filter requests no version, an
+    /// endpoint without a document is also an [`Error::DiscoveryFailure`].
     pub async fn versioned_data(
         &self,
         endpoint: &Endpoint,
@@ -318,7 +327,7 @@ impl SearchResult {
     }
 }
 
-/// Returns what a filter requests of the versions of its endpoint.
+/// Returns the versions that a filter requests, and how to search for them.
 ///
 /// A fixed endpoint matches any version, because all requests go to it.
 pub(super) fn version_query(

@@ -24,7 +24,9 @@ pub struct VersionDocument {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VersionData {
-    /// The version number. It is `None` only for a version inferred from a URL that names none.
+    /// The version number. It is `None` only in the result of
+    /// [`all_version_data`](super::Discovery::all_version_data), for an endpoint without a document whose URL names no
+    /// version.
     pub version: Option<Version>,
     /// The absolute URL of the version. Its origin is that of the document.
     pub url: Box<str>,
@@ -60,7 +62,7 @@ impl VersionData {
         }
     }
 
-    /// Returns the size in a version document, in bytes.
+    /// Returns the memory that this needs in a version document, in bytes.
     fn weight(&self) -> usize {
         let texts =
             [Some(&self.url), self.collection.as_ref(), self.not_before.as_ref(), self.raw_status.as_ref()];
@@ -76,8 +78,8 @@ const MAX_LENGTH: usize = 256 * 1024;
 /// Maximum size of a document in memory, as a multiple of its length. While it is read, it can need twice as much.
 const MAX_SIZE_FACTOR: usize = 4;
 
-/// Size in memory that any document may have, in bytes. A short document needs it because the URL of each version
-/// contains the document's URL.
+/// Lower bound of the limit on the size of a document in memory, in bytes. Short documents need it because the URL of
+/// each version contains the document's URL.
 const MIN_SIZE_LIMIT: usize = 16 * 1024;
 
 /// Approximate memory that the allocator adds to a string, in bytes.
@@ -107,7 +109,7 @@ impl VersionDocument {
     /// - The body has none of the four forms of a version document: a list `versions`, an object `versions` with a list
     ///   `values`, an object `version`, or the members of one version at the top level.
     /// - The body is longer than 256 KiB.
-    /// - The document needs more memory than four times the length of the body, and more than 16 KiB.
+    /// - The document needs too much memory. The limit is four times the length of the body, or 16 KiB if that is more.
     pub fn new(url: impl Into<Box<str>>, headers: &HeaderMap, body: &[u8]) -> Result<Self, Error> {
         let mut document =
             Self { url: url.into(), entries: Vec::new(), versions: Vec::new(), order: Vec::new() };
@@ -176,8 +178,8 @@ impl VersionDocument {
 
     /// Returns the newest version that matches the requested one: keystoneauth's `data_for`.
     ///
-    /// A version matches if it has the same major part and is not older ([`Version::is_match`]). A requested
-    /// [`LATEST`](super::LATEST) stands for the newest version.
+    /// A version matches if it has the same major part and is not older ([`Version::is_match`]). If `latest` is
+    /// requested, every version matches. If `2.latest` is requested, every version with the major part 2 matches.
     pub fn data_for(&self, version: Version, allow: Allow) -> Option<&VersionData> {
         self.newest_first(allow).find(|data| {
             data.version.is_some_and(|listed| version.is_latest_for(listed) || version.is_match(listed))
@@ -186,8 +188,8 @@ impl VersionDocument {
 
     /// Returns the newest version in a range: keystoneauth's `versioned_data_for`.
     ///
-    /// The version at `endpoint_url` matches any range. If the range includes all versions, it is preferred to newer
-    /// ones.
+    /// The version whose URL is `endpoint_url` counts as a version in the range. If the range includes all versions,
+    /// that version is returned even if there are newer ones.
     pub fn versioned_data_for(
         &self,
         range: VersionRange,
@@ -218,7 +220,7 @@ impl VersionDocument {
     }
 }
 
-/// Returns the size of an entry in a version document, in bytes.
+/// Returns the memory that an entry needs in a version document, in bytes.
 fn entry_weight(entry: &RawValue) -> usize {
     size_of::<(VersionStatus, Box<RawValue>)>() + entry.get().len() + ALLOCATION_OVERHEAD
 }

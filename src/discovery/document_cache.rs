@@ -31,7 +31,8 @@ const TYPICAL_WEIGHT: usize = 2048;
 /// How often a caller may start over because the runtime of the in-flight request was shut down or is not driven.
 const MAX_RESTARTS: usize = 3;
 
-/// Added to the timeout of a request for callers that wait for its result.
+/// How much longer callers wait for a shared request than its timeout. A request that has not ended by then runs on a
+/// runtime that is not driven.
 const WAIT_GRACE: Duration = Duration::from_secs(1);
 
 /// How long results are cached, and how long a request may take.
@@ -94,7 +95,8 @@ impl DocumentCache {
         else {
             // What precedes an `@` can contain a password, so it is not shown.
             let host = url.rsplit('@').next().unwrap_or_default();
-            let reason = "it is not an http or https URL with a clear host, or it contains a user name";
+            let reason =
+                "it is not a valid http or https URL, or it has a user name or an ambiguous host or port";
             let cached = CachedDocument::new(Err(NoDocument::new(host, reason)), Duration::ZERO);
             return Ok(Lookup { cached, access: None });
         };

@@ -11,7 +11,7 @@ use crate::{EndpointData, EndpointFilter, Error, Interface, ServiceAccess};
 pub struct Endpoint {
     /// The URL in the catalog or of the endpoint override.
     pub catalog_url: Option<Box<str>>,
-    /// The URL that discovery found. It takes precedence over `catalog_url`.
+    /// The URL that discovery found, the `auth_url` or the endpoint override. It takes precedence over `catalog_url`.
     pub service_url: Option<Box<str>>,
     /// The service type in the catalog.
     pub service_type: Option<Box<str>>,
@@ -42,8 +42,9 @@ impl Endpoint {
     /// Returns the endpoint that a filter selects, without a request to the service.
     ///
     /// Its URL is the first of these that applies: the `auth_url` if the filter requests
-    /// [`Interface::Auth`](crate::Interface::Auth), the endpoint override of the filter, the fixed endpoint of the
-    /// access, or the URL in the catalog. Catalog endpoints with an unusable URL are skipped.
+    /// [`Interface::Auth`](crate::Interface::Auth), the endpoint override of the filter, the endpoint of an access
+    /// without a catalog ([`ServiceAccess::fixed`]), or the URL in the catalog. Catalog endpoints with an unusable URL
+    /// are skipped.
     ///
     /// # Errors
     ///

@@ -24,8 +24,9 @@ impl Discovery {
     /// `get_all_version_data`.
     ///
     /// If the filter names no interface, only public endpoints match. Endpoints without a region or an interface are
-    /// skipped. An endpoint without a version document has one version: the one that its URL names, or else one whose
-    /// [`version`](VersionData::version) is `None`. At most eight documents are fetched at the same time.
+    /// skipped. If an endpoint has no version document, or the document lists no version, the result contains one
+    /// [`VersionData`] for that endpoint. Its version is the one that the endpoint's URL names, if any. At most eight
+    /// documents are fetched at the same time.
     ///
     /// # Errors
     ///

@@ -6,7 +6,7 @@
 use http::{HeaderMap, Uri, header::LOCATION};
 use iri_string::types::{UriAbsoluteStr, UriReferenceStr};
 
-/// The base URL for links with an invalid host. No document has this host.
+/// The base URL for the path of a link with an invalid host. No document has this host, so the link names another one.
 const OTHER_HOST: &str = "http://elsewhere.invalid";
 
 /// The parts of an absolute URL, unchanged.

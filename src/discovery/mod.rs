@@ -1,9 +1,13 @@
 //! Version discovery: finds the versions of a service's API, and their URLs.
 //!
-//! An [`EndpointFilter`](crate::EndpointFilter) can request a version, or imply one by a service type such as
-//! `volumev3`. If the URL in the catalog names a matching version, that URL is used. Otherwise, the version document of
-//! the service is fetched. It is also fetched if the filter requests the newest microversion of a range. Other filters
-//! cause no request:
+//! An [`EndpointFilter`](crate::EndpointFilter) can request a range of versions, or imply one by a service type such as
+//! `volumev3`. If the URL in the catalog names a version in the range (`/v2.1`), and the range includes no newer major
+//! version, that URL is used. Otherwise, the version document of the service is fetched. A filter with
+//! [`newest_microversion`](crate::EndpointFilter::newest_microversion) needs that document, too: it lists the
+//! microversions (revisions of an API, which a request header selects) that the service supports. Other filters need
+//! no discovery.
+//!
+//! This example looks up the version of a service, and then sends a request to a version that the filter requests:
 //!
 //! ```
 //! use bytes::Bytes;
@@ -62,12 +66,14 @@
 //!
 //! # Requests
 //!
-//! The first request for a version document carries no token. If the service responds with 401, and the token may be
-//! sent to its origin, a second request carries the token; its response is used for this token only. Redirects are
-//! followed within an origin, and from http to https on the same host.
+//! The first request for a version document carries no token. If the service responds with 401, a second request
+//! carries the token. Its result is cached for that token only. Redirects are followed within an origin, and from http
+//! to https on the same host. After such a redirect, the token is sent only if the https origin is in the service
+//! catalog.
 //!
 //! Documents are cached by URL for one hour, and failures for ten seconds. Callers that want the same document at the
-//! same time share one request. The caches hold at most 64 MiB of documents and 96 MiB of endpoints.
+//! same time share one request. The endpoints that discovery finds for requests are cached, too. The caches hold at
+//! most 64 MiB of documents and 96 MiB of endpoints.
 
 mod candidate_urls;
 mod client;

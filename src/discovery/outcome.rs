@@ -13,16 +13,16 @@ impl<T> Outcome<T> {
         Self { result: Err(error), rejected_by: Vec::new() }
     }
 
-    /// Reports to the plugin which origins rejected the token of `used`.
+    /// Reports to the plugin which origins rejected the token of this access.
     ///
     /// Returns whether the plugin can provide another token, so that it is worth repeating the discovery.
-    pub(crate) fn report_rejections<P>(&self, plugin: &P, used: &Arc<ServiceAccess>) -> bool
+    pub(crate) fn report_rejections<P>(&self, plugin: &P, access: &Arc<ServiceAccess>) -> bool
     where
         P: IdentityPlugin + ?Sized,
     {
         let mut can_retry = false;
         for origin in &self.rejected_by {
-            can_retry |= plugin.invalidate(used, origin);
+            can_retry |= plugin.invalidate(access, origin);
         }
         can_retry
     }

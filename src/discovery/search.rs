@@ -13,12 +13,13 @@ use crate::{
     error::{DiscoveryFailure, escaped},
 };
 
-/// The version of an endpoint that is requested.
+/// The versions that a filter requests, and how to search for them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct VersionQuery {
     pub(super) range: VersionRange,
     pub(super) allow: Allow,
-    /// Whether the version may be at a URL that is not below the endpoint's URL.
+    /// Whether to search the unversioned URL of the service too, and to use the endpoint as it is if there is no
+    /// document.
     pub(super) allow_version_hack: bool,
     /// Whether a document is required even if the endpoint's URL names a matching version.
     pub(super) discover_versions: bool,
@@ -106,7 +107,7 @@ impl Search {
 }
 
 impl VersionQuery {
-    /// Returns what a filter requests of the versions of its endpoint.
+    /// Returns the versions that a filter requests, and how to search for them.
     pub(super) fn new(filter: &EndpointFilter, discover_versions: bool) -> Result<Self, Error> {
         Ok(Self {
             range: filter.version_range()?,
