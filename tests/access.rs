@@ -1,4 +1,4 @@
-//! Access infos and catalogs beyond what the reference's data asks.
+//! Access infos and catalogs, beyond the recorded cases.
 
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! Every kind of secret on every way, with servers that repeat what they were sent; and nothing that is
-//! logged, shown or said of an error has one in it, in no encoding.
+//! Sends secrets of every kind everywhere, with servers that echo them. No log, error or `Debug` output contains one, in
+//! any encoding.
 
 use std::{
     collections::BTreeSet,

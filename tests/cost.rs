@@ -1,4 +1,4 @@
-//! What a request costs, by counters: allocations, and clones of the inner service.
+//! Allocations and clones of the inner service for each request.
 
 #[path = "../benches/cost/counting.rs"]
 mod counting;

@@ -1,4 +1,4 @@
-//! Errors that say which service and URL a request was for.
+//! Errors that name the service and origin of a request.
 
 use std::{
     convert::Infallible,

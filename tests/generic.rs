@@ -1,4 +1,4 @@
-//! Credentials that find out which version of its API Keystone has.
+//! Credentials that discover the version of the Identity API.
 
 use std::{
     io,

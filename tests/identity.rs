@@ -1,4 +1,4 @@
-//! What credentials send, what Keystone's answers mean, and the plugins without Keystone.
+//! Login requests, responses to logins, and plugins without Keystone.
 
 use std::{
     convert::Infallible,

@@ -1,4 +1,4 @@
-//! Answers with a status of 400 or above as errors.
+//! Responses with a status of 400 or above as errors.
 
 use std::{
     convert::Infallible,

@@ -1,4 +1,4 @@
-//! Nothing that is shown shows a secret.
+//! No secret is shown.
 
 use std::{error::Error as _, fmt::Debug, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! What the real Keystone and Placement say of their versions.
+//! The version documents of a real Keystone and Placement.
 
 use std::sync::Arc;
 

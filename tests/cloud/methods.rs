@@ -1,4 +1,4 @@
-//! What a login can be made of, and what its token is good for.
+//! Authentication methods, and the scopes of their tokens.
 
 use std::time::SystemTime;
 

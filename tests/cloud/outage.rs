@@ -1,5 +1,5 @@
-//! Keystone killed and started again while requests run. Placement asks another Keystone, which has the
-//! same database and keys, about the tokens, as where several Keystones serve one cloud.
+//! Keystone is killed and started again while requests run. Placement validates tokens with a second Keystone that has the
+//! same database and keys.
 
 use std::{
     sync::{

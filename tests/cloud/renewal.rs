@@ -1,4 +1,4 @@
-//! Tokens that end before their user is done: revoked, expired, or with the account behind them.
+//! Tokens that are revoked, expire, or whose account is disabled, while they are in use.
 
 use std::{
     collections::HashSet,

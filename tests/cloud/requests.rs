@@ -1,4 +1,4 @@
-//! Requests with a token that somebody else obtained.
+//! Requests with a token from elsewhere.
 
 use http::{Request, StatusCode};
 use serde_json::{Value, json};

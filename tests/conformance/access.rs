@@ -1,4 +1,4 @@
-//! A token document and its properties.
+//! Token documents and their properties.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,8 +7,8 @@ use tower_keystone::{AccessInfo, Error};
 
 use crate::{
     Case, Difference, Unanswered,
-    answers::{self, described},
-    args::{Args, text},
+    arguments::{Args, text},
+    comparison::{self, described},
 };
 
 pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(), Unanswered> {
@@ -21,7 +21,7 @@ pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(
         Ok(access_info) => Ok(json!({"version": access_info.version().to_string()})),
         Err(error) => Err(described(error)),
     };
-    answers::compare(differences, (0, "create"), &case.expect["create"], created);
+    comparison::compare(differences, (0, "create"), &case.expect["create"], created);
     let Ok(access_info) = access_info else { return Ok(()) };
 
     let answers = properties(&access_info);
@@ -37,7 +37,7 @@ pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(
         Ok(restored) => Ok(json!([restored.body(), written(&properties(restored))])),
         Err(error) => Err(described(error)),
     };
-    answers::compare(differences, (0, "stored"), &json!([case.text(), written(&answers)]), stored);
+    comparison::compare(differences, (0, "stored"), &json!([case.text(), written(&answers)]), stored);
 
     for (index, question) in case.input("will_expire_soon").as_array().into_iter().flatten().enumerate() {
         let now = time_of(&question["now"])?;
@@ -55,7 +55,7 @@ fn compare(differences: &mut Vec<Difference>, question: &str, expected: &Value, 
     if expected["error"] == "KeyError" && got.as_ref().is_ok_and(Value::is_null) {
         return;
     }
-    answers::compare(differences, (0, question), expected, got.map_err(|error| described(&error)));
+    comparison::compare(differences, (0, question), expected, got.map_err(|error| described(&error)));
 }
 
 fn written(answers: &Answers) -> Value {

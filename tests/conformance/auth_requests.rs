@@ -1,4 +1,4 @@
-//! What is asked of a plugin about its token.
+//! Questions to a plugin about its token.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use tower_keystone::{AccessInfo, Error, Secret, ServiceAccess, endpoint::Origin}
 
 use crate::{
     Case, Difference, Unanswered, access,
-    answers::Failed,
-    args::Args,
+    arguments::Args,
+    comparison::Failed,
     operations,
     plugins::{Plugin, auth_state},
     servers::{self, Servers},

@@ -1,12 +1,12 @@
-//! Look-ups in the catalog of a token document.
+//! Lookups in the service catalog.
 
 use serde_json::{Map, Value, json};
 use tower_keystone::{AccessInfo, EndpointData, EndpointFilter, Error, Interface, access::IdentityVersion};
 
 use crate::{
     Case, Difference, Unanswered,
-    answers::{self, described},
-    args::Args,
+    arguments::Args,
+    comparison::{self, described},
 };
 
 pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(), Unanswered> {
@@ -14,7 +14,7 @@ pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(
     let access_info = match AccessInfo::from_body(case.text()) {
         Ok(access_info) => access_info,
         Err(error) => {
-            answers::compare(differences, (0, "create"), &case.expect["create"], Err(described(&error)));
+            comparison::compare(differences, (0, "create"), &case.expect["create"], Err(described(&error)));
             return Ok(());
         }
     };
@@ -22,7 +22,7 @@ pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(
     let catalog = access_info.service_catalog();
     let mut ask = |question: &str, got: Result<Value, Error>| {
         let got = got.map_err(|error| described(&error));
-        answers::compare(differences, (0, question), &case.expect[question], got);
+        comparison::compare(differences, (0, question), &case.expect[question], got);
     };
 
     ask(
@@ -58,9 +58,9 @@ pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(
         })
         .collect();
     let expected = &case.expect["get_endpoints_data"];
-    answers::compare(differences, (0, "get_endpoints_data"), expected, Ok(Value::Object(by_type)));
+    comparison::compare(differences, (0, "get_endpoints_data"), expected, Ok(Value::Object(by_type)));
     if expected.get("error").is_none() {
-        answers::compare(differences, (0, "order"), &expected["order"], Ok(order));
+        comparison::compare(differences, (0, "order"), &expected["order"], Ok(order));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Endpoints and their versions, and the requests that it took to find them.
+//! Endpoints and their versions, and the requests that find them.
 
 use serde_json::{Map, Value, json};
 use tower_keystone::{
@@ -9,8 +9,8 @@ use tower_keystone::{
 
 use crate::{
     Case, Difference, Unanswered,
-    answers::Failed,
-    args::{Args, text},
+    arguments::{Args, text},
+    comparison::Failed,
     operations,
     plugins::{Described, Plugin},
     versions::{parts, version_arg},

@@ -1,4 +1,4 @@
-//! Which token a plugin has at each call, by the times of its documents.
+//! Computes which token a plugin has at each call, from the times of its documents.
 
 use std::time::{Duration, SystemTime};
 

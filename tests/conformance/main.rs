@@ -1,4 +1,4 @@
-//! Replays what keystoneauth1 answered, case by case, through the public API.
+//! Replays the recorded cases of keystoneauth1 through the public API.
 //!
 //! The data (`data/*.jsonl`, one case a line) was computed by running keystoneauth1 5.18.1, which is
 //! distributed under the Apache License 2.0. `CONFORMANCE_DIR` names another directory of the same format.
@@ -9,22 +9,22 @@
 //! more: with the data here, every excused answer is changed a little, and no rule may excuse that.
 
 mod access;
-mod answers;
-mod args;
+mod arguments;
 mod auth_requests;
 mod catalog;
-mod decided;
-mod decided_discovery;
-mod decided_requests;
-mod decided_sessions;
+mod comparison;
+mod differences;
+mod differences_discovery;
+mod differences_requests;
+mod differences_sessions;
 mod discovery;
-mod exact;
-mod known;
+mod known_texts;
 mod lifetime;
-mod odd;
+mod malformed;
 mod operations;
 mod outcome;
 mod plugins;
+mod rule_precision;
 mod servers;
 mod session;
 mod versions;
@@ -33,7 +33,7 @@ use std::{fmt, fs, path::Path, process::ExitCode};
 
 use serde_json::{Value, value::RawValue};
 
-use decided::Rule;
+use differences::Rule;
 use outcome::Outcome;
 
 /// One line of a file. The document keeps the order of its members, so it is kept as text.
@@ -110,19 +110,19 @@ type Replay = fn(&Case, &mut Vec<Difference>) -> Result<(), Unanswered>;
 
 /// The files of the format, how to replay them, and what is decided otherwise in them.
 const FILES: [(&str, Replay, &[&[Rule]]); 6] = [
-    ("access", access::replay, &[decided::ACCESS]),
-    ("catalog", catalog::replay, &[decided::CATALOG]),
-    ("versions", versions::replay, &[decided_discovery::VERSIONS]),
+    ("access", access::replay, &[differences::ACCESS]),
+    ("catalog", catalog::replay, &[differences::CATALOG]),
+    ("versions", versions::replay, &[differences_discovery::VERSIONS]),
     ("discovery", discovery::replay, OPERATIONS),
     ("auth_requests", auth_requests::replay, OPERATIONS),
     (
         "session",
         session::replay,
-        &[decided_sessions::SESSIONS, decided_requests::PLUGINS, decided_discovery::DISCOVERY],
+        &[differences_sessions::SESSIONS, differences_requests::PLUGINS, differences_discovery::DISCOVERY],
     ),
 ];
 
-const OPERATIONS: &[&[Rule]] = &[decided_discovery::DISCOVERY, decided_requests::PLUGINS];
+const OPERATIONS: &[&[Rule]] = &[differences_discovery::DISCOVERY, differences_requests::PLUGINS];
 
 fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == "--list") {

@@ -1,4 +1,4 @@
-//! What is asked of a plugin, an endpoint or a version document, call by call.
+//! Calls to a plugin, an endpoint or a version document, one by one.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use tower_keystone::discovery::Discovery;
 
 use crate::{
     Case, Difference, Unanswered,
-    answers::{self, Failed},
-    args::{Args, text},
+    arguments::{Args, text},
     auth_requests::Authenticated,
+    comparison::{self, Failed},
     discovery::{self, Asked},
     plugins::{PAUSE, Plugin},
     servers::{self, FrozenClock, Servers},
@@ -79,8 +79,13 @@ async fn replay_calls(
             tokio::task::yield_now().await;
         }
         let (sent, pauses) = servers.take_sent(before);
-        answers::compare(differences, (index, op), &with_plain_names(op, expected), got);
-        answers::compare_sent(differences, (index, op), expected, (sent.iter().map(form).collect(), pauses));
+        comparison::compare(differences, (index, op), &with_plain_names(op, expected), got);
+        comparison::compare_sent(
+            differences,
+            (index, op),
+            expected,
+            (sent.iter().map(form).collect(), pauses),
+        );
         if failed && case.calls().get(index + 1).is_some_and(|next| next["chain"] == true) {
             break;
         }
@@ -103,12 +108,12 @@ async fn construct(
         // What cannot be used is refused when it is to be used, before anything is sent.
         Ok(plugin) => match plugin.shared().access().await {
             Ok(_) => Ok(Value::Null),
-            Err(error) => Err(answers::described(&error)),
+            Err(error) => Err(comparison::described(&error)),
         },
         Err(failed) => Err(failed.described()?),
     };
-    answers::compare(differences, (0, "construct"), expected, got);
-    answers::compare_sent(differences, (0, "construct"), &Value::Null, servers.take_sent(Instant::now()));
+    comparison::compare(differences, (0, "construct"), expected, got);
+    comparison::compare_sent(differences, (0, "construct"), &Value::Null, servers.take_sent(Instant::now()));
     Ok(None)
 }
 

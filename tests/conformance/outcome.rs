@@ -1,4 +1,4 @@
-//! The figures of a file: how many cases agree, and why the others do not.
+//! Counts for each file how many cases agree, and why the others do not.
 
 use std::{
     collections::BTreeMap,
@@ -6,7 +6,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use crate::{Case, Difference, Replay, Unanswered, decided::Rule, exact, known};
+use crate::{Case, Difference, Replay, Unanswered, differences::Rule, known_texts, rule_precision};
 
 #[derive(Default)]
 pub(crate) struct Outcome {
@@ -33,12 +33,12 @@ impl File<'_> {
     /// The place of the rule that excuses a difference.
     fn rule_of(&self, case: &Case, difference: &Difference) -> Option<usize> {
         let covers = |rule: &&Rule| (rule.covers)(case, difference, self.replay);
-        known::is_of_case(case, difference).then(|| self.rules.iter().position(covers)).flatten()
+        known_texts::is_of_case(case, difference).then(|| self.rules.iter().position(covers)).flatten()
     }
 
     /// What would be excused, too, where an answer were another one.
     fn too_wide(&self, case: &Case, difference: &Difference) -> Option<String> {
-        exact::mutants(case, difference).into_iter().find_map(|(case, mutant)| {
+        rule_precision::mutants(case, difference).into_iter().find_map(|(case, mutant)| {
             let rule = self.rules.get(self.rule_of(&case, &mutant)?)?;
             let Difference { question, expected, got, .. } = mutant;
             Some(format!(

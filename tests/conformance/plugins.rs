@@ -1,4 +1,4 @@
-//! The identity plugin of a case.
+//! Builds the identity plugin of a case.
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use tower_keystone::{
     V2Credentials, V3Credentials, identity::AuthRefFuture,
 };
 
-use crate::{Unanswered, answers::Failed, servers::FrozenClock};
+use crate::{Unanswered, comparison::Failed, servers::FrozenClock};
 
 /// The kinds that are not built: federation, OAuth 2.0, and X.509 in place of a token.
 const NOT_BUILT: [&str; 9] = [

@@ -1,4 +1,4 @@
-//! The servers of a case: they answer by its table of exchanges and note what was sent to them.
+//! The servers of a case: they respond from its table of exchanges, and record the requests.
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +22,7 @@ use tower_keystone::{
     renewal::{Clock, Now},
 };
 
-use crate::{Case, Unanswered, access::time_of, odd};
+use crate::{Case, Unanswered, access::time_of, malformed};
 
 pub(crate) type Body = Full<Bytes>;
 
@@ -51,7 +51,7 @@ enum WhenToken {
 /// A body that is given, be it null, as compact JSON.
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
     let written: Box<RawValue> = Deserialize::deserialize(deserializer)?;
-    Ok(Some(odd::compact(&written).unwrap_or(written)))
+    Ok(Some(malformed::compact(&written).unwrap_or(written)))
 }
 
 impl Exchange {

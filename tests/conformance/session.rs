@@ -1,4 +1,4 @@
-//! Requests of a session or an adapter: the stack of layers that does what they do.
+//! Requests of a session or an adapter, sent through the equivalent stack of layers.
 
 use std::{
     io,
@@ -26,8 +26,9 @@ use tower_keystone::{
 };
 
 use crate::{
-    Case, Difference, Unanswered, answers,
-    args::{Args, text},
+    Case, Difference, Unanswered,
+    arguments::{Args, text},
+    comparison,
     discovery::filter,
     operations::HOUR,
     plugins::{PAUSE, Plugin},
@@ -129,7 +130,7 @@ async fn replay_calls(case: &Case, differences: &mut Vec<Difference>) -> Result<
             Ok(plugin) => plugin,
             Err(failed) => {
                 let got = Err(failed.described()?);
-                answers::compare(differences, (0, "construct"), &case.expect["construct"], got);
+                comparison::compare(differences, (0, "construct"), &case.expect["construct"], got);
                 return Ok(());
             }
         };
@@ -168,14 +169,14 @@ async fn replay_calls(case: &Case, differences: &mut Vec<Difference>) -> Result<
                         Some(Error::DiscoveryFailure(failure)) => {
                             json!({"error": "EndpointNotFound", "text": failure.to_string()})
                         }
-                        Some(error) => answers::described(error),
+                        Some(error) => comparison::described(error),
                         None => of_client(&*error),
                     })
                 }
             },
         };
-        answers::compare(differences, (index, "call"), expected, got);
-        answers::compare_sent(differences, (index, "call"), expected, sent);
+        comparison::compare(differences, (index, "call"), expected, got);
+        comparison::compare_sent(differences, (index, "call"), expected, sent);
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Version numbers, ranges, links, statuses and service types.
+//! Versions, version ranges, links, statuses and service types.
 
 use http::HeaderMap;
 use serde_json::{Value, json};
@@ -9,8 +9,8 @@ use tower_keystone::{
 
 use crate::{
     Case, Difference, Unanswered,
-    answers::{self, Failed},
-    args::Args,
+    arguments::Args,
+    comparison::{self, Failed},
 };
 
 pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(), Unanswered> {
@@ -20,7 +20,7 @@ pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(
         Ok(got) => Ok(got),
         Err(failed) => Err(failed.described()?),
     };
-    answers::compare(differences, (0, function), &case.expect, got);
+    comparison::compare(differences, (0, function), &case.expect, got);
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! An allocator that counts what each thread holds.
+//! An allocator that counts the memory in use by each thread.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},

@@ -1,4 +1,4 @@
-//! What real services say of their versions: Keystone, Glance, Nova, Cinder, Neutron, Placement, Swift.
+//! Version documents of real services: Keystone, Glance, Nova, Cinder, Neutron, Placement, Swift.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Documents and links that mean no good, or nothing at all.
+//! Hostile and malformed documents and links.
 
 use std::collections::BTreeSet;
 

@@ -1,8 +1,8 @@
-//! Version discovery: what requests cause it, what is remembered, and what documents can do.
+//! Version discovery: which requests it sends, what it caches, and hostile documents.
 
 mod allocations;
+mod caching;
 mod documents;
 mod hostile;
-mod memory;
 mod requests;
 mod support;

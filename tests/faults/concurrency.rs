@@ -1,4 +1,4 @@
-//! Many wait for one token; some give up, some panic, some have lost their runtime.
+//! Many requests wait for one token: some are dropped, some panic, some lose their runtime.
 
 use std::{
     fmt,

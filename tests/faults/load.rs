@@ -1,4 +1,4 @@
-//! Many requests at once, and services that refuse their token.
+//! Many requests at once, and services that reject their token.
 
 use std::{
     future::{Future, poll_fn},

@@ -1,14 +1,14 @@
-//! The fault matrix: 49 things that go wrong with Keystone, with concurrent requests and with requests.
+//! The fault matrix: 49 faults of Keystone, of concurrent requests and of requests.
 //!
 //! Each case is a function named by its number and its meaning, and counts the requests that reached
 //! Keystone or the service. `cargo test --test faults a08` runs those whose names contain a text. A number
 //! counts if it has a case and all of its cases passed; without a text, all 49 have to count.
 
-mod answers;
 mod clocks;
 mod concurrency;
 mod load;
-mod obtaining;
+mod login_responses;
+mod logins;
 mod origins;
 mod processes;
 mod requests;
@@ -17,7 +17,7 @@ mod wire;
 mod wire_requests;
 
 #[allow(dead_code, reason = "the tests of the layer use the rest of it")]
-#[path = "../layer/support.rs"]
+#[path = "../auth/support.rs"]
 mod layer;
 #[allow(dead_code, reason = "the tests of renewing use the rest of it")]
 #[path = "../renewal/support.rs"]
@@ -33,8 +33,8 @@ use std::{
 const GROUPS: [(char, usize); 3] = [('a', 22), ('b', 14), ('c', 13)];
 
 const CASES: [&[support::Case]; 9] = [
-    obtaining::CASES,
-    answers::CASES,
+    logins::CASES,
+    login_responses::CASES,
     clocks::CASES,
     concurrency::CASES,
     load::CASES,

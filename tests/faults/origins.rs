@@ -1,4 +1,4 @@
-//! URLs that look like those of a service, and catalogs that are no good.
+//! URLs that look like those of a service, and useless catalogs.
 
 use std::collections::BTreeSet;
 

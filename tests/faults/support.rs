@@ -1,4 +1,4 @@
-//! Cases and how they run, servers in memory, and memory that is counted.
+//! Runs the cases, with servers in memory and counted memory.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},

@@ -1,4 +1,4 @@
-//! Servers of raw bytes, and what Keystone's side of a connection can do.
+//! Servers that send raw bytes, and faulty connections to Keystone.
 
 use std::{
     future::Future,
@@ -35,7 +35,7 @@ use tower_keystone::{
     Credentials, Error, GenericCredentials, RenewalPolicy, RenewingPlugin, Transport, User, V3Credentials,
 };
 
-use crate::{answers::Endless, support::*};
+use crate::{login_responses::Endless, support::*};
 
 cases![
     running a05_an_answer_that_never_ends_is_given_up_with_its_connection,

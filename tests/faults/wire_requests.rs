@@ -1,4 +1,4 @@
-//! Requests over sockets: bodies that are refused half read, proxies, HTTP/2, and connections that stay.
+//! Requests over sockets: half-read bodies, proxies, HTTP/2, and connections that stay open.
 
 use std::{
     collections::VecDeque,

@@ -1,4 +1,4 @@
-//! Dropping those who wait, and the runtimes that they wait in.
+//! Dropping waiting requests, and shutting down their runtimes.
 
 use tokio::runtime::{Builder, Runtime};
 use tokio_test::{assert_pending, task};

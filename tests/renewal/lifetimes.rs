@@ -1,4 +1,4 @@
-//! How long a token lives, whatever its document says of when it was issued.
+//! The lifetime of a token, whatever its document says.
 
 use std::{
     future::Future,

@@ -1,4 +1,4 @@
-//! What the crate logs.
+//! Captures what the crate logs.
 
 use std::{
     io,

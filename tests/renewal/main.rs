@@ -1,17 +1,17 @@
-//! Keeping a token fresh, against a Keystone that does as it is told, with clocks that are told too.
+//! Renewal of tokens, with a scripted Keystone and injected clocks.
 
 mod cancellation;
-mod code_of_others;
-mod flights;
-mod late;
+mod delays;
+mod late_waiters;
 mod lifetimes;
-mod limits;
 mod log;
-mod pauses;
+mod logging;
 mod phases;
-mod refusals;
-mod reports;
+mod policy_limits;
+mod rejections;
 mod runtimes;
 mod simulated_days;
+mod single_flight;
+mod slow_requests;
 mod support;
-mod together;
+mod user_code;

@@ -1,4 +1,4 @@
-//! The ages of a token, and what the clocks do to them.
+//! The phases of a token's life, by both clocks.
 
 use tokio_test::{assert_pending, assert_ready, task};
 use tower_keystone::{Error, IdentityPlugin};

@@ -1,4 +1,4 @@
-//! Which runtime a request is sent, polled and waited for in.
+//! Requests that are sent, polled and waited for in different runtimes.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A month of everything that goes wrong, in seconds.
+//! A simulated month of faults.
 
 use std::{env, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Sending requests again: after a refused token, and when no server had time for them.
+//! Sending requests again after a 401, a connect failure, a 429 or a 503.
 
 mod policy;
 mod reauth;

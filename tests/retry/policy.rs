@@ -1,4 +1,4 @@
-//! Sending requests again that found no connection, or that a server had no time for.
+//! `RetryPolicy`: connect failures, 429 and 503.
 
 use std::{
     collections::VecDeque,

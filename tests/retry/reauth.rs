@@ -1,4 +1,4 @@
-//! Sending a request once more after its token was refused, and the bodies that allow it.
+//! `ReauthPolicy`: 401, and the bodies that can be sent again.
 
 use std::{
     collections::VecDeque,

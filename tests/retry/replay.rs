@@ -1,4 +1,4 @@
-//! Bodies that keep what was sent of them: who reads the stream, and what runs while they are locked.
+//! `ReplayBody`: who reads the stream, and which code runs while it is locked.
 
 use std::{
     collections::VecDeque,

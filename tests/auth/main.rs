@@ -1,0 +1,19 @@
+//! `AuthLayer` as its users see it: single requests, alone and in stacks.
+
+mod bodies;
+mod endpoints;
+mod errors;
+mod filters;
+mod hosts;
+#[path = "../renewal/log.rs"]
+mod log;
+mod microversions;
+mod origins;
+mod readiness;
+mod redirects;
+mod rejected_tokens;
+mod requests;
+mod stacks;
+mod support;
+mod tokens;
+mod waiting;

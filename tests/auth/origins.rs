@@ -1,0 +1,164 @@
+//! Which origins get the token.
+
+use http::Request;
+use serde_json::json;
+use tower_keystone::{AccessInfoPlugin, AuthLayer, EndpointFilter, Error, Interface};
+
+use crate::support::*;
+
+async fn not_allowed(layer: &AuthLayer<AccessInfoPlugin>, url: &str) -> String {
+    match refused(layer, get(url)).await {
+        error @ Error::OriginNotAllowed { .. } => error.to_string(),
+        other => panic!("{url}: {other}"),
+    }
+}
+
+#[tokio::test]
+async fn every_origin_of_the_catalog_is_known() {
+    // Of all services, regions and interfaces, whatever the filter means.
+    let layer = AuthLayer::new(fixed()).endpoint(EndpointFilter::new("block-storage"));
+    for url in [
+        "https://nova.example.com/v2.1/servers",
+        "https://nova.example.com:443/other/path",
+        "HTTPS://NOVA.Example.COM/",
+        "https://nova.admin.example.com:8774/",
+        "https://nova.internal:8774/v2.1/?x=1",
+        "https://nova.two.example.com/",
+        "http://swift.example.com:8080/v1/AUTH_other/c/o",
+    ] {
+        let seen = sent(&layer, get(url)).await;
+        assert_eq!(seen.uri, uri(url));
+        assert_eq!(tokens(&seen), ["token-1"], "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_origin_is_refused() {
+    let layer = AuthLayer::new(fixed().auth_url(uri(AUTH_URL))).endpoint(to_nova());
+    for url in [
+        "https://evil.example.org/v2.1/servers",
+        "https://nova.example.com:8774/v2.1/servers",
+        "https://nova.internal/v2.1/servers",
+        "http://nova.example.com/v2.1/servers",
+        "http://nova.example.com:443/v2.1/servers",
+        "https://nova.example.com./v2.1/servers",
+        "https://nova.example.com.evil.example.org/v2.1/servers",
+        "https://evil-nova.example.com/v2.1/servers",
+        "https://example.com/v2.1/servers",
+        "https://user@nova.example.com/v2.1/servers",
+        "https://user:pass@nova.example.com/v2.1/servers",
+        "https://nova.example.com@evil.example.org/v2.1/servers",
+        "https://nova.example.com:443@evil.example.org/v2.1/servers",
+        "https://evil.example.org/nova.example.com",
+        "ftp://nova.example.com/v2.1/servers",
+        "https://swift.example.com:8080/v1/AUTH_p1",
+        "https://keystone.example.com/v3",
+    ] {
+        assert!(not_allowed(&layer, url).await.contains("AuthLayer::allow_origin"), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn the_refusal_names_the_origin_and_nothing_else_of_the_url() {
+    let layer = AuthLayer::new(fixed());
+    let message = not_allowed(&layer, "https://alice:canary@evil.example.org:1/canary?canary").await;
+    assert!(message.starts_with("https://evil.example.org:1 is not an origin"), "{message}");
+    assert!(message.contains("Unauthenticated") && !message.contains("canary") && !message.contains("alice"));
+}
+
+#[tokio::test]
+async fn a_foreign_origin_is_refused_after_waiting_as_well() {
+    let plugin = RenewingPlugin::default();
+    drop(plugin.hold());
+    let layer = AuthLayer::new(plugin).endpoint(to_nova());
+    let error = refused(&layer, get("https://evil.example.org/")).await;
+    assert!(matches!(error, Error::OriginNotAllowed { .. }));
+}
+
+#[tokio::test]
+async fn without_a_catalog_no_origin_is_known() {
+    let plugin = AccessInfoPlugin::new(access_info_with("token-1", json!([])));
+    not_allowed(&AuthLayer::new(plugin), NOVA).await;
+}
+
+#[tokio::test]
+async fn an_endpoint_with_an_unusable_url_makes_no_origin_known() {
+    let endpoints = json!([
+        {"interface": "public", "url": "https://user@nova.example.com/v2.1"},
+        {"interface": "internal", "url": "https://cinder.example.com/v3/$(project_id)s"},
+    ]);
+    let catalog = json!([{"type": "compute", "endpoints": endpoints}]);
+    let layer = AuthLayer::new(AccessInfoPlugin::new(access_info_with("token-1", catalog)));
+    not_allowed(&layer, "https://nova.example.com/v2.1").await;
+    not_allowed(&layer, "https://cinder.example.com/v3/p1").await;
+}
+
+#[tokio::test]
+async fn the_origin_of_the_auth_url_is_known() {
+    let layer = AuthLayer::new(fixed().auth_url(uri(AUTH_URL)));
+    let seen = sent(&layer, get("https://keystone.example.com:5000/elsewhere")).await;
+    assert_eq!(tokens(&seen), ["token-1"]);
+    not_allowed(&AuthLayer::new(fixed()), "https://keystone.example.com:5000/elsewhere").await;
+}
+
+#[tokio::test]
+async fn the_origin_of_the_override_in_use_is_known() {
+    let proxy = |url| EndpointFilter::default().endpoint_override(url);
+    let layer = AuthLayer::new(fixed());
+    for filter in [proxy("https://p1.example.com/nova"), proxy("https://%(project_id)s.example.com/nova")] {
+        let request = Request::get("https://p1.example.com/x").extension(filter.clone()).body(()).unwrap();
+        assert_eq!(tokens(&sent(&layer, request).await), ["token-1"]);
+        let by_layer = layer.clone().endpoint(filter);
+        assert_eq!(tokens(&sent(&by_layer, get("https://p1.example.com/x")).await), ["token-1"]);
+        not_allowed(&by_layer, "https://p2.example.com/x").await;
+
+        // A filter of the request's own replaces the layer's, and its override with it.
+        let request = Request::get("https://p1.example.com/x").extension(to_nova()).body(()).unwrap();
+        assert!(matches!(refused(&by_layer, request).await, Error::OriginNotAllowed { .. }));
+    }
+    not_allowed(&layer, "https://p1.example.com/x").await;
+}
+
+#[tokio::test]
+async fn an_allowed_origin_is_known() {
+    let plain = AuthLayer::new(fixed());
+    let layer = plain.clone().allow_origin(&uri("https://proxy.example.com/ignored?x")).unwrap();
+    let layer = layer.allow_origin(&uri("http://[2001:db8::1]:8080")).unwrap();
+    for url in ["https://proxy.example.com:443/x", "http://[2001:DB8::1]:8080/y"] {
+        assert_eq!(tokens(&sent(&layer, get(url)).await), ["token-1"]);
+        not_allowed(&plain, url).await;
+    }
+    not_allowed(&layer, "http://proxy.example.com/x").await;
+    not_allowed(&layer, "https://sub.proxy.example.com/x").await;
+}
+
+#[test]
+fn what_is_no_origin_cannot_be_allowed() {
+    for url in
+        ["/", "proxy.example.com", "proxy.example.com:443", "ftp://h/", "https://user@h/", "https://h:99999/"]
+    {
+        let error = AuthLayer::new(fixed()).allow_origin(&uri(url)).unwrap_err();
+        assert!(matches!(error, Error::InvalidEndpoint { .. }), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn required_https_refuses_plain_http_that_is_otherwise_known() {
+    let plugin = fixed().auth_url(uri("http://keystone:5000/v3"));
+    let swift = EndpointFilter::new("object-store");
+    let auth = EndpointFilter::default().interface(Interface::Auth);
+    let proxy = EndpointFilter::default().endpoint_override("http://proxy.example.com/");
+    let absolute = "http://swift.example.com:8080/v1/AUTH_p1/c";
+    let allowed = "http://allowed.example.com/";
+    let plain = AuthLayer::new(plugin).allow_origin(&uri(allowed)).unwrap();
+    let strict = plain.clone().require_https();
+    for (filter, url) in
+        [(&swift, "/c"), (&auth, "/users"), (&proxy, "/x"), (&swift, absolute), (&swift, allowed)]
+    {
+        let request = || Request::get(url).extension(filter.clone()).body(()).unwrap();
+        assert_eq!(tokens(&sent(&plain, request()).await), ["token-1"]);
+        let error = refused(&strict, request()).await;
+        assert!(matches!(error, Error::HttpsRequired { .. }), "{filter}, {url}: {error}");
+    }
+    assert_eq!(tokens(&sent(&strict, get(NOVA)).await), ["token-1"]);
+}

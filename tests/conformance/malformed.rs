@@ -1,0 +1,279 @@
+//! Removes the members of a document that have the wrong type.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Value, value::RawValue};
+use tower_keystone::discovery::Version;
+
+/// A JSON document that keeps the order of its members.
+enum Json {
+    Scalar(Value),
+    List(Vec<Json>),
+    Object(Vec<(String, Json)>),
+}
+
+/// What a member has to be, by its name and the name of what it stands in.
+type KindOf = fn(member: &str, parent: &str) -> Kind;
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Text,
+    Flag,
+    Object,
+    Version,
+    VersionOrObject,
+    Objects,
+    Versions,
+    Texts,
+    Any,
+}
+
+impl Kind {
+    fn is_of(self, json: &Json) -> bool {
+        match self {
+            Self::Text => matches!(json, Json::Scalar(Value::String(_))),
+            Self::Flag => matches!(json, Json::Scalar(Value::Bool(_))),
+            Self::Object => matches!(json, Json::Object(_)),
+            Self::Version => {
+                json.text().is_some_and(|text| text.is_empty() || text.parse::<Version>().is_ok())
+            }
+            Self::VersionOrObject => Self::Version.is_of(json) || Self::Object.is_of(json),
+            Self::Objects | Self::Texts => matches!(json, Json::List(_)),
+            // A list, or an object with one.
+            Self::Versions => match json {
+                Json::Object(members) => {
+                    members.iter().any(|(name, values)| name == "values" && Self::Objects.is_of(values))
+                }
+                other => Self::Objects.is_of(other),
+            },
+            Self::Any => true,
+        }
+    }
+
+    fn of_elements(self) -> Self {
+        match self {
+            Self::Objects | Self::Versions => Self::Object,
+            _ => Self::Any,
+        }
+    }
+}
+
+/// The same document without blanks between its parts.
+pub(crate) fn compact(document: &RawValue) -> Option<Box<RawValue>> {
+    serde_json::from_str::<Json>(document.get()).ok()?.raw()
+}
+
+/// The token document without its odd members, or nothing if it has none.
+pub(crate) fn token_without_odd(document: &RawValue) -> Option<Box<RawValue>> {
+    without_odd(document, of_token)
+}
+
+/// The version document without its odd members, or nothing if it has none.
+pub(crate) fn versions_without_odd(document: &RawValue) -> Option<Box<RawValue>> {
+    without_odd(document, of_versions)
+}
+
+/// The token document without the endpoints whose URL has a query or a fragment.
+pub(crate) fn token_without_queries(document: &RawValue) -> Option<Box<RawValue>> {
+    without(document, &|name, value| {
+        (name == "url" || name.ends_with("URL")) && value.text().is_some_and(|url| url.contains(['?', '#']))
+    })
+}
+
+/// The token document without the names that are empty.
+pub(crate) fn token_without_empty_names(document: &RawValue) -> Option<Box<RawValue>> {
+    without(document, &|name, value| matches!(name, "name" | "id") && value.text() == Some(""))
+}
+
+fn without(document: &RawValue, dropped: &dyn Fn(&str, &Json) -> bool) -> Option<Box<RawValue>> {
+    let mut json: Json = serde_json::from_str(document.get()).ok()?;
+    json.drop_members(dropped).then(|| json.raw()).flatten()
+}
+
+fn of_token(member: &str, parent: &str) -> Kind {
+    match member {
+        "token"
+        | "access"
+        | "user"
+        | "domain"
+        | "project"
+        | "tenant"
+        | "OS-TRUST:trust"
+        | "trust"
+        | "trustor_user"
+        | "trustee_user"
+        | "system"
+        | "application_credential"
+        | "OS-OAUTH1"
+        | "oauth2_credential"
+        | "metadata" => Kind::Object,
+        "roles" if parent == "metadata" => Kind::Texts,
+        "catalog" | "serviceCatalog" | "endpoints" | "roles" | "service_providers" => Kind::Objects,
+        "audit_ids" | "methods" => Kind::Texts,
+        "is_domain" | "is_admin_project" | "all" => Kind::Flag,
+        "id" | "name" | "type" | "url" | "region" | "region_id" | "interface" | "expires_at" | "expires"
+        | "issued_at" | "tenantId" | "tenantName" | "username" | "sp_url" | "auth_url"
+        | "trustee_user_id" | "access_token_id" | "consumer_id" | "x5t#S256" => Kind::Text,
+        url if url.ends_with("URL") => Kind::Text,
+        _ => Kind::Any,
+    }
+}
+
+fn of_versions(member: &str, _parent: &str) -> Kind {
+    match member {
+        "versions" => Kind::Versions,
+        "values" | "links" => Kind::Objects,
+        "version" => Kind::VersionOrObject,
+        "id" | "min_version" | "max_version" | "next_min_version" => Kind::Version,
+        "status" | "href" | "rel" | "not_before" => Kind::Text,
+        _ => Kind::Any,
+    }
+}
+
+fn without_odd(document: &RawValue, kind_of: KindOf) -> Option<Box<RawValue>> {
+    let mut json: Json = serde_json::from_str(document.get()).ok()?;
+    let odd = if Kind::Object.is_of(&json) { json.drop_odd("", Kind::Any, kind_of) } else { json.empty() };
+    odd.then(|| json.raw()).flatten()
+}
+
+impl Json {
+    /// Drops the members, and the elements of lists, that are of another kind or null.
+    fn drop_odd(&mut self, name: &str, kind: Kind, kind_of: KindOf) -> bool {
+        let mut odd = false;
+        match self {
+            Self::Scalar(_) => {}
+            // Of texts the place counts, too.
+            Self::List(elements) if matches!(kind, Kind::Texts) => {
+                for element in elements.iter_mut().filter(|element| !Kind::Text.is_of(element)) {
+                    *element = Self::Scalar(Value::Null);
+                    odd = true;
+                }
+            }
+            Self::List(elements) => elements.retain_mut(|element| {
+                let kept = kind.of_elements().is_of(element) && (name != "endpoints" || element.has_url());
+                odd |= !kept || element.drop_odd(name, Kind::Any, kind_of);
+                kept
+            }),
+            Self::Object(members) => members.retain_mut(|(member, value)| {
+                let kind = kind_of(member, name);
+                // An object in place of a list that has no list either is an empty one.
+                if let (Kind::Versions, Self::Object(lists)) = (kind, &*value)
+                    && !lists.iter().any(|(name, _)| name == "values")
+                {
+                    *value = Self::List(Vec::new());
+                    odd = true;
+                }
+                let kept = kind.is_of(value);
+                odd |= !kept || value.drop_odd(member, kind, kind_of);
+                kept
+            }),
+        }
+        odd
+    }
+
+    fn drop_members(&mut self, is_dropped: &dyn Fn(&str, &Self) -> bool) -> bool {
+        let mut dropped = false;
+        match self {
+            Self::Scalar(_) => {}
+            Self::List(elements) => {
+                elements.iter_mut().for_each(|element| dropped |= element.drop_members(is_dropped));
+            }
+            Self::Object(members) => members.retain_mut(|(name, value)| {
+                let kept = !is_dropped(name, value);
+                dropped |= !kept || value.drop_members(is_dropped);
+                kept
+            }),
+        }
+        dropped
+    }
+
+    fn has_url(&self) -> bool {
+        let is_url = |name: &str| name == "url" || name.ends_with("URL");
+        matches!(self, Self::Object(members) if members.iter().any(|(name, _)| is_url(name)))
+    }
+
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Scalar(value) => value.as_str(),
+            _ => None,
+        }
+    }
+
+    /// Replaces it by a document that says nothing.
+    fn empty(&mut self) -> bool {
+        *self = Self::Object(Vec::new());
+        true
+    }
+
+    fn raw(&self) -> Option<Box<RawValue>> {
+        RawValue::from_string(self.to_string()).ok()
+    }
+}
+
+impl fmt::Display for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scalar(value) => write!(f, "{value}"),
+            Self::List(elements) => {
+                let elements: Vec<_> = elements.iter().map(ToString::to_string).collect();
+                write!(f, "[{}]", elements.join(","))
+            }
+            Self::Object(members) => {
+                let member =
+                    |(name, value): &(String, Self)| format!("{}:{value}", Value::from(name.as_str()));
+                let members: Vec<_> = members.iter().map(member).collect();
+                write!(f, "{{{}}}", members.join(","))
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        macro_rules! scalars {
+            ($($visit:ident: $type:ty),*) => {
+                $(fn $visit<E>(self, value: $type) -> Result<Json, E> {
+                    Ok(Json::Scalar(value.into()))
+                })*
+            };
+        }
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Json;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("JSON")
+            }
+
+            scalars!(visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_str: &str);
+
+            fn visit_unit<E>(self) -> Result<Json, E> {
+                Ok(Json::Scalar(Value::Null))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Json, A::Error> {
+                let mut elements = Vec::new();
+                while let Some(element) = list.next_element()? {
+                    elements.push(element);
+                }
+                Ok(Json::List(elements))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Json, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = object.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Json::Object(members))
+            }
+        }
+
+        deserializer.deserialize_any(Reader)
+    }
+}
