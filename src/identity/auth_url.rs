@@ -12,7 +12,8 @@ const MISSING_SCHEME: &str = "it must start with https:// or http://";
 
 /// The URL of Keystone, made from a string or a [`Uri`].
 ///
-/// If the URL is invalid, the login fails with [`Error::InvalidEndpoint`]. Whitespace around the string is ignored.
+/// If the URL is invalid, logins and requests to it fail with [`Error::InvalidEndpoint`]. Whitespace around the string
+/// is ignored.
 ///
 /// ```
 /// use tower_keystone::{AuthMethod, V3Credentials};
