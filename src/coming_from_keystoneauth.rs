@@ -19,14 +19,14 @@
 //! | `get_auth_ref(session)` | [`Credentials::get_auth_ref`], which always logs in; [`ServiceAccess::auth_ref`] returns the current one |
 //! | `get_token(session)` | [`AccessInfo::auth_token`] |
 //! | `get_headers(session)` | [`ServiceAccess::insert_headers`] |
-//! | `get_endpoint(session, **filter)` | [`Discovery::endpoint`], or [`ServiceCatalog::url_for`] without versions; the layer does this for each request |
+//! | `get_endpoint(session, **filter)` | [`Discovery::endpoint`], or [`ServiceCatalog::url_for`] if the filter requests no version; the layer does this for each request |
 //! | `get_endpoint_data(session, **filter)` | [`Discovery::endpoint_data`]; [`Endpoint::undiscovered`] for `skip_discovery` |
 //! | `get_api_major_version(session, **filter)` | [`Discovery::api_major_version`] |
 //! | `get_all_version_data(session)` | [`Discovery::all_version_data`], which queries several services at the same time |
 //! | `get_user_id`, `get_project_id` | [`ServiceAccess::user_id`], [`ServiceAccess::project_id`] |
 //! | `invalidate()` | [`IdentityPlugin::invalidate`], which takes the rejected access and the origin that rejected it |
 //! | `get_auth_state()`, `set_auth_state(state)` | [`RenewingPlugin::auth_state`], [`RenewingPlugin::set_auth_state`]; for an access info [`AccessInfo::auth_state`], [`AccessInfo::from_auth_state`]; the format is the same |
-//! | `get_cache_id()` | [`RenewingPlugin::cache_id`]; the same value, except where different scopes or values would have the same id there, or the `auth_url` is only a host and a slash |
+//! | `get_cache_id()` | [`RenewingPlugin::cache_id`]; the same value, except for the cases in [deliberate differences](#deliberate-differences) |
 //! | `AUTH_INTERFACE` | [`Interface::Auth`] |
 //!
 //! # Access infos and catalogs
@@ -80,8 +80,8 @@
 //! | `timeout` | `tower::timeout`, tower-http's `Timeout` |
 //! | `rate_limit`, `max_concurrency` | `tower::limit`: `RateLimit` in a `Buffer`, `ConcurrencyLimit` |
 //! | `global_request_id` | tower-http's `SetRequestId` for the header `X-OpenStack-Request-ID`, or that header in the request |
-//! | `user_agent`, `additional_headers` | tower-http's `SetRequestHeader`; a user agent of several parts is one string |
-//! | logging, the request id of the response | tower-http's `Trace`, inside of the layer |
+//! | `user_agent`, `additional_headers` | tower-http's `SetRequestHeader`; its value is the whole `User-Agent`, as in `my-program/1.0 my-library/2.0` |
+//! | logging of requests, and of the request id in a response | tower-http's `Trace`, inside of the layer; log the response header `X-OpenStack-Request-ID` in its `on_response` |
 //! | `keystoneauth1.fixture` | the module `fixture` (feature `fixture`) |
 //!
 //! # Errors
@@ -89,7 +89,7 @@
 //! | keystoneauth1 | this crate |
 //! |---|---|
 //! | `InvalidResponse`, `ValueError("Unrecognized auth response")` | [`Error::InvalidResponse`] |
-//! | `EmptyCatalog`, `EndpointNotFound` | [`Error::EmptyCatalog`], [`Error::EndpointNotFound`], which lists near misses |
+//! | `EmptyCatalog`, `EndpointNotFound` | [`Error::EmptyCatalog`], [`Error::EndpointNotFound`], which lists the other endpoints of the service type and why they do not match |
 //! | `AuthorizationFailure` (no token to send) | [`Error::NoToken`] |
 //! | `AuthorizationFailure` (no method, two scopes) | [`Error::AuthorizationFailure`] |
 //! | `DiscoveryFailure`, or no endpoint | [`Error::DiscoveryFailure`], which lists the versions that were found |
@@ -114,25 +114,27 @@
 //! | the token of the plugin replaces an `X-Auth-Token` of the request | the request keeps its own; [`AuthLayer::overwrite_token`] replaces it | the caller has set the header on purpose |
 //! | an expired access info is still used | the same; [`AccessInfoPlugin::refuse_expired`] refuses it locally | |
 //! | a token is any string | at most 128 KiB of visible ASCII | other characters do not pass through an HTTP header unchanged |
-//! | for v3 catalogs, all letters U, R and L at the end of `publicURL` are removed | only the suffix `URL` is removed | an interface name can end in one of them, as `CUR` does |
+//! | in v3 catalogs, `publicURL` means `public`: all letters U, R and L at the end of an interface are removed | only the suffix `URL` is removed | the name of an interface can end in one of these letters |
 //! | `ValueError` if two aliases match and neither has an endpoint | [`Error::EndpointNotFound`] | no endpoint was found |
 //! | one catalog entry without a URL breaks every lookup | the entry is skipped | |
 //! | a lock is held during a login | no lock is held; requests use the current token meanwhile, and all waiting requests share one login | a slow Keystone would delay every request |
-//! | a failed login is an error at once | a transient failure is retried for up to 30 s; with [`RenewalPolicy::fail_fast`](crate::RenewalPolicy::fail_fast) it is an error at once | services should wait rather than fail, command line programs the reverse |
-//! | with a wrong password, each waiting request logs in | they share one failure, and a delay follows | failed logins can lock the account |
-//! | `generic.Password` waits for itself if Keystone returns 401 for its version document | the path of the `auth_url` determines the version | |
+//! | a failed login is an error at once | a transient failure is retried for up to 30 s; with [`RenewalPolicy::fail_fast`](crate::RenewalPolicy::fail_fast) it is an error at once | a service should wait until Keystone is back; a command line program should report the failure |
+//! | with a wrong password, each waiting request logs in | they share the failure of one login, and the next login is delayed | failed logins can lock the account |
+//! | if Keystone returns 401 for its version document, a login with `generic.Password` waits for itself and does not end | the path of the `auth_url` determines the version | |
 //! | a default domain id replaces a domain that is given by name | it is used only if no domain is given | another domain may have a user of the same name |
+//! | the cache id does not depend on `system_scope`, `unscoped` and `include_catalog`, and a NUL byte in a value is not escaped | it depends on them, and the NUL byte is escaped | different credentials have different cache ids |
+//! | `https://host` and `https://host/` have different cache ids | both have the id of `https://host` | it is the same URL |
 //! | an unauthenticated service gets `X-Auth-Token: notused` | it gets no such header | `notused` is not a token |
 //! | `Retry-After` must be a number of seconds, and has no limit | it can also be a date; at most 300 s | a server could ask to wait for years |
 //! | `Retry-After: -1` raises `ValueError` | it is ignored, and the default delay is used | |
-//! | delays are exact, and retries are not limited across requests | half of a delay is random, and all requests share a retry budget; [`RetryPolicy`] can use exact delays | clients that failed at the same time would return at the same time |
+//! | delays are exact, and retries are not limited across requests | half of a delay is random, and all requests share a retry budget; [`RetryPolicy`] can use exact delays | otherwise all clients that failed at the same time would retry at the same time |
 //! | a role without an id breaks `role_ids` | the role is skipped | |
 //! | `max_version` without `min_version` matches no version | it matches the newest version up to that one | |
 //! | `IndexError` for a version document without versions, `TypeError` if it has one malformed version | a descriptive error; a malformed version is skipped | |
 //! | if a URL returns 401, its version document is requested with the token, over any redirect | the token is sent only to known origins, and redirects must stay within the origin | |
 //! | a version document is cached without limit, a failure is not cached | documents are cached for an hour, failures for ten seconds | both can change |
-//! | `%(project_id)s` is replaced in some cases | it is always replaced | |
-//! | with an `endpoint_override`, a session ignores the version, but discovery does not | discovery looks for the version at the override URL | the help text of the option says so; an unversioned override and a version together name an endpoint |
+//! | `%(project_id)s` in an `endpoint_override` is replaced by requests, but not by `get_endpoint` and `get_endpoint_data` | it is always replaced | |
+//! | with an `endpoint_override`, a request ignores the version, but `get_endpoint_data` looks for it | discovery looks for the version at the override URL, for requests too | keystoneauth documents that the version selects an API below an unversioned override |
 //!
 //! [`Discovery::endpoint`]: discovery::Discovery::endpoint
 //! [`Discovery::endpoint_data`]: discovery::Discovery::endpoint_data

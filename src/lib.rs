@@ -74,21 +74,22 @@
 //!
 //! 1. [`Auth`] receives the request. Its `poll_ready` only waits for the inner service. An authentication error is
 //!    returned by the future of the request that it concerns.
-//! 2. The layer removes its extensions from the request. [`EndpointFilter`] selects the endpoint; the filter of the
-//!    layer supplies the values that it does not set. [`Microversion`] asks for a microversion. [`Unauthenticated`]
-//!    sends the request without a token.
+//! 2. The layer reads and removes three extensions of the request. [`EndpointFilter`] selects the endpoint; values that
+//!    it does not set are taken from [`AuthLayer::endpoint`]. [`Microversion`] requests a microversion of the API.
+//!    [`Unauthenticated`] sends the request without a token.
 //! 3. The layer asks the [`IdentityPlugin`] for a [`ServiceAccess`]: the headers to send and the service catalog. If
 //!    the plugin has a current one, the request is sent in the same call.
-//! 4. Otherwise the request waits. It first releases the readiness of the inner service, so that the login can use the
-//!    same client. When the access has arrived, it polls a clone of the inner service until that is ready, and checks
-//!    that the access is still current. No lock is held while it waits.
-//! 5. If the filter asks for a version, [`discovery`] finds the endpoint. The first such request waits for that. Later
+//! 4. Otherwise the request waits for the access. Meanwhile it holds no permit that `poll_ready` of the inner service
+//!    has reserved, so the login can use the same client. When the access has arrived, the request polls a clone of the
+//!    inner service until that is ready, and checks that the access is still current. No lock is held while it waits.
+//! 5. If the filter requests a version, [`discovery`] finds the endpoint. The first such request waits for that. Later
 //!    ones use the cached endpoint.
 //! 6. A relative URI is joined to the endpoint. An absolute URI is used as it is. See [`endpoint`].
 //! 7. Before the layer adds a token, it checks the origin (scheme, host and port). Only these origins are allowed;
 //!    others are an [`Error::OriginNotAllowed`]:
-//!    - the origins of the endpoints in the service catalog, and with [`RenewingPlugin`] in the catalog before it;
-//!    - the origins of the plugin's `auth_url` and of an endpoint override;
+//!    - the origins of the endpoints in the service catalog; with [`RenewingPlugin`], those in the catalog of the
+//!      previous token too;
+//!    - the origins of the plugin's `auth_url` and of an [endpoint override](EndpointFilter::endpoint_override);
 //!    - the origins given to [`AuthLayer::allow_origin`].
 //! 8. A `Host` header that the caller has set is removed if the request URI is relative. If the URI is absolute, the
 //!    header must name the same host; otherwise the request fails with [`Error::HostNotAllowed`].
@@ -129,11 +130,12 @@
 //! - **`Buffer`, `LoadShed`**: anywhere, because authentication errors never come from `poll_ready`.
 //! - **`ConcurrencyLimit`, `Buffer`**: outside, a request that waits for its token holds its permit. Inside, it
 //!   does not, so the login can go through the same limit.
-//! - **`FollowRedirect`** outside: a redirected request passes through the layer again as an absolute URI, and the
-//!   layer checks its origin. Only redirects of requests with an absolute URI are followed. On a redirect to another
-//!   origin the default policy of tower-http drops all extensions, and `RedirectPolicy` keeps [`EndpointFilter`] and
-//!   [`Unauthenticated`]. With `FilterCredentials::new()`, `allow_extension::<Unauthenticated>()` keeps a request
-//!   unauthenticated.
+//! - **`FollowRedirect`** outside: a redirected request passes through the layer again, with an absolute URI, and the
+//!   layer checks its origin. If the URI of the request is relative, `FollowRedirect` cannot resolve the redirect, and
+//!   returns the redirect response. On a redirect to another origin, the default policy of tower-http removes all
+//!   extensions, so an [`Unauthenticated`] request gets a token if the origin is allowed. `RedirectPolicy` keeps
+//!   [`EndpointFilter`], [`Microversion`] and [`Unauthenticated`]. With tower-http's `FilterCredentials`, call
+//!   `allow_extension` for each extension to keep.
 //! - **`Trace`** (tower-http): inside it sees the resolved URI, outside the URI of the caller. The token is marked as
 //!   sensitive and is not printed.
 //! - **`SetRequestHeader`** (tower-http), for example for `User-Agent`: anywhere.
@@ -154,15 +156,17 @@
 //! - a warning when logins start to fail, with the `auth_url`, the error and whether the error is transient, and an
 //!   info event when they succeed again. Requests need not fail meanwhile: they use the current token until it expires;
 //! - a warning for each token if the clocks of Keystone and of this machine differ by more than 30 s;
-//! - a warning for each endpoint of the catalog that a request needs and that cannot be used, once per plugin.
+//! - a warning if a filter matches an endpoint in the catalog that cannot be used, for example because its URL is
+//!   malformed. A plugin logs this once for each service, interface and reason.
 //!
 //! # Cost
 //!
 //! With a current token, the layer makes one allocation for each request, for the joined URI, and none if the URI is
 //! absolute. It boxes no future and does not clone the inner service. For a relative URI it executes about 1.2 times
-//! the instructions of a layer that is written by hand for one endpoint and one token (with [`RenewingPlugin`], a token
-//! that expires), however many services the catalog has. Over HTTP on loopback that is less than a tenth of what the
-//! client executes. `cargo bench --bench cost` measures all of this.
+//! the instructions of a layer that is written by hand for one endpoint and one token, however many services the
+//! catalog has. In the comparison with [`RenewingPlugin`], the handwritten layer also checks whether the token has
+//! expired. Over HTTP on loopback, `AuthLayer` executes less than a tenth of what the client executes.
+//! `cargo bench --bench cost` measures all of this.
 //!
 //! # Features
 //!
@@ -238,7 +242,7 @@ pub use transport::HyperTransport;
 #[doc(inline)]
 pub use transport::Transport;
 
-/// Keeps the README's code compiling.
+/// Compiles the examples in the README as doc tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -90,7 +90,7 @@ pub trait IdentityPlugin: Send + Sync + 'static {
     /// A plugin that cannot renew returns false, and the 401 is final.
     fn invalidate(&self, access: &Arc<ServiceAccess>, origin: &Origin) -> bool;
 
-    /// Returns the absolute URL of Keystone, which [`Interface::Auth`](crate::Interface::Auth) stands for.
+    /// Returns the absolute URL of Keystone, the endpoint for [`Interface::Auth`](crate::Interface::Auth).
     ///
     /// The token may be sent to its origin.
     fn auth_url(&self) -> Option<&Uri> {
@@ -131,7 +131,7 @@ pub struct ServiceAccess {
     endpoint: Option<BaseUrl>,
     /// The accesses that this one was combined from.
     parts: Vec<Arc<ServiceAccess>>,
-    /// The origins of the catalog before this one.
+    /// The origins of the previous token's catalog.
     previous_origins: Option<Arc<KnownOrigins>>,
     /// The origins that have accepted the token since they last rejected it.
     accepted: AcceptedOrigins,
@@ -173,8 +173,8 @@ impl ServiceAccess {
         }
     }
 
-    /// Allows the token to be sent to the origins of the previous catalog too, so that clients can still follow links
-    /// that a service returned before.
+    /// Allows the token to be sent to the origins of the previous token's catalog too, so that clients can still follow
+    /// links that a service returned before.
     pub(crate) fn with_previous_origins(mut self, origins: Option<Arc<KnownOrigins>>) -> Self {
         if let (Some(origins), Some(previous)) = (self.origins(), &origins) {
             origins.inherit_reports(previous);
@@ -243,7 +243,7 @@ impl ServiceAccess {
 
     /// Inserts the headers of this access, replacing any of the same name: keystoneauth's `get_headers`.
     ///
-    /// The values are marked as sensitive. They were created with the access, so their text is not copied.
+    /// The values are marked as sensitive. The clones in `headers` share their text with this access.
     #[inline(always)]
     pub fn insert_headers(&self, headers: &mut HeaderMap) {
         if let Some(token) = &self.token {
@@ -278,7 +278,7 @@ impl ServiceAccess {
         auth_ref.service_catalog().base_url_for(filter)
     }
 
-    /// Returns this origin if it is that of an endpoint of this access, or of the access before it.
+    /// Returns this origin if an endpoint of this access, or of the previous token's catalog, has it.
     pub(crate) fn known_origin(&self, origin: &Origin) -> Option<&Arc<Origin>> {
         let fixed = self.endpoint.as_ref().map(BaseUrl::origin).filter(|fixed| ***fixed == *origin);
         fixed.or_else(|| self.origins()?.get(origin)).or_else(|| self.previous_origins.as_ref()?.get(origin))

@@ -64,8 +64,8 @@ use crate::{
 /// Maximum number of redirects of one request, the same as in keystoneauth.
 const DEFAULT_LIMIT: usize = 30;
 
-/// Headers that are not sent to another origin. `Host` is one of them because it would name the wrong virtual host
-/// there.
+/// Headers that are not sent to another origin. `Host` is included because it names a virtual host of the previous
+/// origin.
 const SAME_ORIGIN_HEADERS: [HeaderName; 8] = [
     HOST,
     HeaderName::from_static("x-auth-token"),

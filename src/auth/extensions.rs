@@ -43,9 +43,9 @@ impl Microversion {
         Self { microversion: microversion.into(), service_type: None }
     }
 
-    /// Sets the service type that the microversion belongs to, if the filter does not name it or names another one.
+    /// Sets the service type for the microversion headers: keystoneauth's `microversion_service_type`.
     ///
-    /// This is keystoneauth's `microversion_service_type`.
+    /// Use it if the filter has no service type, or if the headers need another one.
     #[must_use]
     pub fn service_type(mut self, service_type: impl Into<Box<str>>) -> Self {
         self.service_type = Some(service_type.into());
@@ -91,7 +91,7 @@ impl TokenRejected {
         if renewable { Self::Renewable } else { Self::Final }
     }
 
-    /// Returns whether sending the request again does not help.
+    /// Returns true for [`Final`](Self::Final): the plugin cannot renew the token.
     pub fn is_final(self) -> bool {
         self == Self::Final
     }

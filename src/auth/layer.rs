@@ -30,9 +30,9 @@ impl<P> AuthLayer<P> {
     /// Sets the endpoint filter of all requests.
     ///
     /// A request can override it with an [`EndpointFilter`] in its extensions. Values that the filter of the request
-    /// does not set are taken from the filter of the layer: the region and the interfaces always; names, ids, versions,
-    /// the microversion and the endpoint override only if both filters are for the same service. keystoneauth's
-    /// `Adapter` does the same.
+    /// does not set are taken from the filter of the layer: the region and the interfaces always; the service name, the
+    /// ids of the service and the endpoint, versions, the microversion and the endpoint override only if both filters
+    /// are for the same service. keystoneauth's `Adapter` does the same.
     #[must_use]
     pub fn endpoint(self, filter: EndpointFilter) -> Self {
         self.update(|settings| settings.set_endpoint(filter))

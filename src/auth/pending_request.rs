@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{BoxError, Error, IdentityPlugin};
 
-/// How many times a request waits for a new access because its access expired or was replaced while it waited for the
-/// inner service.
+/// Maximum number of times that a request waits for a new access because its access expired or was rejected before the
+/// inner service was ready.
 const MAX_RESOLUTIONS: usize = 3;
 
 /// A request that waits for its access and endpoint, and then for the inner service to be ready.

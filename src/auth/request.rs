@@ -62,8 +62,8 @@ impl RequestInfo {
         self.obtains_token
     }
 
-    /// Returns whether the request needs an access, because of its token, the catalog, or an endpoint override that
-    /// contains ids.
+    /// Returns whether the request needs an access: for the token, for the catalog, or for the ids in an endpoint
+    /// override such as `https://host/%(project_id)s`.
     #[inline]
     pub(super) fn needs_access(&self, filter: EffectiveFilter<'_>) -> bool {
         let endpoint_needs_access = |filter: &EndpointFilter| {

@@ -1,4 +1,4 @@
-//! Resolves what a request needs before it can be sent: its access, and the endpoint of a version.
+//! Resolves what a request needs before it can be sent: its access and, with version discovery, its endpoint.
 
 use std::{
     future::Future,
@@ -53,7 +53,7 @@ pub(super) fn resolve<P: IdentityPlugin>(
     }
 }
 
-/// Resolves the endpoint when the request has waited for its access.
+/// Continues [`resolve`] with the access that the request has waited for.
 fn resolve_with_access<P: IdentityPlugin>(
     access: Arc<ServiceAccess>,
     info: &RequestInfo,
@@ -89,7 +89,7 @@ fn resolve_endpoint<P: IdentityPlugin>(
     Ok(Resolved { access, discovered })
 }
 
-/// Discovers the endpoint of a version.
+/// Runs version discovery, a second time with a new token if the token is rejected and the plugin can renew it.
 async fn discover<P: IdentityPlugin>(
     discovery: Discovery,
     filter: EndpointFilter,

@@ -48,7 +48,7 @@ impl<P, S> Auth<P, S> {
         self.inner
     }
 
-    /// Replaces the inner service, which is ready, by a clone that is not. Returns another such clone.
+    /// Replaces the ready inner service with a clone that is not ready, and returns another clone for the future.
     fn release_readiness(&mut self) -> S
     where
         S: Clone,
@@ -82,8 +82,8 @@ where
         match prepared {
             Ok(sent) => ResponseFuture::sent(self.inner.call(request), sent, &self.shared.plugin),
             Err(resolving) => {
-                // Readiness can be a permit or a slot in a queue. A request that held it while waiting could block
-                // the login, so it is released. The future polls a clone until it is ready.
+                // The ready inner service can hold a permit or a slot in a queue. If a waiting request kept it, it
+                // could block the login. So the service is replaced, and the future polls a clone until it is ready.
                 let inner = self.release_readiness();
                 ResponseFuture::pending(resolving, request, info, inner, self.shared.clone())
             }

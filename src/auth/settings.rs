@@ -21,7 +21,7 @@ pub(super) struct Shared<P> {
 #[derive(Clone, Default)]
 pub(super) struct Settings {
     pub(super) endpoint: Option<EndpointFilter>,
-    /// Maps filters of requests to the same filters with the defaults from `endpoint` applied.
+    /// Caches the result of [`apply_defaults`](Self::apply_defaults) for each request filter.
     with_defaults: Arc<FilterCache<EndpointFilter, 32>>,
     /// The parsed `auth_url` of the plugin, set by the first request that goes there.
     pub(super) auth_base_url: OnceLock<BaseUrl>,

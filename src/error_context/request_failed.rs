@@ -13,7 +13,9 @@ use crate::{
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct RequestFailed {
-    /// The service type that the request was for. `None` if the request had an absolute URI.
+    /// The service type in the endpoint filter of the request.
+    ///
+    /// `None` if the filter has none, if the request URI was absolute, or if `ErrorContext` is inside of `AuthLayer`.
     pub service_type: Option<Box<str>>,
     /// The scheme, host and port of the request URL. A user name in the URL is left out.
     pub origin: Box<str>,

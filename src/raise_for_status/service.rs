@@ -26,7 +26,8 @@ const SECRET_HEADERS: [&str; 7] = [
 ///
 /// The message of the error is redacted if the body contains a secret of the request, or was truncated within one.
 /// Secrets are the headers that [`AuthLayer`](crate::AuthLayer) has inserted, and these headers of the caller: tokens,
-/// `Authorization`, `Proxy-Authorization`, cookies, and all headers that are marked as sensitive.
+/// `Openstack-Auth-Receipt`, `Authorization`, `Proxy-Authorization`, cookies, and all headers that are marked as
+/// sensitive.
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone, Copy, Debug)]
