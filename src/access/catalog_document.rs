@@ -55,7 +55,7 @@ impl<'de> Lenient<'de> for UrlCount {
     }
 }
 
-/// Reads a catalog and adds each service as soon as it is read, so that only one at a time is in memory twice.
+/// Reads a catalog. Adds each service as soon as it is read, so that at most one service is in memory in both forms.
 fn read_catalog<'de, const V2: bool, A: SeqAccess<'de>>(mut seq: A) -> Result<ServiceCatalog, A::Error> {
     let mut catalog = ServiceCatalog::default();
     let mut text = String::new();

@@ -30,7 +30,7 @@ const MIN_CATALOG_BUDGET: usize = 512 * 1024;
 /// Maximum memory that a service or an endpoint takes while a catalog is read, in bytes, without its strings.
 const ENTRY_COST: usize = 600;
 
-/// Maximum memory that a v2.0 endpoint without its URLs takes, in bytes. Each of its URLs takes as much again.
+/// Maximum memory of a v2.0 endpoint without its URLs, and of each of its URLs, in bytes.
 const URL_COST: usize = 300;
 
 /// The members of `token` that the properties of an [`AccessInfo`](super::AccessInfo) are read from.
@@ -53,13 +53,13 @@ const V3_MEMBERS: [&str; 16] = [
     "user",
 ];
 
-/// The members of `access` that they are read from.
+/// The members of `access` that these properties are read from.
 const V2_MEMBERS: [&str; 4] = ["metadata", "token", "trust", "user"];
 
 /// Why a document is rejected if serde_json reaches its recursion limit.
 const NESTED_TOO_DEEPLY: &str = "it is nested too deeply";
 
-/// What is read of a token document: the members of `token` (v3) or `access` (v2.0), and the catalog.
+/// The parts of a token document that are used: the members of `token` (v3) or `access` (v2.0), and the catalog.
 pub(super) struct Document {
     pub(super) version: IdentityVersion,
     /// The members in [`V3_MEMBERS`] or [`V2_MEMBERS`].

@@ -30,7 +30,7 @@ impl<'a> EndpointData<'a> {
         self.text(&self.endpoint.url).unwrap_or_default()
     }
 
-    /// Returns the service type in the catalog. It can be an alias of the requested one.
+    /// Returns the service type that the catalog lists the endpoint under. It can be an alias of the requested one.
     pub fn service_type(&self) -> &'a str {
         self.service_type
     }
@@ -73,7 +73,7 @@ impl<'a> EndpointData<'a> {
         self.endpoint.base_url(self.service)
     }
 
-    /// Returns the first difference from the filter. The interface is not compared.
+    /// Returns the first property that does not match the filter, if any. The interface is not compared.
     pub(super) fn mismatch(&self, filter: &EndpointFilter) -> Option<Mismatch<'a>> {
         let compare = |name, requested: Option<&str>, actual: Option<&'a str>| {
             (requested.is_some() && requested != actual).then_some(Mismatch { name, actual })
@@ -84,7 +84,7 @@ impl<'a> EndpointData<'a> {
             .or_else(|| compare("endpoint id", filter.wanted_endpoint_id(), self.endpoint_id()))
     }
 
-    /// Returns the difference from the interfaces of the filter.
+    /// Returns the interface as a mismatch if the filter does not accept it.
     pub(super) fn interface_mismatch(&self, filter: &EndpointFilter) -> Option<Mismatch<'a>> {
         let actual = self.interface();
         let wanted = filter.wanted_interfaces().by_preference();
@@ -117,7 +117,8 @@ impl fmt::Debug for EndpointData<'_> {
 }
 
 impl CatalogService {
-    /// Returns the first difference from the filter. A name or id that the catalog does not contain always matches.
+    /// Returns the first property that does not match the filter, if any. A name or id that is missing in the catalog
+    /// always matches.
     pub(super) fn mismatch<'a>(&'a self, filter: &EndpointFilter) -> Option<Mismatch<'a>> {
         let compare = |name, requested: Option<&str>, actual: Option<&'a str>| {
             (requested.is_some() && actual.is_some() && requested != actual)

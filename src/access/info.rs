@@ -11,7 +11,7 @@ use crate::{
     json,
 };
 
-/// The response header with a v3 token.
+/// The response header that contains a v3 token.
 static X_SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
 
 /// A token and its document: keystoneauth's `AccessInfo`, also called the `auth_ref`.

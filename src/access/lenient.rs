@@ -1,7 +1,7 @@
 //! Lenient deserialization: a malformed value becomes the default and does not reject the whole document.
 //!
-//! Administrators write service catalogs by hand, so a name can be a number and a URL can be null. That must cost one
-//! entry only, whereas serde's derived deserializers return an error for the whole document.
+//! Service catalogs are written by administrators: a name can be a number, and a URL can be null. A value of the wrong
+//! kind must make only its own entry unusable. serde's derived deserializers reject the whole document instead.
 //!
 //! It is used for token documents and their catalogs. `json` is used instead for documents of which few members are
 //! needed.
@@ -12,7 +12,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 
 /// A type that is deserialized from one kind of JSON value, and is the default for every other kind.
 ///
-/// An implementation overrides the function of its kind.
+/// An implementation overrides the function for its kind of value.
 pub(super) trait Lenient<'de>: Default {
     /// Returns whether a [`List`] leaves this value out.
     fn is_empty(&self) -> bool {

@@ -86,7 +86,7 @@ impl AccessInfo {
         self.text(&["user", "id"])
     }
 
-    /// Returns the name of the user. In old v2.0 documents it is the `username`, because `name` is missing or empty.
+    /// Returns the name of the user. If a v2.0 document has no `name` or an empty one, it is the `username`.
     pub fn username(&self) -> Option<&str> {
         let name = self.text(&["user", "name"]);
         let old_name = || self.text(&["user", "username"]);
@@ -133,7 +133,8 @@ impl AccessInfo {
 
     /// Returns whether the token is scoped to the admin project of the cloud.
     ///
-    /// Keystone includes this only if an admin project is configured. Otherwise it is `true` for every token.
+    /// Keystone adds this property to the document only if an admin project is configured. Without the property, the
+    /// result is `true`.
     pub fn is_admin_project(&self) -> bool {
         self.if_v3(|| self.value(&["is_admin_project"])).is_none_or(is_truthy)
     }
@@ -157,12 +158,12 @@ impl AccessInfo {
         }
     }
 
-    /// Returns the project id, as [`project_id`](Self::project_id). "Tenant" is the old name of a project.
+    /// Returns the same as [`project_id`](Self::project_id). "Tenant" is the old name of a project.
     pub fn tenant_id(&self) -> Option<&str> {
         self.project_id()
     }
 
-    /// Returns the project name, as [`project_name`](Self::project_name). "Tenant" is the old name of a project.
+    /// Returns the same as [`project_name`](Self::project_name). "Tenant" is the old name of a project.
     pub fn tenant_name(&self) -> Option<&str> {
         self.project_name()
     }

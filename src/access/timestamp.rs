@@ -1,8 +1,8 @@
 //! Parses the times of a token document: ISO 8601 in the forms that keystoneauth accepts.
 //!
-//! jiff computes the time but does not parse the text, because it accepts other forms. It has no dates without a day
-//! or with a month of one digit, and nothing later than 9999-12-30T22:00:00Z. It accepts a lower-case `t` and `z`, the
-//! second 60, and an offset of 24 hours or more, all of which keystoneauth rejects.
+//! The text is parsed by hand because jiff accepts other forms. jiff rejects a date without a day, a month of one
+//! digit, and a time after 9999-12-30T22:00:00Z. It accepts a lower-case `t` or `z`, the second 60, and an offset of 24
+//! hours, which keystoneauth rejects. The time is computed by jiff.
 
 use std::time::{Duration, SystemTime};
 
@@ -23,9 +23,9 @@ pub(crate) fn parse(text: &str) -> Option<SystemTime> {
     let mut offset = 0;
 
     if !rest.is_empty() {
-        let dashed = rest.take(b"-").is_some();
-        month = rest.digits(if dashed { 1 } else { 2 }, 2)?;
-        if rest.is_empty() && !dashed {
+        let has_dash = rest.take(b"-").is_some();
+        month = rest.digits(if has_dash { 1 } else { 2 }, 2)?;
+        if rest.is_empty() && !has_dash {
             return None;
         }
     }
