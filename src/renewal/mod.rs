@@ -105,10 +105,11 @@
 //!
 //! # When a service rejects a token
 //!
-//! If a service returns 401, its token is dropped if it is still the current one. The next request logs in.
+//! If a service returns 401, the token of the request is dropped, unless a newer one has replaced it already. The next
+//! request logs in.
 //!
 //! Rejections are counted per origin. If an origin has rejected three new tokens within a minute, it causes no further
-//! login in that minute. Rejections by other origins still do.
+//! login in that minute ([`RenewalPolicy::max_rejections`]). Rejections by other origins still do.
 //!
 //! In any case the rejected request can be sent once more with the current token, because another replica of the
 //! service may accept it ([`ReauthPolicy`](crate::ReauthPolicy)).

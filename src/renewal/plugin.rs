@@ -56,8 +56,8 @@ impl<C: Credentials> RenewingPlugin<C> {
 
     /// Obtains a new token now, even if the current one is fresh.
     ///
-    /// If a renewal is in flight already, waits for that one. The last failure is cleared, so there is no delay because
-    /// of it.
+    /// If a renewal is in flight already, waits for that one. Otherwise it logs in at once, without the delay after a
+    /// failure.
     ///
     /// # Errors
     ///

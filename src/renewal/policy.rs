@@ -21,9 +21,9 @@ use crate::Error;
 ///
 /// # Permanent failures and account lockout
 ///
-/// After a permanent failure, such as a wrong password, no login is made until a delay is over. The delay depends on the
-/// risk, because Keystone can lock an account after several failed logins in a row
-/// (`[security_compliance] lockout_failure_attempts` and `lockout_duration` in keystone.conf; 1800 s by default):
+/// After a permanent failure, such as a wrong password, no login is made until a delay is over. The delay depends on
+/// the risk, because Keystone can lock an account after several failed logins in a row (`[security_compliance]
+/// lockout_failure_attempts` and `lockout_duration` in keystone.conf; 1800 s by default):
 ///
 /// - A password that has never worked is sent three times in 30 minutes.
 /// - Credentials that have obtained a token before are probably still right. Keystone itself is more likely to be
@@ -44,9 +44,10 @@ pub struct RenewalPolicy {
     ///
     /// If [`renew_before_expiry`](Self::renew_before_expiry) is longer, that applies. A share of 0.5 is the maximum.
     pub renew_before_expiry_share: f64,
-    /// Default: 0.2. How much earlier a renewal in the background may start, as a share of the time before expiry.
+    /// Default: 0.2. Maximum random share by which the time before expiry is extended.
     ///
-    /// The actual value is random, from 0 to this share. It keeps many processes from renewing in the same second.
+    /// For example, a renewal that is due 120 s before expiry starts 120 s to 144 s before it. So many processes do not
+    /// renew in the same second.
     pub jitter: f64,
     /// Default: 10 s. How long before the expiry of a token requests wait for a new one.
     ///
@@ -67,12 +68,13 @@ pub struct RenewalPolicy {
     /// Default: 1 s. Delay after the first transient failure.
     ///
     /// It doubles with each further transient failure in a row, up to [`max_backoff`](Self::max_backoff). Each delay is
-    /// shortened by a random share of up to 15 %. It ends early when requests begin to wait for a new token
+    /// shortened by a random share of up to 15 %. A delay ends early when requests begin to wait for a new token
     /// ([`expiry_margin`](Self::expiry_margin)), or when the current token expires.
     pub initial_backoff: Duration,
     /// Default: 30 s. Maximum delay after a transient failure, unless Keystone asks for a longer one.
     pub max_backoff: Duration,
-    /// Default: 300 s. Maximum delay that Keystone can ask for (`Retry-After`). Less than 1 s counts as 1 s.
+    /// Default: 300 s. Maximum delay that Keystone can ask for (`Retry-After`). If it asks for less than 1 s, the
+    /// delay is 1 s.
     pub max_retry_after: Duration,
     /// Default: 30 s, 300 s, 1800 s. Delays after permanent failures of credentials that have not obtained a token yet.
     ///
@@ -88,17 +90,17 @@ pub struct RenewalPolicy {
     pub permanent_failure_delays_without_lockout: Vec<Duration>,
     /// Default: 10 s. Minimum time between two logins if Keystone issues tokens that have to be renewed sooner.
     pub min_renewal_interval: Duration,
-    /// Default: 3. How many tokens an origin can reject within [`rejection_window`](Self::rejection_window) before its
-    /// further rejections cause no login in that time.
+    /// Default: 3. Maximum number of tokens that are dropped within [`rejection_window`](Self::rejection_window)
+    /// because one origin rejects them.
     ///
-    /// Another token would be rejected too. Each origin is counted separately.
+    /// If an origin rejects more tokens than that, another login would not help. Each origin is counted separately.
     ///
-    /// If the origin has accepted tokens before and now rejects the same one repeatedly, that token may be revoked.
-    /// Then it still causes one login in every `rejection_window / max_rejections` (20 s).
+    /// There is one exception. If the origin has accepted tokens before and now rejects the same one repeatedly, that
+    /// token may be revoked. Then it is dropped, but only once in every `rejection_window / max_rejections` (20 s).
     ///
-    /// With 0, no rejection causes a login. With more than 64, every rejection does.
+    /// With 0, no rejected token is dropped. With more than 64, every one is.
     pub max_rejections: usize,
-    /// Default: 60 s. The time in which [`max_rejections`](Self::max_rejections) are counted.
+    /// Default: 60 s. The time in which [`max_rejections`](Self::max_rejections) is counted.
     pub rejection_window: Duration,
 }
 

@@ -123,7 +123,7 @@ impl OriginRejections {
 
     /// Returns whether the token that was rejected last seems to be revoked.
     ///
-    /// The answer is yes at most once in every `rejection_window / max_rejections`, which is at least 1 s.
+    /// Returns true at most once in every `rejection_window / max_rejections`, or 1 s if that is longer.
     fn seems_revoked(&self, now: Now, policy: &RenewalPolicy) -> bool {
         let interval = policy.rejection_window / u32::try_from(policy.max_rejections).unwrap_or(u32::MAX);
         let is_due =

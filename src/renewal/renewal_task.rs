@@ -37,7 +37,7 @@ pub(super) struct RenewalTask<C> {
 }
 
 impl<C: Credentials> Shared<C> {
-    /// Runs a renewal as a task of `runtime`, if the caller has just started it.
+    /// Spawns the task of a new renewal on `runtime`. Without a [`Start`], the renewal is running already.
     pub(super) fn spawn_renewal(
         self: &Arc<Self>,
         runtime: &Handle,

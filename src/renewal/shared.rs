@@ -34,6 +34,7 @@ pub(super) struct Shared<C> {
     guarded: Mutex<Guarded>,
 }
 
+/// What the lock guards.
 pub(super) struct Guarded {
     pub(super) state: State,
     /// The renewal in flight, to wait for.
@@ -124,7 +125,7 @@ impl Guarded {
         self.state.finish_renewal(id, requested_at, result, credentials, now)
     }
 
-    /// Removes a renewal that has ended without a result.
+    /// Removes a renewal that will have no result.
     pub(super) fn remove_lost_renewal(&mut self, id: RenewalId) {
         self.remove_renewal(id);
         self.state.remove_lost_renewal(id);

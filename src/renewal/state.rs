@@ -14,9 +14,9 @@ use crate::{AccessInfo, Error, Secret, ServiceAccess, access::KnownOrigins, endp
 /// Identifies a renewal of a plugin.
 pub(super) type RenewalId = u64;
 
-/// How many renewals in a row a reset may cancel before the next one starts with a delay.
+/// Maximum number of renewals in a row that are cancelled by a reset before the next one starts with a delay.
 ///
-/// Without a delay, code that resets the plugin while it waits for it would log in endlessly.
+/// Without the delay, code that resets the plugin while it waits for a token would log in endlessly.
 const MAX_CANCELLED_WITHOUT_DELAY: u32 = 3;
 
 /// The state of a plugin.
@@ -138,7 +138,7 @@ impl State {
         self.current.as_ref().map(|current| &current.access)
     }
 
-    /// Returns whether a request at this moment would start a renewal or wait for one.
+    /// Returns whether the token is due for renewal, has expired or does not exist.
     pub(super) fn needs_renewal(&self, now: Now) -> bool {
         self.phase(now) > Phase::Fresh
     }
@@ -158,7 +158,8 @@ impl State {
         (now.since(started_at) < self.policy.max_renewal_time()).then_some(id)
     }
 
-    /// Returns whether no other renewal has replaced this one, and no reset has cancelled it.
+    /// Returns whether this renewal is the current one. It is not if another one has replaced it or a reset has
+    /// cancelled it.
     pub(super) fn is_current_renewal(&self, id: RenewalId) -> bool {
         self.renewal.is_some_and(|(current, _)| current == id)
     }
@@ -204,9 +205,10 @@ impl State {
         }
     }
 
-    /// Finishes a renewal. A new token becomes the current one, unless the renewal was replaced or cancelled.
+    /// Finishes a renewal with its result.
     ///
-    /// All waiting requests get the returned error. Without an error they look at the state again.
+    /// A new token becomes the current one, unless the renewal was replaced or cancelled. Waiting requests get the
+    /// returned error. If there is none, they look at the state again.
     pub(super) fn finish_renewal(
         &mut self,
         id: RenewalId,
@@ -249,7 +251,7 @@ impl State {
         }
     }
 
-    /// Removes a renewal that has ended without a result, because its runtime was shut down.
+    /// Removes a renewal that will have no result, because its runtime was shut down or is not driven.
     pub(super) fn remove_lost_renewal(&mut self, id: RenewalId) {
         if self.is_current_renewal(id) {
             self.renewal = None;

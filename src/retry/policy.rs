@@ -30,9 +30,10 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 /// added.
 ///
 /// A [`budget`](Self::budget) limits the retries of all requests together. The default budget allows ten retries per
-/// second, plus one for five requests.
+/// second, plus one for every five successful requests.
 ///
-/// A request is not retried if its body cannot be sent again, or if there is no tokio runtime to wait in.
+/// A request is not retried if its body cannot be sent again, or if there is no tokio runtime with time enabled to
+/// wait in.
 ///
 /// The policy works for services whose error type is [`BoxError`]. Those with an [`AuthLayer`](crate::AuthLayer) have
 /// it; for others, use `map_err(Into::into)`.
@@ -127,7 +128,7 @@ impl<B> RetryPolicy<B> {
     ///
     /// The policy itself only recognizes an [`io::Error`] of a kind that no other operation returns
     /// ([`ConnectionRefused`](io::ErrorKind::ConnectionRefused),
-    /// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable)). Ask your HTTP client for the others, such as an
+    /// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable)). Your HTTP client recognizes others, such as an
     /// unreachable host, a name that cannot be resolved or a timeout:
     ///
     /// ```
@@ -172,7 +173,7 @@ impl<B> RetryPolicy<B> {
     /// use http_body_util::Full;
     /// use tower_keystone::{RetryPolicy, retry::RetryBudget};
     ///
-    /// // Two retries per second, plus one for ten requests of the last ten seconds.
+    /// // Two retries per second, plus one for every ten successful requests in the last ten seconds.
     /// let budget = RetryBudget::new(Duration::from_secs(10), 2, 0.1);
     /// let policy = || RetryPolicy::<Full<Bytes>>::new().budget(budget.clone());
     /// # let _ = (policy(), policy());

@@ -21,9 +21,9 @@ use crate::BoxError;
 /// [`RetryPolicy::replaying`](super::RetryPolicy::replaying) take the stream over when they decide to retry. So the
 /// failed attempt cannot read past the cap meanwhile.
 ///
-/// If more data is sent than the cap allows, or the stream fails, the buffer is dropped, and no clone can be sent
-/// ([`can_replay`](Self::can_replay)). The data is copied into one buffer of at most the cap, however large the frames
-/// are. Trailers are buffered separately, if their names and values together are not longer than the cap.
+/// The data is copied into one buffer of at most the cap, however large the frames are. Trailers are buffered
+/// separately, with the same cap for their names and values. If the data or the trailers are longer than the cap, or
+/// the stream fails, the buffer is dropped, and no clone can be sent ([`can_replay`](Self::can_replay)).
 ///
 /// ```
 /// use bytes::Bytes;

@@ -18,8 +18,8 @@ const MAX_FRAME: usize = 64 * 1024;
 
 const TAKEN_OVER: &str =
     "the rest of the body cannot be read: another attempt to send the request has taken it over";
-const NOT_BUFFERED: &str = "the body cannot be sent again, because its beginning is no longer buffered; if it is longer \
-                            than the cap of the ReplayBody, raise the cap";
+const NOT_BUFFERED: &str = "the body cannot be sent again, because its beginning is no longer buffered; if it is \
+                            longer than the cap of the ReplayBody, raise the cap";
 const PANICKED: &str = "the request body panicked when it was polled";
 
 type PollFrame = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
