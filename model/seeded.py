@@ -35,7 +35,7 @@ BUGS = {
                 SHARED,
                 "pub(super) struct Guarded {",
                 """
-                pub(super) struct AbortOnDrop(shuttle::future::AbortHandle);
+                pub(super) struct AbortOnDrop(pub(super) shuttle::future::AbortHandle);
                 impl Drop for AbortOnDrop {
                     fn drop(&mut self) {
                         self.0.abort();
@@ -57,7 +57,7 @@ BUGS = {
                 "            start.run(runtime, task.run(), move || panicked.finish_panicked());",
                 """
                 let started = start.run(runtime, task.run(), move || panicked.finish_panicked());
-                self.lock().started = Some(AbortOnDrop(started));
+                self.lock().started = Some(super::shared::AbortOnDrop(started));
                 """,
             ),
             (
@@ -181,7 +181,10 @@ BUGS = {
     # A forced renewal starts although another one is in flight.
     "no-single-flight-if-forced": (
         "a_forced_renewal_joins_the_one_in_flight",
-        [(WAIT, "        locked.state.clear_failure();", "        locked.state.clear_failure();\n        locked.renewal = None;")],
+        [
+            (SHARED, "    renewal: Option<(RenewalId,", "    pub(super) renewal: Option<(RenewalId,"),
+            (WAIT, "        locked.state.clear_failure();", "        locked.state.clear_failure();\n        locked.renewal = None;"),
+        ],
     ),
     # A caller that notices a lost renewal removes the current one, even if that is another one.
     "lost-without-comparing": (

@@ -7,15 +7,15 @@ use std::time::{Duration, SystemTime};
 /// If `issued_at` is further behind, it is ignored.
 const MAX_ISSUED_AT_LAG: Duration = Duration::from_secs(60 * 60);
 
-/// Maximum lifetime that is accepted from one time alone.
+/// Maximum lifetime by `issued_at` or `Date` alone, without another time that confirms it.
 const MAX_UNCONFIRMED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Minimum lifetime that is accepted from `issued_at` if the `Date` says that [`LONG_BY_DATE`] is left.
+/// Minimum lifetime by `issued_at`, if the lifetime by `Date` is at least [`LONG_BY_DATE`].
 ///
-/// An `issued_at` in local time can be ahead by nearly the lifetime of a token.
+/// If Keystone wrongly writes `issued_at` in local time, it can be ahead by nearly the lifetime of a token.
 const MIN_BY_ISSUED_AT: Duration = Duration::from_secs(10);
 
-/// The time until expiry by the `Date` from which a lifetime below [`MIN_BY_ISSUED_AT`] is ignored.
+/// Minimum lifetime by `Date` for which [`MIN_BY_ISSUED_AT`] applies.
 const LONG_BY_DATE: Duration = Duration::from_secs(60);
 
 /// The resolution of `Date`: the response may have been sent up to a second later.

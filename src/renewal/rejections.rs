@@ -34,7 +34,7 @@ struct OriginRejections {
     last_rejected: Weak<ServiceAccess>,
     /// How often in a row `last_rejected` was rejected.
     in_a_row: u32,
-    /// How often in a row the origin has rejected a token at most before it accepted the same token again.
+    /// The largest number of rejections in a row after which the origin accepted the same token again.
     ///
     /// It is more than 0 if some replicas of the service, or some services behind the same origin, reject every token.
     usual_in_a_row: u32,
