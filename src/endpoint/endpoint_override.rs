@@ -88,7 +88,8 @@ fn id_for<'a>(name: &str, ids: OverrideIds<'a>) -> Result<&'a str, Error> {
     if is_dots || !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) {
         return Err(Error::InvalidEndpoint {
             what: "the endpoint override",
-            reason: "an id filled into it is not safe in a URL",
+            reason: "the id that replaces a placeholder is `.` or `..`, or has a character other than letters, digits \
+                     and `-._~`; use a URL without placeholders",
         });
     }
     Ok(value)

@@ -22,7 +22,8 @@ pub struct EndpointFilter(pub(super) Arc<Parts>);
 impl EndpointFilter {
     /// Creates a filter for a service type.
     ///
-    /// The type is an official name or an alias of it, such as `compute`, `block-storage` or `volumev3`.
+    /// The type can be an official one or an alias, such as `compute`, `block-storage` or `volumev3` (see
+    /// [`service_types`](super::service_types)), or any other type in the catalog.
     pub fn new(service_type: impl AsRef<str>) -> Self {
         Self::default().service_type(service_type)
     }
@@ -75,8 +76,8 @@ impl EndpointFilter {
 
     /// Selects endpoints with one of these interfaces, in order of preference.
     ///
-    /// The first interface that a matching endpoint has is used. An empty list has the same effect as
-    /// [`any_interface`](Self::any_interface).
+    /// If no matching endpoint has the first interface of the list, the second one is tried, and so on. An empty list
+    /// has the same effect as [`any_interface`](Self::any_interface).
     #[must_use]
     pub fn interfaces<I>(self, interfaces: I) -> Self
     where
@@ -114,14 +115,14 @@ impl EndpointFilter {
     /// Sends requests to this URL instead of an endpoint of the catalog.
     ///
     /// The catalog is not searched, and the token may be sent to the origin of this URL. `%(project_id)s` and
-    /// `%(user_id)s` are replaced with the ids of the current access, and `%%` with `%`.
+    /// `%(user_id)s` are replaced with the project id and the user id of the token, and `%%` with `%`.
     ///
     /// Errors are reported when a request needs the URL. The request fails with
     /// [`Error::InvalidEndpoint`](crate::Error::InvalidEndpoint) if the URL cannot be used, and with
-    /// [`Error::MissingOverrideValue`](crate::Error::MissingOverrideValue) if the access does not have the id.
+    /// [`Error::MissingOverrideValue`](crate::Error::MissingOverrideValue) if the token does not have the id.
     ///
-    /// If the filter also requests a [`version`](Self::version), discovery looks for it at this URL and below.
-    /// Otherwise requests go to the URL as it is.
+    /// If the filter also requests a [`version`](Self::version), discovery reads the version document at this URL. If
+    /// there is no such document, or no version is requested, requests go to the URL as it is.
     #[must_use]
     pub fn endpoint_override(self, url: impl AsRef<str>) -> Self {
         self.with(|parts| parts.endpoint_override = non_empty(url).map(EndpointOverride::new))
@@ -163,13 +164,16 @@ impl EndpointFilter {
         self.with(|parts| parts.versions.allow = allow)
     }
 
-    /// Accepts a version only below the URL in the catalog: keystoneauth's `allow_version_hack=False`.
+    /// Looks for versions only at the URL in the catalog: keystoneauth's `allow_version_hack=False`.
     ///
-    /// By default, discovery also removes the version from the URL in the catalog and looks there. With this setting it
-    /// does not. If no version document can be obtained, and the URL in the catalog does not name a requested version,
-    /// the request fails with [`Error::DiscoveryFailure`](crate::Error::DiscoveryFailure) instead of going to that URL.
+    /// By default, discovery also removes the version from the URL in the catalog, and looks for a version document at
+    /// the shorter URL: at `https://h/` if the catalog contains `https://h/v2`. With this setting it does not.
     ///
-    /// This setting has no effect on an endpoint override: discovery always uses the URL of the override.
+    /// The setting also applies if no version document can be obtained. By default, the request then goes to the URL in
+    /// the catalog. With this setting, it does so only if that URL contains a version that the filter accepts.
+    /// Otherwise, it fails with [`Error::DiscoveryFailure`](crate::Error::DiscoveryFailure).
+    ///
+    /// This setting has no effect on an endpoint override: discovery never removes the version from its URL.
     #[must_use]
     pub fn no_version_hack(self) -> Self {
         self.with(|parts| parts.versions.no_version_hack = true)
@@ -177,10 +181,10 @@ impl EndpointFilter {
 
     /// Requests this microversion of the service's API, such as `2.79` or `latest`.
     ///
-    /// The layer adds an `OpenStack-API-Version` header with the name that the service expects, for every alias of the
-    /// service type (`container-infra` for Magnum). For compute, baremetal, baremetal-introspection and
-    /// shared-file-system, it also adds the older header of that service. If the request already has such a header, it
-    /// is kept.
+    /// The layer adds a header such as `OpenStack-API-Version: compute 2.79`. The value starts with the service name
+    /// that the service expects, even if the filter has another alias of the service type (`container-infra` for
+    /// Magnum). For compute, baremetal, baremetal-introspection and shared-file-system, the layer also adds
+    /// the older header of that service. If the request already has such a header, it is kept.
     ///
     /// If the microversion is malformed, such as `2.latest`, requests fail with
     /// [`Error::InvalidMicroversion`](crate::Error::InvalidMicroversion). The layer does not check whether the service
@@ -195,8 +199,9 @@ impl EndpointFilter {
 
     /// Requests the newest microversion from `min` to `max` that the service supports.
     ///
-    /// The range of the service is read from its version document, even if the request needs no discovery otherwise.
-    /// This needs [`AuthLayer::discovery`](crate::AuthLayer::discovery). `max` may be `latest`.
+    /// The layer reads from the service's version document which microversions the service supports. It does so even if
+    /// the filter requests no version. This needs [`AuthLayer::discovery`](crate::AuthLayer::discovery). `max` may be
+    /// `latest`.
     ///
     /// If the service supports none of these microversions, the request fails with
     /// [`Error::UnsupportedMicroversion`](crate::Error::UnsupportedMicroversion).
@@ -211,8 +216,8 @@ impl EndpointFilter {
 
     /// Requests a microversion, with the headers of this service type: keystoneauth's `microversion_service_type`.
     ///
-    /// Use it instead of [`microversion`](Self::microversion) if the filter has no service type, or if the headers need
-    /// another one.
+    /// Use it instead of [`microversion`](Self::microversion) if the filter has no service type, or if the headers must
+    /// be those of a different service type.
     #[must_use]
     pub fn microversion_for(self, service_type: impl AsRef<str>, microversion: impl AsRef<str>) -> Self {
         let microversion = MicroversionHeaders::for_service(service_type.as_ref(), microversion.as_ref());

@@ -60,8 +60,10 @@ impl Parts {
 }
 
 impl WantedVersions {
-    /// Takes version, minimum and maximum together, because a version from one filter contradicts a minimum from the
-    /// other.
+    /// Fills in the properties that are not set.
+    ///
+    /// Version, minimum and maximum are taken from `default` only if none of them is set here. A version and a minimum
+    /// from different filters would contradict each other.
     fn fill_in(&mut self, default: &Self) {
         if !self.has_limits() {
             (self.version, self.min, self.max) = (default.version, default.min, default.max);

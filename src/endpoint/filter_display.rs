@@ -33,8 +33,8 @@ impl fmt::Display for EndpointFilter {
     }
 }
 
-/// Writes the same, the microversion, and whether there is an endpoint override. Its URL may contain a password, so it
-/// is redacted.
+/// Writes the `Display` text, the microversion, and whether there is an endpoint override. The URL of the override may
+/// contain a password, so it is redacted.
 impl fmt::Debug for EndpointFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "EndpointFilter({self}")?;

@@ -107,7 +107,8 @@ impl EndpointFilter {
 
     /// Returns whether requests with this filter need version discovery.
     ///
-    /// A fixed endpoint of the access is used for every version.
+    /// If the access has a fixed endpoint, that endpoint is used for every version, so only a microversion range needs
+    /// discovery.
     #[inline]
     pub(crate) fn wants_discovery(&self, has_fixed_endpoint: bool) -> WantsDiscovery {
         let WantedVersions { version, min, max, is_implied, .. } = &self.0.versions;
@@ -115,7 +116,7 @@ impl EndpointFilter {
             _ if self.wanted_microversion_range().is_some() => WantsDiscovery::Yes,
             _ if has_fixed_endpoint => WantsDiscovery::No,
             Some(_) => WantsDiscovery::Yes,
-            // An override is the URL of the service, even if the alias is for another version.
+            // An override is used as it is, even if the service type implies another version.
             None if *is_implied && self.wanted_override().is_none() => WantsDiscovery::IfConfigured,
             None => WantsDiscovery::No,
         }
@@ -133,7 +134,7 @@ impl EndpointFilter {
         if self.0.kind == FilterKind::Invalid { self.0.check() } else { Ok(()) }
     }
 
-    /// Returns whether the two filters share their data. Filters that do not can be equal nevertheless.
+    /// Returns whether the two filters share their data. Equal filters need not share it.
     #[inline]
     pub(crate) fn ptr_eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

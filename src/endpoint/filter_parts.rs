@@ -53,7 +53,7 @@ impl Parts {
         }
     }
 
-    /// Returns one name for all names of a service type: the official one, if the type is listed.
+    /// Returns the official service type, or the service type itself if it is not listed.
     pub(super) fn canonical_type(&self) -> Option<&str> {
         self.official_type.or(self.service_type.as_deref())
     }

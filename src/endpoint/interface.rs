@@ -15,7 +15,7 @@ pub enum Interface {
     /// Keystone at the plugin's `auth_url`: keystoneauth's `AUTH_INTERFACE`.
     ///
     /// The catalog is not searched, and an endpoint override is ignored. This applies only if it is the first interface
-    /// of a filter. No text is converted to this value.
+    /// of a filter. `Interface::from("auth")` returns an [`Other`](Self::Other) instead.
     Auth,
     /// A custom interface of the cloud, without the `URL` at the end of its name.
     Other(Box<str>),

@@ -10,7 +10,7 @@ const OPENSTACK: HeaderName = HeaderName::from_static("openstack-api-version");
 
 const MALFORMED: &str = "it is neither two numbers with a dot between them, such as `2.79`, nor `latest`";
 
-/// The header names with which a service expects a microversion.
+/// A service with microversions, and the headers in which it expects one.
 struct Service {
     official_type: &'static str,
     /// The service name in `OpenStack-API-Version`.
@@ -135,7 +135,7 @@ impl Headers {
     pub(super) fn new(service_type: Option<&str>, microversion: &str) -> Result<Self, &'static str> {
         let version = parse(microversion)?;
         if version.minor == LATEST && version != Version::latest() {
-            return Err("no service accepts the latest of one major version; use `latest` alone");
+            return Err("`latest` cannot follow a major version; use `latest` alone");
         }
         let service_type = service_type
             .ok_or("the EndpointFilter has no service type; set one, or name it with microversion_for")?;
@@ -158,9 +158,9 @@ pub(super) fn parse(microversion: &str) -> Result<Version, &'static str> {
 
 /// Returns the service name for `OpenStack-API-Version`, and the legacy header of the service.
 ///
-/// If [`SERVICES`] has no entry for the type, the name is the official type, as in the API guidelines, or the type
-/// itself if it is not listed. As in keystoneauth, an unlisted type that begins with `volume` is Cinder's, and one that
-/// begins with `share` is Manila's.
+/// If [`SERVICES`] has no entry for the service, its name is the official service type, as in the API guidelines. If
+/// the type is neither an official type nor an alias, the name is the type itself, with two exceptions as in
+/// keystoneauth: a type that begins with `volume` is Cinder's, and one that begins with `share` is Manila's.
 fn header_names(service_type: &str) -> (&str, Option<&'static HeaderName>) {
     let official_type = match service_types::official(service_type) {
         Some(official) => official,

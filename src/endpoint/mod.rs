@@ -1,8 +1,10 @@
-//! Endpoint selection, joining of request URIs, and the origins that may receive a token.
+//! Endpoints: which one a request goes to, its full URL, and the origins that may receive a token.
 //!
-//! An [`EndpointFilter`] selects an endpoint of the service catalog. The layer can have a filter for all requests, and
-//! each request can have its own filter in its extensions. What the filter of a request does not set is taken from the
-//! filter of the layer: the region and the interfaces always, everything else only if both are for the same service.
+//! An [`EndpointFilter`] selects an endpoint of the [service catalog](crate::ServiceCatalog), the list of services and
+//! their URLs that Keystone returns with a token. The layer can have a filter for all requests, and each request can
+//! have its own filter in its extensions. The filter of the layer supplies the region and the interfaces if the filter
+//! of the request does not set them. It supplies other properties only if both filters are for the same service, or if
+//! the filter of the request has no service type.
 //!
 //! ```
 //! use http::Request;
@@ -15,17 +17,24 @@
 //! # let _ = request;
 //! ```
 //!
-//! A relative request URI is appended to the URL of the endpoint, byte for byte: `https://h/volume/v3/p1` and
-//! `/volumes/detail?limit=9` are joined to `https://h/volume/v3/p1/volumes/detail?limit=9`. Nothing is decoded or
-//! normalized. A path that leads above the endpoint is refused (path traversal), even if only some servers would read
-//! it so (`%2e%2e`, `..%00`).
+//! A relative request URI is appended to the URL of the endpoint, byte for byte. For example, the endpoint
+//! `https://h/volume/v3/p1` and the request URI `/volumes/detail?limit=9` give
+//! `https://h/volume/v3/p1/volumes/detail?limit=9`. Nothing is decoded or normalized. If the path leads above the
+//! endpoint, the request fails with [`Error::PathTraversal`](crate::Error::PathTraversal), even if only some servers
+//! decode the path in that way (`%2e%2e`, `..%00`).
 //!
-//! An absolute request URI is used as it is. The token is sent only if the origin of the URI (scheme, host and port) is
-//! that of an endpoint of the catalog, of the plugin's `auth_url`, of the endpoint override, or one that
-//! [`allow_origin`](crate::AuthLayer::allow_origin) allows.
+//! An absolute request URI is used as it is. A request with a token fails with
+//! [`Error::OriginNotAllowed`](crate::Error::OriginNotAllowed) unless the origin (scheme, host and port) of the URI is
+//! one of these:
 //!
-//! A filter can also request a microversion of the service's API. Its headers are built once, when the filter is built.
-//! The [`Microversion`](crate::Microversion) extension requests one for a single request:
+//! - the origins of the endpoints in the catalog, and with [`RenewingPlugin`](crate::RenewingPlugin) in the catalog
+//!   before it;
+//! - the origin of the plugin's `auth_url`;
+//! - the origin of the [`endpoint_override`](EndpointFilter::endpoint_override), if the filter has one;
+//! - the origins given to [`AuthLayer::allow_origin`](crate::AuthLayer::allow_origin).
+//!
+//! A filter can also request a microversion: a version of a service's API that is selected by a request header, not by
+//! the URL. The [`Microversion`](crate::Microversion) extension requests one for a single request:
 //!
 //! ```
 //! use tower_keystone::{EndpointFilter, Microversion};

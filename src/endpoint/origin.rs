@@ -11,8 +11,8 @@ use http::{
 /// The scheme, host and port of a URL (RFC 6454).
 ///
 /// The layer sends a token only to known origins. Host names are compared case-insensitively, and a missing port is the
-/// default port of the scheme. Hosts are not normalized otherwise: with a trailing dot, or an IP address in another
-/// notation, the origin is different.
+/// default port of the scheme. Hosts are not normalized further: `h.` and `h` are different hosts, and so are two
+/// notations of the same IP address.
 ///
 /// ```
 /// use http::Uri;
@@ -139,7 +139,8 @@ fn bit(host: &str, port: u16) -> u64 {
 
 /// Splits an authority into its host and the rest, which is empty or a port if the authority is valid.
 ///
-/// A user name, or any other unexpected character, ends the host. The rest then is not a port, so there is no origin.
+/// The host ends before the first character that cannot be part of a host, such as the `@` after a user name. If that
+/// is not a `:`, the rest is not a port, and the authority has no origin.
 fn split_host(authority: &str) -> Option<(&str, &str)> {
     let host = match authority.strip_prefix('[') {
         None => {

@@ -1,9 +1,9 @@
 //! Path traversal check for relative request URIs.
 
-/// Returns whether the `..` segments of a path lead above its start, for any server that may read it.
+/// Returns whether some server may read the `..` segments of a path in such a way that they lead above its start.
 ///
 /// Servers and proxies differ in what they decode, strip and normalize, so a path can have several meanings. The result
-/// is true if any combination of the possible [meanings](Meanings) of its characters leads above the start.
+/// is true if at least one combination of the possible [meanings](Meanings) of its characters leads above the start.
 pub(super) fn has_path_traversal(path: &str) -> bool {
     let mut rest = path.as_bytes();
     if !rest.iter().any(may_be_decoded) && !rest.windows(2).any(|two| two == b"..") {
@@ -35,7 +35,7 @@ pub(super) fn may_have_dots(path: &[u8]) -> bool {
     }
 }
 
-/// Returns whether the byte is a `%`, a control character or not ASCII.
+/// Returns whether the byte is a `%`, the control character DEL or not ASCII.
 fn may_be_decoded(byte: &u8) -> bool {
     matches!(byte, b'%' | 0x7f..)
 }
@@ -129,7 +129,7 @@ impl Meanings {
     }
 }
 
-/// Maximum depth to which the digits of an escape are escapes themselves, as in `%2%65`.
+/// Maximum nesting of escapes. In `%2%65`, which is decoded to `%2e`, one of the digits is an escape itself.
 const MAX_DIGIT_DEPTH: u8 = 3;
 
 /// Decodes the first byte of a path, as often as it is escaped.
@@ -179,11 +179,13 @@ fn decode_utf16(after: &[u8]) -> Option<(char, &[u8])> {
     Some((char::from_u32(code)?, rest))
 }
 
-/// The minimum depth that the path may have reached before its last segment, for each state of that segment.
+/// The minimum depth at which the current segment of the path can start, for each state of the segment.
+///
+/// The depth is the number of names before the current segment, minus the number of `..` segments. It is `None` if the
+/// segment cannot be in that state.
 ///
 /// A segment, without its parameters, has one of four forms: empty (0), `.` (1), `..` (2) or a name (3). States 0 to 3
-/// are these forms. States 4 to 7 are the same forms after the parameters of the segment have started. The depth is
-/// `None` if the segment cannot be in that state.
+/// are these forms. States 4 to 7 are the same forms after the parameters of the segment have started.
 #[derive(Clone, Copy)]
 struct Depths([Option<usize>; 8]);
 

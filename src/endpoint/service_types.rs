@@ -66,10 +66,10 @@ static TYPES: [Row; 45] = [
     ("workflow", &["workflowv2"]),
 ];
 
-/// Returns the official type for a name, which is an official type or an alias.
+/// Returns the official service type of `name`, which can be an alias or the official type itself.
 ///
-/// Returns `None` if the authority does not list the name. Underscores in the name are read as hyphens, as in
-/// os-service-types. See the [module docs](self) for an example.
+/// Returns `None` if `name` is neither. Underscores in `name` are read as hyphens, as in os-service-types. See the
+/// [module docs](self) for an example.
 pub fn official(name: &str) -> Option<&'static str> {
     row(name).map(|&(official, _)| official)
 }
@@ -87,9 +87,9 @@ pub(crate) fn official_with_rank(name: &str) -> Option<(&'static str, usize)> {
     Some((official, rank.unwrap_or(usize::MAX)))
 }
 
-/// Returns all names for the service type `name`: the official type, then its aliases in the order of the authority.
+/// Returns all names of the service type `name`: the official type, then its aliases in order of preference.
 ///
-/// If the authority does not list `name`, it is the only one.
+/// If `name` is neither an official type nor an alias, only `name` is returned.
 pub fn all_types(name: &str) -> impl Iterator<Item = &str> + Clone {
     let listed = row(name);
     let unlisted = (listed.is_none() && !name.is_empty()).then_some(name);

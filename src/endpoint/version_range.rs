@@ -8,8 +8,8 @@ use crate::{
 
 /// A range of API versions: keystoneauth's `version`, `min_version` and `max_version`.
 ///
-/// Both ends are included. An end that is not set is open. See the [docs of discovery](crate::discovery) for an
-/// example.
+/// The minimum and the maximum are part of the range. If one is not set, the range has no limit on that side. See the
+/// [docs of discovery](crate::discovery) for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct VersionRange {
     min: Option<Version>,
@@ -77,7 +77,9 @@ impl VersionRange {
         self.min
     }
 
-    /// Returns the newest version in the range, or `None` if there is no maximum.
+    /// Returns the newest version in the range, or `None` if the range contains every version.
+    ///
+    /// If the range has only a minimum, this is [`Version::latest`].
     pub fn max(self) -> Option<Version> {
         self.max
     }

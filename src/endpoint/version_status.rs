@@ -40,7 +40,9 @@ impl fmt::Display for VersionStatus {
     }
 }
 
-/// Which versions are accepted in addition to current and supported ones: keystoneauth's `allow`.
+/// The [statuses](VersionStatus) that an API version may have: keystoneauth's `allow`.
+///
+/// [`Current`](VersionStatus::Current) and [`Supported`](VersionStatus::Supported) are always accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Allow {

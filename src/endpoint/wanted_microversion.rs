@@ -68,7 +68,7 @@ impl MicroversionRange {
         if max < min {
             return invalid("the maximum is below the minimum");
         }
-        // This checks the service type. Any microversion would do.
+        // This checks the service type. The microversion does not matter.
         Headers::new(self.service_type.as_deref(), "latest").map(drop).or_else(invalid)
     }
 
