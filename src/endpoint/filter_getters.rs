@@ -82,7 +82,7 @@ impl EndpointFilter {
         self.0.versions.allow
     }
 
-    /// Returns whether discovery may use a version that is not below the URL in the catalog.
+    /// Returns whether discovery may remove the version from the URL of the endpoint and look there.
     pub(crate) fn allows_version_hack(&self) -> bool {
         !self.0.versions.no_version_hack && (self.uses_auth_url() || self.wanted_override().is_none())
     }
