@@ -366,7 +366,7 @@ async fn a17_every_way_to_say_when_a_token_expires_is_read() {
     ] {
         assert_eq!(renewed_at(an_hour.into()).await, 3240, "{an_hour}");
     }
-    assert_eq!(renewed_at(Value::Null).await, 180, "five minutes, the last two of them soft");
+    assert_eq!(renewed_at(Value::Null).await, 180, "five minutes, and due for renewal in the last two");
     assert_eq!(renewed_at("9999-12-31T23:59:59.999999Z".into()).await, 100 * HOUR, "and no overflow");
 
     let mut missing = hour();

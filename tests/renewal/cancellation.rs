@@ -82,9 +82,9 @@ fn a_runtime_that_nobody_drives_keeps_nobody_waiting() {
         let keystone = one.block_on(async { Keystone::new() });
         let plugin = keystone.plugin();
         assert_eq!(one.block_on(token(&plugin)).unwrap(), "token-1");
-        keystone.time().step_wall(3500); // soft: the flight is a task of `one`, whose turn is over at once
+        keystone.time().step_wall(3500); // due: the renewal is a task of `one`, which is not driven
         assert_eq!(one.block_on(token(&plugin)).unwrap(), "token-1");
-        keystone.time().step_wall(later); // soft, hard or expired, and later than any flight lands
+        keystone.time().step_wall(later); // due, expiring or expired, and later than any renewal takes
         other.block_on(async {
             if forced {
                 assert!(plugin.renew().await.is_ok());

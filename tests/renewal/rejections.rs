@@ -208,7 +208,7 @@ async fn a_token_refused_while_its_successor_is_on_the_way_costs_no_second_login
     let old = plugin.access().await.unwrap();
     keystone.usually(Answer::Token.slowly(seconds(5)));
     pass(HOUR - 200).await;
-    assert!(Arc::ptr_eq(&plugin.access().await.unwrap(), &old), "it serves while it is soft");
+    assert!(Arc::ptr_eq(&plugin.access().await.unwrap(), &old), "it is used while it is due for renewal");
     settle().await;
     assert!(plugin.invalidate(&old, &nova()));
     assert_eq!(token(&plugin).await.unwrap(), "token-2");

@@ -30,7 +30,7 @@ use tower_keystone::{
 
 pub(crate) type Plugin = RenewingPlugin<V3Credentials>;
 
-/// The lifetime of a token if nothing else is said: its soft phase begins 360 to 432 s before its end.
+/// The default lifetime of a token. It is due for renewal 360 to 432 s before its expiry.
 pub(crate) const HOUR: u64 = 3600;
 
 /// The origin of a service that refuses a token.
