@@ -429,7 +429,7 @@ async fn a12_a_mistake_that_stays_fails_at_once_and_says_what_it_is() {
         let plugin = plugin(&wire.url(), Transport::hyper().build(), 10_000, 20_000);
         let error = token(&plugin).await.unwrap_err();
         assert!(
-            !error.is_transient() && error.to_string().contains("begin the auth_url with https"),
+            !error.is_transient() && error.to_string().contains("use https:// in the auth_url"),
             "{error}"
         );
         assert_eq!(wire.connections(), 1);
