@@ -11,7 +11,7 @@
 //! 2. Keystone returns the access info of the caller. `AccessInfoPlugin` sends the request to nova with it, so that the
 //!    caller's own roles apply. `ServiceTokenAuthWrapper` adds the token of the service account.
 //!
-//! The example starts a cloud in memory and the service, both on loopback, calls the service three times, and exits.
+//! The example starts an in-memory cloud and the service, both on loopback, calls the service three times, and exits.
 
 use std::{error::Error, iter, time::Duration};
 
@@ -49,8 +49,8 @@ struct App {
     keystone: BoxCloneSyncService<Request<Body>, Response<Incoming>, BoxError>,
     /// Supplies the service token of requests to nova.
     ///
-    /// This plugin does not share its token with `keystone`: if nova rejects the token of a caller, the service token
-    /// of that request is dropped too.
+    /// This plugin and `keystone` have separate tokens. If nova responds with 401, the service token of that request is
+    /// dropped together with the token of the caller. The token of `keystone` stays.
     service_token: RenewingPlugin<V3Credentials>,
 }
 

@@ -6,9 +6,10 @@
 //! cargo run --example quickstart
 //! ```
 //!
-//! If `OS_AUTH_URL` is not set, it starts a cloud in memory on loopback. Otherwise it uses a real cloud. `OS_USERNAME`,
-//! `OS_PASSWORD` and `OS_PROJECT_NAME` are then required; `OS_USER_DOMAIN_NAME`, `OS_PROJECT_DOMAIN_NAME`,
-//! `OS_REGION_NAME` and `OS_INTERFACE` are optional. At the end it revokes the token that it has used.
+//! If `OS_AUTH_URL` is not set, it starts an in-memory cloud on loopback. Otherwise it uses a real cloud.
+//! `OS_USERNAME`, `OS_PASSWORD` and `OS_PROJECT_NAME` are then required; `OS_USER_DOMAIN_NAME`,
+//! `OS_PROJECT_DOMAIN_NAME`, `OS_REGION_NAME` and `OS_INTERFACE` are optional. At the end it revokes the token that it
+//! has used.
 
 use std::{env, error::Error, iter, process::ExitCode, time::Duration};
 
@@ -68,7 +69,7 @@ async fn run() -> Result<usize, BoxError> {
                 .user("alice", "wonderland")
                 .project("demo");
             let server = cloud.serve().await?;
-            println!("OS_AUTH_URL is not set: using a cloud in memory at {}\n", cloud.base_url());
+            println!("OS_AUTH_URL is not set: using an in-memory cloud at {}\n", cloud.base_url());
             (Login::new(cloud.keystone().auth_url(), "alice", "wonderland", "demo"), Some(server))
         }
     };

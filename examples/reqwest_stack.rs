@@ -8,7 +8,7 @@
 //! function `http_service` converts requests and responses. Redirects are disabled, because reqwest would send the
 //! token to other hosts.
 //!
-//! The example starts a cloud in memory on loopback. A real cloud needs a TLS feature of reqwest; its default features
+//! The example starts an in-memory cloud on loopback. A real cloud needs a TLS feature of reqwest; its default features
 //! include one.
 
 use std::time::Duration;
