@@ -105,8 +105,9 @@ impl CredentialsHistory {
         policy.permanent_failure_delay(failures, risk)
     }
 
-    /// Returns whether credentials with this cache id may be tried without a delay, because they are not the ones that
-    /// failed. If so, records it.
+    /// Returns whether credentials with this cache id may be tried without a delay, and records it if so.
+    ///
+    /// They may if they are not the ones that failed, and the limit is not reached.
     pub(super) fn allow_immediate_retry(
         &mut self,
         failed: &CredentialsInfo,

@@ -64,7 +64,7 @@ impl<C: Credentials> Shared<C> {
         })
     }
 
-    /// Logs a failed attempt if the outage is not logged yet.
+    /// Logs a failed attempt, unless the outage has been logged already.
     fn log_failure(&self, id: RenewalId, error: &AttemptError, now: Now) {
         let should_log = {
             let state = &mut self.lock().state;
@@ -114,7 +114,7 @@ impl<C: Credentials> Shared<C> {
 }
 
 impl<C: Credentials> RenewalTask<C> {
-    /// Logs in, retries while requests wait and time is left, and finishes the renewal with the result.
+    /// Logs in, retries while there is no usable token and time is left, and finishes the renewal with the result.
     async fn run(self) -> Outcome {
         let Some(plugin) = self.plugin_if_current() else { return Ok(()) };
         let started_at = plugin.clock.now();

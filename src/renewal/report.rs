@@ -1,4 +1,4 @@
-//! Logs outages of Keystone and differing clocks: when they begin and end, not for each attempt.
+//! Logs when an outage of Keystone begins and ends, and if the clocks of Keystone and of this machine differ.
 
 use std::{error::Error as StdError, time::Duration};
 
@@ -11,10 +11,10 @@ use crate::{AccessInfo, error::format_url, transport::LogThrottle};
 /// Maximum difference between the clocks of Keystone and of this machine that is not logged.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(30);
 
-/// How long the plugins of one transport do not repeat what one of them has logged about an outage.
+/// Time in which the plugins that share a transport log the same message about an outage only once.
 const OUTAGE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long the plugins of one transport do not repeat what one of them has logged about the clocks.
+/// Time in which the plugins that share a transport log a difference of the clocks only once.
 const CLOCK_SKEW_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// Warns that attempts to obtain a token have begun to fail.
