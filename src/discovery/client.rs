@@ -45,13 +45,8 @@ impl Discovery {
     ///
     /// It caches a document for one hour and a failure for 10 s. A request for a document times out after 10 s.
     pub fn new(transport: Transport) -> Self {
-        let settings = CacheSettings {
-            document_lifetime: Duration::from_secs(3600),
-            failure_lifetime: Duration::from_secs(10),
-            timeout: Duration::from_secs(10),
-        };
         Self {
-            documents: Arc::new(DocumentCache::new(transport, settings)),
+            documents: Arc::new(DocumentCache::new(transport, CacheSettings::default())),
             endpoints: Arc::default(),
             hacks: Arc::new([VersionHack::for_keystone()]),
             https_only: Arc::default(),

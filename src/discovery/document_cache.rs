@@ -46,6 +46,16 @@ pub(super) struct CacheSettings {
     pub(super) timeout: Duration,
 }
 
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self {
+            document_lifetime: Duration::from_secs(3600),
+            failure_lifetime: Duration::from_secs(10),
+            timeout: Duration::from_secs(10),
+        }
+    }
+}
+
 /// A cached version document, or the cached reason why there is none.
 pub(super) struct CachedDocument {
     pub(super) result: Result<FetchedDocument, NoDocument>,

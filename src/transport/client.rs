@@ -13,15 +13,9 @@ use tower_service::Service;
 use super::{
     clone_source::CloneSource,
     log_throttle::LogThrottle,
-    read_body::{ReadBodyError, read_body},
+    read_body::{MAX_BODY, MAX_ERROR_BODY, ReadBodyError, read_body},
 };
 use crate::{BoxError, Error, error::AN_ENDPOINT};
-
-/// Maximum size of a response body, in bytes. A token response contains the whole service catalog.
-const MAX_BODY: usize = 4 * 1024 * 1024;
-
-/// Maximum size of the body of a response with a status of 400 or above, in bytes.
-pub(crate) const MAX_ERROR_BODY: usize = 64 * 1024;
 
 /// Sends login and version discovery requests through an HTTP client.
 ///

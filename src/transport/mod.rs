@@ -25,5 +25,6 @@ pub use client::Transport;
 #[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
 pub use hyper::HyperTransport;
 
-pub(crate) use client::{MAX_ERROR_BODY, ObtainsToken};
+pub(crate) use client::ObtainsToken;
 pub(crate) use log_throttle::LogThrottle;
+pub(crate) use read_body::MAX_ERROR_BODY;

@@ -10,6 +10,12 @@ use zeroize::Zeroizing;
 
 use crate::BoxError;
 
+/// Maximum size of a response body, in bytes. A token response contains the whole service catalog.
+pub(super) const MAX_BODY: usize = 4 * 1024 * 1024;
+
+/// Maximum size of the body of a response with a status of 400 or above, in bytes.
+pub(crate) const MAX_ERROR_BODY: usize = 64 * 1024;
+
 /// Number of frames to read before yielding to other tasks.
 const FRAMES_PER_TURN: usize = 32;
 
