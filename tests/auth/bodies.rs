@@ -1,4 +1,4 @@
-//! The layer sets no bounds on bodies.
+//! The layer accepts request and response bodies of any type.
 
 use std::{cell::Cell, convert::Infallible, marker::PhantomData};
 
@@ -13,13 +13,13 @@ use tower_keystone::{AccessInfoPlugin, Auth, AuthLayer, BoxError, IdentityPlugin
 
 use crate::support::*;
 
-/// Not `Clone`, not `Sync`, not even `Send`, no `http_body::Body` and no `Debug`.
+/// A body type that implements none of `Clone`, `Debug`, `Send`, `Sync` and `http_body::Body`.
 struct Awkward(Cell<u8>, PhantomData<*const ()>);
 
 #[tokio::test]
-async fn bodies_go_through_as_they_are() {
+async fn bodies_of_any_type_pass_through_unchanged() {
     for waiting in [false, true] {
-        let plugin = RenewingPlugin::default();
+        let plugin = ScriptedPlugin::default();
         if waiting {
             drop(plugin.hold());
         }
@@ -41,7 +41,7 @@ async fn the_body_of_a_request_reaches_the_service() {
         Ok::<_, Infallible>(Response::new(Full::new(body)))
     });
     let request = Request::post(NOVA).body(Full::from("{\"server\": {}}")).unwrap();
-    let response = AuthLayer::new(fixed()).layer(inner).oneshot(request).await.unwrap();
+    let response = AuthLayer::new(fixed_token()).layer(inner).oneshot(request).await.unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "{\"server\": {}}");
 }
 
@@ -51,22 +51,22 @@ async fn an_axum_router_can_be_the_inner_service() {
         format!("{}: {body}", headers["x-auth-token"].to_str().unwrap())
     }
     let router = Router::new().route("/v2.1/servers", post(echo));
-    let layer = AuthLayer::new(fixed()).endpoint(to_nova());
+    let layer = AuthLayer::new(fixed_token()).endpoint(to_nova());
     let request = Request::post("/servers").body(Body::from("hello")).unwrap();
     let response = layer.layer(router).oneshot(request).await.unwrap();
-    let answer = response.into_body().collect().await.unwrap().to_bytes();
-    assert_eq!(answer, "token-1: hello");
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "token-1: hello");
 }
 
 #[tokio::test]
-async fn a_request_that_came_in_can_go_out_through_the_layer() {
-    // What an axum or hyper server gets is what the layer's service takes: a proxy.
-    let layer = AuthLayer::new(fixed()).endpoint(to_nova());
-    let inner = Inner::with(|_| status(200));
-    let onward = layer.layer(inner.clone());
+async fn a_proxy_can_forward_a_received_request_through_the_layer() {
+    // The request type of an axum or hyper server is also the request type of the layer's service.
+    let layer = AuthLayer::new(fixed_token()).endpoint(to_nova());
+    let inner = Inner::respond_with(|_| status(200));
+    let upstream = layer.layer(inner.clone());
     let proxy = Router::new().fallback(move |request: Request<Body>| {
-        let onward = onward.clone();
-        async move { onward.oneshot(request).await.unwrap().map(|()| Body::empty()) }
+        let upstream = upstream.clone();
+        async move { upstream.oneshot(request).await.unwrap().map(|()| Body::empty()) }
     });
     let request = Request::get("/servers").body(Body::empty()).unwrap();
     assert_eq!(proxy.oneshot(request).await.unwrap().status(), 200);
@@ -82,7 +82,7 @@ where
 
 #[tokio::test]
 async fn hypers_client_can_be_the_inner_service() {
-    let layer = AuthLayer::new(fixed());
+    let layer = AuthLayer::new(fixed_token());
     let builder = Client::builder(TokioExecutor::new());
     is_service::<Full<Bytes>, Incoming, _>(&layer.layer(builder.build_http()));
     is_service::<Empty<Bytes>, Incoming, _>(&layer.layer(builder.build_http()));
@@ -91,7 +91,7 @@ async fn hypers_client_can_be_the_inner_service() {
 }
 
 #[test]
-fn layer_service_and_future_cross_threads() {
+fn layer_service_and_future_are_send() {
     fn is_shared<T: Clone + Send + Sync + 'static>() {}
     fn is_sent<T: Send + Unpin + 'static>() {}
     type Dyn = std::sync::Arc<dyn IdentityPlugin>;
@@ -106,7 +106,7 @@ fn layer_service_and_future_cross_threads() {
 }
 
 #[test]
-fn a_plugin_need_not_be_clone_for_the_layer_to_be() {
+fn the_layer_is_clone_even_if_its_plugin_is_not() {
     struct NotClone;
     fn is_clone<T: Clone>() {}
     is_clone::<AuthLayer<NotClone>>();

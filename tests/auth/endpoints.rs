@@ -1,4 +1,4 @@
-//! Endpoint overrides, `auth_url` and fixed endpoints, and catalogs without a match.
+//! Endpoint overrides, the `auth_url` as an endpoint, and catalogs without a match.
 
 use std::sync::Arc;
 
@@ -34,23 +34,23 @@ async fn not_found(plugin: AccessInfoPlugin, filter: EndpointFilter) -> Arc<Endp
 #[tokio::test]
 async fn the_auth_interface_is_the_auth_url_of_the_plugin() {
     let filter = EndpointFilter::new("identity").interface(Interface::Auth);
-    for plugin in [fixed(), unscoped()] {
+    for plugin in [fixed_token(), unscoped()] {
         let layer = AuthLayer::new(plugin.auth_url(uri(AUTH_URL))).endpoint(filter.clone());
         let seen = sent(&layer, get("/users?name=a")).await;
         assert_eq!(seen.uri, "https://keystone.example.com:5000/v3/users?name=a");
         assert_eq!(tokens(&seen), ["token-1"]);
     }
     assert!(matches!(
-        refused(&AuthLayer::new(fixed()).endpoint(filter), get("/users")).await,
+        refused(&AuthLayer::new(fixed_token()).endpoint(filter), get("/users")).await,
         Error::NoAuthUrl
     ));
 }
 
 #[tokio::test]
-async fn an_auth_url_that_nothing_can_be_joined_to_is_refused() {
+async fn an_auth_url_that_is_no_valid_base_url_is_refused() {
     let filter = EndpointFilter::default().interface(Interface::Auth);
     for auth_url in ["/v3", "keystone:5000", "https://admin:canary@keystone/v3", "https://keystone/v3?x=1"] {
-        let layer = AuthLayer::new(fixed().auth_url(uri(auth_url))).endpoint(filter.clone());
+        let layer = AuthLayer::new(fixed_token().auth_url(uri(auth_url))).endpoint(filter.clone());
         let error = refused(&layer, get("/users")).await;
         assert!(matches!(error, Error::InvalidEndpoint { .. }), "{auth_url}");
         assert!(!error.to_string().contains("canary"));
@@ -58,7 +58,7 @@ async fn an_auth_url_that_nothing_can_be_joined_to_is_refused() {
 }
 
 #[tokio::test]
-async fn an_override_stands_in_for_the_catalog() {
+async fn an_override_replaces_the_endpoint_of_the_catalog() {
     for (url, expected) in [
         ("https://proxy.example.com/nova/", "https://proxy.example.com/nova/servers"),
         ("http://127.0.0.1:8774", "http://127.0.0.1:8774/servers"),
@@ -68,19 +68,19 @@ async fn an_override_stands_in_for_the_catalog() {
             "https://u1.example.com/p1/u1/servers",
         ),
     ] {
-        let seen = sent(&AuthLayer::new(fixed()).endpoint(overridden(url)), get("/servers")).await;
+        let seen = sent(&AuthLayer::new(fixed_token()).endpoint(overridden(url)), get("/servers")).await;
         assert_eq!(seen.uri, expected);
         assert_eq!(tokens(&seen), ["token-1"]);
     }
 }
 
 #[tokio::test]
-async fn an_override_is_not_asked_for_the_version_that_an_alias_implies() {
-    let asked = Transport::new(tower::service_fn(|_: http::Request<bytes::Bytes>| async {
+async fn no_version_is_discovered_for_an_override_of_a_versioned_service_type() {
+    let transport = Transport::new(tower::service_fn(|_: http::Request<bytes::Bytes>| async {
         Err::<http::Response<http_body_util::Full<bytes::Bytes>>, BoxError>("no document is needed".into())
     }));
     let filter = EndpointFilter::new("volumev3").endpoint_override("https://proxy.example.com/cinder");
-    let layer = AuthLayer::new(fixed()).discovery(Discovery::new(asked)).endpoint(filter);
+    let layer = AuthLayer::new(fixed_token()).discovery(Discovery::new(transport)).endpoint(filter);
     assert_eq!(sent(&layer, get("/volumes")).await.uri, "https://proxy.example.com/cinder/volumes");
 }
 
@@ -91,12 +91,12 @@ async fn an_override_needs_no_catalog() {
 }
 
 #[tokio::test]
-async fn an_override_with_a_value_that_is_not_there_is_refused() {
+async fn an_override_with_an_unknown_placeholder_is_refused() {
     for (plugin, url, missing) in [
         (unscoped(), "https://h/%(project_id)s", "project_id"),
-        (fixed(), "https://h/%(tenant_id)s", "tenant_id"),
-        (fixed(), "https://h/%(project_id)s/%(region)s", "region"),
-        (fixed(), "https://h/%()s", ""),
+        (fixed_token(), "https://h/%(tenant_id)s", "tenant_id"),
+        (fixed_token(), "https://h/%(project_id)s/%(region)s", "region"),
+        (fixed_token(), "https://h/%()s", ""),
     ] {
         match refused(&AuthLayer::new(plugin).endpoint(overridden(url)), get("/x")).await {
             Error::MissingOverrideValue { name, .. } => assert_eq!(&*name, missing),
@@ -106,7 +106,7 @@ async fn an_override_with_a_value_that_is_not_there_is_refused() {
 }
 
 #[tokio::test]
-async fn an_override_that_nothing_can_be_joined_to_is_refused() {
+async fn an_override_that_is_no_valid_base_url_is_refused() {
     for url in [
         "/v2.1",
         "file:///etc",
@@ -115,14 +115,14 @@ async fn an_override_that_nothing_can_be_joined_to_is_refused() {
         "https://h/%(project_id",
         "https://h/$(project_id)s",
     ] {
-        let error = refused(&AuthLayer::new(fixed()).endpoint(overridden(url)), get("/x")).await;
+        let error = refused(&AuthLayer::new(fixed_token()).endpoint(overridden(url)), get("/x")).await;
         assert!(matches!(error, Error::InvalidEndpoint { .. }), "{url}: {error}");
         assert!(!format!("{error} {error:?}").contains("canary"));
     }
 }
 
 #[tokio::test]
-async fn an_id_that_would_change_the_url_is_not_put_into_an_override() {
+async fn an_id_that_would_change_the_url_of_an_override_is_refused() {
     for id in [".", "..", "p1/../..", "p1?x", "p1#x", "evil.example.com/", "p 1", "%2e", "é"] {
         let body = json!({"token": {"project": {"id": id}}}).to_string();
         let plugin = AccessInfoPlugin::new(AccessInfo::new("token-1", body).unwrap());
@@ -133,27 +133,27 @@ async fn an_id_that_would_change_the_url_is_not_put_into_an_override() {
 }
 
 #[tokio::test]
-async fn no_access_is_asked_for_where_none_is_needed() {
-    let plugin = RenewingPlugin::default();
+async fn a_request_that_needs_no_access_does_not_ask_for_one() {
+    let plugin = ScriptedPlugin::default();
     let layer = AuthLayer::new(plugin.clone()).endpoint(overridden("https://proxy.example.com/v2.1"));
     for uri in ["/", "https://elsewhere.example.org/"] {
         let request = Request::get(uri).extension(Unauthenticated).body(()).unwrap();
         assert!(tokens(&sent(&layer, request).await).is_empty());
     }
-    assert_eq!(plugin.asked(), 0);
+    assert_eq!(plugin.access_calls(), 0);
 
-    // The ids come from an access, and so do the catalog's endpoints.
-    for (asked, filter) in
+    // An access is needed for the ids in an override, and for the endpoints of the catalog.
+    for (calls, filter) in
         [(1, overridden("https://h/%(project_id)s")), (2, EndpointFilter::new("block-storage"))]
     {
         let request = Request::get("/").extension(Unauthenticated).extension(filter).body(()).unwrap();
         assert!(tokens(&sent(&layer, request).await).is_empty());
-        assert_eq!(plugin.asked(), asked);
+        assert_eq!(plugin.access_calls(), calls);
     }
 }
 
 #[tokio::test]
-async fn an_endpoint_with_an_unusable_url_gives_way_to_the_next_match() {
+async fn an_endpoint_with_an_unusable_url_is_skipped() {
     for unusable in [
         "https://admin:canary@nova.example.com/v2.1",
         "file:///v2.1",
@@ -171,7 +171,7 @@ async fn an_endpoint_with_an_unusable_url_gives_way_to_the_next_match() {
 }
 
 #[tokio::test]
-async fn where_no_match_is_usable_the_error_says_why() {
+async fn an_error_lists_why_each_match_is_unusable() {
     let unusable = ["https://admin:canary@nova.example.com/v2.1", "ftp://nova.example.com/v2.1"];
     let error = not_found(compute_at(&unusable), EndpointFilter::new("compute")).await;
     let reasons: Vec<_> = error.near_misses.iter().map(|miss| &*miss.reason).collect();
@@ -180,10 +180,10 @@ async fn where_no_match_is_usable_the_error_says_why() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_is_not_found_is_explained_by_what_came_close() {
+async fn an_endpoint_that_is_not_found_is_explained_by_near_misses() {
     let filter =
         EndpointFilter::new("compute").interface("internal").region("RegionTwo").service_name("nova");
-    let error = not_found(fixed(), filter).await;
+    let error = not_found(fixed_token(), filter).await;
     assert_eq!(
         error.requested,
         "service type compute, interface internal, region RegionTwo, service name nova"
@@ -201,8 +201,8 @@ async fn an_endpoint_that_is_not_found_is_explained_by_what_came_close() {
 }
 
 #[tokio::test]
-async fn a_service_type_that_is_not_listed_is_explained_by_what_is() {
-    let error = not_found(fixed(), EndpointFilter::new("key-manager")).await;
+async fn a_missing_service_type_is_explained_by_the_listed_types() {
+    let error = not_found(fixed_token(), EndpointFilter::new("key-manager")).await;
     assert!(error.near_misses.is_empty());
     assert_eq!(
         error.to_string(),
@@ -212,7 +212,7 @@ async fn a_service_type_that_is_not_listed_is_explained_by_what_is() {
 }
 
 #[tokio::test]
-async fn a_catalog_that_is_empty_or_missing_is_said_to_be() {
+async fn an_empty_or_missing_catalog_is_its_own_error() {
     let empty = AccessInfoPlugin::new(access_info_with("token-1", json!([])));
     for plugin in [empty, unscoped()] {
         let error = refused(&AuthLayer::new(plugin).endpoint(to_nova()), get("/servers")).await;
@@ -221,7 +221,7 @@ async fn a_catalog_that_is_empty_or_missing_is_said_to_be() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_is_passed_over_is_told_once_and_without_its_url() {
+async fn a_skipped_endpoint_is_logged_once_and_without_its_url() {
     let (log, _guard) = Log::new();
     let urls = ["https://admin:canary@nova.example.com/", "https://nova.example.com/"];
     let layer = AuthLayer::new(compute_at(&urls));
@@ -237,7 +237,7 @@ async fn an_endpoint_that_is_passed_over_is_told_once_and_without_its_url() {
     assert!(warning.contains("user name") && !warning.contains("canary"), "{warning}");
 }
 
-/// A login that brings an access info with this catalog.
+/// Credentials whose login returns an access info with this catalog.
 struct Login {
     auth_url: Uri,
     catalog: Value,
@@ -255,7 +255,7 @@ impl Credentials for Login {
 }
 
 #[tokio::test]
-async fn only_endpoints_that_somebody_asks_for_are_told_of_and_once_for_all_tokens() {
+async fn a_skipped_endpoint_is_logged_only_when_requested_and_once_for_all_tokens() {
     let (log, _guard) = Log::new();
     let services = (0..54).map(|number| {
         let url = format!("https://service-{number}.example.com/v1/$(tenant_id)s");
@@ -263,11 +263,11 @@ async fn only_endpoints_that_somebody_asks_for_are_told_of_and_once_for_all_toke
     });
     let nova = json!({"type": "compute", "endpoints": [{"interface": "public", "url": "https://nova.example.com/"}]});
     let catalog = services.chain([nova]).collect();
-    let nobody = tower::service_fn(async |_: http::Request<bytes::Bytes>| {
-        Err::<http::Response<http_body_util::Empty<bytes::Bytes>>, _>("nobody")
+    let unreachable = tower::service_fn(async |_: http::Request<bytes::Bytes>| {
+        Err::<http::Response<http_body_util::Empty<bytes::Bytes>>, _>("unreachable")
     });
     let credentials = Login { auth_url: uri(AUTH_URL), catalog };
-    let plugin = tower_keystone::RenewingPlugin::new(credentials, Transport::new(nobody));
+    let plugin = tower_keystone::RenewingPlugin::new(credentials, Transport::new(unreachable));
     let layer = AuthLayer::new(plugin.clone());
 
     for _ in 0..3 {
@@ -277,9 +277,9 @@ async fn only_endpoints_that_somebody_asks_for_are_told_of_and_once_for_all_toke
             assert_eq!(sent(&layer, request).await.uri, "https://nova.example.com/servers");
         }
     }
-    let told =
+    let warnings =
         || log.lines().into_iter().filter(|line| line.contains("skipping an endpoint")).collect::<Vec<_>>();
-    assert_eq!(told(), [""; 0], "nobody asked for what cannot be used");
+    assert_eq!(warnings(), [""; 0], "no unusable endpoint was requested");
 
     for _ in 0..3 {
         plugin.renew().await.unwrap();
@@ -288,7 +288,7 @@ async fn only_endpoints_that_somebody_asks_for_are_told_of_and_once_for_all_toke
             assert!(matches!(refused(&layer, request).await, Error::EndpointNotFound(_)));
         }
     }
-    let lines = told();
+    let lines = warnings();
     let [warning] = &*lines else { panic!("{lines:?}") };
     assert!(warning.contains("type-7") && warning.contains("placeholder"), "{warning}");
 }

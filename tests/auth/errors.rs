@@ -1,4 +1,4 @@
-//! Errors of the layer within a stack.
+//! Errors of the layer in a stack of middleware.
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
@@ -8,24 +8,26 @@ use tower_keystone::{AuthLayer, Error};
 
 use crate::support::*;
 
-async fn failure<S>(service: S) -> BoxError
+async fn refused_foreign_origin<S>(service: S) -> BoxError
 where
     S: Service<Request<()>, Error: Into<BoxError>>,
 {
     match service.oneshot(get("https://evil.example.org/")).await {
         Err(error) => error.into(),
-        Ok(_) => panic!("not refused"),
+        Ok(_) => panic!("the request was not refused"),
     }
 }
 
-fn found(error: &BoxError) -> bool {
+fn is_origin_not_allowed(error: &BoxError) -> bool {
     matches!(Error::find(&**error), Some(Error::OriginNotAllowed { .. }))
 }
 
 #[tokio::test]
-async fn they_are_found_through_other_middleware() {
-    let layer = AuthLayer::new(fixed());
-    assert!(found(&failure(ServiceBuilder::new().layer(&layer).service(Inner::new())).await));
+async fn an_error_is_found_through_other_middleware() {
+    let layer = AuthLayer::new(fixed_token());
+    assert!(is_origin_not_allowed(
+        &refused_foreign_origin(ServiceBuilder::new().layer(&layer).service(Inner::new())).await
+    ));
 
     let stack = ServiceBuilder::new()
         .layer(TimeoutLayer::new(Duration::from_secs(1)))
@@ -33,7 +35,7 @@ async fn they_are_found_through_other_middleware() {
         .layer(TimeoutLayer::new(Duration::from_secs(1)))
         .layer(&layer)
         .service(Inner::new());
-    assert!(found(&failure(stack).await));
+    assert!(is_origin_not_allowed(&refused_foreign_origin(stack).await));
 }
 
 #[derive(Debug)]
@@ -52,21 +54,22 @@ impl StdError for Wrapped {
 }
 
 #[tokio::test]
-async fn they_are_found_among_the_sources_of_other_errors() {
-    let stack = ServiceBuilder::new().map_err(Wrapped).layer(AuthLayer::new(fixed())).service(Inner::new());
-    let error = failure(stack).await;
+async fn an_error_is_found_among_the_sources_of_another() {
+    let stack =
+        ServiceBuilder::new().map_err(Wrapped).layer(AuthLayer::new(fixed_token())).service(Inner::new());
+    let error = refused_foreign_origin(stack).await;
     assert!(error.is::<Wrapped>());
-    assert!(found(&error));
-    assert!(found(&Wrapped(error).into()));
+    assert!(is_origin_not_allowed(&error));
+    assert!(is_origin_not_allowed(&Wrapped(error).into()));
 }
 
 #[tokio::test]
-async fn an_error_of_the_inner_service_is_handed_on_as_it_is() {
+async fn an_error_of_the_inner_service_is_returned_unchanged() {
     for waiting in [false, true] {
         let inner = tower::service_fn(|_: Request<()>| async {
             Err::<http::Response<()>, _>(std::io::Error::other("connection reset"))
         });
-        let plugin = RenewingPlugin::default();
+        let plugin = ScriptedPlugin::default();
         if waiting {
             drop(plugin.hold());
         }
@@ -80,7 +83,7 @@ async fn an_error_of_the_inner_service_is_handed_on_as_it_is() {
 #[tokio::test]
 async fn an_error_of_the_plugin_fails_the_request_at_once_or_after_waiting() {
     for waiting in [false, true] {
-        let plugin = RenewingPlugin::default();
+        let plugin = ScriptedPlugin::default();
         plugin.fail(Error::plugin(true, "keystone is down"));
         if waiting {
             drop(plugin.hold());
@@ -97,7 +100,7 @@ mod globs {
     use tower_keystone::*;
 
     #[test]
-    fn everything_of_tower_can_be_imported_beside_everything_of_ours() {
+    fn glob_imports_of_tower_and_this_crate_do_not_conflict() {
         let error: BoxError = Error::NoToken.into();
         let _: (&tower::BoxError, &tower_keystone::BoxError) = (&error, &error);
         let fails = service_fn(async |()| Err::<(), BoxError>(Error::NoToken.into()));

@@ -1,4 +1,4 @@
-//! How the filter of a request inherits from the filter of the layer.
+//! What the filter of a request inherits from the filter of the layer.
 
 use http::Request;
 use serde_json::json;
@@ -8,7 +8,8 @@ use tower_keystone::{
 
 use crate::support::*;
 
-/// Each service has an endpoint for each interface in each region, whose URL says which it is.
+/// Returns a plugin whose catalog lists each service in two regions with three interfaces. An endpoint URL names
+/// its interface, region and service.
 fn cloud() -> AccessInfoPlugin {
     let services: Vec<_> = [("compute", "nova"), ("volumev3", "cinder"), ("identity", "keystone"), ("zun", "z")]
         .map(|(service_type, name)| {
@@ -34,15 +35,15 @@ fn with(filter: EndpointFilter) -> Request<()> {
     Request::get("/x").extension(filter).body(()).unwrap()
 }
 
-async fn place(layer: &AuthLayer<impl IdentityPlugin>, filter: EndpointFilter) -> String {
-    let asked = sent(layer, with(filter.clone())).await.uri.to_string();
-    // What is remembered says the same.
-    assert_eq!(sent(layer, with(filter)).await.uri.to_string(), asked);
-    asked
+async fn sent_uri(layer: &AuthLayer<impl IdentityPlugin>, filter: EndpointFilter) -> String {
+    let sent_to = sent(layer, with(filter.clone())).await.uri.to_string();
+    // The second request uses the cached filter and must be sent to the same URI.
+    assert_eq!(sent(layer, with(filter)).await.uri.to_string(), sent_to);
+    sent_to
 }
 
 #[tokio::test]
-async fn region_and_interface_that_a_request_leaves_open_are_the_layers() {
+async fn region_and_interface_are_inherited_from_the_layer() {
     let layer = layer(EndpointFilter::new("compute").region("Two").interface("internal"));
     for (filter, expected) in [
         (EndpointFilter::new("compute"), "internal.Two.example.com/nova"),
@@ -59,27 +60,30 @@ async fn region_and_interface_that_a_request_leaves_open_are_the_layers() {
         (EndpointFilter::default(), "internal.Two.example.com/nova"),
         (EndpointFilter::new("zun"), "internal.Two.example.com/z"),
     ] {
-        assert_eq!(place(&layer, filter.clone()).await, format!("https://{expected}/x"), "{filter:?}");
+        assert_eq!(sent_uri(&layer, filter.clone()).await, format!("https://{expected}/x"), "{filter:?}");
     }
     assert_eq!(sent(&layer, get("/x")).await.uri, "https://internal.Two.example.com/nova/x");
 }
 
 #[tokio::test]
-async fn all_else_is_filled_in_for_the_same_service_only() {
+async fn other_settings_are_inherited_for_the_same_service_only() {
     let overridden = layer(EndpointFilter::new("volumev3").endpoint_override("https://own.example.com"));
     for same in [EndpointFilter::new("block-storage"), EndpointFilter::new("volumev2").region("One")] {
-        assert_eq!(place(&overridden, same).await, "https://own.example.com/x");
+        assert_eq!(sent_uri(&overridden, same).await, "https://own.example.com/x");
     }
     assert_eq!(
-        place(&overridden, EndpointFilter::new("compute")).await,
+        sent_uri(&overridden, EndpointFilter::new("compute")).await,
         "https://public.One.example.com/nova/x"
     );
 
     let named =
         layer(EndpointFilter::new("compute").endpoint_id("adminTwo").any_interface().service_name("nova"));
-    assert_eq!(place(&named, EndpointFilter::new("compute")).await, "https://admin.Two.example.com/nova/x");
     assert_eq!(
-        place(&named, EndpointFilter::new("identity")).await,
+        sent_uri(&named, EndpointFilter::new("compute")).await,
+        "https://admin.Two.example.com/nova/x"
+    );
+    assert_eq!(
+        sent_uri(&named, EndpointFilter::new("identity")).await,
         "https://public.One.example.com/keystone/x"
     );
     let other_name = with(EndpointFilter::new("compute").service_name("other"));
@@ -87,35 +91,38 @@ async fn all_else_is_filled_in_for_the_same_service_only() {
 
     let versioned = layer(EndpointFilter::new("compute").version(2, 1));
     assert!(matches!(refused(&versioned, with(EndpointFilter::new("compute"))).await, Error::NoDiscovery));
-    place(&versioned, EndpointFilter::new("block-storage")).await;
+    sent_uri(&versioned, EndpointFilter::new("block-storage")).await;
     // A minimum of the request does not contradict the version of the layer.
     let newer = with(EndpointFilter::new("compute").min_version(2, 0));
     assert!(matches!(refused(&versioned, newer).await, Error::NoDiscovery));
 }
 
 #[tokio::test]
-async fn two_types_that_nobody_knows_are_two_services() {
+async fn two_unknown_service_types_are_two_services() {
     let layer = layer(EndpointFilter::new("z").endpoint_override("https://own.example.com"));
     let unknown = with(EndpointFilter::new("unknown"));
     assert!(matches!(refused(&layer, unknown).await, Error::EndpointNotFound(_)));
-    assert_eq!(place(&layer, EndpointFilter::new("z")).await, "https://own.example.com/x");
+    assert_eq!(sent_uri(&layer, EndpointFilter::new("z")).await, "https://own.example.com/x");
 }
 
 #[tokio::test]
-async fn the_auth_interface_is_filled_in_for_keystone_only() {
+async fn the_auth_interface_is_inherited_for_keystone_only() {
     let layer = layer(EndpointFilter::new("identity").interface(Interface::Auth).region("Two"));
-    assert_eq!(place(&layer, EndpointFilter::new("identity")).await, format!("{AUTH_URL}/x"));
-    assert_eq!(place(&layer, EndpointFilter::new("compute")).await, "https://public.Two.example.com/nova/x");
+    assert_eq!(sent_uri(&layer, EndpointFilter::new("identity")).await, format!("{AUTH_URL}/x"));
+    assert_eq!(
+        sent_uri(&layer, EndpointFilter::new("compute")).await,
+        "https://public.Two.example.com/nova/x"
+    );
 }
 
 #[tokio::test]
-async fn more_filters_than_are_remembered_are_filled_in_all_the_same() {
+async fn more_filters_than_the_cache_holds_inherit_correctly() {
     let layer = layer(EndpointFilter::new("compute").region("Two").interface("internal"));
     for round in 0..2 {
         for number in 0..100 {
             let filter = EndpointFilter::new("compute").service_id(format!("s{number}"));
             assert_eq!(
-                place(&layer, filter).await,
+                sent_uri(&layer, filter).await,
                 "https://internal.Two.example.com/nova/x",
                 "{round} {number}"
             );
@@ -124,18 +131,21 @@ async fn more_filters_than_are_remembered_are_filled_in_all_the_same() {
 }
 
 #[tokio::test]
-async fn another_endpoint_of_the_layer_forgets_what_was_filled_in() {
+async fn a_new_endpoint_of_the_layer_resets_the_cached_filters() {
     let layer = layer(EndpointFilter::new("compute").region("Two"));
     let filter = EndpointFilter::new("compute");
-    assert_eq!(place(&layer, filter.clone()).await, "https://public.Two.example.com/nova/x");
+    assert_eq!(sent_uri(&layer, filter.clone()).await, "https://public.Two.example.com/nova/x");
     let layer = layer.endpoint(EndpointFilter::new("compute").region("One"));
-    assert_eq!(place(&layer, filter).await, "https://public.One.example.com/nova/x");
+    assert_eq!(sent_uri(&layer, filter).await, "https://public.One.example.com/nova/x");
 }
 
 #[tokio::test]
-async fn a_filter_without_a_region_takes_what_the_layer_without_one_would() {
+async fn a_filter_without_a_region_matches_the_first_region_of_the_catalog() {
     let layer = AuthLayer::new(cloud());
-    assert_eq!(place(&layer, EndpointFilter::new("compute")).await, "https://public.One.example.com/nova/x");
+    assert_eq!(
+        sent_uri(&layer, EndpointFilter::new("compute")).await,
+        "https://public.One.example.com/nova/x"
+    );
 }
 
 #[test]
@@ -165,7 +175,7 @@ fn a_filter_derived_for_another_service_keeps_region_and_interface() {
 }
 
 #[tokio::test]
-async fn a_microversion_goes_with_a_request_that_has_no_filter() {
+async fn a_microversion_can_be_set_on_a_request_without_a_filter() {
     let layer = layer(EndpointFilter::new("compute").region("Two").microversion("2.1"));
     let asks = |microversion| Request::get("/x").extension(microversion);
     let header =

@@ -1,4 +1,4 @@
-//! `Host` headers that the caller sets.
+//! `Host` headers set by the caller.
 
 use http::{Request, header::HOST};
 use tower_keystone::{AuthLayer, EndpointFilter, Error, Interface, Unauthenticated};
@@ -10,11 +10,11 @@ fn with_host(uri: &str, host: &str) -> Request<()> {
 }
 
 #[tokio::test]
-async fn the_endpoint_is_the_host_where_a_uri_is_joined() {
+async fn a_host_header_is_removed_from_a_relative_request() {
     let overridden = EndpointFilter::default().endpoint_override("https://own.example.com");
     let keystone = EndpointFilter::new("identity").interface(Interface::Auth);
     for filter in [to_nova(), overridden, keystone] {
-        let layer = AuthLayer::new(fixed().auth_url(uri(AUTH_URL))).endpoint(filter).overwrite_token();
+        let layer = AuthLayer::new(fixed_token().auth_url(uri(AUTH_URL))).endpoint(filter).overwrite_token();
         for mut request in [
             with_host("/servers", "evil.example.org"),
             with_host("/servers", "nova.example.com"),
@@ -35,8 +35,8 @@ async fn the_endpoint_is_the_host_where_a_uri_is_joined() {
 }
 
 #[tokio::test]
-async fn a_host_beside_an_absolute_uri_has_to_be_the_same() {
-    let layer = AuthLayer::new(fixed()).endpoint(to_nova());
+async fn a_host_header_must_match_an_absolute_uri() {
+    let layer = AuthLayer::new(fixed_token()).endpoint(to_nova());
     let nova = "https://nova.example.com/v2.1/servers";
     for same in ["nova.example.com", "NOVA.example.com:443", "nova.example.com:443"] {
         assert_eq!(sent(&layer, with_host(nova, same)).await.headers[HOST], same);
@@ -62,8 +62,8 @@ async fn a_host_beside_an_absolute_uri_has_to_be_the_same() {
 }
 
 #[tokio::test]
-async fn a_host_beside_a_token_of_the_callers_own_is_the_callers_choice() {
-    let layer = AuthLayer::new(fixed()).endpoint(to_nova());
+async fn a_host_header_is_kept_if_the_layer_adds_no_token() {
+    let layer = AuthLayer::new(fixed_token()).endpoint(to_nova());
     let nova = "https://nova.example.com/v2.1/servers";
     let mut request = with_host(nova, "other.example.com");
     request.headers_mut().insert("x-auth-token", "own".parse().unwrap());

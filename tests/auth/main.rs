@@ -1,4 +1,4 @@
-//! `AuthLayer` as its users see it: single requests, alone and in stacks.
+//! Requests through `AuthLayer`, alone and in stacks of middleware.
 
 mod bodies;
 mod endpoints;

@@ -13,13 +13,13 @@ fn versions(parts: &Parts) -> Vec<String> {
 }
 
 fn layer(filter: EndpointFilter) -> AuthLayer<impl tower_keystone::IdentityPlugin> {
-    AuthLayer::new(fixed()).endpoint(filter)
+    AuthLayer::new(fixed_token()).endpoint(filter)
 }
 
 const NOVA_2_79: [&str; 2] = ["openstack-api-version: compute 2.79", "x-openstack-nova-api-version: 2.79"];
 
 #[tokio::test]
-async fn the_layers_filter_asks_for_it_in_each_request() {
+async fn the_microversion_of_the_layer_is_sent_with_each_request() {
     let layer = layer(to_nova().microversion("2.79"));
     assert_eq!(versions(&sent(&layer, get("/servers")).await), NOVA_2_79);
     assert_eq!(versions(&sent(&layer, get("https://nova.example.com/v2.1/servers")).await), NOVA_2_79);
@@ -29,7 +29,7 @@ async fn the_layers_filter_asks_for_it_in_each_request() {
 }
 
 #[tokio::test]
-async fn a_filter_in_the_request_replaces_it() {
+async fn the_microversion_of_a_request_replaces_that_of_the_layer() {
     let layer = layer(to_nova().microversion("2.79"));
     let with = |filter: EndpointFilter| {
         let mut request = get("/");
@@ -42,14 +42,14 @@ async fn a_filter_in_the_request_replaces_it() {
     assert_eq!(
         versions(&sent(&layer, with(to_nova())).await),
         NOVA_2_79,
-        "what it leaves open is the layer's"
+        "a microversion that the request does not set is inherited from the layer"
     );
     let volumes = EndpointFilter::new("volumev3").microversion("3.70");
     assert_eq!(versions(&sent(&layer, with(volumes)).await), ["openstack-api-version: volume 3.70"]);
 }
 
 #[tokio::test]
-async fn the_service_type_can_be_said_apart() {
+async fn microversion_for_sets_the_service_type() {
     let unnamed = EndpointFilter::default().endpoint_override("https://o.example.com/");
     let layer = layer(unnamed.microversion_for("sharev2", "2.51"));
     let expected = ["openstack-api-version: shared-file-system 2.51", "x-openstack-manila-api-version: 2.51"];
@@ -57,7 +57,7 @@ async fn the_service_type_can_be_said_apart() {
 }
 
 #[tokio::test]
-async fn headers_that_the_request_has_are_its_own_affair() {
+async fn microversion_headers_set_by_the_caller_are_kept() {
     let layer = layer(to_nova().microversion("2.79"));
     for (name, kept, added) in [
         ("x-openstack-nova-api-version", "2.1", "openstack-api-version: compute 2.79"),
@@ -72,7 +72,7 @@ async fn headers_that_the_request_has_are_its_own_affair() {
 }
 
 #[tokio::test]
-async fn one_that_cannot_be_asked_for_is_refused_before_anything_is_sent() {
+async fn an_invalid_microversion_is_refused_before_sending() {
     let unnamed = EndpointFilter::default().endpoint_override("https://o.example.com/");
     for (filter, advice) in [
         (to_nova().microversion("2.latest"), "use `latest` alone"),

@@ -1,4 +1,4 @@
-//! Which origins get the token.
+//! The origins that the token is sent to.
 
 use http::Request;
 use serde_json::json;
@@ -6,7 +6,7 @@ use tower_keystone::{AccessInfoPlugin, AuthLayer, EndpointFilter, Error, Interfa
 
 use crate::support::*;
 
-async fn not_allowed(layer: &AuthLayer<AccessInfoPlugin>, url: &str) -> String {
+async fn refused_origin(layer: &AuthLayer<AccessInfoPlugin>, url: &str) -> String {
     match refused(layer, get(url)).await {
         error @ Error::OriginNotAllowed { .. } => error.to_string(),
         other => panic!("{url}: {other}"),
@@ -14,9 +14,9 @@ async fn not_allowed(layer: &AuthLayer<AccessInfoPlugin>, url: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_origin_of_the_catalog_is_known() {
-    // Of all services, regions and interfaces, whatever the filter means.
-    let layer = AuthLayer::new(fixed()).endpoint(EndpointFilter::new("block-storage"));
+async fn every_origin_in_the_catalog_gets_the_token() {
+    // All services, regions and interfaces count, not only those of the filter.
+    let layer = AuthLayer::new(fixed_token()).endpoint(EndpointFilter::new("block-storage"));
     for url in [
         "https://nova.example.com/v2.1/servers",
         "https://nova.example.com:443/other/path",
@@ -34,7 +34,7 @@ async fn every_origin_of_the_catalog_is_known() {
 
 #[tokio::test]
 async fn a_foreign_origin_is_refused() {
-    let layer = AuthLayer::new(fixed().auth_url(uri(AUTH_URL))).endpoint(to_nova());
+    let layer = AuthLayer::new(fixed_token().auth_url(uri(AUTH_URL))).endpoint(to_nova());
     for url in [
         "https://evil.example.org/v2.1/servers",
         "https://nova.example.com:8774/v2.1/servers",
@@ -54,21 +54,21 @@ async fn a_foreign_origin_is_refused() {
         "https://swift.example.com:8080/v1/AUTH_p1",
         "https://keystone.example.com/v3",
     ] {
-        assert!(not_allowed(&layer, url).await.contains("AuthLayer::allow_origin"), "{url}");
+        assert!(refused_origin(&layer, url).await.contains("AuthLayer::allow_origin"), "{url}");
     }
 }
 
 #[tokio::test]
-async fn the_refusal_names_the_origin_and_nothing_else_of_the_url() {
-    let layer = AuthLayer::new(fixed());
-    let message = not_allowed(&layer, "https://alice:canary@evil.example.org:1/canary?canary").await;
+async fn the_error_names_the_origin_and_no_other_part_of_the_url() {
+    let layer = AuthLayer::new(fixed_token());
+    let message = refused_origin(&layer, "https://alice:canary@evil.example.org:1/canary?canary").await;
     assert!(message.starts_with("https://evil.example.org:1 is not an origin"), "{message}");
     assert!(message.contains("Unauthenticated") && !message.contains("canary") && !message.contains("alice"));
 }
 
 #[tokio::test]
-async fn a_foreign_origin_is_refused_after_waiting_as_well() {
-    let plugin = RenewingPlugin::default();
+async fn a_foreign_origin_is_also_refused_after_waiting_for_a_token() {
+    let plugin = ScriptedPlugin::default();
     drop(plugin.hold());
     let layer = AuthLayer::new(plugin).endpoint(to_nova());
     let error = refused(&layer, get("https://evil.example.org/")).await;
@@ -76,75 +76,75 @@ async fn a_foreign_origin_is_refused_after_waiting_as_well() {
 }
 
 #[tokio::test]
-async fn without_a_catalog_no_origin_is_known() {
+async fn without_a_catalog_no_origin_gets_the_token() {
     let plugin = AccessInfoPlugin::new(access_info_with("token-1", json!([])));
-    not_allowed(&AuthLayer::new(plugin), NOVA).await;
+    refused_origin(&AuthLayer::new(plugin), NOVA).await;
 }
 
 #[tokio::test]
-async fn an_endpoint_with_an_unusable_url_makes_no_origin_known() {
+async fn the_origin_of_an_unusable_url_does_not_get_the_token() {
     let endpoints = json!([
         {"interface": "public", "url": "https://user@nova.example.com/v2.1"},
         {"interface": "internal", "url": "https://cinder.example.com/v3/$(project_id)s"},
     ]);
     let catalog = json!([{"type": "compute", "endpoints": endpoints}]);
     let layer = AuthLayer::new(AccessInfoPlugin::new(access_info_with("token-1", catalog)));
-    not_allowed(&layer, "https://nova.example.com/v2.1").await;
-    not_allowed(&layer, "https://cinder.example.com/v3/p1").await;
+    refused_origin(&layer, "https://nova.example.com/v2.1").await;
+    refused_origin(&layer, "https://cinder.example.com/v3/p1").await;
 }
 
 #[tokio::test]
-async fn the_origin_of_the_auth_url_is_known() {
-    let layer = AuthLayer::new(fixed().auth_url(uri(AUTH_URL)));
+async fn the_origin_of_the_auth_url_gets_the_token() {
+    let layer = AuthLayer::new(fixed_token().auth_url(uri(AUTH_URL)));
     let seen = sent(&layer, get("https://keystone.example.com:5000/elsewhere")).await;
     assert_eq!(tokens(&seen), ["token-1"]);
-    not_allowed(&AuthLayer::new(fixed()), "https://keystone.example.com:5000/elsewhere").await;
+    refused_origin(&AuthLayer::new(fixed_token()), "https://keystone.example.com:5000/elsewhere").await;
 }
 
 #[tokio::test]
-async fn the_origin_of_the_override_in_use_is_known() {
+async fn the_origin_of_the_override_in_use_gets_the_token() {
     let proxy = |url| EndpointFilter::default().endpoint_override(url);
-    let layer = AuthLayer::new(fixed());
+    let layer = AuthLayer::new(fixed_token());
     for filter in [proxy("https://p1.example.com/nova"), proxy("https://%(project_id)s.example.com/nova")] {
         let request = Request::get("https://p1.example.com/x").extension(filter.clone()).body(()).unwrap();
         assert_eq!(tokens(&sent(&layer, request).await), ["token-1"]);
-        let by_layer = layer.clone().endpoint(filter);
-        assert_eq!(tokens(&sent(&by_layer, get("https://p1.example.com/x")).await), ["token-1"]);
-        not_allowed(&by_layer, "https://p2.example.com/x").await;
+        let with_filter = layer.clone().endpoint(filter);
+        assert_eq!(tokens(&sent(&with_filter, get("https://p1.example.com/x")).await), ["token-1"]);
+        refused_origin(&with_filter, "https://p2.example.com/x").await;
 
-        // A filter of the request's own replaces the layer's, and its override with it.
+        // The filter of the request replaces the layer's filter and its override.
         let request = Request::get("https://p1.example.com/x").extension(to_nova()).body(()).unwrap();
-        assert!(matches!(refused(&by_layer, request).await, Error::OriginNotAllowed { .. }));
+        assert!(matches!(refused(&with_filter, request).await, Error::OriginNotAllowed { .. }));
     }
-    not_allowed(&layer, "https://p1.example.com/x").await;
+    refused_origin(&layer, "https://p1.example.com/x").await;
 }
 
 #[tokio::test]
-async fn an_allowed_origin_is_known() {
-    let plain = AuthLayer::new(fixed());
+async fn an_allowed_origin_gets_the_token() {
+    let plain = AuthLayer::new(fixed_token());
     let layer = plain.clone().allow_origin(&uri("https://proxy.example.com/ignored?x")).unwrap();
     let layer = layer.allow_origin(&uri("http://[2001:db8::1]:8080")).unwrap();
     for url in ["https://proxy.example.com:443/x", "http://[2001:DB8::1]:8080/y"] {
         assert_eq!(tokens(&sent(&layer, get(url)).await), ["token-1"]);
-        not_allowed(&plain, url).await;
+        refused_origin(&plain, url).await;
     }
-    not_allowed(&layer, "http://proxy.example.com/x").await;
-    not_allowed(&layer, "https://sub.proxy.example.com/x").await;
+    refused_origin(&layer, "http://proxy.example.com/x").await;
+    refused_origin(&layer, "https://sub.proxy.example.com/x").await;
 }
 
 #[test]
-fn what_is_no_origin_cannot_be_allowed() {
+fn a_url_without_a_valid_origin_cannot_be_allowed() {
     for url in
         ["/", "proxy.example.com", "proxy.example.com:443", "ftp://h/", "https://user@h/", "https://h:99999/"]
     {
-        let error = AuthLayer::new(fixed()).allow_origin(&uri(url)).unwrap_err();
+        let error = AuthLayer::new(fixed_token()).allow_origin(&uri(url)).unwrap_err();
         assert!(matches!(error, Error::InvalidEndpoint { .. }), "{url}");
     }
 }
 
 #[tokio::test]
-async fn required_https_refuses_plain_http_that_is_otherwise_known() {
-    let plugin = fixed().auth_url(uri("http://keystone:5000/v3"));
+async fn require_https_refuses_http_origins_that_would_get_the_token() {
+    let plugin = fixed_token().auth_url(uri("http://keystone:5000/v3"));
     let swift = EndpointFilter::new("object-store");
     let auth = EndpointFilter::default().interface(Interface::Auth);
     let proxy = EndpointFilter::default().endpoint_override("http://proxy.example.com/");

@@ -1,4 +1,4 @@
-//! Inner services whose readiness is a permit or a place in a queue, shared with the login.
+//! Inner services with a limited number of permits or queue places, which the login also needs.
 
 use std::{
     sync::{
@@ -28,7 +28,7 @@ fn cloud() -> Cloud {
     Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo")
 }
 
-/// A client that takes 10 ms, and first answers so many requests to Keystone by 503.
+/// Returns a client that takes 10 ms per request and responds with 503 to the first `failures` logins.
 fn client(cloud: &Cloud, failures: usize) -> Client {
     let (cloud, failures) = (cloud.clone(), Arc::new(AtomicUsize::new(failures)));
     BoxCloneSyncService::new(service_fn(move |request: Request<Body>| {
@@ -51,8 +51,8 @@ fn buffered(client: Client, bound: usize) -> Client {
     BoxCloneSyncService::new(Buffer::new(client, bound))
 }
 
-fn limited(client: Client, most: usize) -> Client {
-    BoxCloneSyncService::new(ConcurrencyLimit::new(client, most))
+fn limited(client: Client, bound: usize) -> Client {
+    BoxCloneSyncService::new(ConcurrencyLimit::new(client, bound))
 }
 
 fn both(client: Client, bound: usize) -> Client {
@@ -81,22 +81,22 @@ fn servers() -> Request<Body> {
     Request::get("/servers").body(Body::default()).unwrap()
 }
 
-/// Sends so many requests at once, and counts those that are answered by 200.
-async fn answered<S>(stack: &S, requests: usize) -> usize
+/// Sends this many requests at once, and returns how many responses have status 200.
+async fn count_ok<S>(stack: &S, requests: usize) -> usize
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = BoxError> + Clone + Send + 'static,
     S::Future: Send,
 {
     let mut sent: JoinSet<_> = (0..requests).map(|_| stack.clone().oneshot(servers())).collect();
-    let mut answered = 0;
+    let mut ok = 0;
     while let Some(response) = sent.join_next().await {
-        answered += usize::from(response.unwrap().is_ok_and(|response| response.status() == 200));
+        ok += usize::from(response.unwrap().is_ok_and(|response| response.status() == 200));
     }
-    answered
+    ok
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_login_goes_through_a_client_that_all_waiting_requests_want() {
+async fn a_login_succeeds_through_a_client_shared_with_all_waiting_requests() {
     for bound in [1, 32, 128] {
         for make in [buffered, limited, both] {
             for credentials in [v3, generic] {
@@ -105,7 +105,7 @@ async fn a_login_goes_through_a_client_that_all_waiting_requests_want() {
                 let plugin = RenewingPlugin::new(credentials(&cloud), Transport::new(client.clone()));
                 let stack = AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute")).layer(client);
                 for requests in [bound - 1, bound, bound + 1, 10 * bound] {
-                    assert_eq!(answered(&stack, requests).await, requests, "{requests} of {bound}");
+                    assert_eq!(count_ok(&stack, requests).await, requests, "{requests} of {bound}");
                 }
                 assert_eq!(cloud.keystone().logins(), 1);
             }
@@ -114,20 +114,20 @@ async fn a_login_goes_through_a_client_that_all_waiting_requests_want() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_sheds_load_before_the_layer_sheds_no_waiting_request() {
+async fn load_shed_above_sheds_no_request_that_waits_for_a_login() {
     for make in [buffered, limited] {
         let cloud = cloud();
         let client: Client = make(client(&cloud, 0), 32);
         let plugin = RenewingPlugin::new(v3(&cloud), Transport::new(client.clone()));
         let stack =
             LoadShed::new(AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute")).layer(client));
-        assert_eq!(answered(&stack, 320).await, 320);
+        assert_eq!(count_ok(&stack, 320).await, 320);
         assert_eq!(cloud.keystone().logins(), 1);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_document_goes_through_a_client_that_all_waiting_requests_want() {
+async fn discovery_succeeds_through_a_client_shared_with_all_waiting_requests() {
     for make in [buffered, limited] {
         let cloud = cloud();
         let client: Client = make(client(&cloud, 0), 32);
@@ -136,13 +136,13 @@ async fn a_version_document_goes_through_a_client_that_all_waiting_requests_want
             .discovery(Discovery::new(Transport::new(client.clone())))
             .endpoint(EndpointFilter::new("compute").min_version(2, 1))
             .layer(client);
-        assert_eq!(answered(&stack, 320).await, 320);
+        assert_eq!(count_ok(&stack, 320).await, 320);
         assert_eq!(cloud.keystone().logins(), 1);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revocation_is_survived_by_a_client_that_all_refused_requests_want() {
+async fn requests_survive_a_revocation_through_a_client_shared_with_the_login() {
     for make in [buffered, limited] {
         let cloud = cloud();
         let client: Client = make(client(&cloud, 0), 64);
@@ -151,18 +151,18 @@ async fn a_revocation_is_survived_by_a_client_that_all_refused_requests_want() {
             .retry(ReauthPolicy::new())
             .layer(AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("compute")))
             .service(client);
-        assert_eq!(answered(&stack, 1).await, 1);
+        assert_eq!(count_ok(&stack, 1).await, 1);
         for logins in 2..=3 {
             let access = plugin.access().await.unwrap();
             cloud.keystone().revoke(access.auth_ref().unwrap().auth_token().unwrap());
-            assert_eq!(answered(&stack, 640).await, 640);
+            assert_eq!(count_ok(&stack, 640).await, 640);
             assert_eq!(cloud.keystone().logins(), logins);
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn steady_requests_outlive_a_failure_of_keystone() {
+async fn steady_requests_succeed_despite_a_failed_login() {
     let cloud = cloud();
     let client = buffered(client(&cloud, 1), 64);
     let plugin = RenewingPlugin::new(v3(&cloud), Transport::new(client.clone()));
@@ -172,6 +172,11 @@ async fn steady_requests_outlive_a_failure_of_keystone() {
         sent.spawn(stack.clone().oneshot(servers()));
         sleep(Duration::from_millis(5)).await;
     }
-    assert!(sent.join_all().await.into_iter().all(|response| response.is_ok_and(|ok| ok.status() == 200)));
+    assert!(
+        sent.join_all()
+            .await
+            .into_iter()
+            .all(|response| response.is_ok_and(|response| response.status() == 200))
+    );
     assert_eq!(cloud.keystone().logins(), 1);
 }

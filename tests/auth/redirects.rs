@@ -1,4 +1,4 @@
-//! tower-http's `FollowRedirect` outside and inside of the layer: the token goes to no other origin.
+//! tower-http's `FollowRedirect` above and below the layer: the token is sent to no foreign origin.
 
 use std::convert::Infallible;
 
@@ -18,9 +18,9 @@ type Body = Empty<bytes::Bytes>;
 const CODES: [u16; 5] = [301, 302, 303, 307, 308];
 const EVIL: &str = "https://evil.example.org/servers";
 
-/// Redirects `/v2.1/old` to `location` and answers all else with 200.
+/// Redirects `/v2.1/old` to `location` and responds with 200 to any other path.
 fn redirecting(code: u16, location: &'static str) -> Inner<Body> {
-    Inner::with(move |request: &Parts| {
+    Inner::respond_with(move |request: &Parts| {
         if request.uri.path() != "/v2.1/old" {
             return status(200);
         }
@@ -33,7 +33,7 @@ fn request(uri: &str) -> Request<Body> {
 }
 
 fn layer() -> AuthLayer<impl tower_keystone::IdentityPlugin> {
-    AuthLayer::new(fixed()).endpoint(to_nova())
+    AuthLayer::new(fixed_token()).endpoint(to_nova())
 }
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn above_the_layer_a_redirect_to_a_foreign_origin_is_refused() {
 }
 
 #[tokio::test]
-async fn above_the_layer_a_redirect_to_a_known_origin_has_the_token() {
+async fn above_the_layer_a_redirect_to_a_known_origin_carries_the_token() {
     for code in CODES {
         for (location, expected) in [
             ("new?x=%20", "https://nova.example.com/v2.1/new?x=%20"),
@@ -84,7 +84,7 @@ async fn above_the_layer_a_redirect_of_a_relative_uri_is_not_followed() {
 }
 
 #[tokio::test]
-async fn above_the_layer_a_redirect_leaves_an_unauthenticated_request_unauthenticated_if_allowed_to() {
+async fn above_the_layer_a_policy_can_keep_a_redirect_unauthenticated() {
     for code in CODES {
         let policy = FilterCredentials::new().allow_extension::<Unauthenticated>();
         let inner = redirecting(code, EVIL);
@@ -98,7 +98,7 @@ async fn above_the_layer_a_redirect_leaves_an_unauthenticated_request_unauthenti
 }
 
 #[tokio::test]
-async fn below_the_layer_a_foreign_origin_never_sees_what_a_policy_removes() {
+async fn below_the_layer_a_policy_can_remove_the_token_before_a_foreign_origin() {
     for code in CODES {
         let policy = Limited::default().and::<_, Body, BoxError>(FilterCredentials::new().remove_all());
         let inner = redirecting(code, EVIL);
@@ -117,11 +117,11 @@ async fn below_the_layer_a_foreign_origin_never_sees_what_a_policy_removes() {
 }
 
 #[tokio::test]
-async fn below_the_layer_a_foreign_origin_is_not_asked_if_the_policy_is_to_stay() {
+async fn below_the_layer_the_same_origin_policy_does_not_follow_to_a_foreign_origin() {
     for code in CODES {
         let inner = redirecting(code, EVIL);
-        let stay = FollowRedirectLayer::with_policy(SameOrigin::new()).layer(inner.clone());
-        let response = layer().layer(stay).oneshot(request("/old")).await.unwrap();
+        let same_origin = FollowRedirectLayer::with_policy(SameOrigin::new()).layer(inner.clone());
+        let response = layer().layer(same_origin).oneshot(request("/old")).await.unwrap();
         assert_eq!(response.status(), code);
         assert_eq!(inner.uris(), ["https://nova.example.com/v2.1/old"]);
     }
@@ -132,11 +132,12 @@ async fn below_the_layer_a_redirect_within_the_origin_keeps_the_token() {
     for code in CODES {
         for location in ["new", "/v2.1/new", "https://nova.example.com:443/v2.1/new"] {
             let inner = redirecting(code, location);
-            let remove = Limited::default().and::<_, Body, Infallible>(FilterCredentials::new().remove_all());
-            let remove = FollowRedirectLayer::with_policy(remove).layer(inner.clone());
-            let stay = FollowRedirectLayer::with_policy(SameOrigin::new()).layer(inner.clone());
-            layer().layer(remove).oneshot(request("/old")).await.unwrap();
-            layer().layer(stay).oneshot(request("/old")).await.unwrap();
+            let remove_token =
+                Limited::default().and::<_, Body, Infallible>(FilterCredentials::new().remove_all());
+            let remove_token = FollowRedirectLayer::with_policy(remove_token).layer(inner.clone());
+            let same_origin = FollowRedirectLayer::with_policy(SameOrigin::new()).layer(inner.clone());
+            layer().layer(remove_token).oneshot(request("/old")).await.unwrap();
+            layer().layer(same_origin).oneshot(request("/old")).await.unwrap();
             assert_eq!(inner.tokens(), ["token-1"; 4], "{code} {location}");
             assert!(inner.seen().iter().all(|seen| seen.headers["x-auth-token"].is_sensitive()));
         }
@@ -144,9 +145,9 @@ async fn below_the_layer_a_redirect_within_the_origin_keeps_the_token() {
 }
 
 #[tokio::test]
-async fn below_the_layer_a_401_after_a_redirect_is_a_refusal() {
-    let plugin = RenewingPlugin::default();
-    let inner = Inner::with(|request| match request.uri.path() {
+async fn below_the_layer_a_401_after_a_redirect_invalidates_the_token() {
+    let plugin = ScriptedPlugin::default();
+    let inner = Inner::respond_with(|request| match request.uri.path() {
         "/v2.1/old" => Response::builder().status(307).header("location", "new").body(()).unwrap(),
         _ => status(401),
     });
@@ -158,9 +159,9 @@ async fn below_the_layer_a_401_after_a_redirect_is_a_refusal() {
 }
 
 #[tokio::test]
-async fn the_policy_of_this_crate_stops_at_http_and_at_urls_that_are_not_clear() {
+async fn redirect_policy_does_not_follow_to_http_or_to_an_unusable_url() {
     for code in CODES {
-        for unclear in [
+        for rejected in [
             "http://nova.example.com/v2.1/new",
             "http://evil.example.org/",
             "https://user:pw@nova.example.com/v2.1/new",
@@ -169,35 +170,35 @@ async fn the_policy_of_this_crate_stops_at_http_and_at_urls_that_are_not_clear()
             "mailto:nova@example.com",
             "https://",
         ] {
-            let inner = redirecting(code, unclear);
+            let inner = redirecting(code, rejected);
             let policy = RedirectPolicy::<Body>::new();
             let below = layer().layer(FollowRedirectLayer::with_policy(policy.clone()).layer(inner.clone()));
             assert_eq!(below.oneshot(request("/old")).await.unwrap().status(), code);
             let above = FollowRedirectLayer::with_policy(policy).layer(layer().layer(inner.clone()));
             let absolute = request("https://nova.example.com/v2.1/old");
             assert_eq!(above.oneshot(absolute).await.unwrap().status(), code);
-            assert_eq!(inner.uris(), ["https://nova.example.com/v2.1/old"; 2], "{unclear}");
+            assert_eq!(inner.uris(), ["https://nova.example.com/v2.1/old"; 2], "{rejected}");
         }
     }
 }
 
 #[tokio::test]
-async fn the_policy_of_this_crate_goes_from_http_to_https_without_the_token() {
-    let inner = Inner::<Body>::with(|request| match request.uri.scheme_str() {
+async fn redirect_policy_follows_from_http_to_https_without_the_token() {
+    let inner = Inner::<Body>::respond_with(|request| match request.uri.scheme_str() {
         Some("http") => {
-            let to = format!("https://swift.example.com:8080{}", request.uri.path());
-            Response::builder().status(308).header("location", to).body(()).unwrap()
+            let location = format!("https://swift.example.com:8080{}", request.uri.path());
+            Response::builder().status(308).header("location", location).body(()).unwrap()
         }
         _ => status(200),
     });
     let follow = FollowRedirectLayer::with_policy(RedirectPolicy::<Body>::new()).layer(inner.clone());
-    let layer = AuthLayer::new(fixed()).endpoint(EndpointFilter::new("object-store"));
+    let layer = AuthLayer::new(fixed_token()).endpoint(EndpointFilter::new("object-store"));
     assert_eq!(layer.layer(follow).oneshot(request("/box")).await.unwrap().status(), 200);
     assert_eq!(inner.seen().iter().map(|seen| tokens(seen).len()).collect::<Vec<_>>(), [1, 0]);
 }
 
 #[tokio::test]
-async fn the_policy_of_this_crate_compares_origins_and_not_texts() {
+async fn redirect_policy_compares_origins_and_not_texts() {
     for (location, kept) in [
         ("https://NOVA.example.com/v2.1/new", 1),
         ("https://nova.example.com:443/v2.1/new", 1),
@@ -215,22 +216,23 @@ async fn the_policy_of_this_crate_compares_origins_and_not_texts() {
 }
 
 #[tokio::test]
-async fn the_policy_of_this_crate_takes_its_own_extensions_along_and_no_others() {
+async fn redirect_policy_forwards_only_this_crates_extensions_to_another_origin() {
     #[derive(Clone)]
-    struct Others;
+    struct CallerExtension;
 
     for (location, kept) in [("new", [true, true]), ("https://nova.two.example.com/v2.1/new", [true, false])]
     {
         let inner = redirecting(302, location);
         let service = FollowRedirectLayer::with_policy(RedirectPolicy::<Body>::new())
-            .layer(AuthLayer::new(fixed()).layer(inner.clone()));
+            .layer(AuthLayer::new(fixed_token()).layer(inner.clone()));
         let mut request = request("https://nova.example.com/v2.1/old");
         request.extensions_mut().insert(to_nova().microversion("2.79"));
-        request.extensions_mut().insert(Others);
+        request.extensions_mut().insert(CallerExtension);
         service.oneshot(request).await.unwrap();
         let seen = inner.seen();
-        let others: Vec<_> = seen.iter().map(|seen| seen.extensions.get::<Others>().is_some()).collect();
-        assert_eq!(others, kept, "{location}");
+        let forwarded: Vec<_> =
+            seen.iter().map(|seen| seen.extensions.get::<CallerExtension>().is_some()).collect();
+        assert_eq!(forwarded, kept, "{location}");
         assert!(seen.iter().all(|seen| seen.headers["openstack-api-version"] == "compute 2.79"));
     }
 }

@@ -1,4 +1,4 @@
-//! What a 401 causes.
+//! How the layer handles a 401.
 
 use std::{
     convert::Infallible,
@@ -21,10 +21,10 @@ use tower_keystone::{AccessInfo, AccessInfoPlugin, AuthLayer, Error, TokenReject
 
 use crate::support::*;
 
-/// Counts how often it is asked for a frame.
-struct Counted(Arc<AtomicUsize>, Option<Bytes>);
+/// A body that counts how often it is polled.
+struct CountedBody(Arc<AtomicUsize>, Option<Bytes>);
 
-impl HttpBody for Counted {
+impl HttpBody for CountedBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -38,7 +38,7 @@ impl HttpBody for Counted {
 }
 
 #[tokio::test]
-async fn a_401_that_cannot_be_renewed_is_sent_once_and_handed_on_unread() {
+async fn a_401_without_renewal_is_returned_with_its_body_unread() {
     let polls = Arc::new(AtomicUsize::new(0));
     let calls = Arc::new(AtomicUsize::new(0));
     let (polled, called) = (polls.clone(), calls.clone());
@@ -47,10 +47,10 @@ async fn a_401_that_cannot_be_renewed_is_sent_once_and_handed_on_unread() {
         let response = Response::builder()
             .status(401)
             .header("www-authenticate", "Keystone uri='https://keystone'")
-            .body(Counted(polled.clone(), Some(Bytes::from_static(b"refused"))));
+            .body(CountedBody(polled.clone(), Some(Bytes::from_static(b"refused"))));
         async { Ok::<_, Infallible>(response.unwrap()) }
     });
-    let response = AuthLayer::new(fixed()).layer(inner).oneshot(get(NOVA)).await.unwrap();
+    let response = AuthLayer::new(fixed_token()).layer(inner).oneshot(get(NOVA)).await.unwrap();
     assert_eq!(response.status(), 401);
     assert_eq!(response.headers()["www-authenticate"], "Keystone uri='https://keystone'");
     assert_eq!(response.extensions().get(), Some(&TokenRejected::Final));
@@ -58,13 +58,13 @@ async fn a_401_that_cannot_be_renewed_is_sent_once_and_handed_on_unread() {
     assert_eq!((calls.load(Ordering::Relaxed), polls.load(Ordering::Relaxed)), (1, 0));
 
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "refused");
-    assert_eq!(polls.load(Ordering::Relaxed), 2, "the body does count");
+    assert_eq!(polls.load(Ordering::Relaxed), 2, "the counter of the body works");
 }
 
 #[tokio::test]
-async fn the_next_request_has_the_same_token_if_it_cannot_be_renewed() {
-    let layer = AuthLayer::new(fixed()).endpoint(to_nova());
-    let inner = Inner::answering([401, 401]);
+async fn without_renewal_the_next_request_sends_the_same_token() {
+    let layer = AuthLayer::new(fixed_token()).endpoint(to_nova());
+    let inner = Inner::with_statuses([401, 401]);
     for expected in [401, 401, 200] {
         assert_eq!(send(&layer, &inner, get("/servers")).await.unwrap().status(), expected);
     }
@@ -72,14 +72,14 @@ async fn the_next_request_has_the_same_token_if_it_cannot_be_renewed() {
 }
 
 #[tokio::test]
-async fn a_401_invalidates_the_access_that_was_used_and_the_next_request_has_a_new_one() {
+async fn a_401_invalidates_the_access_and_the_next_request_gets_a_new_one() {
     for waiting in [false, true] {
-        let plugin = RenewingPlugin::default();
+        let plugin = ScriptedPlugin::default();
         if waiting {
             drop(plugin.hold());
         }
         let layer = AuthLayer::new(plugin.clone()).endpoint(to_nova());
-        let inner = Inner::answering([200, 401]);
+        let inner = Inner::with_statuses([200, 401]);
         send(&layer, &inner, get("/servers")).await.unwrap();
         let first = plugin.current().unwrap();
 
@@ -95,61 +95,64 @@ async fn a_401_invalidates_the_access_that_was_used_and_the_next_request_has_a_n
 }
 
 #[tokio::test]
-async fn the_first_request_of_all_can_be_refused_after_waiting() {
-    let plugin = RenewingPlugin::default();
+async fn a_401_for_the_first_request_invalidates_the_access_it_waited_for() {
+    let plugin = ScriptedPlugin::default();
     drop(plugin.hold());
     let layer = AuthLayer::new(plugin.clone()).endpoint(to_nova());
-    let response = send(&layer, &Inner::answering([401]), get("/servers")).await.unwrap();
+    let response = send(&layer, &Inner::with_statuses([401]), get("/servers")).await.unwrap();
     assert_eq!(response.extensions().get(), Some(&TokenRejected::Renewable));
     assert_eq!(plugin.invalidated()[0].auth_ref().unwrap().auth_token(), Some("token-1"));
 }
 
 #[tokio::test]
-async fn a_late_401_is_about_the_access_it_was_sent_with_not_about_the_newer_one() {
-    let plugin = RenewingPlugin::default();
+async fn a_late_401_does_not_invalidate_a_newer_access() {
+    let plugin = ScriptedPlugin::default();
     let layer = AuthLayer::new(plugin.clone());
     let (mut service, mut handle) = tower_test::mock::spawn_layer(layer);
 
     let mut responses = Vec::new();
-    let mut answers = Vec::new();
+    let mut pending = Vec::new();
     for _ in 0..2 {
         assert_ready_ok!(service.poll_ready());
         responses.push(task::spawn(service.call(get(NOVA))));
-        answers.push(next(&mut handle));
+        pending.push(next_request(&mut handle));
     }
-    let mut refuse = |answer: tower_test::mock::SendResponse<_>, response: usize| {
-        answer.send_response(status(401));
+    let mut reject = |request: tower_test::mock::SendResponse<_>, response: usize| {
+        request.send_response(status(401));
         let response = assert_ready_ok!(responses[response].poll());
         assert_eq!(response.extensions().get(), Some(&TokenRejected::Renewable));
     };
 
-    let (late, first) = (answers.pop().unwrap().1, answers.pop().unwrap().1);
-    refuse(first, 0);
+    let (late, first) = (pending.pop().unwrap().1, pending.pop().unwrap().1);
+    reject(first, 0);
     assert_ready_ok!(service.poll_ready());
     let mut second = task::spawn(service.call(get(NOVA)));
     assert_pending!(second.poll());
-    refuse(late, 1);
+    reject(late, 1);
 
     assert!(Arc::ptr_eq(&plugin.invalidated()[0], &plugin.invalidated()[1]));
     assert_eq!(plugin.current().unwrap().auth_ref().unwrap().auth_token(), Some("token-2"));
 }
 
 #[tokio::test]
-async fn no_other_answer_invalidates_anything() {
-    let plugin = RenewingPlugin::default();
+async fn no_other_status_invalidates_the_access() {
+    let plugin = ScriptedPlugin::default();
     let layer = AuthLayer::new(plugin.clone()).endpoint(to_nova());
     for code in [200, 204, 300, 302, 400, 402, 403, 404, 407, 409, 410, 429, 500, 502, 503] {
-        let response = send(&layer, &Inner::answering([code]), get("/servers")).await.unwrap();
+        let response = send(&layer, &Inner::with_statuses([code]), get("/servers")).await.unwrap();
         assert_eq!(response.status(), code);
         assert!(response.extensions().get::<TokenRejected>().is_none(), "{code}");
-        assert!(code >= 400 || response.extensions().is_empty(), "{code}: an answer is handed on as it is");
+        assert!(
+            code >= 400 || response.extensions().is_empty(),
+            "{code}: the response is returned unchanged"
+        );
     }
     assert!(plugin.invalidated().is_empty());
     assert_eq!(plugin.issued(), 1);
 }
 
 #[test]
-fn a_refusal_says_what_to_do() {
+fn a_rejection_says_what_to_do() {
     assert!(TokenRejected::Renewable.to_string().contains("send the request once more"));
     assert!(TokenRejected::Final.to_string().contains("cannot renew"));
     assert!(!TokenRejected::Renewable.is_final());
@@ -163,13 +166,13 @@ fn expiring(expires_at: &str) -> AccessInfoPlugin {
 }
 
 #[tokio::test]
-async fn an_expired_access_info_is_sent_and_the_service_decides() {
+async fn an_expired_token_is_sent_by_default() {
     let layer = AuthLayer::new(expiring("2020-01-01T00:00:00Z"));
     assert_eq!(tokens(&sent(&layer, get(NOVA)).await), ["token-1"]);
 }
 
 #[tokio::test]
-async fn an_expired_access_info_is_refused_before_anything_is_sent_if_told_so() {
+async fn refuse_expired_refuses_an_expired_token_before_sending() {
     let layer = AuthLayer::new(expiring("2020-01-01T00:00:00Z").refuse_expired());
     assert!(matches!(refused(&layer, get(NOVA)).await, Error::Expired { .. }));
 
@@ -178,7 +181,7 @@ async fn an_expired_access_info_is_refused_before_anything_is_sent_if_told_so() 
 }
 
 #[tokio::test]
-async fn an_access_info_without_a_token_fails_its_requests() {
+async fn an_access_info_without_a_token_fails_the_request() {
     let access_info = AccessInfo::from_body(r#"{"token": {}}"#).unwrap();
     let mut service = AuthLayer::new(AccessInfoPlugin::new(access_info)).layer(Inner::new());
     let error = service.ready().await.unwrap().call(get(NOVA)).await.unwrap_err();

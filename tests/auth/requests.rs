@@ -4,8 +4,8 @@ use tower_keystone::{AuthLayer, EndpointFilter, Error, Interface, Unauthenticate
 use crate::support::*;
 
 #[tokio::test]
-async fn a_relative_uri_is_joined_to_its_endpoint_byte_for_byte() {
-    let layer = AuthLayer::new(fixed()).endpoint(to_nova());
+async fn a_relative_uri_is_joined_byte_for_byte() {
+    let layer = AuthLayer::new(fixed_token()).endpoint(to_nova());
     for (relative, expected) in [
         ("/servers", "https://nova.example.com/v2.1/servers"),
         ("/servers/", "https://nova.example.com/v2.1/servers/"),
@@ -24,14 +24,14 @@ async fn a_relative_uri_is_joined_to_its_endpoint_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn there_is_one_slash_between_an_endpoint_that_ends_in_one_and_the_path() {
-    let layer = AuthLayer::new(fixed()).endpoint(to_nova().region("RegionTwo"));
+async fn a_trailing_slash_of_an_endpoint_is_not_doubled() {
+    let layer = AuthLayer::new(fixed_token()).endpoint(to_nova().region("RegionTwo"));
     assert_eq!(sent(&layer, get("/servers")).await.uri, "https://nova.two.example.com/v2.1/servers");
 }
 
 #[tokio::test]
-async fn all_else_of_the_request_is_left_as_it_is() {
-    let layer = AuthLayer::new(fixed()).endpoint(to_nova());
+async fn method_version_headers_and_extensions_are_not_changed() {
+    let layer = AuthLayer::new(fixed_token()).endpoint(to_nova());
     let request = Request::builder()
         .method(Method::PATCH)
         .version(Version::HTTP_2)
@@ -51,18 +51,18 @@ async fn all_else_of_the_request_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_is_meant_for_the_layer_is_gone_when_the_request_leaves_it() {
+async fn extensions_for_the_layer_are_removed_before_sending() {
     for uri in ["/servers", "https://nova.example.com/v2.1/servers"] {
         let request = Request::get(uri).extension(to_nova()).extension(Unauthenticated);
-        let seen = sent(&AuthLayer::new(fixed()), request.body(()).unwrap()).await;
+        let seen = sent(&AuthLayer::new(fixed_token()), request.body(()).unwrap()).await;
         assert!(seen.extensions.get::<EndpointFilter>().is_none());
         assert!(seen.extensions.get::<Unauthenticated>().is_none());
     }
 }
 
 #[tokio::test]
-async fn a_filter_is_gone_after_waiting_as_well() {
-    let plugin = RenewingPlugin::default();
+async fn a_filter_is_also_removed_after_waiting_for_a_token() {
+    let plugin = ScriptedPlugin::default();
     drop(plugin.hold());
     let request = Request::get("/servers").extension(to_nova());
     let seen = sent(&AuthLayer::new(plugin), request.body(()).unwrap()).await;
@@ -71,8 +71,8 @@ async fn a_filter_is_gone_after_waiting_as_well() {
 }
 
 #[tokio::test]
-async fn the_first_interface_that_an_endpoint_has_is_taken() {
-    let layer = |filter| AuthLayer::new(fixed()).endpoint(filter);
+async fn the_first_requested_interface_in_the_catalog_is_used() {
+    let layer = |filter| AuthLayer::new(fixed_token()).endpoint(filter);
     let wanted = [Interface::from("internalURL"), Interface::Public];
     let cinder = EndpointFilter::new("block-storage").interfaces(wanted.clone());
     assert_eq!(sent(&layer(cinder), get("/x")).await.uri, "https://cinder.example.com:8776/v3/p1/x");
@@ -84,7 +84,7 @@ async fn the_first_interface_that_an_endpoint_has_is_taken() {
 
 #[tokio::test]
 async fn a_relative_uri_without_a_filter_that_names_a_service_is_refused() {
-    let plugin = fixed().auth_url(uri(AUTH_URL));
+    let plugin = fixed_token().auth_url(uri(AUTH_URL));
     let error = refused(&AuthLayer::new(plugin.clone()), get("/servers")).await;
     assert!(matches!(error, Error::NoEndpointFilter));
     let anything = AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::default().region("RegionOne"));
@@ -95,11 +95,11 @@ async fn a_relative_uri_without_a_filter_that_names_a_service_is_refused() {
 }
 
 #[tokio::test]
-async fn a_path_that_climbs_above_its_endpoint_is_refused() {
+async fn a_path_traversal_above_the_endpoint_is_refused() {
     let override_ = EndpointFilter::default().endpoint_override("https://proxy.example.com/a/b");
     let auth = EndpointFilter::default().interface(Interface::Auth);
     for filter in [to_nova(), override_, auth] {
-        let layer = AuthLayer::new(fixed().auth_url(uri(AUTH_URL))).endpoint(filter);
+        let layer = AuthLayer::new(fixed_token().auth_url(uri(AUTH_URL))).endpoint(filter);
         for path in ["/..", "/../v3", "/servers/../../v3", "/%2e%2E/x", "/a%2f..%2F../x", "//../x"] {
             let error = refused(&layer, get(path)).await;
             assert!(matches!(error, Error::PathTraversal), "{path}: {error}");
@@ -110,7 +110,7 @@ async fn a_path_that_climbs_above_its_endpoint_is_refused() {
 
 #[tokio::test]
 async fn a_uri_that_is_neither_absolute_nor_a_path_is_refused() {
-    let layer = AuthLayer::new(fixed()).endpoint(to_nova());
+    let layer = AuthLayer::new(fixed_token()).endpoint(to_nova());
     for not_a_path in ["nova.example.com:443", "nova.example.com", "*"] {
         let error = refused(&layer, get(not_a_path)).await;
         assert!(matches!(error, Error::InvalidRequestUri), "{not_a_path}: {error}");
@@ -118,8 +118,8 @@ async fn a_uri_that_is_neither_absolute_nor_a_path_is_refused() {
 }
 
 #[tokio::test]
-async fn an_absolute_uri_is_sent_as_it_is_whatever_the_filter_says() {
-    let layer = AuthLayer::new(fixed()).endpoint(to_nova());
+async fn an_absolute_uri_is_sent_unchanged_despite_a_filter() {
+    let layer = AuthLayer::new(fixed_token()).endpoint(to_nova());
     let absolute = "https://cinder.example.com:8776/v3/p1/../../%2e%2e/x?y=%20";
     let seen = sent(&layer, get(absolute)).await;
     assert_eq!(seen.uri, absolute);

@@ -1,4 +1,4 @@
-//! The layer in stacks of tower's layers.
+//! The layer below and above other middleware of tower.
 
 use std::{
     future::{Ready, ready},
@@ -25,18 +25,18 @@ use tower_test::mock;
 
 use crate::support::*;
 
-fn layer() -> (AuthLayer<RenewingPlugin>, RenewingPlugin) {
-    let plugin = RenewingPlugin::default();
+fn layer() -> (AuthLayer<ScriptedPlugin>, ScriptedPlugin) {
+    let plugin = ScriptedPlugin::default();
     (AuthLayer::new(plugin.clone()).endpoint(to_nova()), plugin)
 }
 
-/// Sends a refused request once more, if the refusal is not final.
+/// Sends a request once more after a 401, unless the rejection is final.
 #[derive(Clone, Default)]
-struct OnceMore {
+struct RetryOnce {
     done: bool,
 }
 
-impl<B: Clone, R> Policy<Request<B>, Response<R>, BoxError> for OnceMore {
+impl<B: Clone, R> Policy<Request<B>, Response<R>, BoxError> for RetryOnce {
     type Future = Ready<()>;
 
     fn retry(
@@ -44,8 +44,8 @@ impl<B: Clone, R> Policy<Request<B>, Response<R>, BoxError> for OnceMore {
         _: &mut Request<B>,
         result: &mut Result<Response<R>, BoxError>,
     ) -> Option<Self::Future> {
-        let refusal: &TokenRejected = result.as_ref().ok()?.extensions().get()?;
-        if std::mem::replace(&mut self.done, true) || refusal.is_final() {
+        let rejection: &TokenRejected = result.as_ref().ok()?.extensions().get()?;
+        if std::mem::replace(&mut self.done, true) || rejection.is_final() {
             return None;
         }
         Some(ready(()))
@@ -58,9 +58,9 @@ impl<B: Clone, R> Policy<Request<B>, Response<R>, BoxError> for OnceMore {
 
 #[tokio::test]
 async fn a_retry_above_sends_the_same_request_with_a_new_token() {
-    let plugin = RenewingPlugin::default();
-    let inner = Inner::answering([401]);
-    let retry = Retry::new(OnceMore::default(), AuthLayer::new(plugin).layer(inner.clone()));
+    let plugin = ScriptedPlugin::default();
+    let inner = Inner::with_statuses([401]);
+    let retry = Retry::new(RetryOnce::default(), AuthLayer::new(plugin).layer(inner.clone()));
     let request =
         Request::post("/volumes?x=%20").header("x-own", "1").extension(EndpointFilter::new("block-storage"));
     assert_eq!(retry.oneshot(request.body(()).unwrap()).await.unwrap().status(), 200);
@@ -75,19 +75,19 @@ async fn a_retry_above_sends_the_same_request_with_a_new_token() {
 }
 
 #[tokio::test]
-async fn a_retry_above_hands_on_the_second_refusal() {
+async fn a_retry_above_returns_the_second_401() {
     let (layer, plugin) = layer();
-    let inner = Inner::answering([401, 401]);
-    let service = ServiceBuilder::new().layer(RetryLayer::new(OnceMore::default())).layer(layer);
+    let inner = Inner::with_statuses([401, 401]);
+    let service = ServiceBuilder::new().layer(RetryLayer::new(RetryOnce::default())).layer(layer);
     let response = service.service(inner.clone()).oneshot(get("/servers")).await.unwrap();
     assert_eq!(response.extensions().get(), Some(&TokenRejected::Renewable));
     assert_eq!((inner.count(), plugin.invalidated().len()), (2, 2));
 }
 
 #[tokio::test]
-async fn a_retry_above_does_not_send_a_final_refusal_again() {
-    let inner = Inner::answering([401]);
-    let retry = Retry::new(OnceMore::default(), AuthLayer::new(fixed()).layer(inner.clone()));
+async fn a_retry_above_does_not_retry_a_final_rejection() {
+    let inner = Inner::with_statuses([401]);
+    let retry = Retry::new(RetryOnce::default(), AuthLayer::new(fixed_token()).layer(inner.clone()));
     let response = retry.oneshot(get(NOVA)).await.unwrap();
     assert_eq!(response.status(), 401);
     assert_eq!(response.extensions().get(), Some(&TokenRejected::Final));
@@ -95,12 +95,12 @@ async fn a_retry_above_does_not_send_a_final_refusal_again() {
 }
 
 #[tokio::test]
-async fn a_retry_above_sends_a_request_in_a_permit_of_one() {
+async fn a_retry_above_works_with_a_single_permit_below() {
     let (layer, plugin) = layer();
     drop(plugin.hold());
-    let inner = Inner::answering([401]);
+    let inner = Inner::with_statuses([401]);
     let service = ServiceBuilder::new()
-        .layer(RetryLayer::new(OnceMore::default()))
+        .layer(RetryLayer::new(RetryOnce::default()))
         .layer(layer)
         .concurrency_limit(1)
         .service(inner.clone());
@@ -108,7 +108,7 @@ async fn a_retry_above_sends_a_request_in_a_permit_of_one() {
     let response = loop {
         match response.poll() {
             std::task::Poll::Ready(response) => break response.unwrap(),
-            std::task::Poll::Pending => assert!(response.is_woken(), "it waits for itself"),
+            std::task::Poll::Pending => assert!(response.is_woken(), "the request waits for its own permit"),
         }
     };
     assert_eq!(response.status(), 200);
@@ -116,7 +116,7 @@ async fn a_retry_above_sends_a_request_in_a_permit_of_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_of_authentication_does_not_wear_out_a_buffer() {
+async fn a_failed_request_does_not_use_up_a_place_in_a_buffer_above() {
     let (layer, plugin) = layer();
     let mut buffer = Buffer::new(layer.layer(Inner::new()), 2);
     for waiting in [false, true] {
@@ -133,41 +133,41 @@ async fn an_error_of_authentication_does_not_wear_out_a_buffer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_waiting_request_does_not_hold_up_a_buffer_above() {
+async fn a_waiting_request_does_not_block_a_buffer_above() {
     let (layer, plugin) = layer();
     let release = plugin.hold();
     let inner = Inner::new();
     let buffer = Buffer::new(layer.layer(inner.clone()), 1);
     let waiting = tokio::spawn(buffer.clone().oneshot(get("/first")));
-    until(|| plugin.asked() > 0).await;
-    in_the_end(buffer.oneshot(get("/second"))).await.unwrap();
+    wait_until(|| plugin.access_calls() > 0).await;
+    within_a_day(buffer.oneshot(get("/second"))).await.unwrap();
     release.send(()).unwrap();
-    in_the_end(waiting).await.unwrap().unwrap();
+    within_a_day(waiting).await.unwrap().unwrap();
     assert_eq!(inner.uris(), [format!("{NOVA}/second"), format!("{NOVA}/first")]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_buffer_below_is_used_by_many_clones() {
+async fn many_clones_share_one_place_in_a_buffer_below() {
     let (layer, plugin) = layer();
     let release = plugin.hold();
     let inner = Inner::new();
     let service = layer.layer(Buffer::new(inner.clone(), 1));
     let mut requests: Vec<_> =
         (0..9).map(|_| task::spawn(service.clone().oneshot(get("/servers")))).collect();
-    // The first request waits and gives the only place in the buffer back, which the second one takes.
+    // The first request waits and releases the only place in the buffer, which the second one takes.
     for request in &mut requests {
         assert_pending!(request.poll());
     }
-    assert_eq!(plugin.asked(), 2);
+    assert_eq!(plugin.access_calls(), 2);
     release.send(()).unwrap();
     let requests = JoinSet::from_iter(requests.into_iter().map(task::Spawn::into_inner));
-    let responses = in_the_end(requests.join_all()).await;
+    let responses = within_a_day(requests.join_all()).await;
     assert!(responses.into_iter().all(|response| response.unwrap().status() == 200));
     assert_eq!((inner.count(), plugin.issued()), (9, 1));
 }
 
 #[tokio::test]
-async fn load_shed_above_sheds_what_the_inner_service_is_not_ready_for() {
+async fn load_shed_above_sheds_requests_while_the_inner_service_is_not_ready() {
     let (layer, _) = layer();
     let (service, mut handle) = mock::pair::<Request<()>, Response<()>>();
     let mut service = LoadShed::new(layer.layer(service));
@@ -178,7 +178,7 @@ async fn load_shed_above_sheds_what_the_inner_service_is_not_ready_for() {
     handle.allow(1);
     let mut response = task::spawn(service.ready().await.unwrap().call(get("/servers")));
     assert_pending!(response.poll());
-    next(&mut handle).1.send_response(status(200));
+    next_request(&mut handle).1.send_response(status(200));
     assert_ready_ok!(response.poll());
 }
 
@@ -193,7 +193,7 @@ async fn load_shed_above_does_not_shed_while_a_request_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_above_ends_one_waiting_request_and_no_other() {
+async fn a_timeout_above_cancels_only_its_own_request() {
     let (layer, plugin) = layer();
     let (_held, release) = (plugin.hold(), plugin.hold());
     let inner = Inner::new();
@@ -204,7 +204,7 @@ async fn a_timeout_above_ends_one_waiting_request_and_no_other() {
     let mut hasty = task::spawn(hasty.oneshot(get("/hasty")));
     assert_pending!(hasty.poll());
     assert_pending!(patient.poll());
-    assert_eq!(plugin.asked(), 2);
+    assert_eq!(plugin.access_calls(), 2);
     assert!(hasty.await.unwrap_err().is::<Elapsed>());
     assert_eq!(inner.count(), 0);
 
@@ -214,7 +214,7 @@ async fn a_timeout_above_ends_one_waiting_request_and_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_below_does_not_count_the_wait_for_an_access() {
+async fn a_timeout_below_does_not_include_the_wait_for_an_access() {
     let (layer, plugin) = layer();
     let release = plugin.hold();
     let timeout = TimeoutLayer::new(Duration::from_secs(5));
@@ -228,14 +228,14 @@ async fn a_timeout_below_does_not_count_the_wait_for_an_access() {
 }
 
 #[tokio::test]
-async fn it_can_be_boxed() {
+async fn the_service_can_be_boxed() {
     let (layer, plugin) = layer();
     let inner = Inner::new();
     let boxed = BoxCloneService::new(layer.layer(inner.clone()));
     let boxed_sync = BoxCloneSyncService::new(layer.layer(inner.clone()));
     boxed.clone().oneshot(get("/a")).await.unwrap();
     boxed_sync.clone().oneshot(get("/b")).await.unwrap();
-    // Boxes of boxes are services as well, and so are layers around them.
+    // A boxed service can be wrapped in the layer and boxed again.
     let twice = BoxCloneService::new(layer.layer(boxed));
     twice.oneshot(get("/c")).await.unwrap();
     assert_eq!(inner.tokens(), ["token-1", "token-1", "token-1"]);
@@ -243,19 +243,19 @@ async fn it_can_be_boxed() {
 }
 
 #[tokio::test]
-async fn plugins_of_several_kinds_fit_one_type_of_layer() {
+async fn plugins_of_different_types_can_be_shared_as_trait_objects() {
     let plugins: [Arc<dyn IdentityPlugin>; 2] =
-        [Arc::new(RenewingPlugin::default()), Arc::new(fixed().auth_url(uri(AUTH_URL)))];
-    let mut refusals = Vec::new();
+        [Arc::new(ScriptedPlugin::default()), Arc::new(fixed_token().auth_url(uri(AUTH_URL)))];
+    let mut rejections = Vec::new();
     for plugin in plugins {
         let layer = AuthLayer::new(plugin).endpoint(to_nova());
-        let response = send(&layer, &Inner::answering([401]), get("/servers")).await.unwrap();
-        refusals.extend(response.extensions().get::<TokenRejected>().copied());
+        let response = send(&layer, &Inner::with_statuses([401]), get("/servers")).await.unwrap();
+        rejections.extend(response.extensions().get::<TokenRejected>().copied());
     }
-    assert_eq!(refusals, [TokenRejected::Renewable, TokenRejected::Final]);
+    assert_eq!(rejections, [TokenRejected::Renewable, TokenRejected::Final]);
 
-    let by_arc: Arc<dyn IdentityPlugin> = Arc::new(fixed().auth_url(uri(AUTH_URL)));
-    assert_eq!(sent(&AuthLayer::new(by_arc), get(AUTH_URL)).await.uri, AUTH_URL);
+    let shared: Arc<dyn IdentityPlugin> = Arc::new(fixed_token().auth_url(uri(AUTH_URL)));
+    assert_eq!(sent(&AuthLayer::new(shared), get(AUTH_URL)).await.uri, AUTH_URL);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -271,25 +271,25 @@ async fn many_tasks_share_one_layer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_attempts_have_one_request_id_and_one_microversion() {
+async fn all_attempts_share_one_request_id_and_microversion() {
     let name = http::HeaderName::from_static("x-openstack-request-id");
-    for own in [None, Some("req-own")] {
-        let inner = Inner::answering([503, 401, 503]);
+    for callers_id in [None, Some("req-own")] {
+        let inner = Inner::with_statuses([503, 401, 503]);
         let stack = ServiceBuilder::new()
             .layer(SetRequestIdLayer::new(name.clone(), MakeRequestUuid))
             .retry(ReauthPolicy::new())
             .retry(RetryPolicy::new())
-            .layer(AuthLayer::new(RenewingPlugin::default()))
+            .layer(AuthLayer::new(ScriptedPlugin::default()))
             .service(inner.clone());
         let mut request = get("/servers");
         request.extensions_mut().insert(to_nova().microversion("2.79"));
-        if let Some(own) = own {
-            request.headers_mut().insert(name.clone(), own.parse().unwrap());
+        if let Some(callers_id) = callers_id {
+            request.headers_mut().insert(name.clone(), callers_id.parse().unwrap());
         }
         assert_eq!(stack.oneshot(request).await.unwrap().status(), 200);
         let seen = inner.seen();
         let id = seen[0].headers[&name].to_str().unwrap();
-        assert!(own.is_none_or(|own| own == id), "{id}");
+        assert!(callers_id.is_none_or(|callers_id| callers_id == id), "{id}");
         assert_eq!(seen.len(), 4);
         for attempt in &*seen {
             assert_eq!(attempt.headers[&name], id);

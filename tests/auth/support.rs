@@ -26,7 +26,7 @@ use tower_test::mock::{Handle, SendResponse};
 pub(crate) const NOVA: &str = "https://nova.example.com/v2.1";
 pub(crate) const AUTH_URL: &str = "https://keystone.example.com:5000/v3";
 
-/// A v3 document of user `u1` with this catalog, scoped to project `p1`.
+/// Returns an access info of user `u1` that is scoped to project `p1` and has this catalog.
 pub(crate) fn access_info_with(token: &str, catalog: Value) -> AccessInfo {
     let body = json!({"token": {
         "methods": ["password"],
@@ -39,6 +39,7 @@ pub(crate) fn access_info_with(token: &str, catalog: Value) -> AccessInfo {
     AccessInfo::new(token, body.to_string()).unwrap()
 }
 
+/// Returns an access info whose catalog lists Nova in two regions, and Cinder and Swift in one.
 pub(crate) fn access_info(token: &str) -> AccessInfo {
     let endpoint = |interface: &str, region: &str, url: &str| {
         json!({
@@ -68,8 +69,8 @@ pub(crate) fn access_info(token: &str) -> AccessInfo {
     )
 }
 
-/// A plugin that sends `token-1` and cannot renew it.
-pub(crate) fn fixed() -> AccessInfoPlugin {
+/// Returns a plugin whose only token is `token-1` and cannot be renewed.
+pub(crate) fn fixed_token() -> AccessInfoPlugin {
     AccessInfoPlugin::new(access_info("token-1"))
 }
 
@@ -89,7 +90,7 @@ pub(crate) fn origin(url: &str) -> Origin {
     Origin::from_uri(&uri(url)).unwrap()
 }
 
-/// Sends one request through a layer around `inner`.
+/// Sends one request through `layer` to `inner`.
 pub(crate) async fn send<P: IdentityPlugin>(
     layer: &AuthLayer<P>,
     inner: &Inner,
@@ -98,7 +99,7 @@ pub(crate) async fn send<P: IdentityPlugin>(
     layer.layer(inner.clone()).oneshot(request).await
 }
 
-/// What the inner service got of one request that went through.
+/// Sends one request and returns its head as the inner service received it.
 pub(crate) async fn sent<P: IdentityPlugin>(layer: &AuthLayer<P>, request: Request<()>) -> Parts {
     let inner = Inner::new();
     send(layer, &inner, request).await.unwrap();
@@ -106,89 +107,93 @@ pub(crate) async fn sent<P: IdentityPlugin>(layer: &AuthLayer<P>, request: Reque
     inner.seen().remove(0)
 }
 
-/// The error of one request that must not reach the inner service.
+/// Sends one request that the layer must refuse, and returns the error.
 pub(crate) async fn refused<P: IdentityPlugin>(layer: &AuthLayer<P>, request: Request<()>) -> Error {
     let inner = Inner::new();
     let error = send(layer, &inner, request).await.unwrap_err();
-    assert_eq!(inner.count(), 0, "sent in spite of {error}");
+    assert_eq!(inner.count(), 0, "the request was sent despite the error: {error}");
     Error::find(&*error).unwrap().clone()
 }
 
-/// The tokens that a request carries, however many.
+/// Returns the values of all `X-Auth-Token` headers of a request.
 pub(crate) fn tokens(parts: &Parts) -> Vec<&str> {
     parts.headers.get_all("x-auth-token").iter().map(|value| value.to_str().unwrap()).collect()
 }
 
-/// What a mock must have got by now; waiting for it could hang.
-pub(crate) fn next<T, U>(handle: &mut Handle<T, U>) -> (T, SendResponse<U>) {
+/// Returns the next request of a mock, which must have arrived already: waiting for it could block forever.
+pub(crate) fn next_request<T, U>(handle: &mut Handle<T, U>) -> (T, SendResponse<U>) {
     assert_ready!(handle.poll_request()).unwrap()
 }
 
-/// Lets other tasks run until something has happened.
-pub(crate) async fn until(happened: impl Fn() -> bool) {
+/// Lets other tasks run until the condition holds.
+pub(crate) async fn wait_until(condition: impl Fn() -> bool) {
     for _ in 0..1_000 {
-        if happened() {
+        if condition() {
             return;
         }
         tokio::task::yield_now().await;
     }
-    panic!("it does not happen");
+    panic!("the condition does not hold after 1,000 yields");
 }
 
-/// Fails, where the clock is paused, if the future waits for what never comes.
-pub(crate) async fn in_the_end<T>(future: impl Future<Output = T>) -> T {
+/// Awaits the future, and panics after a day. With a paused clock, this detects a future that never resolves.
+pub(crate) async fn within_a_day<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(86_400), future).await.unwrap()
 }
 
-type Answer = dyn Fn(&Parts) -> Response<()> + Send + Sync;
+type Responder = dyn Fn(&Parts) -> Response<()> + Send + Sync;
 
-/// The service inside the layer: writes down what it gets. As strict as tower's own about
-/// readiness: whoever calls a clone that was not polled ready gets a panic.
+/// The service inside the layer. It records the requests that it receives.
+///
+/// It panics if a clone is called that was not polled ready.
 pub(crate) struct Inner<B = ()> {
     seen: Arc<Mutex<Vec<Parts>>>,
-    answer: Arc<Answer>,
+    responder: Arc<Responder>,
     clones: Arc<AtomicUsize>,
     ready: bool,
     body: PhantomData<fn(B)>,
 }
 
 impl Inner {
-    /// Always answers 200.
+    /// Always responds with 200.
     pub(crate) fn new() -> Self {
-        Self::answering([])
+        Self::with_statuses([])
     }
 
-    /// Answers these statuses one after the other, and then 200.
-    pub(crate) fn answering(statuses: impl Into<VecDeque<u16>>) -> Self {
+    /// Responds with these statuses one after the other, and then with 200.
+    pub(crate) fn with_statuses(statuses: impl Into<VecDeque<u16>>) -> Self {
         let statuses = Mutex::new(statuses.into());
-        Self::with(move |_| status(statuses.lock().unwrap().pop_front().unwrap_or(200)))
+        Self::respond_with(move |_| status(statuses.lock().unwrap().pop_front().unwrap_or(200)))
     }
 }
 
 impl<B> Inner<B> {
-    pub(crate) fn with(answer: impl Fn(&Parts) -> Response<()> + Send + Sync + 'static) -> Self {
+    pub(crate) fn respond_with(responder: impl Fn(&Parts) -> Response<()> + Send + Sync + 'static) -> Self {
         let (seen, clones) = Default::default();
-        Self { seen, answer: Arc::new(answer), clones, ready: false, body: PhantomData }
+        Self { seen, responder: Arc::new(responder), clones, ready: false, body: PhantomData }
     }
 
+    /// Returns the heads of all requests so far.
     pub(crate) fn seen(&self) -> MutexGuard<'_, Vec<Parts>> {
         self.seen.lock().unwrap()
     }
 
-    /// How often it was cloned.
+    /// Returns how often the service was cloned.
     pub(crate) fn clones(&self) -> usize {
         self.clones.load(Ordering::Relaxed)
     }
 
+    /// Returns the number of requests so far.
     pub(crate) fn count(&self) -> usize {
         self.seen().len()
     }
 
-    /// The tokens of all requests so far.
+    /// Returns the tokens of all requests so far.
     pub(crate) fn tokens(&self) -> Vec<String> {
         self.seen().iter().flat_map(tokens).map(str::to_owned).collect()
     }
 
+    /// Returns the URIs of all requests so far.
     pub(crate) fn uris(&self) -> Vec<String> {
         self.seen().iter().map(|parts| parts.uri.to_string()).collect()
     }
@@ -197,8 +202,8 @@ impl<B> Inner<B> {
 impl<B> Clone for Inner<B> {
     fn clone(&self) -> Self {
         self.clones.fetch_add(1, Ordering::Relaxed);
-        let (seen, answer, clones) = (self.seen.clone(), self.answer.clone(), self.clones.clone());
-        Self { seen, answer, clones, ready: false, body: PhantomData }
+        let (seen, responder, clones) = (self.seen.clone(), self.responder.clone(), self.clones.clone());
+        Self { seen, responder, clones, ready: false, body: PhantomData }
     }
 }
 
@@ -215,7 +220,7 @@ impl<B> Service<Request<B>> for Inner<B> {
     fn call(&mut self, request: Request<B>) -> Self::Future {
         assert!(mem::take(&mut self.ready), "called without having been polled ready");
         let (parts, _) = request.into_parts();
-        let response = (self.answer)(&parts);
+        let response = (self.responder)(&parts);
         self.seen().push(parts);
         ready(Ok(response))
     }
@@ -227,40 +232,40 @@ pub(crate) fn status(code: u16) -> Response<()> {
     response
 }
 
-/// A plugin that renews: token-1, token-2 and so on. Clones are the same plugin.
+/// A plugin that issues `token-1`, `token-2` and so on, and fails or waits as the test says. Clones share one state.
 #[derive(Clone, Default)]
-pub(crate) struct RenewingPlugin(Arc<State>);
+pub(crate) struct ScriptedPlugin(Arc<State>);
 
 #[derive(Default)]
 struct State {
     current: Mutex<Option<Arc<ServiceAccess>>>,
-    /// What calls of `access` without a current access wait for, in this order.
+    /// Each call of `access` without a current access takes the next gate and waits for it.
     gates: Mutex<VecDeque<oneshot::Receiver<()>>>,
     failures: Mutex<VecDeque<Error>>,
     invalidated: Mutex<Vec<Arc<ServiceAccess>>>,
-    asked: AtomicUsize,
+    access_calls: AtomicUsize,
     issued: AtomicUsize,
 }
 
-impl RenewingPlugin {
-    /// Lets the next request that needs a new token wait until the answer is used or dropped.
+impl ScriptedPlugin {
+    /// Makes the next request that needs a new token wait until the returned sender is used or dropped.
     pub(crate) fn hold(&self) -> oneshot::Sender<()> {
         let (release, gate) = oneshot::channel();
         self.0.gates.lock().unwrap().push_back(gate);
         release
     }
 
-    /// Lets the next renewal fail.
+    /// Makes the next renewal fail with this error.
     pub(crate) fn fail(&self, error: Error) {
         self.0.failures.lock().unwrap().push_back(error);
     }
 
-    /// How often `access` was called.
-    pub(crate) fn asked(&self) -> usize {
-        self.0.asked.load(Ordering::Relaxed)
+    /// Returns how often `access` was called.
+    pub(crate) fn access_calls(&self) -> usize {
+        self.0.access_calls.load(Ordering::Relaxed)
     }
 
-    /// How many tokens were issued.
+    /// Returns how many tokens were issued.
     pub(crate) fn issued(&self) -> usize {
         self.0.issued.load(Ordering::Relaxed)
     }
@@ -269,7 +274,7 @@ impl RenewingPlugin {
         self.0.current.lock().unwrap().clone()
     }
 
-    /// What `invalidate` was called with.
+    /// Returns the accesses that were passed to `invalidate`.
     pub(crate) fn invalidated(&self) -> Vec<Arc<ServiceAccess>> {
         self.0.invalidated.lock().unwrap().clone()
     }
@@ -291,9 +296,9 @@ impl State {
     }
 }
 
-impl IdentityPlugin for RenewingPlugin {
+impl IdentityPlugin for ScriptedPlugin {
     fn access(&self) -> AccessFuture {
-        self.0.asked.fetch_add(1, Ordering::Relaxed);
+        self.0.access_calls.fetch_add(1, Ordering::Relaxed);
         if let Some(access) = self.current() {
             return AccessFuture::ready(Ok(access));
         }
@@ -302,7 +307,7 @@ impl IdentityPlugin for RenewingPlugin {
         };
         let state = self.0.clone();
         AccessFuture::new(async move {
-            // A gate whose other end was dropped is open as well.
+            // A gate is also open if its sender was dropped.
             let _ = gate.await;
             state.renew()
         })

@@ -1,4 +1,4 @@
-//! Which token a request carries.
+//! The token that is sent with a request.
 
 use http::Request;
 use tower_keystone::{AuthLayer, EndpointFilter, Error, TokenRejected, Unauthenticated};
@@ -16,9 +16,9 @@ fn unauthenticated(uri: &str) -> Request<()> {
 }
 
 #[tokio::test]
-async fn the_token_is_sensitive_and_the_only_one() {
-    let layer = AuthLayer::new(fixed()).endpoint(to_nova());
-    let waited = RenewingPlugin::default();
+async fn exactly_one_token_is_sent_and_marked_as_sensitive() {
+    let layer = AuthLayer::new(fixed_token()).endpoint(to_nova());
+    let waited = ScriptedPlugin::default();
     drop(waited.hold());
     let waiting = AuthLayer::new(waited).endpoint(to_nova());
     for seen in [
@@ -33,8 +33,8 @@ async fn the_token_is_sensitive_and_the_only_one() {
 }
 
 #[tokio::test]
-async fn a_token_of_the_callers_own_is_kept() {
-    let plugin = RenewingPlugin::default();
+async fn a_token_set_by_the_caller_is_kept() {
+    let plugin = ScriptedPlugin::default();
     let layer = AuthLayer::new(plugin.clone()).endpoint(to_nova());
     let seen = sent(&layer, with_own_token("/servers")).await;
     assert_eq!(seen.uri, "https://nova.example.com/v2.1/servers");
@@ -43,15 +43,15 @@ async fn a_token_of_the_callers_own_is_kept() {
     let seen = sent(&layer, with_own_token(FOREIGN)).await;
     assert_eq!(seen.uri, FOREIGN);
     assert_eq!(tokens(&seen), ["own"]);
-    assert_eq!(plugin.asked(), 1, "only the catalog takes an access");
+    assert_eq!(plugin.access_calls(), 1, "an access is needed only to read the catalog");
 }
 
 #[tokio::test]
-async fn a_401_to_a_token_of_the_callers_own_is_no_refusal_of_ours() {
-    let plugin = RenewingPlugin::default();
+async fn a_401_for_a_token_set_by_the_caller_invalidates_nothing() {
+    let plugin = ScriptedPlugin::default();
     let layer = AuthLayer::new(plugin.clone()).endpoint(to_nova());
     for uri in ["/servers", NOVA] {
-        let response = send(&layer, &Inner::answering([401]), with_own_token(uri)).await.unwrap();
+        let response = send(&layer, &Inner::with_statuses([401]), with_own_token(uri)).await.unwrap();
         assert_eq!(response.status(), 401);
         assert!(response.extensions().get::<TokenRejected>().is_none());
     }
@@ -59,15 +59,15 @@ async fn a_401_to_a_token_of_the_callers_own_is_no_refusal_of_ours() {
 }
 
 #[tokio::test]
-async fn even_an_empty_token_is_the_callers_own() {
-    let layer = AuthLayer::new(fixed()).endpoint(to_nova());
+async fn an_empty_token_set_by_the_caller_is_kept() {
+    let layer = AuthLayer::new(fixed_token()).endpoint(to_nova());
     let request = Request::get("/servers").header("x-auth-token", "").body(()).unwrap();
     assert_eq!(tokens(&sent(&layer, request).await), [""]);
 }
 
 #[tokio::test]
-async fn overwrite_token_replaces_every_token_of_the_callers_own() {
-    let layer = AuthLayer::new(fixed()).endpoint(to_nova()).overwrite_token();
+async fn overwrite_token_replaces_all_tokens_set_by_the_caller() {
+    let layer = AuthLayer::new(fixed_token()).endpoint(to_nova()).overwrite_token();
     let request = Request::get("/servers").header("x-auth-token", "a").header("X-AUTH-TOKEN", "b");
     let seen = sent(&layer, request.body(()).unwrap()).await;
     assert_eq!(tokens(&seen), ["token-1"]);
@@ -75,20 +75,20 @@ async fn overwrite_token_replaces_every_token_of_the_callers_own() {
 }
 
 #[tokio::test]
-async fn what_is_overwritten_is_guarded_and_refused_as_our_own() {
-    let plugin = RenewingPlugin::default();
+async fn an_overwriting_token_is_checked_and_invalidated_like_any_other() {
+    let plugin = ScriptedPlugin::default();
     let layer = AuthLayer::new(plugin.clone()).endpoint(to_nova()).overwrite_token();
     let error = refused(&layer, with_own_token(FOREIGN)).await;
     assert!(matches!(error, Error::OriginNotAllowed { .. }));
 
-    let response = send(&layer, &Inner::answering([401]), with_own_token("/servers")).await.unwrap();
+    let response = send(&layer, &Inner::with_statuses([401]), with_own_token("/servers")).await.unwrap();
     assert_eq!(response.extensions().get(), Some(&TokenRejected::Renewable));
     assert_eq!(plugin.invalidated().len(), 1);
 }
 
 #[tokio::test]
-async fn an_unauthenticated_request_goes_without_a_token_anywhere() {
-    let layer = AuthLayer::new(fixed()).endpoint(to_nova()).require_https();
+async fn an_unauthenticated_request_is_sent_to_any_origin_without_a_token() {
+    let layer = AuthLayer::new(fixed_token()).endpoint(to_nova()).require_https();
     for (uri, expected) in [
         ("/", "https://nova.example.com/v2.1/"),
         (NOVA, NOVA),
@@ -103,31 +103,31 @@ async fn an_unauthenticated_request_goes_without_a_token_anywhere() {
 }
 
 #[tokio::test]
-async fn overwrite_token_gives_none_to_an_unauthenticated_request() {
-    let layer = AuthLayer::new(fixed()).overwrite_token();
+async fn overwrite_token_adds_no_token_to_an_unauthenticated_request() {
+    let layer = AuthLayer::new(fixed_token()).overwrite_token();
     assert!(tokens(&sent(&layer, unauthenticated(FOREIGN)).await).is_empty());
 }
 
 #[tokio::test]
-async fn a_401_to_an_unauthenticated_request_is_no_refusal() {
-    let plugin = RenewingPlugin::default();
+async fn a_401_for_an_unauthenticated_request_invalidates_nothing() {
+    let plugin = ScriptedPlugin::default();
     let layer = AuthLayer::new(plugin.clone()).endpoint(to_nova());
-    // The relative one takes an access for its catalog, which does not make it the access's request.
+    // The relative request needs an access to read the catalog, but does not send its token.
     for uri in ["/", NOVA, FOREIGN] {
-        let response = send(&layer, &Inner::answering([401]), unauthenticated(uri)).await.unwrap();
+        let response = send(&layer, &Inner::with_statuses([401]), unauthenticated(uri)).await.unwrap();
         assert!(response.extensions().get::<TokenRejected>().is_none());
     }
-    let held = RenewingPlugin::default();
+    let held = ScriptedPlugin::default();
     drop(held.hold());
     let layer = AuthLayer::new(held.clone()).endpoint(to_nova());
-    let response = send(&layer, &Inner::answering([401]), unauthenticated("/")).await.unwrap();
+    let response = send(&layer, &Inner::with_statuses([401]), unauthenticated("/")).await.unwrap();
     assert!(response.extensions().get::<TokenRejected>().is_none());
     assert!(plugin.invalidated().is_empty() && held.invalidated().is_empty());
 }
 
 #[tokio::test]
-async fn an_access_that_only_the_endpoint_needs_can_fail_the_request() {
-    let plugin = RenewingPlugin::default();
+async fn an_unauthenticated_request_fails_if_its_endpoint_needs_an_access_that_fails() {
+    let plugin = ScriptedPlugin::default();
     plugin.fail(Error::NoToken);
     let layer = AuthLayer::new(plugin.clone()).endpoint(to_nova());
     assert!(matches!(refused(&layer, unauthenticated("/")).await, Error::NoToken));

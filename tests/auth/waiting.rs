@@ -1,4 +1,4 @@
-//! Requests that wait for their access.
+//! Requests that wait for an access.
 
 use std::sync::Arc;
 
@@ -16,18 +16,18 @@ use crate::support::*;
 
 type Mock = mock::Mock<Request<()>, Response<()>>;
 
-fn layer() -> (AuthLayer<RenewingPlugin>, RenewingPlugin) {
-    let plugin = RenewingPlugin::default();
+fn layer() -> (AuthLayer<ScriptedPlugin>, ScriptedPlugin) {
+    let plugin = ScriptedPlugin::default();
     (AuthLayer::new(plugin.clone()).endpoint(to_nova()), plugin)
 }
 
 #[tokio::test]
-async fn nothing_is_asked_or_sent_before_a_request_comes() {
+async fn polling_readiness_causes_no_login_and_no_request() {
     let (layer, plugin) = layer();
     let inner = Inner::new();
     let mut service = layer.layer(inner.clone());
     service.ready().await.unwrap();
-    assert_eq!((plugin.asked(), inner.count()), (0, 0));
+    assert_eq!((plugin.access_calls(), inner.count()), (0, 0));
 }
 
 #[tokio::test]
@@ -35,7 +35,7 @@ async fn readiness_is_exactly_that_of_the_inner_service() {
     let (layer, plugin) = layer();
     let _held = plugin.hold();
     plugin.fail(Error::NoToken);
-    let (mut service, mut handle): (mock::Spawn<Auth<RenewingPlugin, Mock>>, _) = mock::spawn_layer(layer);
+    let (mut service, mut handle): (mock::Spawn<Auth<ScriptedPlugin, Mock>>, _) = mock::spawn_layer(layer);
 
     handle.allow(0);
     assert_pending!(service.poll_ready());
@@ -48,22 +48,26 @@ async fn readiness_is_exactly_that_of_the_inner_service() {
     let error = assert_ready_err!(service.poll_ready());
     assert_eq!(error.to_string(), "the connection is gone");
     assert!(Error::find(&*error).is_none());
-    assert_eq!(plugin.asked(), 0);
+    assert_eq!(plugin.access_calls(), 0);
 }
 
 #[tokio::test]
-async fn with_an_access_at_hand_the_request_is_passed_on_in_the_call() {
+async fn with_a_current_access_the_request_is_sent_within_call() {
     let (layer, _) = layer();
     let inner = Inner::new();
     let mut service = layer.layer(inner.clone());
     let clones = inner.clones();
     let response = service.ready().await.unwrap().call(get("/servers"));
-    assert_eq!((inner.count(), inner.clones()), (1, clones), "not to one more clone");
+    assert_eq!(
+        (inner.count(), inner.clones()),
+        (1, clones),
+        "the request is sent without another clone of the service"
+    );
     assert_eq!(format!("{response:?}"), "ResponseFuture(sent)");
 }
 
 #[tokio::test]
-async fn a_request_waits_for_its_access_and_nothing_else_does() {
+async fn a_request_that_waits_for_its_access_blocks_no_other() {
     let (layer, plugin) = layer();
     let release = plugin.hold();
     let inner = Inner::new();
@@ -72,7 +76,7 @@ async fn a_request_waits_for_its_access_and_nothing_else_does() {
     let mut waiting = task::spawn(service.ready().await.unwrap().call(get("/first")));
     assert_eq!(format!("{:?}", *waiting), "ResponseFuture(pending)");
     assert_pending!(waiting.poll());
-    // The plugin has no other gate, so the second request gets the token that the first waits for.
+    // Only the first request waits at a gate. The second one renews the token at once.
     assert_ready_ok!(task::spawn(service.ready().await.unwrap().call(get("/second"))).poll());
     assert_pending!(waiting.poll());
     assert!(!waiting.is_woken());
@@ -81,11 +85,15 @@ async fn a_request_waits_for_its_access_and_nothing_else_does() {
     assert!(waiting.is_woken());
     assert_ready_ok!(waiting.poll());
     assert_eq!(inner.uris(), [format!("{NOVA}/second"), format!("{NOVA}/first")]);
-    assert_eq!((plugin.asked(), plugin.issued()), (3, 1), "the first one has looked again");
+    assert_eq!(
+        (plugin.access_calls(), plugin.issued()),
+        (3, 1),
+        "the first request asks for the access a second time before it is sent"
+    );
 }
 
 #[tokio::test]
-async fn a_waiting_request_gives_its_readiness_back_and_asks_for_it_again() {
+async fn a_waiting_request_releases_its_readiness_and_polls_it_again() {
     let (layer, plugin) = layer();
     let release = plugin.hold();
     let (mut service, mut handle): (_, mock::Handle<_, _>) = mock::spawn_layer(layer);
@@ -101,12 +109,12 @@ async fn a_waiting_request_gives_its_readiness_back_and_asks_for_it_again() {
     handle.allow(1);
     assert!(waiting.is_woken());
     assert_pending!(waiting.poll());
-    next(&mut handle).1.send_response(status(204));
+    next_request(&mut handle).1.send_response(status(204));
     assert_eq!(assert_ready_ok!(waiting.poll()).status(), 204);
 }
 
 #[tokio::test]
-async fn an_inner_service_that_fails_to_get_ready_fails_the_waiting_request() {
+async fn an_error_of_poll_ready_fails_the_waiting_request() {
     let (layer, plugin) = layer();
     let release = plugin.hold();
     let (mut service, mut handle): (_, mock::Handle<Request<()>, Response<()>>) = mock::spawn_layer(layer);
@@ -135,13 +143,13 @@ async fn a_waiting_request_holds_no_permit() {
     release.send(()).unwrap();
     assert_pending!(waiting.poll());
     assert_ready_ok!(task::spawn(other.call(get("/other"))).poll());
-    assert!(waiting.is_woken(), "the permit is free again");
+    assert!(waiting.is_woken(), "the released permit wakes the waiting request");
     assert_ready_ok!(waiting.poll());
     assert_eq!(inner.uris(), [format!("{NOVA}/other"), format!("{NOVA}/servers")]);
 }
 
 #[tokio::test]
-async fn a_request_that_waits_for_its_permit_gets_the_token_that_is_current_then() {
+async fn a_request_that_waits_for_a_permit_gets_the_token_current_at_its_end() {
     let (layer, plugin) = layer();
     let release = plugin.hold();
     let inner = Inner::new();
@@ -154,13 +162,13 @@ async fn a_request_that_waits_for_its_permit_gets_the_token_that_is_current_then
     assert_ready_ok!(other.poll_ready());
     assert_pending!(waiting.poll());
 
-    let refused = plugin.current().unwrap();
-    plugin.invalidate(&refused, &origin(NOVA));
+    let rejected = plugin.current().unwrap();
+    plugin.invalidate(&rejected, &origin(NOVA));
     let release = plugin.hold();
     drop(other);
     assert!(waiting.is_woken());
     assert_pending!(waiting.poll());
-    assert_ready_ok!(one.poll_ready(), "it waits for the new token, and without the permit");
+    assert_ready_ok!(one.poll_ready(), "the request waits for the new token without holding the permit");
 
     release.send(()).unwrap();
     assert_pending!(waiting.poll());
@@ -169,9 +177,9 @@ async fn a_request_that_waits_for_its_permit_gets_the_token_that_is_current_then
     assert_eq!(inner.tokens(), ["token-2"]);
 }
 
-/// Its token is dropped each time that the service is ready for it.
+/// The token of the request is invalidated each time that the service becomes ready.
 #[tokio::test]
-async fn a_request_that_has_waited_often_gets_the_token_that_is_current_all_the_same() {
+async fn a_request_that_waits_repeatedly_gets_the_current_token() {
     let (layer, plugin) = layer();
     let mut release = plugin.hold();
     let inner = Inner::new();
@@ -201,7 +209,7 @@ async fn a_request_that_has_waited_often_gets_the_token_that_is_current_all_the_
 }
 
 #[tokio::test]
-async fn a_future_that_is_polled_late_gets_the_token_that_is_current_then() {
+async fn a_future_that_is_polled_late_gets_the_current_token() {
     let (layer, plugin) = layer();
     let release = plugin.hold();
     let inner = Inner::new();
@@ -210,15 +218,15 @@ async fn a_future_that_is_polled_late_gets_the_token_that_is_current_then() {
     assert_pending!(late.poll());
     release.send(()).unwrap();
     assert_ready_ok!(task::spawn(service.ready().await.unwrap().call(get("/first"))).poll());
-    let refused = plugin.current().unwrap();
-    plugin.invalidate(&refused, &origin(NOVA));
+    let rejected = plugin.current().unwrap();
+    plugin.invalidate(&rejected, &origin(NOVA));
     assert_ready_ok!(task::spawn(service.ready().await.unwrap().call(get("/second"))).poll());
     assert_ready_ok!(late.poll());
     assert_eq!(inner.tokens(), ["token-1", "token-2", "token-2"]);
 }
 
 #[tokio::test]
-async fn an_access_that_fails_gives_the_permit_back() {
+async fn a_failed_access_releases_the_permit() {
     let (layer, plugin) = layer();
     let release = plugin.hold();
     plugin.fail(Error::NoToken);
@@ -233,7 +241,7 @@ async fn an_access_that_fails_gives_the_permit_back() {
 }
 
 #[tokio::test]
-async fn a_service_that_sheds_load_unless_polled_ready_is_not_shed_after_waiting() {
+async fn load_shed_below_does_not_shed_a_request_that_waited() {
     let (layer, plugin) = layer();
     let release = plugin.hold();
     let mut service = layer.layer(LoadShed::new(Inner::new()));
@@ -244,7 +252,7 @@ async fn a_service_that_sheds_load_unless_polled_ready_is_not_shed_after_waiting
 }
 
 #[tokio::test]
-async fn dropping_a_waiting_request_disturbs_no_other() {
+async fn dropping_a_waiting_request_does_not_affect_another() {
     let (layer, plugin) = layer();
     let (first, second) = (plugin.hold(), plugin.hold());
     let inner = Inner::new();
@@ -274,9 +282,9 @@ async fn dropping_a_request_that_was_sent_invalidates_nothing() {
     let (mut service, mut handle) = mock::spawn_layer(layer);
     assert_ready_ok!(service.poll_ready());
     let response = service.call(get("/servers"));
-    let (_, answer) = next(&mut handle);
+    let (_, responder) = next_request(&mut handle);
     drop(response);
-    answer.send_response(status(401));
+    responder.send_response(status(401));
     assert!(plugin.invalidated().is_empty());
 }
 
@@ -289,14 +297,14 @@ async fn clones_of_layer_and_service_share_one_plugin() {
     for service in clones {
         service.oneshot(get("/servers")).await.unwrap();
     }
-    assert_eq!((plugin.asked(), plugin.issued()), (20, 1));
+    assert_eq!((plugin.access_calls(), plugin.issued()), (20, 1));
     assert!(inner.tokens().iter().all(|token| token == "token-1"));
     drop((layer, services));
-    assert_eq!(Arc::strong_count(&plugin.current().unwrap()), 2, "nothing keeps an access");
+    assert_eq!(Arc::strong_count(&plugin.current().unwrap()), 2, "layer and services keep no access alive");
 }
 
 #[tokio::test]
-async fn the_limit_of_a_layer_above_counts_waiting_requests() {
+async fn a_concurrency_limit_above_counts_waiting_requests() {
     let (layer, plugin) = layer();
     let release = plugin.hold();
     let limited = ConcurrencyLimitLayer::new(1).layer(layer.layer(Inner::new()));
@@ -314,7 +322,7 @@ async fn the_limit_of_a_layer_above_counts_waiting_requests() {
 }
 
 #[tokio::test]
-async fn a_refused_request_gives_its_permit_back() {
+async fn a_refused_request_releases_its_permit() {
     let (layer, _) = layer();
     let limited = layer.layer(ConcurrencyLimit::new(Inner::new(), 1));
     let (mut one, mut other) = (mock::Spawn::new(limited.clone()), mock::Spawn::new(limited));

@@ -159,7 +159,7 @@ async fn b10_only_a_401_to_our_own_token_counts() {
     let keystone = Keystone::new();
     let plugin = keystone.plugin();
     let statuses = [200, 204, 300, 400, 402, 403, 404, 407, 409, 429, 500, 503];
-    let inner = Inner::answering(statuses);
+    let inner = Inner::with_statuses(statuses);
     let layer = AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("compute"));
     for status in statuses {
         let response = Oneshot::new(layer.layer(inner.clone()), get()).await.unwrap();
@@ -172,7 +172,7 @@ async fn b10_only_a_401_to_our_own_token_counts() {
     for challenge in [None, Some("Keystone uri=\"https://keystone.test\""), Some("Basic realm=\"x\"")] {
         pass(61).await;
         let logins = keystone.logins();
-        let refusing = Inner::with(move |parts| {
+        let refusing = Inner::respond_with(move |parts| {
             let mut headers = HeaderMap::new();
             headers.extend(
                 challenge.map(|challenge| (http::header::WWW_AUTHENTICATE, challenge.parse().unwrap())),
@@ -246,7 +246,7 @@ async fn b11_what_was_polled_ready_is_what_is_called() {
     keystone.usually(Answer::Token.slowly(seconds(5)));
     let plugin = keystone.plugin();
     // It panics if a clone is called that was not polled ready.
-    let inner = Inner::answering([401]);
+    let inner = Inner::with_statuses([401]);
     let layer = AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("compute"));
     let mut service = Retry::new(ReauthPolicy::new(), layer.layer(inner.clone()));
     for _ in 0..3 {

@@ -8,7 +8,7 @@ use tower_keystone::{AccessInfoPlugin, AuthLayer, EndpointFilter, Error};
 use url::Url;
 
 use crate::{
-    layer::{AUTH_URL, Inner, access_info_with, fixed, get, to_nova, uri},
+    layer::{AUTH_URL, Inner, access_info_with, fixed_token, get, to_nova, uri},
     support::*,
 };
 
@@ -21,7 +21,7 @@ cases![
 ];
 
 fn layer() -> AuthLayer<AccessInfoPlugin> {
-    AuthLayer::new(fixed().auth_url(uri(AUTH_URL))).endpoint(to_nova())
+    AuthLayer::new(fixed_token().auth_url(uri(AUTH_URL))).endpoint(to_nova())
 }
 
 const FOREIGN: [&str; 40] = [

@@ -158,7 +158,7 @@ async fn c04_no_redirect_takes_a_token_to_another_origin() {
             "https://nova.example.com.evil.example.org/",
         ] {
             for inside in [true, false] {
-                let inner = Inner::<Full<Bytes>>::with(move |request| match request.uri.path() {
+                let inner = Inner::<Full<Bytes>>::respond_with(move |request| match request.uri.path() {
                     "/v2.1/old" => Response::builder().status(code).header("location", to).body(()).unwrap(),
                     _ => layer::status(200),
                 });
@@ -227,7 +227,7 @@ async fn c09_a_token_of_the_callers_own_is_kept_and_says_nothing_about_ours() {
     token(&plugin).await.unwrap();
     let layer = AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("compute"));
     let own = || Request::get("/servers").header("x-auth-token", "own").body(()).unwrap();
-    let inner = Inner::answering([401, 401]);
+    let inner = Inner::with_statuses([401, 401]);
     let response = Oneshot::new(layer.layer(inner.clone()), own()).await.unwrap();
     assert_eq!(response.status(), 401);
     assert!(response.extensions().get::<TokenRejected>().is_none());
