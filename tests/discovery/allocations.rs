@@ -9,16 +9,16 @@ use std::{
 struct Counting;
 
 thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-    static MOST: Cell<isize> = const { Cell::new(0) };
+    static IN_USE: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
 fn grow(by: isize) {
-    HELD.set(HELD.get() + by);
-    MOST.set(MOST.get().max(HELD.get()));
+    IN_USE.set(IN_USE.get() + by);
+    PEAK.set(PEAK.get().max(IN_USE.get()));
 }
 
-// Safety: all is handed on to the system's allocator.
+// Safety: each call is forwarded to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         grow(layout.size() as isize);
@@ -34,12 +34,12 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// How many bytes this work holds at most while it is done, and how many what comes of it does.
-pub(crate) fn bytes<T>(work: impl FnOnce() -> T) -> (usize, usize) {
-    let before = HELD.get();
-    MOST.set(before);
-    let made = black_box(work());
-    let (most, held) = (MOST.get() - before, HELD.get() - before);
-    drop(made);
-    (most.try_into().unwrap_or(0), held.try_into().unwrap_or(0))
+/// Runs `work`, and returns the peak number of bytes in use by it and the number that its result retains.
+pub(crate) fn peak_and_retained<T>(work: impl FnOnce() -> T) -> (usize, usize) {
+    let before = IN_USE.get();
+    PEAK.set(before);
+    let result = black_box(work());
+    let (peak, retained) = (PEAK.get() - before, IN_USE.get() - before);
+    drop(result);
+    (peak.try_into().unwrap_or(0), retained.try_into().unwrap_or(0))
 }

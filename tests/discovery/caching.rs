@@ -1,4 +1,4 @@
-//! What is cached and for how long, and requests that share one fetch.
+//! Caching of version documents, and requests that share one fetch.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,89 +28,89 @@ fn compute() -> EndpointFilter {
     EndpointFilter::new("compute").version(2, 1)
 }
 
-async fn found(discovery: &Discovery) -> Result<Endpoint, Error> {
+async fn discover(discovery: &Discovery) -> Result<Endpoint, Error> {
     discovery.endpoint(&plugin(), &compute().no_version_hack()).await
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_first_requests_cause_one_discovery_and_none_without_versions() {
+async fn a_thousand_concurrent_requests_share_one_discovery() {
     let servers = Servers::default();
-    servers.at(NOVA, nova_versions().after(seconds(2)));
+    servers.respond_at(NOVA, nova_versions().delayed(seconds(2)));
     let layer = AuthLayer::new(plugin()).discovery(servers.discovery());
     for (filter, discoveries) in [(EndpointFilter::new("compute"), 0), (compute(), 1), (compute(), 0)] {
         let inner = Servers::default();
-        let mut under_way = JoinSet::new();
+        let mut in_flight = JoinSet::new();
         for _ in 0..1000 {
             let request = Request::get("/servers").extension(filter.clone()).body(Body::default()).unwrap();
-            under_way.spawn(layer.layer(inner.clone()).oneshot(request));
+            in_flight.spawn(layer.layer(inner.clone()).oneshot(request));
         }
-        assert_eq!(under_way.join_all().await.into_iter().filter(Result::is_ok).count(), 1000);
-        assert_eq!(inner.asked().len(), 1000);
-        assert_eq!(servers.asked().len(), discoveries);
+        assert_eq!(in_flight.join_all().await.into_iter().filter(Result::is_ok).count(), 1000);
+        assert_eq!(inner.take_requests().len(), 1000);
+        assert_eq!(servers.take_requests().len(), discoveries);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_document_for_tokens_is_asked_for_once_without_and_once_with_each() {
+async fn a_protected_document_is_fetched_once_without_a_token_and_once_per_token() {
     let servers = Servers::default();
-    servers.at(NOVA, nova_versions().with_a_token().after(seconds(1)));
+    servers.respond_at(NOVA, nova_versions().requires_any_token().delayed(seconds(1)));
     let discovery = servers.discovery();
-    let mut under_way = JoinSet::new();
+    let mut in_flight = JoinSet::new();
     for token in ["alices", "bobs"] {
-        let plugin = AccessInfoPlugin::new(token_of(token, "compute", NOVA));
+        let plugin = AccessInfoPlugin::new(token_for(token, "compute", NOVA));
         let layer = AuthLayer::new(plugin).discovery(discovery.clone()).endpoint(compute());
         for _ in 0..100 {
             let request = Request::get("/servers").body(Body::default()).unwrap();
-            under_way.spawn(layer.layer(Servers::default()).oneshot(request));
+            in_flight.spawn(layer.layer(Servers::default()).oneshot(request));
         }
     }
-    assert_eq!(under_way.join_all().await.into_iter().filter(Result::is_ok).count(), 200);
+    assert_eq!(in_flight.join_all().await.into_iter().filter(Result::is_ok).count(), 200);
     let with_token = format!("{NOVA} +token");
-    assert_eq!(servers.asked(), [NOVA, &with_token, &with_token]);
+    assert_eq!(servers.take_requests(), [NOVA, &with_token, &with_token]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_is_dropped_while_waiting_takes_nothing_along() {
+async fn dropping_a_waiting_request_does_not_cancel_the_fetch() {
     let servers = Servers::default();
-    servers.at(NOVA, nova_versions().after(seconds(2)));
+    servers.respond_at(NOVA, nova_versions().delayed(seconds(2)));
     let discovery = servers.discovery();
     let first = tokio::spawn({
         let discovery = discovery.clone();
-        async move { found(&discovery).await.map(drop) }
+        async move { discover(&discovery).await.map(drop) }
     });
     sleep(seconds(1)).await;
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
-    found(&discovery).await.unwrap();
-    assert_eq!(servers.asked(), [NOVA]);
+    discover(&discovery).await.unwrap();
+    assert_eq!(servers.take_requests(), [NOVA]);
 }
 
 #[test]
-fn a_runtime_that_nobody_drives_keeps_nobody_waiting() {
-    let one_thread =
+fn a_fetch_on_a_stopped_runtime_does_not_block_another_runtime() {
+    let single_threaded =
         || -> Runtime { Builder::new_current_thread().enable_all().start_paused(true).build().unwrap() };
-    let (one, other) = (one_thread(), one_thread());
+    let (one, other) = (single_threaded(), single_threaded());
     let servers = Servers::default();
-    servers.at(NOVA, nova_versions().after(seconds(2)));
+    servers.respond_at(NOVA, nova_versions().delayed(seconds(2)));
     let discovery = servers.discovery();
-    let given_up = one.block_on(async { timeout(seconds(1), discovery.document(NOVA)).await });
-    assert!(given_up.is_err());
-    let brought = other.block_on(async { timeout(seconds(60), discovery.document(NOVA)).await });
-    assert!(brought.expect("a document takes 10 s at most").is_ok());
-    assert_eq!(servers.asked().len(), 2);
+    let timed_out = one.block_on(async { timeout(seconds(1), discovery.document(NOVA)).await });
+    assert!(timed_out.is_err());
+    let fetched = other.block_on(async { timeout(seconds(60), discovery.document(NOVA)).await });
+    assert!(fetched.expect("a document takes 10 s at most").is_ok());
+    assert_eq!(servers.take_requests().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_was_refused_is_nobody_elses_affair() {
+async fn a_rejected_token_does_not_affect_requests_with_other_tokens() {
     let service = service_fn(|request: Request<Body>| async move {
         let is_bobs = request.headers().get("x-auth-token").is_some_and(|token| token == "bobs");
-        let answer = if is_bobs { nova_versions() } else { Answer::status(401) };
+        let stub = if is_bobs { nova_versions() } else { StubResponse::status(401) };
         let servers = Servers::default();
-        servers.at(NOVA, answer.after(seconds(1)));
+        servers.respond_at(NOVA, stub.delayed(seconds(1)));
         servers.oneshot(request).await
     });
     let discovery = Discovery::new(Transport::new(service));
-    let of = |token: &str| {
+    let nova_with = |token: &str| {
         let nova = CatalogService::new("compute").standard_endpoints("RegionOne", NOVA);
         let access_info = V3Token::new("u", token).service(&nova).access_info(token).unwrap();
         let layer = AuthLayer::new(AccessInfoPlugin::new(access_info)).discovery(discovery.clone());
@@ -118,60 +118,64 @@ async fn a_token_that_was_refused_is_nobody_elses_affair() {
     };
     let get = || Request::get("/servers").body(Body::default()).unwrap();
     for _ in 0..2 {
-        let error = of("alices").oneshot(get()).await.unwrap_err();
+        let error = nova_with("alices").oneshot(get()).await.unwrap_err();
         assert!(matches!(Error::find(&*error), Some(Error::DiscoveryFailure(_))), "{error}");
     }
     sleep(seconds(10)).await;
-    let (alices, bobs) = tokio::join!(of("alices").oneshot(get()), of("bobs").oneshot(get()));
-    assert!(alices.is_err() && bobs.is_ok(), "he has waited for what she was told");
+    let (alices, bobs) = tokio::join!(nova_with("alices").oneshot(get()), nova_with("bobs").oneshot(get()));
+    assert!(alices.is_err() && bobs.is_ok(), "the response to Alice is not used for Bob");
 }
 
-/// A Nova whose version document is for those with the token `good`, and requests to it with another token.
-fn guarded() -> impl Fn(&str, EndpointFilter) -> tokio::task::JoinHandle<(bool, Vec<String>)> {
+/// Returns a function that sends a request to a Nova whose version document requires the token `good`. The request
+/// resolves to whether the token was rejected, and the URLs that the inner service received.
+fn send_to_protected_nova() -> impl Fn(&str, EndpointFilter) -> tokio::task::JoinHandle<(bool, Vec<String>)> {
     let service = service_fn(|request: Request<Body>| async move {
         let is_good = request.headers().get("x-auth-token").is_some_and(|token| token == "good");
         let servers = Servers::default();
-        servers.at(NOVA, if is_good { nova_versions() } else { Answer::status(401) }.after(seconds(1)));
+        servers.respond_at(
+            NOVA,
+            if is_good { nova_versions() } else { StubResponse::status(401) }.delayed(seconds(1)),
+        );
         servers.oneshot(request).await
     });
     let discovery = Discovery::new(Transport::new(service));
     move |token, filter| {
-        let (plugin, sent) = (Told::new([token_of(token, "compute", NOVA)]), Servers::default());
+        let (plugin, sent) = (RecordingPlugin::new([token_for(token, "compute", NOVA)]), Servers::default());
         let layer = AuthLayer::new(Arc::clone(&plugin)).discovery(discovery.clone()).endpoint(filter);
         let request = Request::get("/servers").body(Body::default()).unwrap();
-        let answer = layer.layer(sent.clone()).oneshot(request);
+        let response = layer.layer(sent.clone()).oneshot(request);
         tokio::spawn(async move {
-            let _ = answer.await;
-            (!plugin.refused_by().is_empty(), sent.asked())
+            let _ = response.await;
+            (!plugin.rejected_by().is_empty(), sent.take_requests())
         })
     }
 }
 
-const FOUND: &str = "https://nova.example.com/v2.1/servers +token";
+const DISCOVERED_REQUEST: &str = "https://nova.example.com/v2.1/servers +token";
 
 #[tokio::test(start_paused = true)]
-async fn however_many_tokens_are_refused_the_good_one_is_served() {
-    let send = guarded();
+async fn a_valid_token_is_served_despite_many_rejected_ones() {
+    let send = send_to_protected_nova();
     let filter = compute().no_version_hack();
     let bad: Vec<_> = (0..20).map(|number| send(&format!("bad-{number}"), filter.clone())).collect();
     sleep(Duration::from_millis(1)).await;
-    assert_eq!(send("good", filter).await.unwrap(), (false, vec![FOUND.to_owned()]));
+    assert_eq!(send("good", filter).await.unwrap(), (false, vec![DISCOVERED_REQUEST.to_owned()]));
     for bad in bad {
         assert_eq!(bad.await.unwrap(), (true, vec![]));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_one_is_refused_and_goes_without_a_document_the_next_one_does_not() {
-    let send = guarded();
+async fn a_fallback_after_a_rejected_token_is_not_cached_for_other_tokens() {
+    let send = send_to_protected_nova();
     assert_eq!(send("bad", compute()).await.unwrap(), (true, vec![format!("{NOVA}servers +token")]));
-    assert_eq!(send("good", compute()).await.unwrap(), (false, vec![FOUND.to_owned()]));
+    assert_eq!(send("good", compute()).await.unwrap(), (false, vec![DISCOVERED_REQUEST.to_owned()]));
 }
 
 #[test]
-fn what_is_known_serves_without_a_runtime_too() {
+fn a_cached_document_needs_no_runtime() {
     let servers = Servers::default();
-    servers.at(NOVA, nova_versions());
+    servers.respond_at(NOVA, nova_versions());
     let discovery = servers.discovery();
     let one = Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let first = one.block_on(discovery.document(NOVA)).unwrap();
@@ -179,18 +183,18 @@ fn what_is_known_serves_without_a_runtime_too() {
         let again = tokio_test::task::spawn(discovery.document(NOVA)).poll();
         assert_eq!(tokio_test::assert_ready!(again).unwrap().url(), first.url());
     }
-    assert_eq!(servers.asked().len(), 1);
+    assert_eq!(servers.take_requests().len(), 1);
 }
 
 #[test]
-fn the_versions_of_a_cloud_are_known_without_a_runtime_too_or_an_error() {
+fn all_version_data_without_a_runtime_uses_the_cache_or_fails() {
     let servers = Servers::default();
-    servers.at(NOVA, nova_versions());
+    servers.respond_at(NOVA, nova_versions());
     let (discovery, filter) = (servers.discovery(), EndpointFilter::default());
     let plugin = AccessInfoPlugin::new(access_info(&[("compute", NOVA)]));
     let all = || {
-        let asked = tokio_test::task::spawn(discovery.all_version_data(&plugin, &filter)).poll();
-        tokio_test::assert_ready!(asked)
+        let polled = tokio_test::task::spawn(discovery.all_version_data(&plugin, &filter)).poll();
+        tokio_test::assert_ready!(polled)
     };
     assert!(matches!(all(), Err(Error::NoRuntime)));
     let one = Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
@@ -199,93 +203,95 @@ fn the_versions_of_a_cloud_are_known_without_a_runtime_too_or_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_document_is_remembered_for_an_hour() {
+async fn a_document_is_cached_for_an_hour() {
     let servers = Servers::default();
-    servers.at(NOVA, nova_versions());
+    servers.respond_at(NOVA, nova_versions());
     let discovery = servers.discovery();
-    found(&discovery).await.unwrap();
+    discover(&discovery).await.unwrap();
     sleep(seconds(3599)).await;
-    found(&discovery).await.unwrap();
-    assert_eq!(servers.asked().len(), 1);
+    discover(&discovery).await.unwrap();
+    assert_eq!(servers.take_requests().len(), 1);
     sleep(seconds(2)).await;
-    found(&discovery).await.unwrap();
-    assert_eq!(servers.asked().len(), 1);
+    discover(&discovery).await.unwrap();
+    assert_eq!(servers.take_requests().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_remembered_for_ever_is_remembered_for_years() {
+async fn a_cache_lifetime_can_be_unlimited() {
     let servers = Servers::default();
-    servers.at(NOVA, nova_versions());
+    servers.respond_at(NOVA, nova_versions());
     let discovery = servers.discovery().timeout(Duration::MAX).cache_lifetimes(Duration::MAX, Duration::MAX);
     let layer = AuthLayer::new(plugin()).discovery(discovery.clone()).endpoint(compute());
     for discoveries in [1, 0] {
         let request = Request::get("/servers").body(Body::default()).unwrap();
         layer.layer(Servers::default()).oneshot(request).await.unwrap();
-        found(&discovery).await.unwrap();
+        discover(&discovery).await.unwrap();
         discovery.document(GLANCE).await.unwrap_err();
-        assert_eq!(servers.asked().len(), 2 * discoveries);
+        assert_eq!(servers.take_requests().len(), 2 * discoveries);
         sleep(seconds(365 * 24 * 3600)).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_notice_that_an_hour_has_passed() {
+async fn a_request_after_an_hour_fetches_the_document_again() {
     let servers = Servers::default();
-    servers.at(NOVA, nova_versions());
+    servers.respond_at(NOVA, nova_versions());
     let layer = AuthLayer::new(plugin()).discovery(servers.discovery()).endpoint(compute());
     for (after, discoveries) in [(0, 1), (3599, 0), (2, 1)] {
         sleep(seconds(after)).await;
         let request = Request::get("/servers").body(Body::default()).unwrap();
         layer.layer(Servers::default()).oneshot(request).await.unwrap();
-        assert_eq!(servers.asked().len(), discoveries);
+        assert_eq!(servers.take_requests().len(), discoveries);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_is_remembered_for_ten_seconds() {
+async fn a_failure_is_cached_for_ten_seconds() {
     let servers = Servers::default();
-    servers.at(NOVA, Answer::no_connection());
+    servers.respond_at(NOVA, StubResponse::refused_connection());
     let discovery = servers.discovery();
-    let error = found(&discovery).await.unwrap_err();
+    let error = discover(&discovery).await.unwrap_err();
     assert!(error.is_transient(), "{error}");
     sleep(seconds(9)).await;
-    assert!(found(&discovery).await.is_err());
-    assert_eq!(servers.asked().len(), 1);
-    servers.at(NOVA, nova_versions());
+    assert!(discover(&discovery).await.is_err());
+    assert_eq!(servers.take_requests().len(), 1);
+    servers.respond_at(NOVA, nova_versions());
     sleep(seconds(2)).await;
-    found(&discovery).await.unwrap();
-    assert_eq!(servers.asked().len(), 1);
+    discover(&discovery).await.unwrap();
+    assert_eq!(servers.take_requests().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_known_serves_while_the_service_cannot_be_asked() {
+async fn an_expired_document_is_used_while_the_service_is_unreachable() {
     let servers = Servers::default();
-    servers.at(NOVA, nova_versions());
+    servers.respond_at(NOVA, nova_versions());
     let discovery = servers.discovery();
-    found(&discovery).await.unwrap();
-    assert_eq!(servers.asked().len(), 1);
+    discover(&discovery).await.unwrap();
+    assert_eq!(servers.take_requests().len(), 1);
     sleep(seconds(3601)).await;
-    for failure in [Answer::no_connection(), Answer::status(503), nova_versions().after(seconds(60))] {
-        servers.at(NOVA, failure);
-        assert_eq!(found(&discovery).await.unwrap().url(), "https://nova.example.com/v2.1/");
-        assert_eq!(servers.asked().len(), 1);
+    for failure in
+        [StubResponse::refused_connection(), StubResponse::status(503), nova_versions().delayed(seconds(60))]
+    {
+        servers.respond_at(NOVA, failure);
+        assert_eq!(discover(&discovery).await.unwrap().url(), "https://nova.example.com/v2.1/");
+        assert_eq!(servers.take_requests().len(), 1);
         sleep(seconds(11)).await;
     }
-    servers.at(NOVA, Answer::status(404));
-    assert!(found(&discovery).await.is_err(), "it says that there is nothing any more");
+    servers.respond_at(NOVA, StubResponse::status(404));
+    assert!(discover(&discovery).await.is_err(), "a 404 says that the document is gone");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_service_blocks_no_other_and_itself_for_ten_seconds() {
+async fn a_slow_service_times_out_after_ten_seconds_and_blocks_no_other() {
     let servers = Servers::default();
-    servers.at(NOVA, nova_versions().after(seconds(60)));
+    servers.respond_at(NOVA, nova_versions().delayed(seconds(60)));
     let images = tower_keystone::fixture::Discovery::new().version("v2.1", "CURRENT", "/v2/");
-    servers.at(GLANCE, Answer::document(&images.document()));
+    servers.respond_at(GLANCE, StubResponse::document(&images.document()));
     let discovery = servers.discovery();
     let start = Instant::now();
     let slow = tokio::spawn({
         let discovery = discovery.clone();
-        async move { found(&discovery).await.map(drop) }
+        async move { discover(&discovery).await.map(drop) }
     });
     let image = EndpointFilter::new("image").version(2, 0);
     discovery.endpoint(&plugin(), &image).await.unwrap();
@@ -296,11 +302,11 @@ async fn a_slow_service_blocks_no_other_and_itself_for_ten_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_token_of_the_same_scope_changes_nothing_and_another_catalog_does() {
+async fn a_new_token_causes_discovery_only_if_its_catalog_differs() {
     let servers = Servers::default();
-    servers.at(NOVA, nova_versions());
+    servers.respond_at(NOVA, nova_versions());
     let elsewhere = "https://elsewhere.example.com/";
-    servers.at(elsewhere, nova_versions());
+    servers.respond_at(elsewhere, nova_versions());
     let discovery = servers.discovery();
     let mut urls = Vec::new();
     for catalog in [NOVA, NOVA, elsewhere, NOVA] {
@@ -309,34 +315,34 @@ async fn a_new_token_of_the_same_scope_changes_nothing_and_another_catalog_does(
         let inner = Servers::default();
         let request = Request::get("/x").body(Body::default()).unwrap();
         layer.layer(inner.clone()).oneshot(request).await.unwrap();
-        urls.extend(inner.asked());
+        urls.extend(inner.take_requests());
     }
-    assert_eq!(servers.asked(), [NOVA, elsewhere]);
+    assert_eq!(servers.take_requests(), [NOVA, elsewhere]);
     assert_eq!(urls[2], "https://elsewhere.example.com/v2.1/x +token");
     assert_eq!(urls[3], "https://nova.example.com/v2.1/x +token");
 }
 
 #[tokio::test(start_paused = true)]
-async fn services_are_asked_side_by_side_for_the_versions_of_a_cloud() {
+async fn all_version_data_fetches_eight_documents_at_once() {
     let servers = Servers::default();
     let urls: Vec<_> = (0..20).map(|number| format!("https://s{number}.example.com/")).collect();
     let types: Vec<_> = (0..20).map(|number| format!("service-{number}")).collect();
     let services: Vec<_> = types.iter().map(String::as_str).zip(urls.iter().map(String::as_str)).collect();
     for url in &urls {
-        servers.at(url, nova_versions().after(seconds(1)));
+        servers.respond_at(url, nova_versions().delayed(seconds(1)));
     }
     let plugin = Arc::new(AccessInfoPlugin::new(access_info(&services)));
     let start = Instant::now();
     let all = servers.discovery().all_version_data(&plugin, &EndpointFilter::default()).await.unwrap();
-    assert_eq!(start.elapsed(), seconds(3), "eight at once");
-    assert_eq!(servers.asked().len(), 20);
+    assert_eq!(start.elapsed(), seconds(3), "eight fetches run at once");
+    assert_eq!(servers.take_requests().len(), 20);
     let public = &all["RegionOne"]["public"];
     assert_eq!(public.len(), 20);
     assert_eq!(public["service-7"].len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_service_that_says_nothing_the_version_is_what_is_above_the_project_in_its_url() {
+async fn without_a_document_the_version_is_read_from_the_url_above_the_project() {
     let services = [
         ("object-store", "https://swift.example.com/v1/AUTH_p1"),
         ("volume", "https://cinder.example.com/v3/p1/"),
@@ -356,54 +362,56 @@ async fn of_a_service_that_says_nothing_the_version_is_what_is_above_the_project
 }
 
 #[tokio::test(start_paused = true)]
-async fn thousands_of_documents_are_remembered() {
+async fn thousands_of_documents_are_cached() {
     let servers = Servers::default();
     let urls: Vec<_> = (0..2_000).map(|number| format!("https://s{number}.example.com/")).collect();
     let discovery = servers.discovery();
     for url in &urls {
-        servers.at(url, nova_versions());
+        servers.respond_at(url, nova_versions());
         discovery.document(url).await.unwrap();
     }
-    assert_eq!(servers.asked().len(), 2_000);
+    assert_eq!(servers.take_requests().len(), 2_000);
     for url in &urls {
         discovery.document(url).await.unwrap();
     }
-    assert!(servers.asked().is_empty());
+    assert!(servers.take_requests().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_one_is_told_for_a_token_is_not_for_others() {
+async fn a_document_fetched_with_a_token_is_not_used_for_other_tokens() {
     let servers = Servers::default();
-    let hers = nova_versions().with_token("alices");
-    servers.at(NOVA, hers);
+    let protected = nova_versions().requires_token("alices");
+    servers.respond_at(NOVA, protected);
     let discovery = servers.discovery();
     let send = |token: &str, filter: EndpointFilter| {
-        let plugin = AccessInfoPlugin::new(token_of(token, "compute", NOVA));
+        let plugin = AccessInfoPlugin::new(token_for(token, "compute", NOVA));
         let layer = AuthLayer::new(plugin).discovery(discovery.clone()).endpoint(filter);
         let sent = Servers::default();
-        let answer =
+        let response =
             layer.layer(sent.clone()).oneshot(Request::get("/servers").body(Body::default()).unwrap());
-        async move { answer.await.map(|_| sent.asked().concat()) }
+        async move { response.await.map(|_| sent.take_requests().concat()) }
     };
     let strict = || compute().no_version_hack();
-    assert_eq!(send("alices", strict()).await.unwrap(), FOUND);
+    assert_eq!(send("alices", strict()).await.unwrap(), DISCOVERED_REQUEST);
     assert!(send("bobs", strict()).await.is_err());
     assert_eq!(send("bobs", compute()).await.unwrap(), format!("{NOVA}servers +token"));
-    assert_eq!(send("alices", strict()).await.unwrap(), FOUND);
+    assert_eq!(send("alices", strict()).await.unwrap(), DISCOVERED_REQUEST);
     discovery.document(NOVA).await.unwrap_err();
 
-    let of = |token: &str| AccessInfoPlugin::new(token_of(token, "compute", NOVA));
-    assert!(discovery.endpoint_data(&of("alices"), &strict()).await.is_ok());
-    assert!(discovery.endpoint_data(&of("bobs"), &strict()).await.is_err());
+    let plugin_with = |token: &str| AccessInfoPlugin::new(token_for(token, "compute", NOVA));
+    assert!(discovery.endpoint_data(&plugin_with("alices"), &strict()).await.is_ok());
+    assert!(discovery.endpoint_data(&plugin_with("bobs"), &strict()).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_that_is_remembered_holds_a_token() {
+async fn cached_entries_hold_no_token() {
     let servers = Servers::default();
-    servers.at(NOVA, nova_versions().with_token("good")).at(GLANCE, Answer::status(401).with_a_token());
+    servers
+        .respond_at(NOVA, nova_versions().requires_token("good"))
+        .respond_at(GLANCE, StubResponse::status(401).requires_any_token());
     let discovery = servers.discovery();
     for (token, url) in [("good", NOVA), ("bad", NOVA), ("good", GLANCE)] {
-        let plugin = Arc::new(AccessInfoPlugin::new(token_of(token, "compute", url)));
+        let plugin = Arc::new(AccessInfoPlugin::new(token_for(token, "compute", url)));
         let access = Arc::downgrade(&plugin.access().await.unwrap());
         let layer = AuthLayer::new(Arc::clone(&plugin)).discovery(discovery.clone()).endpoint(compute());
         let request = Request::get("/servers").body(Body::default()).unwrap();
@@ -415,12 +423,14 @@ async fn nothing_that_is_remembered_holds_a_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_that_goes_on_alone_holds_no_token() {
+async fn a_fetch_without_a_waiter_holds_no_token() {
     let servers = Servers::default();
-    for answer in [nova_versions().after(seconds(9)), nova_versions().with_token("good").after(seconds(9))] {
-        servers.at(NOVA, answer);
+    for stub in
+        [nova_versions().delayed(seconds(9)), nova_versions().requires_token("good").delayed(seconds(9))]
+    {
+        servers.respond_at(NOVA, stub);
         let discovery = servers.discovery();
-        let plugin = AccessInfoPlugin::new(token_of("good", "compute", NOVA));
+        let plugin = AccessInfoPlugin::new(token_for("good", "compute", NOVA));
         let access = Arc::downgrade(&plugin.access().await.unwrap());
         let waiting = tokio::spawn(async move { discovery.endpoint_data(&plugin, &compute()).await });
         sleep(seconds(5)).await;

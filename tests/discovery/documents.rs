@@ -9,7 +9,7 @@ use tower_keystone::{
     discovery::{Allow, Version, VersionDocument, VersionRange},
 };
 
-/// What a service answered to a `GET`.
+/// A recorded response of a service to a `GET`.
 #[derive(Deserialize)]
 struct Recorded {
     url: String,
@@ -61,7 +61,7 @@ fn services_with_one_version_list_it() {
 }
 
 #[test]
-fn nova_has_an_old_version_beside_its_current_one() {
+fn nova_lists_an_old_and_a_current_version() {
     let root = "http://127.0.0.1:36002/";
     assert_eq!(
         listed(root),
@@ -92,7 +92,7 @@ fn glance_lists_its_versions_at_one_url() {
 }
 
 #[test]
-fn what_is_no_version_document_is_refused() {
+fn a_response_that_is_not_a_version_document_is_an_error() {
     for url in [
         "http://127.0.0.1:35000/v2.0",
         "http://127.0.0.1:36001/v2",

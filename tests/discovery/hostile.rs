@@ -12,7 +12,7 @@ use tower_keystone::{
 
 use crate::{allocations, support::*};
 
-/// Any JSON, with the names that mean something in it more often than not.
+/// Generates JSON that often has the member names of version documents.
 fn any_json() -> impl Strategy<Value = Value> {
     let text = prop_oneof![
         Just("CURRENT".to_owned()),
@@ -64,19 +64,20 @@ fn any_link() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Documents of the right shape, with any link.
-fn linked(link: &str) -> Value {
+/// Returns a valid version document with this link.
+fn document_with_link(link: &str) -> Value {
     json!({"versions": [{"id": "v2.1", "status": "CURRENT", "links": [{"rel": "self", "href": link}]}]})
 }
 
-/// Where a document says that its one version is.
-fn version_at(document: &str, link: &str) -> Option<String> {
-    let document = VersionDocument::new(document, &HeaderMap::new(), linked(link).to_string().as_bytes());
+/// Returns the URL of the only version in a document at `document` with this link.
+fn version_url(document: &str, link: &str) -> Option<String> {
+    let document =
+        VersionDocument::new(document, &HeaderMap::new(), document_with_link(link).to_string().as_bytes());
     document.unwrap().version_data(Allow::default()).next().map(|data| data.url.to_string())
 }
 
 #[test]
-fn a_link_with_a_host_that_is_none_is_one_to_another_host() {
+fn a_link_with_an_invalid_host_keeps_the_host_of_the_document() {
     for host in [
         "10.0.0.1:$(compute_port)s",
         "10.0.0.1:None",
@@ -95,7 +96,7 @@ fn a_link_with_a_host_that_is_none_is_one_to_another_host() {
     ] {
         for scheme in ["http:", "https:", ""] {
             let link = format!("{scheme}//{host}/compute/v2.1/");
-            let url = version_at("https://nova.example.com/api", &link);
+            let url = version_url("https://nova.example.com/api", &link);
             assert_eq!(url.as_deref(), Some("https://nova.example.com/api/v2.1/"), "{link}");
         }
     }
@@ -106,38 +107,38 @@ fn a_link_with_a_host_that_is_none_is_one_to_another_host() {
         "?{query}//v2.1/",
         "http://{host}/{version}/",
     ] {
-        assert_eq!(version_at("https://nova.example.com/api", link), None, "{link}");
+        assert_eq!(version_url("https://nova.example.com/api", link), None, "{link}");
     }
 }
 
-/// `part` again and again between the two ends, up to the length that a document may have.
-fn endless(before: &str, part: &str, after: &str) -> String {
+/// Returns a document that repeats `part` between `before` and `after`, up to the maximum size of a document.
+fn repeated(before: &str, part: &str, after: &str) -> String {
     let parts = (250 * 1024 - before.len() - after.len()) / (part.len() + 1);
     format!("{before}{}{after}", vec![part; parts].join(","))
 }
 
 #[test]
-fn no_document_takes_more_than_eight_times_its_text() {
+fn a_document_uses_at_most_eight_times_the_memory_of_its_text() {
     let entry = r#"{"id":"1","status":"","links":[{"rel":"self","href":""}]}"#;
     let both = r#"{"id":"1","status":"","links":[{"rel":"self","href":""},{"rel":"collection","href":""}]}"#;
     let whole = r#"{"id":"1","version":"1","min_version":"1","not_before":"1","status":"","links":[{"rel":"self","href":""}]}"#;
     for document in [
-        endless(r#"{"versions":["#, r#"{"":0}"#, "]}"),
-        endless(r#"{"versions":{"values":["#, r#"{"":0}"#, "]}}"),
-        endless(r#"{"versions":["#, "0", "]}"),
-        endless(r#"{"versions":["#, "[]", "]}"),
-        endless(r#"{"versions":["#, r#"{"status":""}"#, "]}"),
-        endless(r#"{"versions":["#, r#"{"id":"1","status":"","links":[]}"#, "]}"),
-        endless(r#"{"versions":["#, entry, "]}"),
-        endless(r#"{"versions":["#, both, "]}"),
-        endless(r#"{"versions":["#, &both.replace("collection", "Collection"), "]}"),
-        endless(r#"{"versions":["#, whole, "]}"),
-        endless(r#"{"versions":[{"id":"1","status":"","x":["#, r#"{"":0}"#, "]}]}"),
-        endless(r#"{"versions":[{"id":"1","status":"","links":["#, r#"{"rel":"self","href":""}"#, r#"]}]}"#),
-        endless(r#"{"version":{"id":"1","status":"","x":["#, r#"{"":0}"#, "]}}"),
-        endless(r#"{"id":"1","links":[{"rel":"self","href":""}],"x":["#, r#"{"":0}"#, "]}"),
-        endless(r#"{"id":"1","#, r#""":0"#, "}"),
-        endless("[", r#"{"":0}"#, "]"),
+        repeated(r#"{"versions":["#, r#"{"":0}"#, "]}"),
+        repeated(r#"{"versions":{"values":["#, r#"{"":0}"#, "]}}"),
+        repeated(r#"{"versions":["#, "0", "]}"),
+        repeated(r#"{"versions":["#, "[]", "]}"),
+        repeated(r#"{"versions":["#, r#"{"status":""}"#, "]}"),
+        repeated(r#"{"versions":["#, r#"{"id":"1","status":"","links":[]}"#, "]}"),
+        repeated(r#"{"versions":["#, entry, "]}"),
+        repeated(r#"{"versions":["#, both, "]}"),
+        repeated(r#"{"versions":["#, &both.replace("collection", "Collection"), "]}"),
+        repeated(r#"{"versions":["#, whole, "]}"),
+        repeated(r#"{"versions":[{"id":"1","status":"","x":["#, r#"{"":0}"#, "]}]}"),
+        repeated(r#"{"versions":[{"id":"1","status":"","links":["#, r#"{"rel":"self","href":""}"#, r#"]}]}"#),
+        repeated(r#"{"version":{"id":"1","status":"","x":["#, r#"{"":0}"#, "]}}"),
+        repeated(r#"{"id":"1","links":[{"rel":"self","href":""}],"x":["#, r#"{"":0}"#, "]}"),
+        repeated(r#"{"id":"1","#, r#""":0"#, "}"),
+        repeated("[", r#"{"":0}"#, "]"),
         format!(r#"{{"versions":[{{"status":"","x":{}{}}}]}}"#, "[".repeat(120_000), "]".repeat(120_000)),
         entry.to_owned(),
     ] {
@@ -145,9 +146,9 @@ fn no_document_takes_more_than_eight_times_its_text() {
         let urls =
             if document.contains("collection") { vec![&*long] } else { vec!["https://h.example.com/"] };
         for url in urls {
-            let room = 8 * document.len() + 16 * 1024;
+            let limit = 8 * document.len() + 16 * 1024;
             let read = || VersionDocument::new(url, &HeaderMap::new(), document.as_bytes());
-            let (most, held) = allocations::bytes(|| {
+            let (peak, retained) = allocations::peak_and_retained(|| {
                 let read = read();
                 if let Ok(document) = &read {
                     let everything = allow_everything();
@@ -157,14 +158,14 @@ fn no_document_takes_more_than_eight_times_its_text() {
                 read
             });
             let shown = &document[..document.len().min(60)];
-            assert!(most <= room, "{most} at most of {} for {shown}", document.len());
-            assert!(held <= room, "{held} of {} for {shown}", document.len());
+            assert!(peak <= limit, "{peak} bytes at peak for {} bytes: {shown}", document.len());
+            assert!(retained <= limit, "{retained} bytes retained for {} bytes: {shown}", document.len());
         }
     }
 }
 
 #[test]
-fn the_text_of_an_entry_is_kept_as_it_is_written() {
+fn the_numbers_of_an_entry_keep_their_text() {
     let headers = HeaderMap::from_iter([(
         "x-openstack-test-api-maximum-version".parse().unwrap(),
         "2.9\"".parse().unwrap(),
@@ -187,7 +188,7 @@ fn allow_everything() -> Allow {
     everything
 }
 
-fn ask_everything(document: &VersionDocument) {
+fn read_everything(document: &VersionDocument) {
     let everything = allow_everything();
     let versions = [Version::new(2, 1), Version::latest(), Version::latest_minor(2), Version::new(0, LATEST)];
     for version in versions {
@@ -198,13 +199,13 @@ fn ask_everything(document: &VersionDocument) {
     document.versioned_data_for(VersionRange::default(), None, everything);
     assert!(document.version_data(everything).count() <= document.raw_version_data(everything).count());
     for data in document.version_data(everything) {
-        assert_stays(document.url(), &data.url);
-        data.collection.iter().for_each(|url| assert_stays(document.url(), url));
+        assert_same_origin(document.url(), &data.url);
+        data.collection.iter().for_each(|url| assert_same_origin(document.url(), url));
     }
 }
 
-/// What comes after the origin begins a path, a query or a fragment: nothing prolongs the host.
-fn assert_stays(document: &str, url: &str) {
+/// Asserts that `url` has the origin of `document`, and that a path, a query or a fragment follows the origin.
+fn assert_same_origin(document: &str, url: &str) {
     let origin = document.split('/').take(3).collect::<Vec<_>>().join("/");
     let rest = url.strip_prefix(&origin).unwrap_or_else(|| panic!("{url} left {origin}"));
     assert!(rest.is_empty() || rest.starts_with(['/', '?', '#']), "{url}");
@@ -219,18 +220,18 @@ fn runtime() -> tokio::runtime::Runtime {
 
 proptest! {
     #[test]
-    fn any_bytes_are_a_document_or_refused(bytes: Vec<u8>) {
+    fn any_bytes_are_read_or_are_an_error(bytes: Vec<u8>) {
         if let Ok(document) = VersionDocument::new("https://h.example.com/", &HeaderMap::new(), &bytes) {
-            ask_everything(&document);
+            read_everything(&document);
         }
     }
 
     #[test]
-    fn any_document_is_answered(body in any_json()) {
+    fn any_json_document_can_be_queried(body in any_json()) {
         let bytes = body.to_string();
         let headers = HeaderMap::new();
         if let Ok(document) = VersionDocument::new("https://h.example.com/a/b", &headers, bytes.as_bytes()) {
-            ask_everything(&document);
+            read_everything(&document);
         }
     }
 
@@ -242,24 +243,24 @@ proptest! {
             "https://h.example.com/a/b?x=y", "http://10.0.0.1/v2",
         ]),
     ) {
-        let body = linked(&link).to_string();
+        let body = document_with_link(&link).to_string();
         let read = VersionDocument::new(document, &HeaderMap::new(), body.as_bytes()).unwrap();
-        ask_everything(&read);
+        read_everything(&read);
     }
 
     #[test]
-    fn whatever_a_service_says_discovery_ends_after_a_few_requests_to_its_origin(
+    fn discovery_sends_at_most_five_requests_and_only_to_one_origin(
         document in any_json(),
         link in any_link(),
         url in r"https://h\.example\.com(:[0-9]{1,4})?(/[a-z0-9.]{0,6}){0,4}/?",
         version in (0u32..4, 0u32..4),
     ) {
         runtime().block_on(async {
-            for body in [document, linked(&link)] {
+            for body in [document, document_with_link(&link)] {
                 let servers = Servers::default();
                 let mut paths = BTreeSet::from([url.clone()]);
                 while let Some(path) = paths.pop_first() {
-                    servers.at(&path, Answer::document(&body));
+                    servers.respond_at(&path, StubResponse::document(&body));
                     if let Some((above, _)) = path.trim_end_matches('/').rsplit_once('/').filter(|(above, _)| above.len() > 8) {
                         paths.extend([above.to_owned(), format!("{above}/")]);
                     }
@@ -267,11 +268,11 @@ proptest! {
                 let plugin = AccessInfoPlugin::new(access_info(&[("compute", &url)]));
                 let filter = EndpointFilter::new("compute").version(version.0, version.1);
                 if let Ok(endpoint) = servers.discovery().endpoint_data(&plugin, &filter).await {
-                    assert_stays(&url, endpoint.url());
+                    assert_same_origin(&url, endpoint.url());
                 }
-                let asked = servers.asked();
-                prop_assert!(asked.len() <= 5, "{asked:?}");
-                asked.iter().for_each(|asked| assert_stays(&url, asked));
+                let requests = servers.take_requests();
+                prop_assert!(requests.len() <= 5, "{requests:?}");
+                requests.iter().for_each(|request| assert_same_origin(&url, request));
             }
             Ok(())
         })?;

@@ -1,4 +1,4 @@
-//! Version discovery: which requests it sends, what it caches, and hostile documents.
+//! Version discovery: its requests, its cache, and hostile documents.
 
 mod allocations;
 mod caching;

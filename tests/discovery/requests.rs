@@ -1,4 +1,4 @@
-//! Requests with a filter that asks for versions.
+//! Requests with a filter that limits versions or microversions.
 
 use std::sync::{
     Arc,
@@ -18,13 +18,13 @@ use crate::support::*;
 
 const NOVA: &str = "https://nova.example.com/";
 
-/// Sends one request, and says where it went.
-async fn sent<P: IdentityPlugin>(layer: &AuthLayer<P>, filter: EndpointFilter) -> Result<String, BoxError> {
+/// Sends one request, and returns the URL that the inner service received.
+async fn send<P: IdentityPlugin>(layer: &AuthLayer<P>, filter: EndpointFilter) -> Result<String, BoxError> {
     let inner = Servers::default();
     let mut service = layer.layer(inner.clone());
     let request = Request::get("/servers").extension(filter).body(Body::default())?;
     service.ready().await?.call(request).await?;
-    Ok(inner.asked().concat())
+    Ok(inner.take_requests().concat())
 }
 
 fn plugin(url: &str) -> AccessInfoPlugin {
@@ -36,26 +36,26 @@ fn compute() -> EndpointFilter {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_filter_without_versions_never_discovers() {
+async fn a_filter_without_versions_causes_no_discovery() {
     let servers = Servers::default();
     let layer = AuthLayer::new(plugin("https://nova.example.com/v2")).discovery(servers.discovery());
-    assert_eq!(sent(&layer, compute()).await.unwrap(), "https://nova.example.com/v2/servers +token");
-    assert!(servers.asked().is_empty());
+    assert_eq!(send(&layer, compute()).await.unwrap(), "https://nova.example.com/v2/servers +token");
+    assert!(servers.take_requests().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_in_the_url_that_will_do_is_used_without_a_request() {
+async fn a_matching_version_in_the_url_needs_no_discovery() {
     let servers = Servers::default();
     let layer = AuthLayer::new(plugin("https://nova.example.com/v2.1/p1")).discovery(servers.discovery());
     let filter = compute().version(2, 1);
-    assert_eq!(sent(&layer, filter).await.unwrap(), "https://nova.example.com/v2.1/p1/servers +token");
-    assert!(servers.asked().is_empty());
+    assert_eq!(send(&layer, filter).await.unwrap(), "https://nova.example.com/v2.1/p1/servers +token");
+    assert!(servers.take_requests().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_newest_version_of_the_range_is_found_and_the_project_id_kept() {
+async fn the_newest_version_in_the_range_is_used_with_the_project_id() {
     let servers = Servers::default();
-    servers.at(NOVA, nova_versions());
+    servers.respond_at(NOVA, nova_versions());
     let layer = AuthLayer::new(plugin("https://nova.example.com/v2/p1")).discovery(servers.discovery());
     for (filter, expected) in [
         (compute().min_version(2, 1), "https://nova.example.com/v2.1/p1/servers +token"),
@@ -63,15 +63,15 @@ async fn the_newest_version_of_the_range_is_found_and_the_project_id_kept() {
         (compute().min_version(LATEST, LATEST), "https://nova.example.com/v2.1/p1/servers +token"),
         (compute().max_version(2, 0), "https://nova.example.com/v2/p1/servers +token"),
     ] {
-        assert_eq!(sent(&layer, filter).await.unwrap(), expected);
+        assert_eq!(send(&layer, filter).await.unwrap(), expected);
     }
-    assert_eq!(servers.asked(), [NOVA], "one document for all of them");
+    assert_eq!(servers.take_requests(), [NOVA], "one document for all of them");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endpoint_with_an_unusable_url_gives_way_to_the_next_match() {
+async fn an_endpoint_with_an_unusable_url_is_skipped() {
     let servers = Servers::default();
-    servers.at(NOVA, nova_versions());
+    servers.respond_at(NOVA, nova_versions());
     let unusable = ("compute", "https://nova.example.com/v2.1/$(tenant_id)s");
     let plugin = |services: &[_]| AccessInfoPlugin::new(access_info(services));
     let layer = AuthLayer::new(plugin(&[unusable, ("compute", NOVA)])).discovery(servers.discovery());
@@ -80,21 +80,21 @@ async fn an_endpoint_with_an_unusable_url_gives_way_to_the_next_match() {
         (compute().version(2, 1), "https://nova.example.com/v2.1/servers +token"),
         (compute().version(2, 1), "https://nova.example.com/v2.1/servers +token"),
     ] {
-        assert_eq!(sent(&layer, filter).await.unwrap(), expected);
+        assert_eq!(send(&layer, filter).await.unwrap(), expected);
     }
-    assert_eq!(servers.asked(), [NOVA]);
+    assert_eq!(servers.take_requests(), [NOVA]);
 
     let layer = AuthLayer::new(plugin(&[unusable])).discovery(servers.discovery());
-    let error = sent(&layer, compute().version(2, 1)).await.unwrap_err();
+    let error = send(&layer, compute().version(2, 1)).await.unwrap_err();
     assert!(matches!(Error::find(&*error), Some(Error::EndpointNotFound(_))), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_that_is_not_there_is_an_error_that_lists_what_is() {
+async fn a_missing_version_is_an_error_that_lists_the_available_ones() {
     let servers = Servers::default();
-    servers.at(NOVA, nova_versions());
+    servers.respond_at(NOVA, nova_versions());
     let layer = AuthLayer::new(plugin(NOVA)).discovery(servers.discovery());
-    let error = sent(&layer, compute().version(3, 0)).await.unwrap_err();
+    let error = send(&layer, compute().version(3, 0)).await.unwrap_err();
     assert!(matches!(Error::find(&*error), Some(Error::DiscoveryFailure(_))), "{error}");
     assert_eq!(
         error.to_string(),
@@ -105,25 +105,25 @@ async fn a_version_that_is_not_there_is_an_error_that_lists_what_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn versions_that_cannot_be_are_refused_before_anything_is_sent() {
+async fn an_impossible_version_range_is_refused_before_sending() {
     let servers = Servers::default();
     let layer = AuthLayer::new(plugin(NOVA)).discovery(servers.discovery());
-    let error = sent(&layer, compute().min_version(3, 0).max_version(2, 0)).await.unwrap_err();
+    let error = send(&layer, compute().min_version(3, 0).max_version(2, 0)).await.unwrap_err();
     assert!(matches!(Error::find(&*error), Some(Error::InvalidVersionRange { .. })), "{error}");
-    let error = sent(&layer, compute().version(2, 0).min_version(2, 0)).await.unwrap_err();
+    let error = send(&layer, compute().version(2, 0).min_version(2, 0)).await.unwrap_err();
     assert!(matches!(Error::find(&*error), Some(Error::InvalidVersionRange { .. })), "{error}");
 
     let layer = AuthLayer::new(AccessInfoPlugin::new(access_info(&[("volumev3", NOVA)])))
         .discovery(servers.discovery());
-    let error = sent(&layer, EndpointFilter::new("volumev3").version(2, 0)).await.unwrap_err();
+    let error = send(&layer, EndpointFilter::new("volumev3").version(2, 0)).await.unwrap_err();
     assert!(matches!(Error::find(&*error), Some(Error::ImpliedVersionMismatch { .. })), "{error}");
-    assert!(servers.asked().is_empty());
+    assert!(servers.take_requests().is_empty());
 }
 
-/// A plugin that counts how often it is asked for an access.
-struct Asked(Arc<AtomicUsize>);
+/// A plugin that counts the calls of `access`, which all fail.
+struct CountingPlugin(Arc<AtomicUsize>);
 
-impl IdentityPlugin for Asked {
+impl IdentityPlugin for CountingPlugin {
     fn access(&self) -> AccessFuture {
         self.0.fetch_add(1, Ordering::Relaxed);
         AccessFuture::ready(Err(Error::plugin(true, "no login is wanted")))
@@ -135,7 +135,7 @@ impl IdentityPlugin for Asked {
 }
 
 /// Filters that no endpoint can satisfy.
-fn contradictory() -> Vec<EndpointFilter> {
+fn contradictory_filters() -> Vec<EndpointFilter> {
     let volume = || EndpointFilter::new("volumev3");
     vec![
         compute().version(2, 1).min_version(2, 0),
@@ -161,14 +161,14 @@ fn contradictory() -> Vec<EndpointFilter> {
 async fn a_filter_that_contradicts_itself_causes_no_login() {
     let logins = Arc::new(AtomicUsize::new(0));
     let servers = Servers::default();
-    let (plugin, discovery) = (Asked(Arc::clone(&logins)), servers.discovery());
-    let layer = AuthLayer::new(Asked(Arc::clone(&logins)));
-    let discovering = AuthLayer::new(Asked(Arc::clone(&logins))).discovery(servers.discovery());
-    for filter in contradictory() {
-        let of_request = |error: BoxError| Error::find(&*error).cloned();
+    let (plugin, discovery) = (CountingPlugin(Arc::clone(&logins)), servers.discovery());
+    let layer = AuthLayer::new(CountingPlugin(Arc::clone(&logins)));
+    let discovering = AuthLayer::new(CountingPlugin(Arc::clone(&logins))).discovery(servers.discovery());
+    for filter in contradictory_filters() {
+        let crate_error = |error: BoxError| Error::find(&*error).cloned();
         let errors = [
-            sent(&layer, filter.clone()).await.err().and_then(of_request),
-            sent(&discovering, filter.clone()).await.err().and_then(of_request),
+            send(&layer, filter.clone()).await.err().and_then(crate_error),
+            send(&discovering, filter.clone()).await.err().and_then(crate_error),
             discovery.endpoint(&plugin, &filter).await.err(),
             discovery.endpoint_data(&plugin, &filter).await.err(),
             discovery.api_major_version(&plugin, &filter).await.err(),
@@ -189,17 +189,17 @@ async fn a_filter_that_contradicts_itself_causes_no_login() {
         }
     }
     assert_eq!(logins.load(Ordering::Relaxed), 0);
-    assert!(servers.asked().is_empty());
+    assert!(servers.take_requests().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_version_of_the_url_counts_with_a_maximum_alone() {
+async fn a_maximum_alone_is_compared_with_the_version_in_the_url() {
     let servers = Servers::default();
     let versions = tower_keystone::fixture::Discovery::new()
         .version("v2.0", "DEPRECATED", "/v2.0/")
         .version("v3.14", "stable", "/v3/");
-    servers.at("https://id.example.com/", Answer::document(&versions.identity_document()));
-    servers.at(NOVA, nova_versions());
+    servers.respond_at("https://id.example.com/", StubResponse::document(&versions.identity_document()));
+    servers.respond_at(NOVA, nova_versions());
     for (service_type, url, (major, minor)) in [
         ("identity", "https://id.example.com/v3", (3, 0)),
         ("identity", "https://id.example.com/v3", (3, LATEST)),
@@ -210,154 +210,157 @@ async fn the_version_of_the_url_counts_with_a_maximum_alone() {
         let plugin = AccessInfoPlugin::new(access_info(&[(service_type, url)]));
         let layer = AuthLayer::new(plugin).discovery(servers.discovery());
         let filter = EndpointFilter::new(service_type).max_version(major, minor);
-        assert_eq!(sent(&layer, filter).await.unwrap(), format!("{url}/servers +token"));
-        assert!(servers.asked().is_empty(), "the URL says enough");
+        assert_eq!(send(&layer, filter).await.unwrap(), format!("{url}/servers +token"));
+        assert!(servers.take_requests().is_empty(), "the version in the URL needs no discovery");
     }
     let layer = AuthLayer::new(plugin("https://nova.example.com/v2.1")).discovery(servers.discovery());
     let older = compute().max_version(2, 0);
-    assert_eq!(sent(&layer, older).await.unwrap(), "https://nova.example.com/v2/servers +token");
+    assert_eq!(send(&layer, older).await.unwrap(), "https://nova.example.com/v2/servers +token");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_document_of_the_urls_version_is_asked_first_with_a_maximum_alone() {
+async fn with_a_maximum_alone_the_versioned_document_is_fetched_first() {
     let servers = Servers::default();
     let all = tower_keystone::fixture::Discovery::new()
         .version("v2.0", "DEPRECATED", "/v2.0/")
         .version("v3.14", "stable", "/v3/");
     let own = tower_keystone::fixture::Discovery::new().version("v3.14", "stable", "/v3/");
-    servers.at("https://id.example.com/", Answer::document(&all.identity_document()));
-    servers.at("https://id.example.com/v3/", Answer::document(&own.identity_document()));
+    servers.respond_at("https://id.example.com/", StubResponse::document(&all.identity_document()));
+    servers.respond_at("https://id.example.com/v3/", StubResponse::document(&own.identity_document()));
     let plugin = AccessInfoPlugin::new(access_info(&[("identity", "https://id.example.com/v3")]));
     let filter = EndpointFilter::new("identity").max_version(3, LATEST);
     let endpoint = servers.discovery().endpoint_data(&plugin, &filter).await.unwrap();
     assert_eq!(endpoint.url(), "https://id.example.com/v3/");
-    assert_eq!(servers.asked(), ["https://id.example.com/v3/"]);
+    assert_eq!(servers.take_requests(), ["https://id.example.com/v3/"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_transport_a_filter_that_needs_one_gets_an_error_that_says_so() {
+async fn a_version_filter_without_discovery_is_an_error() {
     let layer = AuthLayer::new(plugin(NOVA));
-    let error = sent(&layer, compute().version(2, 1)).await.unwrap_err();
+    let error = send(&layer, compute().version(2, 1)).await.unwrap_err();
     assert!(matches!(Error::find(&*error), Some(Error::NoDiscovery)), "{error}");
     assert!(error.to_string().contains("AuthLayer::discovery"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_type_that_stands_for_a_version_is_looked_up_if_that_can_be() {
+async fn a_versioned_service_type_is_discovered_if_discovery_is_set() {
     let plugin = AccessInfoPlugin::new(access_info(&[("volumev3", "https://cinder.example.com/")]));
     let filter = EndpointFilter::new("volumev3");
     let layer = AuthLayer::new(plugin);
     let expected = "https://cinder.example.com/servers +token";
-    assert_eq!(sent(&layer, filter.clone()).await.unwrap(), expected);
+    assert_eq!(send(&layer, filter.clone()).await.unwrap(), expected);
 
     let servers = Servers::default();
     let versions = tower_keystone::fixture::Discovery::new().version("v3.0", "CURRENT", "/v3/");
-    servers.at("https://cinder.example.com/", Answer::document(&versions.document()));
+    servers.respond_at("https://cinder.example.com/", StubResponse::document(&versions.document()));
     let layer = layer.discovery(servers.discovery());
-    assert_eq!(sent(&layer, filter).await.unwrap(), "https://cinder.example.com/v3/servers +token");
+    assert_eq!(send(&layer, filter).await.unwrap(), "https://cinder.example.com/v3/servers +token");
 }
 
 #[tokio::test(start_paused = true)]
-async fn links_lead_nowhere_but_to_the_origin_of_the_document() {
+async fn a_link_to_another_origin_keeps_the_origin_of_the_document() {
     let servers = Servers::default();
     let versions =
         tower_keystone::fixture::Discovery::new().version("v2.1", "CURRENT", "http://evil.example.com/v2.1/");
-    servers.at("https://nova.example.com/compute/", Answer::document(&versions.document()));
+    servers.respond_at("https://nova.example.com/compute/", StubResponse::document(&versions.document()));
     let plugin = plugin("https://nova.example.com/compute/v2");
     let layer = AuthLayer::new(plugin).discovery(servers.discovery());
     let expected = "https://nova.example.com/compute/v2.1/servers +token";
-    assert_eq!(sent(&layer, compute().version(2, 1)).await.unwrap(), expected);
+    assert_eq!(send(&layer, compute().version(2, 1)).await.unwrap(), expected);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_is_sent_for_a_document_only_after_a_401_and_not_over_http_if_https_is_required() {
+async fn a_token_is_sent_for_a_document_only_after_a_401_and_over_https_if_required() {
     let servers = Servers::default();
-    servers.at(NOVA, nova_versions().with_a_token());
+    servers.respond_at(NOVA, nova_versions().requires_any_token());
     let layer = AuthLayer::new(plugin(NOVA)).discovery(servers.discovery());
-    sent(&layer, compute().version(2, 1)).await.unwrap();
-    assert_eq!(servers.asked(), [NOVA.to_owned(), format!("{NOVA} +token")]);
+    send(&layer, compute().version(2, 1)).await.unwrap();
+    assert_eq!(servers.take_requests(), [NOVA.to_owned(), format!("{NOVA} +token")]);
 
     let plain = "http://nova.example.com/";
-    servers.at(plain, nova_versions().with_a_token());
+    servers.respond_at(plain, nova_versions().requires_any_token());
     let layer = AuthLayer::new(plugin(plain)).discovery(servers.discovery());
-    sent(&layer, compute().version(2, 1)).await.unwrap();
-    assert_eq!(servers.asked(), [plain.to_owned(), format!("{plain} +token")]);
+    send(&layer, compute().version(2, 1)).await.unwrap();
+    assert_eq!(servers.take_requests(), [plain.to_owned(), format!("{plain} +token")]);
 
     let layer = AuthLayer::new(plugin(plain)).discovery(servers.discovery()).require_https();
     let filter = compute().version(2, 1).no_version_hack();
-    sent(&layer, filter).await.unwrap_err();
-    assert_eq!(servers.asked(), [plain]);
+    send(&layer, filter).await.unwrap_err();
+    assert_eq!(servers.take_requests(), [plain]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_redirect_is_followed_within_its_origin_only() {
     let servers = Servers::default();
-    servers.at(NOVA, Answer::redirect("/versions")).at("https://nova.example.com/versions", nova_versions());
+    servers
+        .respond_at(NOVA, StubResponse::redirect("/versions"))
+        .respond_at("https://nova.example.com/versions", nova_versions());
     let layer = AuthLayer::new(plugin(NOVA)).discovery(servers.discovery());
     let expected = "https://nova.example.com/v2.1/servers +token";
-    assert_eq!(sent(&layer, compute().version(2, 1)).await.unwrap(), expected);
-    assert_eq!(servers.asked(), [NOVA, "https://nova.example.com/versions"]);
+    assert_eq!(send(&layer, compute().version(2, 1)).await.unwrap(), expected);
+    assert_eq!(servers.take_requests(), [NOVA, "https://nova.example.com/versions"]);
 
     for location in
         ["https://evil.example.com/", "http://nova.example.com/", "https://nova.example.com:8443/"]
     {
-        servers.at(NOVA, Answer::redirect(location));
+        servers.respond_at(NOVA, StubResponse::redirect(location));
         let layer = AuthLayer::new(plugin(NOVA)).discovery(servers.discovery());
         let filter = compute().version(2, 1).no_version_hack();
-        let error = sent(&layer, filter).await.unwrap_err();
+        let error = send(&layer, filter).await.unwrap_err();
         assert!(error.to_string().contains("it redirects to another origin"), "{error}");
-        assert_eq!(servers.asked(), [NOVA]);
+        assert_eq!(servers.take_requests(), [NOVA]);
     }
 }
 
 const IDENTITY: &str = "http://id.example.com/";
 
 #[tokio::test(start_paused = true)]
-async fn an_override_without_a_document_is_used_as_it_is() {
-    let place = "https://gateway.example.com/nova";
-    for answer in [
-        Answer::status(404),
-        Answer::status(401),
-        Answer::status(403),
-        Answer::status(503),
-        Answer::text("<html>a gateway</html>"),
-        Answer::text("{}"),
-        Answer::text(r#"{"versions": []}"#),
-        Answer::no_connection(),
-        Answer::redirect("https://elsewhere.example.com/"),
-        nova_versions().after(seconds(60)),
+async fn an_override_without_a_document_is_used_unchanged() {
+    let override_url = "https://gateway.example.com/nova";
+    for stub in [
+        StubResponse::status(404),
+        StubResponse::status(401),
+        StubResponse::status(403),
+        StubResponse::status(503),
+        StubResponse::text("<html>a gateway</html>"),
+        StubResponse::text("{}"),
+        StubResponse::text(r#"{"versions": []}"#),
+        StubResponse::refused_connection(),
+        StubResponse::redirect("https://elsewhere.example.com/"),
+        nova_versions().delayed(seconds(60)),
     ] {
         let servers = Servers::default();
-        servers.at(place, answer);
-        let plugin = Told::new([token_of("good", "compute", NOVA), token_of("better", "compute", NOVA)]);
+        servers.respond_at(override_url, stub);
+        let plugin =
+            RecordingPlugin::new([token_for("good", "compute", NOVA), token_for("better", "compute", NOVA)]);
         let layer = AuthLayer::new(Arc::clone(&plugin)).discovery(servers.discovery());
-        let filter = || compute().endpoint_override(place);
+        let filter = || compute().endpoint_override(override_url);
         for filter in [
             filter().version(2, 1),
             filter().min_version(2, 1),
             filter().max_version(3, 0),
             filter().version(2, 1).no_version_hack(),
-            EndpointFilter::default().endpoint_override(place).version(2, 1),
+            EndpointFilter::default().endpoint_override(override_url).version(2, 1),
         ] {
             for _ in 0..2 {
-                let expected = format!("{place}/servers +token");
-                assert_eq!(sent(&layer, filter.clone()).await.unwrap(), expected);
+                let expected = format!("{override_url}/servers +token");
+                assert_eq!(send(&layer, filter.clone()).await.unwrap(), expected);
             }
         }
-        assert_eq!(plugin.refused_by(), [""; 0], "a good token is not spent there");
-        assert!(servers.asked().len() <= 2, "what is not there is remembered");
-        // Which microversions there are is for the document to say.
-        let error = sent(&layer, filter().newest_microversion("2.1", "latest")).await.unwrap_err();
+        assert_eq!(plugin.rejected_by(), [""; 0], "no token is reported as rejected");
+        assert!(servers.take_requests().len() <= 2, "the missing document is cached");
+        // Only a document lists the supported microversions.
+        let error = send(&layer, filter().newest_microversion("2.1", "latest")).await.unwrap_err();
         assert!(matches!(Error::find(&*error), Some(Error::DiscoveryFailure(_))), "{error}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_override_whose_document_lists_other_versions_only_is_refused() {
+async fn an_override_whose_document_lacks_the_version_is_refused() {
     let servers = Servers::default();
-    servers.at(NOVA, nova_versions());
+    servers.respond_at(NOVA, nova_versions());
     let layer = AuthLayer::new(plugin("https://x.example.com")).discovery(servers.discovery());
-    let error = sent(&layer, compute().endpoint_override(NOVA).version(3, 0)).await.unwrap_err();
+    let error = send(&layer, compute().endpoint_override(NOVA).version(3, 0)).await.unwrap_err();
     assert!(error.to_string().contains("lists 2.0 (SUPPORTED), 2.1 (CURRENT)"), "{error}");
 }
 
@@ -370,16 +373,16 @@ async fn a_redirect_from_http_to_https_on_the_same_host_is_followed() {
         ("http://nova.example.com:8774/", "https://nova.example.com/", "https://nova.example.com/"),
     ] {
         let servers = Servers::default();
-        servers.at(http, Answer::redirect(location)).at(https, nova_versions());
-        servers.at(location, nova_versions());
+        servers.respond_at(http, StubResponse::redirect(location)).respond_at(https, nova_versions());
+        servers.respond_at(location, nova_versions());
         let layer = AuthLayer::new(plugin(http)).discovery(servers.discovery());
-        // The token goes where the catalog says.
+        // The request with the token is still sent to the endpoint of the catalog.
         let expected = format!("{http}v2.1/servers +token");
-        assert_eq!(sent(&layer, compute().version(2, 1)).await.unwrap(), expected);
+        assert_eq!(send(&layer, compute().version(2, 1)).await.unwrap(), expected);
         let microversion = compute().newest_microversion("2.1", "latest");
-        let asked = asked_for(&layer, microversion, "/servers").await.unwrap();
-        assert_eq!(asked, format!("{http}servers compute 2.96"));
-        assert_eq!(servers.asked(), [http, location]);
+        let sent = send_with_microversion(&layer, microversion, "/servers").await.unwrap();
+        assert_eq!(sent, format!("{http}servers compute 2.96"));
+        assert_eq!(servers.take_requests(), [http, location]);
     }
 }
 
@@ -396,119 +399,125 @@ async fn no_other_redirect_to_another_origin_is_followed() {
         ("https://nova.example.com/", "https://nova.example.com:8774/"),
     ] {
         let servers = Servers::default();
-        servers.at(from, Answer::redirect(location)).at(location, nova_versions());
+        servers.respond_at(from, StubResponse::redirect(location)).respond_at(location, nova_versions());
         let layer = AuthLayer::new(plugin(from)).discovery(servers.discovery());
-        let error = sent(&layer, compute().version(2, 1).no_version_hack()).await.unwrap_err();
+        let error = send(&layer, compute().version(2, 1).no_version_hack()).await.unwrap_err();
         assert!(error.to_string().contains("it redirects to another origin"), "{error}");
-        assert_eq!(servers.asked(), [from], "{location}");
+        assert_eq!(servers.take_requests(), [from], "{location}");
     }
-    // Nor back from where an upgrade led to.
+    // After an upgrade to HTTPS, a redirect back to HTTP is not followed either.
     let servers = Servers::default();
-    servers.at("http://nova.example.com/", Answer::redirect(NOVA));
-    servers.at(NOVA, Answer::redirect("http://nova.example.com/versions"));
+    servers.respond_at("http://nova.example.com/", StubResponse::redirect(NOVA));
+    servers.respond_at(NOVA, StubResponse::redirect("http://nova.example.com/versions"));
     servers.discovery().document("http://nova.example.com/").await.unwrap_err();
-    assert_eq!(servers.asked(), ["http://nova.example.com/", NOVA]);
+    assert_eq!(servers.take_requests(), ["http://nova.example.com/", NOVA]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_token_follows_an_upgrade_to_known_origins_only() {
+async fn the_token_follows_an_https_upgrade_to_known_origins_only() {
     let http = "http://nova.example.com/";
     let known = [("compute", http), ("image", NOVA)];
-    for (services, token_goes) in [(&known[..1], false), (&known[..], true)] {
+    for (services, is_known) in [(&known[..1], false), (&known[..], true)] {
         for https_only in [false, true] {
             let servers = Servers::default();
-            servers.at(http, Answer::redirect(NOVA)).at(NOVA, nova_versions().with_a_token());
+            servers
+                .respond_at(http, StubResponse::redirect(NOVA))
+                .respond_at(NOVA, nova_versions().requires_any_token());
             let plugin = AccessInfoPlugin::new(access_info(services));
             let mut layer = AuthLayer::new(plugin).discovery(servers.discovery());
             if https_only {
                 layer = layer.require_https();
             }
             let filter = compute().newest_microversion("2.1", "latest").no_version_hack();
-            asked_for(&layer, filter, NOVA).await.ok();
+            send_with_microversion(&layer, filter, NOVA).await.ok();
             let mut expected = vec![http.to_owned(), NOVA.to_owned()];
-            expected.extend(token_goes.then(|| format!("{NOVA} +token")));
-            assert_eq!(servers.asked(), expected, "{https_only}");
+            expected.extend(is_known.then(|| format!("{NOVA} +token")));
+            assert_eq!(servers.take_requests(), expected, "{https_only}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_find_their_version_behind_a_redirect_to_https() {
+async fn credentials_discover_their_version_behind_a_redirect_to_https() {
     let servers = Servers::default();
     let versions = tower_keystone::fixture::Discovery::new().version("v3.14", "stable", "http://id/v3/");
-    servers.at(IDENTITY, Answer::redirect("https://id.example.com/"));
-    servers.at("https://id.example.com/", Answer::document(&versions.identity_document()));
+    servers.respond_at(IDENTITY, StubResponse::redirect("https://id.example.com/"));
+    servers.respond_at("https://id.example.com/", StubResponse::document(&versions.identity_document()));
     let alice = || User::new().username("alice").user_domain_name("Default");
     let credentials =
         |auth_url: &'static str| GenericCredentials::password(Uri::from_static(auth_url), alice(), "pw");
-    for (auth_url, asked) in [
+    for (auth_url, expected) in [
         (IDENTITY, vec![IDENTITY, "https://id.example.com/", "https://id.example.com/v3/auth/tokens"]),
         ("https://id.example.com/", vec!["https://id.example.com/", "https://id.example.com/v3/auth/tokens"]),
     ] {
         let login = credentials(auth_url).get_auth_ref(Transport::new(servers.clone())).await;
         assert!(matches!(login, Err(Error::Keystone(_))), "{login:?}");
-        assert_eq!(servers.asked(), asked);
+        assert_eq!(servers.take_requests(), expected);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_plugin_is_told_who_refuses_a_token_for_a_document() {
+async fn a_rejected_token_is_reported_with_the_origin_of_the_document() {
     let url = "https://nova.example.com/v2.1/p1";
-    let sources = || [token_of("bad", "compute", url), token_of("good", "compute", url)];
-    // The URL says enough for a request, and yet a document may be wanted.
+    let sources = || [token_for("bad", "compute", url), token_for("good", "compute", url)];
+    // The version in the URL is enough for a request, but `endpoint_data` still fetches a document.
     let newest = compute().version(2, 1);
     for filter in [newest.clone(), newest.no_version_hack()] {
         let servers = Servers::default();
         for document in ["https://nova.example.com/v2.1/", NOVA, "https://nova.example.com/v2.1"] {
-            servers.at(document, nova_versions().with_token("good"));
+            servers.respond_at(document, nova_versions().requires_token("good"));
         }
-        let plugin = Told::new(sources());
+        let plugin = RecordingPlugin::new(sources());
         let endpoint = servers.discovery().endpoint_data(&plugin, &filter).await.unwrap();
         assert_eq!(endpoint.url(), "https://nova.example.com/v2.1/p1");
-        assert!(endpoint.max_microversion().is_some(), "what the document says is known with the new token");
-        assert_eq!(plugin.refused_by(), ["https://nova.example.com:443"]);
+        assert!(endpoint.max_microversion().is_some(), "the document is fetched with the new token");
+        assert_eq!(plugin.rejected_by(), ["https://nova.example.com:443"]);
     }
     let servers = Servers::default();
-    servers.at(NOVA, nova_versions().with_token("good"));
-    let plugin = Told::new([token_of("bad", "compute", NOVA), token_of("good", "compute", NOVA)]);
+    servers.respond_at(NOVA, nova_versions().requires_token("good"));
+    let plugin =
+        RecordingPlugin::new([token_for("bad", "compute", NOVA), token_for("good", "compute", NOVA)]);
     let layer = AuthLayer::new(Arc::clone(&plugin)).discovery(servers.discovery());
     let expected = "https://nova.example.com/v2.1/servers +token";
-    assert_eq!(sent(&layer, compute().version(2, 1)).await.unwrap(), expected);
-    assert_eq!(plugin.refused_by(), ["https://nova.example.com:443"]);
+    assert_eq!(send(&layer, compute().version(2, 1)).await.unwrap(), expected);
+    assert_eq!(plugin.rejected_by(), ["https://nova.example.com:443"]);
 
     let servers = Servers::default();
-    servers.at(NOVA, nova_versions().with_token("good"));
-    let plugin = Told::new([token_of("bad", "compute", NOVA), token_of("good", "compute", NOVA)]);
+    servers.respond_at(NOVA, nova_versions().requires_token("good"));
+    let plugin =
+        RecordingPlugin::new([token_for("bad", "compute", NOVA), token_for("good", "compute", NOVA)]);
     let all = servers.discovery().all_version_data(&plugin, &EndpointFilter::default()).await.unwrap();
     assert_eq!(all["RegionOne"]["public"]["compute"].len(), 2);
-    assert_eq!(plugin.refused_by(), ["https://nova.example.com:443"]);
+    assert_eq!(plugin.rejected_by(), ["https://nova.example.com:443"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_told_where_another_document_is_found_or_none_that_will_do() {
+async fn a_rejected_token_is_reported_even_if_another_document_is_tried() {
     let url = "https://nova.example.com/v2/p1";
-    for root in [Answer::status(401), nova_versions().with_token("good")] {
-        for versioned in [nova_versions(), Answer::status(404)] {
+    for root in [StubResponse::status(401), nova_versions().requires_token("good")] {
+        for versioned in [nova_versions(), StubResponse::status(404)] {
             let servers = Servers::default();
-            servers.at(NOVA, root.clone()).at("https://nova.example.com/v2/", versioned.clone());
-            servers.at("https://nova.example.com/v2/p1", versioned);
-            let plugin = Told::new([token_of("bad", "compute", url)]);
+            servers
+                .respond_at(NOVA, root.clone())
+                .respond_at("https://nova.example.com/v2/", versioned.clone());
+            servers.respond_at("https://nova.example.com/v2/p1", versioned);
+            let plugin = RecordingPlugin::new([token_for("bad", "compute", url)]);
             let layer = AuthLayer::new(Arc::clone(&plugin)).discovery(servers.discovery());
-            sent(&layer, compute().min_version(3, 0)).await.ok();
-            assert_eq!(plugin.refused_by(), ["https://nova.example.com:443"]);
+            send(&layer, compute().min_version(3, 0)).await.ok();
+            assert_eq!(plugin.rejected_by(), ["https://nova.example.com:443"]);
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_without_the_layer_sends_no_token_over_http_either_if_https_is_required() {
+async fn direct_discovery_sends_no_token_over_http_if_https_is_required() {
     let plain = "http://nova.example.com/";
     let filter = compute().version(2, 1).no_version_hack();
     let servers = Servers::default();
-    servers.at(plain, nova_versions().with_a_token());
+    servers.respond_at(plain, nova_versions().requires_any_token());
     let plugin = plugin(plain);
     servers.discovery().endpoint_data(&plugin, &filter).await.unwrap();
-    assert_eq!(servers.asked(), [plain.to_owned(), format!("{plain} +token")]);
+    assert_eq!(servers.take_requests(), [plain.to_owned(), format!("{plain} +token")]);
 
     let (first, second) = (servers.discovery(), servers.discovery());
     let _ = AuthLayer::new(()).discovery(first.clone()).require_https();
@@ -522,12 +531,12 @@ async fn who_asks_without_the_layer_sends_no_token_over_http_either_if_https_is_
         discovery.endpoint(&plugin, &filter).await.unwrap_err();
         discovery.api_major_version(&plugin, &filter).await.unwrap_err();
         discovery.all_version_data(&plugin, &EndpointFilter::default()).await.unwrap();
-        assert_eq!(servers.asked(), [plain]);
+        assert_eq!(servers.take_requests(), [plain]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_from_outside_is_escaped_and_cut_in_errors() {
+async fn untrusted_texts_are_escaped_and_truncated_in_errors() {
     let service_type = format!("com\n\u{1b}[31mpute{}", "x".repeat(10_000));
     let url = format!("https://nova.example.com/{}", "v".repeat(10_000));
     let servers = Servers::default();
@@ -554,57 +563,57 @@ async fn what_comes_from_outside_is_escaped_and_cut_in_errors() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_there_is_no_document_the_endpoint_of_the_catalog_serves() {
+async fn without_a_document_the_endpoint_of_the_catalog_is_used() {
     let servers = Servers::default();
-    servers.at(NOVA, Answer::text("<html>a console</html>"));
+    servers.respond_at(NOVA, StubResponse::text("<html>a console</html>"));
     let layer = AuthLayer::new(plugin(NOVA)).discovery(servers.discovery());
     let expected = "https://nova.example.com/servers +token";
-    assert_eq!(sent(&layer, compute().version(2, 1)).await.unwrap(), expected);
-    let error = sent(&layer, compute().version(2, 1).no_version_hack()).await.unwrap_err();
+    assert_eq!(send(&layer, compute().version(2, 1)).await.unwrap(), expected);
+    let error = send(&layer, compute().version(2, 1).no_version_hack()).await.unwrap_err();
     assert!(error.to_string().contains("its response is not a version document"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_document_can_be_said_to_be_elsewhere() {
+async fn version_hack_sets_the_url_of_a_version_document() {
     let servers = Servers::default();
-    servers.at("https://nova.example.com/api/versions", nova_versions());
+    servers.respond_at("https://nova.example.com/api/versions", nova_versions());
     let layer = AuthLayer::new(plugin("https://nova.example.com/api/public/"));
     let discovery = servers.discovery().version_hack("compute", "/public", "/versions");
     let expected = "https://nova.example.com/v2.1/servers +token";
     let layer = layer.discovery(discovery);
-    assert_eq!(sent(&layer, compute().version(2, 1)).await.unwrap(), expected);
+    assert_eq!(send(&layer, compute().version(2, 1)).await.unwrap(), expected);
     let unhacked = compute().version(2, 1).no_version_hack();
-    assert!(sent(&layer, unhacked).await.is_err());
+    assert!(send(&layer, unhacked).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
-async fn keystone_itself_and_an_override_have_versions_and_a_fixed_endpoint_has_none() {
+async fn the_auth_url_and_overrides_are_discovered_and_a_fixed_endpoint_is_not() {
     let servers = Servers::default();
     let versions = tower_keystone::fixture::Discovery::new().version("v3.14", "stable", "/v3/");
-    servers.at("https://id.example.com/", Answer::document(&versions.identity_document()));
-    servers.at(NOVA, nova_versions());
+    servers.respond_at("https://id.example.com/", StubResponse::document(&versions.identity_document()));
+    servers.respond_at(NOVA, nova_versions());
     let auth_url = "https://id.example.com/v2.0";
     let layer =
         AuthLayer::new(plugin("https://x.example.com").auth_url(auth_url)).discovery(servers.discovery());
     let keystone = EndpointFilter::new("identity").interface(Interface::Auth).version(3, 0);
-    assert_eq!(sent(&layer, keystone).await.unwrap(), "https://id.example.com/v3/servers +token");
+    assert_eq!(send(&layer, keystone).await.unwrap(), "https://id.example.com/v3/servers +token");
     let filter = compute().endpoint_override(NOVA).version(2, 1);
-    assert_eq!(sent(&layer, filter).await.unwrap(), "https://nova.example.com/v2.1/servers +token");
+    assert_eq!(send(&layer, filter).await.unwrap(), "https://nova.example.com/v2.1/servers +token");
     let root = plugin("https://x.example.com").auth_url("https://id.example.com");
     let layer = AuthLayer::new(root).discovery(servers.discovery());
     let keystone = EndpointFilter::default().interface(Interface::Auth);
-    let versioned = sent(&layer, keystone.clone().version(3, 0)).await.unwrap();
+    let versioned = send(&layer, keystone.clone().version(3, 0)).await.unwrap();
     assert_eq!(versioned, "https://id.example.com/v3/servers +token");
-    assert_eq!(sent(&layer, keystone).await.unwrap(), "https://id.example.com/servers +token");
+    assert_eq!(send(&layer, keystone).await.unwrap(), "https://id.example.com/servers +token");
 
     let fixed = FixedEndpointPlugin::no_auth("https://ironic.example.com/v1".parse().unwrap()).unwrap();
     let filter = EndpointFilter::new("baremetal").version(2, 0);
     let layer = AuthLayer::new(fixed);
-    assert_eq!(sent(&layer, filter).await.unwrap(), "https://ironic.example.com/v1/servers");
+    assert_eq!(send(&layer, filter).await.unwrap(), "https://ironic.example.com/v1/servers");
 }
 
-/// Sends one request, and says which microversion it asked for.
-async fn asked_for<P: IdentityPlugin>(
+/// Sends one request, and returns the URL and the microversion that the inner service received.
+async fn send_with_microversion<P: IdentityPlugin>(
     layer: &AuthLayer<P>,
     filter: EndpointFilter,
     uri: &str,
@@ -619,9 +628,9 @@ async fn asked_for<P: IdentityPlugin>(
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_newest_microversion_that_the_service_has_is_asked_for() {
+async fn the_newest_supported_microversion_is_requested() {
     let servers = Servers::default();
-    servers.at("https://nova.example.com/v2.1", nova_versions());
+    servers.respond_at("https://nova.example.com/v2.1", nova_versions());
     let layer = AuthLayer::new(plugin("https://nova.example.com/v2.1/p1")).discovery(servers.discovery());
     let base = "https://nova.example.com/v2.1/p1";
     for (min, max, expected) in [
@@ -631,34 +640,39 @@ async fn the_newest_microversion_that_the_service_has_is_asked_for() {
     ] {
         let filter = compute().newest_microversion(min, max);
         let expected = format!("{base}/servers {expected}");
-        assert_eq!(asked_for(&layer, filter.clone(), "/servers").await.unwrap(), expected);
+        assert_eq!(send_with_microversion(&layer, filter.clone(), "/servers").await.unwrap(), expected);
         let absolute = format!("{base}/servers");
-        assert_eq!(asked_for(&layer, filter, &absolute).await.unwrap(), expected);
+        assert_eq!(send_with_microversion(&layer, filter, &absolute).await.unwrap(), expected);
     }
-    assert_eq!(servers.asked(), ["https://nova.example.com/v2.1"], "one document for all of them");
+    assert_eq!(servers.take_requests(), ["https://nova.example.com/v2.1"], "one document for all of them");
 
-    let error = asked_for(&layer, compute().newest_microversion("2.97", "latest"), "/").await.unwrap_err();
+    let error = send_with_microversion(&layer, compute().newest_microversion("2.97", "latest"), "/")
+        .await
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "compute does not support any microversion from 2.97 to latest: its version document lists 2.1 to 2.96; \
          request one of these, or none"
     );
-    let error = AuthLayer::new(plugin(base));
-    let error = asked_for(&error, compute().newest_microversion("2.1", "latest"), "/").await.unwrap_err();
+    let without_discovery = AuthLayer::new(plugin(base));
+    let error =
+        send_with_microversion(&without_discovery, compute().newest_microversion("2.1", "latest"), "/")
+            .await
+            .unwrap_err();
     assert!(matches!(Error::find(&*error), Some(Error::NoDiscovery)), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_range_of_microversions_leaves_the_endpoint_where_it_is() {
+async fn a_microversion_range_does_not_change_the_endpoint() {
     let servers = Servers::default();
-    servers.at(NOVA, nova_versions()).at("https://ironic.example.com/v1", nova_versions());
+    servers.respond_at(NOVA, nova_versions()).respond_at("https://ironic.example.com/v1", nova_versions());
     let layer = AuthLayer::new(plugin(NOVA)).discovery(servers.discovery());
     let filter = compute().newest_microversion("2.1", "latest");
-    let asked = asked_for(&layer, filter.clone(), "/servers").await.unwrap();
-    assert_eq!(asked, "https://nova.example.com/servers compute 2.96");
+    let sent = send_with_microversion(&layer, filter.clone(), "/servers").await.unwrap();
+    assert_eq!(sent, "https://nova.example.com/servers compute 2.96");
 
     let fixed = FixedEndpointPlugin::no_auth("https://ironic.example.com/v1".parse().unwrap()).unwrap();
     let layer = AuthLayer::new(fixed).discovery(servers.discovery());
-    let asked = asked_for(&layer, filter.version(9, 0), "/nodes").await.unwrap();
-    assert_eq!(asked, "https://ironic.example.com/v1/nodes compute 2.96");
+    let sent = send_with_microversion(&layer, filter.version(9, 0), "/nodes").await.unwrap();
+    assert_eq!(sent, "https://ironic.example.com/v1/nodes compute 2.96");
 }

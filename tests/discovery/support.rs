@@ -27,23 +27,32 @@ pub(crate) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// What a server does with a request for one URL.
+/// The response to a request for one URL.
 #[derive(Clone)]
-pub(crate) struct Answer {
+pub(crate) struct StubResponse {
     status: u16,
     body: String,
     location: Option<&'static str>,
-    after: Duration,
-    token_wanted: bool,
-    /// The only token that will do.
-    token: Option<&'static str>,
-    broken: bool,
+    delay: Duration,
+    /// Whether a request without a token is rejected.
+    any_token_required: bool,
+    /// The only token that is accepted.
+    required_token: Option<&'static str>,
+    refuses_connection: bool,
 }
 
-impl Answer {
+impl StubResponse {
     pub(crate) fn status(status: u16) -> Self {
-        let (body, after) = (String::new(), Duration::ZERO);
-        Self { status, body, location: None, after, token_wanted: false, token: None, broken: false }
+        let (body, delay) = (String::new(), Duration::ZERO);
+        Self {
+            status,
+            body,
+            location: None,
+            delay,
+            any_token_required: false,
+            required_token: None,
+            refuses_connection: false,
+        }
     }
 
     pub(crate) fn document(document: &Value) -> Self {
@@ -58,44 +67,45 @@ impl Answer {
         Self { location: Some(location), ..Self::status(302) }
     }
 
-    pub(crate) fn no_connection() -> Self {
-        Self { broken: true, ..Self::status(200) }
+    pub(crate) fn refused_connection() -> Self {
+        Self { refuses_connection: true, ..Self::status(200) }
     }
 
-    pub(crate) fn after(self, after: Duration) -> Self {
-        Self { after, ..self }
+    pub(crate) fn delayed(self, delay: Duration) -> Self {
+        Self { delay, ..self }
     }
 
-    /// 401 without this token.
-    pub(crate) fn with_token(self, token: &'static str) -> Self {
-        Self { token: Some(token), ..self }
+    /// Responds with 401 to a request without this token.
+    pub(crate) fn requires_token(self, token: &'static str) -> Self {
+        Self { required_token: Some(token), ..self }
     }
 
-    /// 401 without a token.
-    pub(crate) fn with_a_token(self) -> Self {
-        Self { token_wanted: true, ..self }
+    /// Responds with 401 to a request without a token.
+    pub(crate) fn requires_any_token(self) -> Self {
+        Self { any_token_required: true, ..self }
     }
 }
 
-/// All servers of a cloud; what they do not know is 404. Clones are the same.
+/// All servers of a cloud. They respond with 404 to an unknown URL. Clones share their state.
 #[derive(Clone, Default)]
 pub(crate) struct Servers(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    answers: HashMap<String, Answer>,
-    asked: Vec<String>,
+    responses: HashMap<String, StubResponse>,
+    requests: Vec<String>,
 }
 
 impl Servers {
-    pub(crate) fn at(&self, url: &str, answer: Answer) -> &Self {
-        self.0.lock().unwrap().answers.insert(url.to_owned(), answer);
+    /// Sets the response to each request for `url`.
+    pub(crate) fn respond_at(&self, url: &str, response: StubResponse) -> &Self {
+        self.0.lock().unwrap().responses.insert(url.to_owned(), response);
         self
     }
 
-    /// What was asked for since the last time, `+token` at its end if a token came along.
-    pub(crate) fn asked(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap().asked)
+    /// Returns and forgets the requests so far, as URLs, with ` +token` appended if the request had a token.
+    pub(crate) fn take_requests(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap().requests)
     }
 
     pub(crate) fn discovery(&self) -> Discovery {
@@ -116,35 +126,35 @@ impl Service<Request<Body>> for Servers {
         let has_token = request.headers().contains_key("x-auth-token");
         let url = request.uri().to_string();
         let mut state = self.0.lock().unwrap();
-        state.asked.push(if has_token { format!("{url} +token") } else { url.clone() });
-        let mut answer = state.answers.get(&url).cloned().unwrap_or(Answer::status(404));
-        let good = |token| request.headers().get("x-auth-token").is_some_and(|sent| sent == token);
-        if answer.token_wanted && !has_token || answer.token.is_some_and(|token| !good(token)) {
-            answer = Answer::status(401);
+        state.requests.push(if has_token { format!("{url} +token") } else { url.clone() });
+        let mut stub = state.responses.get(&url).cloned().unwrap_or(StubResponse::status(404));
+        let matches = |token| request.headers().get("x-auth-token").is_some_and(|sent| sent == token);
+        if stub.any_token_required && !has_token || stub.required_token.is_some_and(|token| !matches(token)) {
+            stub = StubResponse::status(401);
         }
         Box::pin(async move {
-            sleep(answer.after).await;
-            if answer.broken {
+            sleep(stub.delay).await;
+            if stub.refuses_connection {
                 return Err(io::Error::from(io::ErrorKind::ConnectionRefused).into());
             }
-            let mut response = Response::builder().status(answer.status);
-            if let Some(location) = answer.location {
+            let mut response = Response::builder().status(stub.status);
+            if let Some(location) = stub.location {
                 response = response.header(header::LOCATION, location);
             }
-            Ok(response.body(answer.body.into())?)
+            Ok(response.body(stub.body.into())?)
         })
     }
 }
 
-/// What Nova says at its root.
-pub(crate) fn nova_versions() -> Answer {
+/// Returns the version document at the root of Nova, which lists 2.0 and 2.1.
+pub(crate) fn nova_versions() -> StubResponse {
     let versions = Versions::new()
         .version("v2.0", "SUPPORTED", "https://nova.example.com/v2/")
         .microversions("v2.1", "CURRENT", "https://nova.example.com/v2.1/", "2.1", "2.96");
-    Answer::document(&versions.document())
+    StubResponse::document(&versions.document())
 }
 
-/// A token of project `p1` whose catalog has services at these URLs.
+/// Returns an access info of project `p1` whose catalog lists services at these URLs.
 pub(crate) fn access_info(services: &[(&str, &str)]) -> AccessInfo {
     services
         .iter()
@@ -155,40 +165,40 @@ pub(crate) fn access_info(services: &[(&str, &str)]) -> AccessInfo {
         .unwrap()
 }
 
-/// A plugin that notes who refuses its tokens, and has a few of them, one after the other.
-pub(crate) struct Told {
+/// A plugin that records which origins reject its tokens. It renews to the next of its tokens until the last.
+pub(crate) struct RecordingPlugin {
     accesses: Vec<Arc<ServiceAccess>>,
-    refused_by: Mutex<Vec<String>>,
+    rejected_by: Mutex<Vec<String>>,
 }
 
-impl Told {
+impl RecordingPlugin {
     pub(crate) fn new(access_infos: impl IntoIterator<Item = AccessInfo>) -> Arc<Self> {
         let access = |access_info| Arc::new(ServiceAccess::from_auth_ref(access_info).unwrap());
         let accesses = access_infos.into_iter().map(access).collect();
-        Arc::new(Self { accesses, refused_by: Mutex::default() })
+        Arc::new(Self { accesses, rejected_by: Mutex::default() })
     }
 
-    /// Who has refused a token so far.
-    pub(crate) fn refused_by(&self) -> Vec<String> {
-        self.refused_by.lock().unwrap().clone()
+    /// Returns the origins that have rejected a token so far.
+    pub(crate) fn rejected_by(&self) -> Vec<String> {
+        self.rejected_by.lock().unwrap().clone()
     }
 }
 
-impl IdentityPlugin for Told {
+impl IdentityPlugin for RecordingPlugin {
     fn access(&self) -> AccessFuture {
-        let refused = self.refused_by.lock().unwrap().len();
-        AccessFuture::ready(Ok(Arc::clone(&self.accesses[refused.min(self.accesses.len() - 1)])))
+        let rejected = self.rejected_by.lock().unwrap().len();
+        AccessFuture::ready(Ok(Arc::clone(&self.accesses[rejected.min(self.accesses.len() - 1)])))
     }
 
     fn invalidate(&self, _used: &Arc<ServiceAccess>, by: &Origin) -> bool {
-        let mut refused_by = self.refused_by.lock().unwrap();
-        refused_by.push(by.to_string());
-        refused_by.len() < self.accesses.len()
+        let mut rejected_by = self.rejected_by.lock().unwrap();
+        rejected_by.push(by.to_string());
+        rejected_by.len() < self.accesses.len()
     }
 }
 
-/// A token whose catalog has a service at this URL.
-pub(crate) fn token_of(token: &str, service_type: &str, url: &str) -> AccessInfo {
+/// Returns an access info with this token, whose catalog lists one service at this URL.
+pub(crate) fn token_for(token: &str, service_type: &str, url: &str) -> AccessInfo {
     let service = CatalogService::new(service_type).standard_endpoints("RegionOne", url);
     V3Token::new("u", token).service(&service).access_info(token).unwrap()
 }

@@ -24,34 +24,34 @@ use tower_keystone::{
 
 use crate::support::*;
 
-type Answer = Result<Response<()>, BoxError>;
+type ServerResult = Result<Response<()>, BoxError>;
 
-fn status(code: u16) -> Answer {
+fn status(code: u16) -> ServerResult {
     Ok(Response::builder().status(code).body(()).unwrap())
 }
 
-fn asking(code: u16, retry_after: &str) -> Answer {
+fn with_retry_after(code: u16, retry_after: &str) -> ServerResult {
     Ok(Response::builder().status(code).header("retry-after", retry_after).body(()).unwrap())
 }
 
-fn failure(kind: io::ErrorKind) -> Answer {
+fn failure(kind: io::ErrorKind) -> ServerResult {
     Err(io::Error::from(kind).into())
 }
 
-fn refused() -> Answer {
+fn connection_refused() -> ServerResult {
     failure(io::ErrorKind::ConnectionRefused)
 }
 
-/// Answers these one after the other, and then the last of them again or 200; notes when it was asked.
+/// A server that responds with these results one after the other, and then with 200. It records when requests arrive.
 #[derive(Clone, Default)]
 struct Server {
-    answers: Arc<Mutex<VecDeque<Answer>>>,
-    asked: Arc<Mutex<Vec<Instant>>>,
+    results: Arc<Mutex<VecDeque<ServerResult>>>,
+    arrivals: Arc<Mutex<Vec<Instant>>>,
 }
 
 impl Server {
-    fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
-        Self { answers: Arc::new(Mutex::new(answers.into_iter().collect())), asked: Arc::default() }
+    fn new(results: impl IntoIterator<Item = ServerResult>) -> Self {
+        Self { results: Arc::new(Mutex::new(results.into_iter().collect())), arrivals: Arc::default() }
     }
 
     fn service<B: Send + 'static>(
@@ -60,24 +60,24 @@ impl Server {
     {
         let server = self.clone();
         service_fn(move |_: Request<B>| {
-            server.asked.lock().unwrap().push(Instant::now());
-            let answer = server.answers.lock().unwrap().pop_front();
-            async { answer.unwrap_or_else(|| status(200)) }
+            server.arrivals.lock().unwrap().push(Instant::now());
+            let result = server.results.lock().unwrap().pop_front();
+            async { result.unwrap_or_else(|| status(200)) }
         })
     }
 
-    async fn get(&self, policy: RetryPolicy<()>) -> Answer {
+    async fn get(&self, policy: RetryPolicy<()>) -> ServerResult {
         ServiceBuilder::new().retry(policy).service(self.service()).oneshot(Request::new(())).await
     }
 
     fn attempts(&self) -> usize {
-        self.asked.lock().unwrap().len()
+        self.arrivals.lock().unwrap().len()
     }
 
-    /// What was waited between the attempts, in seconds.
-    fn sleeps(&self) -> Vec<f64> {
-        let asked = self.asked.lock().unwrap();
-        asked.windows(2).map(|two| (two[1] - two[0]).as_millis() as f64 / 1000.0).collect()
+    /// Returns the delays between the attempts, in seconds.
+    fn delays(&self) -> Vec<f64> {
+        let arrivals = self.arrivals.lock().unwrap();
+        arrivals.windows(2).map(|two| (two[1] - two[0]).as_millis() as f64 / 1000.0).collect()
     }
 }
 
@@ -94,9 +94,9 @@ fn codes(codes: &[u16]) -> Vec<StatusCode> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn statuses_are_retried_as_the_reference_does() {
-    let passed = "Wed, 21 Oct 2015 07:28:00 GMT";
-    for (answers, policy, code, sleeps) in [
+async fn statuses_are_retried_as_in_keystoneauth() {
+    let past_date = "Wed, 21 Oct 2015 07:28:00 GMT";
+    for (results, policy, code, delays) in [
         (vec![status(503)], exact().status_code_retries(4), 200, vec![0.5]),
         (vec![status(503), status(500)], exact(), 500, vec![0.5]),
         (vec![status(429)], exact().retriable_status_codes(codes(&[503, 500, 504])), 429, vec![]),
@@ -109,15 +109,15 @@ async fn statuses_are_retried_as_the_reference_does() {
         (vec![status(504)], exact(), 504, vec![]),
         (vec![status(503), status(503)], exact(), 200, vec![0.5, 1.0]),
         (vec![status(503)], exact().status_code_retries(0), 503, vec![]),
-        (vec![asking(503, "3"), status(504)], exact(), 504, vec![3.0]),
+        (vec![with_retry_after(503, "3"), status(504)], exact(), 504, vec![3.0]),
         (
-            vec![asking(429, "1.5"), status(503), status(503), asking(429, "0")],
+            vec![with_retry_after(429, "1.5"), status(503), status(503), with_retry_after(429, "0")],
             exact().status_code_retries(5).status_code_retry_delay(seconds(0.5)),
             200,
             vec![0.5, 0.5, 0.5, 0.0],
         ),
         (
-            vec![asking(503, "0"), status(500)],
+            vec![with_retry_after(503, "0"), status(500)],
             exact().retriable_status_codes(codes(&[503, 500, 504])),
             200,
             vec![0.0, 0.5],
@@ -128,42 +128,55 @@ async fn statuses_are_retried_as_the_reference_does() {
             200,
             vec![0.5, 1.0, 2.0, 4.0],
         ),
-        (vec![asking(503, passed), status(503)], exact(), 200, vec![0.5, 1.0]),
-        // From here on the reference does otherwise: it raises an error, and reads no dates.
-        (vec![asking(503, "-1")], exact(), 200, vec![0.5]),
-        (vec![asking(503, "Tue, 31 Dec 2999 23:59:59 GMT")], exact(), 200, vec![300.0]),
-        (vec![asking(503, "315360000")], exact(), 200, vec![300.0]),
+        (vec![with_retry_after(503, past_date), status(503)], exact(), 200, vec![0.5, 1.0]),
+        // The following cases differ from keystoneauth, which raises an error and reads no dates.
+        (vec![with_retry_after(503, "-1")], exact(), 200, vec![0.5]),
+        (vec![with_retry_after(503, "Tue, 31 Dec 2999 23:59:59 GMT")], exact(), 200, vec![300.0]),
+        (vec![with_retry_after(503, "315360000")], exact(), 200, vec![300.0]),
     ] {
-        let server = Server::new(answers);
-        let answer = server.get(policy).await.unwrap();
-        assert_eq!((answer.status().as_u16(), server.sleeps()), (code, sleeps));
+        let server = Server::new(results);
+        let response = server.get(policy).await.unwrap();
+        assert_eq!((response.status().as_u16(), server.delays()), (code, delays));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn failures_to_connect_are_retried_as_the_reference_does() {
+async fn connect_failures_are_retried_as_in_keystoneauth() {
     let tls = || failure(io::ErrorKind::InvalidData);
-    for (answers, policy, code, sleeps) in [
-        (vec![refused(), refused(), tls()], exact().connect_retry_delay(seconds(0.1)), None, vec![0.1, 0.1]),
-        (vec![refused(), refused(), refused()], exact(), Some(200), vec![0.5, 1.0, 2.0]),
-        (vec![refused(), refused()], exact().connect_retries(1), None, vec![0.5]),
-        (vec![refused()], exact().connect_retries(0), None, vec![]),
+    for (results, policy, code, delays) in [
+        (
+            vec![connection_refused(), connection_refused(), tls()],
+            exact().connect_retry_delay(seconds(0.1)),
+            None,
+            vec![0.1, 0.1],
+        ),
+        (
+            vec![connection_refused(), connection_refused(), connection_refused()],
+            exact(),
+            Some(200),
+            vec![0.5, 1.0, 2.0],
+        ),
+        (vec![connection_refused(), connection_refused()], exact().connect_retries(1), None, vec![0.5]),
+        (vec![connection_refused()], exact().connect_retries(0), None, vec![]),
         (vec![tls()], exact(), None, vec![]),
         (
-            vec![refused(), refused(), status(503), status(503)],
+            vec![connection_refused(), connection_refused(), status(503), status(503)],
             exact().connect_retries(9).connect_retry_delay(seconds(5.0)).status_code_retries(1),
             Some(503),
             vec![5.0, 5.0, 0.5],
         ),
     ] {
-        let server = Server::new(answers);
-        let answer = server.get(policy).await;
-        assert_eq!((answer.ok().map(|answer| answer.status().as_u16()), server.sleeps()), (code, sleeps));
+        let server = Server::new(results);
+        let response = server.get(policy).await;
+        assert_eq!(
+            (response.ok().map(|response| response.status().as_u16()), server.delays()),
+            (code, delays)
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_have_been_sent_is_not_sent_again() {
+async fn a_request_that_may_have_been_sent_is_not_retried() {
     use io::ErrorKind::*;
     for (kind, attempts) in [
         (AddrNotAvailable, 2),
@@ -177,8 +190,8 @@ async fn what_may_have_been_sent_is_not_sent_again() {
         (Other, 1),
     ] {
         let server = Server::new([failure(kind)]);
-        let answer = server.get(exact()).await;
-        assert_eq!((server.attempts(), answer.is_ok()), (attempts, attempts == 2), "{kind}");
+        let response = server.get(exact()).await;
+        assert_eq!((server.attempts(), response.is_ok()), (attempts, attempts == 2), "{kind}");
     }
     let wrapped = io::Error::other(io::Error::from(io::ErrorKind::ConnectionRefused));
     let server = Server::new([Err(wrapped.into())]);
@@ -186,8 +199,8 @@ async fn what_may_have_been_sent_is_not_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_else_is_a_failure_to_connect_is_told_by_a_predicate() {
-    let elapsed = || -> Answer { Err(Elapsed::new().into()) };
+async fn a_predicate_defines_further_connect_failures() {
+    let elapsed = || -> ServerResult { Err(Elapsed::new().into()) };
     let server = Server::new([elapsed()]);
     assert!(server.get(exact()).await.unwrap_err().is::<Elapsed>());
     let server = Server::new([elapsed()]);
@@ -196,18 +209,18 @@ async fn what_else_is_a_failure_to_connect_is_told_by_a_predicate() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn errors_of_this_crate_are_no_failures_to_connect_whatever_is_under_them() {
-    let refused = || BoxError::from(io::Error::from(io::ErrorKind::ConnectionRefused));
+async fn errors_of_this_crate_are_not_connect_failures_despite_their_sources() {
+    let refused_error = || BoxError::from(io::Error::from(io::ErrorKind::ConnectionRefused));
     let transport = Transport::new(service_fn(move |_: Request<Full<Bytes>>| async move {
-        Err::<Response<Full<Bytes>>, _>(refused())
+        Err::<Response<Full<Bytes>>, _>(refused_error())
     }));
     let unreachable = password(&cloud(), transport).renew().await.unwrap_err();
-    for error in [unreachable, Error::NoToken, Error::plugin(true, refused())] {
+    for error in [unreachable, Error::NoToken, Error::plugin(true, refused_error())] {
         let server = Server::new([Err(error.clone().into())]);
-        let failed = server.get(exact().connect_failure(|_| true)).await.unwrap_err();
-        assert_eq!(failed.to_string(), error.to_string());
+        let returned = server.get(exact().connect_failure(|_| true)).await.unwrap_err();
+        assert_eq!(returned.to_string(), error.to_string());
         assert_eq!(server.attempts(), 1, "{error}");
-        // Nor behind what has them not in its chain.
+        // The same holds for a wrapper that hides the error from its source chain.
         let hidden = anyhow::Error::from_boxed(error.clone().into()).context("listing servers");
         let server = Server::new([Err(hidden.into())]);
         server.get(exact().connect_failure(|error| error.is::<io::Error>())).await.unwrap_err();
@@ -216,7 +229,7 @@ async fn errors_of_this_crate_are_no_failures_to_connect_whatever_is_under_them(
 }
 
 #[test]
-fn policies_show_what_they_were_told_and_not_their_functions() {
+fn debug_output_of_policies_shows_settings_and_no_bodies() {
     let policy = format!("{:?}", exact().connect_retries(7));
     assert!(policy.starts_with("RetryPolicy") && policy.contains("connect_retries: 7"), "{policy}");
     assert_eq!(format!("{:?}", ReauthPolicy::<()>::new()), "ReauthPolicy { has_retried: false, .. }");
@@ -224,14 +237,14 @@ fn policies_show_what_they_were_told_and_not_their_functions() {
     assert_eq!(format!("{body:?}"), "ReplayBody { position: 0, .. }");
 }
 
-/// A port of loopback where nobody listens.
-async fn nobody() -> String {
+/// Returns the URL of a loopback port without a listener.
+async fn closed_port_url() -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     format!("http://{}/", listener.local_addr().unwrap())
 }
 
 #[tokio::test]
-async fn a_refused_connection_of_hypers_client_is_a_failure_to_connect() {
+async fn a_refused_connection_of_the_hyper_client_is_a_connect_failure() {
     let attempts = Arc::new(Mutex::new(0));
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let counted = |policy| {
@@ -246,25 +259,25 @@ async fn a_refused_connection_of_hypers_client_is_a_failure_to_connect() {
             .service(client)
     };
     let plain = RetryPolicy::new().connect_retry_delay(Duration::ZERO);
-    let told =
+    let with_predicate =
         plain.clone().connect_failure(|error| error.downcast_ref().is_some_and(ClientError::is_connect));
-    let url = nobody().await;
+    let url = closed_port_url().await;
     let request = || Request::get(&url).body(Full::default()).unwrap();
     assert!(counted(plain.clone()).oneshot(request()).await.unwrap_err().is::<ClientError>());
-    assert_eq!(*attempts.lock().unwrap(), 4, "by the kind of its I/O error");
-    counted(told.clone()).oneshot(request()).await.unwrap_err();
+    assert_eq!(*attempts.lock().unwrap(), 4, "recognized by the kind of the I/O error");
+    counted(with_predicate.clone()).oneshot(request()).await.unwrap_err();
     assert_eq!(*attempts.lock().unwrap(), 8);
 
-    // Only the client knows that this one never connected.
+    // Only the predicate recognizes this error as a failure to connect.
     let elsewhere = || Request::get("https://127.0.0.1:1/").body(Full::default()).unwrap();
     counted(plain).oneshot(elsewhere()).await.unwrap_err();
     assert_eq!(*attempts.lock().unwrap(), 9);
-    counted(told).oneshot(elsewhere()).await.unwrap_err();
+    counted(with_predicate).oneshot(elsewhere()).await.unwrap_err();
     assert_eq!(*attempts.lock().unwrap(), 13);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_keystone_out_of_reach_is_a_failure_to_connect_and_a_wrong_password_is_not() {
+async fn an_unreachable_keystone_is_retried_and_a_wrong_password_is_not() {
     let cloud = cloud();
     let server = Server::new([]);
     let get = |plugin: RenewingPlugin<V3Credentials>, policy| {
@@ -299,19 +312,19 @@ async fn a_keystone_out_of_reach_is_a_failure_to_connect_and_a_wrong_password_is
 }
 
 #[tokio::test(start_paused = true)]
-async fn delays_are_left_to_chance_and_never_shorter_than_asked_for() {
+async fn delays_have_jitter_and_are_never_shorter_than_retry_after() {
     fastrand::seed(7);
     let mut first = Vec::new();
     for _ in 0..50 {
-        let server = Server::new([status(503), asking(503, "7"), refused()]);
+        let server = Server::new([status(503), with_retry_after(503, "7"), connection_refused()]);
         server.get(RetryPolicy::new()).await.unwrap();
-        let [own, asked, connect] = server.sleeps()[..] else { panic!("three") };
+        let [own, requested, connect] = server.delays()[..] else { panic!("expected three delays") };
         assert!((0.25..=0.501).contains(&own) && (0.25..=0.501).contains(&connect), "{own} {connect}");
-        assert!((7.0..=7.501).contains(&asked), "{asked}");
+        assert!((7.0..=7.501).contains(&requested), "{requested}");
         first.push(own);
     }
     first.dedup();
-    assert!(first.len() > 25, "each request has its own: {first:?}");
+    assert!(first.len() > 25, "the jitter of each request is independent: {first:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -321,10 +334,10 @@ async fn a_budget_limits_the_retries_of_all_requests() {
     let down = || Server::new((0..1_000).map(|_| status(503)));
     let server = down();
     assert_eq!(server.get(policy.clone()).await.unwrap().status(), 503);
-    assert_eq!(server.attempts(), 1 + 10, "1 per second, of 10 s");
+    assert_eq!(server.attempts(), 1 + 10, "the budget allows 1 retry per second over 10 s");
     let server = down();
     server.get(policy.clone()).await.unwrap();
-    assert_eq!(server.attempts(), 1, "another request finds nothing left");
+    assert_eq!(server.attempts(), 1, "the budget is used up for the next request");
 
     let up = Server::new([]);
     for _ in 0..8 {
@@ -332,16 +345,16 @@ async fn a_budget_limits_the_retries_of_all_requests() {
     }
     let server = down();
     server.get(policy).await.unwrap();
-    assert_eq!(server.attempts(), 1 + 4, "half of the requests that went well");
+    assert_eq!(server.attempts(), 1 + 4, "the budget grows by half of the successful requests");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_cannot_be_sent_again_is_sent_once() {
+async fn a_body_that_cannot_be_replayed_is_sent_once() {
     let server = Server::new([status(503)]);
     let never = RetryPolicy::with_clone_body(|_: &Full<Bytes>| None);
     let nova = ServiceBuilder::new().retry(never).service(server.service::<Full<Bytes>>());
-    let answer = nova.oneshot(Request::post("/").body(Full::from("once")).unwrap()).await.unwrap();
-    assert_eq!((answer.status().as_u16(), server.attempts()), (503, 1));
+    let response = nova.oneshot(Request::post("/").body(Full::from("once")).unwrap()).await.unwrap();
+    assert_eq!((response.status().as_u16(), server.attempts()), (503, 1));
 
     for (cap, expected) in [(4, vec!["once", "once"]), (3, vec!["once"])] {
         let bodies = Arc::new(Mutex::new(Vec::new()));
@@ -357,46 +370,47 @@ async fn a_body_that_cannot_be_sent_again_is_sent_once() {
         });
         let nova = ServiceBuilder::new().retry(RetryPolicy::replaying()).service(nova);
         let body = ReplayBody::new(Full::from("once"), cap);
-        let answer = nova.oneshot(Request::post("/").body(body).unwrap()).await.unwrap();
-        assert_eq!(answer.status() == 200, expected.len() == 2);
+        let response = nova.oneshot(Request::post("/").body(body).unwrap()).await.unwrap();
+        assert_eq!(response.status() == 200, expected.len() == 2);
         assert_eq!(*bodies.lock().unwrap(), expected);
     }
 }
 
 #[test]
-fn without_a_runtime_the_answer_is_handed_out() {
+fn without_a_runtime_the_response_is_returned_without_retry() {
     let server = Server::new([status(503)]);
-    let mut answer = tokio_test::task::spawn(
+    let mut response = tokio_test::task::spawn(
         ServiceBuilder::new().retry(exact()).service(server.service()).oneshot(Request::new(())),
     );
-    let answer = tokio_test::assert_ready!(answer.poll()).unwrap();
-    assert_eq!((answer.status().as_u16(), server.attempts()), (503, 1));
+    let response = tokio_test::assert_ready!(response.poll()).unwrap();
+    assert_eq!((response.status().as_u16(), server.attempts()), (503, 1));
 }
 
 #[test]
-fn in_a_runtime_without_time_the_answer_is_handed_out() {
-    let timeless = Builder::new_current_thread().build().unwrap();
+fn in_a_runtime_without_a_timer_the_response_is_returned_without_retry() {
+    let without_timer = Builder::new_current_thread().build().unwrap();
     let server = Server::new([status(503)]);
-    let answer = timeless.block_on(server.get(exact())).unwrap();
-    assert_eq!((answer.status().as_u16(), server.attempts()), (503, 1));
+    let response = without_timer.block_on(server.get(exact())).unwrap();
+    assert_eq!((response.status().as_u16(), server.attempts()), (503, 1));
 }
 
 #[test]
-fn a_pause_goes_on_in_another_runtime() {
-    for ended in [true, false] {
+fn a_retry_delay_continues_in_another_runtime() {
+    for is_first_stopped in [true, false] {
         let [one, other] =
             [1, 2].map(|_| Builder::new_current_thread().enable_time().start_paused(true).build().unwrap());
         let server = Server::new([status(503)]);
         let mut request = tokio_test::task::spawn(server.get(exact()));
         one.block_on(async { tokio_test::assert_pending!(request.poll()) });
-        let one = (!ended).then_some(one);
-        let answer = other.block_on(request).unwrap();
-        assert_eq!((answer.status().as_u16(), server.attempts()), (200, 2));
+        let one = (!is_first_stopped).then_some(one);
+        let response = other.block_on(request).unwrap();
+        assert_eq!((response.status().as_u16(), server.attempts()), (200, 2));
         drop(one);
     }
 }
 
-/// A nova that answers these statuses one after the other, but that a wrong token gets a 401 before.
+/// Returns a Nova that responds with these statuses one after the other. A 401 also revokes the token of the request,
+/// and a request with an invalid token gets a 401 instead of its status.
 fn nova(
     cloud: &Cloud,
     statuses: &[u16],
@@ -411,7 +425,6 @@ fn nova(
             let mut response = Response::new(Full::default());
             let next = statuses.lock().unwrap().pop_front().unwrap_or(200);
             match next {
-                // From here on the token is none.
                 401 => cloud.keystone().revoke(&token),
                 _ if !cloud.keystone().validate(&token) => {}
                 next => {
@@ -432,9 +445,9 @@ async fn both_policies_compose_in_either_order() {
     for (statuses, reauth_outside, retry_outside) in [
         (&[503, 401, 200][..], 200, 200),
         (&[401, 503, 200], 200, 200),
-        // All the retries again after the 401; or counted over the whole.
+        // `ReauthPolicy` outside: its second attempt has retries of its own. Inside: the retries are counted once.
         (&[503, 401, 503, 200], 200, 503),
-        // One 401 in a request; or one in each attempt.
+        // `ReauthPolicy` outside: one retry after a 401 for the request. Inside: one for each attempt.
         (&[401, 503, 401, 200], 401, 200),
         (&[401, 401, 200], 401, 401),
         (&[503, 503, 200], 503, 503),
@@ -453,8 +466,8 @@ async fn both_policies_compose_in_either_order() {
             .retry(ReauthPolicy::new())
             .layer(layer())
             .service(nova(&cloud, statuses));
-        let answer = inside.oneshot(request()).await.unwrap();
-        assert_eq!(answer.status(), retry_outside, "{statuses:?}");
-        assert_eq!(answer.extensions().get::<TokenRejected>().is_some(), retry_outside == 401);
+        let response = inside.oneshot(request()).await.unwrap();
+        assert_eq!(response.status(), retry_outside, "{statuses:?}");
+        assert_eq!(response.extensions().get::<TokenRejected>().is_some(), retry_outside == 401);
     }
 }

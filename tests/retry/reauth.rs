@@ -1,4 +1,4 @@
-//! `ReauthPolicy`: 401, and the bodies that can be sent again.
+//! `ReauthPolicy`: retries after a 401, and request bodies that can be replayed.
 
 use std::{
     collections::VecDeque,
@@ -20,18 +20,18 @@ use tower_keystone::{
 
 use crate::support::*;
 
-/// What reached nova: the token, the header and the body of each request.
+/// The requests that Nova received: token and length of the body.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<(String, usize)>>>);
+struct ReceivedRequests(Arc<Mutex<Vec<(String, usize)>>>);
 
 fn token(access: &ServiceAccess) -> String {
     access.auth_ref().unwrap().auth_token().unwrap().to_owned()
 }
 
-/// A nova that reads the whole body before it answers, or, if so wanted, none of it.
+/// Returns a Nova that reads the whole body before it responds. Without `reads`, it rejects a token before reading.
 fn nova<B>(
     cloud: &Cloud,
-    seen: &Seen,
+    seen: &ReceivedRequests,
     reads: bool,
 ) -> impl Service<Request<B>, Response = Response<Full<Bytes>>, Error = BoxError, Future: Send> + Clone
 where
@@ -56,7 +56,7 @@ where
     })
 }
 
-/// A stream of so many chunks of 10 bytes, with trailers.
+/// A stream of chunks of 10 bytes, with trailers.
 struct Chunks(VecDeque<Frame<Bytes>>);
 
 fn chunks(count: usize) -> Chunks {
@@ -82,10 +82,10 @@ impl Body for Chunks {
     }
 }
 
-/// The data of these chunks, and then an error.
-struct Breaking(Chunks);
+/// A stream that yields the data of these chunks, and then an error.
+struct FailingBody(Chunks);
 
-impl Body for Breaking {
+impl Body for FailingBody {
     type Data = Bytes;
     type Error = &'static str;
 
@@ -110,7 +110,7 @@ where
     B::Error: Into<BoxError>,
 {
     let plugin = password(cloud, cloud.transport());
-    let seen = Seen::default();
+    let seen = ReceivedRequests::default();
     let mut nova = ServiceBuilder::new()
         .retry(policy)
         .layer(AuthLayer::new(plugin.clone()))
@@ -123,14 +123,14 @@ where
 
     let seen = seen.0.lock().unwrap().clone();
     assert_eq!(seen[0].0, token(&first));
-    assert!(seen.iter().skip(1).all(|(used, _)| *used != token(&first)), "the new token is used");
+    assert!(seen.iter().skip(1).all(|(used, _)| *used != token(&first)), "the retry uses the new token");
     let next = plugin.access().await.unwrap();
-    assert!(cloud.keystone().validate(&token(&next)), "the next request has a good token");
+    assert!(cloud.keystone().validate(&token(&next)), "the next request gets a valid token");
     (response, seen.into_iter().map(|(_, bytes)| bytes).collect())
 }
 
 #[tokio::test]
-async fn a_refused_request_is_sent_once_more_with_its_filter_and_its_body() {
+async fn a_rejected_request_is_sent_once_more_with_its_filter_and_body() {
     let cloud = cloud();
     let (response, bodies) = post(&cloud, ReauthPolicy::new(), Full::new(Bytes::from("body")), true).await;
     assert_eq!(response.status(), StatusCode::OK);
@@ -148,7 +148,7 @@ async fn a_body_that_cannot_be_cloned_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_body_that_can_be_made_anew_is() {
+async fn a_custom_clone_of_the_body_is_sent_again() {
     let cloud = cloud();
     let policy = ReauthPolicy::with_clone_body(|_| Some(chunks(3)));
     let (response, bodies) = post(&cloud, policy, chunks(3), true).await;
@@ -157,7 +157,7 @@ async fn a_body_that_can_be_made_anew_is() {
 }
 
 #[tokio::test]
-async fn a_kept_body_is_sent_again_whether_or_not_it_was_read() {
+async fn a_replay_body_is_sent_again_whether_or_not_it_was_read() {
     for reads in [true, false] {
         let cloud = cloud();
         let body = ReplayBody::new(chunks(3), 30);
@@ -168,7 +168,7 @@ async fn a_kept_body_is_sent_again_whether_or_not_it_was_read() {
 }
 
 #[tokio::test]
-async fn a_body_that_was_too_long_to_keep_is_not_sent_again() {
+async fn a_body_longer_than_the_replay_limit_is_not_sent_again() {
     let cloud = cloud();
     let (response, bodies) =
         post(&cloud, ReauthPolicy::replaying(), ReplayBody::new(chunks(3), 29), true).await;
@@ -178,19 +178,19 @@ async fn a_body_that_was_too_long_to_keep_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_second_refusal_is_the_answer() {
+async fn a_second_401_is_returned() {
     let cloud = cloud();
     let plugin = password(&cloud, cloud.transport());
     let sent = Arc::new(Mutex::new(0));
     let count = Arc::clone(&sent);
-    let refuses = service_fn(move |_: Request<Full<Bytes>>| {
+    let rejecting = service_fn(move |_: Request<Full<Bytes>>| {
         *count.lock().unwrap() += 1;
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::UNAUTHORIZED;
         async { Ok::<_, Infallible>(response) }
     });
     let nova =
-        ServiceBuilder::new().retry(ReauthPolicy::new()).layer(AuthLayer::new(plugin)).service(refuses);
+        ServiceBuilder::new().retry(ReauthPolicy::new()).layer(AuthLayer::new(plugin)).service(rejecting);
     let request = Request::get("/").extension(EndpointFilter::new("compute")).body(Full::default()).unwrap();
     let response = nova.oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
@@ -198,7 +198,7 @@ async fn a_second_refusal_is_the_answer() {
 }
 
 #[tokio::test]
-async fn a_final_refusal_is_not_tried_again() {
+async fn a_final_rejection_is_not_retried() {
     let cloud = cloud();
     let info = cloud.keystone().issue("alice", Some("demo")).unwrap();
     cloud.keystone().revoke(info.auth_token().unwrap());
@@ -212,7 +212,7 @@ async fn a_final_refusal_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn a_kept_body_goes_on_where_the_first_attempt_stopped() {
+async fn a_replayed_body_continues_after_the_part_read_by_the_first_attempt() {
     let mut first = ReplayBody::new(chunks(3), 100);
     let second = first.clone();
     let frame = first.frame().await.unwrap().unwrap().into_data().unwrap();
@@ -224,23 +224,23 @@ async fn a_kept_body_goes_on_where_the_first_attempt_stopped() {
 }
 
 #[tokio::test]
-async fn a_body_whose_beginning_is_gone_is_an_error_and_never_its_rest() {
+async fn a_body_whose_beginning_was_discarded_is_an_error_and_not_truncated() {
     let mut first = ReplayBody::new(chunks(3), 10);
     let second = first.clone();
     for _ in 0..2 {
         first.frame().await.unwrap().unwrap();
     }
     assert!(!second.can_replay());
-    assert_eq!(first.collect().await.unwrap().to_bytes(), "chunk   2\n", "the first attempt goes on");
-    // Clients look at these two first, and send an empty body if they say so.
+    assert_eq!(first.collect().await.unwrap().to_bytes(), "chunk   2\n", "the first attempt continues");
+    // A client checks these two first, and would send an empty body if they said so.
     assert!(!second.is_end_stream() && second.size_hint().exact().is_none());
     assert!(second.collect().await.is_err());
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_cannot_be_sent_again() {
+async fn a_body_that_failed_cannot_be_sent_again() {
     for read in [0, 1] {
-        let mut first = ReplayBody::new(Breaking(chunks(read)), 100);
+        let mut first = ReplayBody::new(FailingBody(chunks(read)), 100);
         let second = first.clone();
         for _ in 0..read {
             first.frame().await.unwrap().unwrap();
@@ -253,7 +253,7 @@ async fn a_body_that_breaks_cannot_be_sent_again() {
 }
 
 #[tokio::test]
-async fn the_size_of_a_kept_body_stays_what_it_was() {
+async fn a_clone_of_a_replay_body_keeps_the_full_size_hint() {
     let mut first = ReplayBody::new(Full::new(Bytes::from("12345")), 100);
     assert_eq!(first.size_hint().exact(), Some(5));
     let second = first.clone();

@@ -1,4 +1,4 @@
-//! `ReplayBody`: who reads the stream, and which code runs while it is locked.
+//! `ReplayBody`: which clone reads the stream, and code that accesses the body while it is polled.
 
 use std::{
     collections::VecDeque,
@@ -35,22 +35,22 @@ enum Step {
     Panic,
 }
 
-/// A body that does one step in each poll, and counts how many it has done. `within` runs in each poll and when it
-/// is dropped.
-struct Script {
+/// A body that performs one step per poll and counts its polls. `callback` runs in each poll, in `size_hint` and when
+/// the body is dropped.
+struct ScriptedBody {
     steps: VecDeque<Step>,
     polled: Arc<AtomicUsize>,
-    within: Within,
+    callback: Callback,
 }
 
-type Within = Option<Arc<dyn Fn() + Send + Sync>>;
+type Callback = Option<Arc<dyn Fn() + Send + Sync>>;
 
-impl Script {
+impl ScriptedBody {
     fn new(steps: impl IntoIterator<Item = Step>) -> Self {
-        Self { steps: steps.into_iter().collect(), polled: Arc::default(), within: None }
+        Self { steps: steps.into_iter().collect(), polled: Arc::default(), callback: None }
     }
 
-    /// So many frames of 10 bytes.
+    /// Returns a body of `count` frames of 10 bytes.
     fn tens(count: usize) -> Self {
         Self::new((0..count).map(|index| Step::Data(format!("ten{index:>6}\n").into())))
     }
@@ -60,7 +60,7 @@ impl Script {
     }
 }
 
-impl Body for Script {
+impl Body for ScriptedBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -69,36 +69,36 @@ impl Body for Script {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.polled.fetch_add(1, Ordering::Relaxed);
-        self.within.iter().for_each(|within| within());
+        self.callback.iter().for_each(|callback| callback());
         match self.steps.pop_front() {
             Some(Step::Data(data)) => Poll::Ready(Some(Ok(Frame::data(data)))),
             Some(Step::Trailers(trailers)) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
             Some(Step::Fail(error)) => Poll::Ready(Some(Err(error))),
             Some(Step::Pending) => Poll::Pending,
-            Some(Step::Panic) => panic!("the script says so"),
+            Some(Step::Panic) => panic!("a scripted panic"),
             None => Poll::Ready(None),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.within.iter().for_each(|within| within());
+        self.callback.iter().for_each(|callback| callback());
         SizeHint::default()
     }
 }
 
-impl Drop for Script {
+impl Drop for ScriptedBody {
     fn drop(&mut self) {
-        self.within.iter().for_each(|within| within());
+        self.callback.iter().for_each(|callback| callback());
     }
 }
 
-type Reading = task::Spawn<ReplayBody<Script>>;
+type Reading = task::Spawn<ReplayBody<ScriptedBody>>;
 
 fn poll(body: &mut Reading) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
     body.enter(|cx, body| body.poll_frame(cx))
 }
 
-/// The data of the next frame.
+/// Returns the data of the next frame.
 #[track_caller]
 fn data(body: &mut Reading) -> Bytes {
     assert_ready!(poll(body)).unwrap().unwrap().into_data().unwrap()
@@ -109,7 +109,7 @@ fn error(body: &mut Reading) -> String {
     assert_ready!(poll(body)).unwrap().unwrap_err().to_string()
 }
 
-/// All that there is to read without waiting.
+/// Reads to the end of a body that is never pending.
 #[track_caller]
 fn rest(body: &mut Reading) -> String {
     let mut whole = Vec::new();
@@ -119,33 +119,33 @@ fn rest(body: &mut Reading) -> String {
     String::from_utf8(whole).unwrap()
 }
 
-fn clone_request<P>(policy: &mut P, request: &Request<Kept>) -> Request<Kept>
+fn clone_request<P>(policy: &mut P, request: &Request<Replay>) -> Request<Replay>
 where
-    P: Policy<Request<Kept>, Response<()>, BoxError>,
+    P: Policy<Request<Replay>, Response<()>, BoxError>,
 {
     policy.clone_request(request).unwrap()
 }
 
-/// A policy that sends again what was refused or unavailable, the request, and its clone.
+/// A policy, the body of the first attempt, and the clone of the request for the second attempt.
 struct Attempts<P> {
     policy: P,
     first: Reading,
-    second: Request<ReplayBody<Script>>,
+    second: Request<ReplayBody<ScriptedBody>>,
 }
 
-type Kept = ReplayBody<Script>;
+type Replay = ReplayBody<ScriptedBody>;
 
-impl<P: Policy<Request<Kept>, Response<()>, BoxError>> Attempts<P> {
-    fn new(mut policy: P, body: Kept) -> Self {
+impl<P: Policy<Request<Replay>, Response<()>, BoxError>> Attempts<P> {
+    fn new(mut policy: P, body: Replay) -> Self {
         let request = Request::new(body);
         let second = clone_request(&mut policy, &request);
         Self { policy, first: task::spawn(request.into_body()), second }
     }
 
-    /// Whether the policy sends the clone after a 401 and a 503.
-    fn decides(&mut self) -> bool {
-        let answer = Response::builder().status(503).extension(TokenRejected::Renewable).body(()).unwrap();
-        self.policy.retry(&mut self.second, &mut Ok(answer)).is_some()
+    /// Passes a retriable response to the policy, and returns whether the policy sends the clone.
+    fn retries(&mut self) -> bool {
+        let response = Response::builder().status(503).extension(TokenRejected::Renewable).body(()).unwrap();
+        self.policy.retry(&mut self.second, &mut Ok(response)).is_some()
     }
 
     fn bodies(self) -> (Reading, Reading) {
@@ -153,55 +153,55 @@ impl<P: Policy<Request<Kept>, Response<()>, BoxError>> Attempts<P> {
     }
 }
 
-fn refused_attempt_reads_no_further<P>(policy: P)
+fn assert_rejected_attempt_stops_reading<P>(policy: P)
 where
-    P: Policy<Request<Kept>, Response<()>, BoxError> + Clone,
+    P: Policy<Request<Replay>, Response<()>, BoxError> + Clone,
 {
     for read in 0..=2 {
-        let script = Script::tens(8);
+        let script = ScriptedBody::tens(8);
         let polled = Arc::clone(&script.polled);
         let mut attempts = Attempts::new(policy.clone(), ReplayBody::new(script, 20));
         for _ in 0..read {
             data(&mut attempts.first);
         }
-        assert!(attempts.decides());
+        assert!(attempts.retries());
         let (mut first, mut second) = attempts.bodies();
         for _ in 0..4 {
             assert!(error(&mut first).contains("taken it over"));
         }
         assert!(!first.is_end_stream() && first.size_hint().exact().is_none());
         assert_eq!(polled.load(Ordering::Relaxed), read);
-        assert_eq!(rest(&mut second), Script::whole(8));
+        assert_eq!(rest(&mut second), ScriptedBody::whole(8));
     }
 }
 
 #[tokio::test]
-async fn the_attempt_that_was_refused_reads_no_further() {
-    refused_attempt_reads_no_further(ReauthPolicy::replaying());
-    refused_attempt_reads_no_further(RetryPolicy::replaying());
+async fn a_rejected_attempt_stops_reading_the_body() {
+    assert_rejected_attempt_stops_reading(ReauthPolicy::replaying());
+    assert_rejected_attempt_stops_reading(RetryPolicy::replaying());
 }
 
-fn attempt_whose_answer_is_handed_out_reads_on<P>(policy: P, read: usize)
+fn assert_returned_attempt_continues_reading<P>(policy: P, read: usize)
 where
-    P: Policy<Request<Kept>, Response<()>, BoxError>,
+    P: Policy<Request<Replay>, Response<()>, BoxError>,
 {
-    let mut attempts = Attempts::new(policy, ReplayBody::new(Script::tens(8), 20));
+    let mut attempts = Attempts::new(policy, ReplayBody::new(ScriptedBody::tens(8), 20));
     for _ in 0..read {
         data(&mut attempts.first);
     }
-    assert!(!attempts.decides());
-    assert_eq!(rest(&mut attempts.first), Script::whole(8)[10 * read..]);
+    assert!(!attempts.retries());
+    assert_eq!(rest(&mut attempts.first), ScriptedBody::whole(8)[10 * read..]);
 }
 
 #[tokio::test]
-async fn the_attempt_whose_answer_is_handed_out_reads_on() {
-    attempt_whose_answer_is_handed_out_reads_on(ReauthPolicy::replaying(), 3);
-    attempt_whose_answer_is_handed_out_reads_on(RetryPolicy::replaying(), 3);
+async fn an_attempt_whose_response_is_returned_continues_reading_the_body() {
+    assert_returned_attempt_continues_reading(ReauthPolicy::replaying(), 3);
+    assert_returned_attempt_continues_reading(RetryPolicy::replaying(), 3);
     let none = tower_keystone::retry::RetryBudget::new(Duration::from_secs(10), 0, 0.0);
-    attempt_whose_answer_is_handed_out_reads_on(RetryPolicy::replaying().budget(none), 1);
+    assert_returned_attempt_continues_reading(RetryPolicy::replaying().budget(none), 1);
 }
 
-/// All that there is to read, or `None` after an error.
+/// Reads the body to its end. Returns `None` after an error.
 fn read_to_end(mut body: Reading) -> Option<String> {
     let mut whole = Vec::new();
     loop {
@@ -214,61 +214,65 @@ fn read_to_end(mut body: Reading) -> Option<String> {
 }
 
 #[test]
-fn whoever_is_to_have_the_body_has_it_whole_while_threads_race_for_it() {
+fn exactly_one_attempt_gets_the_whole_body_when_threads_race() {
     const FRAMES: usize = 200;
     for round in 0..300 {
-        let body = ReplayBody::new(Script::tens(FRAMES), 500);
+        let body = ReplayBody::new(ScriptedBody::tens(FRAMES), 500);
         let Attempts { mut policy, first, mut second } = Attempts::new(ReauthPolicy::replaying(), body);
         std::thread::scope(|scope| {
             let first = scope.spawn(|| read_to_end(first));
             for _ in 0..round {
                 std::hint::spin_loop();
             }
-            let answer = Response::builder().extension(TokenRejected::Renewable).body(()).unwrap();
-            if policy.retry(&mut second, &mut Ok::<_, BoxError>(answer)).is_some() {
+            let response = Response::builder().extension(TokenRejected::Renewable).body(()).unwrap();
+            if policy.retry(&mut second, &mut Ok::<_, BoxError>(response)).is_some() {
                 let second = read_to_end(task::spawn(second.into_body()));
-                assert_eq!(second.as_deref(), Some(&*Script::whole(FRAMES)));
-                assert!(first.join().unwrap().is_none(), "it was taken over");
+                assert_eq!(second.as_deref(), Some(&*ScriptedBody::whole(FRAMES)));
+                assert!(first.join().unwrap().is_none(), "the second attempt has taken over the body");
             } else {
-                assert_eq!(first.join().unwrap().as_deref(), Some(&*Script::whole(FRAMES)));
+                assert_eq!(first.join().unwrap().as_deref(), Some(&*ScriptedBody::whole(FRAMES)));
             }
         });
     }
 }
 
 #[tokio::test]
-async fn policies_around_each_other_take_the_body_over_in_turn() {
-    let mut outer = Attempts::new(ReauthPolicy::replaying(), ReplayBody::new(Script::tens(5), 50));
+async fn nested_policies_take_over_the_body_in_turn() {
+    let mut outer = Attempts::new(ReauthPolicy::replaying(), ReplayBody::new(ScriptedBody::tens(5), 50));
     let mut inner = Attempts::new(RetryPolicy::replaying(), outer.first.into_inner());
     data(&mut inner.first);
-    assert!(inner.decides());
+    assert!(inner.retries());
     let third = clone_request(&mut inner.policy, &inner.second);
     let (mut first, mut second) = inner.bodies();
     data(&mut second);
     data(&mut second);
     let mut third = task::spawn(third.into_body());
-    assert_eq!(data(&mut third), Script::whole(2), "it was made of the one that had taken over");
+    assert_eq!(
+        data(&mut third),
+        ScriptedBody::whole(2),
+        "it is a clone of the body that has taken over the stream"
+    );
     outer.first = first;
-    assert!(outer.decides());
+    assert!(outer.retries());
     let (mut last, mut fourth) = outer.bodies();
     first = task::spawn(fourth.clone());
-    for before in [&mut last, &mut second, &mut third] {
-        assert!(error(before).contains("taken it over"));
+    for previous in [&mut last, &mut second, &mut third] {
+        assert!(error(previous).contains("taken it over"));
     }
-    assert_eq!(rest(&mut fourth), Script::whole(5));
-    assert_eq!(rest(&mut first), Script::whole(5));
+    assert_eq!(rest(&mut fourth), ScriptedBody::whole(5));
+    assert_eq!(rest(&mut first), ScriptedBody::whole(5));
 }
 
 #[test]
-fn the_clone_that_begins_to_read_takes_the_stream_over() {
+fn a_clone_that_starts_reading_takes_over_the_stream() {
     let steps =
         [Step::Data("one,".into()), Step::Pending, Step::Data("two,".into()), Step::Data("three".into())];
-    let mut first = task::spawn(ReplayBody::new(Script::new(steps), 100));
+    let mut first = task::spawn(ReplayBody::new(ScriptedBody::new(steps), 100));
     let mut second = task::spawn(first.clone());
     assert_eq!(data(&mut first), "one,");
     assert_pending!(poll(&mut first));
     assert_eq!(data(&mut second), "one,");
-    assert!(first.is_woken(), "its connection has to know");
+    assert!(first.is_woken(), "the task of the first body is woken");
     assert!(error(&mut first).contains("taken it over"));
     assert_eq!(rest(&mut second), "two,three");
     assert!(error(&mut first).contains("taken it over"));
@@ -276,73 +280,73 @@ fn the_clone_that_begins_to_read_takes_the_stream_over() {
     assert!(second.can_replay() && !first.can_replay());
 }
 
-type Look = Arc<dyn Fn() + Send + Sync>;
+type Access = Arc<dyn Fn() + Send + Sync>;
 
-/// Looks when it is woken and when it is dropped.
-struct Looking(Look);
+/// A waker, buffer and error that accesses the body when it is woken or dropped.
+struct AccessOnWake(Access);
 
-impl Wake for Looking {
+impl Wake for AccessOnWake {
     fn wake(self: Arc<Self>) {
         (self.0)();
     }
 }
 
-impl Drop for Looking {
+impl Drop for AccessOnWake {
     fn drop(&mut self) {
         (self.0)();
     }
 }
 
-impl AsRef<[u8]> for Looking {
+impl AsRef<[u8]> for AccessOnWake {
     fn as_ref(&self) -> &[u8] {
         b"owned"
     }
 }
 
-impl fmt::Display for Looking {
+impl fmt::Display for AccessOnWake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("it failed")
     }
 }
 
-impl fmt::Debug for Looking {
+impl fmt::Debug for AccessOnWake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Looking")
+        f.write_str("AccessOnWake")
     }
 }
 
-impl std::error::Error for Looking {}
+impl std::error::Error for AccessOnWake {}
 
 #[test]
-fn streams_wakers_and_values_may_look_at_the_body_that_they_belong_to() {
+fn streams_wakers_and_values_can_access_their_own_body_without_deadlock() {
     for (cap, fails) in [(100, false), (100, true), (0, false)] {
-        let (body, looks) = (Arc::new(OnceLock::<Kept>::new()), Arc::new(AtomicUsize::new(0)));
-        let (seen, counted) = (Arc::clone(&body), Arc::clone(&looks));
-        let look: Look = Arc::new(move || {
+        let (body, accesses) = (Arc::new(OnceLock::<Replay>::new()), Arc::new(AtomicUsize::new(0)));
+        let (seen, counted) = (Arc::clone(&body), Arc::clone(&accesses));
+        let access: Access = Arc::new(move || {
             if let Some(body) = seen.get() {
                 let clone = body.clone();
                 let _ = (clone.can_replay(), clone.is_end_stream(), clone.size_hint());
                 counted.fetch_add(1, Ordering::Relaxed);
             }
         });
-        let owned = || Bytes::from_owner(Looking(Arc::clone(&look)));
+        let owned = || Bytes::from_owner(AccessOnWake(Arc::clone(&access)));
         let trailer = HeaderValue::from_maybe_shared(owned()).unwrap();
         let last = match fails {
-            true => Step::Fail(Looking(Arc::clone(&look)).into()),
+            true => Step::Fail(AccessOnWake(Arc::clone(&access)).into()),
             false => Step::Trailers(HeaderMap::from_iter([(HeaderName::from_static("x-sum"), trailer)])),
         };
         let steps = [Step::Data(owned()), Step::Pending, Step::Data(owned()), last];
-        let mut script = Script::new(steps);
-        script.within = Some(Arc::clone(&look));
+        let mut script = ScriptedBody::new(steps);
+        script.callback = Some(Arc::clone(&access));
         let mut first = ReplayBody::new(script, cap);
         assert!(body.set(first.clone()).is_ok());
         let mut second = first.clone();
-        let poll = |body: &mut Kept| {
-            let before = looks.load(Ordering::Relaxed);
-            let waker = Waker::from(Arc::new(Looking(Arc::clone(&look))));
+        let poll = |body: &mut Replay| {
+            let before = accesses.load(Ordering::Relaxed);
+            let waker = Waker::from(Arc::new(AccessOnWake(Arc::clone(&access))));
             let polled = Pin::new(body).poll_frame(&mut Context::from_waker(&waker));
             drop(waker);
-            assert!(looks.load(Ordering::Relaxed) > before);
+            assert!(accesses.load(Ordering::Relaxed) > before);
             polled.is_pending()
         };
         assert!(!poll(&mut first) && poll(&mut first));
@@ -353,34 +357,37 @@ fn streams_wakers_and_values_may_look_at_the_body_that_they_belong_to() {
     }
 }
 
-/// A body of these steps, in the first poll of which its clone is polled too.
-fn polled_twice(steps: impl IntoIterator<Item = Step>, cap: usize) -> (Reading, Arc<Mutex<Option<Reading>>>) {
+/// Returns a body of these steps and its clone. The first poll of the body also polls the clone.
+fn body_that_polls_its_clone(
+    steps: impl IntoIterator<Item = Step>,
+    cap: usize,
+) -> (Reading, Arc<Mutex<Option<Reading>>>) {
     let second: Arc<Mutex<Option<Reading>>> = Arc::default();
     let (clone, polled) = (Arc::clone(&second), AtomicUsize::new(0));
-    let within = move || {
+    let callback = move || {
         if let Some(second) = &mut *clone.lock().unwrap()
             && polled.fetch_add(1, Ordering::Relaxed) == 0
         {
             assert_pending!(poll(second));
         }
     };
-    let mut script = Script::new(steps);
-    script.within = Some(Arc::new(within));
+    let mut script = ScriptedBody::new(steps);
+    script.callback = Some(Arc::new(callback));
     let first = ReplayBody::new(script, cap);
     *second.lock().unwrap() = Some(task::spawn(first.clone()));
     (task::spawn(first), second)
 }
 
 #[test]
-fn what_was_read_when_the_stream_was_taken_over_is_not_lost() {
+fn a_frame_read_during_a_takeover_is_not_lost() {
     for cap in [5, 100] {
-        let (mut first, second) = polled_twice(Script::tens(3).steps.drain(..), cap);
+        let (mut first, second) = body_that_polls_its_clone(ScriptedBody::tens(3).steps.drain(..), cap);
         assert!(error(&mut first).contains("taken it over"));
         let mut second = second.lock().unwrap().take().unwrap();
         assert!(second.is_woken());
-        assert_eq!(rest(&mut second), Script::whole(3));
+        assert_eq!(rest(&mut second), ScriptedBody::whole(3));
     }
-    let (mut first, second) = polled_twice([Step::Fail("it broke".into())], 100);
+    let (mut first, second) = body_that_polls_its_clone([Step::Fail("it broke".into())], 100);
     assert!(error(&mut first).contains("taken it over"));
     let mut second = second.lock().unwrap().take().unwrap();
     assert!(second.is_woken() && second.can_replay() && !second.is_end_stream());
@@ -389,8 +396,8 @@ fn what_was_read_when_the_stream_was_taken_over_is_not_lost() {
 }
 
 #[test]
-fn nobody_waits_for_a_stream_that_panicked() {
-    let (mut first, second) = polled_twice([Step::Panic], 100);
+fn a_panic_of_the_stream_is_an_error_for_the_waiting_clone() {
+    let (mut first, second) = body_that_polls_its_clone([Step::Panic], 100);
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| poll(&mut first).is_ready())).unwrap_err();
     let mut second = second.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap();
     assert!(second.is_woken());
@@ -398,33 +405,33 @@ fn nobody_waits_for_a_stream_that_panicked() {
 }
 
 #[test]
-fn frames_of_one_byte_and_empty_ones_are_kept_for_what_they_are() {
+fn one_byte_and_empty_frames_are_stored_compactly() {
     let frames = (0..100_000).map(|index| match index % 100 {
         0 => Step::Data("x".into()),
         _ => Step::Data(Bytes::new()),
     });
-    let mut first = task::spawn(ReplayBody::new(Script::new(frames), 1_000));
+    let mut first = task::spawn(ReplayBody::new(ScriptedBody::new(frames), 1_000));
     let mut second = task::spawn(first.clone());
     assert_eq!(rest(&mut first), "x".repeat(1_000));
     assert_eq!(second.size_hint().exact(), Some(1_000));
-    assert_eq!(data(&mut second), "x".repeat(1_000), "in one frame");
+    assert_eq!(data(&mut second), "x".repeat(1_000), "the frames are merged into one");
     assert!(assert_ready!(poll(&mut second)).is_none());
 }
 
 #[test]
-fn trailers_that_are_longer_than_the_cap_are_not_kept() {
+fn trailers_count_toward_the_replay_limit() {
     for (length, kept) in [(94, true), (95, false)] {
         let name = HeaderName::from_static("x-long");
         let value = HeaderValue::try_from("y".repeat(length)).unwrap();
         let steps = [Step::Data("data".into()), Step::Trailers(HeaderMap::from_iter([(name, value)]))];
-        let mut first = task::spawn(ReplayBody::new(Script::new(steps), 100));
+        let mut first = task::spawn(ReplayBody::new(ScriptedBody::new(steps), 100));
         let second = first.clone();
         assert_eq!(rest(&mut first), "data");
         assert_eq!(second.can_replay(), kept);
     }
 }
 
-/// 100 KiB of which a little comes in each poll of its connection.
+/// A body of 100 KiB that is pending in every second poll.
 struct Slow(usize);
 
 impl Body for Slow {
@@ -444,8 +451,9 @@ impl Body for Slow {
     }
 }
 
-/// Answers 401 to this token as soon as it has the head of the request, and 200 to another when all 100 KiB have come.
-async fn answer(mut stream: TcpStream, refused: String) -> io::Result<()> {
+/// Responds with 401 to a request with the token `rejected` after reading its head, and with 200 to another request
+/// after reading all 100 KiB.
+async fn respond(mut stream: TcpStream, rejected: String) -> io::Result<()> {
     let mut read = Vec::new();
     let head = loop {
         stream.read_buf(&mut read).await?;
@@ -453,9 +461,9 @@ async fn answer(mut stream: TcpStream, refused: String) -> io::Result<()> {
             break head;
         }
     };
-    if String::from_utf8_lossy(&read[..head]).contains(&refused) {
+    if String::from_utf8_lossy(&read[..head]).contains(&rejected) {
         stream.write_all(b"HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n").await?;
-        // If the connection ended here, the client might not see the answer.
+        // If the connection closed now, the client might miss the response.
         while stream.read(&mut [0; 4096]).await? > 0 {}
         return Ok(());
     }
@@ -468,18 +476,18 @@ async fn answer(mut stream: TcpStream, refused: String) -> io::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refusal_that_comes_before_the_body_was_sent_ends_in_the_answer_or_the_replay() {
+async fn an_early_401_ends_in_its_response_or_a_complete_replay() {
     for _ in 0..40 {
         let cloud = cloud();
         let plugin = password(&cloud, cloud.transport());
         let access = plugin.renew().await.unwrap();
-        let refused = access.auth_ref().unwrap().auth_token().unwrap().to_owned();
+        let rejected = access.auth_ref().unwrap().auth_token().unwrap().to_owned();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serving = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(answer(stream, refused.clone()));
+                connections.spawn(respond(stream, rejected.clone()));
             }
         });
         let client: Client<_, ReplayBody<Slow>> = Client::builder(TokioExecutor::new()).build_http();

@@ -1,11 +1,11 @@
 use tower_keystone::{AuthMethod, RenewingPlugin, Scope, Transport, User, V3Credentials, fixture::Cloud};
 
-/// A cloud with a nova, and with Alice in the project `demo`.
+/// Returns a cloud with Nova, and with the user `alice` in the project `demo`.
 pub(crate) fn cloud() -> Cloud {
     Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo")
 }
 
-/// Alice, whose logins go to the cloud's Keystone by this way.
+/// Returns a plugin with the password of `alice`, which sends its logins through `transport`.
 pub(crate) fn password(cloud: &Cloud, transport: Transport) -> RenewingPlugin<V3Credentials> {
     let alice = User::new().username("alice").user_domain_name("Default");
     let credentials =
