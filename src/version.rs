@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, str::FromStr};
 
-/// The part of a [`Version`] that means "the newest": keystoneauth's `LATEST`.
+/// The number that means "the newest" in a [`Version`]: keystoneauth's `LATEST`.
 ///
 /// `min_version(2, LATEST)` asks for the newest version 2, `min_version(LATEST, LATEST)` for the newest version.
 pub const LATEST: u32 = u32::MAX;
@@ -47,7 +47,9 @@ impl Version {
         self.major == candidate.major && candidate >= self
     }
 
-    /// Returns whether this is `latest`, or a version such as `2.latest` with the major part of `candidate`.
+    /// Returns whether this asks for the newest version, and `candidate` can be that version.
+    ///
+    /// `latest` accepts every candidate, and `2.latest` accepts every candidate with the major part 2.
     pub(crate) fn is_latest_for(self, candidate: Self) -> bool {
         self == Self::latest() || self.minor == LATEST && self.major == candidate.major
     }
@@ -80,7 +82,7 @@ pub struct ParseVersionError {
 impl fmt::Display for ParseVersionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.text.escape_debug();
-        write!(f, "`{text}` is not a version; a version is `2`, `v2.1`, `2.latest` or `latest`")
+        write!(f, "`{text}` is not a version; write a version as `2`, `v2.1`, `2.latest` or `latest`")
     }
 }
 

@@ -32,7 +32,7 @@ pub struct ServiceCatalog {
     endpoints: Vec<CatalogEndpoint>,
     /// The service types in the order of their first appearance in the document.
     types: Vec<ServiceType>,
-    /// Indexes into `types` by official type. A type that is not known to be official or an alias is its own key.
+    /// Indexes into `types` by official type. A type that [`service_types`] does not list is its own key.
     by_official_type: HashMap<Box<str>, Vec<usize>>,
     origins: OnceLock<Arc<KnownOrigins>>,
     /// The base URLs of the first 8 filters that were looked up.
@@ -42,7 +42,8 @@ pub struct ServiceCatalog {
 /// The services and endpoints that the document lists under one service type.
 struct ServiceType {
     name: Box<str>,
-    /// The position of this name in [`service_types::all_types`]. 0 is the official type.
+    /// The rank among the names of the same official type. The lowest is preferred. It is 0 for an official type, and
+    /// for a type that [`service_types`] does not list. See [`service_types::official_with_rank`].
     rank: usize,
     /// Indexes into the services and endpoints of the catalog.
     services: Vec<usize>,
@@ -77,15 +78,18 @@ impl ServiceCatalog {
         self.endpoint_data_for(filter).map(|endpoint| endpoint.url())
     }
 
-    /// Returns the URLs of all endpoints that match as well as the best one: keystoneauth's `get_urls`.
+    /// Returns the URLs of all matching endpoints of the best service type: keystoneauth's `get_urls`.
+    ///
+    /// The first URL is that of [`url_for`](Self::url_for). If the filter has no service type, the matches of all types
+    /// are returned. Of each type, only the first interface of the filter that has a match is used.
     pub fn urls<'a>(&'a self, filter: &EndpointFilter) -> impl Iterator<Item = &'a str> {
         self.best_matches(filter).map(|endpoint| endpoint.url())
     }
 
-    /// Returns all endpoints that match as well as the best one, by service type: keystoneauth's `get_endpoints_data`.
+    /// Returns the endpoints of [`urls`](Self::urls), grouped by service type: keystoneauth's `get_endpoints_data`.
     ///
-    /// A service type that has a matching service but no matching endpoint has an empty list. Unlike the other lookups,
-    /// this one matches every interface if the filter names none.
+    /// If a service matches by its type, name and id, but none of its endpoints does, the list of its type is empty.
+    /// Unlike the other lookups, this one matches every interface if the filter names none.
     pub fn endpoints_data<'a>(&'a self, filter: &EndpointFilter) -> Vec<(&'a str, Vec<EndpointData<'a>>)> {
         let interfaces = match filter.wanted_interfaces() {
             WantedInterfaces::Default => &WantedInterfaces::Any,
@@ -105,7 +109,7 @@ impl ServiceCatalog {
         by_type.into_iter().map(|(service_type, endpoints)| (&*service_type.name, endpoints)).collect()
     }
 
-    /// Returns the URL that request URIs with this filter are joined to: that of the first usable match.
+    /// Returns the base URL of requests with this filter: the URL of the first match that requests can be sent to.
     #[inline(always)]
     pub(crate) fn base_url_for<'a>(&'a self, filter: &EndpointFilter) -> Result<&'a BaseUrl, Error> {
         match self.base_urls.get(filter, |cached| cached.selects_same_endpoint(filter)) {
@@ -160,7 +164,7 @@ impl ServiceCatalog {
     /// Logs that a requested endpoint cannot be used, unless it was logged before.
     fn warn(&self, endpoint: EndpointData<'_>, InvalidBaseUrl(reason): InvalidBaseUrl) {
         let report = (endpoint.service_type(), endpoint.service_name(), endpoint.interface(), reason);
-        if self.origins().start_report(&report) {
+        if self.origins().record_report(&report) {
             warn!(
                 service_type = truncate(endpoint.service_type()),
                 service = endpoint.service_name().map(truncate),

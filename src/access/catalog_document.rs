@@ -55,7 +55,8 @@ impl<'de> Lenient<'de> for UrlCount {
     }
 }
 
-/// Reads a catalog. Adds each service as soon as it is read, so that at most one service is in memory in both forms.
+/// Reads a catalog. Adds each service as soon as it is read, and frees its [`ServiceDocument`] before the next one is
+/// read.
 fn read_catalog<'de, const V2: bool, A: SeqAccess<'de>>(mut seq: A) -> Result<ServiceCatalog, A::Error> {
     let mut catalog = ServiceCatalog::default();
     let mut text = String::new();

@@ -21,16 +21,16 @@ const MAX_MEMBERS_LEN: usize = 256 * 1024;
 /// see the minimum budgets below.
 const MEMORY_PER_BYTE: usize = 8;
 
-/// Memory that the members outside the catalog may always take, in bytes.
+/// Memory that the members outside the catalog may take even if their text is short, in bytes.
 const MIN_MEMBERS_BUDGET: usize = 256 * 1024;
 
-/// Memory that the catalog may always take, in bytes.
+/// Memory that the catalog may take even if its text is short, in bytes.
 const MIN_CATALOG_BUDGET: usize = 512 * 1024;
 
 /// Maximum memory that a service or an endpoint takes while a catalog is read, in bytes, without its strings.
 const ENTRY_COST: usize = 600;
 
-/// Maximum memory of a v2.0 endpoint without its URLs, and of each of its URLs, in bytes.
+/// Maximum memory of one URL of a v2.0 endpoint, in bytes. The endpoint without its URLs also takes at most this much.
 const URL_COST: usize = 300;
 
 /// The members of `token` that the properties of an [`AccessInfo`](super::AccessInfo) are read from.
@@ -225,8 +225,8 @@ fn read_v2_catalog(text: &str) -> Result<V2Catalog, &'static str> {
 
 /// Returns the maximum memory that the values of a JSON text take, in bytes.
 ///
-/// An object stores its values in tree nodes of 11, each at least half full. A list that grows has a capacity of up to
-/// twice its length.
+/// `serde_json` stores the members of an object in a B-tree. Each of its nodes has space for 11 members and is at least
+/// half full. A list that grows has a capacity of up to twice its length.
 fn estimate_memory(json: &str) -> usize {
     const NODE: usize = 640;
     let cost = |byte| match byte {

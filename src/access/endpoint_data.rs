@@ -129,7 +129,7 @@ impl CatalogService {
     }
 }
 
-/// A property of an endpoint that is not the requested one.
+/// A property in which an endpoint differs from the filter.
 pub(super) struct Mismatch<'a> {
     name: &'static str,
     actual: Option<&'a str>,

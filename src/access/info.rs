@@ -16,8 +16,10 @@ static X_SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
 
 /// A token and its document: keystoneauth's `AccessInfo`, also called the `auth_ref`.
 ///
-/// It is immutable, and clones share it. The document is stored unchanged, including members that this crate does not
-/// know. Its memory is wiped when the last clone is dropped.
+/// The document is the JSON body of the response in which Keystone issued or validated the token. It is stored
+/// unchanged, including members that this crate does not know. Its memory is wiped when the last clone is dropped.
+///
+/// An access info is immutable, and clones share it.
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone)]
@@ -80,7 +82,7 @@ impl AccessInfo {
         if values.any(|value| Some(value) != first) {
             let length = first.map_or(0, HeaderValue::len);
             return Err(Error::InvalidToken {
-                reason: "the response has X-Subject-Token headers with different values",
+                reason: "it differs between the X-Subject-Token headers of the response",
                 length,
                 offset: None,
             });
@@ -153,7 +155,7 @@ impl AccessInfo {
         Secret::new(state)
     }
 
-    /// Returns the document unchanged, without a byte order mark. A v2.0 document contains the token.
+    /// Returns the document as it was received, except for a byte order mark. A v2.0 document contains the token.
     pub fn body(&self) -> &str {
         &self.0.body
     }
@@ -186,7 +188,7 @@ impl AccessInfo {
         self.0.token.as_ref()
     }
 
-    /// Returns the `Date` of the response that this was read from, which is by the clock of Keystone.
+    /// Returns the `Date` of the response that this was read from: the time on Keystone's clock.
     pub(crate) fn date(&self) -> Option<SystemTime> {
         self.0.date
     }

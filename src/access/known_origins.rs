@@ -31,8 +31,8 @@ impl KnownOrigins {
         self.origins.get(origin)
     }
 
-    /// Returns whether to log this report: it is new and the limit is not reached. Later calls return `false` for it.
-    pub(super) fn start_report(&self, report: &impl Hash) -> bool {
+    /// Records a report. Returns whether to log it: only if it is new and fewer than [`MAX_REPORTS`] were recorded.
+    pub(super) fn record_report(&self, report: &impl Hash) -> bool {
         let report = BuildHasherDefault::<DefaultHasher>::new().hash_one(report);
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         reported.len() < MAX_REPORTS && reported.insert(report)

@@ -1,6 +1,7 @@
 //! Access info: a token, its user, scope and expiry, and its service catalog.
 //!
-//! An [`AccessInfo`] is read from a response of Keystone (v3 or v2.0), or from a token and a document that were stored:
+//! An [`AccessInfo`] is read from a response of Keystone (v3 or v2.0), or from a stored token and its document, the
+//! JSON body of that response:
 //!
 //! ```
 //! use tower_keystone::{AccessInfo, EndpointFilter};

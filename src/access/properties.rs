@@ -1,6 +1,6 @@
 //! The properties of a token document, with the names that keystoneauth gives them.
 //!
-//! A property is `None` if the document does not contain it, or contains a value of another kind.
+//! A property is `None` if the document does not contain it, or if its value has another JSON type.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,13 +17,13 @@ pub struct ServiceProvider<'a> {
     pub id: &'a str,
     /// The URL to authenticate at: keystoneauth's `get_auth_url`.
     pub auth_url: Option<&'a str>,
-    /// The URL to send the assertion to: keystoneauth's `get_sp_url`.
+    /// The URL to send the SAML assertion to: keystoneauth's `get_sp_url`.
     pub sp_url: Option<&'a str>,
 }
 
 /// # Lifetime
 impl AccessInfo {
-    /// Returns when the token expires, or `Ok(None)` if the document does not contain it.
+    /// Returns when the token expires, or `Ok(None)` if the document has no expiry.
     ///
     /// # Errors
     ///
@@ -35,7 +35,7 @@ impl AccessInfo {
         }
     }
 
-    /// Returns when the token was issued, or `Ok(None)` if the document does not contain it.
+    /// Returns when the token was issued, or `Ok(None)` if the document has no `issued_at`.
     ///
     /// # Errors
     ///
@@ -178,7 +178,7 @@ impl AccessInfo {
         self.if_v3(|| self.text(&["project", "domain", "name"]))
     }
 
-    /// Returns whether the project acts as a domain, or `None` if the document does not contain it.
+    /// Returns whether the project acts as a domain, or `None` if a v3 document has no `is_domain`.
     pub fn project_is_domain(&self) -> Option<bool> {
         match self.version() {
             IdentityVersion::V3 => self.value(&["is_domain"])?.as_bool(),
@@ -254,7 +254,7 @@ impl AccessInfo {
         self.if_v3(|| self.text(&["OS-TRUST:trust", "trustor_user", "id"]))
     }
 
-    /// Returns the application credential that the token was issued for, as in the document.
+    /// Returns the `application_credential` of the document: the credential that the token was issued for.
     pub fn application_credential(&self) -> Option<&Value> {
         self.if_v3(|| self.value(&["application_credential"]))
     }
@@ -280,7 +280,7 @@ impl AccessInfo {
         self.if_v3(|| self.text(&["OS-OAUTH1", "consumer_id"]))
     }
 
-    /// Returns the credential that an OAuth 2.0 token (mutual TLS) is bound to, as in the document.
+    /// Returns the `oauth2_credential` of the document, which an OAuth 2.0 token (mutual TLS) is bound to.
     pub fn oauth2_credential(&self) -> Option<&Value> {
         self.if_v3(|| self.value(&["oauth2_credential"]))
     }
@@ -290,12 +290,14 @@ impl AccessInfo {
         self.if_v3(|| self.text(&["oauth2_credential", "x5t#S256"]))
     }
 
-    /// Returns the external authentication that the token is bound to (`bind`), as in the document.
+    /// Returns the `bind` of the document: the external authentication that the token is bound to.
+    ///
+    /// For example, a request with a token that is bound to a Kerberos principal also needs Kerberos authentication.
     pub fn bind(&self) -> Option<&Value> {
         self.value(&self.token_path("bind"))
     }
 
-    /// Returns the audit id of the token.
+    /// Returns the audit id: a random id to track the use of the token without exposing the token.
     pub fn audit_id(&self) -> Option<&str> {
         self.list(&self.token_path("audit_ids")).first()?.as_str()
     }
@@ -335,8 +337,10 @@ impl AccessInfo {
         }
     }
 
-    /// Returns a property of the tenant of a v2.0 document. Documents from before the `tenant` object have it
-    /// elsewhere.
+    /// Returns a property of the project of a v2.0 document, which is a member of its `tenant` object.
+    ///
+    /// Old documents have no `tenant`. Their property is a member of `user` or, if it is missing there, the `tenantId`
+    /// of the token, even for the name, as in keystoneauth.
     fn tenant(&self, member: &str, user_member: &str) -> Option<&str> {
         if self.value(&["token", "tenant"]).is_some_and(Value::is_object) {
             return self.text(&["token", "tenant", member]);

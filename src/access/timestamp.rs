@@ -10,9 +10,9 @@ use jiff::{SignedDuration, civil::DateTime};
 
 /// Parses a time such as `2026-01-15T13:00:00.000000Z`. Returns `None` if the text is not a time.
 ///
-/// It accepts what keystoneauth accepts through the Python package iso8601: the basic and the extended form, a date of
-/// only a year or a year and month, `T` or a space before the time of day, and `.` or `,` before the fraction. A time
-/// without an offset is in UTC. Digits after the microseconds are ignored.
+/// It accepts what keystoneauth accepts through the Python package iso8601: dates and times with or without separators
+/// (`-` and `:`), a date of only a year or a year and month, `T` or a space before the time of day, and `.` or `,`
+/// before the fraction. A time without an offset is in UTC. Digits after the microseconds are ignored.
 pub(crate) fn parse(text: &str) -> Option<SystemTime> {
     let mut rest = Cursor(text.as_bytes());
     let year = rest.digits(4, 4)?;
