@@ -44,8 +44,9 @@ impl VersionHack {
 impl Candidates {
     /// Returns the candidates for a version in `range`.
     ///
-    /// With `hacks`, the candidates include the endpoint's URL without its version and project id. The document there
-    /// can list versions that are not in the catalog. They also include the URL of the first matching hack.
+    /// With `hacks`, the candidates include the endpoint's URL without its version and project id, because the document
+    /// there can list versions that are not in the catalog. They also include the URL of the first matching hack, or
+    /// the endpoint's URL if no hack matches.
     pub(super) fn new(
         endpoint: &Endpoint,
         project_id: Option<&str>,

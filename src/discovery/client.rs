@@ -27,8 +27,8 @@ const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Discovers the versions of services, and caches their version documents.
 ///
-/// Clones share one cache, so give clones of the same `Discovery` to all layers of a cloud. The transport can be any
-/// HTTP client without an [`AuthLayer`](crate::AuthLayer). It does not need to follow redirects.
+/// Clones share one cache. If several layers send requests to one cloud, give each a clone of the same `Discovery`. The
+/// transport can be any HTTP client without an [`AuthLayer`](crate::AuthLayer). It does not need to follow redirects.
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone)]
@@ -146,9 +146,9 @@ impl Discovery {
     /// It fetches no document if the filter requests no version. It also fetches none if the endpoint's URL names a
     /// requested version, and the filter allows no newer major version.
     ///
-    /// If the filter requests a version and has an endpoint override without a version document, this method returns an
-    /// error, as in keystoneauth. An [`AuthLayer`](crate::AuthLayer) sends requests with such a filter to the URL of
-    /// the override.
+    /// If the filter requests a version and has an endpoint override, this method returns an error if there is no
+    /// version document and the URL of the override names no requested version, as in keystoneauth. An
+    /// [`AuthLayer`](crate::AuthLayer) sends requests with such a filter to the URL of the override.
     ///
     /// # Errors
     ///

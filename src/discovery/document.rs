@@ -8,7 +8,7 @@ use crate::{Error, error::DiscoveryFailure, json};
 
 /// A version document: the response of a service at its unversioned URL, or at the URL of a version.
 ///
-/// This is keystoneauth's `Discover`, without the request. See the [module docs](super) for an example.
+/// This is keystoneauth's `Discover`, which also fetches the document. See the [module docs](super) for an example.
 #[derive(Clone, Debug)]
 pub struct VersionDocument {
     url: Box<str>,
@@ -164,8 +164,8 @@ impl VersionDocument {
 
     /// Returns the entries whose status is allowed, as the service wrote them: keystoneauth's `raw_version_data`.
     ///
-    /// If the document is a single version at the top level, the entry has the added status `CURRENT`, and the
-    /// microversions from the response headers.
+    /// If the document is a single version at the top level, its entry has the status `CURRENT`. Microversions that it
+    /// does not contain are added from the response headers.
     pub fn raw_version_data(&self, allow: Allow) -> impl Iterator<Item = &RawValue> {
         self.entries.iter().filter(move |(status, _)| allow.admits(*status)).map(|(_, raw)| &**raw)
     }

@@ -28,7 +28,8 @@ const MAX_WEIGHT: usize = 64 * 1024 * 1024;
 /// Typical size of a cached document, in bytes.
 const TYPICAL_WEIGHT: usize = 2048;
 
-/// How often a caller may start over because the runtime of the in-flight request was shut down or is not driven.
+/// Maximum number of times that a caller starts over because the runtime of the in-flight request was shut down, or
+/// makes no progress because nothing drives it.
 const MAX_RESTARTS: usize = 3;
 
 /// How much longer callers wait for a shared request than its timeout. A request that has not ended by then runs on a
@@ -106,7 +107,7 @@ impl DocumentCache {
             // What precedes an `@` can contain a password, so it is not shown.
             let host = url.rsplit('@').next().unwrap_or_default();
             let reason =
-                "it is not a valid http or https URL, or it has a user name or an ambiguous host or port";
+                "it is not an http or https URL, or it has a user name, no valid host or an invalid port";
             let cached = CachedDocument::new(Err(NoDocument::new(host, reason)), Duration::ZERO);
             return Ok(Lookup { cached, access: None });
         };

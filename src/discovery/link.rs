@@ -6,7 +6,7 @@
 use http::{HeaderMap, Uri, header::LOCATION};
 use iri_string::types::{UriAbsoluteStr, UriReferenceStr};
 
-/// The base URL for the path of a link with an invalid host. No document has this host, so the link names another one.
+/// Replaces an invalid host in a link. No document has this host, so the link counts as one to another host.
 const OTHER_HOST: &str = "http://elsewhere.invalid";
 
 /// The parts of an absolute URL, unchanged.

@@ -120,7 +120,11 @@ impl VersionQuery {
     /// Returns what is requested, as text for errors.
     fn requested(self, endpoint: &Endpoint) -> String {
         let service = endpoint.service_type.as_deref().map_or("the service".to_owned(), escaped);
-        format!("{} of {service}", self.range)
+        if self.range.is_any() {
+            format!("a version of {service}")
+        } else {
+            format!("{} of {service}", self.range)
+        }
     }
 
     /// Returns the endpoint at the requested version, if the document lists one.

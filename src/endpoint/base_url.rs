@@ -72,7 +72,8 @@ impl BaseUrl {
         if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err(InvalidBaseUrl("its URL has a user name"));
         }
-        let origin = Origin::from_uri(url).ok_or(InvalidBaseUrl("its URL has no valid host and port"))?;
+        let origin =
+            Origin::from_uri(url).ok_or(InvalidBaseUrl("its URL has no valid host, or an invalid port"))?;
         if url.query().is_some() {
             return Err(InvalidBaseUrl("its URL has a query"));
         }

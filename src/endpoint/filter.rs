@@ -181,10 +181,11 @@ impl EndpointFilter {
 
     /// Requests this microversion of the service's API, such as `2.79` or `latest`.
     ///
-    /// The layer adds a header such as `OpenStack-API-Version: compute 2.79`. The value starts with the service name
-    /// that the service expects, even if the filter has another alias of the service type (`container-infra` for
-    /// Magnum). For compute, baremetal, baremetal-introspection and shared-file-system, the layer also adds
-    /// the older header of that service. If the request already has such a header, it is kept.
+    /// The layer adds a header such as `OpenStack-API-Version: compute 2.79`. The name before the microversion is the
+    /// one that the service expects. It can differ from the service type of the filter: Magnum expects
+    /// `container-infra`, for every alias of its type. The services compute, baremetal, baremetal-introspection and
+    /// shared-file-system also have an older header, such as `X-OpenStack-Nova-API-Version`. The layer adds that too.
+    /// A header that the request already has is kept.
     ///
     /// If the microversion is malformed, such as `2.latest`, requests fail with
     /// [`Error::InvalidMicroversion`](crate::Error::InvalidMicroversion). The layer does not check whether the service

@@ -82,7 +82,7 @@ impl EndpointFilter {
         self.0.versions.allow
     }
 
-    /// Returns whether discovery may remove the version from the URL of the endpoint and look there.
+    /// Returns whether discovery may look for a version document at the endpoint's URL without its version.
     pub(crate) fn allows_version_hack(&self) -> bool {
         !self.0.versions.no_version_hack && (self.uses_auth_url() || self.wanted_override().is_none())
     }

@@ -95,7 +95,7 @@ impl MicroversionHeaders {
         Self { microversion: microversion.into(), headers, has_own_service_type: false }
     }
 
-    /// Builds the headers for a service type that [`set_service_type`](Self::set_service_type) does not replace.
+    /// Builds the headers for this service type. [`set_service_type`](Self::set_service_type) does not change them.
     pub(super) fn for_service(service_type: &str, microversion: &str) -> Self {
         let service_type = Some(service_type).filter(|service_type| !service_type.is_empty());
         Self { has_own_service_type: true, ..Self::new(service_type, microversion) }
@@ -141,7 +141,8 @@ impl Headers {
             .ok_or("the EndpointFilter has no service type; set one, or name it with microversion_for")?;
         let (name, legacy_header) = header_names(service_type);
         let value = |text: String| {
-            HeaderValue::try_from(text).map_err(|_| "its service type is not valid in a header")
+            HeaderValue::try_from(text)
+                .map_err(|_| "the service type has a character that a header cannot contain")
         };
         let legacy = match legacy_header {
             Some(header) => Some((header.clone(), value(version.to_string())?)),

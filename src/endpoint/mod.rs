@@ -19,16 +19,16 @@
 //!
 //! A relative request URI is appended to the URL of the endpoint, byte for byte. For example, the endpoint
 //! `https://h/volume/v3/p1` and the request URI `/volumes/detail?limit=9` give
-//! `https://h/volume/v3/p1/volumes/detail?limit=9`. Nothing is decoded or normalized. If the path leads above the
-//! endpoint, the request fails with [`Error::PathTraversal`](crate::Error::PathTraversal), even if only some servers
-//! decode the path in that way (`%2e%2e`, `..%00`).
+//! `https://h/volume/v3/p1/volumes/detail?limit=9`. Nothing is decoded or normalized. If `..` segments lead above the
+//! endpoint (`/../admin`), the request fails with [`Error::PathTraversal`](crate::Error::PathTraversal). Segments that
+//! only some servers read as `..`, such as `%2e%2e` and `..%00`, count as `..` too.
 //!
 //! An absolute request URI is used as it is. A request with a token fails with
 //! [`Error::OriginNotAllowed`](crate::Error::OriginNotAllowed) unless the origin (scheme, host and port) of the URI is
 //! one of these:
 //!
-//! - the origins of the endpoints in the catalog, and with [`RenewingPlugin`](crate::RenewingPlugin) in the catalog
-//!   before it;
+//! - the origins of the endpoints in the catalog; with [`RenewingPlugin`](crate::RenewingPlugin), those in the catalog
+//!   of the previous token too;
 //! - the origin of the plugin's `auth_url`;
 //! - the origin of the [`endpoint_override`](EndpointFilter::endpoint_override), if the filter has one;
 //! - the origins given to [`AuthLayer::allow_origin`](crate::AuthLayer::allow_origin).

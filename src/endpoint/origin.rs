@@ -36,7 +36,11 @@ pub struct Origin {
 impl Origin {
     /// Returns the origin of an absolute http or https URL.
     ///
-    /// Returns `None` for any other URL, and if the URL has a user name or an ambiguous host or port.
+    /// Returns `None` for any other URL. Also returns `None` if HTTP clients may read the host or port differently:
+    ///
+    /// - The URL has a user name.
+    /// - The host is neither an IPv6 address in brackets nor made of ASCII letters, digits, `-`, `.` and `_` only.
+    /// - The port after a colon is missing, or is not a number up to 65535.
     pub fn from_uri(uri: &Uri) -> Option<Self> {
         let https = match uri.scheme_str()? {
             "https" => true,
@@ -139,8 +143,8 @@ fn bit(host: &str, port: u16) -> u64 {
 
 /// Splits an authority into its host and the rest, which is empty or a port if the authority is valid.
 ///
-/// The host ends before the first character that cannot be part of a host, such as the `@` after a user name. If that
-/// is not a `:`, the rest is not a port, and the authority has no origin.
+/// The host ends before the first character that cannot be part of a host, such as the `@` after a user name. The
+/// caller rejects the authority if the rest begins with anything but a `:`.
 fn split_host(authority: &str) -> Option<(&str, &str)> {
     let host = match authority.strip_prefix('[') {
         None => {

@@ -1,5 +1,8 @@
 //! Official service types and their aliases.
 //!
+//! A service type says which API a service in the catalog has, such as `compute` or `image`. Some types have several
+//! names.
+//!
 //! The data comes from the OpenStack Service Types Authority, as published in the Python package os-service-types 1.9.0
 //! (data version 2024-05-08T19:22:13.804707).
 //!
