@@ -8,8 +8,9 @@
 //!
 //! 1. It validates the token of the caller in a request to Keystone. That request carries the token of the service
 //!    account, which `RenewingPlugin` obtains and renews.
-//! 2. Keystone returns the access info of the caller. `AccessInfoPlugin` sends the request to nova with it, so that the
-//!    caller's own roles apply. `ServiceTokenAuthWrapper` adds the token of the service account.
+//! 2. Keystone returns the document of that token (user, roles, service catalog), which is read into an `AccessInfo`.
+//!    `AccessInfoPlugin` sends the request to nova with the token of the caller, so that the caller's own roles apply.
+//!    `ServiceTokenAuthWrapper` adds the token of the service account.
 //!
 //! The example starts an in-memory cloud and the service, both on loopback, calls the service three times, and exits.
 

@@ -47,7 +47,7 @@
 //!
 //! | you have | plugin |
 //! |---|---|
-//! | a password, an application credential, a TOTP passcode, a token to exchange, or several of these | [`RenewingPlugin`] with [`V3Credentials`] |
+//! | a password, an application credential, a TOTP passcode, a token to exchange for another, or several of these | [`RenewingPlugin`] with [`V3Credentials`] |
 //! | a password or a token, for a Keystone whose API version you do not know | [`RenewingPlugin`] with [`GenericCredentials`] |
 //! | a Keystone that supports only the v2.0 API | [`RenewingPlugin`] with [`V2Credentials`] |
 //! | a token and its document, obtained elsewhere | [`AccessInfoPlugin`] |
@@ -128,8 +128,8 @@
 //! These can be placed on either side of `AuthLayer`:
 //!
 //! - **`Buffer`, `LoadShed`**: anywhere, because authentication errors never come from `poll_ready`.
-//! - **`ConcurrencyLimit`, `Buffer`**: outside, a request that waits for its token holds its permit. Inside, it
-//!   does not, so the login can go through the same limit.
+//! - **`ConcurrencyLimit`**: outside, a request that waits for its token holds its permit. Inside, it does not, so the
+//!   login can go through the same limit.
 //! - **`FollowRedirect`** outside: a redirected request passes through the layer again, with an absolute URI, and the
 //!   layer checks its origin. If the URI of the request is relative, `FollowRedirect` cannot resolve the redirect, and
 //!   returns the redirect response. On a redirect to another origin, the default policy of tower-http removes all

@@ -138,7 +138,9 @@ pub struct ServiceAccess {
 }
 
 impl ServiceAccess {
-    /// Creates an access from an access info. It sends the token as `X-Auth-Token` and uses the service catalog.
+    /// Creates an access from a token and its document.
+    ///
+    /// It sends the token as `X-Auth-Token`, and looks up endpoints in the service catalog of the document.
     ///
     /// # Errors
     ///
@@ -243,7 +245,7 @@ impl ServiceAccess {
 
     /// Inserts the headers of this access, replacing any of the same name: keystoneauth's `get_headers`.
     ///
-    /// The values are marked as sensitive. The clones in `headers` share their text with this access.
+    /// The values are marked as sensitive. Inserting them copies no text, because header values are reference-counted.
     #[inline(always)]
     pub fn insert_headers(&self, headers: &mut HeaderMap) {
         if let Some(token) = &self.token {

@@ -40,8 +40,8 @@
 //!   the plugin as a rejected token.
 //! - **Outside of `AuthLayer`** a redirected request passes through the layer again. Origins in the service catalog get
 //!   the token; for others the request fails with [`Error::OriginNotAllowed`](crate::Error::OriginNotAllowed). But
-//!   `FollowRedirect` follows only redirects of requests whose URI is absolute before the layer. It returns redirects
-//!   of relative ones to the caller.
+//!   `FollowRedirect` can follow a redirect only if the caller sent the request with an absolute URI. If the URI was
+//!   relative, the caller gets the redirect response.
 
 use std::fmt;
 
