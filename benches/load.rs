@@ -4,8 +4,8 @@
 //! cargo bench --bench load
 //! ```
 //!
-//! The client and Keystone share a simulated clock, which the bench sets forward to let tokens expire. Set `LOAD_REQUESTS`
-//! to the minimum number of requests.
+//! The client and Keystone share a simulated clock, which the bench sets forward to let tokens expire. Set
+//! `LOAD_REQUESTS` to the minimum number of requests.
 
 use std::{
     collections::HashMap,

@@ -27,29 +27,31 @@ const SIZES: [usize; 2] = [1_000, 10_000];
 const LOGIN: Duration = Duration::from_millis(100);
 
 pub fn run(gates: &mut Gates) {
-    println!("Requests at once over HTTP/2, with a login of 0.1 s: what is lost, and the time it takes.\n");
+    println!("Bursts of requests over HTTP/2, with a login that takes 0.1 s: lost requests and time.\n");
     let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let mut table = Table::new(&["burst", "requests", "logins", "refused", "lost", "time", "x bare + login"]);
+    let mut table =
+        Table::new(&["burst", "requests", "logins", "rejected", "lost", "time", "x fixed + login"]);
     for requests in SIZES {
         let bare = runtime.block_on(bare(requests));
         let none = String::new;
-        let cells = ["bare".to_owned(), requests.to_string(), none(), none(), none(), millis(bare), none()];
+        let cells =
+            ["fixed token".to_owned(), requests.to_string(), none(), none(), none(), millis(bare), none()];
         table.row(cells);
-        for (name, revoked) in [("without a token", false), ("token revoked half way", true)] {
+        for (name, revoked) in [("without a token", false), ("token revoked halfway", true)] {
             let burst = runtime.block_on(burst(requests, revoked));
             let compared = burst.time.as_secs_f64() / (bare + LOGIN).as_secs_f64();
             table.row([
                 name.to_owned(),
                 requests.to_string(),
                 burst.logins.to_string(),
-                grouped(burst.refused as f64),
+                grouped(burst.rejected as f64),
                 burst.lost.to_string(),
                 millis(burst.time),
                 ratio(compared),
             ]);
             gates.at_most("logins in a burst", "", burst.logins as f64, 1.0);
             gates.at_most("requests lost in a burst", "", burst.lost as f64, 0.0);
-            gates.report("time of a burst", "bare burst and login", compared);
+            gates.report("time of a burst", "burst with a fixed token, plus one login", compared);
         }
     }
     table.print();
@@ -60,7 +62,7 @@ pub fn child(_: &[&str], _: usize) {}
 
 struct Burst {
     logins: usize,
-    refused: usize,
+    rejected: usize,
     lost: usize,
     time: Duration,
 }
@@ -101,7 +103,7 @@ async fn burst(requests: usize, revoked: bool) -> Burst {
     let request = || Request::get(PATH).body(Body::default()).unwrap();
     let (time, lost) = at_once(stack, request, requests).await;
     let received = server.requests.load(Relaxed) - before.1;
-    Burst { logins: server.logins.load(Relaxed) - before.0, refused: received - requests, lost, time }
+    Burst { logins: server.logins.load(Relaxed) - before.0, rejected: received - requests, lost, time }
 }
 
 /// Returns a client that is already connected, so that the burst does not measure connecting.

@@ -6,21 +6,23 @@ use std::{env, process::Command};
 pub fn check() -> Result<(), String> {
     match Command::new("valgrind").arg("--version").output() {
         Ok(output) if output.status.success() => Ok(()),
-        _ => Err("valgrind is not there, and without it no instructions can be counted. \
-                  Install it with the packages of your system (`apt-get install valgrind`)."
+        _ => Err("valgrind, which counts the instructions, was not found; install it with your package manager, such \
+                  as `apt-get install valgrind`"
             .to_owned()),
     }
 }
 
-/// Returns the instructions of one call of [`counted`], measured in a child process with these arguments that makes `goes`
-/// calls.
+/// Returns the instructions of one call of [`counted`].
+///
+/// They are measured in a child process with these arguments, which makes `goes` calls.
 pub fn per_call(arguments: &[&str], goes: usize) -> f64 {
     let counted = run(&["--toggle-collect=*counted_by_callgrind*"], arguments, goes);
     counted as f64 / goes as f64
 }
 
-/// Returns the instructions of one call, including everything that the child does for it: the difference of a long and a
-/// short run.
+/// Returns the instructions of one call, including everything that the child process does for it.
+///
+/// It is the difference of a long and a short run, divided by the additional calls.
 pub fn per_go(arguments: &[&str], goes: usize) -> f64 {
     let (short, long) = (run(&[], arguments, goes), run(&[], arguments, 5 * goes));
     (long as f64 - short as f64) / (4 * goes) as f64

@@ -32,11 +32,11 @@ trait Read: Sized + 'static {
 
 pub fn run(gates: &mut Gates) {
     println!(
-        "A token document, read: instructions, allocations, time (with that to drop it), memory that is held.\n"
+        "Reading a token document: instructions, allocations, time (including the drop), and memory in use.\n"
     );
     let headers =
         ["into", "services", "instructions", "x Value", "allocations", "x Value", "time", "x Value"];
-    let mut table = Table::new(&[&headers[..], &["bytes held"]].concat());
+    let mut table = Table::new(&[&headers[..], &["bytes in use"]].concat());
     for services in SIZES {
         let document = document(services);
         let [value, typed, access_info] = times(&document);
@@ -55,14 +55,14 @@ pub fn run(gates: &mut Gates) {
     }
     table.print();
 
-    println!("One lookup of an endpoint by type, region and interface.\n");
+    println!("Looking up an endpoint by service type, region and interface.\n");
     let mut table = Table::new(&["in", "services", "instructions", "x Value", "allocations"]);
     for services in SIZES {
         let document = document(services);
         let (value, _) = lookup::<Value>(&mut table, &document, services, None);
         lookup::<Typed>(&mut table, &document, services, Some(value));
         let (_, allocations) = lookup::<AccessInfo>(&mut table, &document, services, Some(value));
-        gates.at_most("allocations of a lookup", "", allocations, 0.0);
+        gates.at_most("allocations of an endpoint lookup", "", allocations, 0.0);
     }
     table.print();
 }
@@ -75,7 +75,7 @@ pub fn child(arguments: &[&str], goes: usize) {
         Value::NAME => count::<Value>(what, &document, goes),
         Typed::NAME => count::<Typed>(what, &document, goes),
         AccessInfo::NAME => count::<AccessInfo>(what, &document, goes),
-        other => panic!("{other} is nothing that documents are read into"),
+        other => panic!("{other} is not a type that documents are read into"),
     }
 }
 

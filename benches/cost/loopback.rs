@@ -1,5 +1,6 @@
-//! Requests over loopback, compared with a hyper-util client that sends a static sensitive header. The server is another
-//! process, so that only the instructions of the client are counted.
+//! Requests over loopback, compared with a hyper-util client that sends a static sensitive header.
+//!
+//! The server is another process, so that only the instructions of the client are counted.
 
 use std::{
     env,
@@ -49,7 +50,7 @@ const CASES: [(&str, usize); 7] = [
 
 pub fn run(gates: &mut Gates) {
     println!(
-        "End to end over loopback: instructions of the client for a request, and requests in a second.\n"
+        "Requests over loopback: instructions of the client for each request, and requests per second.\n"
     );
     let headers =
         ["client", "services", "instructions", "x bare", "one by one", "x bare", "64 at once", "x bare"];
@@ -78,7 +79,7 @@ pub fn run(gates: &mut Gates) {
             match case {
                 BARE | INDEXED => {}
                 REAUTH => gates.report(
-                    &format!("instructions over {name}, with ReauthPolicy"),
+                    &format!("instructions over {name}, with `ReauthPolicy`"),
                     "bare client",
                     compared,
                 ),

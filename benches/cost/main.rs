@@ -5,8 +5,8 @@
 //! cargo bench --bench cost -- request    # one part: request, document, discovery, loopback, burst, pool
 //! ```
 //!
-//! valgrind's callgrind counts instructions, and a counting allocator counts allocations. The last table shows the limits of
-//! these figures. If one is exceeded, the exit code is 1. Times have no limit.
+//! valgrind's callgrind counts instructions, and a counting allocator counts allocations. The last table shows the
+//! limits of these measurements. If one is exceeded, the exit code is 1. Times have no limit.
 
 mod burst;
 mod callgrind;

@@ -19,8 +19,9 @@ use tower::{BoxError, Service};
 
 pub const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
-/// A minimal layer: it joins a request to one endpoint, inserts a token that can change, and notices a 401. It has no catalog
-/// and no origin guard.
+/// A minimal layer: it joins a request to one endpoint, inserts a token that can change, and notices a 401.
+///
+/// It has no catalog and no origin guard.
 #[derive(Clone)]
 pub struct Baseline<S> {
     current: Arc<Snapshot>,
@@ -108,8 +109,9 @@ pub fn join(base: &Uri, relative: &Uri) -> Uri {
     Uri::from_parts(parts).expect("a path was joined to a URL")
 }
 
-/// An `AsyncFilter` as other clients use it: the token is behind an async mutex, the future is boxed, and the URI is joined as
-/// text.
+/// An `AsyncFilter` as other clients use it.
+///
+/// The token is behind an async mutex, the future is boxed, and the URI is joined as text.
 pub fn async_filter<S, B: Send + 'static>(
     token: &str,
     base: &str,

@@ -25,6 +25,7 @@ use crate::{
 };
 
 const REQUESTS: usize = 1_000;
+
 /// The stack that a request is sent through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Stack {
@@ -50,7 +51,7 @@ enum Form {
     Filter,
     /// Relative, with a filter that was made for this request.
     NewFilter,
-    /// Relative, with a filter that inherits from the filter of the layer.
+    /// Relative, with a filter that inherits the region from the filter of the layer.
     OpenFilter,
 }
 
@@ -58,9 +59,9 @@ const STACKS: [(Stack, &str); 11] = [
     (Stack::Bare, "the bare service"),
     (Stack::AddAuthorization, "AddAuthorization"),
     (Stack::Baseline, "baseline"),
-    (Stack::BaselineAndClone, "baseline that keeps a clone of the request"),
+    (Stack::BaselineAndClone, "baseline that clones the request"),
     (Stack::ExpiringBaseline, "baseline whose token expires"),
-    (Stack::ExpiringBaselineAndClone, "baseline whose token expires, keeps a clone"),
+    (Stack::ExpiringBaselineAndClone, "baseline whose token expires, that clones the request"),
     (Stack::AsyncFilter, "AsyncFilter, boxed, async mutex"),
     (Stack::AccessInfo, "AuthLayer(AccessInfoPlugin)"),
     (Stack::RenewingPlugin, "AuthLayer(RenewingPlugin)"),
@@ -73,7 +74,7 @@ const FORMS: [(Form, &str); 5] = [
     (Form::Absolute, "absolute URI"),
     (Form::Filter, "filter in the request"),
     (Form::NewFilter, "new filter in the request"),
-    (Form::OpenFilter, "filter filled in from the layer's"),
+    (Form::OpenFilter, "filter that inherits the region"),
 ];
 
 const CASES: [(Stack, Form, usize); 29] = [
@@ -146,16 +147,17 @@ pub fn run(gates: &mut Gates) {
         if !stack.is_ours() {
             continue;
         }
-        let (plugin, compared_with, most) = match stack.renews() {
-            false => ("AccessInfoPlugin", "baseline", 1.25),
-            true => ("RenewingPlugin", "baseline whose token expires", 1.2),
+        let (plugin, most) = match stack.renews() {
+            false => ("`AccessInfoPlugin`", 1.25),
+            true => ("`RenewingPlugin`", 1.2),
         };
+        let compared_with = name(&STACKS, baseline);
         let (what, most) = match (stack.keeps_a_clone(), form) {
-            (true, _) => ("instructions inside RetryLayer(ReauthPolicy)", Some(most)),
+            (true, _) => ("instructions with `ReauthPolicy` around the layer", Some(most)),
             (_, Form::Relative) => ("instructions of a request", Some(most)),
             (_, Form::Filter) => ("instructions with a filter in the request", Some(1.5)),
             (_, Form::NewFilter) => ("instructions with a new filter in the request", Some(1.5)),
-            (_, Form::OpenFilter) => ("instructions with a filter filled in", None),
+            (_, Form::OpenFilter) => ("instructions with a filter that inherits the region", None),
             (_, Form::Absolute) => ("instructions with an absolute URI", None),
         };
         let what = format!("{what}, {plugin}");
@@ -299,7 +301,7 @@ where
         let mut cx = Context::from_waker(Waker::noop());
         let Poll::Ready(Ok(())) = service.poll_ready(&mut cx) else { panic!("the inner service is ready") };
         let Poll::Ready(Ok(response)) = pin!(service.call(request)).poll(&mut cx) else {
-            panic!("the inner service answers at once")
+            panic!("the inner service responds immediately")
         };
         drop(black_box(response));
     })

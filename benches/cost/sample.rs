@@ -93,7 +93,7 @@ fn id(number: usize) -> String {
     format!("{:032x}", (number as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835))
 }
 
-/// Made once, as in a program. Clones share it.
+/// Returns a clone of one filter, which is created once, as in a program.
 pub fn filter() -> EndpointFilter {
     thread_local! {
         static FILTER: EndpointFilter = new_filter();
@@ -101,6 +101,7 @@ pub fn filter() -> EndpointFilter {
     FILTER.with(Clone::clone)
 }
 
+/// Returns a new filter, which shares nothing with others.
 pub fn new_filter() -> EndpointFilter {
     EndpointFilter::new(SERVICE_TYPE).region(REGION)
 }
@@ -117,7 +118,9 @@ pub fn renewing(access_info: &AccessInfo) -> RenewingPlugin<V3Credentials> {
     plugin
 }
 
-/// The clock that `SystemClock` is in a program. In a bench, tokio's clock is built with support for pausing.
+/// A clock that costs the same as `SystemClock` in a program.
+///
+/// In a bench, `SystemClock` is slower, because tokio's clock is built with support for pausing.
 pub struct Clocks;
 
 impl Clock for Clocks {

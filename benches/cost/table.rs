@@ -1,4 +1,4 @@
-//! Prints tables of figures, and at the end their limits.
+//! Prints tables of measurements, and at the end a summary with their limits.
 
 /// A table, printed as Markdown.
 pub struct Table {
@@ -39,7 +39,7 @@ impl Table {
     }
 }
 
-/// The summary: for each name the worst of its measurements.
+/// The summary: for each row label the worst of its measurements. `benches/README.md` has the same labels.
 #[derive(Default)]
 pub struct Gates(Vec<Gate>);
 
@@ -52,12 +52,12 @@ struct Gate {
 }
 
 impl Gates {
-    /// Adds a figure that must not exceed `most`.
+    /// Adds a measurement that must not exceed `most`.
     pub fn at_most(&mut self, what: &str, compared_with: &'static str, result: f64, most: f64) {
         self.keep(what, compared_with, result, Some(most));
     }
 
-    /// Adds a figure without a limit.
+    /// Adds a measurement without a limit.
     pub fn report(&mut self, what: &str, compared_with: &'static str, result: f64) {
         self.keep(what, compared_with, result, None);
     }
@@ -69,10 +69,10 @@ impl Gates {
         }
     }
 
-    /// Prints the summary. Returns whether every figure is within its limit.
+    /// Prints the summary. Returns whether every measurement is within its limit.
     pub fn print(self) -> bool {
         println!(
-            "Summary: ratios (the worst of each kind), and counts where there is nothing to compare with.\n"
+            "Summary: the worst measurement for each row, as a ratio, or as a count if nothing is compared.\n"
         );
         let mut table = Table::new(&["what", "compared with", "result", "at most", "within"]);
         let mut all_within = true;
@@ -97,7 +97,7 @@ impl Gates {
     }
 }
 
-/// Formats a figure with thousands separators.
+/// Formats a number with thousands separators.
 pub fn grouped(figure: f64) -> String {
     let digits = format!("{:.0}", figure.abs());
     let mut grouped = String::from(if figure <= -0.5 { "-" } else { "" });
