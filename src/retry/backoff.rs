@@ -25,7 +25,7 @@ impl Backoff {
 
     /// Uses up one retry and returns the delay before it, or `None` if no retry is left.
     ///
-    /// With `random`, which is from 0 to 1, the delay is from half of its value to the whole.
+    /// With `random`, which is from 0 to 1, the delay is shortened: by half for 0, and not at all for 1.
     pub(super) fn next_delay(&mut self, random: Option<f64>) -> Option<Duration> {
         self.retries_left = self.retries_left.checked_sub(1)?;
         let half = self.delay / 2;
@@ -38,8 +38,8 @@ impl Backoff {
 
     /// Uses up one retry and returns the delay that the server has requested, or `None` if no retry is left.
     ///
-    /// With `random`, which is from 0 to 1, up to half of the own delay is added. So clients that got the same
-    /// `Retry-After` do not return at the same time. The own delay does not double.
+    /// With `random`, which is from 0 to 1, up to half of `self.delay` is added. So clients that got the same
+    /// `Retry-After` do not return at the same time. `self.delay` does not double.
     pub(super) fn requested_delay(&mut self, requested: Duration, random: Option<f64>) -> Option<Duration> {
         self.retries_left = self.retries_left.checked_sub(1)?;
         Some(requested.saturating_add((self.delay / 2).mul_f64(random.unwrap_or_default())))

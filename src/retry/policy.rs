@@ -25,9 +25,10 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 ///
 /// The two kinds are counted separately and have separate delays. The first delay is 0.5 s, and it doubles with each
 /// retry, up to 60 s. Each delay is shortened by a random share of up to half, so that many clients do not return at
-/// the same time ([`without_jitter`](Self::without_jitter)). If the response has a `Retry-After` header, in seconds or
-/// as a date, its delay is used instead, up to 300 s, and a random share of up to half of the policy's own delay is
-/// added.
+/// the same time ([`without_jitter`](Self::without_jitter)).
+///
+/// If the response has a `Retry-After` header, in seconds or as a date, the policy waits for that time instead, up to
+/// 300 s. For jitter, it adds a random time of up to half of the delay that it would have used without the header.
 ///
 /// A [`budget`](Self::budget) limits the retries of all requests together. The default budget allows ten retries per
 /// second, plus one for every five successful requests.
@@ -35,8 +36,8 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 /// A request is not retried if its body cannot be sent again, or if there is no tokio runtime with time enabled to
 /// wait in.
 ///
-/// The policy works for services whose error type is [`BoxError`]. Those with an [`AuthLayer`](crate::AuthLayer) have
-/// it; for others, use `map_err(Into::into)`.
+/// The policy works for services whose error type is [`BoxError`], such as those with an
+/// [`AuthLayer`](crate::AuthLayer). Convert other errors with `map_err(Into::into)`.
 ///
 /// See the [module docs](super) for an example, and for the order with [`ReauthPolicy`](crate::ReauthPolicy).
 pub struct RetryPolicy<B> {
@@ -126,7 +127,7 @@ impl<B> RetryPolicy<B> {
     /// It must return true only if it is certain that no server has received the request. It is called for each error
     /// in the chain of sources.
     ///
-    /// The policy itself only recognizes an [`io::Error`] of a kind that no other operation returns
+    /// The policy itself only recognizes an [`io::Error`] of a kind that cannot come from an established connection
     /// ([`ConnectionRefused`](io::ErrorKind::ConnectionRefused),
     /// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable)). Your HTTP client recognizes others, such as an
     /// unreachable host, a name that cannot be resolved or a timeout:
@@ -144,9 +145,9 @@ impl<B> RetryPolicy<B> {
     ///
     /// In this example, TLS failures are failures to connect too. keystoneauth does not retry them.
     ///
-    /// The function is not called for errors of this crate ([`Error`]) and their sources, and they are never failures
-    /// to connect. If one says that Keystone cannot be reached, the plugin has already retried for as long as a request
-    /// may wait ([`RenewalPolicy::wait_timeout`](crate::RenewalPolicy::wait_timeout)).
+    /// An error of this crate ([`Error`]), wrapped or not, is never a failure to connect, and the function is not
+    /// called for it. If such an error says that Keystone cannot be reached, the plugin has already retried for as long
+    /// as a request may wait ([`RenewalPolicy::wait_timeout`](crate::RenewalPolicy::wait_timeout)).
     #[must_use]
     pub fn connect_failure(mut self, predicate: fn(&(dyn StdError + 'static)) -> bool) -> Self {
         self.connect_failure = predicate;

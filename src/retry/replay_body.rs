@@ -18,12 +18,12 @@ use crate::BoxError;
 /// stream before gets an error in place of the rest.
 ///
 /// [`ReauthPolicy::replaying`](super::ReauthPolicy::replaying) and
-/// [`RetryPolicy::replaying`](super::RetryPolicy::replaying) take the stream over when they decide to retry. So the
-/// failed attempt cannot read past the cap meanwhile.
+/// [`RetryPolicy::replaying`](super::RetryPolicy::replaying) take the stream over when they decide to retry.
+/// Otherwise a failed attempt that is still sending the body could read past the cap, and the buffer would be dropped.
 ///
-/// The data is copied into one buffer of at most the cap, however large the frames are. Trailers are buffered
-/// separately, with the same cap for their names and values. If the data or the trailers are longer than the cap, or
-/// the stream fails, the buffer is dropped, and no clone can be sent ([`can_replay`](Self::can_replay)).
+/// The data is copied into one buffer. The cap limits the memory of the buffer, however large the frames are. Trailers
+/// are buffered separately, with the same cap for their names and values. If the data or the trailers are longer than
+/// the cap, or the stream fails, the buffer is dropped, and no clone can be sent ([`can_replay`](Self::can_replay)).
 ///
 /// ```
 /// use bytes::Bytes;
