@@ -132,7 +132,7 @@ BUGS = {
         "a_restored_token_is_not_replaced_by_an_older_renewal",
         [(STATE, "if !self.is_current_renewal(id) {", "if false {")],
     ),
-    # A waiting caller gets the token of the renewal, although it has been dropped since.
+    # A waiting caller gets the token of its renewal, although that token was dropped meanwhile.
     "late-waiter": (
         "a_caller_that_is_polled_late_gets_no_token_that_was_reset_meanwhile",
         [
@@ -178,9 +178,9 @@ BUGS = {
         "concurrent_callers_share_one_login",
         [(SHARED, "&& self.state.renewal_in_flight(now) == Some(*id)", "&& self.state.renewal_in_flight(now) == Some(*id + 1)")],
     ),
-    # A forced renewal starts although another one is in flight.
-    "no-single-flight-if-forced": (
-        "a_forced_renewal_joins_the_one_in_flight",
+    # `RenewingPlugin::renew` starts a renewal although another one is in flight.
+    "no-single-flight-in-renew": (
+        "a_call_of_renew_joins_the_renewal_in_flight",
         [
             (SHARED, "    renewal: Option<(RenewalId,", "    pub(super) renewal: Option<(RenewalId,"),
             (WAIT, "        locked.state.clear_failure();", "        locked.state.clear_failure();\n        locked.renewal = None;"),

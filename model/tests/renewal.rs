@@ -1,7 +1,7 @@
 //! Runs the source of `RenewingPlugin` under many schedules of a model checker.
 //!
-//! In each schedule, whichever task runs next and wherever it is interrupted: no caller waits for ever, concurrent
-//! callers share one login, and a dropped token is not used again.
+//! A schedule determines which task runs next, and where tasks are interrupted. The scenarios check that in each
+//! schedule no caller waits for ever, concurrent callers share one login, and a dropped token is not used again.
 //!
 //! Time passes only if a scenario says so. The checker reports deadlocks and endless loops. It prints a schedule that
 //! fails, and `shuttle::replay` runs it again.
@@ -109,7 +109,7 @@ impl Keystone {
         self.0.now.fetch_add(seconds, SeqCst);
     }
 
-    /// Panics without printing a message, after the time that a renewal may take.
+    /// Advances the clock by more than a renewal may take, and panics without printing a message.
     fn panic(&self) -> ! {
         self.advance(31);
         resume_unwind(Box::new("the scenario wants this panic"))
@@ -479,12 +479,12 @@ fn a_restored_token_is_not_replaced_by_an_older_renewal() {
 }
 
 #[test]
-fn a_forced_renewal_joins_the_one_in_flight() {
+fn a_call_of_renew_joins_the_renewal_in_flight() {
     check(|cloud| async move {
         let callers = cloud.callers(2);
-        let forced = cloud.clone();
-        let forced = spawn(async move { number(&forced.plugin.renew().await.unwrap()) });
-        let renewed = forced.await.unwrap();
+        let plugin = cloud.plugin.clone();
+        let renewal = spawn(async move { number(&plugin.renew().await.unwrap()) });
+        let renewed = renewal.await.unwrap();
         assert!(number(&cloud.access().await.unwrap()) >= renewed, "the new token is current");
         for access in all(callers).await {
             access.unwrap();

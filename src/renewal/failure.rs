@@ -73,7 +73,9 @@ const IMMEDIATE_RETRY_WINDOW: Duration = Duration::from_secs(30 * 60);
 /// Which credentials have worked before, and how often changed ones were tried without a delay.
 #[derive(Debug, Default)]
 pub(super) struct CredentialsHistory {
-    /// The cache id of the credentials that obtained the last token.
+    /// The cache id of the credentials that obtained the last token, or `Some(None)` if they have no cache id.
+    ///
+    /// It is `None` if no token was obtained yet.
     last_success: Option<Option<Secret>>,
     /// When changed credentials were tried without a delay.
     immediate_retries: Vec<Now>,

@@ -36,7 +36,7 @@
 //! | phase | when | what a request does |
 //! |---|---|---|
 //! | fresh | before the renewal is due | uses the token |
-//! | due | in the last tenth of the lifetime, which is at least 120 s and at most half of it | uses the token; a new one is obtained in the background |
+//! | due | in the last 120 s of the lifetime, or its last tenth if that is longer, but at most its last half; jitter adds up to 20 % | uses the token; a new one is obtained in the background |
 //! | expiring | in the last 10 s | waits for the new token; uses the old one if the renewal fails or takes longer than half of the time left |
 //! | expired, or no token | after the expiry, after a rejection, or before the first login | waits for the new token, or gets the error of the login |
 //!
@@ -44,9 +44,10 @@
 //! header of Keystone's response. All three times come from Keystone's clock, and the lifetime counts from the moment
 //! when the token was requested. So a wrong clock of this machine does no harm.
 //!
-//! An `issued_at` or a `Date` that is not before `expires_at` is ignored. Without a `Date`, an `issued_at` is also
-//! ignored if it is an hour or more behind the clock of this machine, and the token is still valid by that clock. If
-//! neither can be used, the lifetime is the time from the clock of this machine to `expires_at`.
+//! An `issued_at` or a `Date` that is not before `expires_at` is ignored. If there is no `Date`, the clock of this
+//! machine is used to check `issued_at`: an `issued_at` that is an hour or more behind that clock is ignored, unless
+//! the token has already expired by that clock. If neither can be used, the lifetime is the time from the clock of this
+//! machine to `expires_at`.
 //!
 //! The age of a token is measured by both the time of day and the monotonic clock of this machine. The larger value
 //! counts.
@@ -62,8 +63,11 @@
 //! - If Keystone asks for a longer delay (`Retry-After`), that applies, up to 300 s.
 //! - While requests wait for a token, there are several attempts, for up to 30 s in all. Then the requests get the
 //!   error. If Keystone asks for a delay of 30 s or more, they get it at once.
-//! - If the token expires during a delay and no request has got the error yet, the next request causes a login: at
-//!   once, or when the delay that Keystone has asked for is over.
+//! - When the waiting requests have got the error, further requests without a valid token get it too, until the delay
+//!   is over.
+//! - If the login failed while there still was a valid token, and that token expires or is rejected during the delay,
+//!   the next request logs in at once. If Keystone has asked for a delay, the request first waits for the rest of it,
+//!   or gets the error if the rest is 30 s or more.
 //!
 //! After a *permanent* failure, such as a wrong password, no login is made until a delay is over. Requests that have no
 //! valid token get the error meanwhile. The delays depend on the risk that failed logins lock the account:
@@ -111,22 +115,24 @@
 //! Rejections are counted per origin. If an origin has rejected three new tokens within a minute, it causes no further
 //! login in that minute ([`RenewalPolicy::max_rejections`]). Rejections by other origins still do.
 //!
-//! In any case the rejected request can be sent once more with the current token, because another replica of the
-//! service may accept it ([`ReauthPolicy`](crate::ReauthPolicy)).
+//! In any case, [`ReauthPolicy`](crate::ReauthPolicy) can send the rejected request once more, with the token that is
+//! current then. If the rejected token was not dropped, that is the same token, which another replica of the service
+//! may accept.
 //!
 //! # Renewal tasks and runtimes
 //!
 //! There is at most one renewal at a time, and all requests that wait for a token share its result. It runs in a task
-//! of its own, so dropping a waiting request does not affect it. When its future is polled, a waiting request gets the
-//! access that is current then. If the plugin is dropped or reset, the renewal makes no further attempt.
+//! of its own, so dropping a waiting request does not affect it. The future of a waiting request returns the access
+//! that is current when the future is polled, so it never returns a token that was dropped meanwhile. If the plugin is
+//! dropped or reset, the renewal makes no further attempt.
 //!
 //! A renewal needs a tokio runtime with time enabled. It uses the runtime in which
 //! [`access`](crate::IdentityPlugin::access) is called or, if there is none, the one in which the future is first
-//! polled. If that runtime is shut down, or is not driven for as long as a renewal can take, a waiting request starts
-//! another renewal.
+//! polled. If that runtime is shut down, or is not driven for as long as a renewal can take (40 s:
+//! [`RenewalPolicy::wait_timeout`] plus [`RenewalPolicy::attempt_timeout`]), a waiting request starts another renewal.
 //!
 //! If a program calls `block_on` only now and then, a renewal in the background makes progress only during those calls.
-//! If it is overdue, the next request waits for it.
+//! If it has not finished after 40 s, the next request starts another renewal and waits for that one.
 
 mod clock;
 mod current_access;

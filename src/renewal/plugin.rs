@@ -79,7 +79,9 @@ impl<C: Credentials> RenewingPlugin<C> {
         self.0.lock().state.needs_renewal(now)
     }
 
-    /// Returns a key for these credentials in a cache of tokens: keystoneauth's `get_cache_id`.
+    /// Returns a cache key for the token of these credentials: keystoneauth's `get_cache_id`.
+    ///
+    /// Returns `None` if the token must not be shared. See [`Credentials::cache_id`].
     pub fn cache_id(&self) -> Option<String> {
         self.0.credentials.cache_id()
     }
@@ -121,9 +123,8 @@ impl<C: Credentials> IdentityPlugin for RenewingPlugin<C> {
 
     /// Returns true: the request can be sent once more, with the access that is current then.
     ///
-    /// If `access` is the current access, it is dropped, so that the next request logs in. It is kept for other origins
-    /// if `origin` has rejected so many new tokens that another one would not help
-    /// ([`RenewalPolicy::max_rejections`]).
+    /// If `access` is the current access, it is dropped, so that the next request logs in. It is not dropped if
+    /// `origin` has rejected so many new tokens that another one would not help ([`RenewalPolicy::max_rejections`]).
     fn invalidate(&self, access: &Arc<ServiceAccess>, origin: &Origin) -> bool {
         let now = self.0.clock.now();
         let was_accepted = access.accepted().remove(origin);

@@ -37,22 +37,23 @@ use crate::Error;
 pub struct RenewalPolicy {
     /// Default: 120 s. How long before its expiry a token is renewed in the background.
     ///
-    /// If [`renew_before_expiry_share`](Self::renew_before_expiry_share) of its lifetime is longer, that applies. Half
-    /// of the lifetime is the maximum.
+    /// The longer time of this setting and [`renew_before_expiry_share`](Self::renew_before_expiry_share) applies, but
+    /// at most half of the lifetime.
     pub renew_before_expiry: Duration,
     /// Default: 0.1. How long before its expiry a token is renewed in the background, as a share of its lifetime.
     ///
-    /// If [`renew_before_expiry`](Self::renew_before_expiry) is longer, that applies. A share of 0.5 is the maximum.
+    /// The longer time of this setting and [`renew_before_expiry`](Self::renew_before_expiry) applies, but at most half
+    /// of the lifetime.
     pub renew_before_expiry_share: f64,
-    /// Default: 0.2. Maximum random share by which the time before expiry is extended.
+    /// Default: 0.2. Maximum share by which the time between background renewal and expiry is extended at random.
     ///
     /// For example, a renewal that is due 120 s before expiry starts 120 s to 144 s before it. So many processes do not
     /// renew in the same second.
     pub jitter: f64,
     /// Default: 10 s. How long before the expiry of a token requests wait for a new one.
     ///
-    /// They use the old token if the renewal fails or takes too long. Half of the time between the start of the
-    /// background renewal and the expiry is the maximum.
+    /// They use the old token if the renewal fails or takes too long. The margin is limited to half of the time between
+    /// the start of the background renewal and the expiry.
     pub expiry_margin: Duration,
     /// Default: 300 s. Lifetime of a token whose document does not contain an expiry.
     pub default_lifetime: Duration,
@@ -73,8 +74,10 @@ pub struct RenewalPolicy {
     pub initial_backoff: Duration,
     /// Default: 30 s. Maximum delay after a transient failure, unless Keystone asks for a longer one.
     pub max_backoff: Duration,
-    /// Default: 300 s. Maximum delay that Keystone can ask for (`Retry-After`). If it asks for less than 1 s, the
-    /// delay is 1 s.
+    /// Default: 300 s. Maximum delay that Keystone can ask for (`Retry-After`).
+    ///
+    /// If it asks for less than 1 s, that counts as 1 s. If the back-off is longer than the requested delay, the
+    /// back-off applies.
     pub max_retry_after: Duration,
     /// Default: 30 s, 300 s, 1800 s. Delays after permanent failures of credentials that have not obtained a token yet.
     ///
@@ -95,8 +98,9 @@ pub struct RenewalPolicy {
     ///
     /// If an origin rejects more tokens than that, another login would not help. Each origin is counted separately.
     ///
-    /// There is one exception. If the origin has accepted tokens before and now rejects the same one repeatedly, that
-    /// token may be revoked. Then it is dropped, but only once in every `rejection_window / max_rejections` (20 s).
+    /// Above the limit, a rejected token is dropped only if it seems to be revoked: the origin has accepted tokens
+    /// before, and now rejects this token several times in a row. At most one token is dropped for this reason in
+    /// every `rejection_window / max_rejections` (20 s).
     ///
     /// With 0, no rejected token is dropped. With more than 64, every one is.
     pub max_rejections: usize,
@@ -131,8 +135,8 @@ impl Default for RenewalPolicy {
 
 /// Maximum share by which a delay after a transient failure is shortened at random.
 ///
-/// With a larger share, an outage that begins while a token is due for renewal would cause more attempts than the
-/// delays are meant to allow.
+/// Shorter delays mean more attempts. With a larger share, there would be too many of them in an outage that begins
+/// while a token is due for renewal.
 const BACKOFF_JITTER: f64 = 0.15;
 
 /// Maximum of `attempt_timeout` and `wait_timeout`.

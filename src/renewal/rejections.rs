@@ -15,8 +15,8 @@ const MAX_ORIGINS: usize = 32;
 /// Maximum number of dropped tokens that are tracked per origin.
 const MAX_DROPS: usize = 64;
 
-/// Maximum of [`OriginRejections::usual_in_a_row`].
-const MAX_USUAL_IN_A_ROW: u32 = 8;
+/// Maximum of [`OriginRejections::tolerated_in_a_row`].
+const MAX_TOLERATED_IN_A_ROW: u32 = 8;
 
 /// The origins that have rejected tokens. Each one is counted separately.
 #[derive(Debug, Default)]
@@ -34,10 +34,11 @@ struct OriginRejections {
     last_rejected: Weak<ServiceAccess>,
     /// How often in a row `last_rejected` was rejected.
     in_a_row: u32,
-    /// The largest number of rejections in a row after which the origin accepted the same token again.
+    /// How many rejections in a row are no sign of a revoked token.
     ///
-    /// It is more than 0 if some replicas of the service, or some services behind the same origin, reject every token.
-    usual_in_a_row: u32,
+    /// It is the largest number after which the origin accepted the same token again. It is more than 0 if some
+    /// replicas of the service, or some services behind the same origin, reject every token.
+    tolerated_in_a_row: u32,
     /// When a token was last dropped because it seemed to be revoked.
     revoked_at: Option<Now>,
 }
@@ -97,7 +98,7 @@ impl Rejections {
             has_accepted: false,
             last_rejected: Weak::new(),
             in_a_row: 0,
-            usual_in_a_row: 0,
+            tolerated_in_a_row: 0,
             revoked_at,
         }
     }
@@ -115,7 +116,7 @@ impl OriginRejections {
         }
         if was_accepted {
             self.has_accepted = true;
-            self.usual_in_a_row = self.usual_in_a_row.max(self.in_a_row).min(MAX_USUAL_IN_A_ROW);
+            self.tolerated_in_a_row = self.tolerated_in_a_row.max(self.in_a_row).min(MAX_TOLERATED_IN_A_ROW);
             self.in_a_row = 0;
         }
         self.in_a_row = self.in_a_row.saturating_add(1);
@@ -128,7 +129,7 @@ impl OriginRejections {
         let interval = policy.rejection_window / u32::try_from(policy.max_rejections).unwrap_or(u32::MAX);
         let is_due =
             self.revoked_at.is_none_or(|last| now.since(last) >= interval.max(Duration::from_secs(1)));
-        self.has_accepted && self.in_a_row > self.usual_in_a_row.max(1) && is_due
+        self.has_accepted && self.in_a_row > self.tolerated_in_a_row.max(1) && is_due
     }
 }
 

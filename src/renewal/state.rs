@@ -103,7 +103,8 @@ impl State {
         }
         let backing_off = self.failure.as_ref().filter(|failure| failure.is_backing_off(now));
         match (&self.current, self.phase(now), self.renewal_in_flight(now), backing_off) {
-            // The last renewal makes no progress, because its runtime is driven only while requests wait.
+            // The last renewal has exceeded its maximum time, because its runtime is driven only while requests wait.
+            // So this request waits for a new one.
             (Some(_), Phase::Due, None, None) if self.renewal.is_some() => Decision::Renew,
             (Some(current), Phase::Due, None, None) => Decision::UseAndRenew(Arc::clone(&current.access)),
             (Some(current), Phase::Due, _, _) | (Some(current), Phase::Expiring, None, Some(_)) => {
@@ -171,7 +172,10 @@ impl State {
         self.last_renewal
     }
 
-    /// Returns how long a renewal that starts now waits before its first attempt: as long as Keystone has asked for.
+    /// Returns how long a renewal that starts now waits before its first attempt.
+    ///
+    /// It waits as long as Keystone has asked for, and as long as the back-off after more than
+    /// [`MAX_CANCELLED_WITHOUT_DELAY`] cancelled renewals.
     pub(super) fn initial_delay(&self, now: Now) -> Duration {
         let failure = self.failure.as_ref();
         let requested = failure.map_or(Duration::ZERO, |failure| failure.remaining_retry_after(now));
@@ -227,7 +231,7 @@ impl State {
         let had_no_token = self.phase(now) == Phase::Expired;
         match new {
             Ok(new) => {
-                // A token that is due for renewal at once must not cause a login at once.
+                // If the token is due for renewal too soon, this failure delays the next login.
                 let is_short_lived = new.due_at.since(requested_at) < self.policy.min_renewal_interval;
                 self.set_failure(is_short_lived.then(|| Failure {
                     error: Error::ExpiredOnArrival,
@@ -278,7 +282,7 @@ impl State {
 
     /// Returns whether to log a failed attempt, and records that it is logged.
     ///
-    /// It is the first failure of an outage, or the first permanent one after transient ones.
+    /// Only the first failure of an outage is logged, and the first permanent one after transient ones.
     pub(super) fn should_log_failure(&mut self, is_transient: bool) -> bool {
         let should_log =
             self.logged_outage_is_transient.is_none_or(|was_transient| was_transient && !is_transient);
@@ -344,7 +348,7 @@ impl State {
             None => self.policy.default_lifetime,
             Some(expires) => {
                 let left = expires.duration_since(now.wall).unwrap_or_default();
-                // A slow clock of this machine must not make it longer than it is by Keystone's clock.
+                // If the clock of this machine is slow, `left` is too long. Keystone's own times limit it.
                 let issued = auth_ref.issued().ok().flatten();
                 issued
                     .and_then(|issued| expires.duration_since(issued).ok())
@@ -403,7 +407,7 @@ impl State {
         let delay = if is_transient {
             transient_failures = transient_failures.saturating_add(1);
             let backoff = self.policy.backoff(transient_failures, &error, self.rng.f64());
-            // There is an attempt before the next phase of the token, unless Keystone has asked for a delay.
+            // The delay ends when the next phase of the token begins, unless Keystone has asked for a delay.
             let max = self.until_next_phase(now).filter(|_| error.retry_after().is_none());
             max.map_or(backoff, |max| backoff.min(max))
         } else {

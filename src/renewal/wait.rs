@@ -16,7 +16,7 @@ use crate::{
 
 /// Maximum number of renewals that a request waits for.
 ///
-/// A renewal may end with its runtime, or its token may no longer be current when the request is polled.
+/// One may not be enough: its runtime may be shut down, or its token may be dropped before the request is polled.
 const MAX_RENEWALS: usize = 4;
 
 /// What a request does next.
