@@ -506,12 +506,12 @@ async fn an_auth_url_that_cannot_be_used_says_what_is_wrong() {
         ("", "it must start with https:// or http://"),
         ("ftp://keystone.example.com", "it must start with https:// or http://"),
         ("https:/keystone.example.com", "it must start with https:// or http://"),
-        ("https://alice:canary@keystone.example.com/v3", "its URL has a user name"),
-        ("https://keystone.example.com/v3?token=canary", "its URL has a query"),
-        ("https://keystone.example.com/v3#canary", "its URL has a fragment"),
-        ("https://keystone.example.com/a canary", "its URL is not valid"),
-        ("https://$(canary)s/v3", "its URL has a placeholder that was not filled in"),
-        ("https://", "its URL is not valid"),
+        ("https://alice:canary@keystone.example.com/v3", "the URL has a user name"),
+        ("https://keystone.example.com/v3?token=canary", "the URL has a query"),
+        ("https://keystone.example.com/v3#canary", "the URL has a fragment"),
+        ("https://keystone.example.com/a canary", "the URL is not valid"),
+        ("https://$(canary)s/v3", "the URL has a placeholder that was not filled in"),
+        ("https://", "the URL is not valid"),
     ] {
         let credentials: [Box<dyn Credentials>; 3] = [
             Box::new(V3Credentials::new(url, AuthMethod::password(alice(), "pw"))),

@@ -38,17 +38,17 @@ impl BaseUrl {
     pub(crate) fn parse(url: &str) -> Result<Self, InvalidBaseUrl> {
         let url = url.trim_ascii();
         if has_placeholder(url) {
-            return Err(InvalidBaseUrl("its URL has a placeholder that was not filled in"));
+            return Err(InvalidBaseUrl("the URL has a placeholder that was not filled in"));
         }
         if url.contains('#') {
-            return Err(InvalidBaseUrl("its URL has a fragment"));
+            return Err(InvalidBaseUrl("the URL has a fragment"));
         }
         if !authority(url).is_ascii() {
             return Err(InvalidBaseUrl(
-                "the host of its URL is not ASCII; write it in its IDNA form (xn--...)",
+                "the host of the URL is not ASCII; write it in its IDNA form (xn--...)",
             ));
         }
-        Self::new(url.parse().map_err(|_| InvalidBaseUrl("its URL is not valid"))?)
+        Self::new(url.parse().map_err(|_| InvalidBaseUrl("the URL is not valid"))?)
     }
 
     /// Returns whether the text may be a valid base URL. This is cheaper than parsing it.
@@ -67,15 +67,15 @@ impl BaseUrl {
     /// Returns the origin of the URL, or the reason why it is not a valid base URL.
     pub(crate) fn check(url: &Uri) -> Result<Origin, InvalidBaseUrl> {
         if !matches!(url.scheme_str(), Some("http" | "https")) {
-            return Err(InvalidBaseUrl("its URL is neither http nor https"));
+            return Err(InvalidBaseUrl("the URL is neither http nor https"));
         }
         if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err(InvalidBaseUrl("its URL has a user name"));
+            return Err(InvalidBaseUrl("the URL has a user name"));
         }
         let origin =
-            Origin::from_uri(url).ok_or(InvalidBaseUrl("its URL has no valid host, or an invalid port"))?;
+            Origin::from_uri(url).ok_or(InvalidBaseUrl("the URL has no valid host, or an invalid port"))?;
         if url.query().is_some() {
-            return Err(InvalidBaseUrl("its URL has a query"));
+            return Err(InvalidBaseUrl("the URL has a query"));
         }
         Ok(origin)
     }

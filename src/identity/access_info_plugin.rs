@@ -5,9 +5,9 @@ use http::Uri;
 use super::AuthUrl;
 use crate::{AccessFuture, AccessInfo, Error, IdentityPlugin, ServiceAccess, endpoint::Origin};
 
-/// A plugin for an access info that was obtained elsewhere.
+/// A plugin for an [`AccessInfo`] (a token and its document) that was obtained elsewhere.
 ///
-/// It may come from a cache, from another process, or from middleware that validated an incoming token.
+/// The access info may come from a cache, from another process, or from middleware that validated an incoming token.
 ///
 /// The plugin has no credentials, so it **cannot renew** the token: [`invalidate`](IdentityPlugin::invalidate) returns
 /// false, and a 401 is returned to the caller. As with keystoneauth's plugin of this name, an expired token is still
@@ -46,8 +46,8 @@ impl AccessInfoPlugin {
 
     /// Refuses to send requests after the token has expired ([`Error::Expired`]).
     ///
-    /// The expiry is compared with the clock of this machine. If it is malformed, all requests are refused
-    /// ([`Error::InvalidTimestamp`]). If there is none, the token does not expire.
+    /// The expiry is compared with the clock of this machine. If the expiry is malformed, all requests are refused
+    /// ([`Error::InvalidTimestamp`]). If the token has no expiry, none are refused.
     #[must_use]
     pub fn refuse_expired(mut self) -> Self {
         let expires = self.access.as_ref().ok().and_then(|access| access.auth_ref()).map(AccessInfo::expires);
@@ -75,7 +75,7 @@ impl IdentityPlugin for AccessInfoPlugin {
     }
 
     /// Always returns false, because the token cannot be renewed.
-    fn invalidate(&self, _used: &Arc<ServiceAccess>, _by: &Origin) -> bool {
+    fn invalidate(&self, _access: &Arc<ServiceAccess>, _origin: &Origin) -> bool {
         false
     }
 

@@ -31,7 +31,8 @@ impl AuthMethod {
 
     /// Authenticates a user with a time-based one-time passcode (TOTP, RFC 6238).
     ///
-    /// A passcode is valid for some seconds, so a renewal needs a new one.
+    /// A passcode is valid for some seconds, so renewals with the same passcode fail. To log in again, create new
+    /// credentials with a new passcode.
     pub fn totp(user: User, passcode: impl Into<Secret>) -> Self {
         Self(Method::Totp { user, passcode: passcode.into() })
     }

@@ -7,7 +7,7 @@ use crate::{
     endpoint::{BaseUrl, InvalidBaseUrl},
 };
 
-/// Why a URL without a scheme, or with another one, is invalid.
+/// Why a URL is invalid if its scheme is missing, or is neither `http` nor `https`.
 const MISSING_SCHEME: &str = "it must start with https:// or http://";
 
 /// The URL of Keystone, made from a string or a [`Uri`].

@@ -45,7 +45,7 @@ pub trait Credentials: Send + Sync + 'static {
 
     /// Returns an id for a cache of access infos: keystoneauth's `get_cache_id`.
     ///
-    /// Different credentials have different ids. `None` means that the access info must not be shared.
+    /// Different credentials must have different ids. `None` means that their access infos must not be cached.
     ///
     /// The id should depend on the secrets: after a rejected login, credentials are tried again at once if their id has
     /// changed. This method is called at each login, and by requests during the back-off after a rejected login.

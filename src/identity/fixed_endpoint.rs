@@ -27,7 +27,7 @@ impl FixedEndpointPlugin {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidEndpoint`] if paths cannot be appended to the URL.
+    /// [`Error::InvalidEndpoint`] if the URL is not an absolute http or https URL, or contains a user name or a query.
     pub fn no_auth(endpoint: Uri) -> Result<Self, Error> {
         ServiceAccess::fixed(endpoint).map(Self::new)
     }
@@ -36,8 +36,9 @@ impl FixedEndpointPlugin {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidEndpoint`] if paths cannot be appended to the URL, [`Error::InvalidToken`] if the token cannot
-    /// be sent in a header.
+    /// - [`Error::InvalidEndpoint`] if the URL is not an absolute http or https URL, or contains a user name or a
+    ///   query.
+    /// - [`Error::InvalidToken`] if the token cannot be sent in a header.
     pub fn admin_token(endpoint: Uri, token: &Secret) -> Result<Self, Error> {
         let token = token_header(token.expose())?;
         Ok(Self::new(ServiceAccess::fixed(endpoint)?.header(X_AUTH_TOKEN, token)))
@@ -47,8 +48,7 @@ impl FixedEndpointPlugin {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidEndpoint`] if paths cannot be appended to the URL, [`Error::AuthorizationFailure`] if the
-    /// username and password cannot be sent in a header.
+    /// [`Error::InvalidEndpoint`] if the URL is not an absolute http or https URL, or contains a user name or a query.
     pub fn http_basic(endpoint: Uri, username: &str, password: &Secret) -> Result<Self, Error> {
         // With capacity for the whole text, because growing would leave copies behind that are not wiped.
         let mut pair = Zeroizing::new(String::with_capacity(username.len() + 1 + password.expose().len()));
@@ -59,6 +59,7 @@ impl FixedEndpointPlugin {
         let mut value = Zeroizing::new(String::with_capacity("Basic ".len() + encoded));
         value.push_str("Basic ");
         BASE64_STANDARD.encode_string(&*pair, &mut value);
+        // Does not fail, because base64 is valid in a header.
         let value =
             HeaderValue::from_maybe_shared(bytes::Bytes::from_owner(ZeroizedText(value))).map_err(|_| {
                 Error::AuthorizationFailure { reason: "the username and password cannot be sent in a header" }
@@ -91,7 +92,7 @@ impl IdentityPlugin for FixedEndpointPlugin {
     }
 
     /// Always returns false, because nothing can be renewed.
-    fn invalidate(&self, _used: &Arc<ServiceAccess>, _by: &Origin) -> bool {
+    fn invalidate(&self, _access: &Arc<ServiceAccess>, _origin: &Origin) -> bool {
         false
     }
 }

@@ -19,16 +19,18 @@ use crate::{
 
 /// Credentials that work with Keystone's v3 and v2.0 APIs: keystoneauth's `generic.Password` and `generic.Token`.
 ///
-/// The first login selects the API version, and clones and later logins use it too:
+/// The first login selects the API version. Later logins use the same version, and so do clones. To select it, the
+/// first login:
 ///
-/// 1. It requests the version document at the `auth_url`, without credentials.
-/// 2. It selects the oldest version in the document that supports these credentials, or the newest one if a default
-///    domain is set. v2.0 supports no domains, no system scope and no unscoped tokens.
-/// 3. If there is no version document, the path of the `auth_url` decides: it must start with `/v3` or `/v2.0`.
+/// 1. Requests the version document at the `auth_url`, without credentials.
+/// 2. Selects the oldest version in the document that supports these credentials, or the newest one if a default domain
+///    is set, as keystoneauth does. v2.0 supports neither domains, nor the system scope, nor [`Scope::unscoped`].
+/// 3. If there is no version document, uses the version in the path of the `auth_url`, which must start with `/v3` or
+///    `/v2.0`.
 ///
 /// Credentials are only sent to the origin of the `auth_url`, even if the document links to another one. There is one
-/// exception: if an `http` URL redirects to `https` on the same host for the document, they are sent to that `https`
-/// origin.
+/// exception: if the request for the version document is redirected from `http` to `https` on the same host, the
+/// credentials are sent to that `https` origin.
 ///
 /// # Errors
 ///
@@ -127,7 +129,7 @@ impl GenericCredentials {
         self.without_selection()
     }
 
-    /// Discards the selected version, which is shared with clones that have other settings.
+    /// Discards the selected version, which may not support the new settings. Clones made before keep it.
     fn without_selection(mut self) -> Self {
         self.selected = Arc::default();
         self
@@ -155,8 +157,8 @@ impl GenericCredentials {
             self.for_version(major, url)
         };
         versions.iter().find_map(|data| for_version(data.version?.major, &data.url)).ok_or_else(|| {
-            let requested = "a version of Keystone that supports these credentials (v3, or v2.0 without a domain, \
-                             a system scope or an unscoped token)";
+            let requested = "a version of Keystone that supports these credentials (v3, or v2.0 if they set neither a \
+                             domain, nor the system scope, nor Scope::unscoped)";
             document.not_listed(requested).into()
         })
     }

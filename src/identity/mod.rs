@@ -30,7 +30,8 @@
 //! # }
 //! ```
 //!
-//! An application credential has a fixed scope. For multi-factor authentication, add a second method:
+//! An application credential needs no [`Scope`], because Keystone fixed its scope when it was created. For multi-factor
+//! authentication, add a second method with [`V3Credentials::and`]:
 //!
 //! ```
 //! use tower_keystone::{AuthMethod, User, V3Credentials};
@@ -47,7 +48,8 @@
 //!
 //! # With a token obtained elsewhere
 //!
-//! [`AccessInfoPlugin`] sends the token of an access info, for example one from a cache:
+//! [`AccessInfoPlugin`] sends the token of an [`AccessInfo`](crate::AccessInfo), which is a token and its document.
+//! Here both come from a cache:
 //!
 //! ```
 //! use tower_keystone::{AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter};

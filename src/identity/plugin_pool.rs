@@ -36,8 +36,8 @@ const SHARDS: usize = 8;
 /// key, and again if a plugin was dropped and is made anew.
 ///
 /// The pool also holds values other than plugins, if they are `Clone`: for example a whole stack of services as tower's
-/// `BoxCloneSyncService`. Let such stacks share one [`Discovery`](crate::discovery::Discovery), so that they share its
-/// cache, and one [`budget`](crate::RetryPolicy::budget) of their `RetryPolicy`, so that it limits the retries of all.
+/// `BoxCloneSyncService`. If all stacks use one [`Discovery`](crate::discovery::Discovery), they share its cache. If
+/// their `RetryPolicy`s use one [`budget`](crate::RetryPolicy::budget), it limits the retries of all stacks together.
 ///
 /// ```
 /// use tower_keystone::{AuthMethod, PluginPool, RenewingPlugin, Scope, User, V3Credentials, fixture::Cloud};
@@ -65,7 +65,7 @@ pub struct PluginPool<K, P>(Arc<Inner<K, P>>);
 
 /// The state that clones of a pool share.
 struct Inner<K, P> {
-    /// Keys and entries are in an `Arc`, so that no `Clone` or `Drop` of a user's type runs under a lock of the cache.
+    /// Keys and entries are in an `Arc`, so that no `Clone` or `Drop` of `K` or `P` runs under a lock of the cache.
     entries: Cache<Arc<K>, Arc<Entry<P>>>,
     /// Held while a plugin is inserted, so that it replaces no plugin that another thread has inserted.
     insert_lock: Mutex<()>,

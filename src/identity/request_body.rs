@@ -1,4 +1,4 @@
-//! JSON request bodies that contain secrets. They are serialized once, into memory that is wiped.
+//! JSON request bodies that contain secrets. They are serialized into memory that is wiped when they are dropped.
 
 use bytes::Bytes;
 use serde::ser::{Serialize, Serializer};

@@ -78,7 +78,7 @@ const KEYSTONE_METHODS: [&str; 8] =
 /// Maximum length of the name of an authentication method, in characters. A longer one is truncated.
 const MAX_METHOD_NAME: usize = 64;
 
-/// Returns the receipt with the methods that are done and missing.
+/// Returns the receipt, the completed methods, and the combinations of methods that Keystone requires.
 ///
 /// `None` if the response is incomplete, if the receipt cannot be sent in a header, or if a name contains a secret.
 fn missing_methods(receipt: &str, document: &str, secrets: &[Secret]) -> Option<MissingAuthMethods> {

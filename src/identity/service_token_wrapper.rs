@@ -18,10 +18,10 @@ use crate::{AccessFuture, Error, IdentityPlugin, ServiceAccess, endpoint::Origin
 ///
 /// A 401 does not say which of the two tokens was rejected, so both are invalidated. If the plugin of the service is
 /// a [`RenewingPlugin`](crate::RenewingPlugin), a 401 because of an invalid user token also drops the valid service
-/// token, and counts as a rejection of it. After several rejections
-/// ([`RenewalPolicy::max_rejections`](crate::RenewalPolicy::max_rejections)), a 401 from that origin renews no
-/// service token for a while. If user tokens may be invalid, use another `RenewingPlugin` for the requests that the
-/// service sends for itself.
+/// token, and counts as a rejection of it. After [`max_rejections`](crate::RenewalPolicy::max_rejections) rejections
+/// within the [`rejection_window`](crate::RenewalPolicy::rejection_window), further 401s from that origin do not renew
+/// the service token. So if user tokens may be invalid, do not send the service's own requests with the
+/// `RenewingPlugin` of the wrapper: create a second one for them.
 ///
 /// Clones share both plugins. See the [module docs](super) for an example.
 pub struct ServiceTokenAuthWrapper<U, S>(Arc<Inner<U, S>>);
@@ -84,11 +84,11 @@ where
     }
 
     /// Invalidates the accesses of both plugins. Returns true if either can be renewed.
-    fn invalidate(&self, used: &Arc<ServiceAccess>, by: &Origin) -> bool {
-        let [user, service] = used.parts() else { return false };
-        used.accepted().remove(by);
-        let user = self.0.user.invalidate(user, by);
-        let service = self.0.service.invalidate(service, by);
+    fn invalidate(&self, access: &Arc<ServiceAccess>, origin: &Origin) -> bool {
+        let [user, service] = access.parts() else { return false };
+        access.accepted().remove(origin);
+        let user = self.0.user.invalidate(user, origin);
+        let service = self.0.service.invalidate(service, origin);
         user || service
     }
 

@@ -52,9 +52,9 @@ impl V2Credentials {
     }
 
     text_setters! {
-        /// Sets the id of the tenant, as v2.0 calls a project. It takes precedence over a name.
+        /// Sets the id of the tenant (the v2.0 term for a project). It takes precedence over a name.
         tenant_id,
-        /// Sets the name of the tenant, as v2.0 calls a project.
+        /// Sets the name of the tenant (the v2.0 term for a project).
         tenant_name,
         /// Sets the id of the trust to scope to.
         trust_id,

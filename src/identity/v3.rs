@@ -33,9 +33,10 @@ pub struct V3Credentials {
 impl V3Credentials {
     /// Makes credentials for the Keystone at this URL, with or without `/v3` at the end.
     ///
-    /// Requests with [`Interface::Auth`](crate::Interface::Auth) are joined to the URL as it is. To send such requests,
-    /// either add `/v3` to the URL, or set [`version(3, 0)`](crate::EndpointFilter::version) in their filter and
-    /// [`discovery`](crate::AuthLayer::discovery) in the layer.
+    /// A login adds `/v3` if it is missing. Other requests to Keystone, with
+    /// [`Interface::Auth`](crate::Interface::Auth), do not: their relative URIs are joined to this URL unchanged. For
+    /// such requests, give the URL with `/v3`, or set [`version(3, 0)`](crate::EndpointFilter::version) in their filter
+    /// and [`discovery`](crate::AuthLayer::discovery) in the layer.
     pub fn new(auth_url: impl Into<AuthUrl>, method: AuthMethod) -> Self {
         Self { auth_url: auth_url.into(), methods: vec![method], scope: Scope::new(), include_catalog: true }
     }
@@ -132,7 +133,7 @@ fn scope_to_json(scope: &Scope) -> Result<Option<Json<'_>>, Error> {
     let system = match non_empty(system_scope) {
         None => None,
         Some("all") => Some(object("system", ("all", Json::True))),
-        Some(_) => return Err(Error::AuthorizationFailure { reason: "the only system scope is `all`" }),
+        Some(_) => return Err(Error::AuthorizationFailure { reason: "the system scope must be `all`" }),
     };
     let scopes = [
         id_or_name(domain_id, domain_name).map(|member| object("domain", member)),

@@ -15,7 +15,7 @@ use super::{
     log_throttle::LogThrottle,
     read_body::{MAX_BODY, MAX_ERROR_BODY, ReadBodyError, read_body},
 };
-use crate::{BoxError, Error, error::AN_ENDPOINT};
+use crate::{BoxError, Error};
 
 /// Sends login and version discovery requests through an HTTP client.
 ///
@@ -52,7 +52,8 @@ type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Error>
 
 /// A request extension that marks a request sent by a [`Transport`].
 ///
-/// Such a request must not wait for a token, because the renewal of that token may wait for its response.
+/// An [`AuthLayer`](crate::AuthLayer) must not make such a request wait for a token: the login that obtains the token
+/// may itself wait for the response to this request.
 #[derive(Clone, Copy)]
 pub(crate) struct ObtainsToken;
 
@@ -60,7 +61,7 @@ impl Transport {
     /// Wraps an HTTP client whose request body is [`From<Bytes>`], such as `Full<Bytes>` or `axum::body::Body`.
     ///
     /// If the compiler reports "type annotations needed", the client is generic over the request body: use
-    /// [`with_body`](Self::with_body), or `Cloud::transport` for the `Cloud` of the fixture.
+    /// [`with_body`](Self::with_body). For a `Cloud` of the module `fixture`, use `Cloud::transport`.
     ///
     /// Each request is sent through a clone of the client, after the clone was polled ready. If a client is not
     /// `Clone`, wrap it in tower's `Buffer` first.
@@ -141,9 +142,8 @@ impl Transport {
     pub async fn send(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, Error> {
         if self.is_http_only && request.uri().scheme_str() == Some("https") {
             return Err(Error::InvalidEndpoint {
-                what: AN_ENDPOINT,
-                reason: "its URL is https and the Transport speaks plain http only \
-                         (give Transport::hyper a TLS connector)",
+                what: "an https URL",
+                reason: "the Transport speaks plain http only; give Transport::hyper a TLS connector",
             });
         }
         request.extensions_mut().insert(ObtainsToken);

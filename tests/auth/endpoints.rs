@@ -175,7 +175,7 @@ async fn an_error_lists_why_each_match_is_unusable() {
     let unusable = ["https://admin:canary@nova.example.com/v2.1", "ftp://nova.example.com/v2.1"];
     let error = not_found(compute_at(&unusable), EndpointFilter::new("compute")).await;
     let reasons: Vec<_> = error.near_misses.iter().map(|miss| &*miss.reason).collect();
-    assert_eq!(reasons, ["its URL has a user name", "its URL is neither http nor https"]);
+    assert_eq!(reasons, ["the URL has a user name", "the URL is neither http nor https"]);
     assert!(!format!("{error} {error:?}").contains("canary"));
 }
 
