@@ -1,4 +1,4 @@
-//! Access infos and catalogs, beyond the recorded cases.
+//! Access infos and service catalogs.
 
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
@@ -12,12 +12,12 @@ fn subject_tokens(tokens: &[&str]) -> HeaderMap {
     values.map(|value| ("x-subject-token".parse().unwrap(), value)).collect()
 }
 
-fn catalog_of(catalog: Value) -> AccessInfo {
+fn access_info_with_catalog(catalog: Value) -> AccessInfo {
     AccessInfo::new("t", json!({"token": {"catalog": catalog}}).to_string()).unwrap()
 }
 
 #[test]
-fn the_token_of_an_answer_is_in_its_header() {
+fn the_token_of_a_v3_response_is_read_from_its_header() {
     let body = V3Token::new("u", "alice").document().to_string();
     let info = AccessInfo::from_response(&subject_tokens(&["gAAAA"]), &body).unwrap();
     assert_eq!(info.auth_token(), Some("gAAAA"));
@@ -27,24 +27,24 @@ fn the_token_of_an_answer_is_in_its_header() {
 }
 
 #[test]
-fn an_answer_without_a_token_or_with_two_is_refused() {
+fn a_response_without_a_token_or_with_two_is_an_error() {
     let body = V3Token::new("u", "alice").document().to_string();
-    let answer = |tokens: &[&str]| AccessInfo::from_response(&subject_tokens(tokens), &body).unwrap_err();
-    assert!(matches!(answer(&[]), Error::NoToken));
-    assert!(matches!(answer(&["one", "two"]), Error::InvalidToken { .. }));
-    assert!(matches!(answer(&[""]), Error::InvalidToken { length: 0, .. }));
-    assert!(matches!(answer(&["o ne"]), Error::InvalidToken { offset: Some(1), .. }));
+    let error = |tokens: &[&str]| AccessInfo::from_response(&subject_tokens(tokens), &body).unwrap_err();
+    assert!(matches!(error(&[]), Error::NoToken));
+    assert!(matches!(error(&["one", "two"]), Error::InvalidToken { .. }));
+    assert!(matches!(error(&[""]), Error::InvalidToken { length: 0, .. }));
+    assert!(matches!(error(&["o ne"]), Error::InvalidToken { offset: Some(1), .. }));
 }
 
 #[test]
-fn a_v2_answer_has_its_token_in_the_body() {
+fn the_token_of_a_v2_response_is_read_from_its_body() {
     let body = V2Token::new("gAAAA", "u", "alice").document().to_string();
     let info = AccessInfo::from_response(&HeaderMap::new(), body).unwrap();
     assert_eq!(info.auth_token(), Some("gAAAA"));
 }
 
 #[test]
-fn what_is_no_token_document_is_refused() {
+fn a_body_that_is_not_a_token_document_is_an_error() {
     for (body, expected) in [
         ("", "it is not JSON"),
         ("<html>", "it is not JSON"),
@@ -73,7 +73,7 @@ fn what_is_no_token_document_is_refused() {
 }
 
 #[test]
-fn a_stored_state_is_that_of_keystoneauth() {
+fn the_auth_state_has_the_format_of_keystoneauth() {
     let body =
         V3Token::new("u", "alice").with("from_the_future", json!({"kept": [1, 2]})).document().to_string();
     let info = AccessInfo::new(r#"quote"and\backslash"#, &body).unwrap();
@@ -81,22 +81,25 @@ fn a_stored_state_is_that_of_keystoneauth() {
     assert_eq!(state["auth_token"], r#"quote"and\backslash"#);
     assert_eq!(state["body"]["token"]["from_the_future"], json!({"kept": [1, 2]}));
 
-    let pythons = Secret::new(json!({"auth_token": "gAAAA", "body": state["body"]}).to_string());
-    let restored = AccessInfo::from_auth_state(&pythons).unwrap();
+    let state_of_keystoneauth =
+        Secret::new(json!({"auth_token": "gAAAA", "body": state["body"]}).to_string());
+    let restored = AccessInfo::from_auth_state(&state_of_keystoneauth).unwrap();
     assert_eq!((restored.auth_token(), restored.username()), (Some("gAAAA"), Some("alice")));
 }
 
 #[test]
-fn what_is_beside_the_catalog_may_be_256_kib() {
-    for (length, reads) in [(250 * 1024, true), (256 * 1024, false)] {
+fn members_other_than_the_catalog_are_limited_to_256_kib() {
+    for (length, is_accepted) in [(250 * 1024, true), (256 * 1024, false)] {
         let long = "x".repeat(length);
         for body in [
             json!({"token": {"user": {"id": "u"}, "roles": [long]}}),
             json!({"access": {"token": {"id": "t"}, "metadata": long}}),
         ] {
             match AccessInfo::new("t", body.to_string()) {
-                Ok(_) => assert!(reads, "{length}"),
-                Err(Error::InvalidResponse { reason, .. }) => assert!(!reads && reason.contains("256 KiB")),
+                Ok(_) => assert!(is_accepted, "{length}"),
+                Err(Error::InvalidResponse { reason, .. }) => {
+                    assert!(!is_accepted && reason.contains("256 KiB"))
+                }
                 Err(error) => panic!("{error}"),
             }
         }
@@ -104,12 +107,12 @@ fn what_is_beside_the_catalog_may_be_256_kib() {
         assert!(AccessInfo::new("t", listed.to_string()).is_ok());
     }
     let deep = format!(r#"{{"token": {{"roles": {}{}}}}}"#, "[".repeat(200), "]".repeat(200));
-    let refused = AccessInfo::new("t", deep).unwrap_err();
-    assert!(matches!(refused, Error::InvalidResponse { reason, .. } if reason.contains("deep")), "{refused}");
+    let error = AccessInfo::new("t", deep).unwrap_err();
+    assert!(matches!(error, Error::InvalidResponse { reason, .. } if reason.contains("deep")), "{error}");
 }
 
 #[test]
-fn the_last_of_two_members_of_one_name_counts() {
+fn the_last_of_two_members_with_the_same_name_is_used() {
     let body =
         r#"{"token": {"user": {"id": "first"}, "user": {"id": "last"}, "catalog": null, "catalog": []}}"#;
     let info = AccessInfo::from_body(body).unwrap();
@@ -118,7 +121,7 @@ fn the_last_of_two_members_of_one_name_counts() {
 }
 
 #[test]
-fn beside_a_token_an_access_does_not_count_wherever_it_stands() {
+fn an_access_member_is_ignored_if_there_is_a_token_member() {
     let token = r#""token": {"user": {"id": "u"}}"#;
     for access in ["null", "7", r#""text""#, "[[]]", "{}", r#"{"token": {"id": "t"}, "serviceCatalog": 7}"#] {
         for body in
@@ -131,9 +134,9 @@ fn beside_a_token_an_access_does_not_count_wherever_it_stands() {
 }
 
 #[test]
-fn one_bad_entry_of_a_catalog_spoils_no_other() {
+fn malformed_catalog_entries_are_skipped() {
     let good = json!({"interface": "public", "region_id": "R", "url": "https://good.example.com"});
-    let info = catalog_of(json!([
+    let info = access_info_with_catalog(json!([
         null, 7, "text", [], {}, {"type": null, "endpoints": [good]}, {"type": ["compute"]},
         {"type": "compute", "endpoints": null},
         {"type": "compute", "endpoints": {"url": "https://h"}},
@@ -155,8 +158,8 @@ fn one_bad_entry_of_a_catalog_spoils_no_other() {
 }
 
 #[test]
-fn an_endpoint_of_v2_may_have_any_number_of_interfaces() {
-    // Those of one name count once: where the first is, with what the last says.
+fn a_v2_endpoint_can_have_any_number_of_interfaces() {
+    // Of two interfaces with the same name, the last URL is used, in the place of the first.
     let urls: String =
         (0..40_000).map(|index| format!(r#""{index}URL": "https://{index}.example.com", "#)).collect();
     let body = format!(
@@ -172,7 +175,7 @@ fn an_endpoint_of_v2_may_have_any_number_of_interfaces() {
 }
 
 #[test]
-fn texts_of_a_catalog_may_be_escaped() {
+fn escaped_strings_in_a_catalog_are_decoded() {
     let body = r#"{"token": {"\u0063atalog": [{"t\u0079pe": "comp\u0075te", "name": "n\"\u00f6", "endpoints": [
         {"interface": "publ\u0069c", "region_id": "R\/1", "url": "https:\/\/one.example.com\/v2"},
         {"interface": "public", "region_id": "R/1", "id": "e\u0032", "url": "https://two.example.com"}
@@ -185,10 +188,10 @@ fn texts_of_a_catalog_may_be_escaped() {
 }
 
 #[test]
-fn an_empty_catalog_is_another_error_than_a_missing_endpoint() {
+fn an_empty_catalog_and_a_missing_endpoint_are_different_errors() {
     let compute = EndpointFilter::new("compute");
     for none in [json!([]), json!(null), json!({}), json!([{}])] {
-        let error = catalog_of(none).service_catalog().url_for(&compute).unwrap_err();
+        let error = access_info_with_catalog(none).service_catalog().url_for(&compute).unwrap_err();
         assert!(matches!(error, Error::EmptyCatalog));
     }
     let info = V3Token::new("u", "a")
@@ -200,7 +203,7 @@ fn an_empty_catalog_is_another_error_than_a_missing_endpoint() {
 }
 
 #[test]
-fn a_missing_endpoint_is_explained() {
+fn a_missing_endpoint_is_explained_by_near_misses() {
     let nova = CatalogService::new("compute")
         .name("nova")
         .endpoint("public", "RegionOne", "https://one.example.com")
@@ -228,7 +231,7 @@ fn a_missing_endpoint_is_explained() {
 }
 
 #[test]
-fn an_exact_type_goes_before_an_alias_wherever_it_stands() {
+fn an_exact_service_type_is_preferred_to_an_alias() {
     let listed = |service_type: &str| {
         CatalogService::new(service_type)
             .standard_endpoints("R", &format!("https://{service_type}.example.com"))
@@ -248,7 +251,7 @@ fn an_exact_type_goes_before_an_alias_wherever_it_stands() {
 }
 
 #[test]
-fn interfaces_are_preferred_in_the_order_asked() {
+fn interfaces_are_preferred_in_the_requested_order() {
     let nova = CatalogService::new("compute").endpoint("public", "R", "https://public.example.com").endpoint(
         "internal",
         "R",
@@ -270,7 +273,7 @@ fn interfaces_are_preferred_in_the_order_asked() {
 }
 
 #[test]
-fn a_byte_order_mark_before_a_document_is_none() {
+fn a_byte_order_mark_before_a_document_is_ignored() {
     let body = V3Token::new("u", "alice").document().to_string();
     let marked = format!("\u{feff}{body}");
     let info = AccessInfo::new("gAAAA", &marked).unwrap();
@@ -284,16 +287,16 @@ fn a_byte_order_mark_before_a_document_is_none() {
 }
 
 #[test]
-fn what_is_around_the_url_of_an_endpoint_is_not_part_of_it() {
+fn white_space_around_an_endpoint_url_is_removed() {
     let endpoint = |url: &str| json!({"interface": "public", "region_id": "R", "url": url});
     let urls = ["\n", " https://nova.example.com/v2.1\r\n", "\thttps://nova.example.com/other"];
-    let info = catalog_of(json!([{"type": "compute", "endpoints": urls.map(endpoint)}]));
+    let info = access_info_with_catalog(json!([{"type": "compute", "endpoints": urls.map(endpoint)}]));
     let urls: Vec<_> = info.service_catalog().urls(&EndpointFilter::new("compute")).collect();
     assert_eq!(urls, ["https://nova.example.com/v2.1", "https://nova.example.com/other"]);
 }
 
 #[test]
-fn a_v2_tenant_says_all_that_is_said_of_it() {
+fn a_v2_tenant_object_takes_precedence_over_other_tenant_members() {
     let user = json!({"id": "u", "tenantId": "of user", "tenantName": "name of user"});
     for (tenant, id, name) in [
         (json!({"id": "t", "name": "n"}), Some("t"), Some("n")),
@@ -314,7 +317,7 @@ fn a_v2_tenant_says_all_that_is_said_of_it() {
 }
 
 #[test]
-fn an_empty_chain_id_is_none() {
+fn an_empty_audit_chain_id_is_none() {
     let ids = |ids: Value| AccessInfo::new("t", json!({"token": {"audit_ids": ids}}).to_string()).unwrap();
     let first = ids(json!(["a", ""]));
     assert_eq!((first.audit_chain_id(), first.initial_audit_id()), (None, Some("a")));
@@ -323,7 +326,7 @@ fn an_empty_chain_id_is_none() {
 }
 
 #[test]
-fn an_empty_name_of_a_v2_user_gives_way_to_the_username() {
+fn an_empty_name_of_a_v2_user_falls_back_to_the_username() {
     for (user, name) in [
         (json!({"name": "alice", "username": "old"}), Some("alice")),
         (json!({"name": "", "username": "old"}), Some("old")),
@@ -336,14 +339,14 @@ fn an_empty_name_of_a_v2_user_gives_way_to_the_username() {
 }
 
 #[test]
-fn texts_from_outside_are_escaped_and_cut_in_errors() {
+fn untrusted_texts_are_escaped_and_truncated_in_errors() {
     let hostile = |what: &str| format!("{what}\n\u{1b}[31m\u{202e}{}", "x".repeat(5_000));
     let endpoints: Value = (0..100)
         .map(|_| json!({"interface": hostile("i"), "region_id": hostile("r"), "url": "https://h/"}))
         .collect();
     let services = (0..100).map(|number| json!({"type": hostile(&number.to_string()), "endpoints": []}));
     let compute = json!({"type": "compute", "name": hostile("n"), "endpoints": endpoints});
-    let info = catalog_of(services.chain([compute]).collect());
+    let info = access_info_with_catalog(services.chain([compute]).collect());
 
     for filter in [
         EndpointFilter::new("compute"),

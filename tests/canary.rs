@@ -1,5 +1,5 @@
-//! Sends secrets of every kind everywhere, with servers that echo them. No log, error or `Debug` output contains one, in
-//! any encoding.
+//! Logins and requests with secrets of all kinds, to servers that echo them. No log, error or `Debug` output contains a
+//! secret in any encoding.
 
 use std::{
     collections::BTreeSet,
@@ -28,29 +28,29 @@ use tower_keystone::{
     identity::AuthRefFuture,
 };
 
-/// What every secret has in it.
+/// A text that every secret contains.
 const CANARY: &str = "canary-7d1f-6b2a";
 
 const KEYSTONE: &str = "https://keystone.example.com/v3";
 const NOVA: &str = "https://nova.example.com/v2.1";
 
-/// A password that looks different in JSON, and a token.
+/// Returns a password that is escaped in JSON.
 fn password() -> String {
     format!(r#"{CANARY}-"pass\word""#)
 }
 
-fn token(of: &str) -> String {
-    format!("{CANARY}-{of}")
+fn token(name: &str) -> String {
+    format!("{CANARY}-{name}")
 }
 
-/// All that was logged, shown and said.
-static SEEN: Mutex<String> = Mutex::new(String::new());
+/// All log lines, panic messages, and `Debug` and `Display` output so far.
+static OUTPUT: Mutex<String> = Mutex::new(String::new());
 
 struct Log;
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        SEEN.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
+        OUTPUT.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
         Ok(bytes.len())
     }
 
@@ -59,14 +59,14 @@ impl io::Write for Log {
     }
 }
 
-fn watch() {
+fn capture_output() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(|| Log).init();
         std::panic::set_hook(Box::new(|panic| {
-            let said = format!("{panic} {panic:?}\n");
-            SEEN.lock().unwrap().push_str(&said);
-            if !said.contains("no credentials here") {
+            let text = format!("{panic} {panic:?}\n");
+            OUTPUT.lock().unwrap().push_str(&text);
+            if !text.contains("no credentials here") {
                 eprintln!("{panic}");
             }
         }));
@@ -76,16 +76,16 @@ fn watch() {
 fn debug(value: &dyn Debug) {
     let shown = format!("{value:?}\n{value:#?}\n");
     assert_clean(&shown);
-    SEEN.lock().unwrap().push_str(&shown);
+    OUTPUT.lock().unwrap().push_str(&shown);
 }
 
 fn display(value: &dyn Display) {
     let shown = format!("{value}\n{value:#}\n");
     assert_clean(&shown);
-    SEEN.lock().unwrap().push_str(&shown);
+    OUTPUT.lock().unwrap().push_str(&shown);
 }
 
-/// Shows an error and all that is under it; the name of its variant.
+/// Checks an error and its sources, and returns the name of its variant.
 fn error(error: &(dyn StdError + 'static)) -> String {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -93,17 +93,17 @@ fn error(error: &(dyn StdError + 'static)) -> String {
         display(&error);
         next = error.source();
     }
-    let found = format!("{:?}", Error::find(error).expect("an error of ours"));
+    let found = format!("{:?}", Error::find(error).expect("an error of this crate"));
     found.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
 }
 
-/// What the canary looks like in a text, whatever stands before and after it there.
+/// Returns the encodings of the canary, which are found whatever text surrounds it.
 fn forms() -> Vec<String> {
     let hex: String = CANARY.bytes().map(|byte| format!("{byte:02x}")).collect();
     let percent: String = CANARY.bytes().map(|byte| format!("%{byte:02x}")).collect();
     let mut forms = vec![CANARY.to_owned(), hex, percent];
     for before in 0..3_usize {
-        // In base64, three bytes of the text are four of the code: the whole ones that are the canary's own.
+        // Base64 encodes groups of three bytes. Only the groups that lie completely within the canary are known.
         let whole = &CANARY[(3 - before) % 3..];
         let whole = &whole[..whole.len() / 3 * 3];
         forms.extend([BASE64_STANDARD_NO_PAD.encode(whole), BASE64_URL_SAFE_NO_PAD.encode(whole)]);
@@ -119,12 +119,12 @@ fn leaked(text: &str) -> Option<String> {
 #[track_caller]
 fn assert_clean(shown: &str) {
     if let Some(form) = leaked(shown) {
-        panic!("the secret is seen as {form} in: {}", shown.replace(&form, "<HERE>"));
+        panic!("the secret is shown as {form} in: {}", shown.replace(&form, "<HERE>"));
     }
 }
 
 #[test]
-fn a_secret_would_be_found_in_every_encoding() {
+fn a_secret_is_found_in_every_encoding() {
     let secret = password();
     for before in ["", "a", "ab", "admin:"] {
         let text = format!("{before}{secret}");
@@ -139,7 +139,7 @@ fn a_secret_would_be_found_in_every_encoding() {
     assert!(leaked("canary-7d1f").is_none());
 }
 
-/// How a server repeats what it was sent.
+/// How a server echoes a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Echo {
     Message,
@@ -167,61 +167,61 @@ const ECHOES: [Echo; 10] = [
     Echo::NoConnection,
 ];
 
-/// A server that has one answer: what it was sent, headers and body, repeated in some way.
+/// A server that always echoes the headers and the body of a request.
 type Server = BoxCloneService<Request<Full<Bytes>>, Response<UnsyncBoxBody<Bytes, BoxError>>, BoxError>;
 
 fn server(status: u16, echo: Echo) -> Server {
     let trace = TraceLayer::new_for_http().make_span_with(DefaultMakeSpan::new().include_headers(true));
     let server = service_fn(move |request: Request<Full<Bytes>>| async move {
         let (parts, body) = request.into_parts();
-        tracing::trace!(headers = ?parts.headers, uri = %parts.uri, "a request came");
-        let mut said = String::from_utf8(body.collect().await?.to_bytes().to_vec())?;
+        tracing::trace!(headers = ?parts.headers, uri = %parts.uri, "received a request");
+        let mut text = String::from_utf8(body.collect().await?.to_bytes().to_vec())?;
         for (name, value) in &parts.headers {
-            write!(said, " {name}: {}", value.to_str()?)?;
+            write!(text, " {name}: {}", value.to_str()?)?;
         }
-        answer(status, echo, &said)
+        echo_response(status, echo, &text)
     });
     let boxed =
         |response: Response<_>| response.map(|body| BodyExt::map_err(body, BoxError::from).boxed_unsync());
     BoxCloneService::new(ServiceBuilder::new().map_response(boxed).layer(trace).service(server))
 }
 
-fn answer(status: u16, echo: Echo, said: &str) -> Result<Response<Full<Bytes>>, BoxError> {
+fn echo_response(status: u16, echo: Echo, text: &str) -> Result<Response<Full<Bytes>>, BoxError> {
     let response = Response::builder().status(status);
     let json = |response: http::response::Builder, body: serde_json::Value| {
         let body = Full::new(Bytes::from(body.to_string()));
         Ok(response.header("content-type", "application/json").body(body)?)
     };
     let receipt = serde_json::json!({
-        "receipt": {"methods": [said], "expires_at": "2036-01-15T13:00:00Z"},
-        "required_auth_methods": [["password", said]],
+        "receipt": {"methods": [text], "expires_at": "2036-01-15T13:00:00Z"},
+        "required_auth_methods": [["password", text]],
     });
     match echo {
-        Echo::Message => json(response, serde_json::json!({"error": {"message": said}})),
-        Echo::Details => json(response, serde_json::json!({"error": {"message": "no", "details": said}})),
-        Echo::Errors => json(response, serde_json::json!({"errors": [{"title": said, "detail": said}]})),
+        Echo::Message => json(response, serde_json::json!({"error": {"message": text}})),
+        Echo::Details => json(response, serde_json::json!({"error": {"message": "no", "details": text}})),
+        Echo::Errors => json(response, serde_json::json!({"errors": [{"title": text, "detail": text}]})),
         Echo::Html => {
-            Ok(response.header("content-type", "text/html").body(Full::new(Bytes::from(said.to_owned())))?)
+            Ok(response.header("content-type", "text/html").body(Full::new(Bytes::from(text.to_owned())))?)
         }
-        Echo::RequestId => json(response.header("x-openstack-request-id", said), serde_json::json!({})),
-        Echo::BrokenJson => Ok(response.body(Full::new(Bytes::from(format!("{{\"token\": {said}"))))?),
+        Echo::RequestId => json(response.header("x-openstack-request-id", text), serde_json::json!({})),
+        Echo::BrokenJson => Ok(response.body(Full::new(Bytes::from(format!("{{\"token\": {text}"))))?),
         Echo::Receipt => json(response.header("openstack-auth-receipt", token("receipt")), receipt),
         Echo::Redirect => {
             let evil = format!("https://{}@evil.example.org/{}?{}", token("a"), token("b"), token("c"));
-            Ok(response.header("location", evil).body(Full::new(Bytes::from(said.to_owned())))?)
+            Ok(response.header("location", evil).body(Full::new(Bytes::from(text.to_owned())))?)
         }
         Echo::Versions => {
-            let link = serde_json::json!([{"rel": "self", "href": said}]);
-            json(response, serde_json::json!({"versions": [{"id": said, "status": said, "links": link}]}))
+            let link = serde_json::json!([{"rel": "self", "href": text}]);
+            json(response, serde_json::json!({"versions": [{"id": text, "status": text, "links": link}]}))
         }
         Echo::NoConnection => Err("connection refused".into()),
     }
 }
 
-/// Credentials that do not get as far as a request.
+/// Credentials that panic before they send a request.
 #[derive(Debug)]
 struct Panicking {
-    #[expect(dead_code, reason = "it is shown")]
+    #[expect(dead_code, reason = "it is part of the `Debug` output")]
     password: Secret,
     auth_url: Uri,
 }
@@ -236,7 +236,7 @@ impl Credentials for Panicking {
     }
 }
 
-/// Logs in with all kinds of answers, by itself and for a request; the errors there were.
+/// Logs in against all kinds of responses, directly and for a request, and returns the names of the errors.
 async fn log_in<C: Credentials + Debug>(make: impl Fn() -> C) -> BTreeSet<String> {
     let mut seen = BTreeSet::new();
     debug(&make());
@@ -245,11 +245,11 @@ async fn log_in<C: Credentials + Debug>(make: impl Fn() -> C) -> BTreeSet<String
             let renewing = RenewingPlugin::new(make(), Transport::new(server(status, echo)));
             let layer = AuthLayer::new(renewing.clone()).endpoint(EndpointFilter::new("compute"));
             let nova = ServiceBuilder::new().layer(&layer).service(server(200, echo));
-            let refused =
+            let crate_error =
                 nova.oneshot(Request::get("/servers").body(Full::default()).unwrap()).await.unwrap_err();
-            seen.insert(error(&*refused));
-            let refused = renewing.renew().await.unwrap_err();
-            seen.insert(error(&refused));
+            seen.insert(error(&*crate_error));
+            let crate_error = renewing.renew().await.unwrap_err();
+            seen.insert(error(&crate_error));
             debug(&renewing);
             debug(&layer);
             display(&renewing.cache_id().unwrap_or_default());
@@ -259,8 +259,8 @@ async fn log_in<C: Credentials + Debug>(make: impl Fn() -> C) -> BTreeSet<String
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_login_shows_its_credentials() {
-    watch();
+async fn logins_do_not_show_credentials() {
+    capture_output();
     let auth_url = || Uri::from_static(KEYSTONE);
     let user = || User::new().username("alice").user_domain_name("Default");
     let v3 = |method: fn() -> AuthMethod| move || V3Credentials::new(Uri::from_static(KEYSTONE), method());
@@ -287,9 +287,11 @@ async fn no_login_shows_its_credentials() {
     seen.append(&mut log_in(|| GenericCredentials::password(auth_url(), user(), password())).await);
     let root = Uri::from_static("https://keystone.example.com");
     seen.append(&mut log_in(|| GenericCredentials::token(root.clone(), token("own"))).await);
-    let unclear: Uri = format!("https://admin:{CANARY}@keystone.example.com").parse().unwrap();
-    seen.append(&mut log_in(|| GenericCredentials::token(unclear.clone(), token("own"))).await);
-    seen.append(&mut log_in(|| V3Credentials::new(unclear.clone(), AuthMethod::token(token("own")))).await);
+    let with_user_name: Uri = format!("https://admin:{CANARY}@keystone.example.com").parse().unwrap();
+    seen.append(&mut log_in(|| GenericCredentials::token(with_user_name.clone(), token("own"))).await);
+    seen.append(
+        &mut log_in(|| V3Credentials::new(with_user_name.clone(), AuthMethod::token(token("own")))).await,
+    );
     seen.append(&mut log_in(|| Panicking { password: password().into(), auth_url: auth_url() }).await);
 
     for expected in [
@@ -303,10 +305,10 @@ async fn no_login_shows_its_credentials() {
     ] {
         assert!(seen.contains(expected), "{expected} is among {seen:?}");
     }
-    assert_nothing_was_seen();
+    assert_output_is_clean();
 }
 
-/// An access info with a token, and a password in the URL of one of its services.
+/// Returns an access info with this token, and with a password in the URL of the service `odd`.
 fn access_info(token: &str) -> AccessInfo {
     let nova = CatalogService::new("compute").standard_endpoints("RegionOne", NOVA);
     let odd = format!("https://admin:{CANARY}@odd.example.com/v1");
@@ -314,7 +316,7 @@ fn access_info(token: &str) -> AccessInfo {
     V3Token::new("u", "alice").project("p", "demo").service(&nova).service(&odd).access_info(token).unwrap()
 }
 
-/// Sends requests of all kinds through a stack with everything in it; the errors there were.
+/// Sends requests of all kinds through a stack of all middleware, and returns the names of the errors.
 async fn send<P: IdentityPlugin + Debug + 'static>(plugin: P) -> BTreeSet<String> {
     let mut seen = BTreeSet::new();
     debug(&plugin);
@@ -361,11 +363,13 @@ async fn send<P: IdentityPlugin + Debug + 'static>(plugin: P) -> BTreeSet<String
             ] {
                 match stack.clone().oneshot(request.body(Full::default()).unwrap()).await {
                     Ok(response) => assert!(response.status().as_u16() < 400),
-                    Err(refused) if Error::find(&*refused).is_some() => drop(seen.insert(error(&*refused))),
-                    Err(of_the_server) => {
-                        debug(&of_the_server);
-                        display(&of_the_server);
-                        assert_eq!(of_the_server.source().unwrap().to_string(), "connection refused");
+                    Err(crate_error) if Error::find(&*crate_error).is_some() => {
+                        drop(seen.insert(error(&*crate_error)));
+                    }
+                    Err(client_error) => {
+                        debug(&client_error);
+                        display(&client_error);
+                        assert_eq!(client_error.source().unwrap().to_string(), "connection refused");
                     }
                 }
             }
@@ -374,7 +378,7 @@ async fn send<P: IdentityPlugin + Debug + 'static>(plugin: P) -> BTreeSet<String
             let found = discovery.endpoint_data(&*plugin, &compute.clone().version(2, 1)).await;
             match found {
                 Ok(endpoint) => debug(&endpoint),
-                Err(refused) => drop(seen.insert(error(&refused))),
+                Err(crate_error) => drop(seen.insert(error(&crate_error))),
             }
         }
     }
@@ -382,8 +386,8 @@ async fn send<P: IdentityPlugin + Debug + 'static>(plugin: P) -> BTreeSet<String
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_request_shows_its_token() {
-    watch();
+async fn requests_do_not_show_tokens() {
+    capture_output();
     let endpoint = || Uri::from_static(NOVA);
     let issued = || AccessInfoPlugin::new(access_info(&token("issued")));
     let admin = || FixedEndpointPlugin::admin_token(endpoint(), &token("admin").into()).unwrap();
@@ -416,13 +420,13 @@ async fn no_request_shows_its_token() {
     {
         assert!(seen.contains(expected), "{expected} is among {seen:?}");
     }
-    assert_nothing_was_seen();
+    assert_output_is_clean();
 }
 
-fn assert_nothing_was_seen() {
-    let seen = SEEN.lock().unwrap().clone();
-    for logged in ["a request came", "cannot obtain a usable token"] {
-        assert!(seen.contains(logged) && seen.len() > 100_000, "{} bytes were seen", seen.len());
+fn assert_output_is_clean() {
+    let seen = OUTPUT.lock().unwrap().clone();
+    for logged in ["received a request", "cannot obtain a usable token"] {
+        assert!(seen.contains(logged) && seen.len() > 100_000, "{} bytes of output", seen.len());
     }
     for line in seen.lines() {
         assert_clean(line);

@@ -1,4 +1,4 @@
-//! Allocations and clones of the inner service for each request.
+//! Allocations and clones of the inner service per request.
 
 #[path = "../benches/cost/counting.rs"]
 mod counting;
@@ -26,7 +26,7 @@ use tower_keystone::{
 
 const REQUESTS: usize = 1_000;
 
-/// Answers at once, and counts its calls and clones.
+/// An inner service that responds at once and counts its calls and clones.
 #[derive(Default)]
 struct Inner {
     calls: Arc<AtomicUsize>,
@@ -76,8 +76,8 @@ fn filter() -> EndpointFilter {
     EndpointFilter::new("type-7").region("RegionOne").interface(Interface::Internal)
 }
 
-/// The allocations of so many requests through this layer, beyond those of building them, and the
-/// clones of the inner service.
+/// Sends [`REQUESTS`] requests through this layer, and returns the number of allocations, without those for building
+/// the requests, and the number of clones of the inner service.
 fn cost_of_requests(layer: &AuthLayer<Plugin>, uri: &str, filter: Option<EndpointFilter>) -> (usize, usize) {
     let inner = Inner::default();
     let (calls, clones) = (Arc::clone(&inner.calls), Arc::clone(&inner.clones));
@@ -94,12 +94,12 @@ fn cost_of_requests(layer: &AuthLayer<Plugin>, uri: &str, filter: Option<Endpoin
                 panic!("the inner service is ready")
             };
             let Poll::Ready(Ok(response)) = pin!(auth.call(request)).poll(&mut cx) else {
-                panic!("the inner service answers at once")
+                panic!("the inner service responds at once")
             };
             response
         })
     };
-    // The first request reads the URL of its endpoint.
+    // The first request parses the URL of the endpoint.
     send();
     let allocated = (0..REQUESTS).map(|_| send()).sum();
     assert_eq!(calls.load(Ordering::Relaxed), REQUESTS + 1);
@@ -107,7 +107,7 @@ fn cost_of_requests(layer: &AuthLayer<Plugin>, uri: &str, filter: Option<Endpoin
 }
 
 #[test]
-fn a_relative_uri_costs_the_allocation_of_the_join_and_no_clone() {
+fn a_relative_uri_costs_one_allocation_and_no_clone() {
     assert_eq!(cost_of_requests(&layer().endpoint(filter()), "/servers/detail?limit=9", None), (REQUESTS, 0));
 }
 
@@ -124,7 +124,7 @@ fn a_microversion_costs_no_more_allocations() {
 }
 
 #[test]
-fn endpoints_that_are_not_of_the_catalog_cost_no_more_allocations() {
+fn auth_url_and_override_cost_no_more_allocations() {
     let url = "https://service-7.example.com:8774/v2.1";
     let plugin = AccessInfoPlugin::new(access_info(20)).auth_url(url);
     for filter in [filter().interface(Interface::Auth), filter().endpoint_override(url)] {
@@ -140,7 +140,7 @@ fn an_absolute_uri_costs_no_allocation_and_no_clone() {
 }
 
 #[tokio::test]
-async fn a_version_costs_no_more_allocations_once_it_is_found() {
+async fn a_discovered_version_costs_no_more_allocations() {
     let service = tower::service_fn(|_: Request<Full<Bytes>>| {
         let versions = Versions::new().version("v2.1", "CURRENT", "/v2.1/").document();
         ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(versions.to_string()))))
@@ -152,7 +152,7 @@ async fn a_version_costs_no_more_allocations_once_it_is_found() {
 }
 
 #[test]
-fn raising_for_status_costs_nothing_where_there_is_no_secret_and_no_error() {
+fn raise_for_status_costs_no_allocation_without_secret_and_error() {
     let inner = tower::service_fn(|_: Request<()>| {
         ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
     });
@@ -161,7 +161,7 @@ fn raising_for_status_costs_nothing_where_there_is_no_secret_and_no_error() {
     let mut cx = Context::from_waker(Waker::noop());
     let allocated = allocations(|| {
         let Poll::Ready(Ok(response)) = pin!(service.call(request)).poll(&mut cx) else {
-            panic!("the inner service answers at once")
+            panic!("the inner service responds at once")
         };
         response
     });
@@ -169,7 +169,7 @@ fn raising_for_status_costs_nothing_where_there_is_no_secret_and_no_error() {
 }
 
 #[test]
-fn a_lookup_allocates_nothing_however_many_services_there_are() {
+fn a_catalog_lookup_costs_no_allocation() {
     for services in [20, 1_000] {
         let access_info = access_info(services);
         let catalog = access_info.service_catalog();
@@ -186,7 +186,7 @@ fn a_lookup_allocates_nothing_however_many_services_there_are() {
 }
 
 #[test]
-fn knowing_the_origins_of_a_catalog_costs_what_its_hosts_do() {
+fn reading_the_origins_of_a_catalog_allocates_per_host() {
     let token = (0..1_000).fold(V3Token::new("u", "alice").project("p", "demo"), |token, index| {
         let url = format!("https://service-7.example.com:8774/{index}/v1");
         token.service(&CatalogService::new(format!("type-{index}")).standard_endpoints("RegionOne", &url))

@@ -30,7 +30,7 @@ use tower_keystone::{
 
 type Body = Full<Bytes>;
 
-/// A catalog with nova and cinder at these URLs.
+/// Returns a layer whose catalog lists Nova and Cinder at these URLs.
 fn layer(nova: &str, cinder: &str) -> AuthLayer<AccessInfoPlugin> {
     let service = |service_type: &str, url: &str| {
         let endpoint = json!({"id": service_type, "interface": "public", "region": "R", "url": url});
@@ -50,7 +50,7 @@ fn get(uri: &str) -> Request<Body> {
     Request::get(uri).body(Body::default()).unwrap()
 }
 
-/// A client that always fails so.
+/// Returns a client that always fails with this error.
 fn failing(
     error: fn() -> BoxError,
 ) -> impl Service<Request<Body>, Response = Response<Body>, Error = BoxError, Future: Send> + Clone {
@@ -68,12 +68,12 @@ where
     service.oneshot(request).await.unwrap_err()
 }
 
-fn is_under<T: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
+fn has_source<T: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
     std::iter::successors(Some(error), |&error| error.source()).any(|error| error.is::<T>())
 }
 
 #[tokio::test]
-async fn errors_of_the_client_say_which_service_and_where() {
+async fn an_error_of_the_client_names_service_and_origin() {
     let stack =
         || ServiceBuilder::new().layer(ErrorContextLayer::new()).layer(example()).service(failing(refused));
     let with = |filter: EndpointFilter| {
@@ -82,9 +82,9 @@ async fn errors_of_the_client_say_which_service_and_where() {
         request
     };
     let long = "x".repeat(300);
-    let cut = format!("{} at https://nova.example.com:8774", "x".repeat(256));
-    for (request, said) in [
-        (with(EndpointFilter::new(&long).endpoint_override("https://nova.example.com:8774")), &*cut),
+    let truncated = format!("{} at https://nova.example.com:8774", "x".repeat(256));
+    for (request, expected) in [
+        (with(EndpointFilter::new(&long).endpoint_override("https://nova.example.com:8774")), &*truncated),
         (get("/servers?token=canary"), "compute at https://nova.example.com:8774"),
         (with(EndpointFilter::new("volumev3")), "volumev3 at https://cinder.example.com"),
         (with(EndpointFilter::new("block-storage")), "block-storage at https://cinder.example.com"),
@@ -92,20 +92,20 @@ async fn errors_of_the_client_say_which_service_and_where() {
             with(EndpointFilter::new("my\nown").endpoint_override("http://[::1]:9292/canary")),
             r"my\nown at http://[::1]:9292",
         ),
-        // The layer's filter says nothing of an absolute URI.
+        // The layer's filter does not apply to an absolute URI.
         (get("https://cinder.example.com/v3/canary?token=canary"), "https://cinder.example.com"),
     ] {
         let error = error(stack(), request).await;
-        assert_eq!(error.to_string(), format!("the request to {said} failed"));
+        assert_eq!(error.to_string(), format!("the request to {expected} failed"));
         assert!(!format!("{error} {error:?}").contains("canary"));
-        assert!(is_under::<io::Error>(&*error));
+        assert!(has_source::<io::Error>(&*error));
         let failed: &RequestFailed = error.downcast_ref().unwrap();
-        assert!(said.ends_with(&*failed.origin));
+        assert!(expected.ends_with(&*failed.origin));
     }
 }
 
 #[tokio::test]
-async fn a_connection_that_is_refused_says_so_with_hypers_client_too() {
+async fn a_refused_connection_of_the_hyper_client_names_the_origin() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let nova = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -116,7 +116,7 @@ async fn a_connection_that_is_refused_says_so_with_hypers_client_too() {
         .service(client.map_response(|response| response.map(|_| Body::default())));
     let error = error(stack, get("/servers")).await;
     assert_eq!(error.to_string(), format!("the request to compute at {nova} failed"));
-    assert!(is_under::<io::Error>(&*error), "{error:?}");
+    assert!(has_source::<io::Error>(&*error), "{error:?}");
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn a_user_name_in_a_url_is_not_shown() {
 }
 
 #[tokio::test]
-async fn errors_that_say_where_already_pass_as_they_are() {
+async fn errors_of_this_crate_are_returned_unchanged() {
     for (request, client) in [
         (get("https://elsewhere.example.org/"), failing(refused)),
         (get("/../x"), failing(refused)),
@@ -144,7 +144,7 @@ async fn errors_that_say_where_already_pass_as_they_are() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_an_error_is_found_under_it() {
+async fn an_error_response_is_found_as_the_source() {
     for (status, transient) in [(404, false), (503, true)] {
         let client = service_fn(move |_: Request<Body>| {
             ready(Ok::<_, Infallible>(Response::builder().status(status).body(Body::default()).unwrap()))
@@ -156,20 +156,20 @@ async fn an_answer_that_is_an_error_is_found_under_it() {
             .service(client);
         let error = error(stack, get("/servers")).await;
         assert!(error.to_string().contains("compute at https://nova.example.com:8774"), "{error}");
-        let Some(ours @ Error::Service(answer)) = Error::find(&*error) else { panic!("{error:?}") };
-        assert_eq!((answer.status.as_u16(), ours.is_transient()), (status, transient));
+        let Some(ours @ Error::Service(response)) = Error::find(&*error) else { panic!("{error:?}") };
+        assert_eq!((response.status.as_u16(), ours.is_transient()), (status, transient));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_says_where() {
+async fn a_timeout_names_service_and_origin() {
     let stack = ServiceBuilder::new()
         .layer(ErrorContextLayer::new())
         .timeout(Duration::from_secs(60))
         .layer(example())
         .service_fn(|_: Request<Body>| pending::<Result<Response<Body>, Infallible>>());
     let error = error(stack, get("/servers")).await;
-    assert!(error.to_string().contains("compute at") && is_under::<Elapsed>(&*error), "{error}");
+    assert!(error.to_string().contains("compute at") && has_source::<Elapsed>(&*error), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -193,8 +193,8 @@ async fn a_failure_to_connect_is_retried_with_the_context_inside_and_outside() {
         .service(client.clone());
     let below =
         ServiceBuilder::new().retry(retry()).layer(example()).layer(ErrorContextLayer::new()).service(client);
-    let check = |error: BoxError, said: &str| {
-        assert_eq!(error.to_string(), format!("the request to {said} failed"));
+    let check = |error: BoxError, expected: &str| {
+        assert_eq!(error.to_string(), format!("the request to {expected} failed"));
         assert_eq!(attempts.swap(0, Ordering::Relaxed), 3);
     };
     check(error(inside, get("/servers")).await, "compute at https://nova.example.com:8774");
@@ -203,7 +203,7 @@ async fn a_failure_to_connect_is_retried_with_the_context_inside_and_outside() {
 }
 
 #[tokio::test]
-async fn after_a_redirect_it_is_the_place_that_was_redirected_to() {
+async fn after_a_redirect_the_error_names_the_new_origin() {
     let client = service_fn(|request: Request<Body>| {
         let moved =
             Response::builder().status(302).header("location", "https://moved.example.com/x?y=canary");
@@ -222,7 +222,7 @@ async fn after_a_redirect_it_is_the_place_that_was_redirected_to() {
 }
 
 #[tokio::test]
-async fn answers_and_errors_of_readiness_pass_untouched() {
+async fn responses_and_readiness_errors_are_returned_unchanged() {
     let client = service_fn(|_: Request<Body>| {
         ready(Ok::<_, Infallible>(
             Response::builder().status(500).extension(7).body(Body::default()).unwrap(),
@@ -241,7 +241,7 @@ async fn answers_and_errors_of_readiness_pass_untouched() {
             std::task::Poll::Ready(Err(io::ErrorKind::ConnectionRefused.into()))
         }
         fn call(&mut self, _: Request<Body>) -> Self::Future {
-            unreachable!("it is not ready")
+            unreachable!("the service is never ready")
         }
     }
     let stack = ServiceBuilder::new().layer(ErrorContextLayer::new()).service(NeverReady);

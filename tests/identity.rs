@@ -1,4 +1,4 @@
-//! Login requests, responses to logins, and plugins without Keystone.
+//! Login requests and their responses, and plugins that need no Keystone.
 
 use std::{
     convert::Infallible,
@@ -31,32 +31,32 @@ async fn body(request: Request<Bytes>) -> Value {
     serde_json::from_slice(request.body()).unwrap()
 }
 
-async fn asked(credentials: &V3Credentials) -> Value {
+async fn login_body(credentials: &V3Credentials) -> Value {
     body(credentials.request().unwrap()).await
 }
 
-/// A Keystone that always answers so, and what it was asked.
+/// Returns a transport to a Keystone that always sends this response, and the list of requests to it.
 fn keystone(
     status: u16,
     headers: &'static [(&'static str, &'static str)],
-    answer: Value,
+    response_body: Value,
 ) -> (Transport, Arc<Mutex<Vec<String>>>) {
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&asked);
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let recorded = Arc::clone(&requests);
     let transport = Transport::new(service_fn(move |request: Request<Full<Bytes>>| {
-        seen.lock().unwrap().push(format!("{} {}", request.method(), request.uri()));
+        recorded.lock().unwrap().push(format!("{} {}", request.method(), request.uri()));
         let mut response = Response::builder().status(status).header("content-type", "application/json");
         for (name, value) in headers {
             response = response.header(*name, *value);
         }
-        let response = response.body(Full::new(Bytes::from(answer.to_string()))).unwrap();
+        let response = response.body(Full::new(Bytes::from(response_body.to_string()))).unwrap();
         async { Ok::<_, Infallible>(response) }
     }));
-    (transport, asked)
+    (transport, requests)
 }
 
 #[tokio::test]
-async fn every_method_sends_what_keystone_expects() {
+async fn every_auth_method_sends_the_expected_body() {
     let user = json!({"name": "alice", "domain": {"name": "Default"}});
     let mut with_password = user.clone();
     with_password["password"] = json!("pw");
@@ -82,13 +82,13 @@ async fn every_method_sends_what_keystone_expects() {
             json!({"name": "ac", "secret": "secret", "user": user}),
         ),
     ] {
-        let sent = asked(&V3Credentials::new(auth_url(), method)).await;
+        let sent = login_body(&V3Credentials::new(auth_url(), method)).await;
         assert_eq!(sent, json!({"auth": {"identity": {"methods": [name], name: data}}}));
     }
 }
 
 #[tokio::test]
-async fn every_scope_is_asked_for_and_two_are_refused() {
+async fn every_scope_is_sent_and_a_second_one_is_refused() {
     let password = || V3Credentials::new(auth_url(), AuthMethod::password(alice(), "pw"));
     let domain = json!({"id": "default"});
     for (scope, expected) in [
@@ -103,23 +103,23 @@ async fn every_scope_is_asked_for_and_two_are_refused() {
         (Scope::new().unscoped(), json!("unscoped")),
         (Scope::new(), Value::Null),
     ] {
-        assert_eq!(asked(&password().scope(scope)).await["auth"]["scope"], expected);
+        assert_eq!(login_body(&password().scope(scope)).await["auth"]["scope"], expected);
     }
     for scope in [
         Scope::new().project_id("p1").domain_id("d1"),
         Scope::new().trust_id("t1").unscoped(),
         Scope::new().system_scope("some"),
     ] {
-        let refused = password().scope(scope).request().unwrap_err();
-        assert!(matches!(refused, Error::AuthorizationFailure { .. }), "{refused}");
+        let error = password().scope(scope).request().unwrap_err();
+        assert!(matches!(error, Error::AuthorizationFailure { .. }), "{error}");
     }
 }
 
 #[tokio::test]
-async fn factors_go_together_and_a_receipt_is_continued() {
+async fn several_methods_are_sent_together_and_a_receipt_is_continued() {
     let both = V3Credentials::new(auth_url(), AuthMethod::password(alice(), "pw"))
         .and(AuthMethod::totp(alice(), "1"));
-    assert_eq!(asked(&both).await["auth"]["identity"]["methods"], json!(["password", "totp"]));
+    assert_eq!(login_body(&both).await["auth"]["identity"]["methods"], json!(["password", "totp"]));
 
     let (transport, _) = keystone(
         401,
@@ -131,7 +131,7 @@ async fn factors_go_together_and_a_receipt_is_continued() {
     );
     let password = V3Credentials::new(auth_url(), AuthMethod::password(alice(), "pw"));
     let Err(Error::MissingAuthMethods(missing)) = password.get_auth_ref(transport).await else {
-        panic!("a factor is missing")
+        panic!("expected an error about the missing method")
     };
     assert_eq!(missing.methods, ["password"]);
     assert_eq!(missing.required_auth_methods, [["password", "totp"]]);
@@ -146,7 +146,7 @@ async fn factors_go_together_and_a_receipt_is_continued() {
 }
 
 #[tokio::test]
-async fn of_a_method_given_twice_the_last_counts() {
+async fn the_last_of_two_methods_of_one_kind_is_sent() {
     for (first, second, header) in [
         (AuthMethod::token("one"), AuthMethod::token("two"), "x-auth-token"),
         (AuthMethod::receipt("one"), AuthMethod::receipt("two"), "openstack-auth-receipt"),
@@ -157,11 +157,11 @@ async fn of_a_method_given_twice_the_last_counts() {
         assert_eq!(sent, ["two"]);
     }
     let both = V3Credentials::new(auth_url(), AuthMethod::token("one")).and(AuthMethod::token("two"));
-    assert_eq!(asked(&both).await["auth"]["identity"]["token"], json!({"id": "two"}));
+    assert_eq!(login_body(&both).await["auth"]["identity"]["token"], json!({"id": "two"}));
 }
 
 #[tokio::test]
-async fn a_receipt_without_what_goes_with_it_is_a_refusal_like_any_other() {
+async fn an_incomplete_receipt_is_an_ordinary_401() {
     for body in [
         json!({"error": {"code": 401, "message": "more is needed"}}),
         json!({"error": {"message": "more is needed"}, "receipt": {"methods": ["password"]}}),
@@ -170,16 +170,16 @@ async fn a_receipt_without_what_goes_with_it_is_a_refusal_like_any_other() {
         let password = V3Credentials::new(auth_url(), AuthMethod::password(alice(), "pw"));
         let error = password.get_auth_ref(transport).await.unwrap_err();
         assert!(!error.is_transient());
-        let said = error.to_string();
+        let message = error.to_string();
         assert!(
-            said.starts_with("Keystone returned 401 Unauthorized: more is needed; login at https://"),
-            "{said}"
+            message.starts_with("Keystone returned 401 Unauthorized: more is needed; login at https://"),
+            "{message}"
         );
     }
 }
 
 #[tokio::test]
-async fn the_url_has_the_version_and_says_whether_the_catalog_is_wanted() {
+async fn the_login_url_contains_the_version_and_nocatalog() {
     for (auth_url, expected) in [
         ("https://h:5000", "https://h:5000/v3/auth/tokens"),
         ("https://h/identity/", "https://h/identity/v3/auth/tokens"),
@@ -196,26 +196,26 @@ async fn the_url_has_the_version_and_says_whether_the_catalog_is_wanted() {
         .unwrap();
     assert_eq!(v2.uri(), "https://h/v2.0/tokens");
     let credentials = json!({"username": "alice", "password": "pw"});
-    let nobody = V2Credentials::password("https://h/v2.0/", User::new().user_id(""), "pw");
-    assert!(matches!(nobody.request(), Err(Error::AuthorizationFailure { .. })));
+    let without_user = V2Credentials::password("https://h/v2.0/", User::new().user_id(""), "pw");
+    assert!(matches!(without_user.request(), Err(Error::AuthorizationFailure { .. })));
     assert_eq!(body(v2).await, json!({"auth": {"passwordCredentials": credentials, "tenantName": "demo"}}));
 }
 
 #[tokio::test]
-async fn answers_that_are_errors_say_what_keystone_said() {
+async fn an_error_response_is_reported_with_its_message_and_request_id() {
     let error = json!({"error": {"code": 503, "message": "busy", "title": "Service Unavailable"}});
-    let (transport, asked) =
+    let (transport, requests) =
         keystone(503, &[("retry-after", "7"), ("x-openstack-request-id", "req-1")], error);
     let credentials = V3Credentials::new(auth_url(), AuthMethod::password(alice(), "pw"));
-    let Err(error) = credentials.get_auth_ref(transport).await else { panic!("it is busy") };
+    let Err(error) = credentials.get_auth_ref(transport).await else { panic!("expected an error") };
     assert!(error.is_transient());
     assert_eq!(
         error.to_string(),
         "Keystone returned 503 Service Unavailable: busy (request req-1); login at https://keystone.example.com/"
     );
-    let Error::Keystone(answer) = error else { panic!("it is an answer") };
-    assert_eq!(answer.retry_after.unwrap().as_secs(), 7);
-    assert_eq!(*asked.lock().unwrap(), ["POST https://keystone.example.com/v3/auth/tokens"]);
+    let Error::Keystone(response) = error else { panic!("expected a response of Keystone: {error}") };
+    assert_eq!(response.retry_after.unwrap().as_secs(), 7);
+    assert_eq!(*requests.lock().unwrap(), ["POST https://keystone.example.com/v3/auth/tokens"]);
 
     for (status, transient) in
         [(401, false), (403, false), (404, false), (413, false), (429, true), (500, true)]
@@ -229,8 +229,8 @@ async fn answers_that_are_errors_say_what_keystone_said() {
     assert!(matches!(error, Error::NoToken) && error.to_string().contains("X-Subject-Token"), "{error}");
 }
 
-/// What a login says when Keystone answers it with this status.
-async fn refused(credentials: &dyn Credentials, status: u16) -> String {
+/// Returns the error text of a login that Keystone rejects with this status.
+async fn login_error(credentials: &dyn Credentials, status: u16) -> String {
     let (transport, _) = keystone(status, &[], json!({"error": {"code": status, "message": "no"}}));
     let error = credentials.get_auth_ref(transport).await.unwrap_err();
     assert!(!error.is_transient(), "{error}");
@@ -238,11 +238,11 @@ async fn refused(credentials: &dyn Credentials, status: u16) -> String {
 }
 
 #[tokio::test]
-async fn a_refusal_says_where_who_and_for_what_and_what_may_be_wrong() {
+async fn a_rejected_login_names_url_credentials_scope_and_likely_cause() {
     let v3 = |method, scope| V3Credentials::new(auth_url(), method).scope(scope);
     let project = || Scope::new().project_name("demo").project_domain_id("d1");
     let by_id = || AuthMethod::application_credential("ac-id", "canary");
-    for (credentials, who, what, doubts) in [
+    for (credentials, who, what, causes) in [
         (
             v3(AuthMethod::password(alice(), "canary"), project()),
             r#"the password of user "alice" of domain "Default""#,
@@ -293,12 +293,15 @@ async fn a_refusal_says_where_who_and_for_what_and_what_may_be_wrong() {
             ["and the password", "exist"],
         ),
     ] {
-        for (status, doubt) in [401, 404].into_iter().zip(doubts) {
-            let said = refused(&credentials, status).await;
-            let asked = format!("; login at {} with ", auth_url());
-            assert!(said.contains(&asked) && said.contains(who) && said.contains(doubt), "{said}");
-            assert!(said.contains(&format!(" for {what}; ")) && !said.contains("canary"), "{said}");
-            assert_eq!(said.contains("check the auth_url"), status == 404, "{said}");
+        for (status, cause) in [401, 404].into_iter().zip(causes) {
+            let message = login_error(&credentials, status).await;
+            let login = format!("; login at {} with ", auth_url());
+            assert!(
+                message.contains(&login) && message.contains(who) && message.contains(cause),
+                "{message}"
+            );
+            assert!(message.contains(&format!(" for {what}; ")) && !message.contains("canary"), "{message}");
+            assert_eq!(message.contains("check the auth_url"), status == 404, "{message}");
         }
     }
     for (credentials, who, what) in [
@@ -309,29 +312,29 @@ async fn a_refusal_says_where_who_and_for_what_and_what_may_be_wrong() {
         ),
         (V2Credentials::token(auth_url(), "canary").tenant_id("t1"), "a token", r#"tenant id "t1""#),
     ] {
-        let said = refused(&credentials, 401).await;
-        assert!(said.contains(&format!("{who} for {what}; ")) && !said.contains("canary"), "{said}");
+        let message = login_error(&credentials, 401).await;
+        assert!(message.contains(&format!("{who} for {what}; ")) && !message.contains("canary"), "{message}");
     }
 }
 
 #[tokio::test]
-async fn names_in_a_refusal_are_escaped_and_cut_and_never_a_secret() {
+async fn names_in_a_rejected_login_are_escaped_truncated_and_redacted() {
     let alice = User::new().username("al\nice").user_domain_name("d".repeat(10_000));
     let credentials = V3Credentials::new(auth_url(), AuthMethod::password(alice, "canary"));
-    let said = refused(&credentials, 401).await;
-    assert!(said.contains(r#"user "al\nice" of domain "ddd"#) && said.len() < 1_000, "{said}");
+    let message = login_error(&credentials, 401).await;
+    assert!(message.contains(r#"user "al\nice" of domain "ddd"#) && message.len() < 1_000, "{message}");
 
     let mistaken = User::new().username("canary").user_domain_name("Default");
     let credentials = V3Credentials::new(auth_url(), AuthMethod::password(mistaken, "canary"))
         .scope(Scope::new().project_id("is canary"));
-    let said = refused(&credentials, 401).await;
-    assert!(!said.contains("canary") && said.contains("redacted"), "{said}");
+    let message = login_error(&credentials, 401).await;
+    assert!(!message.contains("canary") && message.contains("redacted"), "{message}");
 }
 
 #[tokio::test]
-async fn what_is_no_keystone_says_so() {
+async fn an_error_of_a_server_that_is_not_keystone_names_the_likely_cause() {
     let credentials = V3Credentials::new(auth_url(), AuthMethod::password(alice(), "pw"));
-    for (status, transient, doubt) in [
+    for (status, transient, cause) in [
         (404, true, "check the auth_url"),
         (401, true, "check the auth_url"),
         (405, false, "correct the auth_url"),
@@ -341,12 +344,12 @@ async fn what_is_no_keystone_says_so() {
         let (transport, _) = keystone(status, &[], json!("<html>"));
         let error = credentials.get_auth_ref(transport).await.unwrap_err();
         assert_eq!(error.is_transient(), transient, "{error}");
-        assert!(error.to_string().contains(doubt), "{error}");
+        assert!(error.to_string().contains(cause), "{error}");
     }
 }
 
 #[tokio::test]
-async fn what_a_wrong_auth_url_leads_to_says_so() {
+async fn a_wrong_auth_url_is_suggested_as_the_cause_of_a_failed_login() {
     let credentials = V3Credentials::new(auth_url(), AuthMethod::password(alice(), "pw"));
     let (transport, _) = keystone(404, &[], json!({"error": {"message": "no such page"}}));
     let error = credentials.get_auth_ref(transport).await.unwrap_err();
@@ -369,27 +372,27 @@ async fn what_a_wrong_auth_url_leads_to_says_so() {
 }
 
 #[tokio::test]
-async fn a_client_of_another_request_body_reaches_keystone() {
-    struct Own(Full<Bytes>);
-    impl From<Bytes> for Own {
+async fn a_transport_accepts_clients_with_other_request_bodies() {
+    struct CustomBody(Full<Bytes>);
+    impl From<Bytes> for CustomBody {
         fn from(body: Bytes) -> Self {
             Self(Full::new(body))
         }
     }
-    let answer = |body: Bytes| {
-        let asked: Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(asked["auth"]["identity"]["password"]["user"]["name"], "alice");
-        let answer = V3Token::new("u1", "alice").document().to_string();
+    let respond = |body: Bytes| {
+        let login: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(login["auth"]["identity"]["password"]["user"]["name"], "alice");
+        let document = V3Token::new("u1", "alice").document().to_string();
         let response = Response::builder().status(201).header("x-subject-token", "gAAAA");
-        Ok::<_, BoxError>(response.body(Full::new(Bytes::from(answer)))?)
+        Ok::<_, BoxError>(response.body(Full::new(Bytes::from(document)))?)
     };
-    let own = service_fn(move |request: Request<Own>| async move {
-        answer(request.into_body().0.collect().await?.to_bytes())
+    let custom = service_fn(move |request: Request<CustomBody>| async move {
+        respond(request.into_body().0.collect().await?.to_bytes())
     });
     let axum = service_fn(move |request: Request<axum::body::Body>| async move {
-        answer(request.into_body().collect().await?.to_bytes())
+        respond(request.into_body().collect().await?.to_bytes())
     });
-    for transport in [Transport::new(own), Transport::with_body(axum, axum::body::Body::from)] {
+    for transport in [Transport::new(custom), Transport::with_body(axum, axum::body::Body::from)] {
         let plugin = RenewingPlugin::new(
             V3Credentials::new(auth_url(), AuthMethod::password(alice(), "pw")),
             transport,
@@ -400,10 +403,10 @@ async fn a_client_of_another_request_body_reaches_keystone() {
 }
 
 #[tokio::test]
-async fn credentials_can_be_chosen_at_run_time() {
-    let answer = json!({"error": {"code": 401}});
+async fn credentials_can_be_trait_objects() {
+    let body = json!({"error": {"code": 401}});
     for v3 in [true, false] {
-        let (transport, asked) = keystone(401, &[], answer.clone());
+        let (transport, requests) = keystone(401, &[], body.clone());
         let (chosen, cache_id, path): (Arc<dyn Credentials>, _, _) = if v3 {
             let credentials = V3Credentials::new(auth_url(), AuthMethod::password(alice(), "pw"));
             let cache_id = credentials.cache_id();
@@ -415,14 +418,14 @@ async fn credentials_can_be_chosen_at_run_time() {
         };
         let plugin = RenewingPlugin::new(chosen, transport);
         assert!(matches!(plugin.access().await, Err(Error::Keystone(_))));
-        assert_eq!(*asked.lock().unwrap(), [format!("POST {}{path}", auth_url())]);
+        assert_eq!(*requests.lock().unwrap(), [format!("POST {}{path}", auth_url())]);
         assert!(plugin.cache_id().is_some() && plugin.cache_id() == cache_id);
         assert_eq!(plugin.auth_url(), Some(&auth_url()));
     }
 }
 
 #[test]
-fn a_cache_id_is_that_of_keystoneauth_and_tells_scopes_apart() {
+fn a_cache_id_equals_that_of_keystoneauth_and_differs_by_scope() {
     // Computed by keystoneauth1 for the same password, user and domain, and this URL without a slash.
     let user = User::new().user_id("737565f20d092aa9b70f041c3972916d");
     let auth_url = "https://identity.example.com:5000";
@@ -441,7 +444,7 @@ async fn headers(access: &ServiceAccess) -> HeaderMap {
 }
 
 #[tokio::test]
-async fn fixed_endpoints_have_the_headers_they_were_given() {
+async fn a_fixed_endpoint_plugin_sends_its_headers() {
     let endpoint = Uri::from_static("https://ironic.example.com");
     let none = FixedEndpointPlugin::no_auth(endpoint.clone()).unwrap();
     let token = FixedEndpointPlugin::admin_token(endpoint.clone(), &"admin".into()).unwrap();
@@ -454,7 +457,7 @@ async fn fixed_endpoints_have_the_headers_they_were_given() {
 }
 
 #[tokio::test]
-async fn a_service_token_goes_beside_the_users_and_both_are_invalidated() {
+async fn a_service_token_is_sent_with_the_user_token_and_both_are_invalidated() {
     let info = |token| V3Token::new("u", "alice").access_info(token).unwrap();
     let (user, service) = (AccessInfoPlugin::new(info("user")), AccessInfoPlugin::new(info("service")));
     let both = ServiceTokenAuthWrapper::new(user, service);
@@ -465,16 +468,19 @@ async fn a_service_token_goes_beside_the_users_and_both_are_invalidated() {
         (&"user".parse().unwrap(), &"service".parse().unwrap())
     );
     assert!(sent["x-service-token"].is_sensitive());
-    assert!(Arc::ptr_eq(&access, &both.access().await.unwrap()), "it is the same as long as both are");
+    assert!(
+        Arc::ptr_eq(&access, &both.access().await.unwrap()),
+        "the access is cached while both accesses stay the same"
+    );
     assert_eq!(access.user_id(), Some("u"));
     assert!(
         !both.invalidate(&access, &Origin::from_uri(&Uri::from_static("https://nova.example.com")).unwrap()),
-        "neither can renew"
+        "neither plugin can renew"
     );
 }
 
 #[tokio::test]
-async fn an_auth_url_is_a_text_or_a_uri() {
+async fn an_auth_url_can_be_a_string_or_a_uri() {
     let url = "https://keystone.example.com/v3";
     let sent = |credentials: V3Credentials| credentials.request().unwrap().uri().to_string();
     let token = || AuthMethod::token("t");
@@ -496,8 +502,8 @@ async fn an_auth_url_is_a_text_or_a_uri() {
 }
 
 #[tokio::test]
-async fn an_auth_url_that_cannot_be_used_says_what_is_wrong() {
-    let (transport, asked) = keystone(201, &[], json!({}));
+async fn an_unusable_auth_url_is_an_error_with_the_reason() {
+    let (transport, requests) = keystone(201, &[], json!({}));
     for (url, reason) in [
         ("keystone.example.com", "it must start with https:// or http://"),
         ("keystone.example.com/v3", "it must start with https:// or http://"),
@@ -529,11 +535,11 @@ async fn an_auth_url_that_cannot_be_used_says_what_is_wrong() {
             assert!(V3Credentials::new(uri, AuthMethod::token("t")).request().is_err(), "{url}");
         }
     }
-    assert!(asked.lock().unwrap().is_empty());
+    assert!(requests.lock().unwrap().is_empty());
 }
 
 #[test]
-fn an_application_credential_is_named_by_texts_of_any_kind() {
+fn application_credentials_accept_str_and_string() {
     for method in [
         AuthMethod::application_credential_from_parts(Some("ac"), None, User::new(), "secret"),
         AuthMethod::application_credential_from_parts(
@@ -550,23 +556,23 @@ fn an_application_credential_is_named_by_texts_of_any_kind() {
 }
 
 #[tokio::test]
-async fn what_is_no_token_document_says_where_it_came_from() {
+async fn an_invalid_token_document_is_reported_with_its_url() {
     let credentials = V3Credentials::new(auth_url(), AuthMethod::password(alice(), "pw"));
     for document in [json!("<html>canary</html>"), json!({"access": {"token": {"id": "canary"}}})] {
         let (transport, _) = keystone(200, &[("x-subject-token", "t")], document);
-        let said = credentials.get_auth_ref(transport).await.unwrap_err().to_string();
-        assert!(said.starts_with("invalid response from https://keystone.example.com/: it "), "{said}");
-        assert!(!said.contains("canary"), "{said}");
+        let message = credentials.get_auth_ref(transport).await.unwrap_err().to_string();
+        assert!(message.starts_with("invalid response from https://keystone.example.com/: it "), "{message}");
+        assert!(!message.contains("canary"), "{message}");
     }
 }
 
-/// What is done while a client is cloned.
+/// A function that runs once, the next time that the client is cloned.
 type OnClone = Arc<Mutex<Option<Box<dyn FnMut() + Send>>>>;
 
-/// A client that answers each request by 204, and does something when it is cloned.
-struct Cloned(OnClone);
+/// A client that responds with 204 and runs a function when it is cloned.
+struct CloneHook(OnClone);
 
-impl Clone for Cloned {
+impl Clone for CloneHook {
     fn clone(&self) -> Self {
         let on_clone = self.0.lock().unwrap().take();
         if let Some(mut on_clone) = on_clone {
@@ -576,7 +582,7 @@ impl Clone for Cloned {
     }
 }
 
-impl Service<Request<Full<Bytes>>> for Cloned {
+impl Service<Request<Full<Bytes>>> for CloneHook {
     type Response = Response<Full<Bytes>>;
     type Error = BoxError;
     type Future = std::future::Ready<Result<Self::Response, BoxError>>;
@@ -597,9 +603,9 @@ fn get_keystone() -> Request<Bytes> {
 }
 
 #[tokio::test]
-async fn a_client_may_use_its_transport_while_it_is_cloned_for_it() {
+async fn a_client_can_use_its_transport_while_it_is_being_cloned() {
     let on_clone = OnClone::default();
-    let transport = Transport::new(Cloned(Arc::clone(&on_clone)));
+    let transport = Transport::new(CloneHook(Arc::clone(&on_clone)));
     let (again, mut within) = (transport.clone(), None);
     let (sender, receiver) = std::sync::mpsc::channel();
     *on_clone.lock().unwrap() = Some(Box::new(move || {
@@ -609,14 +615,14 @@ async fn a_client_may_use_its_transport_while_it_is_cloned_for_it() {
         sender.send(sent.poll().is_pending()).unwrap();
     }));
     assert_eq!(transport.send(get_keystone()).await.unwrap().status(), 204);
-    assert!(receiver.recv().unwrap(), "it waits until the clone is made");
+    assert!(receiver.recv().unwrap(), "the inner request waits until the clone is made");
     assert_eq!(transport.send(get_keystone()).await.unwrap().status(), 204);
 }
 
 #[tokio::test]
-async fn a_client_that_panics_while_it_is_cloned_is_cloned_again() {
+async fn a_client_that_panics_in_clone_is_cloned_again() {
     let on_clone = OnClone::default();
-    let transport = Transport::new(Cloned(Arc::clone(&on_clone)));
+    let transport = Transport::new(CloneHook(Arc::clone(&on_clone)));
     *on_clone.lock().unwrap() = Some(Box::new(|| panic!("once")));
     let sending = transport.clone();
     tokio::spawn(async move { sending.send(get_keystone()).await }).await.unwrap_err();
@@ -624,8 +630,8 @@ async fn a_client_that_panics_while_it_is_cloned_is_cloned_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_threads_share_a_client_that_is_cloned_by_one_at_a_time() {
-    let transport = Transport::new(Cloned(OnClone::default()));
+async fn many_threads_share_one_transport() {
+    let transport = Transport::new(CloneHook(OnClone::default()));
     let sent = (0..1_000).map(|_| {
         let transport = transport.clone();
         async move { transport.send(get_keystone()).await }

@@ -22,29 +22,29 @@ use tower_keystone::{
     error::HttpError, fixture::Cloud,
 };
 
-async fn send<B>(answer: Response<B>) -> Result<Response<B>, BoxError>
+async fn send<B>(response: Response<B>) -> Result<Response<B>, BoxError>
 where
     B: Body<Data = Bytes>,
 {
-    let mut answer = Some(answer);
+    let mut response = Some(response);
     let service = tower::util::service_fn(move |_: Request<()>| {
-        let answer = answer.take().expect("asked once");
-        async { Ok::<_, Infallible>(answer) }
+        let response = response.take().expect("called once");
+        async { Ok::<_, Infallible>(response) }
     });
     let mut service = ServiceBuilder::new().layer(RaiseForStatusLayer::new()).service(service);
     service.ready().await?.call(Request::new(())).await
 }
 
 fn raised<B>(result: Result<Response<B>, BoxError>) -> Arc<HttpError> {
-    let Err(error) = result else { panic!("it is an answer") };
+    let Err(error) = result else { panic!("expected an error") };
     match Error::find(&*error) {
-        Some(Error::Service(answer)) => Arc::clone(answer),
+        Some(Error::Service(response)) => Arc::clone(response),
         _ => panic!("{error}"),
     }
 }
 
 #[tokio::test]
-async fn what_the_service_says_is_in_the_error() {
+async fn message_details_and_retry_after_are_in_the_error() {
     for (status, headers, body, message, details, retry_after) in [
         (
             403,
@@ -94,11 +94,11 @@ async fn what_the_service_says_is_in_the_error() {
             None,
         ),
     ] {
-        let mut answer = Response::builder().status(status).header("x-compute-request-id", "req-1");
+        let mut response = Response::builder().status(status).header("x-compute-request-id", "req-1");
         for (name, value) in headers {
-            answer = answer.header(*name, *value);
+            response = response.header(*name, *value);
         }
-        let error = raised(send(answer.body(Full::<Bytes>::from(body)).unwrap()).await);
+        let error = raised(send(response.body(Full::<Bytes>::from(body)).unwrap()).await);
         assert_eq!(error.status.as_u16(), status);
         assert_eq!((error.message.as_deref(), error.details.as_deref()), (message, details), "{body}");
         assert_eq!(error.retry_after.map(|after| after.as_secs()), retry_after);
@@ -107,41 +107,41 @@ async fn what_the_service_says_is_in_the_error() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_error_passes_untouched() {
+async fn a_response_below_400_is_returned_unchanged() {
     for status in [100, 200, 204, 300, 304, 399] {
-        let answer =
+        let response =
             Response::builder().status(status).extension(7).body(Full::<Bytes>::from("kept")).unwrap();
-        let answer = send(answer).await.unwrap();
-        assert_eq!((answer.status().as_u16(), answer.extensions().get()), (status, Some(&7)));
-        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "kept");
+        let response = send(response).await.unwrap();
+        assert_eq!((response.status().as_u16(), response.extensions().get()), (status, Some(&7)));
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "kept");
     }
 }
 
 #[tokio::test]
-async fn it_says_in_one_line_who_answered_what() {
+async fn the_error_text_is_one_line_with_status_message_and_request_id() {
     let body = r#"{"itemNotFound": {"code": 404, "message": "Instance 7\nnot found."}}"#;
-    let answer = Response::builder()
+    let response = Response::builder()
         .status(404)
         .header("content-type", "application/json")
         .header("x-openstack-request-id", "req-7")
         .body(Full::<Bytes>::from(body))
         .unwrap();
-    let error = send(answer).await.unwrap_err();
+    let error = send(response).await.unwrap_err();
     let expected = r"the service returned 404 Not Found: Instance 7\nnot found. (request req-7)";
     assert_eq!(error.to_string(), expected);
-    assert!(error.source().is_none(), "it is all said");
+    assert!(error.source().is_none(), "the text contains everything");
     assert!(!Error::find(&*error).unwrap().is_transient());
     let busy = Response::builder().status(503).body(Full::<Bytes>::default()).unwrap();
     assert!(Error::find(&*send(busy).await.unwrap_err()).unwrap().is_transient());
 }
 
-/// A long text that ends with an error; counts what is read of it.
-struct Broken {
+/// A body that yields text and then fails at `breaks_at` bytes. It counts the bytes read.
+struct FailingBody {
     read: Arc<AtomicUsize>,
     breaks_at: usize,
 }
 
-impl Body for Broken {
+impl Body for FailingBody {
     type Data = Bytes;
     type Error = &'static str;
 
@@ -160,27 +160,28 @@ impl Body for Broken {
 }
 
 #[tokio::test]
-async fn a_body_is_read_up_to_a_cap_or_to_where_it_breaks_off() {
+async fn a_body_is_read_up_to_64_kib_or_its_first_error() {
     for (breaks_at, kept) in [(1_000_000, 64 * 1024), (3_000, 3_000), (0, 0)] {
         let read = Arc::new(AtomicUsize::new(0));
-        let body = Broken { read: Arc::clone(&read), breaks_at };
-        let answer = Response::builder().status(502).header("content-type", "text/plain").body(body).unwrap();
-        let error = raised(send(answer).await);
+        let body = FailingBody { read: Arc::clone(&read), breaks_at };
+        let response =
+            Response::builder().status(502).header("content-type", "text/plain").body(body).unwrap();
+        let error = raised(send(response).await);
         assert_eq!(error.status, StatusCode::BAD_GATEWAY);
         assert_eq!(error.details.as_ref().map_or(0, String::len), kept);
-        assert!(!format!("{error:?} {error}").contains("xx"), "the details are not shown");
+        assert!(!format!("{error:?} {error}").contains("xx"), "Debug and Display omit the details");
         assert!(read.load(Ordering::Relaxed) <= 66_000);
     }
 }
 
-/// Frames with nothing in them, or trailers; then a text of which each frame has one byte.
-struct Tiny {
-    nothings: usize,
+/// A body of empty frames or trailers, followed by frames of one byte.
+struct TinyFrames {
+    empty_frames: usize,
     trailers: bool,
     left: usize,
 }
 
-impl Body for Tiny {
+impl Body for TinyFrames {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -188,8 +189,8 @@ impl Body for Tiny {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let frame = if let Some(left) = self.nothings.checked_sub(1) {
-            self.nothings = left;
+        let frame = if let Some(left) = self.empty_frames.checked_sub(1) {
+            self.empty_frames = left;
             if self.trailers { Frame::trailers(HeaderMap::new()) } else { Frame::data(Bytes::new()) }
         } else if let Some(left) = self.left.checked_sub(1) {
             self.left = left;
@@ -202,8 +203,8 @@ impl Body for Tiny {
 }
 
 #[test]
-fn a_body_of_tiny_frames_lets_others_have_their_turn() {
-    for (nothings, trailers, left, kept) in [
+fn a_body_of_tiny_frames_yields_to_other_tasks() {
+    for (empty_frames, trailers, left, kept) in [
         (1_024, false, 3, 3),
         (1_024, true, 3, 3),
         (usize::MAX, false, 0, 0),
@@ -211,9 +212,10 @@ fn a_body_of_tiny_frames_lets_others_have_their_turn() {
         (0, false, 100_000, 64 * 1024),
         (10, false, 10, 10),
     ] {
-        let body = Tiny { nothings, trailers, left };
-        let answer = Response::builder().status(502).header("content-type", "text/plain").body(body).unwrap();
-        let mut sent = tokio_test::task::spawn(send(answer));
+        let body = TinyFrames { empty_frames, trailers, left };
+        let response =
+            Response::builder().status(502).header("content-type", "text/plain").body(body).unwrap();
+        let mut sent = tokio_test::task::spawn(send(response));
         let mut polls = 1;
         let error = loop {
             match sent.poll() {
@@ -223,40 +225,40 @@ fn a_body_of_tiny_frames_lets_others_have_their_turn() {
             polls += 1;
         };
         assert_eq!(error.details.as_ref().map_or(0, String::len), kept);
-        assert!(polls >= (nothings.min(1_024) + left.min(64 * 1024)) / 100, "{polls}");
+        assert!(polls >= (empty_frames.min(1_024) + left.min(64 * 1024)) / 100, "{polls}");
     }
 }
 
 #[tokio::test]
-async fn a_body_that_is_cut_short_within_a_secret_is_redacted() {
+async fn a_secret_at_the_truncated_end_of_a_body_is_redacted() {
     let request = || Request::get("/").header("x-auth-token", "xx-canary").body(()).unwrap();
     for breaks_at in [1_000_000, 3_000] {
         let service = service_fn(move |_: Request<()>| {
-            let body = Broken { read: Arc::default(), breaks_at };
-            let answer = Response::builder().status(502).header("content-type", "text/plain");
-            ready(Ok::<_, Infallible>(answer.body(body).unwrap()))
+            let body = FailingBody { read: Arc::default(), breaks_at };
+            let response = Response::builder().status(502).header("content-type", "text/plain");
+            ready(Ok::<_, Infallible>(response.body(body).unwrap()))
         });
         let service = ServiceBuilder::new().layer(RaiseForStatusLayer::new()).service(service);
         let details = raised(service.oneshot(request()).await).details.clone().unwrap();
         assert!(details.contains("redacted"), "{} bytes", details.len());
     }
     let service = service_fn(move |_: Request<()>| {
-        let answer = Response::builder().status(502).header("content-type", "text/plain");
-        ready(Ok::<_, Infallible>(answer.body(Full::new(Bytes::from("it ends in xx"))).unwrap()))
+        let response = Response::builder().status(502).header("content-type", "text/plain");
+        ready(Ok::<_, Infallible>(response.body(Full::new(Bytes::from("it ends in xx"))).unwrap()))
     });
     let service = ServiceBuilder::new().layer(RaiseForStatusLayer::new()).service(service);
     assert_eq!(raised(service.oneshot(request()).await).details.as_deref(), Some("it ends in xx"));
 }
 
 #[tokio::test]
-async fn a_refusal_is_retried_first_and_then_in_the_error() {
+async fn a_401_is_retried_before_it_becomes_an_error() {
     let cloud = Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
     let alice = AuthMethod::password(User::new().username("alice").user_domain_name("Default"), "wonderland");
     let scope = Scope::new().project_name("demo").project_domain_name("Default");
     let credentials = V3Credentials::new(cloud.keystone().auth_url(), alice).scope(scope);
     let plugin = RenewingPlugin::new(credentials, cloud.transport());
     let revoke = |info: Option<&AccessInfo>| {
-        cloud.keystone().revoke(info.and_then(AccessInfo::auth_token).expect("it has a token"));
+        cloud.keystone().revoke(info.and_then(AccessInfo::auth_token).expect("the access info has a token"));
     };
     let request = || Request::get("/servers").body(Full::<Bytes>::default()).unwrap();
     let filter = EndpointFilter::new("compute");
@@ -288,12 +290,12 @@ async fn a_refusal_is_retried_first_and_then_in_the_error() {
 }
 
 #[tokio::test]
-async fn a_secret_that_is_repeated_in_latin_1_is_redacted() {
+async fn a_secret_echoed_in_latin_1_is_redacted() {
     for content_type in ["text/plain", "application/json"] {
         let body = Bytes::from_static(b"{\"message\": \"what is canary\xe4b?\"}");
-        let answer = Response::builder().status(400).header("content-type", content_type);
-        let answer = answer.body(Full::new(body)).unwrap();
-        let service = service_fn(move |_: Request<()>| ready(Ok::<_, Infallible>(answer.clone())));
+        let response = Response::builder().status(400).header("content-type", content_type);
+        let response = response.body(Full::new(body)).unwrap();
+        let service = service_fn(move |_: Request<()>| ready(Ok::<_, Infallible>(response.clone())));
         let service = ServiceBuilder::new().layer(RaiseForStatusLayer::new()).service(service);
         let secret = HeaderValue::from_bytes("canary\u{e4}b".as_bytes()).unwrap();
         let request = Request::get("/").header("x-auth-token", secret).body(()).unwrap();
@@ -303,14 +305,14 @@ async fn a_secret_that_is_repeated_in_latin_1_is_redacted() {
 }
 
 #[tokio::test]
-async fn a_token_that_the_service_repeats_is_redacted() {
+async fn an_echoed_token_is_redacted() {
     for code in [400, 404, 500] {
         let info = AccessInfo::new("gAAAA-canary", r#"{"token": {}}"#).unwrap();
         let nova = service_fn(move |request: Request<Full<Bytes>>| {
             let token = request.headers()["x-auth-token"].to_str().unwrap();
             let body = format!(r#"{{"badRequest": {{"message": "what is {token}?", "code": {code}}}}}"#);
-            let answer = Response::builder().status(code).header("content-type", "application/json");
-            ready(Ok::<_, Infallible>(answer.body(Full::new(Bytes::from(body))).unwrap()))
+            let response = Response::builder().status(code).header("content-type", "application/json");
+            ready(Ok::<_, Infallible>(response.body(Full::new(Bytes::from(body))).unwrap()))
         });
         let filter = EndpointFilter::new("compute").endpoint_override("https://nova.example.com");
         let stack = ServiceBuilder::new()
@@ -325,15 +327,15 @@ async fn a_token_that_the_service_repeats_is_redacted() {
 }
 
 #[tokio::test]
-async fn a_password_of_http_basic_is_redacted_in_every_form() {
+async fn an_echoed_http_basic_password_is_redacted_in_every_form() {
     let endpoint = "https://ironic.example.com".parse().unwrap();
     let basic = FixedEndpointPlugin::http_basic(endpoint, "admin", &"canary".into()).unwrap();
     let service = AccessInfoPlugin::new(AccessInfo::new("gAAAA", r#"{"token": {}}"#).unwrap());
     let both = ServiceTokenAuthWrapper::new(basic.clone(), service);
-    for repeated in ["canary", "admin:canary", "YWRtaW46Y2FuYXJ5", "Basic YWRtaW46Y2FuYXJ5"] {
+    for echoed in ["canary", "admin:canary", "YWRtaW46Y2FuYXJ5", "Basic YWRtaW46Y2FuYXJ5"] {
         let ironic = service_fn(move |_: Request<Full<Bytes>>| {
-            let answer = Response::builder().status(401).header("content-type", "text/plain");
-            ready(Ok::<_, Infallible>(answer.body(Full::new(Bytes::from(repeated))).unwrap()))
+            let response = Response::builder().status(401).header("content-type", "text/plain");
+            ready(Ok::<_, Infallible>(response.body(Full::new(Bytes::from(echoed))).unwrap()))
         });
         let stack = ServiceBuilder::new().layer(RaiseForStatusLayer::new());
         let request = || Request::get("/").body(Full::default()).unwrap();
@@ -341,14 +343,14 @@ async fn a_password_of_http_basic_is_redacted_in_every_form() {
             stack.clone().layer(AuthLayer::new(basic.clone())).service(ironic).oneshot(request()).await,
             stack.clone().layer(AuthLayer::new(both.clone())).service(ironic).oneshot(request()).await,
         ] {
-            assert!(raised(sent).details.as_deref().unwrap().contains("redacted"), "{repeated}");
+            assert!(raised(sent).details.as_deref().unwrap().contains("redacted"), "{echoed}");
         }
     }
 }
 
 #[tokio::test]
-async fn what_the_caller_sends_is_redacted() {
-    for (name, value, repeated) in [
+async fn echoed_headers_of_the_caller_are_redacted() {
+    for (name, value, echoed) in [
         ("x-auth-token", "gAAAA-canary", "gAAAA-canary"),
         ("x-subject-token", "gAAAA-canary", "gAAAA-canary"),
         ("x-service-token", "gAAAA-canary", "gAAAA-canary"),
@@ -364,9 +366,9 @@ async fn what_the_caller_sends_is_redacted() {
         ("x-of-the-caller", "\u{e9}canary", "\u{e9}canary"),
     ] {
         let service = service_fn(move |_: Request<()>| {
-            let answer = Response::builder().status(404).header("content-type", "application/json");
-            let body = format!(r#"{{"error": {{"message": "no {repeated}", "details": "{repeated}?"}}}}"#);
-            ready(Ok::<_, Infallible>(answer.body(Full::new(Bytes::from(body))).unwrap()))
+            let response = Response::builder().status(404).header("content-type", "application/json");
+            let body = format!(r#"{{"error": {{"message": "no {echoed}", "details": "{echoed}?"}}}}"#);
+            ready(Ok::<_, Infallible>(response.body(Full::new(Bytes::from(body))).unwrap()))
         });
         let service = ServiceBuilder::new().layer(RaiseForStatusLayer::new()).service(service);
         let mut request = Request::new(());
@@ -378,14 +380,18 @@ async fn what_the_caller_sends_is_redacted() {
         assert!(shown.contains("redacted") && !shown.contains("canary"), "{name}: {shown}");
 
         let mut request = Request::new(());
-        request.headers_mut().insert("x-of-the-caller", HeaderValue::from_str(repeated).unwrap());
+        request.headers_mut().insert("x-of-the-caller", HeaderValue::from_str(echoed).unwrap());
         let error = raised(service.oneshot(request).await);
-        assert_eq!(error.details.as_deref(), Some(&*format!("{repeated}?")), "it is nothing secret");
+        assert_eq!(
+            error.details.as_deref(),
+            Some(&*format!("{echoed}?")),
+            "a header that is not sensitive is not redacted"
+        );
     }
 }
 
 #[tokio::test]
-async fn errors_of_the_inner_service_pass() {
+async fn errors_of_the_inner_service_are_returned_unchanged() {
     let broken =
         service_fn(|_: Request<()>| async { Err::<Response<Full<Bytes>>, _>(BoxError::from("broken")) });
     let service = ServiceBuilder::new().layer(RaiseForStatusLayer::new()).service(broken);
@@ -393,7 +399,7 @@ async fn errors_of_the_inner_service_pass() {
 }
 
 #[tokio::test]
-async fn what_a_person_wants_to_know_is_shown_whoever_answers() {
+async fn the_message_is_found_in_the_error_formats_of_different_servers() {
     for (status, content_type, body, expected) in [
         (
             404,
@@ -427,11 +433,11 @@ async fn what_a_person_wants_to_know_is_shown_whoever_answers() {
         ),
         (502, Some("text/html"), "<h1>Bad Gateway</h1>", "the service returned 502 Bad Gateway"),
     ] {
-        let mut answer = Response::builder().status(status);
+        let mut response = Response::builder().status(status);
         if let Some(content_type) = content_type {
-            answer = answer.header("content-type", content_type);
+            response = response.header("content-type", content_type);
         }
-        let error = send(answer.body(Full::<Bytes>::from(body)).unwrap()).await.unwrap_err();
+        let error = send(response.body(Full::<Bytes>::from(body)).unwrap()).await.unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
 }

@@ -1,4 +1,4 @@
-//! No secret is shown.
+//! `Debug` and `Display` output contains no secrets.
 
 use std::{error::Error as _, fmt::Debug, sync::Arc};
 
@@ -17,10 +17,10 @@ use tower_keystone::{
 /// Part of every secret of these tests.
 const CANARY: &str = "canary-7d1f";
 
-/// Keeps what was shown, and fails if a secret is in it.
-fn check(what: &str, shown: String) {
+/// Fails if the text is empty or contains a secret.
+fn check(name: &str, shown: String) {
     assert!(!shown.is_empty());
-    assert!(!shown.contains(CANARY), "{what} shows a secret: {shown}");
+    assert!(!shown.contains(CANARY), "{name} shows a secret: {shown}");
 }
 
 fn debug(value: &impl Debug) {
@@ -43,7 +43,7 @@ fn secret() -> String {
     format!("{CANARY}-secret")
 }
 
-/// An access info with a token, and a password in every URL that somebody could have put one in.
+/// Returns an access info with a secret token, and with a password in the URL of its endpoint.
 fn access_info() -> AccessInfo {
     let url = format!("https://admin:{CANARY}@nova.example.com/v2.1");
     let nova = CatalogService::new("compute").standard_endpoints("RegionOne", &url);
@@ -51,7 +51,7 @@ fn access_info() -> AccessInfo {
 }
 
 #[test]
-fn no_public_type_shows_a_secret() {
+fn debug_output_of_public_types_contains_no_secret() {
     let info = access_info();
     let filter = EndpointFilter::new("compute");
     let with_password: Uri = format!("https://admin:{CANARY}@keystone.example.com/v3").parse().unwrap();
@@ -128,7 +128,7 @@ fn no_public_type_shows_a_secret() {
 }
 
 #[test]
-fn no_error_of_a_document_shows_a_secret() {
+fn errors_of_documents_contain_no_secret() {
     let canary = secret();
     let body = r#"{"token": {}}"#;
     let mut twice = HeaderMap::new();
@@ -166,7 +166,7 @@ fn no_error_of_a_document_shows_a_secret() {
 }
 
 #[tokio::test]
-async fn no_error_of_a_request_shows_a_secret() {
+async fn errors_of_requests_contain_no_secret() {
     let with_password = format!("https://admin:{CANARY}@nova.example.com/v2.1");
     let compute = EndpointFilter::new("compute");
     let requests = [
@@ -187,12 +187,12 @@ async fn no_error_of_a_request_shows_a_secret() {
     for request in requests {
         let error = auth.clone().oneshot(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap_err();
         check("a boxed error", format!("{error} {error:?}"));
-        check_error(Error::find(&*error).expect("an error of ours"));
+        check_error(Error::find(&*error).expect("an error of this crate"));
     }
 }
 
 #[tokio::test]
-async fn no_error_of_credentials_shows_a_secret() {
+async fn errors_of_credentials_contain_no_secret() {
     let cloud = Cloud::new([]);
     for auth_url in [format!("https://admin:{CANARY}@keystone.example.com/"), "https://elsewhere/".to_owned()]
     {

@@ -1,6 +1,6 @@
-//! Memory is wiped before it is freed. An allocator looks for secrets in every freed block.
+//! Secrets are wiped before their memory is freed. An allocator searches every freed block for secrets.
 //!
-//! The servers of these tests answer out of static memory, so that whatever is found is the crate's.
+//! The servers of these tests respond from static memory, so that only the crate can leave a secret in a block.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -24,41 +24,41 @@ use tower_keystone::{
     V2Credentials, V3Credentials,
 };
 
-/// The secret, and what HTTP basic authentication makes of it for the user `al`.
+/// The secret, and part of its HTTP Basic encoding with the user name `al`.
 const NEEDLES: [&[u8]; 2] = [b"canary-5c0e-91d7-token", b"Y2FuYXJ5LTVjMGUtOTFkNy10b2tl"];
 
 const SECRET: &str = "canary-5c0e-91d7-token";
 
-struct Looking;
+struct InspectingAllocator;
 
 thread_local! {
     static WATCHING: Cell<bool> = const { Cell::new(false) };
     static FOUND: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Looking {
-    /// Looks into a block that is given back.
-    fn look(memory: *mut u8, layout: Layout) {
+impl InspectingAllocator {
+    /// Searches a block that is about to be freed.
+    fn inspect(memory: *mut u8, layout: Layout) {
         if !WATCHING.replace(false) {
             return;
         }
         // Safety: the block is still allocated, and all of it was initialized with zeros.
         let block = unsafe { std::slice::from_raw_parts(memory, layout.size()) };
         if NEEDLES.iter().any(|needle| block.windows(needle.len()).any(|window| window == *needle)) {
-            let found = format!("{} bytes given back by\n{}", layout.size(), Backtrace::force_capture());
+            let found = format!("{} bytes freed by\n{}", layout.size(), Backtrace::force_capture());
             FOUND.with_borrow_mut(|all| all.push(found));
         }
         WATCHING.set(true);
     }
 }
 
-// Safety: all is handed on to the system's allocator.
-unsafe impl GlobalAlloc for Looking {
+// Safety: each call is forwarded to the system's allocator.
+unsafe impl GlobalAlloc for InspectingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         unsafe { System.alloc_zeroed(layout) }
     }
 
-    /// Always moves, so that what is left behind is looked at.
+    /// Always moves the block, so that the old block is searched too.
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         unsafe {
             let moved = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
@@ -71,16 +71,16 @@ unsafe impl GlobalAlloc for Looking {
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        Self::look(memory, layout);
+        Self::inspect(memory, layout);
         unsafe { System.dealloc(memory, layout) }
     }
 }
 
 #[global_allocator]
-static LOOKING: Looking = Looking;
+static ALLOCATOR: InspectingAllocator = InspectingAllocator;
 
-/// What was given back with a secret in it.
-fn left_behind<T>(work: impl FnOnce() -> T) -> Vec<String> {
+/// Runs `work`, and returns a description of each freed block that contained a secret.
+fn unwiped_blocks<T>(work: impl FnOnce() -> T) -> Vec<String> {
     WATCHING.set(true);
     drop(work());
     WATCHING.set(false);
@@ -88,22 +88,22 @@ fn left_behind<T>(work: impl FnOnce() -> T) -> Vec<String> {
 }
 
 #[track_caller]
-fn nothing_is_left_behind<T>(work: impl FnOnce() -> T) {
-    let found = left_behind(work);
+fn assert_wiped<T>(work: impl FnOnce() -> T) {
+    let found = unwiped_blocks(work);
     assert!(found.is_empty(), "{} blocks: {}", found.len(), found.join("\n"));
 }
 
-fn now<F: Future>(future: F) -> F::Output {
+fn resolve_now<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
-        Poll::Pending => panic!("it waits for something"),
+        Poll::Pending => panic!("the future is pending"),
     }
 }
 
-/// A body that comes in pieces.
-struct Pieces(std::slice::Iter<'static, &'static str>);
+/// A body of several chunks.
+struct ChunkedBody(std::slice::Iter<'static, &'static str>);
 
-impl Body for Pieces {
+impl Body for ChunkedBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -111,19 +111,19 @@ impl Body for Pieces {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.next().map(|piece| Ok(Frame::data(Bytes::from_static(piece.as_bytes())))))
+        Poll::Ready(self.0.next().map(|chunk| Ok(Frame::data(Bytes::from_static(chunk.as_bytes())))))
     }
 }
 
-/// A Keystone that answers with this body, in pieces.
+/// Returns a transport to a Keystone that responds with this body, in chunks.
 fn keystone(status: u16, header: Option<&'static str>, body: &'static [&'static str]) -> Transport {
     Transport::new(service_fn(move |_: Request<Full<Bytes>>| {
-        let mut answer = Response::new(Pieces(body.iter()));
-        *answer.status_mut() = status.try_into().expect("a status");
+        let mut response = Response::new(ChunkedBody(body.iter()));
+        *response.status_mut() = status.try_into().expect("a status");
         if let Some(header) = header {
-            answer.headers_mut().insert(header, HeaderValue::from_static(SECRET));
+            response.headers_mut().insert(header, HeaderValue::from_static(SECRET));
         }
-        std::future::ready(Ok::<_, Infallible>(answer))
+        std::future::ready(Ok::<_, Infallible>(response))
     }))
 }
 
@@ -133,28 +133,28 @@ const V2_DOCUMENT: &str = r#"{"access": {"token": {"id": "canary-5c0e-91d7-token
 const STATE: &str = r#"{"auth_token": "canary-5c0e-91d7-token", "body": {"token": {"user": {"id": "u"}}}}"#;
 
 #[test]
-fn what_is_left_behind_is_found() {
-    assert_eq!(left_behind(|| SECRET.to_owned()).len(), 1);
-    assert_eq!(left_behind(|| "Basic YWw6Y2FuYXJ5LTVjMGUtOTFkNy10b2tlbg==".to_owned()).len(), 1);
+fn an_unwiped_secret_is_found() {
+    assert_eq!(unwiped_blocks(|| SECRET.to_owned()).len(), 1);
+    assert_eq!(unwiped_blocks(|| "Basic YWw6Y2FuYXJ5LTVjMGUtOTFkNy10b2tlbg==".to_owned()).len(), 1);
     let grown = || {
         let mut text = SECRET.to_owned();
         text.reserve(1_000);
         Secret::new(text)
     };
-    assert_eq!(left_behind(grown).len(), 1);
-    assert!(left_behind(|| vec![0_u8; 100]).is_empty());
+    assert_eq!(unwiped_blocks(grown).len(), 1);
+    assert!(unwiped_blocks(|| vec![0_u8; 100]).is_empty());
 }
 
 #[test]
-fn secrets_are_wiped() {
-    nothing_is_left_behind(|| {
+fn a_secret_is_wiped() {
+    assert_wiped(|| {
         let secret = Secret::new(SECRET);
         (secret.clone(), format!("{secret:?}"))
     });
 }
 
 #[test]
-fn logins_are_wiped() {
+fn a_login_is_wiped() {
     let auth_url = || Uri::from_static("https://keystone.example.com/v3");
     let user = || User::new().username("alice").user_domain_name("Default");
     for method in [
@@ -163,12 +163,13 @@ fn logins_are_wiped() {
         || AuthMethod::token(SECRET),
         || AuthMethod::application_credential("id", SECRET),
     ] {
-        nothing_is_left_behind(|| {
+        assert_wiped(|| {
             let credentials = V3Credentials::new(auth_url(), method())
                 .and(AuthMethod::receipt(SECRET))
                 .and(AuthMethod::password(user(), SECRET))
                 .scope(Scope::new().project_id("p"));
-            let access_info = now(credentials.get_auth_ref(keystone(201, Some("x-subject-token"), V3)));
+            let access_info =
+                resolve_now(credentials.get_auth_ref(keystone(201, Some("x-subject-token"), V3)));
             assert_eq!(access_info.as_ref().unwrap().auth_token(), Some(SECRET));
             (credentials.cache_id(), format!("{credentials:?}"), access_info, credentials.request())
         });
@@ -178,8 +179,8 @@ fn logins_are_wiped() {
         |url| V2Credentials::password(url, User::new().username("alice"), SECRET),
         |url| V2Credentials::token(url, SECRET),
     ] {
-        nothing_is_left_behind(|| {
-            let access_info = now(credentials(v2.clone()).get_auth_ref(keystone(200, None, V2)));
+        assert_wiped(|| {
+            let access_info = resolve_now(credentials(v2.clone()).get_auth_ref(keystone(200, None, V2)));
             assert_eq!(access_info.as_ref().unwrap().auth_token(), Some(SECRET));
             (access_info, credentials(v2.clone()).cache_id())
         });
@@ -192,20 +193,21 @@ fn a_receipt_is_wiped() {
         r#"{"receipt": {"methods": ["password"], "expires_at": "2026-01-15T13:00:00Z"},"#,
         r#" "required_auth_methods": [["password", "totp"]]}"#,
     ];
-    nothing_is_left_behind(|| {
+    assert_wiped(|| {
         let auth_url = Uri::from_static("https://keystone.example.com/v3");
         let credentials =
             V3Credentials::new(auth_url, AuthMethod::password(User::new().user_id("u"), SECRET));
-        let refused = now(credentials.get_auth_ref(keystone(401, Some("openstack-auth-receipt"), RECEIPT)))
-            .unwrap_err();
-        let Error::MissingAuthMethods(missing) = &refused else { panic!("{refused:?}") };
-        (AuthMethod::receipt(missing.receipt.clone()), refused)
+        let error =
+            resolve_now(credentials.get_auth_ref(keystone(401, Some("openstack-auth-receipt"), RECEIPT)))
+                .unwrap_err();
+        let Error::MissingAuthMethods(missing) = &error else { panic!("{error:?}") };
+        (AuthMethod::receipt(missing.receipt.clone()), error)
     });
 }
 
 #[test]
 fn documents_and_stored_tokens_are_wiped() {
-    nothing_is_left_behind(|| {
+    assert_wiped(|| {
         let from_state = AccessInfo::from_auth_state(&Secret::new(STATE)).unwrap();
         let state = from_state.auth_state();
         assert!(state.expose().contains(SECRET));
@@ -216,7 +218,7 @@ fn documents_and_stored_tokens_are_wiped() {
         assert!(AccessInfo::from_auth_state(&in_body.auth_state()).is_ok());
         (state, from_state, AccessInfo::from_response(&headers, r#"{"token": {}}"#).unwrap(), in_body)
     });
-    nothing_is_left_behind(|| {
+    assert_wiped(|| {
         let auth_url = Uri::from_static("https://keystone.example.com/v3");
         let credentials = V3Credentials::new(auth_url, AuthMethod::token(SECRET));
         let renewing = RenewingPlugin::new(credentials, keystone(500, None, &[]));
@@ -228,26 +230,26 @@ fn documents_and_stored_tokens_are_wiped() {
 }
 
 #[test]
-fn a_document_that_breaks_off_leaves_nothing_behind() {
+fn a_truncated_document_is_wiped() {
     static DOCUMENTS: [&str; 3] = [
         r#"{"access": {"token": {"id": "canary-5c0e-91d7-token", "expires": "#,
         r#"{"access": {"token": {"id": "canary-5c0e-91d7-token"}, "user": {"#,
         r#"{"access": {"token": {"id": "canary-5c0e-91d7-token"}}, "token": {}}"#,
     ];
     for document in DOCUMENTS.chunks(1) {
-        nothing_is_left_behind(|| AccessInfo::new("other", document[0]));
+        assert_wiped(|| AccessInfo::new("other", document[0]));
         let auth = V2Credentials::password(
             Uri::from_static("https://keystone.example.com/v2.0"),
             User::new().username("al"),
             "other",
         );
         let transport = keystone(200, None, document);
-        nothing_is_left_behind(|| now(auth.get_auth_ref(transport)));
+        assert_wiped(|| resolve_now(auth.get_auth_ref(transport)));
     }
 }
 
 #[test]
-fn requests_leave_nothing_behind() {
+fn a_request_is_wiped() {
     fn send(plugin: impl IdentityPlugin) {
         let inner = service_fn(|request: Request<()>| {
             assert!(!request.headers().is_empty());
@@ -256,17 +258,17 @@ fn requests_leave_nothing_behind() {
         let layer =
             AuthLayer::new(plugin).allow_origin(&Uri::from_static("https://nova.example.com")).unwrap();
         let request = Request::get("https://nova.example.com/servers").body(()).unwrap();
-        now(layer.layer(inner).oneshot(request)).unwrap();
+        resolve_now(layer.layer(inner).oneshot(request)).unwrap();
     }
     let endpoint = || Uri::from_static("https://nova.example.com");
     let access_info = || AccessInfo::new(SECRET, r#"{"token": {}}"#).unwrap();
     let admin = || FixedEndpointPlugin::admin_token(endpoint(), &Secret::new(SECRET)).unwrap();
-    nothing_is_left_behind(|| send(AccessInfoPlugin::new(access_info())));
-    nothing_is_left_behind(|| send(admin()));
-    nothing_is_left_behind(|| send(ServiceTokenAuthWrapper::new(admin(), admin())));
-    nothing_is_left_behind(|| {
+    assert_wiped(|| send(AccessInfoPlugin::new(access_info())));
+    assert_wiped(|| send(admin()));
+    assert_wiped(|| send(ServiceTokenAuthWrapper::new(admin(), admin())));
+    assert_wiped(|| {
         send(FixedEndpointPlugin::http_basic(endpoint(), "al", &Secret::new(SECRET)).unwrap());
     });
-    nothing_is_left_behind(|| Arc::new(ServiceAccess::from_auth_ref(access_info()).unwrap()));
-    nothing_is_left_behind(|| AccessInfo::new(concat!("canary-5c0e-91d7-token", "\n"), r#"{"token": {}}"#));
+    assert_wiped(|| Arc::new(ServiceAccess::from_auth_ref(access_info()).unwrap()));
+    assert_wiped(|| AccessInfo::new(concat!("canary-5c0e-91d7-token", "\n"), r#"{"token": {}}"#));
 }
