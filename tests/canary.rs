@@ -364,7 +364,7 @@ async fn send<P: IdentityPlugin + Debug + 'static>(plugin: P) -> BTreeSet<String
                 match stack.clone().oneshot(request.body(Full::default()).unwrap()).await {
                     Ok(response) => assert!(response.status().as_u16() < 400),
                     Err(crate_error) if Error::find(&*crate_error).is_some() => {
-                        drop(seen.insert(error(&*crate_error)));
+                        seen.insert(error(&*crate_error));
                     }
                     Err(client_error) => {
                         debug(&client_error);

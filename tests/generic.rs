@@ -23,7 +23,7 @@ enum AuthUrlResponse {
     Document(Value),
     Redirect(&'static str),
     Status(u16),
-    Refused,
+    ConnectionRefused,
 }
 
 /// A Keystone that accepts v2.0 and v3 logins and records its requests.
@@ -87,7 +87,7 @@ impl Keystone {
                 Response::builder().status(302).header("location", *url).body(Full::default())
             }
             (_, AuthUrlResponse::Status(status)) => reply(*status, &json!({"error": {"code": status}})),
-            (_, AuthUrlResponse::Refused) => {
+            (_, AuthUrlResponse::ConnectionRefused) => {
                 return Err(io::Error::from(io::ErrorKind::ConnectionRefused).into());
             }
         };
@@ -210,7 +210,7 @@ async fn without_a_document_the_version_is_read_from_the_path() {
     for response in [
         AuthUrlResponse::Status(404),
         AuthUrlResponse::Status(401),
-        AuthUrlResponse::Refused,
+        AuthUrlResponse::ConnectionRefused,
         AuthUrlResponse::Document(json!([])),
     ] {
         let keystone = Keystone::new(response);
@@ -234,7 +234,7 @@ async fn without_a_document_the_version_is_read_from_the_path() {
 
 #[tokio::test]
 async fn discovery_is_repeated_after_a_transient_failure() {
-    let keystone = Keystone::new(AuthUrlResponse::Refused);
+    let keystone = Keystone::new(AuthUrlResponse::ConnectionRefused);
     let credentials = credentials_at(ROOT).scope(project_in_domain());
     assert!(keystone.auth_ref(&credentials).await.unwrap_err().is_transient());
     *keystone.response.lock().unwrap() = AuthUrlResponse::Status(503);

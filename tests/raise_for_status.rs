@@ -135,10 +135,10 @@ async fn the_error_text_is_one_line_with_status_message_and_request_id() {
     assert!(Error::find(&*send(busy).await.unwrap_err()).unwrap().is_transient());
 }
 
-/// A body that yields text and then fails at `breaks_at` bytes. It counts the bytes read.
+/// A body that yields text and then fails at `fails_at` bytes. It counts the bytes read.
 struct FailingBody {
     read: Arc<AtomicUsize>,
-    breaks_at: usize,
+    fails_at: usize,
 }
 
 impl Body for FailingBody {
@@ -150,7 +150,7 @@ impl Body for FailingBody {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
         let read = self.read.fetch_add(1_000, Ordering::Relaxed);
-        let frame = if read < self.breaks_at {
+        let frame = if read < self.fails_at {
             Ok(Frame::data(vec![b'x'; 1_000].into()))
         } else {
             Err("it broke off")
@@ -161,9 +161,9 @@ impl Body for FailingBody {
 
 #[tokio::test]
 async fn a_body_is_read_up_to_64_kib_or_its_first_error() {
-    for (breaks_at, kept) in [(1_000_000, 64 * 1024), (3_000, 3_000), (0, 0)] {
+    for (fails_at, kept) in [(1_000_000, 64 * 1024), (3_000, 3_000), (0, 0)] {
         let read = Arc::new(AtomicUsize::new(0));
-        let body = FailingBody { read: Arc::clone(&read), breaks_at };
+        let body = FailingBody { read: Arc::clone(&read), fails_at };
         let response =
             Response::builder().status(502).header("content-type", "text/plain").body(body).unwrap();
         let error = raised(send(response).await);
@@ -232,9 +232,9 @@ fn a_body_of_tiny_frames_yields_to_other_tasks() {
 #[tokio::test]
 async fn a_secret_at_the_truncated_end_of_a_body_is_redacted() {
     let request = || Request::get("/").header("x-auth-token", "xx-canary").body(()).unwrap();
-    for breaks_at in [1_000_000, 3_000] {
+    for fails_at in [1_000_000, 3_000] {
         let service = service_fn(move |_: Request<()>| {
-            let body = FailingBody { read: Arc::default(), breaks_at };
+            let body = FailingBody { read: Arc::default(), fails_at };
             let response = Response::builder().status(502).header("content-type", "text/plain");
             ready(Ok::<_, Infallible>(response.body(body).unwrap()))
         });

@@ -33,7 +33,7 @@ struct ReceivedRequest {
 
 impl ReceivedRequest {
     /// Returns the names of the headers with secrets.
-    fn tokens(&self) -> Vec<&str> {
+    fn secret_headers(&self) -> Vec<&str> {
         let named = ["x-auth-token", "x-service-token", "x-subject-token", "authorization", "cookie"];
         named.into_iter().filter(|name| self.headers.contains_key(*name)).collect()
     }
@@ -149,8 +149,8 @@ async fn below_the_layer_a_redirect_to_another_origin_drops_only_secrets() {
                 let mut seen = servers.service.take();
                 seen.extend(servers.foreign.take());
                 let [first, second] = &seen[..] else { panic!("{code} {location}: {seen:?}") };
-                assert_eq!(first.tokens(), ALL);
-                assert_eq!(second.tokens(), if is_foreign { &[][..] } else { &ALL });
+                assert_eq!(first.secret_headers(), ALL);
+                assert_eq!(second.secret_headers(), if is_foreign { &[][..] } else { &ALL });
                 for seen in [first, second] {
                     assert_eq!((&seen.method, &seen.version), (&Method::POST, &version));
                     assert_eq!(seen.body, "{}");
@@ -175,7 +175,10 @@ async fn above_the_layer_a_redirect_to_a_foreign_origin_is_refused() {
             assert_eq!(nova.clone().oneshot(post(moved(service))).await.unwrap().status(), StatusCode::OK);
             let seen = service.take();
             assert_eq!(seen.len(), 2);
-            assert!(seen.iter().all(|seen| seen.tokens() == ALL && seen.version == version), "{seen:?}");
+            assert!(
+                seen.iter().all(|seen| seen.secret_headers() == ALL && seen.version == version),
+                "{seen:?}"
+            );
 
             let error = nova.clone().oneshot(post(moved(foreign))).await.unwrap_err();
             assert!(matches!(Error::find(&*error), Some(Error::OriginNotAllowed { .. })), "{error}");
@@ -184,8 +187,8 @@ async fn above_the_layer_a_redirect_to_a_foreign_origin_is_refused() {
             let mut unauthenticated = post(moved(foreign));
             unauthenticated.extensions_mut().insert(Unauthenticated);
             assert_eq!(nova.clone().oneshot(unauthenticated).await.unwrap().status(), StatusCode::OK);
-            assert_eq!(service.take()[0].tokens(), ALL[1..]);
-            assert!(foreign.take()[0].tokens().is_empty());
+            assert_eq!(service.take()[0].secret_headers(), ALL[1..]);
+            assert!(foreign.take()[0].secret_headers().is_empty());
 
             let relative = post(format!("/moved/{code}/{}/new", service.origin));
             assert_eq!(
@@ -222,7 +225,10 @@ async fn a_redirect_back_to_the_first_origin_does_not_restore_secrets() {
     let response = nova.oneshot(post(there_and_back)).await.unwrap();
     assert_eq!(response.extensions().get::<RequestUri>().unwrap().0, *format!("{}/new", service.origin));
     let [first, last] = &service.take()[..] else { panic!("expected two requests") };
-    assert_eq!((first.tokens().len(), last.tokens().len(), foreign.take()[0].tokens().len()), (5, 0, 0));
+    assert_eq!(
+        (first.secret_headers().len(), last.secret_headers().len(), foreign.take()[0].secret_headers().len()),
+        (5, 0, 0)
+    );
     assert_eq!((&last.method, &last.body[..]), (&Method::POST, &b"{}"[..]));
 }
 

@@ -81,7 +81,7 @@ where
 }
 
 #[tokio::test]
-async fn hypers_client_can_be_the_inner_service() {
+async fn the_hyper_client_can_be_the_inner_service() {
     let layer = AuthLayer::new(fixed_token());
     let builder = Client::builder(TokioExecutor::new());
     is_service::<Full<Bytes>, Incoming, _>(&layer.layer(builder.build_http()));
@@ -92,17 +92,17 @@ async fn hypers_client_can_be_the_inner_service() {
 
 #[test]
 fn layer_service_and_future_are_send() {
-    fn is_shared<T: Clone + Send + Sync + 'static>() {}
-    fn is_sent<T: Send + Unpin + 'static>() {}
+    fn assert_clone_send_sync<T: Clone + Send + Sync + 'static>() {}
+    fn assert_send_unpin<T: Send + Unpin + 'static>() {}
     type Dyn = std::sync::Arc<dyn IdentityPlugin>;
 
-    is_shared::<AuthLayer<AccessInfoPlugin>>();
-    is_shared::<AuthLayer<Dyn>>();
-    is_shared::<Auth<AccessInfoPlugin, Inner>>();
-    is_shared::<Auth<Dyn, Inner>>();
-    is_sent::<ResponseFuture<AccessInfoPlugin, Inner<Body>, Body>>();
-    is_sent::<ResponseFuture<Dyn, Inner<Incoming>, Incoming>>();
-    is_sent::<ResponseFuture<Dyn, Inner<Cell<u8>>, Cell<u8>>>();
+    assert_clone_send_sync::<AuthLayer<AccessInfoPlugin>>();
+    assert_clone_send_sync::<AuthLayer<Dyn>>();
+    assert_clone_send_sync::<Auth<AccessInfoPlugin, Inner>>();
+    assert_clone_send_sync::<Auth<Dyn, Inner>>();
+    assert_send_unpin::<ResponseFuture<AccessInfoPlugin, Inner<Body>, Body>>();
+    assert_send_unpin::<ResponseFuture<Dyn, Inner<Incoming>, Incoming>>();
+    assert_send_unpin::<ResponseFuture<Dyn, Inner<Cell<u8>>, Cell<u8>>>();
 }
 
 #[test]

@@ -91,7 +91,7 @@ async fn an_override_needs_no_catalog() {
 }
 
 #[tokio::test]
-async fn an_override_with_an_unknown_placeholder_is_refused() {
+async fn an_override_with_a_placeholder_without_a_value_is_refused() {
     for (plugin, url, missing) in [
         (unscoped(), "https://h/%(project_id)s", "project_id"),
         (fixed_token(), "https://h/%(tenant_id)s", "tenant_id"),

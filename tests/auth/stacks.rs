@@ -116,7 +116,7 @@ async fn a_retry_above_works_with_a_single_permit_below() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_request_does_not_use_up_a_place_in_a_buffer_above() {
+async fn an_authentication_error_does_not_close_a_buffer_above() {
     let (layer, plugin) = layer();
     let mut buffer = Buffer::new(layer.layer(Inner::new()), 2);
     for waiting in [false, true] {

@@ -149,7 +149,7 @@ async fn a_waiting_request_holds_no_permit() {
 }
 
 #[tokio::test]
-async fn a_request_that_waits_for_a_permit_gets_the_token_current_at_its_end() {
+async fn a_request_that_waited_for_a_permit_gets_the_current_token() {
     let (layer, plugin) = layer();
     let release = plugin.hold();
     let inner = Inner::new();

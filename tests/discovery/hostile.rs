@@ -165,7 +165,7 @@ fn a_document_uses_at_most_eight_times_the_memory_of_its_text() {
 }
 
 #[test]
-fn the_numbers_of_an_entry_keep_their_text() {
+fn raw_version_data_keeps_numbers_as_written() {
     let headers = HeaderMap::from_iter([(
         "x-openstack-test-api-maximum-version".parse().unwrap(),
         "2.9\"".parse().unwrap(),
