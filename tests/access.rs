@@ -65,7 +65,7 @@ fn a_body_that_is_not_a_token_document_is_an_error() {
     }
     assert_eq!(
         AccessInfo::from_body("<html>").unwrap_err().to_string(),
-        "invalid document: it is not JSON (line 1, column 1); check that it comes from an OpenStack service"
+        "invalid document: it is not JSON (line 1, column 1); check where it comes from, and that it is complete"
     );
     let deep = format!("{{\"token\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(AccessInfo::from_body(deep).is_err());
@@ -217,13 +217,14 @@ fn a_missing_endpoint_is_explained_by_near_misses() {
         error,
         "the service catalog has no endpoint for service type compute, interface internal or public, \
          region RegionTwo; near misses: compute (nova) public in RegionOne (its region is RegionOne), \
-         compute (nova) admin in RegionTwo (its interface is admin); request one of these, or use another scope"
+         compute (nova) admin in RegionTwo (its interface is admin); request an endpoint of the catalog, or a \
+         token with another scope"
     );
     let error = catalog.url_for(&EndpointFilter::new("image")).unwrap_err().to_string();
     assert_eq!(
         error,
         "the service catalog has no endpoint for service type image, interface public; the catalog lists compute; \
-         request one of these, or use another scope"
+         request an endpoint of the catalog, or a token with another scope"
     );
     let error =
         catalog.url_for(&EndpointFilter::new("compute").service_name("nova2")).unwrap_err().to_string();

@@ -172,7 +172,8 @@ async fn an_incomplete_receipt_is_an_ordinary_401() {
         assert!(!error.is_transient());
         let message = error.to_string();
         assert!(
-            message.starts_with("Keystone returned 401 Unauthorized: more is needed; login at https://"),
+            message.starts_with("login to Keystone at https://")
+                && message.contains(" failed with 401 Unauthorized: more is needed; "),
             "{message}"
         );
     }
@@ -211,7 +212,7 @@ async fn an_error_response_is_reported_with_its_message_and_request_id() {
     assert!(error.is_transient());
     assert_eq!(
         error.to_string(),
-        "Keystone returned 503 Service Unavailable: busy (request req-1); login at https://keystone.example.com/"
+        "login to Keystone at https://keystone.example.com/ failed with 503 Service Unavailable: busy (request req-1)"
     );
     let Error::Keystone(response) = error else { panic!("expected a response of Keystone: {error}") };
     assert_eq!(response.retry_after.unwrap().as_secs(), 7);
@@ -295,12 +296,15 @@ async fn a_rejected_login_names_url_credentials_scope_and_likely_cause() {
     ] {
         for (status, cause) in [401, 404].into_iter().zip(causes) {
             let message = login_error(&credentials, status).await;
-            let login = format!("; login at {} with ", auth_url());
+            let login = format!("login to Keystone at {} with ", auth_url());
             assert!(
                 message.contains(&login) && message.contains(who) && message.contains(cause),
                 "{message}"
             );
-            assert!(message.contains(&format!(" for {what}; ")) && !message.contains("canary"), "{message}");
+            assert!(
+                message.contains(&format!(" for {what} failed with ")) && !message.contains("canary"),
+                "{message}"
+            );
             assert_eq!(message.contains("check the auth_url"), status == 404, "{message}");
         }
     }
@@ -313,7 +317,10 @@ async fn a_rejected_login_names_url_credentials_scope_and_likely_cause() {
         (V2Credentials::token(auth_url(), "canary").tenant_id("t1"), "a token", r#"tenant id "t1""#),
     ] {
         let message = login_error(&credentials, 401).await;
-        assert!(message.contains(&format!("{who} for {what}; ")) && !message.contains("canary"), "{message}");
+        assert!(
+            message.contains(&format!("{who} for {what} failed with ")) && !message.contains("canary"),
+            "{message}"
+        );
     }
 }
 
@@ -355,8 +362,8 @@ async fn a_wrong_auth_url_is_suggested_as_the_cause_of_a_failed_login() {
     let error = credentials.get_auth_ref(transport).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "Keystone returned 404 Not Found: no such page; login at https://keystone.example.com/ with the password of \
-         user \"alice\" of domain \"Default\" for the default project of the user; check the auth_url, and that the \
+        "login to Keystone at https://keystone.example.com/ with the password of user \"alice\" of domain \"Default\" \
+         for the default project of the user failed with 404 Not Found: no such page; check the auth_url, and that the \
          user and the scope exist"
     );
 

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Error, Transport,
     endpoint::Origin,
-    error::{ConnectFault, is_permanent, requires_tls, retry_after},
+    error::{ConnectFault, is_permanent, requires_tls, retry_after, root_cause},
 };
 
 /// Maximum number of redirects, the same as in keystoneauth.
@@ -122,7 +122,7 @@ impl DocumentRequest {
             Error::ConnectFailure { origin, source, .. } => match ConnectFault::from_error(origin, &**source)
             {
                 Some(fault) => self.no_document(fault.describe(&**source)),
-                None => self.no_document(format!("it could not be reached: {source}")),
+                None => self.no_document(format!("it could not be reached: {}", root_cause(&**source))),
             },
             Error::InvalidResponse { reason, .. } => {
                 self.no_document(format!("its response cannot be read: {reason}"))

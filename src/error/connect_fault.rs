@@ -96,9 +96,13 @@ impl ConnectFault {
                 ("the client does not support this URL scheme", "correct the URL, or use another client")
             }
         };
-        let root = chain(error).last().map(ToString::to_string).unwrap_or_default();
-        format!("{fault}: {}; {hint}", escaped(&root))
+        format!("{fault}: {}; {hint}", escaped(&root_cause(error)))
     }
+}
+
+/// Returns the message of the last error of a chain. HTTP clients often name the cause only there.
+pub(crate) fn root_cause(error: &(dyn StdError + 'static)) -> String {
+    chain(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
 fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {

@@ -8,7 +8,9 @@ use super::{Error, escaped};
 pub struct DiscoveryFailure {
     /// The requested version and the service, as text.
     pub requested: String,
-    /// The URL of the version document and the versions that it lists, of any status. `None` if no document was found.
+    /// The URL of the version document, and all versions that it lists, deprecated and experimental ones too.
+    ///
+    /// `None` if no document was found.
     pub listed: Option<(Box<str>, Vec<String>)>,
     /// The URLs that returned no version document.
     pub attempts: Vec<DiscoveryAttempt>,
@@ -66,7 +68,7 @@ impl DiscoveryFailure {
         self.attempts.iter().filter_map(|attempt| attempt.retry_after).max()
     }
 
-    /// Marks the attempts that are transient because the version document is that of Keystone itself.
+    /// Marks attempts as transient that are transient only if the service is Keystone.
     pub(crate) fn at_keystone(mut self) -> Self {
         for attempt in &mut self.attempts {
             attempt.transient |= attempt.is_transient_at_keystone;
@@ -100,19 +102,22 @@ const MAX_SHOWN: usize = 8;
 
 impl fmt::Display for DiscoveryFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} was not found", self.requested)?;
+        write!(f, "cannot find {}", self.requested)?;
         if let Some((url, versions)) = &self.listed {
             let shown = versions.iter().take(MAX_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
             let shown = if shown.is_empty() { "no version" } else { &shown };
             write!(f, "; {url} lists {shown}")?;
         }
         for (index, attempt) in self.attempts.iter().take(MAX_SHOWN).enumerate() {
-            let separator = if index == 0 { "; no version document at " } else { ", " };
+            let separator = if index == 0 { "; tried " } else { ", " };
             write!(f, "{separator}{} ({})", attempt.url, attempt.reason)?;
         }
-        f.write_str(
-            "; request another version, or set the URL with an endpoint override (for Keystone, with the auth_url)",
-        )
+        f.write_str(if self.lists_nothing() {
+            "; check that the service runs"
+        } else {
+            "; request another version"
+        })?;
+        f.write_str(", or set the URL with an endpoint override (for Keystone, with the auth_url)")
     }
 }
 

@@ -17,13 +17,14 @@ impl fmt::Display for Error {
                     ),
                     None => write!(
                         f,
-                        "invalid document: {reason}{position}; check that it comes from an OpenStack service"
+                        "invalid document: {reason}{position}; check where it comes from, and that it is complete"
                     ),
                 }
             }
             Self::InvalidToken { reason, length, offset } => write!(
                 f,
-                "invalid token: {reason} ({length} bytes{}); pass the token exactly as Keystone issued it",
+                "invalid token: {reason} (length: {length} bytes{}); check that it is one token, exactly as \
+                 Keystone issued it",
                 format::at(*offset)
             ),
             Self::InvalidTimestamp { field } => write!(
@@ -31,17 +32,18 @@ impl fmt::Display for Error {
                 "`{field}` of the token document is not an ISO 8601 time; check that the document comes from Keystone"
             ),
             Self::NoToken => f.write_str(
-                "no token in the X-Subject-Token header or in the token document; check that no proxy removes the \
-                 header, and that the access info was created with its token",
+                "there is no token, neither in the X-Subject-Token header nor in the token document; check that no \
+                 proxy removes the header, or pass the token to AccessInfo::new",
             ),
             Self::Expired { expired_at } => write!(
                 f,
-                "the token expired at {} and this plugin cannot renew it; create the plugin with a new access info",
+                "the token expired at {} and AccessInfoPlugin cannot renew it; obtain a new token, or use a \
+                 RenewingPlugin",
                 format::time(*expired_at)
             ),
             Self::EmptyCatalog => f.write_str(
-                "the service catalog is empty; request a scoped token, and do not exclude the catalog from its \
-                 document",
+                "the service catalog is empty; request a scoped token, and do not use without_catalog or \
+                 `?nocatalog`",
             ),
             Self::EndpointNotFound(error) => error.fmt(f),
             Self::InvalidVersion(error) => error.fmt(f),
@@ -62,7 +64,7 @@ impl fmt::Display for Error {
             Self::InvalidVersionRange { reason } => write!(f, "invalid version range: {reason}"),
             Self::ImpliedVersionMismatch { service_type, implied, bound, requested } => write!(
                 f,
-                "service type {} stands for version {implied}, but a {bound} of {requested} was requested; \
+                "service type {} implies version {implied}, but a {bound} of {requested} was requested; \
                  use the official service type, or request no version",
                 format::escaped(service_type)
             ),
@@ -87,8 +89,8 @@ impl fmt::Display for Error {
             }
             Self::MissingOverrideValue { name } => write!(
                 f,
-                "the endpoint override contains %({})s, but the token has no value for it; use only %(user_id)s, and \
-                 %(project_id)s with a token that is scoped to a project",
+                "the endpoint override contains %({})s, but the token has no value for it; use %(user_id)s, or \
+                 %(project_id)s with a project-scoped token",
                 format::escaped(name)
             ),
             Self::InvalidRequestUri => {
@@ -100,12 +102,13 @@ impl fmt::Display for Error {
                  65,534; shorten the query, or split the request"
             ),
             Self::PathTraversal => f.write_str(
-                "the request URI leads out of its endpoint by `..`; select the right endpoint with the EndpointFilter",
+                "the `..` segments of the request URI lead above the path of its endpoint (path traversal); remove \
+                 them, or select another endpoint with the EndpointFilter",
             ),
             Self::OriginNotAllowed { origin } => write!(
                 f,
                 "{origin} is not an origin of the service catalog, so the token is not sent there; allow the origin \
-                 with AuthLayer::allow_origin, or send the request without a token with the Unauthenticated extension"
+                 with AuthLayer::allow_origin, or add the Unauthenticated extension to send the request without a token"
             ),
             Self::HostNotAllowed { origin } => write!(
                 f,
@@ -118,10 +121,10 @@ impl fmt::Display for Error {
             ),
             Self::AuthorizationFailure { reason } => write!(f, "the credentials cannot be used: {reason}"),
             Self::MissingAuthMethods(error) => error.fmt(f),
-            Self::Keystone(error) => {
-                write!(f, "Keystone returned {error}")?;
-                error.login.as_ref().map_or(Ok(()), |login| write!(f, "; {login}"))
-            }
+            Self::Keystone(error) => match &error.login {
+                Some(login) => login.fmt(error, f),
+                None => write!(f, "Keystone returned {error}"),
+            },
             Self::Service(error) => write!(f, "the service returned {error}"),
             Self::LoginRedirected { status, auth_url, location } => write!(
                 f,
@@ -155,13 +158,13 @@ impl fmt::Display for Error {
                  see the panic message",
             ),
             Self::NoRuntime => f.write_str(
-                "no tokio runtime with time enabled, which logins and version discovery need; poll the request inside \
-                 one",
+                "logins and version discovery need a tokio runtime with time enabled; poll the request inside such a \
+                 runtime",
             ),
             Self::Abandoned => f.write_str(
-                "several logins or version requests ended without a result, because their tokio runtime was shut down \
-                 or is not driven, or because each new token was reset or rejected at once; keep the runtime running \
-                 while requests wait",
+                "several logins or requests for a version document ended without a usable result; keep their tokio \
+                 runtime running, and check whether each new token is rejected or is discarded with \
+                 RenewingPlugin::reset",
             ),
             Self::Plugin { .. } => f.write_str("the identity plugin failed"),
         }

@@ -70,7 +70,7 @@ impl fmt::Display for EndpointNotFound {
         if more > 0 {
             write!(f, " and {more} more")?;
         }
-        f.write_str("; request one of these, or use another scope")
+        f.write_str("; request an endpoint of the catalog, or a token with another scope")
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) struct ErrorBody {
     pub(super) details: Option<String>,
 }
 
-/// Maximum nesting depth: objects, and JSON within strings of JSON.
+/// Maximum depth to search for a message. Each nested object, and each JSON document in a string, is one level.
 const MAX_DEPTH: usize = 8;
 
 /// Names of members with the message, the preferred ones first, in lower case and without underscores.

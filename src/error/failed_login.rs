@@ -1,5 +1,7 @@
 use std::fmt;
 
+use super::HttpError;
+
 /// A login that Keystone, or a proxy in front of it, rejected with an error status.
 ///
 /// The texts are safe to show: names are escaped and truncated, and there are no secrets in them.
@@ -17,12 +19,14 @@ pub(crate) struct FailedLogin {
     pub(crate) is_transient: bool,
 }
 
-impl fmt::Display for FailedLogin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl FailedLogin {
+    /// Writes the message of this login, which failed with `error`.
+    pub(super) fn fmt(&self, error: &HttpError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { auth_url, identity, scope, hint, .. } = self;
+        write!(f, "login to Keystone at {auth_url}")?;
         match *hint {
-            "" => write!(f, "login at {auth_url}"),
-            hint => write!(f, "login at {auth_url} with {identity} for {scope}; {hint}"),
+            "" => write!(f, " failed with {error}"),
+            hint => write!(f, " with {identity} for {scope} failed with {error}; {hint}"),
         }
     }
 }

@@ -13,8 +13,9 @@ impl Error {
     /// Returns the first error of this crate in a chain of errors, such as the [`BoxError`](super::BoxError) of a
     /// middleware stack.
     ///
-    /// Some wrappers skip the wrapped error in their chain, and it is found there too: an `anyhow::Error` or
-    /// `eyre::Report` made from a box, `#[error(transparent)]` of thiserror, `std::io::Error::other`, a box in a box.
+    /// This also finds an error that a wrapper hides from the chain of sources. Such wrappers are an `anyhow::Error` or
+    /// an `eyre::Report` made from a box, `#[error(transparent)]` of thiserror, `std::io::Error::other`, and a box in a
+    /// box.
     pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
         let mut next = Some(error);
         while let Some(error) = next {
@@ -27,7 +28,9 @@ impl Error {
     }
 }
 
-/// Returns the source of an error of another type. If its `source` calls that of an [`Error`], returns the [`Error`].
+/// Returns the source of an error that is not an [`Error`].
+///
+/// If the error is a wrapper that forwards `source` to an [`Error`], returns that [`Error`] instead.
 fn next_in_chain<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
     RETURN_SELF.set(true);
     let next = error.source();

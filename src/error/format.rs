@@ -42,7 +42,7 @@ pub(super) fn position(line: usize, column: usize) -> String {
 }
 
 pub(super) fn at(offset: Option<usize>) -> String {
-    offset.map(|offset| format!(", at offset {offset}")).unwrap_or_default()
+    offset.map(|offset| format!(", offset: {offset}")).unwrap_or_default()
 }
 
 pub(super) fn to(location: Option<&str>) -> String {

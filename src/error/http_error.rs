@@ -28,8 +28,10 @@ pub struct HttpError {
     pub request_id: Option<String>,
     /// The delay that the server requests (`Retry-After`), without an upper limit.
     pub retry_after: Option<Duration>,
-    /// For a 401 to a request with the layer's token: whether the plugin can renew the token, so that the request can
-    /// be sent again. The same as in [`TokenRejected`](crate::TokenRejected).
+    /// Whether the request can be sent once more after a 401, because the plugin can renew the rejected token.
+    ///
+    /// This is the value of [`TokenRejected`](crate::TokenRejected). `None` if the status is not 401, or if the layer
+    /// did not add a token to the request.
     pub token_renewable: Option<bool>,
     /// The failed login, if the request was a login.
     pub(crate) login: Option<Box<FailedLogin>>,
@@ -80,7 +82,8 @@ impl HttpError {
             token_renewable: None,
             login: None,
         };
-        // A text ends before the first byte that is not UTF-8, which can be within a secret in another encoding.
+        // A body that is not UTF-8 is cut off at the first invalid byte. That byte can be part of a secret, so that the
+        // text ends with the beginning of the secret.
         error.redact(is_truncated || str::from_utf8(body).is_err(), secrets);
         error
     }

@@ -9,9 +9,9 @@ use crate::secret::Secret;
 /// then the others.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "further authentication methods are required: {}; accepted: {}; log in again with the receipt and the missing \
-     methods",
-    format::sets_of_methods(.required_auth_methods), format::methods(.methods)
+    "Keystone requires more authentication methods (accepted: {}; required: {}); log in again with the receipt and the \
+     missing methods",
+    format::methods(.methods), format::sets_of_methods(.required_auth_methods)
 )]
 #[non_exhaustive]
 pub struct MissingAuthMethods {

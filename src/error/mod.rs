@@ -69,7 +69,7 @@ pub use endpoint_not_found::{EndpointNotFound, NearMiss};
 pub use http_error::HttpError;
 pub use missing_auth_methods::MissingAuthMethods;
 
-pub(crate) use connect_fault::ConnectFault;
+pub(crate) use connect_fault::{ConnectFault, root_cause};
 pub(crate) use failed_login::FailedLogin;
 pub(crate) use format::{escaped, origin as format_origin, truncate, url as format_url};
 pub(crate) use proxy_error::{is_permanent, requires_tls};
@@ -122,7 +122,8 @@ pub enum Error {
         field: &'static str,
     },
 
-    /// There is no token to send: the access info was created from a document or a response without one.
+    /// There is no token to send: an [`AccessInfo`](crate::AccessInfo) was created from a document or a response
+    /// without one.
     NoToken,
 
     /// The token has expired, and the plugin cannot renew it
@@ -158,7 +159,7 @@ pub enum Error {
         service_type: Box<str>,
         /// The oldest and the newest microversion of the requested range.
         requested: (Version, Version),
-        /// The oldest and the newest microversion that the version document of the service lists.
+        /// The oldest and the newest microversion of the service. `None` if its version document lists none.
         supported: Option<(Version, Version)>,
     },
 
@@ -169,17 +170,17 @@ pub enum Error {
         reason: &'static str,
     },
 
-    /// The requested version is not the one that a service type such as `volumev2` stands for: keystoneauth's
+    /// A service type such as `volumev2` implies a version, and a different one is requested: keystoneauth's
     /// `ImpliedVersionMismatch`.
     #[non_exhaustive]
     ImpliedVersionMismatch {
         /// The service type.
         service_type: Box<str>,
-        /// The version that the service type stands for.
+        /// The version that the service type implies.
         implied: Version,
-        /// `minimum` or `maximum`.
+        /// Which limit of the requested range differs: `minimum` or `maximum`.
         bound: &'static str,
-        /// The requested minimum or maximum.
+        /// The value of that limit.
         requested: Version,
     },
 
@@ -208,7 +209,7 @@ pub enum Error {
         reason: &'static str,
     },
 
-    /// An endpoint override contains a placeholder, and the access has no value for it.
+    /// An endpoint override contains a placeholder such as `%(project_id)s`, and the token has no value for it.
     #[non_exhaustive]
     MissingOverrideValue {
         /// The name of the placeholder.
@@ -262,8 +263,9 @@ pub enum Error {
 
     /// Keystone responded to a login with an error status: keystoneauth's `HttpError`.
     ///
-    /// A response without an error document of Keystone comes from a proxy in front of it. It is transient, except for
-    /// statuses that a retry cannot change, such as 405, 407, 415 and 501.
+    /// The statuses 408, 429 and all from 500 are transient. If the response is not an error document of Keystone, it
+    /// comes from a proxy in front of Keystone, and the other statuses from 400 are transient too. The exceptions are
+    /// statuses that a retry cannot change (such as 405, 407, 415 and 501), and a 400 because the port requires TLS.
     Keystone(Arc<HttpError>),
 
     /// A service responded with a status of 400 or above, and [`RaiseForStatus`](crate::RaiseForStatus) made it an
@@ -321,7 +323,8 @@ pub enum Error {
 
     /// Several logins or requests for a version document ended without a result.
     ///
-    /// Their runtime was shut down or is not driven, or each new token was reset or rejected at once.
+    /// Either nothing drives their tokio runtime, for example because it was shut down, or each new token was discarded
+    /// at once: a service rejected it, or [`RenewingPlugin::reset`](crate::RenewingPlugin::reset) was called.
     Abandoned,
 
     /// An identity plugin or [`Credentials`](crate::Credentials) outside this crate failed.

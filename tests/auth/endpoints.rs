@@ -196,7 +196,7 @@ async fn an_endpoint_that_is_not_found_is_explained_by_near_misses() {
          compute (nova) public in RegionOne (its region is RegionOne), \
          compute (nova) internal in RegionOne (its region is RegionOne), \
          compute (nova) public in RegionTwo (its interface is public); \
-         request one of these, or use another scope"
+         request an endpoint of the catalog, or a token with another scope"
     );
 }
 
@@ -207,7 +207,8 @@ async fn a_missing_service_type_is_explained_by_the_listed_types() {
     assert_eq!(
         error.to_string(),
         "the service catalog has no endpoint for service type key-manager, interface public; \
-         the catalog lists compute, volumev3, object-store; request one of these, or use another scope"
+         the catalog lists compute, volumev3, object-store; request an endpoint of the catalog, or a token with \
+         another scope"
     );
 }
 

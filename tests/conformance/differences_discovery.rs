@@ -376,7 +376,7 @@ pub(crate) const DISCOVERY: &[Rule] = &[
                 match (difference.expected["http_status"].as_u64(), difference.expected["error"].as_str()) {
                     (Some(status), _) => text.contains(&format!("it returned {status} ")),
                     (None, Some("ConnectFailure" | "ConnectTimeout" | "SSLError")) => {
-                        text.contains("no version document at ")
+                        text.contains("; tried ")
                     }
                     _ => false,
                 };

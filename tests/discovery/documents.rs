@@ -108,6 +108,6 @@ fn a_response_that_is_not_a_version_document_is_an_error() {
     assert_eq!(
         document("http://127.0.0.1:36006/v1").unwrap_err().to_string(),
         "invalid document: it is not a version document (line 1, column 1); \
-         check that it comes from an OpenStack service"
+         check where it comes from, and that it is complete"
     );
 }

@@ -98,7 +98,7 @@ async fn a_missing_version_is_an_error_that_lists_the_available_ones() {
     assert!(matches!(Error::find(&*error), Some(Error::DiscoveryFailure(_))), "{error}");
     assert_eq!(
         error.to_string(),
-        "version 3.0 to 3.latest of compute was not found; https://nova.example.com/ lists \
+        "cannot find version 3.0 to 3.latest of compute; https://nova.example.com/ lists \
          2.0 (SUPPORTED), 2.1 (CURRENT); request another version, or set the URL with an endpoint \
          override (for Keystone, with the auth_url)"
     );
@@ -533,6 +533,16 @@ async fn direct_discovery_sends_no_token_over_http_if_https_is_required() {
         discovery.all_version_data(&plugin, &EndpointFilter::default()).await.unwrap();
         assert_eq!(servers.take_requests(), [plain]);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_root_cause_of_a_failed_connection_is_in_the_error() {
+    let broken = service_fn(|_: Request<Body>| async {
+        let error = anyhow::anyhow!("connection refused").context("client error");
+        Err::<Response<Body>, _>(BoxError::from(error))
+    });
+    let error = Discovery::new(Transport::new(broken)).document(NOVA).await.unwrap_err();
+    assert!(error.to_string().contains("(it could not be reached: connection refused)"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
