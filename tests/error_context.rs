@@ -57,7 +57,7 @@ fn failing(
     service_fn(move |_: Request<Body>| ready(Err(error())))
 }
 
-fn refused() -> BoxError {
+fn connection_refused() -> BoxError {
     io::Error::from(io::ErrorKind::ConnectionRefused).into()
 }
 
@@ -74,8 +74,12 @@ fn has_source<T: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
 
 #[tokio::test]
 async fn an_error_of_the_client_names_service_and_origin() {
-    let stack =
-        || ServiceBuilder::new().layer(ErrorContextLayer::new()).layer(example()).service(failing(refused));
+    let stack = || {
+        ServiceBuilder::new()
+            .layer(ErrorContextLayer::new())
+            .layer(example())
+            .service(failing(connection_refused))
+    };
     let with = |filter: EndpointFilter| {
         let mut request = get("/x?token=canary");
         request.extensions_mut().insert(filter);
@@ -121,8 +125,10 @@ async fn a_refused_connection_of_the_hyper_client_names_the_origin() {
 
 #[tokio::test]
 async fn a_user_name_in_a_url_is_not_shown() {
-    let stack =
-        ServiceBuilder::new().layer(ErrorContextLayer::new()).layer(example()).service(failing(refused));
+    let stack = ServiceBuilder::new()
+        .layer(ErrorContextLayer::new())
+        .layer(example())
+        .service(failing(connection_refused));
     let mut request = get("https://admin:canary@nova.example.com/");
     request.extensions_mut().insert(Unauthenticated);
     let error = error(stack, request).await;
@@ -133,8 +139,8 @@ async fn a_user_name_in_a_url_is_not_shown() {
 #[tokio::test]
 async fn errors_of_this_crate_are_returned_unchanged() {
     for (request, client) in [
-        (get("https://elsewhere.example.org/"), failing(refused)),
-        (get("/../x"), failing(refused)),
+        (get("https://elsewhere.example.org/"), failing(connection_refused)),
+        (get("/../x"), failing(connection_refused)),
         (get("/servers"), failing(|| Error::plugin(true, "busy").into())),
     ] {
         let stack = ServiceBuilder::new().layer(ErrorContextLayer::new()).layer(example()).service(client);
@@ -156,8 +162,8 @@ async fn an_error_response_is_found_as_the_source() {
             .service(client);
         let error = error(stack, get("/servers")).await;
         assert!(error.to_string().contains("compute at https://nova.example.com:8774"), "{error}");
-        let Some(ours @ Error::Service(response)) = Error::find(&*error) else { panic!("{error:?}") };
-        assert_eq!((response.status.as_u16(), ours.is_transient()), (status, transient));
+        let Some(crate_error @ Error::Service(response)) = Error::find(&*error) else { panic!("{error:?}") };
+        assert_eq!((response.status.as_u16(), crate_error.is_transient()), (status, transient));
     }
 }
 
@@ -178,7 +184,7 @@ async fn a_failure_to_connect_is_retried_with_the_context_inside_and_outside() {
     let counted = Arc::clone(&attempts);
     let client = service_fn(move |_: Request<Body>| {
         counted.fetch_add(1, Ordering::Relaxed);
-        ready(Err::<Response<Body>, _>(refused()))
+        ready(Err::<Response<Body>, _>(connection_refused()))
     });
     let retry = || RetryPolicy::new().connect_retries(2);
     let inside = ServiceBuilder::new()
@@ -209,7 +215,7 @@ async fn after_a_redirect_the_error_names_the_new_origin() {
             Response::builder().status(302).header("location", "https://moved.example.com/x?y=canary");
         ready(match request.uri().host() {
             Some("nova.example.com") => Ok(moved.body(Body::default()).unwrap()),
-            _ => Err(refused()),
+            _ => Err(connection_refused()),
         })
     });
     let stack = ServiceBuilder::new()

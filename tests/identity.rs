@@ -367,9 +367,9 @@ async fn a_wrong_auth_url_is_suggested_as_the_cause_of_a_failed_login() {
          user and the scope exist"
     );
 
-    let refused =
+    let unreachable =
         |_: Request<Full<Bytes>>| ready(Err::<Response<Full<Bytes>>, _>(io::Error::other("refused")));
-    let transport = Transport::new(service_fn(refused));
+    let transport = Transport::new(service_fn(unreachable));
     let error = credentials.get_auth_ref(transport.clone()).await.unwrap_err();
     let at = "cannot reach Keystone at https://keystone.example.com (check the auth_url and the network)";
     assert_eq!(error.to_string(), at);

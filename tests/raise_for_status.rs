@@ -161,14 +161,14 @@ impl Body for FailingBody {
 
 #[tokio::test]
 async fn a_body_is_read_up_to_64_kib_or_its_first_error() {
-    for (fails_at, kept) in [(1_000_000, 64 * 1024), (3_000, 3_000), (0, 0)] {
+    for (fails_at, expected_length) in [(1_000_000, 64 * 1024), (3_000, 3_000), (0, 0)] {
         let read = Arc::new(AtomicUsize::new(0));
         let body = FailingBody { read: Arc::clone(&read), fails_at };
         let response =
             Response::builder().status(502).header("content-type", "text/plain").body(body).unwrap();
         let error = raised(send(response).await);
         assert_eq!(error.status, StatusCode::BAD_GATEWAY);
-        assert_eq!(error.details.as_ref().map_or(0, String::len), kept);
+        assert_eq!(error.details.as_ref().map_or(0, String::len), expected_length);
         assert!(!format!("{error:?} {error}").contains("xx"), "Debug and Display omit the details");
         assert!(read.load(Ordering::Relaxed) <= 66_000);
     }
@@ -204,7 +204,7 @@ impl Body for TinyFrames {
 
 #[test]
 fn a_body_of_tiny_frames_yields_to_other_tasks() {
-    for (empty_frames, trailers, left, kept) in [
+    for (empty_frames, trailers, left, expected_length) in [
         (1_024, false, 3, 3),
         (1_024, true, 3, 3),
         (usize::MAX, false, 0, 0),
@@ -224,7 +224,7 @@ fn a_body_of_tiny_frames_yields_to_other_tasks() {
             }
             polls += 1;
         };
-        assert_eq!(error.details.as_ref().map_or(0, String::len), kept);
+        assert_eq!(error.details.as_ref().map_or(0, String::len), expected_length);
         assert!(polls >= (empty_frames.min(1_024) + left.min(64 * 1024)) / 100, "{polls}");
     }
 }

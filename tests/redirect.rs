@@ -253,12 +253,12 @@ async fn sensitive_headers_are_not_forwarded_to_another_origin() {
 async fn a_host_header_of_the_caller_is_not_forwarded_to_another_origin() {
     let servers = Servers::start().await;
     let (service, foreign) = (&servers.service, &servers.foreign);
-    let host_of = |server: &Server| server.origin.strip_prefix("http://").unwrap().to_owned();
+    let host_header = |server: &Server| server.origin.strip_prefix("http://").unwrap().to_owned();
     let [(_, client), _] = clients();
     for code in CODES {
         for (location, reached, host) in [
-            (format!("{}/new", foreign.origin), foreign, host_of(foreign)),
-            (format!("{}/moved/302/{}/new", foreign.origin, service.origin), service, host_of(service)),
+            (format!("{}/new", foreign.origin), foreign, host_header(foreign)),
+            (format!("{}/moved/302/{}/new", foreign.origin, service.origin), service, host_header(service)),
             // A redirect within the origin keeps the header.
             ("/new".to_owned(), service, "virtual.example.com".to_owned()),
         ] {

@@ -199,7 +199,7 @@ async fn redirect_policy_follows_from_http_to_https_without_the_token() {
 
 #[tokio::test]
 async fn redirect_policy_compares_origins_and_not_texts() {
-    for (location, kept) in [
+    for (location, expected) in [
         ("https://NOVA.example.com/v2.1/new", 1),
         ("https://nova.example.com:443/v2.1/new", 1),
         ("https://nova.example.com:8443/v2.1/new", 0),
@@ -211,7 +211,7 @@ async fn redirect_policy_compares_origins_and_not_texts() {
         let follow = FollowRedirectLayer::with_policy(RedirectPolicy::<Body>::new()).layer(inner.clone());
         layer().layer(follow).oneshot(request("/old")).await.unwrap();
         let sent: Vec<_> = inner.seen().iter().map(|seen| tokens(seen).len()).collect();
-        assert_eq!(sent, [1, kept], "{location}");
+        assert_eq!(sent, [1, expected], "{location}");
     }
 }
 
@@ -220,7 +220,8 @@ async fn redirect_policy_forwards_only_this_crates_extensions_to_another_origin(
     #[derive(Clone)]
     struct CallerExtension;
 
-    for (location, kept) in [("new", [true, true]), ("https://nova.two.example.com/v2.1/new", [true, false])]
+    for (location, expected) in
+        [("new", [true, true]), ("https://nova.two.example.com/v2.1/new", [true, false])]
     {
         let inner = redirecting(302, location);
         let service = FollowRedirectLayer::with_policy(RedirectPolicy::<Body>::new())
@@ -232,7 +233,7 @@ async fn redirect_policy_forwards_only_this_crates_extensions_to_another_origin(
         let seen = inner.seen();
         let forwarded: Vec<_> =
             seen.iter().map(|seen| seen.extensions.get::<CallerExtension>().is_some()).collect();
-        assert_eq!(forwarded, kept, "{location}");
+        assert_eq!(forwarded, expected, "{location}");
         assert!(seen.iter().all(|seen| seen.headers["openstack-api-version"] == "compute 2.79"));
     }
 }

@@ -198,18 +198,18 @@ async fn a_timeout_above_cancels_only_its_own_request() {
     let (_held, release) = (plugin.hold(), plugin.hold());
     let inner = Inner::new();
     let service = layer.layer(inner.clone());
-    let mut patient = task::spawn(service.clone().oneshot(get("/patient")));
-    let hasty = Timeout::new(service, Duration::from_secs(5));
+    let mut without_timeout = task::spawn(service.clone().oneshot(get("/patient")));
+    let with_timeout = Timeout::new(service, Duration::from_secs(5));
 
-    let mut hasty = task::spawn(hasty.oneshot(get("/hasty")));
-    assert_pending!(hasty.poll());
-    assert_pending!(patient.poll());
+    let mut with_timeout = task::spawn(with_timeout.oneshot(get("/hasty")));
+    assert_pending!(with_timeout.poll());
+    assert_pending!(without_timeout.poll());
     assert_eq!(plugin.access_calls(), 2);
-    assert!(hasty.await.unwrap_err().is::<Elapsed>());
+    assert!(with_timeout.await.unwrap_err().is::<Elapsed>());
     assert_eq!(inner.count(), 0);
 
     release.send(()).unwrap();
-    assert_ready_ok!(patient.poll());
+    assert_ready_ok!(without_timeout.poll());
     assert_eq!(inner.uris(), [format!("{NOVA}/patient")]);
 }
 

@@ -117,12 +117,12 @@ async fn a_401_for_an_unauthenticated_request_invalidates_nothing() {
         let response = send(&layer, &Inner::with_statuses([401]), unauthenticated(uri)).await.unwrap();
         assert!(response.extensions().get::<TokenRejected>().is_none());
     }
-    let held = ScriptedPlugin::default();
-    drop(held.hold());
-    let layer = AuthLayer::new(held.clone()).endpoint(to_nova());
+    let waiting_plugin = ScriptedPlugin::default();
+    drop(waiting_plugin.hold());
+    let layer = AuthLayer::new(waiting_plugin.clone()).endpoint(to_nova());
     let response = send(&layer, &Inner::with_statuses([401]), unauthenticated("/")).await.unwrap();
     assert!(response.extensions().get::<TokenRejected>().is_none());
-    assert!(plugin.invalidated().is_empty() && held.invalidated().is_empty());
+    assert!(plugin.invalidated().is_empty() && waiting_plugin.invalidated().is_empty());
 }
 
 #[tokio::test]

@@ -559,11 +559,12 @@ async fn untrusted_texts_are_escaped_and_truncated_in_errors() {
     let unreachable = Discovery::new(Transport::new(broken)).document(NOVA).await.unwrap_err();
     let with_query =
         servers.discovery().document("https://nova.example.com/?token=secret").await.unwrap_err();
-    let unclear = servers.discovery().document("https://al:secret@nova.example.com/").await.unwrap_err();
+    let with_user_name =
+        servers.discovery().document("https://al:secret@nova.example.com/").await.unwrap_err();
     let version = "\u{1b}[2J".repeat(100).parse::<Version>().unwrap_err();
     let range = EndpointFilter::new("volumev3").min_version(2, 0);
     let mismatch = servers.discovery().endpoint(&plugin, &range).await.unwrap_err();
-    for error in [error, unreachable, with_query, unclear, version.into(), mismatch] {
+    for error in [error, unreachable, with_query, with_user_name, version.into(), mismatch] {
         let text = error.to_string();
         assert!(!text.contains(char::is_control), "{text:?}");
         assert!(!text.contains("secret"), "{text}");

@@ -269,10 +269,10 @@ async fn a_refused_connection_of_the_hyper_client_is_a_connect_failure() {
     assert_eq!(*attempts.lock().unwrap(), 8);
 
     // Only the predicate recognizes this error as a failure to connect.
-    let elsewhere = || Request::get("https://127.0.0.1:1/").body(Full::default()).unwrap();
-    counted(plain).oneshot(elsewhere()).await.unwrap_err();
+    let unsupported_scheme = || Request::get("https://127.0.0.1:1/").body(Full::default()).unwrap();
+    counted(plain).oneshot(unsupported_scheme()).await.unwrap_err();
     assert_eq!(*attempts.lock().unwrap(), 9);
-    counted(with_predicate).oneshot(elsewhere()).await.unwrap_err();
+    counted(with_predicate).oneshot(unsupported_scheme()).await.unwrap_err();
     assert_eq!(*attempts.lock().unwrap(), 13);
 }
 

@@ -28,11 +28,12 @@ fn token(access: &ServiceAccess) -> String {
     access.auth_ref().unwrap().auth_token().unwrap().to_owned()
 }
 
-/// Returns a Nova that reads the whole body before it responds. Without `reads`, it rejects a token before reading.
+/// Returns a Nova that reads the whole body before it responds. Without `reads_body`, it reads no body if the token is
+/// invalid.
 fn nova<B>(
     cloud: &Cloud,
     seen: &ReceivedRequests,
-    reads: bool,
+    reads_body: bool,
 ) -> impl Service<Request<B>, Response = Response<Full<Bytes>>, Error = BoxError, Future: Send> + Clone
 where
     B: Body + Send + 'static,
@@ -45,7 +46,7 @@ where
         async move {
             let (parts, body) = request.into_parts();
             let token = parts.headers["x-auth-token"].to_str().unwrap().to_owned();
-            let bytes = if reads || cloud.keystone().validate(&token) {
+            let bytes = if reads_body || cloud.keystone().validate(&token) {
                 body.collect().await.map_err(Into::into)?.to_bytes()
             } else {
                 Bytes::new()
@@ -102,7 +103,7 @@ async fn post<B>(
     cloud: &Cloud,
     policy: ReauthPolicy<B>,
     body: B,
-    reads: bool,
+    reads_body: bool,
 ) -> (Response<Full<Bytes>>, Vec<usize>)
 where
     B: Body + Send + 'static,
@@ -114,7 +115,7 @@ where
     let mut nova = ServiceBuilder::new()
         .retry(policy)
         .layer(AuthLayer::new(plugin.clone()))
-        .service(nova::<B>(cloud, &seen, reads));
+        .service(nova::<B>(cloud, &seen, reads_body));
     let first = plugin.renew().await.unwrap();
     cloud.keystone().revoke(&token(&first));
 
@@ -158,12 +159,12 @@ async fn a_custom_clone_of_the_body_is_sent_again() {
 
 #[tokio::test]
 async fn a_replay_body_is_sent_again_whether_or_not_it_was_read() {
-    for reads in [true, false] {
+    for reads_body in [true, false] {
         let cloud = cloud();
         let body = ReplayBody::new(chunks(3), 30);
-        let (response, bodies) = post(&cloud, ReauthPolicy::replaying(), body, reads).await;
+        let (response, bodies) = post(&cloud, ReauthPolicy::replaying(), body, reads_body).await;
         assert_eq!(response.status(), StatusCode::OK);
-        assert_eq!(bodies, [if reads { 30 } else { 0 }, 30]);
+        assert_eq!(bodies, [if reads_body { 30 } else { 0 }, 30]);
     }
 }
 

@@ -420,14 +420,14 @@ fn one_byte_and_empty_frames_are_stored_compactly() {
 
 #[test]
 fn trailers_count_toward_the_replay_limit() {
-    for (length, kept) in [(94, true), (95, false)] {
+    for (length, can_replay) in [(94, true), (95, false)] {
         let name = HeaderName::from_static("x-long");
         let value = HeaderValue::try_from("y".repeat(length)).unwrap();
         let steps = [Step::Data("data".into()), Step::Trailers(HeaderMap::from_iter([(name, value)]))];
         let mut first = task::spawn(ReplayBody::new(ScriptedBody::new(steps), 100));
         let second = first.clone();
         assert_eq!(rest(&mut first), "data");
-        assert_eq!(second.can_replay(), kept);
+        assert_eq!(second.can_replay(), can_replay);
     }
 }
 
