@@ -29,7 +29,7 @@ pub(super) struct RequestInfo {
 pub(super) struct EffectiveFilter<'a> {
     pub(super) filter: Option<&'a EndpointFilter>,
     /// The same filter, if it needs more than a catalog lookup: it has a version, a microversion or an endpoint
-    /// override, or stands for the `auth_url`.
+    /// override, or its preferred interface is `Interface::Auth`.
     pub(super) extended: Option<&'a EndpointFilter>,
 }
 

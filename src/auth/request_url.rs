@@ -46,7 +46,7 @@ pub(super) fn base_url<'a, P: IdentityPlugin>(
     }
 }
 
-/// Returns the URL for a filter that may stand for the `auth_url` or have an endpoint override.
+/// Returns the URL for a filter that may select the `auth_url` (`Interface::Auth`) or have an endpoint override.
 #[inline(never)]
 fn extended_base_url<'a, P: IdentityPlugin>(
     filter: &'a EndpointFilter,
