@@ -57,12 +57,12 @@ impl<P> AuthLayer<P> {
     /// # Errors
     ///
     /// Returns [`Error::InvalidEndpoint`] if the URL is not absolute, is neither http nor https, contains a user name,
-    /// or has an ambiguous host or port.
+    /// or has a host or port that HTTP clients may read differently. [`Origin::from_uri`] lists the rules.
     pub fn allow_origin(self, url: &Uri) -> Result<Self, Error> {
         let origin = Origin::from_uri(url).ok_or(Error::InvalidEndpoint {
             what: "the URL of an allowed origin",
-            reason: "it must be an absolute http or https URL with an unambiguous host and no user name, such as \
-                     `https://host:port`",
+            reason: "it must be an absolute http or https URL without a user name, such as `https://host:port`; the \
+                     host must be an IPv6 address in brackets, or ASCII letters, digits, `-`, `.` and `_` only",
         })?;
         Ok(self.update(|settings| settings.allowed_origins.push(origin)))
     }

@@ -122,16 +122,17 @@ impl Discovery {
 
     /// Returns the endpoint that a filter selects, with its version: keystoneauth's `get_endpoint_data`.
     ///
-    /// It fetches the version document even if the endpoint's URL names the version. If there is no document, it
-    /// returns the endpoint without version data. The token is sent for a document only if the service requires it.
+    /// It fetches the version document even if the endpoint's URL names the version. The token is sent for a document
+    /// only if the service requires it. If there is no document, this method returns the endpoint without version data,
+    /// or an [`Error::DiscoveryFailure`] as described below.
     ///
     /// # Errors
     ///
     /// The errors of the plugin and of [`Endpoint::undiscovered`], and:
     ///
-    /// - [`Error::DiscoveryFailure`] if the document does not list a requested version. It is also returned if there is
-    ///   no document, the endpoint's URL does not name a requested version, and the filter has an endpoint override or
-    ///   [`no_version_hack`](EndpointFilter::no_version_hack).
+    /// - [`Error::DiscoveryFailure`] if the filter requests a version that the document does not list. If there is no
+    ///   document, this error is returned only if the endpoint's URL does not name a requested version either, and the
+    ///   filter has an endpoint override or [`no_version_hack`](EndpointFilter::no_version_hack).
     /// - [`Error::InvalidVersionRange`], [`Error::ImpliedVersionMismatch`] or [`Error::InvalidMicroversion`] if the
     ///   filter contradicts itself.
     pub async fn endpoint_data<P>(&self, plugin: &P, filter: &EndpointFilter) -> Result<Endpoint, Error>
@@ -146,8 +147,8 @@ impl Discovery {
     /// It fetches no document if the filter requests no version. It also fetches none if the endpoint's URL names a
     /// requested version, and the filter allows no newer major version.
     ///
-    /// If the filter requests a version and has an endpoint override, this method returns an error if there is no
-    /// version document and the URL of the override names no requested version, as in keystoneauth. An
+    /// A filter can request a version and have an endpoint override without a version document. If the URL of the
+    /// override then names no requested version, this method returns an error, as in keystoneauth. An
     /// [`AuthLayer`](crate::AuthLayer) sends requests with such a filter to the URL of the override.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     Error, ServiceAccess, Transport,
     endpoint::Origin,
+    error::escaped,
     task::{SingleFlight, Waited, runtime},
 };
 
@@ -134,7 +135,7 @@ impl DocumentCache {
         };
         if let Some(target) = no_document.token_required_at() {
             if !Origin::from_uri(target).is_some_and(|target| auth.may_send_token_to(&target, &origin)) {
-                return Ok(Lookup { cached: cached.with_token_not_sent(), access: None });
+                return Ok(Lookup { cached: cached.with_token_not_sent_to(target), access: None });
             }
             let with_token = || request(target, Some((auth.weak_access(), auth.https_only)));
             let cached = self.fetch_shared(&key_with_token, with_token).await?;
@@ -268,11 +269,22 @@ impl CachedDocument {
         Instant::now() < self.expires_at
     }
 
-    /// Returns a copy whose failure also says that the token may not be sent there.
-    fn with_token_not_sent(&self) -> Arc<Self> {
+    /// Returns a copy whose failure also says why the token is not sent to `target`, which requires it.
+    fn with_token_not_sent_to(&self, target: &Uri) -> Arc<Self> {
         let mut result = self.result.clone();
         if let Err(no_document) = &mut result {
-            no_document.attempt.reason.push_str(", and the token may not be sent to that origin");
+            let why = match Origin::from_uri(target).filter(Origin::is_https) {
+                // The document was requested over http, and a redirect led to this origin.
+                Some(origin) => format!(
+                    ", and the token is not sent to {origin}, to which it redirects, because that is not an origin of \
+                     the service catalog; use the https URL"
+                ),
+                None => {
+                    ", and the token is not sent over plain http, because https is required; use an https URL"
+                        .to_owned()
+                }
+            };
+            no_document.attempt.reason = escaped(&format!("{}{why}", no_document.attempt.reason));
         }
         Arc::new(Self { result, expires_at: self.expires_at })
     }

@@ -1,7 +1,8 @@
 //! Links in version documents and redirects.
 //!
-//! The host of a link is not trusted. Behind a proxy, services list their internal host, and a token must not be sent
-//! to another origin because of a link.
+//! The host of a link in a document is not trusted. Behind a proxy, services list their internal host, and a token must
+//! not be sent to another origin because of a link. The target of a redirect is returned with its host: the caller
+//! decides whether to follow it.
 
 use http::{HeaderMap, Uri, header::LOCATION};
 use iri_string::types::{UriAbsoluteStr, UriReferenceStr};
@@ -36,9 +37,9 @@ impl<'a> UrlParts<'a> {
 
 /// Resolves a link of the version document at `document_url`. The result always has the origin of the document.
 ///
-/// - A relative link, or one to the same host, is resolved as in RFC 3986.
-/// - If the link names another host, only the last segment of its path is used, which is the version. It is appended to
-///   the URL of the document (a rule of keystoneauth).
+/// - A relative link, or one to the same host and port, is resolved as in RFC 3986.
+/// - If the link names another host or port, only the last segment of its path is used, which is the version. It is
+///   appended to the URL of the document (a rule of keystoneauth).
 /// - An invalid host, such as `$(host)s`, counts as another host.
 ///
 /// Returns `None` if the link is malformed in another way.

@@ -429,7 +429,10 @@ async fn the_token_follows_an_https_upgrade_to_known_origins_only() {
                 layer = layer.require_https();
             }
             let filter = compute().newest_microversion("2.1", "latest").no_version_hack();
-            send_with_microversion(&layer, filter, NOVA).await.ok();
+            let result = send_with_microversion(&layer, filter, NOVA).await;
+            let error = result.err().map_or(String::new(), |error| error.to_string());
+            let says_why = error.contains("not sent to https://nova.example.com:443, to which it redirects");
+            assert_eq!(says_why, !is_known, "{error}");
             let mut expected = vec![http.to_owned(), NOVA.to_owned()];
             expected.extend(is_known.then(|| format!("{NOVA} +token")));
             assert_eq!(servers.take_requests(), expected, "{https_only}");
@@ -525,7 +528,10 @@ async fn direct_discovery_sends_no_token_over_http_if_https_is_required() {
     for discovery in [servers.discovery().require_https().timeout(seconds(1)), first, second] {
         let error = discovery.endpoint_data(&plugin, &filter).await.unwrap_err();
         assert!(
-            error.to_string().contains("401 Unauthorized, and the token may not be sent to that origin"),
+            error.to_string().contains(
+                "401 Unauthorized, and the token is not sent over plain http, because https is required; use an https \
+                 URL"
+            ),
             "{error}"
         );
         discovery.endpoint(&plugin, &filter).await.unwrap_err();
