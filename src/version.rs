@@ -4,13 +4,17 @@ use std::{error::Error, fmt, str::FromStr};
 
 /// The number that means "the newest" in a [`Version`]: keystoneauth's `LATEST`.
 ///
-/// `min_version(2, LATEST)` asks for the newest version 2, `min_version(LATEST, LATEST)` for the newest version.
+/// For example, [`EndpointFilter::min_version(2, LATEST)`](crate::EndpointFilter::min_version) requests the newest
+/// version 2, and `min_version(LATEST, LATEST)` the newest version of all.
 pub const LATEST: u32 = u32::MAX;
 
 /// A version of an API, such as `v2.1`, or a microversion.
 ///
-/// Versions are compared part by part, and [`LATEST`] is greater than every other number. `2.1`, `v2.1`, `2.latest`,
-/// `latest`, `2` and `2.1.5` can be parsed.
+/// Versions are compared part by part, and [`LATEST`] is greater than every other number.
+///
+/// The text of a version has one to three parts with dots between them, such as `2`, `v2.1`, `2.latest`, `latest` or
+/// `2.1.5`. Each part is `latest` or a number that can be parsed as a `u32`. Whitespace around the text is ignored, and
+/// so is every `v` at its start. `2` is the same as `2.0`, and `latest` the same as `latest.latest`.
 ///
 /// See the [docs of discovery](crate::discovery) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,9 +58,9 @@ impl Version {
         self == Self::latest() || self.minor == LATEST && self.major == candidate.major
     }
 
-    /// Returns the version in the path of a URL: its last segment of the form `v2` or `v2.1`.
+    /// Returns the version in the path of a URL: its last segment that is a version with a `v`, such as `v2` or `v2.1`.
     ///
-    /// Returns `None` if no segment has that form. As in keystoneauth, a segment without the `v` is not a version,
+    /// Returns `None` if there is no such segment. As in keystoneauth, a segment without the `v` is not a version,
     /// because a project id may consist of digits only.
     pub fn from_url(url: &str) -> Option<Self> {
         let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
@@ -64,7 +68,7 @@ impl Version {
         path.rsplit('/').find_map(|segment| Self::from_segment(segment.split(';').next()?))
     }
 
-    /// Parses a path segment of the form `v2` or `v2.1`.
+    /// Parses a path segment that is a version with a `v`, such as `v2` or `v2.1`.
     pub(crate) fn from_segment(segment: &str) -> Option<Self> {
         segment.starts_with('v').then(|| segment.parse().ok()).flatten()
     }
@@ -93,8 +97,7 @@ impl FromStr for Version {
 
     /// # Errors
     ///
-    /// [`ParseVersionError`] unless the text consists of one to three numbers with dots between them. The first may
-    /// have a `v` before it, and the last may be `latest`.
+    /// [`ParseVersionError`] if the text does not have the form that the docs of [`Version`] describe.
     fn from_str(text: &str) -> Result<Self, ParseVersionError> {
         let invalid = || ParseVersionError { text: text.chars().take(40).collect() };
         let part = |part: &str| match part {
@@ -175,6 +178,20 @@ mod tests {
         assert!(sorted.is_sorted_by(|a, b| a < b));
         assert_eq!(version("latest"), Version::latest());
         assert!(version("2.1").is_match(version("2.90")) && !version("2.1").is_match(version("3.0")));
+    }
+
+    #[test]
+    fn a_version_can_be_written_in_several_forms() {
+        for (text, expected) in [
+            ("2", "2.0"),
+            ("latest", "latest.latest"),
+            ("v2.1", "2.1"),
+            (" vv2.1\n", "2.1"),
+            ("latest.1", "latest.1"),
+            ("2.1.5", "v2.1.5"),
+        ] {
+            assert_eq!(text.parse::<Version>(), expected.parse(), "{text}");
+        }
     }
 
     #[test]
