@@ -3,9 +3,9 @@
 //! A `Value` can take a hundred times as much memory as its text. The functions here pass each part to the caller as
 //! a [`RawValue`], which is a slice of the text.
 //!
-//! They are used for documents of which few members are needed: error documents, receipts (through
-//! `identity::error_document`), version documents and the auth state. Token documents are read by `access::lenient`
-//! instead, because most of their members are needed and each may be malformed.
+//! They are used for documents of which few members are needed: error documents, the receipts that Keystone returns
+//! while a login still needs another authentication method, version documents and the auth state. Token documents are
+//! read by `access::lenient` instead, because most of their members are needed and each may be malformed.
 
 use std::{borrow::Cow, fmt};
 

@@ -19,8 +19,8 @@ use crate::{
 
 /// The service catalog: the services of a cloud and their endpoints, as listed in the token document.
 ///
-/// It is indexed once, when the access info is created. A lookup does not allocate, and its cost does not grow with the
-/// number of services.
+/// It is indexed once, when the access info is created, so the cost of a lookup by service type does not grow with the
+/// number of other services. Only [`endpoints_data`](Self::endpoints_data) and failed lookups allocate.
 ///
 /// If several endpoints match equally well, the first one in the document is used. Malformed entries (a service without
 /// a type, an endpoint without a URL) are skipped, and the others are used.
@@ -89,7 +89,8 @@ impl ServiceCatalog {
     /// Returns the endpoints of [`urls`](Self::urls), grouped by service type: keystoneauth's `get_endpoints_data`.
     ///
     /// If a service matches by its type, name and id, but none of its endpoints does, the list of its type is empty.
-    /// Unlike the other lookups, this one matches every interface if the filter names none.
+    /// If the filter names no interface, every interface matches, while the other lookups then match only public
+    /// endpoints.
     pub fn endpoints_data<'a>(&'a self, filter: &EndpointFilter) -> Vec<(&'a str, Vec<EndpointData<'a>>)> {
         let interfaces = match filter.wanted_interfaces() {
             WantedInterfaces::Default => &WantedInterfaces::Any,

@@ -19,6 +19,8 @@ static X_SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
 /// The document is the JSON body of the response in which Keystone issued or validated the token. It is stored
 /// unchanged, including members that this crate does not know. Its memory is wiped when the last clone is dropped.
 ///
+/// A property is `None` if the document does not contain it, or if its value does not have the expected JSON type.
+///
 /// An access info is immutable, and clones share it.
 ///
 /// See the [module docs](super) for an example.
@@ -41,12 +43,12 @@ struct Inner {
 impl AccessInfo {
     /// Creates an access info from a token and its document, for example after reading both from a cache.
     ///
-    /// If `token` is empty, the token in the document is used, as in keystoneauth.
+    /// If `token` is empty, the token in the document is used, as in keystoneauth. Only a v2.0 document contains one.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidToken`] if the token is not 1 to 131,072 bytes of visible ASCII, [`Error::InvalidResponse`] if
-    /// the body is not a token document.
+    /// [`Error::InvalidToken`] if the token that is used is not 1 to 131,072 bytes of visible ASCII,
+    /// [`Error::InvalidResponse`] if the body is not a token document.
     pub fn new(token: impl AsRef<str>, body: impl AsRef<[u8]>) -> Result<Self, Error> {
         Self::build(Some(token.as_ref()), body.as_ref(), None)
     }

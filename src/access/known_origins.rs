@@ -21,9 +21,9 @@ impl KnownOrigins {
     /// Collects the origins of these URLs. URLs that no request can be sent to are skipped.
     pub(super) fn from_urls<'a>(urls: impl Iterator<Item = &'a str>) -> Self {
         // Most endpoints share their origin with others: remove duplicates before anything is copied.
-        let written: HashSet<_> =
+        let distinct: HashSet<_> =
             urls.filter(|url| BaseUrl::is_plausible(url)).filter_map(OriginRef::parse).collect();
-        let origins = written.into_iter().filter_map(OriginRef::to_origin).map(Arc::new).collect();
+        let origins = distinct.into_iter().filter_map(OriginRef::to_origin).map(Arc::new).collect();
         Self { origins, ..Self::default() }
     }
 

@@ -3,8 +3,8 @@
 //! Service catalogs are written by administrators: a name can be a number, and a URL can be null. A value of the wrong
 //! kind must make only its own entry unusable. serde's derived deserializers reject the whole document instead.
 //!
-//! It is used for token documents and their catalogs. `json` is used instead for documents of which few members are
-//! needed.
+//! Token documents and their catalogs are read in this way. Documents of which few members are needed are read by
+//! `json` instead.
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 

@@ -1,6 +1,4 @@
 //! The properties of a token document, with the names that keystoneauth gives them.
-//!
-//! A property is `None` if the document does not contain it, or if its value has another JSON type.
 
 use std::time::{Duration, SystemTime};
 
@@ -46,8 +44,8 @@ impl AccessInfo {
 
     /// Returns whether the token expires within `stale_duration` from now, by the clock of this machine.
     ///
-    /// In keystoneauth the default is 30 seconds, and its plugins use 120 seconds. A token without an expiry never
-    /// expires.
+    /// The default `stale_duration` of keystoneauth is 30 seconds. The plugins of keystoneauth use 120 seconds. A token
+    /// without an expiry never expires.
     ///
     /// # Errors
     ///
@@ -86,7 +84,9 @@ impl AccessInfo {
         self.text(&["user", "id"])
     }
 
-    /// Returns the name of the user. If a v2.0 document has no `name` or an empty one, it is the `username`.
+    /// Returns the name of the user.
+    ///
+    /// In a v2.0 document it is the `name` of the user or, if that is missing or empty, the `username`.
     pub fn username(&self) -> Option<&str> {
         let name = self.text(&["user", "name"]);
         let old_name = || self.text(&["user", "username"]);
@@ -254,7 +254,7 @@ impl AccessInfo {
         self.if_v3(|| self.text(&["OS-TRUST:trust", "trustor_user", "id"]))
     }
 
-    /// Returns the `application_credential` of the document: the credential that the token was issued for.
+    /// Returns the `application_credential` of the document: the credential that the user logged in with.
     pub fn application_credential(&self) -> Option<&Value> {
         self.if_v3(|| self.value(&["application_credential"]))
     }
@@ -302,9 +302,10 @@ impl AccessInfo {
         self.list(&self.token_path("audit_ids")).first()?.as_str()
     }
 
-    /// Returns the audit id of the first token in the chain that this token was issued from.
+    /// Returns the audit id of the first token of the chain, or `None` if this token is the first one.
     ///
-    /// It is `None` for the first token itself, and if the id is empty.
+    /// A token that was issued in a login with another token belongs to the chain of that token. An empty id counts as
+    /// missing.
     pub fn audit_chain_id(&self) -> Option<&str> {
         self.list(&self.token_path("audit_ids")).get(1)?.as_str().filter(|id| !id.is_empty())
     }
