@@ -155,7 +155,8 @@
 //!
 //! - a warning when logins start to fail, with the `auth_url`, the error and whether the error is transient, and an
 //!   info event when they succeed again. Requests need not fail meanwhile: they use the current token until it expires;
-//! - a warning for each token if the clocks of Keystone and of this machine differ by more than 30 s;
+//! - a warning if the clocks of Keystone and of this machine differ by more than 30 s. The plugins that use clones of
+//!   one [`Transport`] log this at most once an hour for each `auth_url`;
 //! - a warning if a filter matches an endpoint in the catalog that cannot be used, for example because its URL is
 //!   malformed. A plugin logs this once for each service, interface and reason.
 //!

@@ -7,9 +7,11 @@ use std::time::{Duration, SystemTime};
 /// If `issued_at` is further behind, it is ignored.
 const MAX_ISSUED_AT_LAG: Duration = Duration::from_secs(60 * 60);
 
-/// Maximum lifetime if it is computed from only one of Keystone's times, and no other time confirms it.
+/// Maximum of `expires_at - Date` if there is no usable `issued_at`.
 ///
-/// If it is longer, that time is ignored.
+/// It is also the maximum of `expires_at - issued_at` if there is no usable `Date` and the token has expired by the
+/// clock of this machine. If the difference is larger, the `Date` or the `issued_at` is ignored, because no other time
+/// confirms it.
 const MAX_UNCONFIRMED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Minimum of `expires_at - issued_at`.
@@ -38,26 +40,27 @@ pub(super) struct ClockReadings {
 impl ClockReadings {
     /// Returns the lifetime of a token, counted from its request.
     ///
-    /// It is zero if all times say that the token has expired, and `None` if only implausible ones say that it has not.
+    /// Returns zero if the token has expired by all times. Returns `None` if the token has expired by the clock of this
+    /// machine, and Keystone's times say that it has not, but are implausible.
     ///
     /// Keystone's own times come first, because they do not depend on the clock of this machine: the lifetime is the
     /// smaller one of `expires_at - issued_at` and `expires_at - date`. A time that is not before `expires_at` is
-    /// ignored. An `issued_at` just before `expires_at` is ignored too, if the `Date` is well before it.
+    /// ignored. An `issued_at` just before `expires_at` is ignored too, if the `Date` is well before `expires_at`.
     pub(super) fn lifetime(&self, expires_at: SystemTime) -> Option<Duration> {
         let until_expiry =
             |from: SystemTime| expires_at.duration_since(from).ok().filter(|left| !left.is_zero());
-        let by_date = self.date.and_then(until_expiry);
-        let is_long = by_date.is_some_and(|left| left >= MIN_SINCE_DATE);
-        let by_issued_at =
-            self.issued_at.and_then(until_expiry).filter(|whole| *whole >= MIN_SINCE_ISSUED_AT || !is_long);
-        match (by_issued_at, by_date, until_expiry(self.local)) {
-            (Some(whole), Some(left), _) if whole <= left => Some(whole),
-            (Some(_), Some(left), _) => Some(left.saturating_sub(DATE_RESOLUTION)),
-            (None, Some(left), _) if left <= MAX_UNCONFIRMED => Some(left.saturating_sub(DATE_RESOLUTION)),
-            (Some(whole), None, Some(local)) if whole < local.saturating_add(MAX_ISSUED_AT_LAG) => {
-                Some(whole)
+        let since_date = self.date.and_then(until_expiry);
+        let is_long = since_date.is_some_and(|date| date >= MIN_SINCE_DATE);
+        let since_issued_at =
+            self.issued_at.and_then(until_expiry).filter(|issued| *issued >= MIN_SINCE_ISSUED_AT || !is_long);
+        match (since_issued_at, since_date, until_expiry(self.local)) {
+            (Some(issued), Some(date), _) if issued <= date => Some(issued),
+            (Some(_), Some(date), _) => Some(date.saturating_sub(DATE_RESOLUTION)),
+            (None, Some(date), _) if date <= MAX_UNCONFIRMED => Some(date.saturating_sub(DATE_RESOLUTION)),
+            (Some(issued), None, Some(local)) if issued < local.saturating_add(MAX_ISSUED_AT_LAG) => {
+                Some(issued)
             }
-            (Some(whole), None, None) if whole <= MAX_UNCONFIRMED => Some(whole),
+            (Some(issued), None, None) if issued <= MAX_UNCONFIRMED => Some(issued),
             (None, None, None) => Some(Duration::ZERO),
             // None of Keystone's times is plausible.
             (_, _, local) => local,

@@ -36,7 +36,7 @@
 //! | phase | when | what a request does |
 //! |---|---|---|
 //! | fresh | before the renewal is due | uses the token |
-//! | due | in the last 120 s of the lifetime, or its last tenth if that is longer, but at most its last half; jitter adds up to 20 % | uses the token; a new one is obtained in the background |
+//! | due | in the last 120 s of the lifetime, or its last tenth if that is longer, but at most its last half; jitter makes this time up to 20 % longer | uses the token; a new one is obtained in the background |
 //! | expiring | in the last 10 s | waits for the new token; uses the old one if the renewal fails or takes longer than half of the time left |
 //! | expired, or no token | after the expiry, after a rejection, or before the first login | waits for the new token, or gets the error of the login |
 //!
@@ -44,10 +44,19 @@
 //! header of Keystone's response. All three times come from Keystone's clock, and the lifetime counts from the moment
 //! when the token was requested. So a wrong clock of this machine does no harm.
 //!
-//! An `issued_at` or a `Date` that is not before `expires_at` is ignored. If there is no `Date`, the clock of this
-//! machine is used to check `issued_at`: an `issued_at` that is an hour or more behind that clock is ignored, unless
-//! the token has already expired by that clock. If neither can be used, the lifetime is the time from the clock of this
-//! machine to `expires_at`.
+//! An implausible time is ignored:
+//!
+//! - an `issued_at` or a `Date` that is not before `expires_at`;
+//! - an `issued_at` less than 10 s before `expires_at`, if the `Date` is at least 60 s before `expires_at`;
+//! - a `Date` more than 7 days before `expires_at`, if there is no usable `issued_at`;
+//! - an `issued_at` an hour or more behind the clock of this machine, if there is no usable `Date`, and the token has
+//!   not expired by that clock;
+//! - an `issued_at` more than 7 days before `expires_at`, if there is no usable `Date`, and the token has expired by
+//!   the clock of this machine.
+//!
+//! If neither `issued_at` nor `Date` can be used, the lifetime is the time from the clock of this machine to
+//! `expires_at`. If the token has expired by that clock too, but one of the 7-day limits applied, the lifetime is
+//! [`RenewalPolicy::default_lifetime`].
 //!
 //! The age of a token is measured by both the time of day and the monotonic clock of this machine. The larger value
 //! counts.

@@ -55,7 +55,8 @@ pub struct RenewalPolicy {
     /// They use the old token if the renewal fails or takes too long. The margin is limited to half of the time between
     /// the start of the background renewal and the expiry.
     pub expiry_margin: Duration,
-    /// Default: 300 s. Lifetime of a token whose document does not contain an expiry.
+    /// Default: 300 s. Lifetime of a token whose document does not contain an expiry, or contains an implausible one
+    /// (see the [module docs](super)).
     pub default_lifetime: Duration,
     /// Default: 10 s. Timeout of one login.
     pub attempt_timeout: Duration,
@@ -135,8 +136,8 @@ impl Default for RenewalPolicy {
 
 /// Maximum share by which a delay after a transient failure is shortened at random.
 ///
-/// Shorter delays mean more attempts. With a larger share, there would be too many of them in an outage that begins
-/// while a token is due for renewal.
+/// Shorter delays mean more attempts. With a larger share, a plugin would make too many attempts in an outage that
+/// begins while its token is due for renewal.
 const BACKOFF_JITTER: f64 = 0.15;
 
 /// Maximum of `attempt_timeout` and `wait_timeout`.
@@ -192,7 +193,7 @@ impl RenewalPolicy {
         self
     }
 
-    /// Returns the ages at which a token with this lifetime becomes due for renewal, and expiring.
+    /// Returns the ages at which the phases *due* and *expiring* of a token with this lifetime begin.
     ///
     /// `random` is from 0 to 1.
     pub(super) fn phases(&self, lifetime: Duration, random: f64) -> (Duration, Duration) {

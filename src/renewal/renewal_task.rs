@@ -125,8 +125,9 @@ impl<C: Credentials> RenewalTask<C> {
         };
         drop(plugin);
         let mut attempts = 0;
-        // After a delay that Keystone has asked for, the attempt gets its whole timeout, even if no time is left.
-        let mut is_requested_delay = !delay.is_zero();
+        // The attempt after an initial delay, or after a delay that Keystone has asked for, gets its whole timeout,
+        // even if `wait_timeout` is over.
+        let mut gets_whole_timeout = !delay.is_zero();
         loop {
             if !delay.is_zero() {
                 sleep(delay).await;
@@ -136,7 +137,7 @@ impl<C: Credentials> RenewalTask<C> {
             let requested_at = plugin.clock.now();
             let time_left = wait_timeout.saturating_sub(requested_at.since(started_at));
             let login_timeout =
-                if is_requested_delay { attempt_timeout } else { attempt_timeout.min(time_left) };
+                if gets_whole_timeout { attempt_timeout } else { attempt_timeout.min(time_left) };
             let (credentials, login) = (plugin.credentials_info(), plugin.log_in());
             drop(plugin);
             let result = with_timeout(login_timeout, login).await;
@@ -150,12 +151,13 @@ impl<C: Credentials> RenewalTask<C> {
                 let time_left = wait_timeout.saturating_sub(now.since(started_at));
                 let next = plugin.lock().state.retry_delay(self.id, attempts, error, now, time_left);
                 if let Some(next) = next {
-                    is_requested_delay = error.error.retry_after().is_some();
+                    gets_whole_timeout = error.error.retry_after().is_some();
                     delay = next;
                     continue;
                 }
             }
-            // Credentials that wait for themselves get this error, even if they have reset the plugin meanwhile.
+            // Credentials that request a token from their own plugin get this error, even if they have reset the plugin
+            // meanwhile.
             let is_recursion = result.as_ref().is_err_and(|error| matches!(error.error, Error::Recursion));
             let outcome = plugin.finish_renewal(self.id, requested_at, result, credentials, now);
             return if is_recursion { Err(Error::Recursion) } else { outcome };

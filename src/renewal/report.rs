@@ -65,11 +65,11 @@ pub(super) fn log_clock_skew(
     if seconds > MAX_CLOCK_SKEW.as_secs()
         && log_throttle.should_log(("clock skew", &auth_url), now.monotonic, CLOCK_SKEW_INTERVAL)
     {
-        let or_old = if auth_ref.date().is_some() {
+        let other_cause = if auth_ref.date().is_some() {
             ""
         } else {
             ", or Keystone returned a token that it issued earlier"
         };
-        warn!(auth_url, seconds, "the clocks of Keystone and of this machine differ{or_old}");
+        warn!(auth_url, seconds, "the clocks of Keystone and of this machine differ{other_cause}");
     }
 }

@@ -23,7 +23,7 @@ use crate::{
 
 /// The result of a renewal for the requests that wait for it.
 ///
-/// After an `Ok`, they look at the state again: the new access is only there.
+/// `Ok` does not contain the new access. The requests read it from the state.
 pub(super) type Outcome = Result<(), Error>;
 
 /// The part of a plugin that its clones share.

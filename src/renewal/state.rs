@@ -174,8 +174,8 @@ impl State {
 
     /// Returns how long a renewal that starts now waits before its first attempt.
     ///
-    /// It waits as long as Keystone has asked for, and as long as the back-off after more than
-    /// [`MAX_CANCELLED_WITHOUT_DELAY`] cancelled renewals.
+    /// That is the rest of the delay that Keystone has asked for. After more than [`MAX_CANCELLED_WITHOUT_DELAY`]
+    /// cancelled renewals, it is the back-off if that is longer.
     pub(super) fn initial_delay(&self, now: Now) -> Duration {
         let failure = self.failure.as_ref();
         let requested = failure.map_or(Duration::ZERO, |failure| failure.remaining_retry_after(now));
@@ -352,7 +352,7 @@ impl State {
                 let issued = auth_ref.issued().ok().flatten();
                 issued
                     .and_then(|issued| expires.duration_since(issued).ok())
-                    .map_or(left, |whole| left.min(whole))
+                    .map_or(left, |lifetime| left.min(lifetime))
             }
         };
         let current = self.access_with_lifetime(auth_ref, now, lifetime)?;

@@ -28,7 +28,7 @@ enum NextStep {
 }
 
 impl<C: Credentials> Shared<C> {
-    /// Returns the current access if it is ready to use, or the future of the one that a renewal obtains.
+    /// Returns the current access if it is ready to use, or a future that waits for a renewal.
     #[inline(always)]
     pub(super) fn access(self: &Arc<Self>) -> AccessFuture {
         let now = self.clock.now();
