@@ -39,7 +39,7 @@ impl Backoff {
     /// Uses up one retry and returns the delay that the server has requested, or `None` if no retry is left.
     ///
     /// With `random`, which is from 0 to 1, up to half of `self.delay` is added. So clients that got the same
-    /// `Retry-After` do not return at the same time. `self.delay` does not double.
+    /// `Retry-After` do not retry at the same time. `self.delay` does not double.
     pub(super) fn requested_delay(&mut self, requested: Duration, random: Option<f64>) -> Option<Duration> {
         self.retries_left = self.retries_left.checked_sub(1)?;
         Some(requested.saturating_add((self.delay / 2).mul_f64(random.unwrap_or_default())))

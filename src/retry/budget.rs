@@ -20,7 +20,8 @@ impl RetryBudget {
     ///
     /// # Panics
     ///
-    /// Panics if `window` is not from 1 s to 60 s, or `share` is not from 0 to 1000.
+    /// Panics if `window` is not from 1 s to 60 s, `share` is not from 0 to 1000, or `min_per_second` is not less than
+    /// [`i32::MAX`].
     pub fn new(window: Duration, min_per_second: u32, share: f32) -> Self {
         Self(Arc::new(TpsBudget::new(window, min_per_second, share)))
     }

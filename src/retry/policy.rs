@@ -24,7 +24,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 ///   processed the request.
 ///
 /// The two kinds are counted separately and have separate delays. The first delay is 0.5 s, and it doubles with each
-/// retry, up to 60 s. Each delay is shortened by a random share of up to half, so that many clients do not return at
+/// retry, up to 60 s. Each delay is shortened by a random share of up to half, so that many clients do not retry at
 /// the same time ([`without_jitter`](Self::without_jitter)).
 ///
 /// If the response has a `Retry-After` header, in seconds or as a date, the policy waits for that time instead, up to
@@ -67,8 +67,8 @@ impl<B: Body> RetryPolicy<ReplayBody<B>> {
 impl<B> RetryPolicy<B> {
     /// Creates a policy that clones request bodies with `clone_body`.
     ///
-    /// The function is called before each attempt, and returns the body for the next one. If it returns `None`, there
-    /// is no further attempt.
+    /// The function is called before each attempt with the body of that attempt, and returns the body for a retry. If
+    /// it returns `None`, the attempt is not retried.
     pub fn with_clone_body(clone_body: fn(&B) -> Option<B>) -> Self {
         Self::from_clone_request(CloneRequest::with_clone_body(clone_body))
     }

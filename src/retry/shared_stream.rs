@@ -29,7 +29,8 @@ type PollFrame = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
 /// Only one reader is active at a time. A reader becomes active when it begins to read or takes the stream over. The
 /// reader that was active before gets an error from then on.
 ///
-/// The lock is not held while code from outside this crate runs: the stream, wakers, and the `Drop` of their values.
+/// The lock is not held while code from outside this crate runs: polls of the stream, wakers, and the `Drop` of values
+/// from outside.
 pub(super) struct SharedStream<B>(Mutex<State<B>>);
 
 struct State<B> {
@@ -40,7 +41,7 @@ struct State<B> {
     cap: usize,
     /// The turn of the active reader. Turns are numbered in the order in which readers become active.
     turn: usize,
-    /// The turn of the last reader that took the stream over. Readers that were created before it cannot become active.
+    /// The turn of the last reader that took the stream over. Readers with an earlier turn cannot become active.
     last_take_over: usize,
     /// The waker of the active reader.
     waker: Option<Waker>,
@@ -74,7 +75,7 @@ pub(super) struct Reader {
     position: usize,
     /// Whether the trailers or the end were read.
     is_at_end: bool,
-    /// The turn of this reader if it has begun to read, otherwise the turn in which it was created.
+    /// The turn of this reader if it has begun to read, otherwise the turn of the reader that it was cloned from.
     turn: usize,
     has_begun: bool,
 }
@@ -412,7 +413,7 @@ mod tests {
             let shared = SharedStream::new(Full::<Bytes>::default(), cap);
             let mut state = shared.lock();
             let mut buffered = 0;
-            // A frame can be a small part of a large allocation, which must not be kept for it.
+            // A frame can be a small part of a large allocation. The buffer must not keep that allocation.
             let allocation = Bytes::from(vec![b'x'; 1 << 20]);
             while frame > 0 && buffered + frame <= cap {
                 assert!(state.buffer_data(&allocation.slice(..frame), false).is_none());
