@@ -28,7 +28,7 @@ BUGS = {
         [(STATE, "is_some_and(|current| Arc::ptr_eq(&current.access, access)) {", "is_some() {")],
     ),
     # The renewal is aborted when the caller that started it is dropped.
-    "leader-dropped": (
+    "renewal-aborted": (
         "a_renewal_finishes_after_all_callers_are_dropped",
         [
             (
@@ -76,7 +76,7 @@ BUGS = {
         ],
     ),
     # A panic of the credentials ends the renewal task without a result.
-    "leader-panics": (
+    "credentials-panic": (
         "a_panic_of_the_credentials_is_an_error_for_all_waiting_callers",
         [
             (

@@ -43,7 +43,7 @@ const EXPIRING: u64 = 295;
 
 const SCHEDULES: usize = 5_000;
 
-/// Runs a scenario under many schedules: random ones, and ones with few task switches at chosen points.
+/// Runs a scenario under many schedules: random ones, and ones that switch tasks at only a few random points.
 fn check<F: Future<Output = ()> + 'static>(scenario: fn(Cloud) -> F) {
     let schedulers: [Box<dyn Scheduler + Send>; 2] =
         [Box::new(RandomScheduler::new(SCHEDULES)), Box::new(PctScheduler::new(3, SCHEDULES))];
