@@ -75,6 +75,7 @@
 //! same time share one request. The endpoints that discovery finds for requests are cached, too. The caches hold at
 //! most 64 MiB of documents and 96 MiB of endpoints.
 
+mod all_versions;
 mod candidate_urls;
 mod client;
 mod document;
@@ -83,7 +84,7 @@ mod document_cache;
 mod endpoint;
 mod endpoint_cache;
 mod fetch;
-mod inventory;
+
 mod link;
 mod no_document;
 mod outcome;
@@ -91,10 +92,10 @@ mod request_endpoint;
 mod search;
 mod weighted_cache;
 
+pub use all_versions::VersionsByRegion;
 pub use client::Discovery;
 pub use document::{VersionData, VersionDocument};
 pub use endpoint::Endpoint;
-pub use inventory::VersionsByRegion;
 
 #[doc(inline)]
 pub use crate::{

@@ -103,14 +103,15 @@
 mod backoff;
 mod budget;
 mod clone_request;
+mod future;
 mod policy;
 mod reauth;
 mod replay_body;
-mod retry_delay;
+
 mod shared_stream;
 
 pub use budget::RetryBudget;
+pub use future::RetryDelay;
 pub use policy::RetryPolicy;
 pub use reauth::ReauthPolicy;
 pub use replay_body::ReplayBody;
-pub use retry_delay::RetryDelay;
