@@ -5,7 +5,7 @@ use http::Uri;
 use super::AuthUrl;
 use crate::{AccessFuture, AccessInfo, Error, IdentityPlugin, ServiceAccess, endpoint::Origin};
 
-/// A plugin for an [`AccessInfo`] (a token and its document) that was obtained elsewhere.
+/// A plugin for a token that was obtained elsewhere, given as an [`AccessInfo`].
 ///
 /// The access info may come from a cache, from another process, or from middleware that validated an incoming token.
 ///

@@ -73,9 +73,10 @@ impl AuthMethod {
         Self(Method::ApplicationCredential { id, name, user, secret: secret.into() })
     }
 
-    /// Continues a multi-factor authentication with its receipt.
+    /// Continues a login for which Keystone requires further methods.
     ///
-    /// The receipt is in [`Error::MissingAuthMethods`](crate::Error::MissingAuthMethods). Add the missing methods with
+    /// The receipt proves to Keystone that it has accepted the first methods. It is in
+    /// [`Error::MissingAuthMethods`](crate::Error::MissingAuthMethods). Add the missing methods with
     /// [`V3Credentials::and`](super::V3Credentials::and).
     pub fn receipt(receipt: impl Into<Secret>) -> Self {
         Self(Method::Receipt(receipt.into()))

@@ -33,7 +33,8 @@ pub(super) fn cache_id(elements: Vec<(String, Option<&str>)>) -> String {
 
 /// Returns an `auth_url` as an element of a cache id.
 ///
-/// [`Uri`] writes `https://host` as `https://host/`. The slash is removed, because most configurations have none.
+/// keystoneauth uses the text of the configuration. [`Uri`] writes `https://host` as `https://host/`, so the slash is
+/// removed to get the same id: most configurations have none.
 pub(super) fn auth_url_element(auth_url: &Uri) -> String {
     let text = auth_url.to_string();
     match (auth_url.path(), auth_url.query()) {

@@ -7,7 +7,7 @@ use crate::{AccessInfo, Error, Transport};
 /// The future of [`Credentials::get_auth_ref`].
 pub type AuthRefFuture = Pin<Box<dyn Future<Output = Result<AccessInfo, Error>> + Send>>;
 
-/// Credentials that can obtain a token repeatedly: keystoneauth's `BaseIdentityPlugin` without its cache.
+/// Credentials that obtain a new token at each call: keystoneauth's `BaseIdentityPlugin` without its cache.
 ///
 /// This crate has [`V3Credentials`](super::V3Credentials), [`V2Credentials`](super::V2Credentials) and
 /// [`GenericCredentials`](super::GenericCredentials). Implement the trait for another way to obtain a token, which may
@@ -37,18 +37,21 @@ pub type AuthRefFuture = Pin<Box<dyn Future<Output = Result<AccessInfo, Error>> 
 pub trait Credentials: Send + Sync + 'static {
     /// Requests a new token from Keystone: keystoneauth's `get_auth_ref`.
     ///
-    /// If it fails, [`Error::is_transient`] decides whether, and when, it is called again.
+    /// After a failure, [`RenewingPlugin`](crate::RenewingPlugin) waits before it calls this method again. The delays
+    /// of its [`RenewalPolicy`](crate::RenewalPolicy) differ for transient and permanent errors
+    /// ([`Error::is_transient`]).
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture;
 
     /// Returns the URL of Keystone.
     fn auth_url(&self) -> &Uri;
 
-    /// Returns an id for a cache of access infos: keystoneauth's `get_cache_id`.
+    /// Returns the key of these credentials in a cache of [`AccessInfo`]s: keystoneauth's `get_cache_id`.
     ///
     /// Different credentials must have different ids. `None` means that their access infos must not be cached.
     ///
-    /// The id should depend on the secrets: after a rejected login, credentials are tried again at once if their id has
-    /// changed. This method is called at each login, and by requests during the back-off after a rejected login.
+    /// If the secrets can change, for example because they are read from a file, the id should change with them. After
+    /// a rejected login, [`RenewingPlugin`](crate::RenewingPlugin) then tries the new secrets at once. It calls this
+    /// method at each login, and when a request needs a token during the delay after a rejected login.
     fn cache_id(&self) -> Option<String> {
         None
     }

@@ -157,8 +157,8 @@ impl GenericCredentials {
             self.for_version(major, url)
         };
         versions.iter().find_map(|data| for_version(data.version?.major, &data.url)).ok_or_else(|| {
-            let requested = "a version of Keystone that supports these credentials (v3, or v2.0 if they set neither a \
-                             domain, nor the system scope, nor Scope::unscoped)";
+            let requested = "a version of Keystone that supports these credentials (v3, or v2.0 for credentials \
+                             without a domain, system scope or Scope::unscoped)";
             document.not_listed(requested).into()
         })
     }

@@ -48,8 +48,8 @@
 //!
 //! # With a token obtained elsewhere
 //!
-//! [`AccessInfoPlugin`] sends the token of an [`AccessInfo`](crate::AccessInfo), which is a token and its document.
-//! Here both come from a cache:
+//! [`AccessInfoPlugin`] sends the token of an [`AccessInfo`](crate::AccessInfo), which contains a token and the JSON
+//! document that Keystone returned with it. Here both come from a cache:
 //!
 //! ```
 //! use tower_keystone::{AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter};

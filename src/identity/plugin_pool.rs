@@ -16,8 +16,10 @@ use quick_cache::{
 };
 use tokio::time::Instant;
 
-/// Minimum capacity of a pool with [`SHARDS`] shards. A smaller pool has one shard, because keys are distributed
-/// unevenly: a full shard evicts a plugin even if another shard has room.
+/// Minimum capacity of a pool with [`SHARDS`] shards. A smaller pool has one shard.
+///
+/// A full shard evicts a plugin even if another shard has room. Keys are distributed unevenly over the shards, and the
+/// smaller the pool, the larger the difference.
 const MIN_SHARDED_CAPACITY: usize = 10_000;
 
 /// Number of parts of a large pool. Each has its own lock.

@@ -3,7 +3,10 @@ use super::{
     text_setters::{non_empty, text_setters},
 };
 
-/// The scope of a token: a project, a domain, the system, a trust, or unscoped.
+/// The scope of a token: the part of the cloud that its roles apply to.
+///
+/// A scope is a project, a domain, the system (the cloud as a whole), or a trust (roles that another user has
+/// delegated). An unscoped token has no roles.
 ///
 /// Set at most one of them. If more are set, the login fails with
 /// [`Error::AuthorizationFailure`](crate::Error::AuthorizationFailure). If none is set, Keystone uses the user's
@@ -67,7 +70,7 @@ impl Scope {
         } else if non_empty(&self.system_scope).is_some() {
             "the system".to_owned()
         } else if self.unscoped {
-            "no scope".to_owned()
+            "an unscoped token".to_owned()
         } else {
             "the default project of the user".to_owned()
         }

@@ -20,8 +20,8 @@ use crate::{AccessFuture, Error, IdentityPlugin, ServiceAccess, endpoint::Origin
 /// a [`RenewingPlugin`](crate::RenewingPlugin), a 401 because of an invalid user token also drops the valid service
 /// token, and counts as a rejection of it. After [`max_rejections`](crate::RenewalPolicy::max_rejections) rejections
 /// within the [`rejection_window`](crate::RenewalPolicy::rejection_window), further 401s from that origin do not renew
-/// the service token. So if user tokens may be invalid, do not send the service's own requests with the
-/// `RenewingPlugin` of the wrapper: create a second one for them.
+/// the service token. This affects all requests that use the same `RenewingPlugin`. So if user tokens may be invalid,
+/// create a second `RenewingPlugin` for the service's own requests.
 ///
 /// Clones share both plugins. See the [module docs](super) for an example.
 pub struct ServiceTokenAuthWrapper<U, S>(Arc<Inner<U, S>>);
@@ -72,7 +72,7 @@ where
         };
         let inner = Arc::clone(&self.0);
         AccessFuture::new(async move {
-            // Looks up both accesses after waiting, because one may expire or be dropped while the other is obtained.
+            // Calls both plugins again, because one access may expire or be invalidated while the other is obtained.
             join(wait(pending.0), wait(pending.1)).await?;
             let (user, service) =
                 match (inner.user.access().into_ready(), inner.service.access().into_ready()) {

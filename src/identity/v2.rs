@@ -16,6 +16,8 @@ use super::{
 use crate::{Error, Secret, Transport, access::IdentityVersion};
 
 /// Credentials for Keystone's old v2.0 API: keystoneauth's `v2.Password` and `v2.Token`.
+///
+/// A project is called *tenant* in this API.
 #[derive(Clone)]
 pub struct V2Credentials {
     auth_url: AuthUrl,
@@ -52,9 +54,9 @@ impl V2Credentials {
     }
 
     text_setters! {
-        /// Sets the id of the tenant (the v2.0 term for a project). It takes precedence over a name.
+        /// Sets the id of the tenant to scope to. It takes precedence over a name.
         tenant_id,
-        /// Sets the name of the tenant (the v2.0 term for a project).
+        /// Sets the name of the tenant to scope to.
         tenant_name,
         /// Sets the id of the trust to scope to.
         trust_id,
@@ -120,7 +122,7 @@ impl V2Credentials {
             non_empty(&self.tenant_name),
             non_empty(&self.trust_id),
         ) {
-            (None, None, None) => "no tenant".to_owned(),
+            (None, None, None) => "a token without a tenant".to_owned(),
             (None, None, Some(trust)) => format!("trust id {}", names.quote(trust)),
             (id, name, _) => names.describe("tenant", id, name, None),
         };

@@ -33,10 +33,10 @@ pub struct V3Credentials {
 impl V3Credentials {
     /// Makes credentials for the Keystone at this URL, with or without `/v3` at the end.
     ///
-    /// A login adds `/v3` if it is missing. Other requests to Keystone, with
-    /// [`Interface::Auth`](crate::Interface::Auth), do not: their relative URIs are joined to this URL unchanged. For
-    /// such requests, give the URL with `/v3`, or set [`version(3, 0)`](crate::EndpointFilter::version) in their filter
-    /// and [`discovery`](crate::AuthLayer::discovery) in the layer.
+    /// For a login, `/v3` is added if it is missing. For your own requests to Keystone, with
+    /// [`Interface::Auth`](crate::Interface::Auth), it is not: their relative URIs are joined to this URL unchanged. If
+    /// you send such requests, give the URL with `/v3`, or set [`version(3, 0)`](crate::EndpointFilter::version) in
+    /// their `EndpointFilter` and [`discovery`](crate::AuthLayer::discovery) in the `AuthLayer`.
     pub fn new(auth_url: impl Into<AuthUrl>, method: AuthMethod) -> Self {
         Self { auth_url: auth_url.into(), methods: vec![method], scope: Scope::new(), include_catalog: true }
     }

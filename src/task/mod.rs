@@ -18,7 +18,7 @@ pub(crate) use timer::Timer;
 ///
 /// # Errors
 ///
-/// [`Error::NoRuntime`] outside of a runtime, and in a runtime without time.
+/// [`Error::NoRuntime`] outside of a runtime, and in a runtime that was built without `enable_time`.
 pub(crate) fn runtime() -> Result<Handle, Error> {
     let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
     // Tokio has no way to ask whether time is enabled, but a timer panics if it is not.

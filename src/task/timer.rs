@@ -41,7 +41,7 @@ impl Timer {
     }
 }
 
-/// Resolves to [`Error::NoRuntime`] outside of a runtime, and in a runtime without time.
+/// Resolves to [`Error::NoRuntime`] outside of a runtime, and in a runtime that was built without `enable_time`.
 impl Future for Timer {
     type Output = Result<(), Error>;
 
@@ -56,7 +56,7 @@ impl Future for Timer {
         let mut timer = Box::pin(async move {
             let _ = timeout(remaining, pending::<()>()).await;
         });
-        // Tokio's timer panics in a runtime without time, and in a runtime that is shut down.
+        // Tokio's timer panics in a runtime without `enable_time`, and in a runtime that is shut down.
         match catch_panic(|| timer.as_mut().poll(cx)) {
             Ok(poll) => {
                 self.tokio_timer = Some(timer);

@@ -33,7 +33,8 @@ use crate::{BoxError, Error};
 /// or above.
 ///
 /// If the client fails, the error is [`Error::ConnectFailure`]. It is transient unless its text names a permanent
-/// cause: a certificate, a server that does not speak TLS or HTTP, or a URL scheme that the client does not support.
+/// cause: a rejected certificate, a server that does not speak TLS or HTTP, or a URL scheme that the client does not
+/// support.
 /// To decide this itself, a client can fail with an error of this crate, such as [`Error::plugin`], which is returned
 /// unchanged.
 ///
@@ -80,8 +81,8 @@ impl Transport {
 
     /// Wraps an HTTP client, with a function that makes its request body.
     ///
-    /// Use it if the request body is not [`From<Bytes>`], or if the client is generic over the request body: then
-    /// `Full::<Bytes>::new` selects one.
+    /// Use it if the request body is not [`From<Bytes>`], or if the client is generic over the request body. For
+    /// example, the function `Full::<Bytes>::new` selects the body type `Full<Bytes>`.
     ///
     /// ```
     /// use std::convert::Infallible;

@@ -86,8 +86,8 @@ pub struct HyperTransport<C = HttpConnector> {
 impl HyperTransport {
     /// Wraps the connector, for example in one that adds TLS.
     ///
-    /// The `HttpConnector` that `wrap` receives connects for any URL scheme. The connector that `wrap` returns decides
-    /// which schemes are allowed.
+    /// The `HttpConnector` that `wrap` receives accepts any URL scheme. The connector that `wrap` returns decides which
+    /// schemes are allowed.
     pub fn connector<C>(self, wrap: impl FnOnce(HttpConnector) -> C) -> HyperTransport<C> {
         let mut http = self.connector;
         http.enforce_http(false);
