@@ -85,7 +85,7 @@ impl ErrorBody {
                 ("error", ..) if json::is_object(value) => error = Some(value),
                 (_, Some(index), _) => _ = messages.get_mut(index).map(|found| found.get_or_insert(value)),
                 (_, _, Some(index)) => _ = details.get_mut(index).map(|found| found.get_or_insert(value)),
-                // The only member of an object can have the name of the error, as in `{"itemNotFound": {…}}`.
+                // If an object has a single member, its name can be that of the error, as in `{"itemNotFound": {…}}`.
                 _ if members == 0 => only = Some(value),
                 _ => {}
             }

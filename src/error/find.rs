@@ -5,7 +5,9 @@ use std::{cell::Cell, error::Error as StdError};
 use super::Error;
 
 thread_local! {
-    /// Whether the next call of [`Error::source`](StdError::source) returns the error itself.
+    /// Whether the next call of [`Error::source`](StdError::source) returns the error itself instead of its source.
+    ///
+    /// With it, [`Error::find`] finds an [`Error`] in a wrapper that only forwards `source` to it.
     static RETURN_SELF: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -14,8 +16,8 @@ impl Error {
     /// middleware stack.
     ///
     /// This also finds an error that a wrapper hides from the chain of sources. Such wrappers are an `anyhow::Error` or
-    /// an `eyre::Report` made from a box, `#[error(transparent)]` of thiserror, `std::io::Error::other`, and a box in a
-    /// box.
+    /// an `eyre::Report` made from a `BoxError`, `#[error(transparent)]` of thiserror, `std::io::Error::other`, and a
+    /// `BoxError` in another `BoxError`.
     pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
         let mut next = Some(error);
         while let Some(error) = next {

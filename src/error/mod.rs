@@ -293,8 +293,8 @@ pub enum Error {
 
     /// Keystone cannot be reached, or its response broke off: keystoneauth's `ConnectFailure`.
     ///
-    /// It is not transient if the error of the client shows a permanent cause: a certificate, a server without TLS or
-    /// HTTP, or a URL scheme that the client does not support.
+    /// It is not transient if the error of the client shows a permanent cause: a rejected certificate, a server without
+    /// TLS or HTTP, or a URL scheme that the client does not support.
     #[non_exhaustive]
     ConnectFailure {
         /// Scheme, host and port of the request.

@@ -40,7 +40,7 @@ fn ends_within(text: &str, secret: &str) -> bool {
     prefixes.any(|prefix| text.ends_with(prefix) || before_escape.ends_with(prefix))
 }
 
-/// Minimum length of a cookie value that counts as a secret, in bytes. Shorter values are in most texts by chance.
+/// Minimum length of a cookie value that counts as a secret, in bytes. Shorter values occur in many texts by chance.
 const MIN_COOKIE_LEN: usize = 8;
 
 /// Returns the secrets in a header: its value, the credentials after `Basic` or `Bearer`, and the value of each cookie.
