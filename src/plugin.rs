@@ -177,6 +177,8 @@ impl ServiceAccess {
 
     /// Allows the token to be sent to the origins of the previous token's catalog too, so that clients can still follow
     /// links that a service returned before.
+    ///
+    /// Unusable endpoints that were reported for the previous catalog are not reported again.
     pub(crate) fn with_previous_origins(mut self, origins: Option<Arc<KnownOrigins>>) -> Self {
         if let (Some(origins), Some(previous)) = (self.origins(), &origins) {
             origins.inherit_reports(previous);

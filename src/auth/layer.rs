@@ -69,9 +69,9 @@ impl<P> AuthLayer<P> {
 
     /// Refuses to send authenticated requests over plain http ([`Error::HttpsRequired`]).
     ///
-    /// Requests that carry a token of the caller and [`Unauthenticated`](crate::Unauthenticated) requests are still
-    /// sent. All others are refused, even if the plugin has no token to send. The [`discovery`](Self::discovery) of the
-    /// layer sends no token over plain http either, also when it is shared or called directly.
+    /// [`Unauthenticated`](crate::Unauthenticated) requests are still sent, as are requests that keep a token of the
+    /// caller. All others are refused, even if the plugin has no token to send. The [`discovery`](Self::discovery) of
+    /// the layer sends no token over plain http either, also when it is shared or called directly.
     ///
     /// By default plain http is allowed, because private clouds use it.
     #[must_use]
