@@ -1,8 +1,11 @@
-//! The fault matrix: 49 faults of Keystone, of concurrent requests and of requests.
+//! The fault matrix: 49 numbered faults, each with at least one test case.
 //!
-//! Each case is a function named by its number and its meaning, and counts the requests that reached
-//! Keystone or the service. `cargo test --test faults a08` runs those whose names contain a text. A number
-//! counts if it has a case and all of its cases passed; without a text, all 49 have to count.
+//! Group `a` contains faults of Keystone (or of the connection to it), group `b` faults of concurrent requests, and
+//! group `c` faults of requests to services. A case is a function: its name starts with the number of the fault and
+//! states the expected result. Most cases count the requests that reach Keystone or the service.
+//!
+//! `cargo test --test faults a08` runs the cases whose names contain `a08`. A fault is covered if it has a case and all
+//! its cases pass. Without a filter, the run fails unless all 49 faults are covered.
 
 mod clocks;
 mod concurrency;
@@ -16,10 +19,10 @@ mod support;
 mod wire;
 mod wire_requests;
 
-#[allow(dead_code, reason = "the tests of the layer use the rest of it")]
+#[allow(dead_code, reason = "tests/auth uses the other items")]
 #[path = "../auth/support.rs"]
 mod layer;
-#[allow(dead_code, reason = "the tests of renewing use the rest of it")]
+#[allow(dead_code, reason = "tests/renewal uses the other items")]
 #[path = "../renewal/support.rs"]
 mod renewal;
 
@@ -29,7 +32,7 @@ use std::{
     process::ExitCode,
 };
 
-/// How many cases each group has.
+/// Number of faults in each group.
 const GROUPS: [(char, usize); 3] = [('a', 22), ('b', 14), ('c', 13)];
 
 const CASES: [&[support::Case]; 9] = [
@@ -47,10 +50,10 @@ const CASES: [&[support::Case]; 9] = [
 fn main() -> ExitCode {
     let cases = CASES.iter().copied().flatten().chain(wire_requests::CASES);
     let list = env::args().any(|argument| argument == "--list");
-    let wanted: Vec<_> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let filters: Vec<_> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let hook = take_hook();
     set_hook(Box::new(move |panic| {
-        if panic.payload().downcast_ref() != Some(&support::WANTED_PANIC) {
+        if panic.payload().downcast_ref() != Some(&support::EXPECTED_PANIC) {
             hook(panic);
         }
     }));
@@ -58,7 +61,7 @@ fn main() -> ExitCode {
     for case in cases {
         if list {
             println!("{}: test", case.name);
-        } else if wanted.is_empty() || wanted.iter().any(|text| case.name.contains(text.as_str())) {
+        } else if filters.is_empty() || filters.iter().any(|text| case.name.contains(text.as_str())) {
             let passed = catch_unwind(case.run).is_ok();
             println!("{} ... {}", case.name, if passed { "ok" } else { "FAILED" });
             outcomes.push((case.name, passed));
@@ -68,19 +71,19 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
 
-    let numbers: Vec<_> = GROUPS
+    let faults: Vec<_> = GROUPS
         .iter()
         .flat_map(|(group, cases)| (1..=*cases).map(move |n| format!("{group}{n:02}_")))
         .collect();
-    let counts = |number: &&String| {
-        let mut of_number = outcomes.iter().filter(|(name, _)| name.starts_with(number.as_str())).peekable();
-        of_number.peek().is_some() && of_number.all(|(_, passed)| *passed)
+    let is_covered = |fault: &&String| {
+        let mut results = outcomes.iter().filter(|(name, _)| name.starts_with(fault.as_str())).peekable();
+        results.peek().is_some() && results.all(|(_, passed)| *passed)
     };
-    let (total, counted) = (numbers.len(), numbers.iter().filter(counts).count());
+    let (total, covered) = (faults.len(), faults.iter().filter(is_covered).count());
     let failed = outcomes.iter().filter(|(_, passed)| !passed).count();
     println!("\n{} passed, {failed} failed", outcomes.len() - failed);
-    println!("{counted} of {total}");
-    if failed == 0 && (counted == total || !wanted.is_empty()) {
+    println!("{covered} of {total} faults covered");
+    if failed == 0 && (covered == total || !filters.is_empty()) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -1,4 +1,4 @@
-//! URLs that look like those of a service, and useless catalogs.
+//! URLs that look like those of a service, and malformed catalogs.
 
 use std::collections::BTreeSet;
 
@@ -13,11 +13,11 @@ use crate::{
 };
 
 cases![
-    paused c05_an_origin_that_nobody_named_gets_no_request_at_all,
-    paused c06_no_spelling_of_a_url_makes_another_host_of_a_known_one,
-    paused c07_an_endpoint_that_is_no_good_gives_way_to_the_next,
-    paused c07_what_is_joined_stays_as_it_is_and_below_its_endpoint,
-    paused c07_a_catalog_of_ten_thousand_endpoints_is_searched_like_a_small_one,
+    paused c05_no_request_is_sent_to_an_origin_that_is_not_allowed,
+    paused c06_no_spelling_of_a_url_sends_the_token_to_another_host,
+    paused c07_a_malformed_endpoint_is_skipped,
+    paused c07_a_joined_uri_keeps_its_bytes_and_stays_below_its_endpoint,
+    paused c07_endpoints_of_a_catalog_of_ten_thousand_are_found,
 ];
 
 fn layer() -> AuthLayer<AccessInfoPlugin> {
@@ -67,7 +67,7 @@ const FOREIGN: [&str; 40] = [
     "wss://nova.example.com/",
 ];
 
-async fn c05_an_origin_that_nobody_named_gets_no_request_at_all() {
+async fn c05_no_request_is_sent_to_an_origin_that_is_not_allowed() {
     let inner = Inner::new();
     for url in FOREIGN {
         let error = Oneshot::new(layer().layer(inner.clone()), get(url)).await.unwrap_err();
@@ -77,7 +77,7 @@ async fn c05_an_origin_that_nobody_named_gets_no_request_at_all() {
         }
         assert_eq!(inner.count(), 0, "{url}");
     }
-    // What is clear can be allowed, and is then nobody's mistake.
+    // An unambiguous origin can be allowed explicitly.
     let mut allowed = 0;
     for url in FOREIGN {
         let Ok(layer) = layer().allow_origin(&uri(url)) else { continue };
@@ -89,13 +89,13 @@ async fn c05_an_origin_that_nobody_named_gets_no_request_at_all() {
     assert_eq!(inner.tokens().len(), allowed);
 }
 
-/// What the `url` crate, which reads URLs as browsers do, takes for the origin.
+/// Returns the origin according to the `url` crate, which parses URLs as browsers do.
 fn origin(url: &str) -> Option<(String, String, u16)> {
     let url = Url::parse(url).ok()?;
     Some((url.scheme().to_owned(), url.host_str()?.to_owned(), url.port_or_known_default()?))
 }
 
-async fn c06_no_spelling_of_a_url_makes_another_host_of_a_known_one() {
+async fn c06_no_spelling_of_a_url_sends_the_token_to_another_host() {
     let endpoint = |url: &str| json!({"interface": "public", "region": "RegionOne", "url": url});
     let known = ["https://nova.example.com/v2.1", "http://127.0.0.1:8774/", "http://[::1]:8774/v2.1"];
     let catalog = json!([{"type": "compute", "endpoints": known.map(endpoint)}]);
@@ -163,7 +163,7 @@ async fn c06_no_spelling_of_a_url_makes_another_host_of_a_known_one() {
         urls.push(url.into_iter().collect());
     }
     for url in urls {
-        // What is no URI cannot be asked for.
+        // A text that is not a URI cannot be requested.
         let Ok(uri) = url.parse::<http::Uri>() else { continue };
         if uri.scheme().is_none() {
             continue;
@@ -182,7 +182,7 @@ async fn c06_no_spelling_of_a_url_makes_another_host_of_a_known_one() {
     assert!(tried > 20_000 && sent > 500, "{sent} of {tried}");
 }
 
-/// A plugin whose catalog has one compute service with these endpoints.
+/// Returns a layer whose catalog contains one compute service with these endpoints.
 fn compute(endpoints: &[Value]) -> AuthLayer<AccessInfoPlugin> {
     let catalog = json!([
         null, 7, "compute", {"type": null}, {"endpoints": []}, {"type": "compute", "endpoints": null},
@@ -192,7 +192,7 @@ fn compute(endpoints: &[Value]) -> AuthLayer<AccessInfoPlugin> {
     AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute"))
 }
 
-async fn c07_an_endpoint_that_is_no_good_gives_way_to_the_next() {
+async fn c07_a_malformed_endpoint_is_skipped() {
     let good = json!({"interface": "public", "url": "https://nova.example.com/v2.1"});
     for bad in [
         json!({"interface": "public", "url": "file:///etc/passwd"}),
@@ -232,7 +232,7 @@ async fn c07_an_endpoint_that_is_no_good_gives_way_to_the_next() {
     }
 }
 
-async fn c07_what_is_joined_stays_as_it_is_and_below_its_endpoint() {
+async fn c07_a_joined_uri_keeps_its_bytes_and_stays_below_its_endpoint() {
     for (endpoint, path, expected) in [
         (
             "https://h.test/v1/AUTH_x/",
@@ -256,7 +256,7 @@ async fn c07_what_is_joined_stays_as_it_is_and_below_its_endpoint() {
         let error = Oneshot::new(layer.layer(inner.clone()), get(path)).await.unwrap_err();
         assert!(matches!(Error::find(&*error), Some(Error::PathTraversal)), "{path}: {error}");
     }
-    // Whatever is asked for, what is sent is below the endpoint for whoever resolves it.
+    // However a server resolves the path that is sent, it stays below the endpoint.
     let mut random = fastrand::Rng::with_seed(7);
     let pieces = ["/", "..", ".", "%2e", "%2E", "%2f", "\\", "%5c", "a", ";x", "//", "?", "=", "%"];
     for _ in 0..20_000 {
@@ -273,7 +273,7 @@ async fn c07_what_is_joined_stays_as_it_is_and_below_its_endpoint() {
     }
 }
 
-async fn c07_a_catalog_of_ten_thousand_endpoints_is_searched_like_a_small_one() {
+async fn c07_endpoints_of_a_catalog_of_ten_thousand_are_found() {
     let endpoints: Vec<_> = (0..10_000)
         .map(|number| {
             let (url, region) = (format!("https://nova{number}.test/v2.1"), format!("Region{number}"));

@@ -8,17 +8,16 @@ use tower_keystone::Secret;
 use crate::support::*;
 
 cases![
-    paused b14_processes_that_restore_one_token_log_in_at_times_of_their_own,
-    paused b14_processes_that_take_a_lock_around_their_store_log_in_once_for_all,
+    paused b14_processes_that_restore_one_token_renew_it_at_different_times,
+    paused b14_processes_that_lock_their_token_store_share_one_login,
 ];
 
 const PROCESSES: u64 = 50;
 
-/// The crate keeps no store and takes no lock between processes: it hands out what is to be stored
-/// (`auth_state`), takes it over (`set_auth_state`), and by its jitter keeps processes from renewing in the
-/// same second. That is all it promises; each of them renews for itself.
-async fn b14_processes_that_restore_one_token_log_in_at_times_of_their_own() {
-    let keystone = Keystone::new();
+/// The crate has neither a token store nor a lock between processes. It exports a token (`auth_state`), restores it
+/// (`set_auth_state`), and spreads the renewals of processes by jitter. Each process renews its own token.
+async fn b14_processes_that_restore_one_token_renew_it_at_different_times() {
+    let keystone = ScriptedKeystone::new();
     let first = keystone.plugin();
     token(&first).await.unwrap();
     let state = first.auth_state().unwrap();
@@ -30,28 +29,31 @@ async fn b14_processes_that_restore_one_token_log_in_at_times_of_their_own() {
         })
         .collect();
     for plugin in &processes {
-        assert_eq!(token_at_once(plugin).unwrap().unwrap(), "token-1");
+        assert_eq!(token_without_waiting(plugin).unwrap().unwrap(), "token-1");
     }
     settle().await;
-    assert_eq!(keystone.logins(), 1, "none logs in at once");
+    assert_eq!(keystone.logins(), 1, "no process logs in at once");
 
     while keystone.time().elapsed() < seconds(HOUR) {
         for plugin in &processes {
             assert!(token(plugin).await.is_ok());
         }
-        pass(1).await;
+        sleep_secs(1).await;
     }
-    let at: Vec<_> = keystone.logins_at().iter().skip(1).map(|at| at.as_secs()).collect();
-    assert_eq!(at.len() as u64, PROCESSES);
-    let most = at.iter().map(|second| at.iter().filter(|at| *at == second).count()).max();
-    assert!(most <= Some(6), "{most:?} in one second");
-    assert!(at.last().unwrap() - at[0] >= 60, "{at:?}");
+    let login_seconds: Vec<_> = keystone.login_times().iter().skip(1).map(|at| at.as_secs()).collect();
+    assert_eq!(login_seconds.len() as u64, PROCESSES);
+    let max = login_seconds
+        .iter()
+        .map(|second| login_seconds.iter().filter(|other| *other == second).count())
+        .max();
+    assert!(max <= Some(6), "{max:?} logins in one second");
+    assert!(login_seconds.last().unwrap() - login_seconds[0] >= 60, "{login_seconds:?}");
 }
 
-/// With a lock of the user's own around the store, such as one on a file, one process logs in for all.
-async fn b14_processes_that_take_a_lock_around_their_store_log_in_once_for_all() {
-    let keystone = Keystone::new();
-    keystone.usually(Answer::Token.slowly(seconds(1)));
+/// If the user locks the store (for example with a file lock), one process logs in for all.
+async fn b14_processes_that_lock_their_token_store_share_one_login() {
+    let keystone = ScriptedKeystone::new();
+    keystone.respond_with(LoginResponse::Token.delayed_by(seconds(1)));
     let store: Arc<Mutex<Option<Secret>>> = Arc::default();
     let processes: JoinSet<()> = (0..PROCESSES)
         .map(|seed| {
@@ -61,8 +63,8 @@ async fn b14_processes_that_take_a_lock_around_their_store_log_in_once_for_all()
                 while keystone.time().elapsed() < seconds(HOUR) {
                     if plugin.needs_renewal() {
                         let mut stored = store.lock().await;
-                        let known = plugin.auth_state();
-                        if stored.is_some() && *stored != known {
+                        let current = plugin.auth_state();
+                        if stored.is_some() && *stored != current {
                             plugin.set_auth_state(stored.as_ref()).unwrap();
                         }
                         if plugin.needs_renewal() {
@@ -70,13 +72,13 @@ async fn b14_processes_that_take_a_lock_around_their_store_log_in_once_for_all()
                             *stored = plugin.auth_state();
                         }
                     }
-                    assert!(token_at_once(&plugin).unwrap().is_ok());
-                    pass(5).await;
+                    assert!(token_without_waiting(&plugin).unwrap().is_ok());
+                    sleep_secs(5).await;
                 }
             }
         })
         .collect();
     processes.join_all().await;
     assert!((2..=3).contains(&keystone.logins()), "{}", keystone.logins());
-    assert_eq!(keystone.at_once(), 1);
+    assert_eq!(keystone.max_concurrent_logins(), 1);
 }

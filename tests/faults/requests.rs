@@ -35,39 +35,41 @@ use crate::{
 };
 
 cases![
-    paused c01_a_body_that_cannot_be_sent_again_is_sent_once_and_whole,
-    paused c03_a_refused_request_is_sent_once_more_whatever_its_method_and_a_broken_connection_is_not,
-    paused c04_no_redirect_takes_a_token_to_another_origin,
-    paused c08_a_layer_inside_denies_addresses_that_no_service_should_have,
-    paused c09_a_token_of_the_callers_own_is_kept_and_says_nothing_about_ours,
-    paused c13_a_new_catalog_counts_at_once_and_the_one_before_it_still_does,
+    paused c01_a_body_that_cannot_be_replayed_is_sent_once_and_complete,
+    paused c03_a_rejected_request_of_any_method_is_sent_twice_but_a_failed_one_once,
+    paused c04_no_redirect_sends_a_token_to_another_origin,
+    paused c08_an_inner_layer_can_deny_link_local_addresses,
+    paused c09_a_token_set_by_the_caller_is_sent_and_its_rejection_causes_no_renewal,
+    paused c13_a_new_catalog_is_used_at_once_and_the_previous_one_is_still_allowed,
 ];
 
-/// A service that lets in whoever has a good token, after it has read the whole body. Returns what it read
-/// of whom it refused, and of whom it let in.
+/// The requests that a service has read: whether it accepted the token, the method and the body.
 type Read = Arc<Mutex<Vec<(bool, Method, Bytes)>>>;
 
-fn reading<B>(keystone: &Keystone) -> (Read, BoxCloneService<Request<B>, Response<()>, BoxError>)
+/// Returns a service that reads the whole body, then validates the token.
+fn reading_service<B>(
+    keystone: &ScriptedKeystone,
+) -> (Read, BoxCloneService<Request<B>, Response<()>, BoxError>)
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError> + std::fmt::Debug> + Send + 'static,
 {
     let read: Read = Arc::default();
-    let (kept, keystone) = (Arc::clone(&read), keystone.clone());
+    let (log, keystone) = (Arc::clone(&read), keystone.clone());
     let service = tower::service_fn(move |request: Request<B>| {
-        let (kept, keystone) = (Arc::clone(&kept), keystone.clone());
+        let (log, keystone) = (Arc::clone(&log), keystone.clone());
         async move {
             let token = request.headers()["x-auth-token"].to_str()?;
-            let good = keystone.look_up(token).is_some_and(|issued| !issued.revoked);
+            let is_accepted = keystone.issued_token(token).is_some_and(|issued| !issued.revoked);
             let method = request.method().clone();
             let body = request.into_body().collect().await.map_err(Into::into)?.to_bytes();
-            kept.lock().unwrap().push((good, method, body));
-            Ok(Response::builder().status(if good { 200 } else { 401 }).body(())?)
+            log.lock().unwrap().push((is_accepted, method, body));
+            Ok(Response::builder().status(if is_accepted { 200 } else { 401 }).body(())?)
         }
     });
     (read, BoxCloneService::new(service))
 }
 
-/// A stream of three parts that cannot be had twice.
+/// A body of three parts that cannot be cloned.
 struct Stream(VecDeque<&'static str>);
 
 fn stream() -> Stream {
@@ -86,19 +88,19 @@ impl Body for Stream {
     }
 }
 
-async fn c01_a_body_that_cannot_be_sent_again_is_sent_once_and_whole() {
-    let keystone = Keystone::new();
+async fn c01_a_body_that_cannot_be_replayed_is_sent_once_and_complete() {
+    let keystone = ScriptedKeystone::new();
     let plugin = keystone.plugin();
     token(&plugin).await.unwrap();
     keystone.revoke();
-    let (read, nova) = reading(&keystone);
+    let (read, nova) = reading_service(&keystone);
     let layer = AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute"));
     let service = Retry::new(ReauthPolicy::with_clone_body(|_| None), layer.layer(nova));
     let upload = || Request::put("/image").body(stream()).unwrap();
 
-    let refused = Oneshot::new(service.clone(), upload()).await.unwrap();
-    assert_eq!(refused.status(), 401);
-    assert!(!refused.extensions().get::<TokenRejected>().unwrap().is_final(), "another go makes sense");
+    let rejected = Oneshot::new(service.clone(), upload()).await.unwrap();
+    assert_eq!(rejected.status(), 401);
+    assert!(!rejected.extensions().get::<TokenRejected>().unwrap().is_final(), "a retry can succeed");
     assert_eq!(Oneshot::new(service, upload()).await.unwrap().status(), 200);
     let whole = Bytes::from_static(b"part 1, part 2, part 3");
     let sent = [(false, Method::PUT, whole.clone()), (true, Method::PUT, whole)];
@@ -106,15 +108,15 @@ async fn c01_a_body_that_cannot_be_sent_again_is_sent_once_and_whole() {
     assert_eq!(keystone.logins(), 2);
 }
 
-async fn c03_a_refused_request_is_sent_once_more_whatever_its_method_and_a_broken_connection_is_not() {
-    let keystone = Keystone::new();
+async fn c03_a_rejected_request_of_any_method_is_sent_twice_but_a_failed_one_once() {
+    let keystone = ScriptedKeystone::new();
     let plugin = keystone.plugin();
     let layer = AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("compute"));
     for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
         token(&plugin).await.unwrap();
         let logins = keystone.logins();
         keystone.revoke();
-        let (read, nova) = reading(&keystone);
+        let (read, nova) = reading_service(&keystone);
         let service = Retry::new(ReauthPolicy::new(), layer.layer(nova));
         let body = Bytes::from_static(b"{}");
         let request =
@@ -124,28 +126,28 @@ async fn c03_a_refused_request_is_sent_once_more_whatever_its_method_and_a_broke
         assert_eq!(*read.lock().unwrap(), sent, "accepted exactly once");
         assert_eq!(keystone.logins(), logins + 1);
 
-        // Nobody knows what became of this one.
+        // After a connection error, it is unknown whether the service has processed the request.
         let requests = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&requests);
+        let counter = Arc::clone(&requests);
         let broken = tower::service_fn(move |_: Request<Full<Bytes>>| {
-            counted.fetch_add(1, Ordering::Relaxed);
+            counter.fetch_add(1, Ordering::Relaxed);
             async { Err::<Response<()>, _>(BoxError::from(io::Error::from(io::ErrorKind::ConnectionReset))) }
         });
         let service = Retry::new(ReauthPolicy::new(), layer.layer(broken));
         let error = Oneshot::new(service, request()).await.unwrap_err();
         assert_eq!(error.downcast_ref::<io::Error>().unwrap().kind(), io::ErrorKind::ConnectionReset);
         assert_eq!((requests.load(Ordering::Relaxed), keystone.logins()), (1, logins + 1));
-        pass(61).await;
+        sleep_secs(61).await;
     }
 }
 
 /// The headers that carry a token.
 const TOKENS: [&str; 2] = ["x-auth-token", "x-service-token"];
 
-async fn c04_no_redirect_takes_a_token_to_another_origin() {
+async fn c04_no_redirect_sends_a_token_to_another_origin() {
     let user = || AccessInfoPlugin::new(access_info("token-1"));
     let service_token = || AccessInfoPlugin::new(access_info("token-2"));
-    let mut went_on = 0;
+    let mut followed = 0;
     for code in [301, 302, 303, 307, 308] {
         for to in [
             "https://evil.example.org/servers",
@@ -178,7 +180,7 @@ async fn c04_no_redirect_takes_a_token_to_another_origin() {
                 };
                 let seen = inner.seen();
                 assert!(TOKENS.iter().all(|name| seen[0].headers.contains_key(*name)));
-                went_on += seen.len() - 1;
+                followed += seen.len() - 1;
                 for parts in &seen[1..] {
                     assert!(inside, "{code} {to}: sent to {} in spite of {result:?}", parts.uri);
                     assert!(!TOKENS.iter().any(|name| parts.headers.contains_key(*name)), "{code} {to}");
@@ -186,13 +188,13 @@ async fn c04_no_redirect_takes_a_token_to_another_origin() {
             }
         }
     }
-    // Without a token it went to five of the eight: not to plain http, nor to what is not clear.
-    assert_eq!(went_on, 5 * 5);
+    // Five of the eight redirects are followed without a token. Plain http and ambiguous URLs are not followed.
+    assert_eq!(followed, 5 * 5);
 }
 
-/// There is no hook of the crate for this: a layer inside of it sees the URL that was found, and
-/// `require_https` shuts out the metadata services, which speak plain http.
-async fn c08_a_layer_inside_denies_addresses_that_no_service_should_have() {
+/// The crate has no option for this. An inner layer sees the resolved URL and can deny it. `require_https` excludes
+/// metadata services, which use plain http.
+async fn c08_an_inner_layer_can_deny_link_local_addresses() {
     for address in ["http://169.254.169.254/latest", "http://[fe80::1]:8774/v2.1", "https://10.0.0.7/v2.1"] {
         let nova = CatalogService::new("compute").standard_endpoints("RegionOne", address);
         let access_info = V3Token::new("u1", "alice").service(&nova).access_info("token-1").unwrap();
@@ -200,7 +202,11 @@ async fn c08_a_layer_inside_denies_addresses_that_no_service_should_have() {
             AuthLayer::new(AccessInfoPlugin::new(access_info)).endpoint(EndpointFilter::new("compute"));
         let inner = Inner::new();
         let response = Oneshot::new(auth.layer(inner.clone()), get()).await.unwrap();
-        assert_eq!((response.status().as_u16(), inner.count()), (200, 1), "private clouds have such");
+        assert_eq!(
+            (response.status().as_u16(), inner.count()),
+            (200, 1),
+            "private clouds use such addresses"
+        );
         assert!(inner.uris()[0].starts_with(address));
 
         let link_local = |request: Request<()>| match request.uri().host() {
@@ -210,8 +216,8 @@ async fn c08_a_layer_inside_denies_addresses_that_no_service_should_have() {
             _ => Ok(request),
         };
         let inner = Inner::new();
-        let guarded = ServiceBuilder::new().layer(auth.clone()).filter(link_local).service(inner.clone());
-        let denied = Oneshot::new(guarded, get()).await.is_err();
+        let filtered = ServiceBuilder::new().layer(auth.clone()).filter(link_local).service(inner.clone());
+        let denied = Oneshot::new(filtered, get()).await.is_err();
         assert_eq!((denied, inner.count()), if address.contains("//10.") { (false, 1) } else { (true, 0) });
 
         let inner = Inner::new();
@@ -221,8 +227,8 @@ async fn c08_a_layer_inside_denies_addresses_that_no_service_should_have() {
     }
 }
 
-async fn c09_a_token_of_the_callers_own_is_kept_and_says_nothing_about_ours() {
-    let keystone = Keystone::new();
+async fn c09_a_token_set_by_the_caller_is_sent_and_its_rejection_causes_no_renewal() {
+    let keystone = ScriptedKeystone::new();
     let plugin = keystone.plugin();
     token(&plugin).await.unwrap();
     let layer = AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("compute"));
@@ -231,7 +237,7 @@ async fn c09_a_token_of_the_callers_own_is_kept_and_says_nothing_about_ours() {
     let response = Oneshot::new(layer.layer(inner.clone()), own()).await.unwrap();
     assert_eq!(response.status(), 401);
     assert!(response.extensions().get::<TokenRejected>().is_none());
-    assert_eq!(token_at_once(&plugin).unwrap().unwrap(), "token-1");
+    assert_eq!(token_without_waiting(&plugin).unwrap().unwrap(), "token-1");
 
     let overwriting = layer.overwrite_token();
     let response = Oneshot::new(overwriting.layer(inner.clone()), own()).await.unwrap();
@@ -241,13 +247,13 @@ async fn c09_a_token_of_the_callers_own_is_kept_and_says_nothing_about_ours() {
     assert_eq!((inner.count(), keystone.logins()), (2, 2));
 }
 
-async fn c13_a_new_catalog_counts_at_once_and_the_one_before_it_still_does() {
+async fn c13_a_new_catalog_is_used_at_once_and_the_previous_one_is_still_allowed() {
     let servers = Servers::new(|_, before| {
         let generation = before + 1;
         let url = format!("https://nova{generation}.test/v2.1");
         let nova = CatalogService::new("compute").standard_endpoints("RegionOne", &url);
         let token = V3Token::new("u1", "alice").service(&nova);
-        token_answer(&format!("token-{generation}"), token.document())
+        token_response(&format!("token-{generation}"), token.document())
     });
     let plugin = RenewingPlugin::new(password(), servers.transport());
     let layer = AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("compute"));
@@ -255,7 +261,7 @@ async fn c13_a_new_catalog_counts_at_once_and_the_one_before_it_still_does() {
     let send = |url: &str| Oneshot::new(layer.layer(inner.clone()), layer::get(url));
 
     send("/servers").await.unwrap();
-    // One that is under way when the catalog changes.
+    // This request is in flight when the catalog changes.
     let gate = Arc::new(Semaphore::new(0));
     let closed = Arc::clone(&gate);
     let slow = tower::service_fn(move |request: Request<()>| {
@@ -265,15 +271,15 @@ async fn c13_a_new_catalog_counts_at_once_and_the_one_before_it_still_does() {
             Ok::<_, BoxError>(Response::new(request.uri().host().map(str::to_owned)))
         }
     });
-    let under_way = tokio::spawn(Oneshot::new(layer.layer(slow), layer::get("/servers")));
+    let in_flight = tokio::spawn(Oneshot::new(layer.layer(slow), layer::get("/servers")));
     settle().await;
 
     plugin.renew().await.unwrap();
     gate.add_permits(1);
-    assert_eq!(under_way.await.unwrap().unwrap().into_body().as_deref(), Some("nova1.test"));
+    assert_eq!(in_flight.await.unwrap().unwrap().into_body().as_deref(), Some("nova1.test"));
     send("/servers").await.unwrap();
     send("https://nova1.test/v2.1/servers?marker=7").await.unwrap();
-    // A refusal in between changes nothing about it.
+    // A rejection in between does not change this.
     let by = Origin::from_uri(&layer::uri("https://nova2.test/")).unwrap();
     assert!(plugin.invalidate(&plugin.access().await.unwrap(), &by));
     send("/servers").await.unwrap();

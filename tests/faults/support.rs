@@ -1,4 +1,4 @@
-//! Runs the cases, with servers in memory and counted memory.
+//! Runs the cases. Contains in-memory servers and an allocator that counts memory.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -23,16 +23,16 @@ use tower_keystone::{
 
 pub(crate) use crate::renewal::*;
 
-/// One case of the matrix.
+/// A case of the fault matrix.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) run: fn(),
 }
 
-/// What panics say that cases are about. They are not shown.
-pub(crate) const WANTED_PANIC: &str = "a test wants this panic";
+/// The message of panics that are part of a case. They are not printed.
+pub(crate) const EXPECTED_PANIC: &str = "this panic is part of a test";
 
-/// The cases of a file, each with the kind of runtime it wants.
+/// Defines `CASES`, the cases of a file. Each is preceded by the function that runs it.
 macro_rules! cases {
     ($($runtime:ident $name:ident),* $(,)?) => {
         pub(crate) const CASES: &[crate::support::Case] = &[
@@ -45,63 +45,67 @@ macro_rules! cases {
 }
 pub(crate) use cases;
 
-/// On one thread, with a clock that moves only when nothing else does.
+/// Runs a case on a single-threaded runtime with a paused clock, which advances only while all tasks are idle.
 pub(crate) fn paused<F: Future<Output = ()>>(case: impl Fn() -> F) {
     Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(case());
 }
 
-/// On one thread with a clock that runs: for sockets.
-pub(crate) fn running<F: Future<Output = ()>>(case: impl Fn() -> F) {
+/// Runs a case that uses sockets, on a single-threaded runtime with the real clock.
+pub(crate) fn real_time<F: Future<Output = ()>>(case: impl Fn() -> F) {
     Builder::new_current_thread().enable_all().build().unwrap().block_on(case());
 }
 
-/// Without a runtime.
-pub(crate) fn alone(case: impl Fn()) {
+/// Runs a case without a runtime.
+pub(crate) fn without_runtime(case: impl Fn()) {
     case();
 }
 
-type Answering = dyn Fn(&Request<Full<Bytes>>, usize) -> Response<Full<Bytes>> + Send + Sync;
+type RespondFn = dyn Fn(&Request<Full<Bytes>>, usize) -> Response<Full<Bytes>> + Send + Sync;
 
-/// All servers there are, in memory. They answer by one function, which is told how many requests came
-/// before. Clones are the same.
+/// In-memory servers for all URLs. One function returns the response to a request. Its second argument is the number
+/// of earlier requests. Clones share their state.
 #[derive(Clone)]
 pub(crate) struct Servers {
-    seen: Arc<Mutex<Vec<(Method, String)>>>,
-    answer: Arc<Answering>,
+    requests: Arc<Mutex<Vec<(Method, String)>>>,
+    respond: Arc<RespondFn>,
 }
 
 impl Servers {
     pub(crate) fn new(
-        answer: impl Fn(&Request<Full<Bytes>>, usize) -> Response<Full<Bytes>> + Send + Sync + 'static,
+        respond: impl Fn(&Request<Full<Bytes>>, usize) -> Response<Full<Bytes>> + Send + Sync + 'static,
     ) -> Self {
-        Self { seen: Arc::default(), answer: Arc::new(answer) }
+        Self { requests: Arc::default(), respond: Arc::new(respond) }
     }
 
-    /// Answers the first request as told, and all others with a token.
-    pub(crate) fn first(answer: impl Fn() -> Response<Full<Bytes>> + Send + Sync + 'static) -> Self {
-        Self::new(move |_, before| if before == 0 { answer() } else { token_answer("token-1", &hour()) })
+    /// Responds to the first request with `respond`, and to all others with a token.
+    pub(crate) fn first(respond: impl Fn() -> Response<Full<Bytes>> + Send + Sync + 'static) -> Self {
+        Self::new(
+            move |_, before| {
+                if before == 0 { respond() } else { token_response("token-1", &token_document()) }
+            },
+        )
     }
 
-    /// The methods and URLs of what came.
-    pub(crate) fn seen(&self) -> Vec<(Method, String)> {
-        self.seen.lock().unwrap().clone()
+    /// Returns the methods and URLs of all requests.
+    pub(crate) fn requests(&self) -> Vec<(Method, String)> {
+        self.requests.lock().unwrap().clone()
     }
 
-    /// The URLs that credentials were sent to.
+    /// Returns the URLs of all login requests.
     pub(crate) fn posts(&self) -> Vec<String> {
         let posted = |(method, url)| (method == Method::POST).then_some(url);
-        self.seen().into_iter().filter_map(posted).collect()
+        self.requests().into_iter().filter_map(posted).collect()
     }
 
     pub(crate) fn transport(&self) -> Transport {
         Transport::new(self.clone())
     }
 
-    pub(crate) fn plugin(&self, time: &Time) -> Plugin {
+    pub(crate) fn plugin(&self, time: &SimulatedTime) -> Plugin {
         self.plugin_with(time, RenewalPolicy::default())
     }
 
-    pub(crate) fn plugin_with(&self, time: &Time, policy: RenewalPolicy) -> Plugin {
+    pub(crate) fn plugin_with(&self, time: &SimulatedTime, policy: RenewalPolicy) -> Plugin {
         RenewingPlugin::new(password(), self.transport()).policy(policy).clock(time.clone()).seed(7)
     }
 }
@@ -117,15 +121,15 @@ impl Service<Request<Full<Bytes>>> for Servers {
 
     fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
         let before = {
-            let mut seen = self.seen.lock().unwrap();
-            seen.push((request.method().clone(), request.uri().to_string()));
-            seen.len() - 1
+            let mut requests = self.requests.lock().unwrap();
+            requests.push((request.method().clone(), request.uri().to_string()));
+            requests.len() - 1
         };
-        ready(Ok((self.answer)(&request, before)))
+        ready(Ok((self.respond)(&request, before)))
     }
 }
 
-/// Alice's password, for the Keystone at `https://keystone.test/v3`.
+/// Returns password credentials for the Keystone at `https://keystone.test/v3`.
 pub(crate) fn password() -> V3Credentials {
     password_at("https://keystone.test/v3")
 }
@@ -135,26 +139,30 @@ pub(crate) fn password_at(auth_url: &str) -> V3Credentials {
     V3Credentials::new(auth_url, AuthMethod::password(alice, "wonderland"))
 }
 
-pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut answer = Response::builder().status(status);
+pub(crate) fn build_response(
+    status: u16,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::builder().status(status);
     for (name, value) in headers {
-        answer = answer.header(*name, *value);
+        response = response.header(*name, *value);
     }
-    answer.body(Full::new(body.into())).unwrap()
+    response.body(Full::new(body.into())).unwrap()
 }
 
-/// An error of Keystone, with its document.
-pub(crate) fn refusal(status: u16) -> Response<Full<Bytes>> {
+/// Returns a Keystone error with its document.
+pub(crate) fn keystone_error(status: u16) -> Response<Full<Bytes>> {
     let document = json!({"error": {"code": status, "message": "no", "title": "No"}});
-    answer(status, &[("content-type", "application/json")], document.to_string())
+    build_response(status, &[("content-type", "application/json")], document.to_string())
 }
 
-pub(crate) fn token_answer(token: &str, document: &Value) -> Response<Full<Bytes>> {
-    answer(201, &[("x-subject-token", token)], document.to_string())
+pub(crate) fn token_response(token: &str, document: &Value) -> Response<Full<Bytes>> {
+    build_response(201, &[("x-subject-token", token)], document.to_string())
 }
 
-/// A document of a token for Nova that was issued when [`Time`] began, and lives for an hour.
-pub(crate) fn hour() -> Value {
+/// Returns a token document with a compute endpoint. It is issued at the start of [`SimulatedTime`], for one hour.
+pub(crate) fn token_document() -> Value {
     document_with("2027-01-15T08:00:00.000000Z", "2027-01-15T09:00:00.000000Z".into())
 }
 
@@ -164,19 +172,19 @@ pub(crate) fn document_with(issued_at: &str, expires_at: Value) -> Value {
     token.with("issued_at", issued_at.into()).with("expires_at", expires_at).document().clone()
 }
 
-/// Counts the memory that is in use, and the most of it.
-struct Counting;
+/// An allocator that counts the bytes in use and their peak.
+struct CountingAllocator;
 
 static IN_USE: AtomicIsize = AtomicIsize::new(0);
-static MOST: AtomicIsize = AtomicIsize::new(0);
+static PEAK: AtomicIsize = AtomicIsize::new(0);
 
 fn count(change: isize) {
     let now = IN_USE.fetch_add(change, Ordering::Relaxed) + change;
-    MOST.fetch_max(now, Ordering::Relaxed);
+    PEAK.fetch_max(now, Ordering::Relaxed);
 }
 
-// Safety: all is handed on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
+// Safety: all calls are forwarded to the system allocator.
+unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size().cast_signed());
         unsafe { System.alloc(layout) }
@@ -199,16 +207,16 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 #[global_allocator]
-static COUNTING: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-/// How many bytes are in use.
-pub(crate) fn in_use() -> isize {
+/// Returns the number of bytes in use.
+pub(crate) fn memory_in_use() -> isize {
     IN_USE.load(Ordering::Relaxed)
 }
 
-/// How many bytes more than now were in use at the most until the answer is asked for.
-pub(crate) fn most_from_now() -> impl Fn() -> isize {
-    let before = in_use();
-    MOST.store(before, Ordering::Relaxed);
-    move || MOST.load(Ordering::Relaxed) - before
+/// Returns a function that returns the peak of memory since this call, in bytes beyond the bytes in use at this call.
+pub(crate) fn peak_memory_from_now() -> impl Fn() -> isize {
+    let before = memory_in_use();
+    PEAK.store(before, Ordering::Relaxed);
+    move || PEAK.load(Ordering::Relaxed) - before
 }

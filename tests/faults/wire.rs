@@ -38,44 +38,44 @@ use tower_keystone::{
 use crate::{login_responses::Endless, support::*};
 
 cases![
-    running a05_an_answer_that_never_ends_is_given_up_with_its_connection,
-    running a05_a_connect_that_never_ends_is_given_up,
-    running a12_a_mistake_that_stays_fails_at_once_and_says_what_it_is,
-    running a12_a_connection_that_breaks_is_tried_again,
-    running a12_a_certificate_that_is_no_good_is_final_and_sees_no_password,
-    running a14_a_small_error_that_unpacks_to_megabytes_costs_little,
-    running a16_a_token_of_128_kib_comes_over_the_wire,
-    running a14_a_small_answer_that_unpacks_to_a_gigabyte_is_read_up_to_the_limit,
+    real_time a05_a_response_that_never_ends_is_abandoned_and_its_connection_closed,
+    real_time a05_a_connection_attempt_that_never_ends_is_abandoned,
+    real_time a12_a_tls_misconfiguration_fails_at_once_and_names_its_cause,
+    real_time a12_a_broken_connection_is_retried,
+    real_time a12_an_invalid_certificate_is_a_permanent_error_and_no_password_is_sent,
+    real_time a14_a_compressed_error_of_megabytes_uses_little_memory,
+    real_time a16_a_token_of_128_kib_is_received_over_http,
+    real_time a14_a_compressed_response_of_a_gigabyte_is_read_up_to_the_size_limit,
 ];
 
-/// A server that does with each connection as it is told. Dropped with its runtime.
+/// A TCP server that runs a script for each connection. It stops with its runtime.
 #[derive(Clone)]
-pub(crate) struct Wire {
+pub(crate) struct RawServer {
     pub(crate) address: SocketAddr,
-    state: Arc<WireState>,
+    state: Arc<RawServerState>,
 }
 
 #[derive(Default)]
-struct WireState {
+struct RawServerState {
     connections: AtomicUsize,
     open: AtomicUsize,
-    most: AtomicUsize,
+    max_open: AtomicUsize,
 }
 
-impl Wire {
-    /// Runs the script for each connection, with the number of those before it.
+impl RawServer {
+    /// Starts a server. The second argument of the script is the number of earlier connections.
     pub(crate) async fn serve<F>(script: impl Fn(TcpStream, usize) -> F + Send + 'static) -> Self
     where
         F: Future<Output = io::Result<()>> + Send + 'static,
     {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let wire = Self { address: listener.local_addr().unwrap(), state: Arc::default() };
-        let state = Arc::clone(&wire.state);
+        let server = Self { address: listener.local_addr().unwrap(), state: Arc::default() };
+        let state = Arc::clone(&server.state);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let before = state.connections.fetch_add(1, Ordering::Relaxed);
                 let open = state.open.fetch_add(1, Ordering::Relaxed) + 1;
-                state.most.fetch_max(open, Ordering::Relaxed);
+                state.max_open.fetch_max(open, Ordering::Relaxed);
                 let (state, served) = (Arc::clone(&state), script(stream, before));
                 tokio::spawn(async move {
                     let _ = served.await;
@@ -83,7 +83,7 @@ impl Wire {
                 });
             }
         });
-        wire
+        server
     }
 
     pub(crate) fn url(&self) -> String {
@@ -94,13 +94,13 @@ impl Wire {
         self.state.connections.load(Ordering::Relaxed)
     }
 
-    /// The most connections that were open at once.
-    pub(crate) fn most(&self) -> usize {
-        self.state.most.load(Ordering::Relaxed)
+    /// Returns the largest number of connections that were open at the same time.
+    pub(crate) fn max_connections(&self) -> usize {
+        self.state.max_open.load(Ordering::Relaxed)
     }
 
     /// Waits until all connections are closed.
-    pub(crate) async fn closed(&self) {
+    pub(crate) async fn wait_until_closed(&self) {
         let closing = async {
             while self.state.open.load(Ordering::Relaxed) > 0 {
                 sleep(millis(1)).await;
@@ -110,7 +110,7 @@ impl Wire {
     }
 }
 
-/// Reads up to a text, which is part of what it returns.
+/// Reads until `end`, and returns the bytes including `end`.
 pub(crate) async fn read_to(stream: &mut (impl AsyncReadExt + Unpin), end: &[u8]) -> io::Result<Vec<u8>> {
     let mut read = Vec::new();
     while !read.ends_with(end) {
@@ -119,7 +119,7 @@ pub(crate) async fn read_to(stream: &mut (impl AsyncReadExt + Unpin), end: &[u8]
     Ok(read)
 }
 
-/// Reads a request of HTTP/1.1 with the length of its body in its head.
+/// Reads an HTTP/1.1 request whose head contains the length of its body.
 pub(crate) async fn read_request(stream: &mut (impl AsyncReadExt + Unpin)) -> io::Result<Vec<u8>> {
     let mut request = read_to(stream, b"\r\n\r\n").await?;
     let head = String::from_utf8_lossy(&request).to_ascii_lowercase();
@@ -130,55 +130,60 @@ pub(crate) async fn read_request(stream: &mut (impl AsyncReadExt + Unpin)) -> io
     Ok(request)
 }
 
-/// Reads until the other side has closed the connection.
+/// Reads until the peer closes the connection.
 pub(crate) async fn until_closed(stream: &mut (impl AsyncReadExt + Unpin)) -> io::Result<()> {
     let mut rest = [0; 4096];
     while stream.read(&mut rest).await? > 0 {}
     Ok(())
 }
 
-fn token_in_bytes() -> Vec<u8> {
-    let body = hour().to_string();
+fn token_response_bytes() -> Vec<u8> {
+    let body = token_document().to_string();
     let length = body.len();
     format!("HTTP/1.1 201 Created\r\nx-subject-token: token-1\r\ncontent-length: {length}\r\n\r\n{body}")
         .into_bytes()
 }
 
-/// A plugin for a Keystone of raw bytes, with times that suit a test.
-fn plugin(url: &str, transport: Transport, attempt: u64, load: u64) -> RenewingPlugin<V3Credentials> {
+/// Returns a plugin with these timeouts, in milliseconds.
+fn plugin(
+    url: &str,
+    transport: Transport,
+    attempt_millis: u64,
+    wait_millis: u64,
+) -> RenewingPlugin<V3Credentials> {
     let mut policy = RenewalPolicy::default();
-    policy.attempt_timeout = millis(attempt);
-    policy.wait_timeout = millis(load);
+    policy.attempt_timeout = millis(attempt_millis);
+    policy.wait_timeout = millis(wait_millis);
     policy.initial_backoff = millis(1);
     RenewingPlugin::new(password_at(url), transport).policy(policy)
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Stall {
-    BeforeTheAnswer,
-    InTheHead,
-    InTheBody,
-    ByteByByteOfTheHead,
-    ByteByByteOfTheBody,
+    BeforeResponse,
+    InHead,
+    InBody,
+    ByteByByteInHead,
+    ByteByByteInBody,
 }
 
-async fn a05_an_answer_that_never_ends_is_given_up_with_its_connection() {
+async fn a05_a_response_that_never_ends_is_abandoned_and_its_connection_closed() {
     use Stall::*;
-    for stall in [BeforeTheAnswer, InTheHead, InTheBody, ByteByByteOfTheHead, ByteByByteOfTheBody] {
-        let keystone = Wire::serve(move |mut stream, before| async move {
+    for stall in [BeforeResponse, InHead, InBody, ByteByByteInHead, ByteByByteInBody] {
+        let keystone = RawServer::serve(move |mut stream, before| async move {
             read_request(&mut stream).await?;
             if before > 0 {
-                stream.write_all(&token_in_bytes()).await?;
+                stream.write_all(&token_response_bytes()).await?;
                 return until_closed(&mut stream).await;
             }
             let sent: &[u8] = match stall {
-                BeforeTheAnswer | ByteByByteOfTheHead => b"",
-                InTheHead => b"HTTP/1.1 201 Cre",
-                InTheBody | ByteByByteOfTheBody => b"HTTP/1.1 201 Created\r\ncontent-length: 100000\r\n\r\n{",
+                BeforeResponse | ByteByByteInHead => b"",
+                InHead => b"HTTP/1.1 201 Cre",
+                InBody | ByteByByteInBody => b"HTTP/1.1 201 Created\r\ncontent-length: 100000\r\n\r\n{",
             };
             stream.write_all(sent).await?;
-            if let ByteByByteOfTheHead | ByteByByteOfTheBody = stall {
-                let whole = token_in_bytes().into_iter().chain(std::iter::repeat(b' '));
+            if let ByteByByteInHead | ByteByByteInBody = stall {
+                let whole = token_response_bytes().into_iter().chain(std::iter::repeat(b' '));
                 for byte in whole {
                     stream.write_all(&[byte]).await?;
                     sleep(millis(5)).await;
@@ -188,9 +193,9 @@ async fn a05_an_answer_that_never_ends_is_given_up_with_its_connection() {
         })
         .await;
         let plugin = plugin(&keystone.url(), Transport::hyper().build(), 100, 100);
-        let given_up = timeout(seconds(20), token(&plugin)).await.expect("it is given up");
-        assert!(matches!(given_up, Err(Error::Timeout { .. })), "{stall:?}: {given_up:?}");
-        keystone.closed().await;
+        let result = timeout(seconds(20), token(&plugin)).await.expect("the login is abandoned");
+        assert!(matches!(result, Err(Error::Timeout { .. })), "{stall:?}: {result:?}");
+        keystone.wait_until_closed().await;
         assert_eq!(keystone.connections(), 1);
         plugin.reset();
         assert_eq!(token(&plugin).await.unwrap(), "token-1", "{stall:?}");
@@ -198,16 +203,16 @@ async fn a05_an_answer_that_never_ends_is_given_up_with_its_connection() {
     }
 }
 
-async fn a05_a_connect_that_never_ends_is_given_up() {
+async fn a05_a_connection_attempt_that_never_ends_is_abandoned() {
     let connects = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&connects);
+    let counter = Arc::clone(&connects);
     let never = tower::service_fn(move |_: Uri| {
-        counted.fetch_add(1, Ordering::Relaxed);
+        counter.fetch_add(1, Ordering::Relaxed);
         std::future::pending::<io::Result<TokioIo<TcpStream>>>()
     });
     let plugin = plugin("http://127.0.0.1:1", Transport::hyper().connector(|_| never).build(), 50, 50);
-    let given_up = timeout(seconds(20), token(&plugin)).await.expect("it is given up");
-    assert!(matches!(given_up, Err(Error::Timeout { .. })), "{given_up:?}");
+    let result = timeout(seconds(20), token(&plugin)).await.expect("the login is abandoned");
+    assert!(matches!(result, Err(Error::Timeout { .. })), "{result:?}");
     assert_eq!(connects.load(Ordering::Relaxed), 1);
 }
 
@@ -215,28 +220,28 @@ async fn a05_a_connect_that_never_ends_is_given_up() {
 enum Break {
     AtOnce,
     AfterTheRequest,
-    InTheHead,
-    InTheBody,
+    InHead,
+    InBody,
     Reset,
 }
 
 /// The alert `handshake_failure` of TLS 1.2, which is fatal.
 const ALERT: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 40];
 
-async fn a12_a_connection_that_breaks_is_tried_again() {
+async fn a12_a_broken_connection_is_retried() {
     use Break::*;
-    for kind in [AtOnce, AfterTheRequest, InTheHead, InTheBody, Reset] {
-        let keystone = Wire::serve(move |mut stream, before| async move {
+    for kind in [AtOnce, AfterTheRequest, InHead, InBody, Reset] {
+        let keystone = RawServer::serve(move |mut stream, before| async move {
             if before == 0 && matches!(kind, AtOnce) {
                 return Ok(());
             }
             read_request(&mut stream).await?;
             if before > 0 {
-                return stream.write_all(&token_in_bytes()).await;
+                return stream.write_all(&token_response_bytes()).await;
             }
             match kind {
-                InTheHead => stream.write_all(b"HTTP/1.1 201 Crea").await,
-                InTheBody | Reset => {
+                InHead => stream.write_all(b"HTTP/1.1 201 Crea").await,
+                InBody | Reset => {
                     stream.write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 1000\r\n\r\n{").await?;
                     if let Reset = kind { stream.set_zero_linger() } else { Ok(()) }
                 }
@@ -249,10 +254,10 @@ async fn a12_a_connection_that_breaks_is_tried_again() {
         assert_eq!(keystone.connections(), 2, "{kind:?}");
     }
 
-    // A connection that was kept open, and that the server closes just when it is used again.
-    let keystone = Wire::serve(move |mut stream, before| async move {
+    // A kept-alive connection that the server closes when it is reused.
+    let keystone = RawServer::serve(move |mut stream, before| async move {
         read_request(&mut stream).await?;
-        stream.write_all(&token_in_bytes()).await?;
+        stream.write_all(&token_response_bytes()).await?;
         read_request(&mut stream).await?;
         if before == 0 { Ok(()) } else { until_closed(&mut stream).await }
     })
@@ -264,8 +269,8 @@ async fn a12_a_connection_that_breaks_is_tried_again() {
     assert_eq!(token(&kept_open).await.unwrap(), "token-1");
     assert_eq!(keystone.connections(), 2);
 
-    // HTTP/2, where the server goes away with the request under way.
-    let keystone = Wire::serve(move |stream, before| async move {
+    // HTTP/2: the server sends GOAWAY while the request is in flight.
+    let keystone = RawServer::serve(move |stream, before| async move {
         let mut connection = h2::server::handshake(stream).await.map_err(io::Error::other)?;
         while let Some(stream) = connection.accept().await {
             let (_, mut respond) = stream.map_err(io::Error::other)?;
@@ -275,18 +280,18 @@ async fn a12_a_connection_that_breaks_is_tried_again() {
             }
             let head = Response::builder().status(201).header("x-subject-token", "token-1").body(()).unwrap();
             let mut body = respond.send_response(head, false).map_err(io::Error::other)?;
-            body.send_data(hour().to_string().into(), true).map_err(io::Error::other)?;
+            body.send_data(token_document().to_string().into(), true).map_err(io::Error::other)?;
         }
         Ok(())
     })
     .await;
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
-    let gone_away = plugin(&keystone.url(), Transport::new(client), 10_000, 20_000);
-    assert_eq!(token(&gone_away).await.unwrap(), "token-1");
+    let after_goaway = plugin(&keystone.url(), Transport::new(client), 10_000, 20_000);
+    assert_eq!(token(&after_goaway).await.unwrap(), "token-1");
     assert_eq!(keystone.connections(), 2);
 
-    // TLS that says no, with an alert.
-    let keystone = Wire::serve(|mut stream, _| async move {
+    // TLS: the server aborts the handshake with an alert.
+    let keystone = RawServer::serve(|mut stream, _| async move {
         stream.read_u8().await?;
         stream.write_all(&ALERT).await?;
         until_closed(&mut stream).await
@@ -303,13 +308,13 @@ fn over_tls() -> Transport {
     Transport::hyper().connector(|http| tls.wrap_connector(http)).build()
 }
 
-/// A certificate for localhost that nobody has signed but itself, and its key.
+/// Returns a self-signed certificate for localhost.
 pub(crate) fn certificate() -> CertificateDer<'static> {
     CertificateDer::from(&include_bytes!("localhost.der")[..])
 }
 
 pub(crate) fn acceptor() -> TlsAcceptor {
-    // An Ed25519 key of 32 sevens, as PKCS #8 has it.
+    // An Ed25519 key of 32 bytes of value 7, in PKCS #8 form.
     let head = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
     let key: Vec<u8> = head.into_iter().chain([7; 32]).collect();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key));
@@ -317,16 +322,16 @@ pub(crate) fn acceptor() -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config.with_single_cert(vec![certificate()], key).unwrap()))
 }
 
-async fn a12_a_certificate_that_is_no_good_is_final_and_sees_no_password() {
+async fn a12_an_invalid_certificate_is_a_permanent_error_and_no_password_is_sent() {
     let trusted = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&trusted);
-    let keystone = Wire::serve(move |stream, _| {
-        let counted = Arc::clone(&counted);
+    let counter = Arc::clone(&trusted);
+    let keystone = RawServer::serve(move |stream, _| {
+        let counter = Arc::clone(&counter);
         async move {
             let mut tls = acceptor().accept(stream).await?;
             read_request(&mut tls).await?;
-            counted.fetch_add(1, Ordering::Relaxed);
-            tls.write_all(&token_in_bytes()).await
+            counter.fetch_add(1, Ordering::Relaxed);
+            tls.write_all(&token_response_bytes()).await
         }
     })
     .await;
@@ -335,35 +340,35 @@ async fn a12_a_certificate_that_is_no_good_is_final_and_sees_no_password() {
         let error = token(&plugin).await.unwrap_err();
         assert!(matches!(error, Error::ConnectFailure { .. }) && !error.is_transient(), "{error:?}");
     }
-    keystone.closed().await;
+    keystone.wait_until_closed().await;
     assert_eq!((keystone.connections(), trusted.load(Ordering::Relaxed)), (1, 0));
 }
 
-async fn a14_a_small_answer_that_unpacks_to_a_gigabyte_is_read_up_to_the_limit() {
+async fn a14_a_compressed_response_of_a_gigabyte_is_read_up_to_the_size_limit() {
     let posts = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&posts);
+    let counter = Arc::clone(&posts);
     let bomb = tower::service_fn(move |_: Request<axum::body::Body>| {
-        counted.fetch_add(1, Ordering::Relaxed);
+        counter.fetch_add(1, Ordering::Relaxed);
         let body = axum::body::Body::new(Endless::new(1 << 30));
-        let answer = Response::builder().status(201).header("content-type", "application/json").body(body);
-        async move { Ok::<_, std::convert::Infallible>(answer.unwrap()) }
+        let response = Response::builder().status(201).header("content-type", "application/json").body(body);
+        async move { Ok::<_, std::convert::Infallible>(response.unwrap()) }
     });
     let routes = axum::Router::new().fallback_service(bomb).layer(CompressionLayer::new());
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let serving = tokio::spawn(async move { axum::serve(listener, routes).await });
-    let most = most_from_now();
+    let peak = peak_memory_from_now();
     let error = password_at(&url).get_auth_ref(Transport::hyper().build()).await.unwrap_err();
     assert!(matches!(error, Error::InvalidResponse { reason, .. } if reason.contains("4 MiB")), "{error}");
-    assert!(most() <= 8 * 1024 * 1024, "{} bytes in use", most());
+    assert!(peak() <= 8 * 1024 * 1024, "{} bytes in use", peak());
     assert_eq!(posts.load(Ordering::Relaxed), 1);
     serving.abort();
 }
 
-async fn a16_a_token_of_128_kib_comes_over_the_wire() {
-    let keystone = Wire::serve(|mut stream, _| async move {
+async fn a16_a_token_of_128_kib_is_received_over_http() {
+    let keystone = RawServer::serve(|mut stream, _| async move {
         read_request(&mut stream).await?;
-        let (token, body) = ("t".repeat(128 * 1024), hour().to_string());
+        let (token, body) = ("t".repeat(128 * 1024), token_document().to_string());
         let head = format!(
             "HTTP/1.1 201 Created\r\nx-subject-token: {token}\r\ncontent-length: {}\r\n\r\n",
             body.len()
@@ -376,11 +381,11 @@ async fn a16_a_token_of_128_kib_comes_over_the_wire() {
     assert_eq!(access_info.auth_token().map(str::len), Some(128 * 1024));
 }
 
-/// A server that reads so many bytes of each connection, answers and closes it.
-async fn answering(reads: usize, answer: &'static [u8]) -> Wire {
-    Wire::serve(move |mut stream, _| async move {
+/// Starts a server that reads `reads` bytes of each connection, sends `response` and closes the connection.
+async fn server_with_response(reads: usize, response: &'static [u8]) -> RawServer {
+    RawServer::serve(move |mut stream, _| async move {
         stream.read_exact(&mut vec![0; reads]).await?;
-        stream.write_all(answer).await?;
+        stream.write_all(response).await?;
         stream.shutdown().await?;
         until_closed(&mut stream).await
     })
@@ -392,17 +397,17 @@ const GO_400: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP requ
 const NGINX_400: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n\
     <center>The plain HTTP request was sent to HTTPS port</center>";
 
-async fn a12_a_mistake_that_stays_fails_at_once_and_says_what_it_is() {
-    let tls = Wire::serve(|stream, _| async move {
+async fn a12_a_tls_misconfiguration_fails_at_once_and_names_its_cause() {
+    let tls = RawServer::serve(|stream, _| async move {
         let mut tls = acceptor().accept(stream).await?;
         read_request(&mut tls).await?;
-        tls.write_all(&token_in_bytes()).await
+        tls.write_all(&token_response_bytes()).await
     })
     .await;
-    let (plain, silent) = (answering(16, PLAIN_400).await, answering(16, b"").await);
+    let (plain, silent) = (server_with_response(16, PLAIN_400).await, server_with_response(16, b"").await);
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-    let https = |wire: &Wire| wire.url().replace("http:", "https:");
-    for (url, transport, wire, connections, said) in [
+    let https = |server: &RawServer| server.url().replace("http:", "https:");
+    for (url, transport, server, connections, reason) in [
         (https(&plain), over_tls(), &plain, 1, "it does not speak TLS"),
         (tls.url(), Transport::hyper().build(), &tls, 1, "it does not speak HTTP"),
         (https(&tls), over_tls(), &tls, 1, "its certificate was rejected: invalid peer certificate"),
@@ -410,56 +415,56 @@ async fn a12_a_mistake_that_stays_fails_at_once_and_says_what_it_is() {
         (https(&silent), Transport::new(client), &silent, 0, "does not support this URL scheme"),
         (https(&silent), Transport::hyper().build(), &silent, 0, "plain http only"),
     ] {
-        let before = wire.connections();
+        let before = server.connections();
         let plugin = plugin(&url, transport.clone(), 10_000, 20_000);
         for _ in 0..20 {
             let error = token(&plugin).await.unwrap_err();
-            assert!(!error.is_transient() && error.to_string().contains(said), "{error}");
+            assert!(!error.is_transient() && error.to_string().contains(reason), "{error}");
             assert!(!error.to_string().contains("check the auth_url"), "{error}");
         }
-        assert_eq!(wire.connections() - before, connections, "{said}");
+        assert_eq!(server.connections() - before, connections, "{reason}");
 
         let alice = User::new().username("alice").user_domain_name("Default");
         let generic = GenericCredentials::password(url, alice, "wonderland");
         let error = generic.get_auth_ref(transport).await.unwrap_err();
-        assert!(!error.is_transient() && error.to_string().contains(said), "{error}");
+        assert!(!error.is_transient() && error.to_string().contains(reason), "{error}");
     }
-    for answer in [GO_400, NGINX_400] {
-        let wire = answering(16, answer).await;
-        let plugin = plugin(&wire.url(), Transport::hyper().build(), 10_000, 20_000);
+    for response in [GO_400, NGINX_400] {
+        let server = server_with_response(16, response).await;
+        let plugin = plugin(&server.url(), Transport::hyper().build(), 10_000, 20_000);
         let error = token(&plugin).await.unwrap_err();
         assert!(
             !error.is_transient() && error.to_string().contains("use https:// in the auth_url"),
             "{error}"
         );
-        assert_eq!(wire.connections(), 1);
-        let generic = GenericCredentials::password(wire.url(), User::new().username("alice"), "wonderland");
+        assert_eq!(server.connections(), 1);
+        let generic = GenericCredentials::password(server.url(), User::new().username("alice"), "wonderland");
         let error = generic.get_auth_ref(Transport::hyper().build()).await.unwrap_err();
         assert!(!error.is_transient() && error.to_string().contains("that port speaks TLS"), "{error}");
     }
 }
 
-async fn a14_a_small_error_that_unpacks_to_megabytes_costs_little() {
+async fn a14_a_compressed_error_of_megabytes_uses_little_memory() {
     let unpacked = Bytes::from(format!("[{}0]", r#"{"":0},"#.repeat(4 * 1024 * 1024 / 7)));
     for status in [401, 404, 503] {
         let body = unpacked.clone();
         let service = tower::service_fn(move |_: Request<axum::body::Body>| {
-            let answer = Response::builder().status(status).header("content-type", "application/json");
-            let answer = answer.body(axum::body::Body::from(body.clone())).unwrap();
-            async move { Ok::<_, std::convert::Infallible>(answer) }
+            let response = Response::builder().status(status).header("content-type", "application/json");
+            let response = response.body(axum::body::Body::from(body.clone())).unwrap();
+            async move { Ok::<_, std::convert::Infallible>(response) }
         });
         let routes = axum::Router::new().fallback_service(service).layer(CompressionLayer::new());
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serving = tokio::spawn(async move { axum::serve(listener, routes).await });
         let credentials = password_at(&url);
-        let most = most_from_now();
+        let peak = peak_memory_from_now();
         for _ in 0..3 {
             let error = credentials.get_auth_ref(Transport::hyper().build()).await.unwrap_err();
-            assert!(matches!(&error, Error::Keystone(answer) if answer.status == status), "{error}");
+            assert!(matches!(&error, Error::Keystone(response) if response.status == status), "{error}");
         }
-        // The server is in there, too.
-        assert!(most() <= 2 * 1024 * 1024, "{status}: {} bytes in use", most());
+        // The peak includes the memory of the server.
+        assert!(peak() <= 2 * 1024 * 1024, "{status}: {} bytes in use", peak());
         serving.abort();
     }
 }

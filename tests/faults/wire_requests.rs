@@ -38,41 +38,41 @@ use tower_keystone::{
 use crate::{
     layer::access_info,
     support::*,
-    wire::{Wire, acceptor, certificate, read_request, read_to, until_closed},
+    wire::{RawServer, acceptor, certificate, read_request, read_to, until_closed},
 };
 
 cases![
-    running c02_a_body_refused_half_read_is_sent_again_from_its_beginning,
-    running c02_a_body_too_long_to_keep_is_sent_once,
-    running c10_a_proxy_that_tunnels_never_sees_the_token,
-    running c10_a_plain_proxy_gets_nothing_for_an_origin_that_is_not_allowed,
-    running c11_a_stream_refused_by_http2_or_a_server_that_goes_away_says_nothing_about_the_token,
-    running c11_a_thousand_streams_refused_in_one_connection_cost_one_login,
-    running c12_ten_thousand_refusals_with_unread_bodies_leave_no_connection_behind,
+    real_time c02_a_body_rejected_half_read_is_replayed_from_its_start,
+    real_time c02_a_body_longer_than_the_replay_limit_is_sent_once,
+    real_time c10_a_tunneling_proxy_never_sees_the_token,
+    real_time c10_a_plain_http_proxy_gets_no_request_for_an_origin_that_is_not_allowed,
+    real_time c11_a_refused_http2_stream_or_a_goaway_causes_no_renewal,
+    real_time c11_a_thousand_rejected_http2_streams_cause_one_login,
+    real_time c12_ten_thousand_rejections_with_unread_bodies_leave_no_connection_open,
 ];
 
-fn plugin(keystone: &Keystone) -> RenewingPlugin<V3Credentials> {
+fn plugin(keystone: &ScriptedKeystone) -> RenewingPlugin<V3Credentials> {
     RenewingPlugin::new(keystone.credentials(), Transport::new(keystone.clone()))
 }
 
-fn layer<P>(plugin: P, wire: &Wire) -> AuthLayer<P> {
-    AuthLayer::new(plugin).endpoint(EndpointFilter::default().endpoint_override(wire.url()))
+fn layer<P>(plugin: P, server: &RawServer) -> AuthLayer<P> {
+    AuthLayer::new(plugin).endpoint(EndpointFilter::default().endpoint_override(server.url()))
 }
 
 const CHUNK: usize = 8 * 1024;
 
-/// A body of known bytes that waits for a refusal when half of it was sent.
+/// A body that stops halfway until the service has rejected the request.
 struct Upload {
     parts: VecDeque<Bytes>,
     sent: usize,
     half: usize,
-    refused: Arc<AtomicUsize>,
+    rejections: Arc<AtomicUsize>,
 }
 
 impl Upload {
-    fn new(parts: usize, refused: &Arc<AtomicUsize>) -> Self {
+    fn new(parts: usize, rejections: &Arc<AtomicUsize>) -> Self {
         let parts: VecDeque<_> = (0..parts).map(|part| Bytes::from(vec![b'a' + part as u8; CHUNK])).collect();
-        Self { half: parts.len() / 2, parts, sent: 0, refused: Arc::clone(refused) }
+        Self { half: parts.len() / 2, parts, sent: 0, rejections: Arc::clone(rejections) }
     }
 
     fn whole(&self) -> Vec<u8> {
@@ -88,7 +88,7 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if self.sent == self.half && self.refused.load(Ordering::Relaxed) == 0 {
+        if self.sent == self.half && self.rejections.load(Ordering::Relaxed) == 0 {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -101,12 +101,12 @@ impl Body for Upload {
     }
 }
 
-/// Refuses the first request before its body has come, and reads that of all others.
-async fn early_refusal(refused: &Arc<AtomicUsize>) -> (Wire, Arc<Mutex<Vec<Vec<u8>>>>) {
+/// Starts a server that rejects the first request before it reads the body, and accepts and reads all others.
+async fn server_that_rejects_early(rejections: &Arc<AtomicUsize>) -> (RawServer, Arc<Mutex<Vec<Vec<u8>>>>) {
     let accepted: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
-    let (kept, refused) = (Arc::clone(&accepted), Arc::clone(refused));
-    let wire = Wire::serve(move |mut stream: TcpStream, before| {
-        let (kept, refused) = (Arc::clone(&kept), Arc::clone(&refused));
+    let (log, rejections) = (Arc::clone(&accepted), Arc::clone(rejections));
+    let server = RawServer::serve(move |mut stream: TcpStream, before| {
+        let (log, rejections) = (Arc::clone(&log), Arc::clone(&rejections));
         async move {
             if before == 0 {
                 let head = read_to(&mut stream, b"\r\n\r\n").await?;
@@ -115,61 +115,62 @@ async fn early_refusal(refused: &Arc<AtomicUsize>) -> (Wire, Arc<Mutex<Vec<Vec<u
                 stream
                     .write_all(b"HTTP/1.1 401 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
                     .await?;
-                refused.fetch_add(1, Ordering::Relaxed);
+                rejections.fetch_add(1, Ordering::Relaxed);
                 return until_closed(&mut stream).await;
             }
             let request = read_request(&mut stream).await?;
             let head = request.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
-            kept.lock().unwrap().push(request[head..].to_vec());
+            log.lock().unwrap().push(request[head..].to_vec());
             stream.write_all(b"HTTP/1.1 200 Yes\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await
         }
     })
     .await;
-    (wire, accepted)
+    (server, accepted)
 }
 
-/// The status of an upload of so many parts of which 64 KiB are kept.
-async fn upload(parts: usize) -> (u16, Wire, Vec<Vec<u8>>, Vec<u8>, usize) {
-    let keystone = Keystone::new();
-    let refused = Arc::default();
-    let (wire, accepted) = early_refusal(&refused).await;
+/// Uploads a body of this number of parts with a replay limit of 64 KiB. Returns the status, the server, the accepted
+/// bodies, the whole body and the number of logins.
+async fn upload(parts: usize) -> (u16, RawServer, Vec<Vec<u8>>, Vec<u8>, usize) {
+    let keystone = ScriptedKeystone::new();
+    let rejections = Arc::default();
+    let (server, accepted) = server_that_rejects_early(&rejections).await;
     let client: Client<_, ReplayBody<Upload>> = Client::builder(TokioExecutor::new()).build_http();
-    let service = Retry::new(ReauthPolicy::replaying(), layer(plugin(&keystone), &wire).layer(client));
-    let body = Upload::new(parts, &refused);
+    let service = Retry::new(ReauthPolicy::replaying(), layer(plugin(&keystone), &server).layer(client));
+    let body = Upload::new(parts, &rejections);
     let whole = body.whole();
     let request = Request::put("/image").body(ReplayBody::new(body, 64 * 1024)).unwrap();
     let response = Oneshot::new(service, request).await.unwrap();
     let accepted = accepted.lock().unwrap().clone();
-    (response.status().as_u16(), wire, accepted, whole, keystone.logins())
+    (response.status().as_u16(), server, accepted, whole, keystone.logins())
 }
 
-async fn c02_a_body_refused_half_read_is_sent_again_from_its_beginning() {
+async fn c02_a_body_rejected_half_read_is_replayed_from_its_start() {
     for parts in [2, 5, 8] {
-        let (status, wire, accepted, whole, logins) = upload(parts).await;
+        let (status, server, accepted, whole, logins) = upload(parts).await;
         assert_eq!(status, 200, "{parts}");
-        assert!(accepted == [whole], "{parts}: it is whole");
-        assert_eq!((wire.connections(), logins), (2, 2), "{parts}");
+        assert!(accepted == [whole], "{parts}: the body is incomplete");
+        assert_eq!((server.connections(), logins), (2, 2), "{parts}");
     }
 }
 
-async fn c02_a_body_too_long_to_keep_is_sent_once() {
-    let (status, wire, accepted, _, logins) = upload(24).await;
+async fn c02_a_body_longer_than_the_replay_limit_is_sent_once() {
+    let (status, server, accepted, _, logins) = upload(24).await;
     assert_eq!(status, 401);
     assert!(accepted.is_empty());
-    assert_eq!((wire.connections(), logins), (1, 1));
+    assert_eq!((server.connections(), logins), (1, 1));
 }
 
-async fn c10_a_proxy_that_tunnels_never_sees_the_token() {
+async fn c10_a_tunneling_proxy_never_sees_the_token() {
     let connects = Arc::new(Mutex::new(Vec::new()));
     let requests = Arc::new(Mutex::new(Vec::new()));
     let (outside, within) = (Arc::clone(&connects), Arc::clone(&requests));
-    let proxy = Wire::serve(move |mut stream: TcpStream, _| {
+    let proxy = RawServer::serve(move |mut stream: TcpStream, _| {
         let (outside, within) = (Arc::clone(&outside), Arc::clone(&within));
         async move {
             let connect = read_to(&mut stream, b"\r\n\r\n").await?;
             outside.lock().unwrap().push(String::from_utf8_lossy(&connect).to_ascii_lowercase());
             stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
-            // It plays the service behind it too, which alone can read what is inside.
+            // The proxy also acts as the service behind it, which alone can decrypt the tunnel.
             let mut inside = acceptor().accept(stream).await?;
             let request = read_request(&mut inside).await?;
             within.lock().unwrap().push(String::from_utf8_lossy(&request).to_ascii_lowercase());
@@ -198,8 +199,8 @@ async fn c10_a_proxy_that_tunnels_never_sees_the_token() {
     assert!(requests[0].contains("x-auth-token: token-canary\r\n"), "{}", requests[0]);
 }
 
-async fn c10_a_plain_proxy_gets_nothing_for_an_origin_that_is_not_allowed() {
-    let proxy = Wire::serve(|mut stream: TcpStream, _| async move {
+async fn c10_a_plain_http_proxy_gets_no_request_for_an_origin_that_is_not_allowed() {
+    let proxy = RawServer::serve(|mut stream: TcpStream, _| async move {
         read_request(&mut stream).await?;
         stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await
     })
@@ -215,11 +216,11 @@ async fn c10_a_plain_proxy_gets_nothing_for_an_origin_that_is_not_allowed() {
     let known = "http://swift.example.com:8080/v1/AUTH_p1/c";
     let keystone = EndpointFilter::default().interface(Interface::Auth);
 
-    for foreign in
+    for other in
         ["http://nova.example.com/v2.1/servers", "http://swift.example.com/v1", "http://evil.example.org/"]
     {
-        let error = Oneshot::new(auth(AuthLayer::new(plugin())), get(foreign)).await.unwrap_err();
-        assert!(matches!(Error::find(&*error), Some(Error::OriginNotAllowed { .. })), "{foreign}");
+        let error = Oneshot::new(auth(AuthLayer::new(plugin())), get(other)).await.unwrap_err();
+        assert!(matches!(Error::find(&*error), Some(Error::OriginNotAllowed { .. })), "{other}");
     }
     let strict = || AuthLayer::new(plugin().auth_url("http://keystone.test/v3")).require_https();
     for (layer, url) in [(strict(), known), (strict().endpoint(keystone), "/users")] {
@@ -227,22 +228,24 @@ async fn c10_a_plain_proxy_gets_nothing_for_an_origin_that_is_not_allowed() {
         assert!(matches!(Error::find(&*error), Some(Error::HttpsRequired { .. })), "{url}");
     }
     assert_eq!(proxy.connections(), 0);
-    // The catalog has it as plain http: then the proxy reads along, which `require_https` is for.
+    // The catalog contains a plain http URL, so the proxy sees the request. `require_https` prevents this.
     Oneshot::new(auth(AuthLayer::new(plugin())), get(known)).await.unwrap();
     assert_eq!(proxy.connections(), 1);
 }
 
-/// A service over HTTP/2 that lets in whoever has a good token. What `refuse` says of the number of a
-/// request is done to it first. Counts the requests.
-async fn over_http2(
-    keystone: &Keystone,
+/// Starts an HTTP/2 service that validates tokens and counts requests.
+///
+/// If `refuse` returns a reason for the number of a request, the service resets the stream with it, or sends GOAWAY if
+/// `goes_away` is set.
+async fn http2_service(
+    keystone: &ScriptedKeystone,
     refuse: impl Fn(usize) -> Option<h2::Reason> + Clone + Send + 'static,
     goes_away: bool,
-) -> (Wire, Arc<AtomicUsize>) {
+) -> (RawServer, Arc<AtomicUsize>) {
     let requests = Arc::new(AtomicUsize::new(0));
-    let (counted, keystone) = (Arc::clone(&requests), keystone.clone());
-    let wire = Wire::serve(move |stream, _| {
-        let (counted, keystone, refuse) = (Arc::clone(&counted), keystone.clone(), refuse.clone());
+    let (counter, keystone) = (Arc::clone(&requests), keystone.clone());
+    let server = RawServer::serve(move |stream, _| {
+        let (counter, keystone, refuse) = (Arc::clone(&counter), keystone.clone(), refuse.clone());
         async move {
             let mut connection = h2::server::Builder::new()
                 .max_concurrent_streams(2_000)
@@ -251,7 +254,7 @@ async fn over_http2(
                 .map_err(io::Error::other)?;
             while let Some(stream) = connection.accept().await {
                 let (request, mut respond) = stream.map_err(io::Error::other)?;
-                let number = counted.fetch_add(1, Ordering::Relaxed);
+                let number = counter.fetch_add(1, Ordering::Relaxed);
                 if let Some(reason) = refuse(number) {
                     if goes_away {
                         connection.abrupt_shutdown(reason);
@@ -261,15 +264,15 @@ async fn over_http2(
                     continue;
                 }
                 let token = request.headers()["x-auth-token"].to_str().map_err(io::Error::other)?;
-                let good = keystone.look_up(token).is_some_and(|issued| !issued.revoked);
-                let head = Response::builder().status(if good { 200 } else { 401 }).body(()).unwrap();
+                let is_valid = keystone.issued_token(token).is_some_and(|issued| !issued.revoked);
+                let head = Response::builder().status(if is_valid { 200 } else { 401 }).body(()).unwrap();
                 respond.send_response(head, true).map_err(io::Error::other)?;
             }
             Ok(())
         }
     })
     .await;
-    (wire, requests)
+    (server, requests)
 }
 
 fn http2() -> Client<HttpConnector, Full<Bytes>> {
@@ -284,31 +287,31 @@ fn post() -> Request<Full<Bytes>> {
     Request::post("/servers").body(Full::from("{}")).unwrap()
 }
 
-async fn c11_a_stream_refused_by_http2_or_a_server_that_goes_away_says_nothing_about_the_token() {
+async fn c11_a_refused_http2_stream_or_a_goaway_causes_no_renewal() {
     for goes_away in [false, true] {
         for reason in [h2::Reason::REFUSED_STREAM, h2::Reason::INTERNAL_ERROR, h2::Reason::ENHANCE_YOUR_CALM]
         {
-            let keystone = Keystone::new();
+            let keystone = ScriptedKeystone::new();
             let plugin = plugin(&keystone);
-            let (wire, requests) =
-                over_http2(&keystone, move |number| (number == 0).then_some(reason), goes_away).await;
-            let service = Retry::new(ReauthPolicy::new(), layer(plugin.clone(), &wire).layer(http2()));
+            let (server, requests) =
+                http2_service(&keystone, move |number| (number == 0).then_some(reason), goes_away).await;
+            let service = Retry::new(ReauthPolicy::new(), layer(plugin.clone(), &server).layer(http2()));
             let error = Oneshot::new(service.clone(), post()).await.unwrap_err();
-            assert!(Error::find(&*error).is_none(), "the client's own error: {error}");
+            assert!(Error::find(&*error).is_none(), "the error of the client: {error}");
             assert_eq!((requests.load(Ordering::Relaxed), keystone.logins()), (1, 1), "{reason:?}");
             assert_eq!(Oneshot::new(service, post()).await.unwrap().status(), 200);
             assert_eq!((requests.load(Ordering::Relaxed), keystone.logins()), (2, 1), "{reason:?}");
-            assert_eq!(wire.connections(), if goes_away { 2 } else { 1 });
+            assert_eq!(server.connections(), if goes_away { 2 } else { 1 });
         }
     }
 }
 
-async fn c11_a_thousand_streams_refused_in_one_connection_cost_one_login() {
-    let keystone = Keystone::new();
+async fn c11_a_thousand_rejected_http2_streams_cause_one_login() {
+    let keystone = ScriptedKeystone::new();
     let plugin = plugin(&keystone);
     token(&plugin).await.unwrap();
-    let (wire, requests) = over_http2(&keystone, |_| None, false).await;
-    let service = Retry::new(ReauthPolicy::new(), layer(plugin, &wire).layer(http2()));
+    let (server, requests) = http2_service(&keystone, |_| None, false).await;
+    let service = Retry::new(ReauthPolicy::new(), layer(plugin, &server).layer(http2()));
     assert_eq!(Oneshot::new(service.clone(), get()).await.unwrap().status(), 200);
     keystone.revoke();
     let sent: JoinSet<_> = (0..1_000).map(|_| Oneshot::new(service.clone(), get())).collect();
@@ -317,41 +320,42 @@ async fn c11_a_thousand_streams_refused_in_one_connection_cost_one_login() {
     }
     let requests = requests.load(Ordering::Relaxed);
     assert!((1_002..=2_001).contains(&requests), "{requests}");
-    assert_eq!((keystone.logins(), wire.connections()), (2, 1));
+    assert_eq!((keystone.logins(), server.connections()), (2, 1));
 }
 
-async fn c12_ten_thousand_refusals_with_unread_bodies_leave_no_connection_behind() {
+async fn c12_ten_thousand_rejections_with_unread_bodies_leave_no_connection_open() {
     const REQUESTS: usize = 10_000;
-    let keystone = Keystone::new();
+    let keystone = ScriptedKeystone::new();
     let requests = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&requests);
-    let wire = Wire::serve(move |mut stream: TcpStream, _| {
-        let counted = Arc::clone(&counted);
+    let counter = Arc::clone(&requests);
+    let server = RawServer::serve(move |mut stream: TcpStream, _| {
+        let counter = Arc::clone(&counter);
         async move {
             loop {
                 read_request(&mut stream).await?;
-                let number = counted.fetch_add(1, Ordering::Relaxed);
-                // Short ones, which a client reads to the end for their connection, and long ones, for
-                // which it gives the connection up.
+                let number = counter.fetch_add(1, Ordering::Relaxed);
+                // A client reads a short body to the end to reuse the connection. For a long body, it closes the
+                // connection.
                 let length = if number.is_multiple_of(20) { 100_000 } else { 1_000 };
-                let mut answer = format!("HTTP/1.1 401 No\r\ncontent-length: {length}\r\n\r\n").into_bytes();
-                answer.resize(answer.len() + length, b' ');
-                stream.write_all(&answer).await?;
+                let mut response =
+                    format!("HTTP/1.1 401 No\r\ncontent-length: {length}\r\n\r\n").into_bytes();
+                response.resize(response.len() + length, b' ');
+                stream.write_all(&response).await?;
             }
         }
     })
     .await;
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-    let service = Retry::new(ReauthPolicy::new(), layer(plugin(&keystone), &wire).layer(client));
+    let service = Retry::new(ReauthPolicy::new(), layer(plugin(&keystone), &server).layer(client));
     for _ in 0..REQUESTS {
         let response = Oneshot::new(service.clone(), post()).await.unwrap();
         assert_eq!(response.status(), 401);
         assert!(response.extensions().get::<TokenRejected>().is_some());
     }
-    assert!(wire.most() <= 4, "{} connections at once", wire.most());
+    assert!(server.max_connections() <= 4, "{} connections at once", server.max_connections());
     let requests = requests.load(Ordering::Relaxed);
     assert_eq!(requests, 2 * REQUESTS, "each is sent twice");
     assert!(keystone.logins() <= 8, "{}", keystone.logins());
     drop(service);
-    wire.closed().await;
+    server.wait_until_closed().await;
 }

@@ -17,56 +17,59 @@ fn auth_url() -> Uri {
     Uri::from_static("https://keystone.test/v3")
 }
 
-/// When logins come, in seconds, if a request comes every second for an hour.
-async fn logins_of_an_hour<C: Credentials>(keystone: &Keystone, plugin: &RenewingPlugin<C>) -> Vec<u64> {
-    let (begun, before) = (keystone.time().elapsed(), keystone.logins());
+/// Sends a request every second for an hour. Returns the times of the logins, in seconds.
+async fn logins_of_an_hour<C: Credentials>(
+    keystone: &ScriptedKeystone,
+    plugin: &RenewingPlugin<C>,
+) -> Vec<u64> {
+    let (start, before) = (keystone.time().elapsed(), keystone.logins());
     for _ in 0..HOUR {
         let _ = token(plugin).await;
-        pass(1).await;
+        sleep_secs(1).await;
     }
-    keystone.logins_at().iter().skip(before).map(|at| (*at - begun).as_secs()).collect()
+    keystone.login_times().iter().skip(before).map(|at| (*at - start).as_secs()).collect()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_password_that_never_worked_is_tried_three_times_in_half_an_hour() {
     for status in [401, 403] {
-        let keystone = Keystone::new();
-        keystone.usually(Answer::Status(status));
+        let keystone = ScriptedKeystone::new();
+        keystone.respond_with(LoginResponse::Status(status));
         let logins = logins_of_an_hour(&keystone, &keystone.plugin()).await;
         assert_eq!(logins, [0, 30, 330, 2130]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_that_brought_a_token_before_are_tried_every_ten_minutes() {
-    let keystone = Keystone::new();
+async fn credentials_that_worked_before_are_tried_every_ten_minutes() {
+    let keystone = ScriptedKeystone::new();
     let plugin = keystone.plugin();
     let used = plugin.access().await.unwrap();
-    keystone.usually(Answer::Status(401));
-    plugin.invalidate(&used, &nova());
+    keystone.respond_with(LoginResponse::Status(401));
+    plugin.invalidate(&used, &nova_origin());
     let logins = logins_of_an_hour(&keystone, &plugin).await;
     assert_eq!(logins, [0, 30, 150, 750, 1350, 1950, 2550, 3150]);
 }
 
-/// Keystone refuses everybody for 12 minutes after a deployment.
+/// Keystone rejects all logins for 12 minutes, for example after a deployment.
 #[tokio::test(start_paused = true)]
-async fn after_twelve_minutes_of_refusals_requests_succeed_within_another() {
-    let keystone = Keystone::new();
+async fn after_twelve_minutes_of_rejected_logins_requests_succeed_within_a_minute() {
+    let keystone = ScriptedKeystone::new();
     let plugin = keystone.plugin();
     let used = plugin.access().await.unwrap();
-    keystone.usually(Answer::Status(401));
-    plugin.invalidate(&used, &nova());
+    keystone.respond_with(LoginResponse::Status(401));
+    plugin.invalidate(&used, &nova_origin());
     for _ in 0..720 {
         assert!(token(&plugin).await.is_err());
-        pass(1).await;
+        sleep_secs(1).await;
     }
-    keystone.usually(Answer::Token);
-    pass(60).await;
+    keystone.respond_with(LoginResponse::Token);
+    sleep_secs(60).await;
     assert_eq!(token(&plugin).await.unwrap(), "token-2");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_locks_no_account_is_tried_every_minute() {
+async fn credentials_that_cannot_lock_an_account_are_tried_every_minute() {
     let application_credential = || AuthMethod::application_credential("id", "secret");
     let credentials: [Arc<dyn Credentials>; 3] = [
         Arc::new(V3Credentials::new(auth_url(), application_credential())),
@@ -76,9 +79,9 @@ async fn what_locks_no_account_is_tried_every_minute() {
         ),
     ];
     for credentials in credentials {
-        let keystone = Keystone::new();
-        keystone.usually(Answer::Status(401));
-        let plugin = keystone.plugin_of(credentials, RenewalPolicy::default());
+        let keystone = ScriptedKeystone::new();
+        keystone.respond_with(LoginResponse::Status(401));
+        let plugin = keystone.plugin_for(credentials, RenewalPolicy::default());
         let logins = logins_of_an_hour(&keystone, &plugin).await;
         assert_eq!(logins[..4], [0, 30, 90, 150]);
         assert_eq!(logins.len(), 61);
@@ -86,10 +89,10 @@ async fn what_locks_no_account_is_tried_every_minute() {
 }
 
 #[test]
-fn passwords_and_passcodes_may_lock_an_account_and_nothing_else() {
+fn only_passwords_and_passcodes_can_lock_an_account() {
     let alice = || User::new().user_id("alice");
     let v3 = |method| V3Credentials::new(auth_url(), method);
-    for (credentials, may) in [
+    for (credentials, can_lock) in [
         (v3(AuthMethod::password(alice(), "wonderland")), true),
         (v3(AuthMethod::totp(alice(), "123456")), true),
         (v3(AuthMethod::token("token")), false),
@@ -97,8 +100,8 @@ fn passwords_and_passcodes_may_lock_an_account_and_nothing_else() {
         (v3(AuthMethod::application_credential("id", "secret")).and(AuthMethod::totp(alice(), "1")), true),
         (v3(AuthMethod::receipt("receipt")).and(AuthMethod::password(alice(), "wonderland")), true),
     ] {
-        assert_eq!(credentials.can_lock_account(), may, "{credentials:?}");
-        assert_eq!(Arc::new(credentials).can_lock_account(), may);
+        assert_eq!(credentials.can_lock_account(), can_lock, "{credentials:?}");
+        assert_eq!(Arc::new(credentials).can_lock_account(), can_lock);
     }
     assert!(
         V2Credentials::password(auth_url(), User::new().username("alice"), "wonderland").can_lock_account()
@@ -109,59 +112,66 @@ fn passwords_and_passcodes_may_lock_an_account_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_pause_can_be_set() {
-    let keystone = Keystone::new();
+async fn all_delays_after_permanent_failures_are_configurable() {
+    let keystone = ScriptedKeystone::new();
     let mut policy = RenewalPolicy::default();
     policy.permanent_failure_delays = vec![seconds(1000)];
     policy.permanent_failure_delays_after_success = vec![seconds(700)];
     policy.permanent_failure_delays_without_lockout = vec![seconds(500)];
     let password = keystone.plugin_with(policy.clone());
-    keystone.usually(Answer::Status(401));
+    keystone.respond_with(LoginResponse::Status(401));
     assert_eq!(logins_of_an_hour(&keystone, &password).await, [0, 1000, 2000, 3000]);
     let token_method = V3Credentials::new(auth_url(), AuthMethod::token("token"));
-    let by_token = keystone.plugin_of(token_method, policy);
-    assert_eq!(logins_of_an_hour(&keystone, &by_token).await, [0, 500, 1000, 1500, 2000, 2500, 3000, 3500]);
-    keystone.usually(Answer::Token);
+    let token_plugin = keystone.plugin_for(token_method, policy);
+    assert_eq!(
+        logins_of_an_hour(&keystone, &token_plugin).await,
+        [0, 500, 1000, 1500, 2000, 2500, 3000, 3500]
+    );
+    keystone.respond_with(LoginResponse::Token);
     password.reset();
     let used = password.access().await.unwrap();
-    keystone.usually(Answer::Status(401));
-    password.invalidate(&used, &nova());
+    keystone.respond_with(LoginResponse::Status(401));
+    password.invalidate(&used, &nova_origin());
     assert_eq!(logins_of_an_hour(&keystone, &password).await, [0, 700, 1400, 2100, 2800, 3500]);
 }
 
-/// Credentials whose secret is rotated in place.
+/// Credentials whose secret can be rotated while a plugin uses them.
 #[derive(Clone)]
-struct Rotated {
-    keystone: Keystone,
+struct RotatedCredentials {
+    keystone: ScriptedKeystone,
     password: Arc<Mutex<String>>,
-    right: Arc<Mutex<String>>,
-    /// How often they were asked for their id.
-    ids: Arc<AtomicUsize>,
+    accepted: Arc<Mutex<String>>,
+    /// Number of calls of `cache_id`.
+    cache_id_calls: Arc<AtomicUsize>,
 }
 
-impl Rotated {
-    fn new(keystone: &Keystone) -> Self {
+impl RotatedCredentials {
+    fn new(keystone: &ScriptedKeystone) -> Self {
         let wrong = Arc::new(Mutex::new("wrong".to_owned()));
-        let right = Arc::new(Mutex::new("right".to_owned()));
-        Self { keystone: keystone.clone(), password: wrong, right, ids: Arc::default() }
+        let accepted = Arc::new(Mutex::new("right".to_owned()));
+        Self { keystone: keystone.clone(), password: wrong, accepted, cache_id_calls: Arc::default() }
     }
 
     fn rotate(&self, password: &str) {
         *self.password.lock().unwrap() = password.to_owned();
     }
 
-    fn now(&self) -> V3Credentials {
+    fn current(&self) -> V3Credentials {
         let alice = User::new().username("alice").user_domain_name("Default");
         V3Credentials::new(auth_url(), AuthMethod::password(alice, self.password.lock().unwrap().clone()))
             .scope(Scope::new().project_id("p1"))
     }
 }
 
-impl Credentials for Rotated {
+impl Credentials for RotatedCredentials {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
-        let is_right = *self.password.lock().unwrap() == *self.right.lock().unwrap();
-        self.keystone.usually(if is_right { Answer::Token } else { Answer::Status(401) });
-        self.now().get_auth_ref(transport)
+        let is_accepted = *self.password.lock().unwrap() == *self.accepted.lock().unwrap();
+        self.keystone.respond_with(if is_accepted {
+            LoginResponse::Token
+        } else {
+            LoginResponse::Status(401)
+        });
+        self.current().get_auth_ref(transport)
     }
 
     fn auth_url(&self) -> &Uri {
@@ -170,72 +180,72 @@ impl Credentials for Rotated {
     }
 
     fn cache_id(&self) -> Option<String> {
-        self.ids.fetch_add(1, SeqCst);
-        self.now().cache_id()
+        self.cache_id_calls.fetch_add(1, SeqCst);
+        self.current().cache_id()
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_secret_that_was_rotated_in_place_is_tried_at_once() {
-    let keystone = Keystone::new();
-    let credentials = Rotated::new(&keystone);
-    let plugin = keystone.plugin_of(credentials.clone(), RenewalPolicy::default());
+async fn a_rotated_secret_is_tried_at_once() {
+    let keystone = ScriptedKeystone::new();
+    let credentials = RotatedCredentials::new(&keystone);
+    let plugin = keystone.plugin_for(credentials.clone(), RenewalPolicy::default());
     for _ in 0..1000 {
         assert!(token(&plugin).await.is_err());
-        pass(1).await;
+        sleep_secs(1).await;
     }
     assert_eq!(keystone.logins(), 3);
     credentials.rotate("wrong, too");
     for _ in 0..25 {
         assert!(token(&plugin).await.is_err());
-        pass(1).await;
+        sleep_secs(1).await;
     }
-    assert_eq!(keystone.logins(), 4, "a new secret is tried at once, and pauses of its own begin");
+    assert_eq!(keystone.logins(), 4, "a new secret is tried at once, and its own delays start");
     credentials.rotate("right");
-    // The failure of the old one is nobody's, however many ask.
+    // No request gets the error of the old secret.
     let waiting: Vec<_> = (0..100).map(|_| tokio::spawn(plugin.access())).collect();
     for waiter in waiting {
-        assert_eq!(token_of_access(&waiter.await.unwrap().unwrap()), "token-1");
+        assert_eq!(token_from_access(&waiter.await.unwrap().unwrap()), "token-1");
     }
     assert_eq!(keystone.logins(), 5);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_secret_that_is_rotated_while_its_token_lives_costs_no_request() {
-    let keystone = Keystone::new();
-    let credentials = Rotated::new(&keystone);
+async fn a_secret_rotated_before_the_token_expires_loses_no_request() {
+    let keystone = ScriptedKeystone::new();
+    let credentials = RotatedCredentials::new(&keystone);
     credentials.rotate("right");
-    let plugin = keystone.plugin_of(credentials.clone(), RenewalPolicy::default());
+    let plugin = keystone.plugin_for(credentials.clone(), RenewalPolicy::default());
     token(&plugin).await.unwrap();
-    *credentials.right.lock().unwrap() = "new".to_owned();
+    *credentials.accepted.lock().unwrap() = "new".to_owned();
     for second in 0..2 * HOUR {
         if second == HOUR - 20 {
             credentials.rotate("new");
         }
         assert!(token(&plugin).await.is_ok(), "at {second}");
-        pass(1).await;
+        sleep_secs(1).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_has_a_token_asks_for_no_cache_id() {
-    let keystone = Keystone::new();
-    let credentials = Rotated::new(&keystone);
+async fn a_request_with_a_cached_token_does_not_call_cache_id() {
+    let keystone = ScriptedKeystone::new();
+    let credentials = RotatedCredentials::new(&keystone);
     credentials.rotate("right");
-    let plugin = keystone.plugin_of(credentials.clone(), RenewalPolicy::default());
+    let plugin = keystone.plugin_for(credentials.clone(), RenewalPolicy::default());
     token(&plugin).await.unwrap();
-    let before = credentials.ids.load(SeqCst);
+    let before = credentials.cache_id_calls.load(SeqCst);
     for _ in 0..3000 {
         token(&plugin).await.unwrap();
-        pass(1).await;
+        sleep_secs(1).await;
     }
-    assert_eq!(credentials.ids.load(SeqCst), before);
+    assert_eq!(credentials.cache_id_calls.load(SeqCst), before);
 }
 
-/// Credentials whose id is another one each time.
-struct Restless(V3Credentials, AtomicUsize);
+/// Credentials that return a different cache ID at each call.
+struct UnstableCacheId(V3Credentials, AtomicUsize);
 
-impl Credentials for Restless {
+impl Credentials for UnstableCacheId {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
         self.0.get_auth_ref(transport)
     }
@@ -250,35 +260,35 @@ impl Credentials for Restless {
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_whose_id_changes_each_time_are_not_tried_each_time() {
-    let keystone = Keystone::new();
-    keystone.usually(Answer::Status(401));
-    let plugin =
-        keystone.plugin_of(Restless(keystone.credentials(), AtomicUsize::new(0)), RenewalPolicy::default());
+async fn credentials_whose_cache_id_always_changes_are_still_delayed() {
+    let keystone = ScriptedKeystone::new();
+    keystone.respond_with(LoginResponse::Status(401));
+    let plugin = keystone
+        .plugin_for(UnstableCacheId(keystone.credentials(), AtomicUsize::new(0)), RenewalPolicy::default());
     let logins = logins_of_an_hour(&keystone, &plugin).await;
     assert!(logins.iter().filter(|at| **at < 1800).count() <= 4, "{logins:?}");
     assert!(logins.len() <= 9, "{logins:?}");
 }
 
-/// Credentials whose methods of the rest of the contract panic, or look at their plugin.
-struct Nosy {
+/// Credentials whose optional methods use their own plugin, and panic if `panics` is set.
+struct ReentrantCredentials {
     credentials: V3Credentials,
-    plugin: Arc<Mutex<Option<RenewingPlugin<Arc<Nosy>>>>>,
+    plugin: Arc<Mutex<Option<RenewingPlugin<Arc<ReentrantCredentials>>>>>,
     panics: bool,
 }
 
-impl Nosy {
-    fn look(&self) {
+impl ReentrantCredentials {
+    fn use_plugin(&self) {
         let plugin = self.plugin.lock().unwrap().clone();
         if let Some(plugin) = plugin {
             let _ = plugin.needs_renewal();
             drop(plugin.access());
         }
-        assert!(!self.panics, "a test wants this panic");
+        assert!(!self.panics, "this panic is part of a test");
     }
 }
 
-impl Credentials for Nosy {
+impl Credentials for ReentrantCredentials {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
         self.credentials.get_auth_ref(transport)
     }
@@ -288,29 +298,33 @@ impl Credentials for Nosy {
     }
 
     fn cache_id(&self) -> Option<String> {
-        self.look();
+        self.use_plugin();
         None
     }
 
     fn can_lock_account(&self) -> bool {
-        self.look();
+        self.use_plugin();
         true
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_may_look_at_their_plugin_and_panic() {
+async fn credentials_can_use_their_plugin_and_panic_in_optional_methods() {
     for panics in [false, true] {
-        let keystone = Keystone::new();
-        keystone.then([Answer::Status(401)]);
-        let nosy = Arc::new(Nosy { credentials: keystone.credentials(), plugin: Arc::default(), panics });
-        let plugin = keystone.plugin_of(Arc::clone(&nosy), RenewalPolicy::default());
-        *nosy.plugin.lock().unwrap() = Some(plugin.clone());
+        let keystone = ScriptedKeystone::new();
+        keystone.queue_responses([LoginResponse::Status(401)]);
+        let credentials = Arc::new(ReentrantCredentials {
+            credentials: keystone.credentials(),
+            plugin: Arc::default(),
+            panics,
+        });
+        let plugin = keystone.plugin_for(Arc::clone(&credentials), RenewalPolicy::default());
+        *credentials.plugin.lock().unwrap() = Some(plugin.clone());
         for _ in 0..2 {
             assert!(matches!(token(&plugin).await, Err(Error::Keystone(_))));
         }
-        pass(30).await;
+        sleep_secs(30).await;
         assert_eq!(token(&plugin).await.unwrap(), "token-1");
-        *nosy.plugin.lock().unwrap() = None;
+        *credentials.plugin.lock().unwrap() = None;
     }
 }

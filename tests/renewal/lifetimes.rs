@@ -1,4 +1,4 @@
-//! The lifetime of a token, whatever its document says.
+//! The lifetime of a token if times in the Keystone response or the local clock are wrong.
 
 use std::{
     future::Future,
@@ -21,42 +21,43 @@ use tower_keystone::{
 
 use crate::{log::Log, support::*};
 
-/// What is wrong with the times in Keystone's answers.
+/// A fault in the times of Keystone responses.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Wrong {
-    Nothing,
-    /// Every token was issued in 1970.
-    Epoch,
-    /// A token is handed out again for the first 50 minutes of its life.
-    HandedOutAgain,
-    /// `issued_at` is so many seconds ahead of its time.
-    IssuedAhead(i64),
-    /// `issued_at` is local time, so many hours east of Greenwich, and does not say so.
-    IssuedIn(i64),
-    /// So is `expires_at`.
-    BothIn(i64),
-    /// There is no `issued_at`, or one that is no time.
-    NotIssued,
-    Garbage,
+enum TimeFault {
+    None,
+    /// `issued_at` is in 1970.
+    IssuedAtEpoch,
+    /// A login returns the same token again for the first 50 minutes of its lifetime.
+    ReusedToken,
+    /// `issued_at` is this number of seconds too late.
+    LateIssuedAt(i64),
+    /// `issued_at` is a local time, this number of hours ahead of UTC, without a time zone.
+    LocalIssuedAt(i64),
+    /// `issued_at` and `expires_at` are local times without a time zone.
+    LocalTimes(i64),
+    /// There is no `issued_at`.
+    MissingIssuedAt,
+    /// `issued_at` is not a time.
+    MalformedIssuedAt,
 }
 
-/// Keystone with something wrong in its answers.
+/// A Keystone whose responses have a [`TimeFault`].
 #[derive(Clone)]
-struct Liar {
-    keystone: Keystone,
-    wrong: Wrong,
-    /// How many seconds the `Date` of its answers is off, if they have one.
+struct FaultyKeystone {
+    keystone: ScriptedKeystone,
+    fault: TimeFault,
+    /// Error of the `Date` header in seconds, or `None` if responses have no such header.
     date: Option<i64>,
     v2: bool,
     last: Arc<Mutex<Option<(Duration, String, Value)>>>,
 }
 
-impl Liar {
-    fn new(wrong: Wrong, date: Option<i64>) -> Self {
-        Self { keystone: Keystone::new(), wrong, date, v2: false, last: Arc::default() }
+impl FaultyKeystone {
+    fn new(fault: TimeFault, date: Option<i64>) -> Self {
+        Self { keystone: ScriptedKeystone::new(), fault, date, v2: false, last: Arc::default() }
     }
 
-    fn answer(&self, token: String, mut body: Value) -> Response<Full<Bytes>> {
+    fn respond(&self, token: String, mut body: Value) -> Response<Full<Bytes>> {
         let document = &mut body["token"];
         let shifted = |value: &Value, seconds: i64| -> SystemTime {
             let time: Timestamp = value.as_str().unwrap().parse().unwrap();
@@ -64,17 +65,19 @@ impl Liar {
         };
         let (issued, expires) = (document["issued_at"].clone(), document["expires_at"].clone());
         let zoneless = |time| Value::from(iso(time).trim_end_matches('Z'));
-        match self.wrong {
-            Wrong::Nothing | Wrong::HandedOutAgain => {}
-            Wrong::Epoch => document["issued_at"] = json!("1970-01-01T00:00:00.000000Z"),
-            Wrong::IssuedAhead(seconds) => document["issued_at"] = iso(shifted(&issued, seconds)).into(),
-            Wrong::IssuedIn(hours) => document["issued_at"] = zoneless(shifted(&issued, hours * 3600)),
-            Wrong::BothIn(hours) => {
+        match self.fault {
+            TimeFault::None | TimeFault::ReusedToken => {}
+            TimeFault::IssuedAtEpoch => document["issued_at"] = json!("1970-01-01T00:00:00.000000Z"),
+            TimeFault::LateIssuedAt(seconds) => document["issued_at"] = iso(shifted(&issued, seconds)).into(),
+            TimeFault::LocalIssuedAt(hours) => {
+                document["issued_at"] = zoneless(shifted(&issued, hours * 3600))
+            }
+            TimeFault::LocalTimes(hours) => {
                 document["issued_at"] = zoneless(shifted(&issued, hours * 3600));
                 document["expires_at"] = zoneless(shifted(&expires, hours * 3600));
             }
-            Wrong::NotIssued => drop(document.as_object_mut().unwrap().remove("issued_at")),
-            Wrong::Garbage => document["issued_at"] = json!("yesterday"),
+            TimeFault::MissingIssuedAt => drop(document.as_object_mut().unwrap().remove("issued_at")),
+            TimeFault::MalformedIssuedAt => document["issued_at"] = json!("yesterday"),
         }
         let mut response = if self.v2 {
             let url = json!({"region": "RegionOne", "publicURL": "https://nova.test/v2.1"});
@@ -85,11 +88,11 @@ impl Liar {
             }});
             Response::builder().body(Full::from(body.to_string())).unwrap()
         } else {
-            let answer = Response::builder().status(201).header("x-subject-token", token);
-            answer.body(Full::from(body.to_string())).unwrap()
+            let response = Response::builder().status(201).header("x-subject-token", token);
+            response.body(Full::from(body.to_string())).unwrap()
         };
-        if let Some(wrong) = self.date {
-            let date = timestamp(shift(true_time(&self.keystone), wrong));
+        if let Some(fault) = self.date {
+            let date = timestamp(shift(true_time(&self.keystone), fault));
             let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&date).unwrap();
             response.headers_mut().insert(DATE, HeaderValue::try_from(date).unwrap());
         }
@@ -97,7 +100,7 @@ impl Liar {
     }
 }
 
-fn true_time(keystone: &Keystone) -> SystemTime {
+fn true_time(keystone: &ScriptedKeystone) -> SystemTime {
     wall(keystone.time().elapsed(), 0)
 }
 
@@ -119,7 +122,7 @@ fn iso(time: SystemTime) -> String {
     format!("{:.6}", timestamp(time))
 }
 
-impl Service<Request<Full<Bytes>>> for Liar {
+impl Service<Request<Full<Bytes>>> for FaultyKeystone {
     type Response = Response<Full<Bytes>>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
@@ -129,168 +132,172 @@ impl Service<Request<Full<Bytes>>> for Liar {
     }
 
     fn call(&mut self, mut request: Request<Full<Bytes>>) -> Self::Future {
-        let mut liar = self.clone();
+        let mut faulty = self.clone();
         Box::pin(async move {
-            let now = liar.keystone.time().elapsed();
-            let last = liar.last.lock().unwrap().clone();
-            if let (Wrong::HandedOutAgain, Some((at, token, body))) = (liar.wrong, last)
+            let now = faulty.keystone.time().elapsed();
+            let last = faulty.last.lock().unwrap().clone();
+            if let (TimeFault::ReusedToken, Some((at, token, body))) = (faulty.fault, last)
                 && now < at + seconds(3000)
             {
-                return Ok(liar.answer(token, body));
+                return Ok(faulty.respond(token, body));
             }
             *request.uri_mut() = "https://keystone.test/v3/auth/tokens".parse().unwrap();
-            let answer = liar.keystone.call(request).await?;
-            let token = answer.headers()["x-subject-token"].to_str().unwrap().to_owned();
-            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            let response = faulty.keystone.call(request).await?;
+            let token = response.headers()["x-subject-token"].to_str().unwrap().to_owned();
+            let body = response.into_body().collect().await.unwrap().to_bytes();
             let body: Value = serde_json::from_slice(&body).unwrap();
-            *liar.last.lock().unwrap() = Some((now, token.clone(), body.clone()));
-            Ok(liar.answer(token, body))
+            *faulty.last.lock().unwrap() = Some((now, token.clone(), body.clone()));
+            Ok(faulty.respond(token, body))
         })
     }
 }
 
-/// A request every 23 s for six hours, by a machine whose clock is so many seconds wrong. The plugin forgets its token
-/// every 25 minutes, as programs that are started again do. None may fail, and no expired token may be sent. Returns
-/// how many logins it took.
-async fn six_hours<C: Credentials>(liar: &Liar, credentials: C, local: i64) -> usize {
-    let context = format!("{:?}, Date {:?}, local clock {local}", liar.wrong, liar.date);
-    let time = liar.keystone.time();
+/// Sends a request every 23 s for six hours, from a machine whose wall clock is wrong by `local` seconds.
+///
+/// With [`TimeFault::ReusedToken`], the plugin is reset every 25 minutes, as if the program were restarted. Asserts
+/// that no request fails and that no expired token is sent. Returns the number of logins.
+async fn logins_of_six_hours<C: Credentials>(faulty: &FaultyKeystone, credentials: C, local: i64) -> usize {
+    let context = format!("{:?}, Date {:?}, local clock {local}", faulty.fault, faulty.date);
+    let time = faulty.keystone.time();
     time.step_wall(local);
-    let plugin = RenewingPlugin::new(credentials, Transport::new(liar.clone())).clock(time.clone()).seed(7);
-    let nova = Nova::new(&liar.keystone, || Duration::ZERO);
+    let plugin = RenewingPlugin::new(credentials, Transport::new(faulty.clone())).clock(time.clone()).seed(7);
+    let nova = ScriptedService::new(&faulty.keystone, || Duration::ZERO);
     let layer = AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("compute"));
-    let behind = layer.layer(nova.clone());
+    let client = layer.layer(nova.clone());
     let mut restart = seconds(1500);
     while time.elapsed() < seconds(6 * HOUR) {
-        let answer = behind.clone().oneshot(get()).await;
-        let status = answer.map(|answer| answer.status().as_u16()).map_err(|error| error.to_string());
+        let response = client.clone().oneshot(get()).await;
+        let status = response.map(|response| response.status().as_u16()).map_err(|error| error.to_string());
         assert_eq!(status, Ok(200), "{context} at {:?}", time.elapsed());
-        assert!(nova.seen().iter().all(|seen| !seen.expired), "{context}: an expired token was sent");
+        assert!(
+            nova.take_requests().iter().all(|request| !request.token_expired),
+            "{context}: an expired token was sent"
+        );
         tokio::time::sleep(seconds(23)).await;
-        if liar.wrong == Wrong::HandedOutAgain && time.elapsed() >= restart {
+        if faulty.fault == TimeFault::ReusedToken && time.elapsed() >= restart {
             plugin.reset();
             restart += seconds(1500);
         }
     }
-    liar.keystone.logins()
+    faulty.keystone.logins()
 }
 
 fn v2() -> V2Credentials {
     V2Credentials::password("https://keystone.test/v2.0", User::new().username("alice"), "wonderland")
 }
 
-const ALL: [Wrong; 13] = [
-    Wrong::Nothing,
-    Wrong::Epoch,
-    Wrong::HandedOutAgain,
-    Wrong::IssuedAhead(7200),
-    Wrong::IssuedAhead(3600),
-    Wrong::IssuedAhead(-3000),
-    Wrong::IssuedIn(2),
-    Wrong::IssuedIn(-5),
-    Wrong::IssuedIn(-1),
-    Wrong::BothIn(2),
-    Wrong::BothIn(-5),
-    Wrong::NotIssued,
-    Wrong::Garbage,
+const ALL_FAULTS: [TimeFault; 13] = [
+    TimeFault::None,
+    TimeFault::IssuedAtEpoch,
+    TimeFault::ReusedToken,
+    TimeFault::LateIssuedAt(7200),
+    TimeFault::LateIssuedAt(3600),
+    TimeFault::LateIssuedAt(-3000),
+    TimeFault::LocalIssuedAt(2),
+    TimeFault::LocalIssuedAt(-5),
+    TimeFault::LocalIssuedAt(-1),
+    TimeFault::LocalTimes(2),
+    TimeFault::LocalTimes(-5),
+    TimeFault::MissingIssuedAt,
+    TimeFault::MalformedIssuedAt,
 ];
 
 #[tokio::test(start_paused = true)]
-async fn with_a_date_neither_issued_at_nor_the_local_clock_makes_a_token_live_longer() {
-    for wrong in ALL {
+async fn with_a_date_header_neither_issued_at_nor_the_local_clock_extends_a_lifetime() {
+    for fault in ALL_FAULTS {
         for local in [0, 7_200, -7_200, 3_000, -3_000, 86_400, -86_400] {
-            let liar = Liar::new(wrong, Some(0));
-            let logins = six_hours(&liar, liar.keystone.credentials(), local).await;
-            assert!((6..=8).contains(&logins), "{wrong:?} {local}: {logins} logins");
+            let faulty = FaultyKeystone::new(fault, Some(0));
+            let logins = logins_of_six_hours(&faulty, faulty.keystone.credentials(), local).await;
+            assert!((6..=8).contains(&logins), "{fault:?} {local}: {logins} logins");
         }
         for local in [0, 7_200, -7_200] {
-            let liar = Liar { v2: true, ..Liar::new(wrong, Some(0)) };
-            let logins = six_hours(&liar, v2(), local).await;
-            assert!((6..=8).contains(&logins), "v2.0, {wrong:?} {local}: {logins} logins");
+            let faulty = FaultyKeystone { v2: true, ..FaultyKeystone::new(fault, Some(0)) };
+            let logins = logins_of_six_hours(&faulty, v2(), local).await;
+            assert!((6..=8).contains(&logins), "v2.0, {fault:?} {local}: {logins} logins");
         }
     }
 }
 
-/// Local time one hour east, of tokens that live for an hour and a little.
+/// For example, `issued_at` is a local time one hour ahead of UTC, and tokens have a lifetime of little over an hour.
 #[tokio::test(start_paused = true)]
-async fn an_issued_at_that_leaves_no_lifetime_to_speak_of_counts_for_less_than_the_date() {
+async fn an_issued_at_shortly_before_the_expiry_is_ignored_if_there_is_a_date_header() {
     for ahead in [3_591, 3_595, 3_599] {
         for local in [0, 7_200, -7_200] {
-            let liar = Liar::new(Wrong::IssuedAhead(ahead), Some(0));
-            let logins = six_hours(&liar, liar.keystone.credentials(), local).await;
+            let faulty = FaultyKeystone::new(TimeFault::LateIssuedAt(ahead), Some(0));
+            let logins = logins_of_six_hours(&faulty, faulty.keystone.credentials(), local).await;
             assert!((6..=8).contains(&logins), "{ahead} {local}: {logins} logins");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_date_an_issued_at_that_cannot_be_is_none() {
-    for wrong in ALL {
-        if matches!(wrong, Wrong::HandedOutAgain | Wrong::IssuedAhead(-3000)) {
-            continue; // Keystone's clock may as well be 50 minutes slow.
+async fn without_a_date_header_an_impossible_issued_at_is_ignored() {
+    for fault in ALL_FAULTS {
+        if matches!(fault, TimeFault::ReusedToken | TimeFault::LateIssuedAt(-3000)) {
+            continue; // This cannot be told from a Keystone clock that is 50 minutes slow.
         }
-        let liar = Liar::new(wrong, None);
-        let logins = six_hours(&liar, liar.keystone.credentials(), 0).await;
-        assert!((6..=8).contains(&logins), "{wrong:?}: {logins} logins");
+        let faulty = FaultyKeystone::new(fault, None);
+        let logins = logins_of_six_hours(&faulty, faulty.keystone.credentials(), 0).await;
+        assert!((6..=8).contains(&logins), "{fault:?}: {logins} logins");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_date_that_cannot_be_is_none() {
+async fn an_impossible_date_header_is_ignored() {
     for date in [-1_800_000_000, -86_400, 86_400, 7_200, -7_200] {
         for local in [0, 7_200, -7_200] {
-            let liar = Liar::new(Wrong::Nothing, Some(date));
-            let logins = six_hours(&liar, liar.keystone.credentials(), local).await;
+            let faulty = FaultyKeystone::new(TimeFault::None, Some(date));
+            let logins = logins_of_six_hours(&faulty, faulty.keystone.credentials(), local).await;
             assert!((6..=8).contains(&logins), "{date} {local}: {logins} logins");
         }
     }
 }
 
-/// Both readings of Keystone's are useless, and so is the local clock.
+/// `issued_at`, the `Date` header and the local clock are all wrong.
 #[tokio::test(start_paused = true)]
-async fn when_no_clock_is_any_good_a_token_counts_for_as_long_as_one_without_an_expiry() {
+async fn without_any_usable_clock_the_default_lifetime_is_used() {
     for date in [None, Some(7_200)] {
-        let liar = Liar::new(Wrong::Epoch, date);
-        let logins = six_hours(&liar, liar.keystone.credentials(), 7_200).await;
+        let faulty = FaultyKeystone::new(TimeFault::IssuedAtEpoch, date);
+        let logins = logins_of_six_hours(&faulty, faulty.keystone.credentials(), 7_200).await;
         assert!((70..=130).contains(&logins), "{date:?}: {logins} logins");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_skew_that_is_told_is_that_of_the_date_if_there_is_one() {
-    for (wrong, date, local, told) in [
-        (Wrong::Epoch, Some(0), 0, None),
-        (Wrong::HandedOutAgain, Some(0), 0, None),
-        (Wrong::IssuedAhead(7_200), Some(0), 0, None),
-        (Wrong::Nothing, Some(0), 100, Some(100)),
-        (Wrong::IssuedAhead(100), Some(0), 100, Some(100)),
-        (Wrong::Nothing, None, -100, Some(100)),
+async fn the_logged_skew_is_computed_from_the_date_header_if_there_is_one() {
+    for (fault, date, local, logged) in [
+        (TimeFault::IssuedAtEpoch, Some(0), 0, None),
+        (TimeFault::ReusedToken, Some(0), 0, None),
+        (TimeFault::LateIssuedAt(7_200), Some(0), 0, None),
+        (TimeFault::None, Some(0), 100, Some(100)),
+        (TimeFault::LateIssuedAt(100), Some(0), 100, Some(100)),
+        (TimeFault::None, None, -100, Some(100)),
     ] {
         let (log, _guard) = Log::new();
-        let liar = Liar::new(wrong, date);
-        let time = liar.keystone.time();
+        let faulty = FaultyKeystone::new(fault, date);
+        let time = faulty.keystone.time();
         time.step_wall(local);
-        let transport = Transport::new(liar.clone());
+        let transport = Transport::new(faulty.clone());
         for _ in 0..2 {
             let plugin =
-                RenewingPlugin::new(liar.keystone.credentials(), transport.clone()).clock(time.clone());
+                RenewingPlugin::new(faulty.keystone.credentials(), transport.clone()).clock(time.clone());
             token(&plugin).await.unwrap();
-            pass(600).await;
+            sleep_secs(600).await;
         }
-        let lines = log.lines();
-        match told {
-            None => assert_eq!(lines, [""; 0], "{wrong:?}"),
+        let lines = log.take_lines();
+        match logged {
+            None => assert_eq!(lines, [""; 0], "{fault:?}"),
             Some(seconds) => {
-                assert!(lines[0].contains(&format!("seconds={seconds}")), "{wrong:?}: {lines:?}")
+                assert!(lines[0].contains(&format!("seconds={seconds}")), "{fault:?}: {lines:?}")
             }
         }
     }
 }
 
-/// A clock that cannot be read as a date: it is before 1970.
-struct BeforeTime(Time);
+/// A clock that shows a time before 1970.
+struct ClockBefore1970(SimulatedTime);
 
-impl Clock for BeforeTime {
+impl Clock for ClockBefore1970 {
     fn now(&self) -> Now {
         let now = self.0.now();
         Now::new(now.wall - seconds(2_000_000_000), now.monotonic)
@@ -298,17 +305,19 @@ impl Clock for BeforeTime {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_machine_without_a_clock_relies_on_keystones() {
-    for (wrong, date) in [(Wrong::Nothing, None), (Wrong::Epoch, Some(0)), (Wrong::NotIssued, Some(0))] {
-        let liar = Liar::new(wrong, date);
-        let clock = BeforeTime(liar.keystone.time());
+async fn a_machine_without_a_usable_clock_relies_on_the_clock_of_keystone() {
+    for (fault, date) in
+        [(TimeFault::None, None), (TimeFault::IssuedAtEpoch, Some(0)), (TimeFault::MissingIssuedAt, Some(0))]
+    {
+        let faulty = FaultyKeystone::new(fault, date);
+        let clock = ClockBefore1970(faulty.keystone.time());
         let plugin =
-            RenewingPlugin::new(liar.keystone.credentials(), Transport::new(liar.clone())).clock(clock);
+            RenewingPlugin::new(faulty.keystone.credentials(), Transport::new(faulty.clone())).clock(clock);
         for _ in 0..6 * HOUR / 60 {
             let token = token(&plugin).await.unwrap();
-            assert!(liar.keystone.look_up(&token).unwrap().expires > liar.keystone.time().elapsed());
-            pass(60).await;
+            assert!(faulty.keystone.issued_token(&token).unwrap().expires > faulty.keystone.time().elapsed());
+            sleep_secs(60).await;
         }
-        assert!((6..=8).contains(&liar.keystone.logins()), "{wrong:?}");
+        assert!((6..=8).contains(&faulty.keystone.logins()), "{fault:?}");
     }
 }

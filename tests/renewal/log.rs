@@ -7,7 +7,7 @@ use std::{
 
 use tracing::{Dispatch, Subscriber, subscriber::DefaultGuard};
 
-/// What is logged in this thread.
+/// The log output of the current thread.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -20,17 +20,17 @@ impl Log {
         (log, subscribe(subscriber))
     }
 
-    /// The lines of the crate that were logged since it was asked last.
-    pub(crate) fn lines(&self) -> Vec<String> {
+    /// Returns and forgets the lines that this crate has logged since the last call.
+    pub(crate) fn take_lines(&self) -> Vec<String> {
         let text = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
         text.lines().filter(|line| line.contains("tower_keystone::")).map(str::to_owned).collect()
     }
 }
 
-/// Sets the subscriber of this thread.
+/// Sets the subscriber of the current thread.
 pub(crate) fn subscribe(subscriber: impl Subscriber + Send + Sync) -> DefaultGuard {
-    // With one subscriber alone, tracing asks that of the thread which comes to an event first whether anybody
-    // wants it, and believes it for all. With a second one it asks all there are.
+    // While there is only one subscriber, tracing asks the subscriber of the first thread that reaches an event
+    // whether the event is enabled, and caches the result for all threads. A second subscriber prevents this.
     static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
     LazyLock::force(&SECOND);
     tracing::subscriber::set_default(subscriber)

@@ -31,7 +31,7 @@ const SHARES: [(&str, Set<f64>); 2] = [
     ("jitter", |policy, share| policy.jitter = share),
 ];
 
-/// Policies with one figure out of the ordinary, or all of them.
+/// Returns policies in which one setting or all settings have an extreme value.
 fn policies() -> Vec<(String, RenewalPolicy)> {
     let mut policies = Vec::new();
     let mut add = |name: &str, change: &dyn Fn(&mut RenewalPolicy)| {
@@ -57,7 +57,7 @@ fn policies() -> Vec<(String, RenewalPolicy)> {
     for max in [0, usize::MAX] {
         add(&format!("max_rejections {max}"), &|policy| policy.max_rejections = max);
     }
-    add("no pauses", &|policy| {
+    add("no delays", &|policy| {
         policy.permanent_failure_delays = Vec::new();
         policy.permanent_failure_delays_after_success = Vec::new();
         policy.permanent_failure_delays_without_lockout = Vec::new();
@@ -68,42 +68,47 @@ fn policies() -> Vec<(String, RenewalPolicy)> {
 const DAY: u64 = 24 * HOUR;
 
 #[tokio::test(start_paused = true)]
-async fn no_policy_makes_a_flight_endless_or_a_busy_loop() {
+async fn no_policy_makes_a_renewal_endless_or_a_busy_loop() {
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let before = tasks();
     for (name, policy) in policies() {
-        for answer in [Answer::NoConnection, Answer::Status(401), Answer::RetryAfter("0"), Answer::Hang] {
-            let context = format!("{name}, {answer:?}");
-            let keystone = Keystone::new();
-            keystone.usually(answer);
+        for response in [
+            LoginResponse::NoConnection,
+            LoginResponse::Status(401),
+            LoginResponse::RetryAfter("0"),
+            LoginResponse::Never,
+        ] {
+            let context = format!("{name}, {response:?}");
+            let keystone = ScriptedKeystone::new();
+            keystone.respond_with(response);
             let plugin = keystone.plugin_with(policy.clone());
-            let patient = tokio::time::timeout(seconds(2 * DAY), plugin.access()).await;
-            assert!(patient.expect(&context).is_err(), "{context}");
-            let most = most_within_a_minute(&keystone.logins_at());
+            let access = tokio::time::timeout(seconds(2 * DAY), plugin.access()).await;
+            assert!(access.expect(&context).is_err(), "{context}");
+            let most = max_per_minute(&keystone.login_times());
             assert!(most <= 4 * 60 + 20, "{context}: {most} logins a minute");
 
-            // Nobody waits for this one.
+            // No request waits for this login.
             drop(tokio::time::timeout(seconds(1), plugin.renew()).await);
             drop(plugin);
-            pass(2 * DAY).await;
-            assert_eq!(tasks(), before, "{context}: a flight goes on");
+            sleep_secs(2 * DAY).await;
+            assert_eq!(tasks(), before, "{context}: a renewal task is still running");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_policy_makes_requests_panic_or_wait_in_vain() {
+async fn no_policy_makes_requests_panic_or_wait_forever() {
     for (name, policy) in policies() {
         for lifetime in [None, Some(0), Some(1), Some(3600), Some(i64::from(u32::MAX))] {
-            let keystone = Keystone::new();
+            let keystone = ScriptedKeystone::new();
             keystone.lifetime(lifetime);
             let plugin = keystone.plugin_with(policy.clone());
             for request in 0..50 {
-                let brought = tokio::time::timeout(seconds(2 * DAY), plugin.access()).await;
-                if let Ok(access) = brought.unwrap_or_else(|_| panic!("{name}, lifetime {lifetime:?}"))
+                let result = tokio::time::timeout(seconds(2 * DAY), plugin.access()).await;
+                if let Ok(access) = result.unwrap_or_else(|_| panic!("{name}, lifetime {lifetime:?}"))
                     && request % 10 == 9
                 {
-                    plugin.invalidate(&access, &nova());
+                    plugin.invalidate(&access, &nova_origin());
                 }
                 tokio::time::sleep(millis(100)).await;
             }
@@ -112,25 +117,25 @@ async fn no_policy_makes_requests_panic_or_wait_in_vain() {
     }
 }
 
-/// A list of pauses that is empty is the default one: no account is locked by a mistake.
+/// An empty list of delays means the default list, so that a mistake in the policy locks no account.
 #[tokio::test(start_paused = true)]
-async fn without_pauses_a_wrong_password_is_tried_three_times_in_half_an_hour() {
-    let keystone = Keystone::new();
-    keystone.usually(Answer::Status(401));
+async fn without_delays_a_wrong_password_is_tried_three_times_in_half_an_hour() {
+    let keystone = ScriptedKeystone::new();
+    keystone.respond_with(LoginResponse::Status(401));
     let mut policy = RenewalPolicy::default();
     policy.permanent_failure_delays = Vec::new();
     let plugin = keystone.plugin_with(policy);
     for _ in 0..1800 {
         assert!(token(&plugin).await.is_err());
-        pass(1).await;
+        sleep_secs(1).await;
     }
     assert_eq!(keystone.logins(), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_pause_of_nothing_still_doubles() {
-    let keystone = Keystone::new();
-    keystone.usually(Answer::NoConnection);
+async fn an_initial_back_off_of_zero_still_doubles() {
+    let keystone = ScriptedKeystone::new();
+    keystone.respond_with(LoginResponse::NoConnection);
     let mut policy = RenewalPolicy::default();
     policy.initial_backoff = Duration::ZERO;
     let plugin = keystone.plugin_with(policy);

@@ -33,8 +33,8 @@ pub(crate) type Plugin = RenewingPlugin<V3Credentials>;
 /// The default lifetime of a token. It is due for renewal 360 to 432 s before its expiry.
 pub(crate) const HOUR: u64 = 3600;
 
-/// The origin of a service that refuses a token.
-pub(crate) fn nova() -> Origin {
+/// Returns the origin of a service that rejects a token.
+pub(crate) fn nova_origin() -> Origin {
     Origin::from_uri(&Uri::from_static("https://nova.example.com")).unwrap()
 }
 
@@ -46,21 +46,23 @@ pub(crate) fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Lets time pass, and whatever happens meanwhile happen.
-pub(crate) async fn pass(time: u64) {
+/// Advances the paused clock by this number of seconds and runs all tasks meanwhile.
+pub(crate) async fn sleep_secs(time: u64) {
     sleep(seconds(time)).await;
 }
 
-/// Lets what can happen without time passing happen.
+/// Runs the other tasks until they can make no more progress, without advancing the clock.
 pub(crate) async fn settle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
 }
 
-/// The clocks of the machine under test, and the true time, which is Keystone's. Clones are the same.
+/// The clocks of the client machine. The true time, which Keystone uses, can differ from them.
+///
+/// Clones share their state.
 #[derive(Clone)]
-pub(crate) struct Time(Arc<Mutex<Clocks>>);
+pub(crate) struct SimulatedTime(Arc<Mutex<Clocks>>);
 
 struct Clocks {
     start: Instant,
@@ -68,36 +70,36 @@ struct Clocks {
     wall_error: i64,
 }
 
-impl Time {
+impl SimulatedTime {
     pub(crate) fn new() -> Self {
         let start = Instant::now();
         Self(Arc::new(Mutex::new(Clocks { start, suspended: Duration::ZERO, wall_error: 0 })))
     }
 
-    /// The true time since the beginning.
+    /// Returns the true time since the start of the test.
     pub(crate) fn elapsed(&self) -> Duration {
         let clocks = self.0.lock().unwrap();
         clocks.start.elapsed() + clocks.suspended
     }
 
-    /// Sets the time of day forth or back. Nothing else notices.
+    /// Sets the wall clock of the client forward or back. The monotonic clock and the true time stay unchanged.
     pub(crate) fn step_wall(&self, seconds: i64) {
         self.0.lock().unwrap().wall_error += seconds;
     }
 
-    /// The machine sleeps: its monotonic clock stands still.
+    /// Suspends the client machine: the true time goes on, and the monotonic clock stands still.
     pub(crate) fn suspend(&self, time: Duration) {
         self.0.lock().unwrap().suspended += time;
     }
 }
 
-/// What a clock shows that is some seconds wrong.
+/// Returns the time of a wall clock that is wrong by `error` seconds.
 pub(crate) fn wall(elapsed: Duration, error: i64) -> SystemTime {
     let shown = SystemTime::UNIX_EPOCH + seconds(1_800_000_000) + elapsed;
     if error < 0 { shown - seconds(error.unsigned_abs()) } else { shown + seconds(error.unsigned_abs()) }
 }
 
-impl Clock for Time {
+impl Clock for SimulatedTime {
     fn now(&self) -> Now {
         let elapsed = self.elapsed();
         let clocks = self.0.lock().unwrap();
@@ -105,122 +107,128 @@ impl Clock for Time {
     }
 }
 
-/// What Keystone does with one login.
+/// How [`ScriptedKeystone`] responds to one login.
 #[derive(Clone, Debug)]
-pub(crate) enum Answer {
+pub(crate) enum LoginResponse {
+    /// A new token.
     Token,
-    /// An error of Keystone, with its document.
+    /// A Keystone error with its document.
     Status(u16),
-    /// An error of a proxy in front of it: status, content type and body.
+    /// An error from a proxy in front of Keystone: status, content type and body.
     Proxy(u16, &'static str, &'static str),
+    /// Status 503 with this `Retry-After`.
     RetryAfter(&'static str),
+    /// Status 201 and a token header, with this body instead of a token document.
     Body(&'static str),
+    /// An error of the client: the connection is refused.
     NoConnection,
-    Hang,
-    After(Duration, Box<Answer>),
+    /// No response at all.
+    Never,
+    /// A response after this delay.
+    Delayed(Duration, Box<LoginResponse>),
 }
 
-impl Answer {
-    pub(crate) fn slowly(self, time: Duration) -> Self {
-        Self::After(time, Box::new(self))
+impl LoginResponse {
+    pub(crate) fn delayed_by(self, time: Duration) -> Self {
+        Self::Delayed(time, Box::new(self))
     }
 }
 
-/// A Keystone that answers each login as it is told. Clones are the same.
+/// A Keystone that responds to each login according to a script. Clones share their state.
 #[derive(Clone)]
-pub(crate) struct Keystone(Arc<Mutex<State>>);
+pub(crate) struct ScriptedKeystone(Arc<Mutex<State>>);
 
 struct State {
-    time: Time,
-    script: VecDeque<Answer>,
-    usual: Answer,
+    time: SimulatedTime,
+    queued_responses: VecDeque<LoginResponse>,
+    default_response: LoginResponse,
     lifetime: Option<i64>,
     skew: i64,
     logins: Vec<Duration>,
-    issued: Vec<Issued>,
-    under_way: usize,
-    at_once: usize,
+    issued: Vec<IssuedToken>,
+    in_flight: usize,
+    max_in_flight: usize,
 }
 
 #[derive(Clone, Copy)]
-pub(crate) struct Issued {
+pub(crate) struct IssuedToken {
     pub(crate) expires: Duration,
     pub(crate) revoked: bool,
 }
 
-impl Keystone {
-    /// Issues tokens that live for an hour.
+impl ScriptedKeystone {
+    /// Creates a Keystone that issues tokens with a lifetime of one hour.
     pub(crate) fn new() -> Self {
         Self(Arc::new(Mutex::new(State {
-            time: Time::new(),
-            script: VecDeque::new(),
-            usual: Answer::Token,
+            time: SimulatedTime::new(),
+            queued_responses: VecDeque::new(),
+            default_response: LoginResponse::Token,
             lifetime: Some(3600),
             skew: 0,
             logins: Vec::new(),
             issued: Vec::new(),
-            under_way: 0,
-            at_once: 0,
+            in_flight: 0,
+            max_in_flight: 0,
         })))
     }
 
-    pub(crate) fn time(&self) -> Time {
+    pub(crate) fn time(&self) -> SimulatedTime {
         self.state().time.clone()
     }
 
-    /// What it does from now on, unless the script has more.
-    pub(crate) fn usually(&self, answer: Answer) {
-        self.state().usual = answer;
+    /// Responds to all further logins like this, after the queued responses are used up.
+    pub(crate) fn respond_with(&self, response: LoginResponse) {
+        self.state().default_response = response;
     }
 
-    /// What it does with the next logins.
-    pub(crate) fn then(&self, answers: impl IntoIterator<Item = Answer>) {
-        self.state().script.extend(answers);
+    /// Queues a response for each of the next logins.
+    pub(crate) fn queue_responses(&self, responses: impl IntoIterator<Item = LoginResponse>) {
+        self.state().queued_responses.extend(responses);
     }
 
-    /// How many seconds tokens live from now on; `None` lets their documents not say it.
+    /// Sets the lifetime of new tokens, in seconds. With `None`, their documents contain no expiry.
     pub(crate) fn lifetime(&self, lifetime: Option<i64>) {
         self.state().lifetime = lifetime;
     }
 
-    /// Sets its clock wrong by so many seconds.
+    /// Sets the error of the Keystone clock, in seconds.
     pub(crate) fn skew(&self, seconds: i64) {
         self.state().skew = seconds;
     }
 
-    /// Revokes all tokens there are.
+    /// Revokes all issued tokens.
     pub(crate) fn revoke(&self) {
         self.state().issued.iter_mut().for_each(|issued| issued.revoked = true);
     }
 
-    /// How many logins reached it.
+    /// Returns the number of logins that reached Keystone.
     pub(crate) fn logins(&self) -> usize {
         self.state().logins.len()
     }
 
-    /// When they did.
-    pub(crate) fn logins_at(&self) -> Vec<Duration> {
+    /// Returns the times of all logins.
+    pub(crate) fn login_times(&self) -> Vec<Duration> {
         self.state().logins.clone()
     }
 
-    /// The most of them that were under way at once.
-    pub(crate) fn at_once(&self) -> usize {
-        self.state().at_once
+    /// Returns the largest number of logins that were in flight at the same time.
+    pub(crate) fn max_concurrent_logins(&self) -> usize {
+        self.state().max_in_flight
     }
 
-    pub(crate) fn issued(&self) -> Vec<Issued> {
+    pub(crate) fn issued(&self) -> Vec<IssuedToken> {
         self.state().issued.clone()
     }
 
-    /// What it knows of a token.
-    pub(crate) fn look_up(&self, token: &str) -> Option<Issued> {
+    /// Returns the token if it was issued by this Keystone.
+    pub(crate) fn issued_token(&self, token: &str) -> Option<IssuedToken> {
         let number: usize = token.strip_prefix("token-")?.parse().ok()?;
         self.state().issued.get(number.checked_sub(1)?).copied()
     }
 
-    fn is_good(&self, token: &str) -> bool {
+    fn is_valid(&self, token: &str) -> bool {
         let now = self.time().elapsed();
-        self.look_up(token).is_some_and(|issued| !issued.revoked && now < issued.expires)
+        self.issued_token(token).is_some_and(|issued| !issued.revoked && now < issued.expires)
     }
 
     pub(crate) fn credentials(&self) -> V3Credentials {
@@ -233,10 +241,10 @@ impl Keystone {
     }
 
     pub(crate) fn plugin_with(&self, policy: RenewalPolicy) -> Plugin {
-        self.plugin_of(self.credentials(), policy)
+        self.plugin_for(self.credentials(), policy)
     }
 
-    pub(crate) fn plugin_of<C: Credentials>(
+    pub(crate) fn plugin_for<C: Credentials>(
         &self,
         credentials: C,
         policy: RenewalPolicy,
@@ -251,14 +259,14 @@ impl Keystone {
         self.0.lock().unwrap()
     }
 
-    fn arrived(&self) -> (Answer, UnderWay) {
+    fn start_login(&self) -> (LoginResponse, InFlightLogin) {
         let mut state = self.state();
         let now = state.time.elapsed();
         state.logins.push(now);
-        state.under_way += 1;
-        state.at_once = state.at_once.max(state.under_way);
-        let answer = state.script.pop_front().unwrap_or_else(|| state.usual.clone());
-        (answer, UnderWay(self.clone()))
+        state.in_flight += 1;
+        state.max_in_flight = state.max_in_flight.max(state.in_flight);
+        let response = state.queued_responses.pop_front().unwrap_or_else(|| state.default_response.clone());
+        (response, InFlightLogin(self.clone()))
     }
 
     fn issue(&self) -> Response<Full<Bytes>> {
@@ -268,7 +276,7 @@ impl Keystone {
             Some(lifetime) => at + seconds(lifetime.max(0).unsigned_abs()),
             None => Duration::MAX,
         };
-        state.issued.push(Issued { expires, revoked: false });
+        state.issued.push(IssuedToken { expires, revoked: false });
         let token = format!("token-{}", state.issued.len());
         let nova = CatalogService::new("compute").standard_endpoints("RegionOne", "https://nova.test/v2.1");
         let glance = CatalogService::new("image").standard_endpoints("RegionOne", "https://glance.test");
@@ -288,22 +296,22 @@ impl Keystone {
     }
 }
 
-/// The most of these moments that are within one minute.
-pub(crate) fn most_within_a_minute(moments: &[Duration]) -> usize {
+/// Returns the largest number of these times that fall within one minute.
+pub(crate) fn max_per_minute(moments: &[Duration]) -> usize {
     let within = |from: Duration| moments.iter().filter(|at| (from..from + seconds(60)).contains(at)).count();
     moments.iter().map(|from| within(*from)).max().unwrap_or_default()
 }
 
-/// A login under way; dropped when it was answered, or given up.
-struct UnderWay(Keystone);
+/// Counts a login as in flight until it is dropped: when the response is sent or the client gives up.
+struct InFlightLogin(ScriptedKeystone);
 
-impl Drop for UnderWay {
+impl Drop for InFlightLogin {
     fn drop(&mut self) {
-        self.0.state().under_way -= 1;
+        self.0.state().in_flight -= 1;
     }
 }
 
-impl Service<Request<Full<Bytes>>> for Keystone {
+impl Service<Request<Full<Bytes>>> for ScriptedKeystone {
     type Response = Response<Full<Bytes>>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
@@ -316,118 +324,125 @@ impl Service<Request<Full<Bytes>>> for Keystone {
         assert_eq!(request.uri(), "https://keystone.test/v3/auth/tokens");
         let keystone = self.clone();
         Box::pin(async move {
-            let (mut answer, _under_way) = keystone.arrived();
-            while let Answer::After(time, later) = answer {
+            let (mut response, _in_flight) = keystone.start_login();
+            while let LoginResponse::Delayed(time, delayed) = response {
                 sleep(time).await;
-                answer = *later;
+                response = *delayed;
             }
-            let empty = |status: u16| Response::builder().status(status);
-            match answer {
-                Answer::Token => Ok(keystone.issue()),
-                Answer::Status(status) => {
+            let builder = |status: u16| Response::builder().status(status);
+            match response {
+                LoginResponse::Token => Ok(keystone.issue()),
+                LoginResponse::Status(status) => {
                     let document =
                         format!(r#"{{"error": {{"code": {status}, "message": "no", "title": "No"}}}}"#);
-                    Ok(empty(status).header("content-type", "application/json").body(document.into())?)
+                    Ok(builder(status).header("content-type", "application/json").body(document.into())?)
                 }
-                Answer::Proxy(status, content_type, body) => {
-                    Ok(empty(status).header("content-type", content_type).body(body.into())?)
+                LoginResponse::Proxy(status, content_type, body) => {
+                    Ok(builder(status).header("content-type", content_type).body(body.into())?)
                 }
-                Answer::RetryAfter(time) => {
-                    Ok(empty(503).header("retry-after", time).body(Full::default())?)
+                LoginResponse::RetryAfter(time) => {
+                    Ok(builder(503).header("retry-after", time).body(Full::default())?)
                 }
-                Answer::Body(body) => {
-                    Ok(empty(201).header("x-subject-token", "gAAAA").body(Full::from(body))?)
+                LoginResponse::Body(body) => {
+                    Ok(builder(201).header("x-subject-token", "gAAAA").body(Full::from(body))?)
                 }
-                Answer::NoConnection => Err("connection refused".into()),
-                Answer::Hang | Answer::After(..) => std::future::pending().await,
+                LoginResponse::NoConnection => Err("connection refused".into()),
+                LoginResponse::Never | LoginResponse::Delayed(..) => std::future::pending().await,
             }
         })
     }
 }
 
-/// The token of the access that a plugin has, which may take its time.
+/// Waits for the access of a plugin and returns its token.
 pub(crate) async fn token<C: Credentials>(plugin: &RenewingPlugin<C>) -> Result<String, Error> {
-    token_of(plugin.access()).await
+    token_from_future(plugin.access()).await
 }
 
-/// The same if the access is there without waiting.
-pub(crate) fn token_at_once<C: Credentials>(plugin: &RenewingPlugin<C>) -> Option<Result<String, Error>> {
+/// Returns the token of a plugin if the access is ready, or `None` if a request would have to wait.
+pub(crate) fn token_without_waiting<C: Credentials>(
+    plugin: &RenewingPlugin<C>,
+) -> Option<Result<String, Error>> {
     match task::spawn(token(plugin)).poll() {
         Poll::Ready(token) => Some(token),
         Poll::Pending => None,
     }
 }
 
-pub(crate) async fn token_of(access: AccessFuture) -> Result<String, Error> {
-    Ok(token_of_access(&*access.await?))
+pub(crate) async fn token_from_future(access: AccessFuture) -> Result<String, Error> {
+    Ok(token_from_access(&*access.await?))
 }
 
-pub(crate) fn token_of_access(access: &ServiceAccess) -> String {
+pub(crate) fn token_from_access(access: &ServiceAccess) -> String {
     access.auth_ref().unwrap().auth_token().unwrap().to_owned()
 }
 
-/// A service that lets in whoever has a good token, and says so after a while. It looks at the token when
-/// the request comes. Clones are the same.
+/// A service that validates the token of a request when it arrives, and responds after a delay.
+///
+/// Clones share their state.
 #[derive(Clone)]
-pub(crate) struct Nova {
-    keystone: Keystone,
-    takes: Arc<dyn Fn() -> Duration + Send + Sync>,
-    seen: Arc<Mutex<Vec<Seen>>>,
+pub(crate) struct ScriptedService {
+    keystone: ScriptedKeystone,
+    response_time: Arc<dyn Fn() -> Duration + Send + Sync>,
+    requests: Arc<Mutex<Vec<ReceivedRequest>>>,
     service_type: &'static str,
-    /// Whether it refuses a request of this number, whatever the token.
-    refuses: fn(usize) -> bool,
-    requests: Arc<AtomicUsize>,
+    /// Returns whether to respond with 401 to the request of this number, even if its token is valid.
+    rejects: fn(usize) -> bool,
+    request_count: Arc<AtomicUsize>,
 }
 
-/// A request that came.
+/// A request that reached the service.
 #[derive(Clone)]
-pub(crate) struct Seen {
-    pub(crate) expired: bool,
+pub(crate) struct ReceivedRequest {
+    pub(crate) token_expired: bool,
 }
 
-impl Nova {
-    pub(crate) fn new(keystone: &Keystone, takes: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+impl ScriptedService {
+    pub(crate) fn new(
+        keystone: &ScriptedKeystone,
+        response_time: impl Fn() -> Duration + Send + Sync + 'static,
+    ) -> Self {
         Self {
             keystone: keystone.clone(),
-            takes: Arc::new(takes),
-            seen: Arc::default(),
-            service_type: "compute",
-            refuses: |_| false,
+            response_time: Arc::new(response_time),
             requests: Arc::default(),
+            service_type: "compute",
+            rejects: |_| false,
+            request_count: Arc::default(),
         }
     }
 
-    /// Another service of the catalog.
-    pub(crate) fn of_type(self, service_type: &'static str) -> Self {
+    /// Sets the service type in the catalog. The default is `compute`.
+    pub(crate) fn service_type(self, service_type: &'static str) -> Self {
         Self { service_type, ..self }
     }
 
-    /// Answers 401 to requests of these numbers, whatever the token.
-    pub(crate) fn refusing(self, refuses: fn(usize) -> bool) -> Self {
-        Self { refuses, ..self }
+    /// Responds with 401 to requests of these numbers, even if their token is valid.
+    pub(crate) fn rejecting(self, rejects: fn(usize) -> bool) -> Self {
+        Self { rejects, ..self }
     }
 
-    /// Answers 401 whatever the token.
-    pub(crate) fn closed(self) -> Self {
-        self.refusing(|_| true)
+    /// Responds with 401 to every request, even if its token is valid.
+    pub(crate) fn rejecting_all(self) -> Self {
+        self.rejecting(|_| true)
     }
 
-    /// What came since this was last asked.
-    pub(crate) fn seen(&self) -> Vec<Seen> {
-        mem::take(&mut *self.seen.lock().unwrap())
+    /// Returns and forgets the requests that arrived since the last call.
+    pub(crate) fn take_requests(&self) -> Vec<ReceivedRequest> {
+        mem::take(&mut *self.requests.lock().unwrap())
     }
 
-    pub(crate) fn behind(&self, plugin: &Plugin) -> Auth<Plugin, Self> {
+    /// Wraps the service in [`AuthLayer`].
+    pub(crate) fn with_auth(&self, plugin: &Plugin) -> Auth<Plugin, Self> {
         AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new(self.service_type)).layer(self.clone())
     }
 
-    /// The same with one more go for what was refused.
-    pub(crate) fn behind_retry(&self, plugin: &Plugin) -> Retry<OnceMore, Auth<Plugin, Self>> {
-        Retry::new(OnceMore::default(), self.behind(plugin))
+    /// Wraps the service in [`AuthLayer`], and retries each rejected request once.
+    pub(crate) fn with_auth_and_retry(&self, plugin: &Plugin) -> Retry<RetryOnce, Auth<Plugin, Self>> {
+        Retry::new(RetryOnce::default(), self.with_auth(plugin))
     }
 }
 
-impl Service<Request<()>> for Nova {
+impl Service<Request<()>> for ScriptedService {
     type Response = Response<()>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Response<()>, BoxError>> + Send>>;
@@ -438,17 +453,17 @@ impl Service<Request<()>> for Nova {
 
     fn call(&mut self, request: Request<()>) -> Self::Future {
         let token = request.headers()["x-auth-token"].to_str().unwrap().to_owned();
-        let number = self.requests.fetch_add(1, Ordering::Relaxed);
-        let good = self.keystone.is_good(&token) && !(self.refuses)(number);
+        let number = self.request_count.fetch_add(1, Ordering::Relaxed);
+        let accepted = self.keystone.is_valid(&token) && !(self.rejects)(number);
         let now = self.keystone.time().elapsed();
-        let expired = self.keystone.look_up(&token).is_none_or(|issued| now >= issued.expires);
-        self.seen.lock().unwrap().push(Seen { expired });
-        let time = (self.takes)();
+        let token_expired = self.keystone.issued_token(&token).is_none_or(|issued| now >= issued.expires);
+        self.requests.lock().unwrap().push(ReceivedRequest { token_expired });
+        let time = (self.response_time)();
         Box::pin(async move {
             if !time.is_zero() {
                 sleep(time).await;
             }
-            Ok(Response::builder().status(if good { 200 } else { 401 }).body(()).unwrap())
+            Ok(Response::builder().status(if accepted { 200 } else { 401 }).body(()).unwrap())
         })
     }
 }
@@ -457,13 +472,13 @@ pub(crate) fn get() -> Request<()> {
     Request::get("/servers").body(()).unwrap()
 }
 
-/// Sends a request once more if it was refused and the plugin says that it makes sense.
+/// Retries a request once if the service rejected its token and the rejection is not final.
 #[derive(Clone, Default)]
-pub(crate) struct OnceMore {
-    done: bool,
+pub(crate) struct RetryOnce {
+    has_retried: bool,
 }
 
-impl Policy<Request<()>, Response<()>, BoxError> for OnceMore {
+impl Policy<Request<()>, Response<()>, BoxError> for RetryOnce {
     type Future = Ready<()>;
 
     fn retry(
@@ -471,8 +486,8 @@ impl Policy<Request<()>, Response<()>, BoxError> for OnceMore {
         _: &mut Request<()>,
         result: &mut Result<Response<()>, BoxError>,
     ) -> Option<Ready<()>> {
-        let refusal = result.as_ref().ok()?.extensions().get::<TokenRejected>()?;
-        (!refusal.is_final() && !mem::replace(&mut self.done, true)).then(|| ready(()))
+        let rejection = result.as_ref().ok()?.extensions().get::<TokenRejected>()?;
+        (!rejection.is_final() && !mem::replace(&mut self.has_retried, true)).then(|| ready(()))
     }
 
     fn clone_request(&mut self, request: &Request<()>) -> Option<Request<()>> {

@@ -1,4 +1,4 @@
-//! Code of the program (credentials, clocks, subscribers, `Drop`) that uses the plugin, or panics.
+//! User code (credentials, clocks, subscribers, wakers, `Drop`) that uses the plugin or panics.
 
 use std::{
     error::Error as StdError,
@@ -31,75 +31,80 @@ use crate::{log::subscribe, support::*};
 
 type AnyPlugin = RenewingPlugin<Arc<dyn Credentials>>;
 
-/// A plugin that code of others knows, once there is one. Clones are the same.
+/// A handle through which user code uses the plugin that calls it, after the plugin is created. Clones share it.
 #[derive(Clone, Default)]
-struct Known(Arc<OnceLock<AnyPlugin>>);
+struct PluginHandle(Arc<OnceLock<AnyPlugin>>);
 
-impl Known {
-    /// A plugin of these credentials that is known from now on, in which nothing but its clock is of others.
-    fn plugin(&self, keystone: &Keystone, credentials: impl Credentials, clock: impl Clock) -> AnyPlugin {
+impl PluginHandle {
+    /// Creates a plugin from user code (credentials and a clock), and sets it as the plugin of this handle.
+    fn plugin(
+        &self,
+        keystone: &ScriptedKeystone,
+        credentials: impl Credentials,
+        clock: impl Clock,
+    ) -> AnyPlugin {
         let credentials: Arc<dyn Credentials> = Arc::new(credentials);
         let plugin = RenewingPlugin::new(credentials, Transport::new(keystone.clone())).clock(clock).seed(7);
         assert!(self.0.set(plugin.clone()).is_ok());
         plugin
     }
 
-    /// Takes the lock of the plugin. It would wait for itself if it were locked.
-    fn look(&self) {
+    /// Takes the lock of the plugin. This would be a deadlock if the calling code held the lock.
+    fn use_plugin(&self) {
         if let Some(plugin) = self.0.get() {
             assert!(plugin.auth_state().is_none_or(|state| !state.expose().is_empty()));
         }
     }
 }
 
-/// A clock that looks at the plugin.
-struct LookingClock(Time, Known);
+/// A clock that uses the plugin.
+struct ReentrantClock(SimulatedTime, PluginHandle);
 
-impl Clock for LookingClock {
+impl Clock for ReentrantClock {
     fn now(&self) -> Now {
-        self.1.look();
+        self.1.use_plugin();
         self.0.now()
     }
 }
 
-/// An error that looks at the plugin when it is printed or dropped.
+/// An error that uses the plugin when it is printed or dropped.
 #[derive(Debug)]
-struct LookingError(Known);
+struct ReentrantError(PluginHandle);
 
-impl fmt::Display for LookingError {
+impl fmt::Display for ReentrantError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.look();
+        self.0.use_plugin();
         f.write_str("no certificate")
     }
 }
 
-impl fmt::Debug for Known {
+impl fmt::Debug for PluginHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.look();
-        f.write_str("Known")
+        self.use_plugin();
+        f.write_str("PluginHandle")
     }
 }
 
-impl StdError for LookingError {}
+impl StdError for ReentrantError {}
 
-impl Drop for LookingError {
+impl Drop for ReentrantError {
     fn drop(&mut self) {
-        self.0.look();
+        self.0.use_plugin();
     }
 }
 
-/// Credentials with errors that look at the plugin: some that pass and some that do not, and now and then a token.
-struct LookingCredentials {
+/// Credentials that use the plugin. Their logins return in turn a transient error, a permanent error and a token.
+struct ReentrantCredentials {
     credentials: V3Credentials,
-    known: Known,
-    asked: AtomicUsize,
+    handle: PluginHandle,
+    calls: AtomicUsize,
 }
 
-impl Credentials for LookingCredentials {
+impl Credentials for ReentrantCredentials {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
-        let asked = self.asked.fetch_add(1, SeqCst);
-        let error = LookingError(self.known.clone());
-        match asked % 3 {
+        let calls = self.calls.fetch_add(1, SeqCst);
+        let error = ReentrantError(self.handle.clone());
+        match calls % 3 {
             0 => Box::pin(async { Err(Error::plugin(true, error)) }),
             1 => Box::pin(async { Err(Error::plugin(false, error)) }),
             _ => self.credentials.get_auth_ref(transport),
@@ -107,96 +112,96 @@ impl Credentials for LookingCredentials {
     }
 
     fn auth_url(&self) -> &Uri {
-        self.known.look();
+        self.handle.use_plugin();
         self.credentials.auth_url()
     }
 
     fn cache_id(&self) -> Option<String> {
-        self.known.look();
+        self.handle.use_plugin();
         self.credentials.cache_id()
     }
 
     fn can_lock_account(&self) -> bool {
-        self.known.look();
+        self.handle.use_plugin();
         true
     }
 }
 
-/// A waker that looks at the plugin when it wakes and when it is dropped.
-struct LookingWaker(Known);
+/// A waker that uses the plugin when it wakes and when it is dropped.
+struct ReentrantWaker(PluginHandle);
 
-impl Wake for LookingWaker {
+impl Wake for ReentrantWaker {
     fn wake(self: Arc<Self>) {
-        self.0.look();
+        self.0.use_plugin();
     }
 }
 
-impl Drop for LookingWaker {
+impl Drop for ReentrantWaker {
     fn drop(&mut self) {
-        self.0.look();
+        self.0.use_plugin();
     }
 }
 
-/// A subscriber that looks at the plugin at each event.
-struct Looking(Known);
+/// A subscriber that uses the plugin at each event.
+struct ReentrantSubscriber(PluginHandle);
 
-impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Looking {
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for ReentrantSubscriber {
     fn on_event(&self, _: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
-        self.0.look();
+        self.0.use_plugin();
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_lock_is_held_while_code_of_others_runs() {
-    let known = Known::default();
-    let subscriber = tracing_subscriber::registry().with(Looking(known.clone()));
+async fn no_lock_is_held_while_user_code_runs() {
+    let handle = PluginHandle::default();
+    let subscriber = tracing_subscriber::registry().with(ReentrantSubscriber(handle.clone()));
     let _guard = subscribe(subscriber);
-    let keystone = Keystone::new();
+    let keystone = ScriptedKeystone::new();
     keystone.skew(100);
-    let credentials = LookingCredentials {
+    let credentials = ReentrantCredentials {
         credentials: keystone.credentials(),
-        known: known.clone(),
-        asked: AtomicUsize::new(0),
+        handle: handle.clone(),
+        calls: AtomicUsize::new(0),
     };
-    let plugin = known.plugin(&keystone, credentials, LookingClock(keystone.time(), known.clone()));
+    let plugin = handle.plugin(&keystone, credentials, ReentrantClock(keystone.time(), handle.clone()));
     let nova = Origin::from_uri(&Uri::from_static("https://nova.test")).unwrap();
     for round in 0..12 {
-        // One who waits with a waker of others, and one whose waker is replaced.
+        // Polls a request with a waker that uses the plugin, then with another one that replaces it.
         let mut waiting = plugin.access();
         for _ in 0..2 {
-            let waker = Waker::from(Arc::new(LookingWaker(known.clone())));
+            let waker = Waker::from(Arc::new(ReentrantWaker(handle.clone())));
             if Pin::new(&mut waiting).poll(&mut Context::from_waker(&waker)).is_ready() {
                 waiting = plugin.access();
             }
         }
-        let brought = plugin.access().await;
+        let result = plugin.access().await;
         settle().await;
         drop(waiting);
-        match (brought, round % 4) {
+        match (result, round % 4) {
             (Ok(used), 0) => assert!(plugin.invalidate(&used, &nova)),
             (_, 1) => plugin.reset(),
             (_, 2) => drop(plugin.renew().await),
             _ => plugin.set_auth_state(None).unwrap(),
         }
-        pass(60).await;
+        sleep_secs(60).await;
     }
     assert!(plugin.credentials().auth_url().host().is_some());
 
-    // A catalog with endpoints that cannot be used, of which the subscriber may hear.
+    // A catalog with unusable endpoints, which are logged.
     let templates =
         CatalogService::new("compute").standard_endpoints("RegionOne", "https://nova.test/$(tenant_id)s");
     let stored = V3Token::new("u1", "alice").service(&templates).access_info("token").unwrap();
     plugin.set_auth_state(Some(&stored.auth_state())).unwrap();
 }
 
-/// Credentials with an error that looks at their plugin when it is printed for debugging.
+/// Credentials whose error uses their plugin in its `Debug` output.
 #[derive(Clone, Debug, Default)]
-struct Printed(Arc<PrintedPlugin>);
+struct DebugCredentials(Arc<DebugHandle>);
 
 #[derive(Default)]
-struct PrintedPlugin(OnceLock<RenewingPlugin<Printed>>);
+struct DebugHandle(OnceLock<RenewingPlugin<DebugCredentials>>);
 
-impl fmt::Debug for PrintedPlugin {
+impl fmt::Debug for DebugHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let needs = self.0.get().is_some_and(RenewingPlugin::needs_renewal);
         write!(f, "needs_renewal: {needs}")
@@ -204,12 +209,12 @@ impl fmt::Debug for PrintedPlugin {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("refused")]
-struct PrintedError(#[allow(dead_code)] Printed);
+#[error("rejected")]
+struct DebugError(#[allow(dead_code)] DebugCredentials);
 
-impl Credentials for Printed {
+impl Credentials for DebugCredentials {
     fn get_auth_ref(&self, _: Transport) -> AuthRefFuture {
-        let error = PrintedError(self.clone());
+        let error = DebugError(self.clone());
         Box::pin(async { Err(Error::plugin(false, error)) })
     }
 
@@ -221,21 +226,21 @@ impl Credentials for Printed {
 
 #[tokio::test(start_paused = true)]
 async fn no_lock_is_held_while_a_plugin_is_printed() {
-    let keystone = Keystone::new();
-    let printed = Printed::default();
-    let plugin = keystone.plugin_of(printed.clone(), RenewalPolicy::default());
-    assert!(printed.0.0.set(plugin.clone()).is_ok());
+    let keystone = ScriptedKeystone::new();
+    let credentials = DebugCredentials::default();
+    let plugin = keystone.plugin_for(credentials.clone(), RenewalPolicy::default());
+    assert!(credentials.0.0.set(plugin.clone()).is_ok());
     assert!(token(&plugin).await.is_err());
     let text = format!("{plugin:?}");
     assert!(text.contains("failure") && text.contains("needs_renewal: true"), "{text}");
 }
 
-/// Credentials whose future panics when it is dropped.
+/// Credentials whose login future panics when it is dropped.
 struct PanickingDrop(V3Credentials, AtomicUsize);
 
-struct Asking(AuthRefFuture);
+struct PanickingFuture(AuthRefFuture);
 
-impl Future for Asking {
+impl Future for PanickingFuture {
     type Output = Result<AccessInfo, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -243,16 +248,16 @@ impl Future for Asking {
     }
 }
 
-impl Drop for Asking {
+impl Drop for PanickingFuture {
     fn drop(&mut self) {
-        panic_any("a test wants this panic");
+        panic_any("this panic is part of a test");
     }
 }
 
 impl Credentials for PanickingDrop {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
         self.1.fetch_add(1, SeqCst);
-        Box::pin(Asking(self.0.get_auth_ref(transport)))
+        Box::pin(PanickingFuture(self.0.get_auth_ref(transport)))
     }
 
     fn auth_url(&self) -> &Uri {
@@ -260,75 +265,75 @@ impl Credentials for PanickingDrop {
     }
 }
 
-/// A plugin whose requests wait for one attempt.
-fn of_one_attempt<C: Credentials>(keystone: &Keystone, credentials: C) -> RenewingPlugin<C> {
+/// Returns a plugin whose requests wait for one attempt only.
+fn plugin_with_one_attempt<C: Credentials>(keystone: &ScriptedKeystone, credentials: C) -> RenewingPlugin<C> {
     let mut policy = RenewalPolicy::default();
     policy.attempt_timeout = seconds(10);
     policy.wait_timeout = seconds(10);
     policy.initial_backoff = seconds(6);
-    keystone.plugin_of(credentials, policy)
+    keystone.plugin_for(credentials, policy)
 }
 
-async fn ten_of<C: Credentials>(plugin: &RenewingPlugin<C>) -> Vec<Result<String, Error>> {
-    let waiting: Vec<_> = (0..10).map(|_| tokio::spawn(token_of(plugin.access()))).collect();
-    let mut brought = Vec::new();
+async fn tokens_of_ten_requests<C: Credentials>(plugin: &RenewingPlugin<C>) -> Vec<Result<String, Error>> {
+    let waiting: Vec<_> = (0..10).map(|_| tokio::spawn(token_from_future(plugin.access()))).collect();
+    let mut results = Vec::new();
     for waiting in waiting {
-        brought.push(waiting.await.unwrap());
+        results.push(waiting.await.unwrap());
     }
-    brought
+    results
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_where_credentials_are_dropped_is_a_failure_like_others() {
-    for answer in [Answer::Token, Answer::Status(500), Answer::Hang] {
-        let keystone = Keystone::new();
-        keystone.usually(answer.clone());
+async fn a_panic_in_the_drop_of_a_credentials_future_is_an_error() {
+    for response in [LoginResponse::Token, LoginResponse::Status(500), LoginResponse::Never] {
+        let keystone = ScriptedKeystone::new();
+        keystone.respond_with(response.clone());
         let credentials = PanickingDrop(keystone.credentials(), AtomicUsize::new(0));
-        let plugin = of_one_attempt(&keystone, credentials);
-        for brought in ten_of(&plugin).await {
-            match (&answer, brought) {
-                (Answer::Hang, Err(Error::Timeout { .. })) | (_, Err(Error::PluginPanicked)) => {}
-                (_, brought) => panic!("{answer:?}: {brought:?}"),
+        let plugin = plugin_with_one_attempt(&keystone, credentials);
+        for result in tokens_of_ten_requests(&plugin).await {
+            match (&response, result) {
+                (LoginResponse::Never, Err(Error::Timeout { .. })) | (_, Err(Error::PluginPanicked)) => {}
+                (_, result) => panic!("{response:?}: {result:?}"),
             }
         }
-        assert_eq!(plugin.credentials().1.load(SeqCst), 1, "{answer:?}");
+        assert_eq!(plugin.credentials().1.load(SeqCst), 1, "{response:?}");
     }
 }
 
-/// A clock that panics as often as it is told.
-struct PanickingClock(Time, Arc<AtomicUsize>);
+/// A clock that panics for the given number of calls.
+struct PanickingClock(SimulatedTime, Arc<AtomicUsize>);
 
 impl Clock for PanickingClock {
     fn now(&self) -> Now {
         if self.1.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
-            panic_any("a test wants this panic");
+            panic_any("this panic is part of a test");
         }
         self.0.now()
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_panics_under_a_flight_is_a_failure_like_others() {
+async fn a_panic_of_the_clock_during_a_renewal_is_an_error() {
     for panics in [1, 2] {
-        let keystone = Keystone::new();
-        keystone.usually(Answer::Token.slowly(seconds(5)));
+        let keystone = ScriptedKeystone::new();
+        keystone.respond_with(LoginResponse::Token.delayed_by(seconds(5)));
         let left = Arc::new(AtomicUsize::new(0));
         let plugin = keystone
-            .plugin_of(keystone.credentials(), RenewalPolicy::default())
+            .plugin_for(keystone.credentials(), RenewalPolicy::default())
             .clock(PanickingClock(keystone.time(), Arc::clone(&left)));
         let mut waiting: Vec<_> = (0..10).map(|_| task::spawn(plugin.access())).collect();
         waiting.iter_mut().for_each(|waiting| assert!(waiting.poll().is_pending()));
-        pass(1).await;
-        // The next to ask is the flight, which also asks when the panic is entered.
+        sleep_secs(1).await;
+        // The next call is by the renewal task, which also reads the clock to record the panic.
         left.store(panics, SeqCst);
-        pass(5).await;
+        sleep_secs(5).await;
         assert_eq!(left.load(SeqCst), 0);
         for waiting in waiting {
-            let brought = waiting.into_inner().await;
-            assert!(matches!(brought, Err(Error::PluginPanicked)), "{brought:?}");
+            let result = waiting.into_inner().await;
+            assert!(matches!(result, Err(Error::PluginPanicked)), "{result:?}");
         }
         assert_eq!(keystone.logins(), 1);
-        pass(2).await;
+        sleep_secs(2).await;
         assert_eq!(token(&plugin).await.unwrap(), "token-2");
     }
 }
@@ -339,39 +344,39 @@ struct PanickingSubscriber(Arc<AtomicUsize>);
 impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for PanickingSubscriber {
     fn on_event(&self, _: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
         self.0.fetch_add(1, SeqCst);
-        panic_any("a test wants this panic");
+        panic_any("this panic is part of a test");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_subscriber_that_panics_takes_neither_token_nor_error_along() {
+async fn a_panic_of_the_subscriber_loses_neither_token_nor_error() {
     let events = Arc::new(AtomicUsize::new(0));
     let subscriber = tracing_subscriber::registry().with(PanickingSubscriber(Arc::clone(&events)));
     let _guard = subscribe(subscriber);
-    for answer in [Answer::Token, Answer::Status(403)] {
-        let keystone = Keystone::new();
-        keystone.skew(100); // which is logged, and so is the failure
-        keystone.usually(answer.clone());
+    for response in [LoginResponse::Token, LoginResponse::Status(403)] {
+        let keystone = ScriptedKeystone::new();
+        keystone.skew(100); // The skew is logged, and so is the failure.
+        keystone.respond_with(response.clone());
         let plugin = keystone.plugin();
         events.store(0, SeqCst);
-        for brought in ten_of(&plugin).await {
-            assert_eq!(brought.is_ok(), matches!(answer, Answer::Token), "{brought:?}");
-            assert!(!matches!(brought, Err(Error::PluginPanicked)));
+        for result in tokens_of_ten_requests(&plugin).await {
+            assert_eq!(result.is_ok(), matches!(response, LoginResponse::Token), "{result:?}");
+            assert!(!matches!(result, Err(Error::PluginPanicked)));
         }
         assert_eq!((keystone.logins(), events.load(SeqCst)), (1, 1));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_panics_under_discovery_is_a_failure_like_others() {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&asked);
+async fn a_panic_of_the_client_during_discovery_is_an_error() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&calls);
     let client = tower::service_fn(move |_: http::Request<http_body_util::Full<bytes::Bytes>>| {
-        counted.fetch_add(1, SeqCst);
+        counter.fetch_add(1, SeqCst);
         async {
             tokio::task::yield_now().await;
             if true {
-                panic_any("a test wants this panic");
+                panic_any("this panic is part of a test");
             }
             Ok::<_, tower_keystone::BoxError>(http::Response::new(
                 http_body_util::Full::<bytes::Bytes>::default(),
@@ -390,56 +395,56 @@ async fn a_client_that_panics_under_discovery_is_a_failure_like_others() {
         assert!(matches!(error, Error::DiscoveryFailure(_)) && error.is_transient(), "{error}");
         assert!(error.to_string().contains("panicked"), "{error}");
     }
-    assert_eq!(asked.load(SeqCst), 1);
+    assert_eq!(calls.load(SeqCst), 1);
 }
 
-/// What credentials do with their own plugin.
+/// How credentials use their own plugin.
 #[derive(Clone, Copy, Debug)]
-enum Asks {
+enum PluginUse {
     Access,
     AccessAfterReset,
-    Force,
+    Renew,
     Layer,
-    /// The same with a task between, which takes the request.
+    /// Sends a request through the layer and a buffer, which has its own task.
     Buffer,
-    /// A task of its own does it.
+    /// Requests the access in another task.
     Task,
 }
 
-/// Credentials that ask the plugin which asks them.
-struct Circular {
+/// Credentials that use the plugin that calls them.
+struct RecursiveCredentials {
     credentials: V3Credentials,
-    known: Known,
-    asks: Asks,
-    asked: Arc<AtomicUsize>,
-    nova: Nova,
+    handle: PluginHandle,
+    plugin_use: PluginUse,
+    calls: Arc<AtomicUsize>,
+    nova: ScriptedService,
 }
 
-impl Credentials for Circular {
+impl Credentials for RecursiveCredentials {
     fn get_auth_ref(&self, _: Transport) -> AuthRefFuture {
-        self.asked.fetch_add(1, SeqCst);
-        let plugin = self.known.0.get().unwrap().clone();
-        let around = AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("compute"));
-        let around = BoxService::new(around.layer(self.nova.clone()));
-        let mut around = match self.asks {
-            Asks::Buffer => BoxService::new(Buffer::new(around, 1)),
-            _ => around,
+        self.calls.fetch_add(1, SeqCst);
+        let plugin = self.handle.0.get().unwrap().clone();
+        let client = AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("compute"));
+        let client = BoxService::new(client.layer(self.nova.clone()));
+        let mut client = match self.plugin_use {
+            PluginUse::Buffer => BoxService::new(Buffer::new(client, 1)),
+            _ => client,
         };
-        let asks = self.asks;
-        if matches!(asks, Asks::AccessAfterReset | Asks::Layer | Asks::Task) {
+        let plugin_use = self.plugin_use;
+        if matches!(plugin_use, PluginUse::AccessAfterReset | PluginUse::Layer | PluginUse::Task) {
             plugin.reset();
         }
         Box::pin(async move {
-            match asks {
-                Asks::Access | Asks::AccessAfterReset => plugin.access().await.map(drop)?,
-                Asks::Task => tokio::spawn(plugin.access()).await.unwrap().map(drop)?,
-                Asks::Force => plugin.renew().await.map(drop)?,
-                Asks::Layer | Asks::Buffer => {
-                    let sent = tower::ServiceExt::ready(&mut around).await.unwrap().call(get()).await;
+            match plugin_use {
+                PluginUse::Access | PluginUse::AccessAfterReset => plugin.access().await.map(drop)?,
+                PluginUse::Task => tokio::spawn(plugin.access()).await.unwrap().map(drop)?,
+                PluginUse::Renew => plugin.renew().await.map(drop)?,
+                PluginUse::Layer | PluginUse::Buffer => {
+                    let sent = tower::ServiceExt::ready(&mut client).await.unwrap().call(get()).await;
                     return Err(Error::find(&*sent.unwrap_err()).unwrap().clone());
                 }
             }
-            unreachable!("it would have waited for itself")
+            unreachable!("the plugin would have waited for itself")
         })
     }
 
@@ -449,49 +454,55 @@ impl Credentials for Circular {
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_that_ask_their_own_plugin_are_told_so_and_asked_once() {
-    for asks in [Asks::Access, Asks::AccessAfterReset, Asks::Force, Asks::Layer, Asks::Buffer] {
-        let keystone = Keystone::new();
-        let (known, asked) = (Known::default(), Arc::new(AtomicUsize::new(0)));
-        let credentials = Circular {
+async fn credentials_that_use_their_own_plugin_get_a_recursion_error_and_are_called_once() {
+    for plugin_use in [
+        PluginUse::Access,
+        PluginUse::AccessAfterReset,
+        PluginUse::Renew,
+        PluginUse::Layer,
+        PluginUse::Buffer,
+    ] {
+        let keystone = ScriptedKeystone::new();
+        let (handle, calls) = (PluginHandle::default(), Arc::new(AtomicUsize::new(0)));
+        let credentials = RecursiveCredentials {
             credentials: keystone.credentials(),
-            known: known.clone(),
-            asks,
-            asked: Arc::clone(&asked),
-            nova: Nova::new(&keystone, || seconds(0)),
+            handle: handle.clone(),
+            plugin_use,
+            calls: Arc::clone(&calls),
+            nova: ScriptedService::new(&keystone, || seconds(0)),
         };
-        let plugin = known.plugin(&keystone, credentials, keystone.time());
-        let brought = tokio::time::timeout(seconds(1), plugin.access()).await.expect("no deadlock");
-        assert!(matches!(brought, Err(Error::Recursion)), "{asks:?}: {brought:?}");
-        pass(60).await;
-        assert_eq!(asked.load(SeqCst), 1, "{asks:?}");
+        let plugin = handle.plugin(&keystone, credentials, keystone.time());
+        let result = tokio::time::timeout(seconds(1), plugin.access()).await.expect("no deadlock");
+        assert!(matches!(result, Err(Error::Recursion)), "{plugin_use:?}: {result:?}");
+        sleep_secs(60).await;
+        assert_eq!(calls.load(SeqCst), 1, "{plugin_use:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_that_reset_their_own_plugin_in_another_task_are_slowed_down() {
-    let keystone = Keystone::new();
-    let (known, asked) = (Known::default(), Arc::new(AtomicUsize::new(0)));
-    let credentials = Circular {
+async fn credentials_that_reset_their_own_plugin_in_another_task_are_rate_limited() {
+    let keystone = ScriptedKeystone::new();
+    let (handle, calls) = (PluginHandle::default(), Arc::new(AtomicUsize::new(0)));
+    let credentials = RecursiveCredentials {
         credentials: keystone.credentials(),
-        known: known.clone(),
-        asks: Asks::Task,
-        asked: Arc::clone(&asked),
-        nova: Nova::new(&keystone, || seconds(0)),
+        handle: handle.clone(),
+        plugin_use: PluginUse::Task,
+        calls: Arc::clone(&calls),
+        nova: ScriptedService::new(&keystone, || seconds(0)),
     };
-    let plugin = known.plugin(&keystone, credentials, keystone.time());
+    let plugin = handle.plugin(&keystone, credentials, keystone.time());
     assert!(plugin.access().await.is_err());
-    pass(600).await;
-    let asked = asked.load(SeqCst);
-    assert!(asked <= 30, "asked {asked} times in ten minutes");
+    sleep_secs(600).await;
+    let calls = calls.load(SeqCst);
+    assert!(calls <= 30, "{calls} calls in ten minutes");
 }
 
 #[tokio::test(start_paused = true)]
 async fn after_a_reset_the_next_request_logs_in_at_once() {
-    let keystone = Keystone::new();
+    let keystone = ScriptedKeystone::new();
     let plugin = keystone.plugin();
     for round in 1..10 {
-        keystone.then([Answer::Hang]);
+        keystone.queue_responses([LoginResponse::Never]);
         let mut waiting = task::spawn(plugin.access());
         assert!(waiting.poll().is_pending());
         settle().await;
