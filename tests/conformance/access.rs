@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use tower_keystone::{AccessInfo, Error};
 
 use crate::{
-    Case, Difference, Unanswered,
+    Case, Difference, Incomplete,
     arguments::{Args, text},
-    comparison::{self, described},
+    comparison::{self, error_to_json},
 };
 
-pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(), Unanswered> {
+pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(), Incomplete> {
     let token = Args::new(&json!({"token": case.input("token")}))?.text("token")?.map(str::to_owned);
     let access_info = match token {
         Some(token) => AccessInfo::new(token, case.text()),
@@ -19,29 +19,34 @@ pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(
     };
     let created = match &access_info {
         Ok(access_info) => Ok(json!({"version": access_info.version().to_string()})),
-        Err(error) => Err(described(error)),
+        Err(error) => Err(error_to_json(error)),
     };
     comparison::compare(differences, (0, "create"), &case.expect["create"], created);
     let Ok(access_info) = access_info else { return Ok(()) };
 
-    let answers = properties(&access_info);
+    let properties_of_token = properties(&access_info);
     for (name, expected) in case.expect["properties"].as_object().into_iter().flatten() {
-        let got = answers.iter().find(|(asked, _)| asked == name).map(|(_, got)| got.clone());
-        let unknown = || Unanswered::Malformed(format!("no such property: {name}"));
+        let got = properties_of_token.iter().find(|(asked, _)| asked == name).map(|(_, got)| got.clone());
+        let unknown = || Incomplete::Malformed(format!("no such property: {name}"));
         compare(differences, name, expected, got.ok_or_else(unknown)?);
     }
 
-    // What was stored answers the same.
+    // A restored token has the same properties.
     let restored = AccessInfo::from_auth_state(&access_info.auth_state());
     let stored = match &restored {
-        Ok(restored) => Ok(json!([restored.body(), written(&properties(restored))])),
-        Err(error) => Err(described(error)),
+        Ok(restored) => Ok(json!([restored.body(), debug_values(&properties(restored))])),
+        Err(error) => Err(error_to_json(error)),
     };
-    comparison::compare(differences, (0, "stored"), &json!([case.text(), written(&answers)]), stored);
+    comparison::compare(
+        differences,
+        (0, "stored"),
+        &json!([case.text(), debug_values(&properties_of_token)]),
+        stored,
+    );
 
-    for (index, question) in case.input("will_expire_soon").as_array().into_iter().flatten().enumerate() {
-        let now = time_of(&question["now"])?;
-        let stale_duration = Args::new(question)?.seconds("stale_duration")?.unwrap_or_default();
+    for (index, subject) in case.input("will_expire_soon").as_array().into_iter().flatten().enumerate() {
+        let now = time_of(&subject["now"])?;
+        let stale_duration = Args::new(subject)?.seconds("stale_duration")?.unwrap_or_default();
         let got = access_info.will_expire_soon_at(now, Duration::from_secs_f64(stale_duration));
         let expected = &case.expect["will_expire_soon"][index];
         compare(differences, "will_expire_soon", expected, got.map(Value::Bool));
@@ -49,29 +54,28 @@ pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(
     Ok(())
 }
 
-/// Compares one answer. A `KeyError` says that the document does not have what was asked for, and so
-/// does a `None` of ours.
-fn compare(differences: &mut Vec<Difference>, question: &str, expected: &Value, got: Result<Value, Error>) {
+/// Compares a property. A `KeyError` of keystoneauth and a `None` of this crate both mean that it is missing.
+fn compare(differences: &mut Vec<Difference>, subject: &str, expected: &Value, got: Result<Value, Error>) {
     if expected["error"] == "KeyError" && got.as_ref().is_ok_and(Value::is_null) {
         return;
     }
-    comparison::compare(differences, (0, question), expected, got.map_err(|error| described(&error)));
+    comparison::compare(differences, (0, subject), expected, got.map_err(|error| error_to_json(&error)));
 }
 
-fn written(answers: &Answers) -> Value {
-    answers.iter().map(|(name, got)| (*name, format!("{got:?}"))).collect()
+fn debug_values(properties_of_token: &Properties) -> Value {
+    properties_of_token.iter().map(|(name, got)| (*name, format!("{got:?}"))).collect()
 }
 
-/// What a summary of a token may say, by the names of the reference.
+/// Returns the properties of a token, by their keystoneauth names.
 pub(crate) fn summary(info: AccessInfo) -> Value {
     properties(&info).into_iter().map(|(name, got)| (name, got.unwrap_or_default())).collect()
 }
 
-type Answers = Vec<(&'static str, Result<Value, Error>)>;
+type Properties = Vec<(&'static str, Result<Value, Error>)>;
 
-fn properties(info: &AccessInfo) -> Answers {
+fn properties(info: &AccessInfo) -> Properties {
     let body: Value = serde_json::from_str(info.body()).unwrap_or_default();
-    // The raw catalog of the document; an empty one where there is none, as in the reference.
+    // The raw catalog of the document, or an empty one if there is none, as in keystoneauth.
     let catalog = ["token", "access"]
         .iter()
         .find_map(|part| body[part].get("catalog").or_else(|| body[part].get("serviceCatalog")));
@@ -132,7 +136,7 @@ fn properties(info: &AccessInfo) -> Answers {
     ]
 }
 
-/// A point in time, by its moment.
+/// Returns a time in the format of the data.
 fn time(time: Result<Option<SystemTime>, Error>) -> Result<Value, Error> {
     let Some(time) = time? else { return Ok(Value::Null) };
     let micros = match time.duration_since(SystemTime::UNIX_EPOCH) {
@@ -142,9 +146,9 @@ fn time(time: Result<Option<SystemTime>, Error>) -> Result<Value, Error> {
     Ok(json!({"epoch_us": micros.ok()}))
 }
 
-/// The moment that a text of the data names, read the way the crate reads documents.
-pub(crate) fn time_of(moment: &Value) -> Result<SystemTime, Unanswered> {
+/// Parses a time of the data in the same way as the crate parses documents.
+pub(crate) fn time_of(moment: &Value) -> Result<SystemTime, Incomplete> {
     let body = json!({"token": {"expires_at": text(moment, "a time")?}}).to_string();
     let read = AccessInfo::from_body(body).and_then(|document| document.expires());
-    read.ok().flatten().ok_or_else(|| Unanswered::Malformed(format!("no time: {moment}")))
+    read.ok().flatten().ok_or_else(|| Incomplete::Malformed(format!("not a time: {moment}")))
 }

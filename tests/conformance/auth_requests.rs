@@ -1,4 +1,4 @@
-//! Questions to a plugin about its token.
+//! Calls to a plugin about its token.
 
 use std::sync::Arc;
 
@@ -8,27 +8,27 @@ use tokio::time::Instant;
 use tower_keystone::{AccessInfo, Error, Secret, ServiceAccess, endpoint::Origin};
 
 use crate::{
-    Case, Difference, Unanswered, access,
+    Case, Difference, Incomplete, access,
     arguments::Args,
-    comparison::Failed,
+    comparison::CallError,
     operations,
     plugins::{Plugin, auth_state},
     servers::{self, Servers},
 };
 
-pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(), Unanswered> {
+pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(), Incomplete> {
     operations::replay(case, differences, Value::clone)
 }
 
-/// A plugin, and what was used of it.
-pub(crate) struct Authenticated {
+/// A plugin, and the access that it returned last.
+pub(crate) struct AuthenticatedPlugin {
     pub(crate) plugin: Plugin,
     pub(crate) servers: Servers,
     pub(crate) last: Option<Arc<ServiceAccess>>,
 }
 
-impl Authenticated {
-    pub(crate) async fn ask(&mut self, op: &str, args: Args<'_>) -> Result<Value, Failed> {
+impl AuthenticatedPlugin {
+    pub(crate) async fn call(&mut self, op: &str, args: Args<'_>) -> Result<Value, CallError> {
         Ok(match (op, &self.plugin) {
             ("get_token", _) => self.headers().await?["x-auth-token"].clone(),
             ("get_headers", _) => self.headers().await?,
@@ -42,7 +42,7 @@ impl Authenticated {
                 plugin.set_auth_state(state.as_ref())?;
                 Value::Null
             }
-            // It is the access info that it was made with.
+            // This plugin never changes its access info.
             ("set_auth_state", Plugin::AccessInfo(..)) => Value::Null,
             ("needs_reauthenticate", Plugin::RenewingPlugin(plugin)) => plugin.needs_renewal().into(),
             ("needs_reauthenticate", plugin) => {
@@ -79,9 +79,11 @@ impl Authenticated {
                 "get_unscoped_cache_id" | "get_unscoped_auth_state" | "get_auth_state" | "set_auth_state",
                 _,
             ) => {
-                return Err(Unanswered::NotExpressible(format!("{op} of a plugin that has none")).into());
+                return Err(
+                    Incomplete::NotExpressible(format!("{op} of a plugin without this operation")).into()
+                );
             }
-            (other, _) => return Err(Unanswered::Malformed(format!("no such operation: {other}")).into()),
+            (other, _) => return Err(Incomplete::Malformed(format!("unknown operation: {other}")).into()),
         })
     }
 
@@ -91,12 +93,12 @@ impl Authenticated {
         Ok(access)
     }
 
-    async fn auth_ref(&mut self) -> Result<AccessInfo, Failed> {
+    async fn auth_ref(&mut self) -> Result<AccessInfo, CallError> {
         if let Plugin::AccessInfo(_, access_info) = &self.plugin {
             return Ok(access_info.clone());
         }
         let access = self.access().await?;
-        let without = || Unanswered::NotExpressible("the access info of a plugin without one".to_owned());
+        let without = || Incomplete::NotExpressible("the access info of a plugin without one".to_owned());
         Ok(access.auth_ref().cloned().ok_or_else(without)?)
     }
 

@@ -4,33 +4,38 @@ use serde_json::{Map, Value, json};
 use tower_keystone::{AccessInfo, EndpointData, EndpointFilter, Error, Interface, access::IdentityVersion};
 
 use crate::{
-    Case, Difference, Unanswered,
+    Case, Difference, Incomplete,
     arguments::Args,
-    comparison::{self, described},
+    comparison::{self, error_to_json},
 };
 
-pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(), Unanswered> {
+pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(), Incomplete> {
     let filter = filter(Args::new(case.input("query"))?)?;
     let access_info = match AccessInfo::from_body(case.text()) {
         Ok(access_info) => access_info,
         Err(error) => {
-            comparison::compare(differences, (0, "create"), &case.expect["create"], Err(described(&error)));
+            comparison::compare(
+                differences,
+                (0, "create"),
+                &case.expect["create"],
+                Err(error_to_json(&error)),
+            );
             return Ok(());
         }
     };
     let version = access_info.version();
     let catalog = access_info.service_catalog();
-    let mut ask = |question: &str, got: Result<Value, Error>| {
-        let got = got.map_err(|error| described(&error));
-        comparison::compare(differences, (0, question), &case.expect[question], got);
+    let mut check = |subject: &str, got: Result<Value, Error>| {
+        let got = got.map_err(|error| error_to_json(&error));
+        comparison::compare(differences, (0, subject), &case.expect[subject], got);
     };
 
-    ask(
+    check(
         "endpoint_data_for",
         catalog.endpoint_data_for(&filter).map(|found| {
             let mut data = endpoint(version, found);
             data["catalog_url"] = json!(found.url());
-            // What only version discovery fills in.
+            // Only version discovery sets these members.
             for name in [
                 "service_url",
                 "major_version",
@@ -45,8 +50,8 @@ pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(
             data
         }),
     );
-    ask("url_for", catalog.url_for(&filter).map(|url| json!(url)));
-    ask("get_urls", Ok(catalog.urls(&filter).collect()));
+    check("url_for", catalog.url_for(&filter).map(|url| json!(url)));
+    check("get_urls", Ok(catalog.urls(&filter).collect()));
 
     let found = catalog.endpoints_data(&filter);
     let order: Value = found.iter().map(|(service_type, _)| *service_type).collect();
@@ -65,8 +70,8 @@ pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(
     Ok(())
 }
 
-/// A missing member restricts nothing, and so does null, but for the interface.
-fn filter(query: Args<'_>) -> Result<EndpointFilter, Unanswered> {
+/// Returns the filter of a query. A missing or null member matches everything, but a missing interface is the default.
+fn filter(query: Args<'_>) -> Result<EndpointFilter, Incomplete> {
     let text = |name: &str| query.text(name).map(Option::unwrap_or_default);
     let filter = EndpointFilter::new(text("service_type")?)
         .region(text("region_name")?)
@@ -78,12 +83,12 @@ fn filter(query: Args<'_>) -> Result<EndpointFilter, Unanswered> {
         Some(Value::String(interface)) if !interface.is_empty() => filter.interface(interface.as_str()),
         Some(Value::Array(list)) => filter.interfaces(list.iter().filter_map(Value::as_str)),
         Some(Value::Null | Value::String(_)) => filter.any_interface(),
-        Some(_) => return Err(Unanswered::NotExpressible("`interface` that is no text".to_owned())),
+        Some(_) => return Err(Incomplete::NotExpressible("an interface that is not a text".to_owned())),
     })
 }
 
 fn endpoint(version: IdentityVersion, found: EndpointData<'_>) -> Value {
-    // One interface has two spellings: the reference answers in that of the document's version.
+    // keystoneauth spells interfaces in the form of the API version of the document.
     let spelling = |interface: &Interface| match version {
         IdentityVersion::V2 => format!("{interface}URL"),
         _ => interface.to_string(),

@@ -3,53 +3,53 @@
 use serde_json::{Value, json};
 use tower_keystone::{BoxError, Error, discovery::ParseVersionError};
 
-use crate::{Difference, Unanswered};
+use crate::{Difference, Incomplete};
 
-/// Why a call has no answer: it fails, or it cannot be made.
-pub(crate) enum Failed {
+/// Why a call has no result: it returns an error, or it cannot be made.
+pub(crate) enum CallError {
     Error(Error),
-    Unanswered(Unanswered),
+    Incomplete(Incomplete),
 }
 
-impl From<Error> for Failed {
+impl From<Error> for CallError {
     fn from(error: Error) -> Self {
         Self::Error(error)
     }
 }
 
-impl From<ParseVersionError> for Failed {
+impl From<ParseVersionError> for CallError {
     fn from(error: ParseVersionError) -> Self {
         Self::Error(error.into())
     }
 }
 
-impl From<Unanswered> for Failed {
-    fn from(why: Unanswered) -> Self {
-        Self::Unanswered(why)
+impl From<Incomplete> for CallError {
+    fn from(why: Incomplete) -> Self {
+        Self::Incomplete(why)
     }
 }
 
-impl From<Failed> for BoxError {
-    fn from(failed: Failed) -> Self {
+impl From<CallError> for BoxError {
+    fn from(failed: CallError) -> Self {
         match failed {
-            Failed::Error(error) => error.into(),
-            Failed::Unanswered(why) => why.into(),
+            CallError::Error(error) => error.into(),
+            CallError::Incomplete(why) => why.into(),
         }
     }
 }
 
-impl Failed {
-    /// The error in the form of the data, or why the call cannot be made.
-    pub(crate) fn described(self) -> Result<Value, Unanswered> {
+impl CallError {
+    /// Returns the error in the format of the data, or why the call cannot be made.
+    pub(crate) fn into_json(self) -> Result<Value, Incomplete> {
         match self {
-            Self::Error(error) => Ok(described(&error)),
-            Self::Unanswered(why) => Err(why),
+            Self::Error(error) => Ok(error_to_json(&error)),
+            Self::Incomplete(why) => Err(why),
         }
     }
 }
 
-/// Classes of Python's own: they say that something was not coped with. `Deadlock` is a call that
-/// would never have returned, `UnknownConnectionError` a URL that its HTTP library does not take.
+/// Exception classes of Python: keystoneauth did not handle the input. `Deadlock` is a call that would never have
+/// returned, `UnknownConnectionError` is a URL that its HTTP library does not accept.
 pub(crate) const ANY_ERROR: [&str; 14] = [
     "AssertionError",
     "AttributeError",
@@ -67,8 +67,8 @@ pub(crate) const ANY_ERROR: [&str; 14] = [
     "ValueError",
 ];
 
-/// An error in the form in which the data has it, as far as it has one.
-pub(crate) fn described(error: &Error) -> Value {
+/// Returns an error in the format of the data. The class is empty if keystoneauth has no such class.
+pub(crate) fn error_to_json(error: &Error) -> Value {
     match error {
         Error::Keystone(error) | Error::Service(error) => json!({
             "error": "HttpError",
@@ -76,7 +76,7 @@ pub(crate) fn described(error: &Error) -> Value {
             "message": error.message,
             "details": error.details,
             "request_id": error.request_id,
-            "retry_after": error.retry_after.map_or(0, |pause| pause.as_secs()),
+            "retry_after": error.retry_after.map_or(0, |delay| delay.as_secs()),
         }),
         Error::MissingAuthMethods(missing) => {
             let expires = missing.expires.duration_since(std::time::SystemTime::UNIX_EPOCH);
@@ -109,46 +109,45 @@ fn class(error: &Error) -> &'static str {
     }
 }
 
-/// Compares one answer with the expected one. The members of an error are compared one by one, as far
-/// as the data has them.
+/// Compares a result with the expected one. The members of an error are compared one by one, if the data contains them.
 pub(crate) fn compare(
     differences: &mut Vec<Difference>,
-    (call, question): (usize, &str),
+    (call, subject): (usize, &str),
     expected: &Value,
     got: Result<Value, Value>,
 ) {
-    let mut differ = |question: String, expected: &Value, got: Value| {
-        differences.push(Difference { call, question, expected: expected.clone(), got });
+    let mut differ = |subject: String, expected: &Value, got: Value| {
+        differences.push(Difference { call, subject, expected: expected.clone(), got });
     };
     match (expected.get("error").and_then(Value::as_str), got) {
         (None, Ok(got)) if same(value(expected), &got) => {}
         (Some(class), Err(_)) if ANY_ERROR.contains(&class) => {}
         (Some(class), Err(got)) => {
-            // The classes of HTTP errors are one for each status.
+            // The class of an HTTP error depends only on its status, which is compared below.
             let both_http = expected["http_status"].is_u64() && got["http_status"].is_u64();
-            // Its two children say which end it is.
+            // Its two subclasses name the minimum or the maximum.
             let implied = class == "ImpliedVersionMismatch"
                 && got["error"].as_str().is_some_and(|got| got.starts_with("Implied"));
             if !both_http && !implied && got["error"] != class {
-                return differ(question.to_owned(), expected, got);
+                return differ(subject.to_owned(), expected, got);
             }
             for (member, expected) in expected.as_object().into_iter().flatten() {
-                let of_call = matches!(&**member, "error" | "requests" | "sleeps");
-                if !of_call && !same(expected, &got[member]) {
-                    differ(format!("{question}: {member}"), expected, got[member].clone());
+                let is_compared_elsewhere = matches!(&**member, "error" | "requests" | "sleeps");
+                if !is_compared_elsewhere && !same(expected, &got[member]) {
+                    differ(format!("{subject}: {member}"), expected, got[member].clone());
                 }
             }
         }
-        (_, got) => differ(question.to_owned(), expected, got.unwrap_or_else(|error| error)),
+        (_, got) => differ(subject.to_owned(), expected, got.unwrap_or_else(|error| error)),
     }
 }
 
-/// The value of an answer, in whichever of its three forms.
+/// Returns the value of an expected result, which has one of three forms.
 pub(crate) fn value(expected: &Value) -> &Value {
     expected.get("result").or_else(|| expected.get("value")).unwrap_or(expected)
 }
 
-/// Equality, but for a point in time, which is the moment: its offset as it is written is not kept.
+/// Returns whether two values are equal. Two times are equal if they are the same instant, with any UTC offset.
 fn same(expected: &Value, got: &Value) -> bool {
     match (expected, got) {
         (Value::Object(expected), Value::Object(got)) => match expected.get("epoch_us") {
@@ -163,31 +162,32 @@ fn same(expected: &Value, got: &Value) -> bool {
     }
 }
 
-/// Compares what was sent for an answer, and how long it was waited before each request.
-pub(crate) fn compare_sent(
+/// Compares the requests of a call, and the delays before them.
+pub(crate) fn compare_requests(
     differences: &mut Vec<Difference>,
-    (call, question): (usize, &str),
+    (call, subject): (usize, &str),
     expected: &Value,
-    (sent, pauses): (Vec<Value>, Vec<f64>),
+    (sent, delays): (Vec<Value>, Vec<f64>),
 ) {
-    let requests: Vec<_> = expected["requests"].as_array().into_iter().flatten().map(said).collect();
+    let requests: Vec<_> =
+        expected["requests"].as_array().into_iter().flatten().map(without_library_headers).collect();
     if requests != sent {
-        let question = format!("{question}: requests");
-        differences.push(Difference { call, question, expected: json!(requests), got: json!(sent) });
+        let subject = format!("{subject}: requests");
+        differences.push(Difference { call, subject, expected: json!(requests), got: json!(sent) });
     }
     let sleeps = expected["sleeps"].as_array().into_iter().flatten().filter_map(Value::as_f64);
-    // To sleep for no time is not to sleep.
+    // A sleep of 0 s does not count.
     let sleeps: Vec<_> = sleeps.filter(|seconds| *seconds != 0.0).collect();
-    // The timer counts milliseconds.
-    let near = |(expected, got): (&f64, &f64)| (expected - got).abs() <= 0.001;
-    if sleeps.len() != pauses.len() || !sleeps.iter().zip(&pauses).all(near) {
-        let question = format!("{question}: sleeps");
-        differences.push(Difference { call, question, expected: json!(sleeps), got: json!(pauses) });
+    // The timer has a resolution of one millisecond.
+    let is_close = |(expected, got): (&f64, &f64)| (expected - got).abs() <= 0.001;
+    if sleeps.len() != delays.len() || !sleeps.iter().zip(&delays).all(is_close) {
+        let subject = format!("{subject}: sleeps");
+        differences.push(Difference { call, subject, expected: json!(sleeps), got: json!(delays) });
     }
 }
 
-/// A request of the data without what only the HTTP library of the reference says.
-fn said(request: &Value) -> Value {
+/// Removes from a request what only the HTTP library of keystoneauth adds.
+fn without_library_headers(request: &Value) -> Value {
     let mut request = request.clone();
     if let Some(headers) = request.get_mut("headers").and_then(Value::as_object_mut)
         && headers.get("accept").is_some_and(|accept| accept == "*/*")

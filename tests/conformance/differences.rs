@@ -1,92 +1,95 @@
-//! The intended differences from the reference, by kind and never by the id of a case.
+//! The intended differences from keystoneauth. A rule covers a kind of difference, and never names the id of a case.
 
 use serde_json::{Value, json, value::RawValue};
 
 use crate::{Case, Difference, Replay, comparison, malformed};
 
-/// A rule excuses an answer if it is exactly the one that the decision means.
+/// A rule covers a difference if the result is exactly the one that the decision describes.
 pub(crate) struct Rule {
-    /// What this crate answers instead, and why.
+    /// What this crate does instead. This is printed.
     pub(crate) decision: &'static str,
     pub(crate) covers: fn(&Case, &Difference, Replay) -> bool,
 }
 
-/// What differs in token documents.
+/// Differences in token documents.
 pub(crate) const ACCESS: &[Rule] = &[
-    NO_OBJECT,
+    NOT_AN_OBJECT,
     Rule {
-        decision: "a token that is empty is refused",
+        decision: "an empty token is an error",
         covers: |case, difference, _| {
             let created = ["v2.0", "v3"].iter().any(|version| difference.expected["version"] == *version);
             let empty = *case.input("token") == "" || part(&case.body())["token"]["id"] == "";
-            let refused = text_of(&difference.got).starts_with("invalid token: it is empty");
-            difference.question == "create" && empty && refused && created
+            let rejected = error_text(&difference.got).starts_with("invalid token: it is empty");
+            difference.subject == "create" && empty && rejected && created
         },
     },
     Rule {
-        decision: "a token whose document names no expiry does not expire (the reference means to say so, and raises)",
+        decision: "a token without an expiry does not expire (keystoneauth intends this, but raises an exception)",
         covers: |case, difference, _| {
             let written = match (case.body().get("token"), &part(&case.body())["token"]) {
                 (Some(token), _) => token["expires_at"].clone(),
                 (None, token) => token["expires"].clone(),
             };
-            difference.question == "will_expire_soon"
+            difference.subject == "will_expire_soon"
                 && difference.got == false
-                && is_of_python(&difference.expected)
+                && is_python_error(&difference.expected)
                 && !written.is_string()
         },
     },
     Rule {
-        decision: "a role without an id (or name) is left out of the ids (or names), the others are listed",
+        decision: "a role without an id (or name) is omitted from the ids (or names), and the others are listed",
         covers: |case, difference, _| {
-            let said = match &*difference.question {
+            let in_document = match &*difference.subject {
                 "role_ids" => roles(&case.body(), "id"),
                 "role_names" => roles(&case.body(), "name"),
                 _ => return false,
             };
-            let handed_out = difference.expected["value"].as_array().is_some_and(|all| {
+            let issued = difference.expected["value"].as_array().is_some_and(|all| {
                 let texts: Vec<_> = all.iter().filter(|name| name.is_string()).cloned().collect();
                 texts.len() < all.len()
-                    && Value::from(texts) == said
-                    && is_made_of(&case.body(), &difference.expected)
+                    && Value::from(texts) == in_document
+                    && consists_of(&case.body(), &difference.expected)
             });
-            difference.got == said && (is_of_python(&difference.expected) || handed_out)
+            difference.got == in_document && (is_python_error(&difference.expected) || issued)
         },
     },
     Rule {
-        decision: "a part that is null or of another kind is an absent one",
+        decision: "a member that is null or has the wrong type counts as missing",
         covers: |case, difference, replay| {
-            // What is asked for is handed out as it is, or it is a question whether it is there.
-            let is_role = matches!(&*difference.question, "role_ids" | "role_names");
-            let odd = match &difference.expected["value"] {
+            // keystoneauth returns the malformed member unchanged, or whether it exists.
+            let is_role = matches!(&*difference.subject, "role_ids" | "role_names");
+            let is_malformed = match &difference.expected["value"] {
                 Value::Null if difference.expected.get("error").is_none() => {
                     difference.got.is_string() || is_empty(&difference.got)
                 }
-                Value::Null => is_of_python(&difference.expected),
-                // Also a letter of a text that should have been a list.
+                Value::Null => is_python_error(&difference.expected),
+                // Or a character of a text where a list is expected.
                 Value::String(text) => text.chars().count() < 2 && difference.got.is_null(),
                 Value::Array(_) => !is_role,
                 Value::Bool(_) | Value::Number(_) | Value::Object(_) => true,
             };
-            // It is a flag, or said by the document itself.
+            // The value is a flag or part of the document.
             let flag = difference.expected["value"].is_boolean() && difference.got.is_boolean();
-            let said = flag || is_made_of(&case.body(), &difference.expected["value"]);
-            said && odd
-                && as_after(case, difference, replay, |case| change_body(case, malformed::token_without_odd))
+            let in_document = flag || consists_of(&case.body(), &difference.expected["value"]);
+            in_document
+                && is_malformed
+                && same_result_after(case, difference, replay, |case| {
+                    change_body(case, malformed::token_without_malformed)
+                })
         },
     },
     Rule {
-        decision: "an id that is empty is none",
+        decision: "an empty id counts as missing",
         covers: |_, difference, _| {
-            difference.question == "audit_chain_id"
+            difference.subject == "audit_chain_id"
                 && difference.expected["value"] == ""
                 && difference.got.is_null()
         },
     },
     Rule {
-        decision: "what a document does not have is none or false, and not an error",
+        decision: "a member that the document does not contain is `None` or false, not an error",
         covers: |_, difference, _| {
-            // A part that is empty is handed out in place of what it does not have.
+            // keystoneauth returns an empty object for a missing member.
             let empty = difference.expected["value"] == json!({}) && difference.got.is_null();
             let missing = difference.expected["error"] == "KeyError";
             empty || missing && (difference.got == false || is_empty(&difference.got))
@@ -94,36 +97,39 @@ pub(crate) const ACCESS: &[Rule] = &[
     },
 ];
 
-/// What differs in look-ups of a catalog.
+/// Differences in catalog lookups.
 pub(crate) const CATALOG: &[Rule] = &[
-    NO_OBJECT,
+    NOT_AN_OBJECT,
     Rule {
-        decision: "several types match and none has an endpoint: an empty answer, not a programming error",
+        decision: "if several service types match and none has an endpoint, the result is empty, not an error",
         covers: |_, difference, _| {
             let nothing = match &difference.got {
                 Value::Object(by_type) => by_type.values().all(is_empty),
                 other => is_empty(other),
             };
-            let listing = matches!(&*difference.question, "get_urls" | "get_endpoints_data");
+            let listing = matches!(&*difference.subject, "get_urls" | "get_endpoints_data");
             listing && nothing && difference.expected["error"] == "ValueError"
         },
     },
     Rule {
-        decision: "a part that is null or of another kind is an absent one",
+        decision: "a member that is null or has the wrong type counts as missing",
         covers: |case, difference, replay| {
-            let coped = match difference.expected["error"].as_str() {
+            let is_unhandled = match difference.expected["error"].as_str() {
                 Some(class) => {
-                    matches!(class, "EmptyCatalog" | "EndpointNotFound") || is_of_python(&difference.expected)
+                    matches!(class, "EmptyCatalog" | "EndpointNotFound")
+                        || is_python_error(&difference.expected)
                 }
                 None => true,
             };
-            coped
-                && is_made_of(&case.body(), comparison::value(&difference.expected))
-                && as_after(case, difference, replay, |case| change_body(case, malformed::token_without_odd))
+            is_unhandled
+                && consists_of(&case.body(), comparison::value(&difference.expected))
+                && same_result_after(case, difference, replay, |case| {
+                    change_body(case, malformed::token_without_malformed)
+                })
         },
     },
     Rule {
-        decision: "a catalog of services without a type is an empty one",
+        decision: "a catalog whose services have no type counts as empty",
         covers: |case, difference, _| {
             let body = case.body();
             let services = body["token"].get("catalog").unwrap_or(&body["access"]["serviceCatalog"]);
@@ -135,34 +141,34 @@ pub(crate) const CATALOG: &[Rule] = &[
         },
     },
     Rule {
-        decision: "a name or an id that is `\"\"` is none",
+        decision: "an empty name or id in the catalog counts as missing",
         covers: |case, difference, replay| {
             let named = !case.input("query")["service_name"].is_null();
             (named || difference.expected.to_string().contains(r#":"""#))
-                && as_after(case, difference, replay, |case| {
+                && same_result_after(case, difference, replay, |case| {
                     change_body(case, malformed::token_without_empty_names)
                 })
         },
     },
-    BLANKS,
+    SPACES_AROUND_URL,
     Rule {
-        decision: "an endpoint whose URL has a query or a fragment is passed over",
+        decision: "an endpoint whose URL has a query or a fragment is skipped",
         covers: |case, difference, replay| {
             difference.expected.to_string().contains(['?', '#'])
-                && as_after(case, difference, replay, |case| {
+                && same_result_after(case, difference, replay, |case| {
                     change_body(case, malformed::token_without_queries)
                 })
         },
     },
     Rule {
-        decision: "only the suffix `URL` is dropped from an interface, not any of the letters U, R and L",
+        decision: "only the suffix `URL` is removed from an interface name, not any trailing letters U, R and L",
         covers: |case, difference, replay| {
             let stripped = |name: &mut Value| {
                 let Some(text) = name.as_str() else { return false };
                 let letters = text.trim_end_matches(['U', 'R', 'L']).to_owned();
-                let odd = text.strip_suffix("URL").unwrap_or(text) != letters;
+                let differs = text.strip_suffix("URL").unwrap_or(text) != letters;
                 *name = letters.into();
-                odd
+                differs
             };
             let nothing = match &difference.got {
                 Value::Object(by_type) if !by_type.contains_key("error") => by_type.values().all(is_empty),
@@ -188,25 +194,26 @@ pub(crate) const CATALOG: &[Rule] = &[
     },
 ];
 
-const NO_OBJECT: Rule = Rule {
-    decision: "a `token` or `access` that is no object is refused when it is read, not when it is asked",
+const NOT_AN_OBJECT: Rule = Rule {
+    decision: "a `token` or `access` that is not an object is an error when the document is parsed, not when it is \
+               used",
     covers: |case, difference, _| {
         let created = ["v2.0", "v3"].iter().any(|version| difference.expected["version"] == *version);
-        let answered = created || is_of_python(&difference.expected);
-        difference.question == "create"
-            && answered
+        let has_result = created || is_python_error(&difference.expected);
+        difference.subject == "create"
+            && has_result
             && difference.got["error"] == "InvalidResponse"
             && !part(&case.body()).is_object()
     },
 };
 
-/// Of endpoints, wherever their URLs come from.
-pub(crate) const BLANKS: Rule = Rule {
-    decision: "blanks at either end of an endpoint's URL are no part of it",
+/// A rule for the URL of an endpoint from any source.
+pub(crate) const SPACES_AROUND_URL: Rule = Rule {
+    decision: "spaces around the URL of an endpoint are removed",
     covers: |_, difference, _| trimmed(comparison::value(&difference.expected)) == difference.got,
 };
 
-/// The same without the blanks around URLs.
+/// Removes spaces around URLs from a value.
 fn trimmed(value: &Value) -> Value {
     match value {
         Value::String(url) if url.contains("://") => url.trim().into(),
@@ -218,15 +225,15 @@ fn trimmed(value: &Value) -> Value {
     }
 }
 
-/// Of URLs, wherever they come from.
-pub(crate) const ONE_URL: Rule = Rule {
-    decision: "`https://host` and `https://host/` are one URL",
+/// A rule for URLs from any source.
+pub(crate) const ROOT_PATH: Rule = Rule {
+    decision: "`https://host` and `https://host/` are the same URL",
     covers: |_, difference, _| {
         with_paths(comparison::value(&difference.expected)) == with_paths(&difference.got)
     },
 };
 
-/// The same with a path in every URL that is nothing but an origin.
+/// Adds the path `/` to every URL without a path.
 fn with_paths(value: &Value) -> Value {
     match value {
         Value::String(url)
@@ -242,32 +249,32 @@ fn with_paths(value: &Value) -> Value {
     }
 }
 
-/// Whether the answer is the one to the case as `change` leaves it: what it changes makes no difference.
-pub(crate) fn as_after(
+/// Returns whether this crate returns the same result for the changed case: what `change` changes has no effect.
+pub(crate) fn same_result_after(
     case: &Case,
     difference: &Difference,
     replay: Replay,
     change: impl FnOnce(&mut Case) -> bool,
 ) -> bool {
-    let answered = |other: &Difference| {
-        is_answer_to_same(other, difference) && without_text(&other.got) == without_text(&difference.got)
+    let has_result = |other: &Difference| {
+        has_same_subject(other, difference) && without_text(&other.got) == without_text(&difference.got)
     };
-    differences_after(case, replay, change).is_some_and(|all| all.iter().any(answered))
+    differences_after(case, replay, change).is_some_and(|all| all.iter().any(has_result))
 }
 
-/// Whether the reference's answer is ours to the case as `change` leaves it: what it changes makes the
-/// difference, and nothing else.
+/// Returns whether this crate returns the result of keystoneauth for the changed case: what `change` changes is the
+/// only cause of the difference.
 pub(crate) fn agrees_after(
     case: &Case,
     difference: &Difference,
     replay: Replay,
     change: impl FnOnce(&mut Case) -> bool,
 ) -> bool {
-    let answered = |other: &Difference| is_answer_to_same(other, difference);
-    differences_after(case, replay, change).is_some_and(|all| !all.iter().any(answered))
+    let has_result = |other: &Difference| has_same_subject(other, difference);
+    differences_after(case, replay, change).is_some_and(|all| !all.iter().any(has_result))
 }
 
-/// An error without its words, which may tell what was asked for.
+/// Removes the text of an error, which can contain the input.
 fn without_text(got: &Value) -> Value {
     let mut got = got.clone();
     if let Some(error) = got.as_object_mut().filter(|members| members.contains_key("error")) {
@@ -276,11 +283,11 @@ fn without_text(got: &Value) -> Value {
     got
 }
 
-fn is_answer_to_same(difference: &Difference, other: &Difference) -> bool {
-    (difference.call, &difference.question) == (other.call, &other.question)
+fn has_same_subject(difference: &Difference, other: &Difference) -> bool {
+    (difference.call, &difference.subject) == (other.call, &other.subject)
 }
 
-/// The differences of the changed case, or nothing if there was nothing to be changed.
+/// Returns the differences of the changed case, or `None` if nothing was changed.
 fn differences_after(
     case: &Case,
     replay: Replay,
@@ -296,18 +303,18 @@ fn change_body(case: &mut Case, change: fn(&RawValue) -> Option<Box<RawValue>>) 
     changed.is_some_and(|changed| case.body.replace(changed).is_some())
 }
 
-/// Whether an answer says nothing but what the document does: an error says none, and a version is in a URL.
-fn is_made_of(document: &Value, answer: &Value) -> bool {
-    fn says(document: &Value, leaf: &Value) -> bool {
+/// Returns whether each value of a result occurs in the document. Errors and versions (parts of URLs) are not checked.
+fn consists_of(document: &Value, answer: &Value) -> bool {
+    fn contains_leaf(document: &Value, leaf: &Value) -> bool {
         let within = match (document, leaf) {
-            (Value::String(said), Value::String(text)) => said.contains(&**text),
+            (Value::String(in_document), Value::String(text)) => in_document.contains(&**text),
             _ => document == leaf,
         };
         within
             || match document {
-                Value::Array(elements) => elements.iter().any(|element| says(element, leaf)),
+                Value::Array(elements) => elements.iter().any(|element| contains_leaf(element, leaf)),
                 Value::Object(members) => {
-                    members.iter().any(|(name, member)| leaf == name.as_str() || says(member, leaf))
+                    members.iter().any(|(name, member)| leaf == name.as_str() || contains_leaf(member, leaf))
                 }
                 _ => false,
             }
@@ -316,33 +323,33 @@ fn is_made_of(document: &Value, answer: &Value) -> bool {
         Value::Null => true,
         Value::Object(members) if members.contains_key("error") => true,
         Value::Object(members) => {
-            members.iter().all(|(name, member)| name == "api_version" || is_made_of(document, member))
+            members.iter().all(|(name, member)| name == "api_version" || consists_of(document, member))
         }
-        Value::Array(elements) => elements.iter().all(|element| is_made_of(document, element)),
-        leaf => says(document, leaf),
+        Value::Array(elements) => elements.iter().all(|element| consists_of(document, element)),
+        leaf => contains_leaf(document, leaf),
     }
 }
 
-/// Whether the reference fails as Python does, which says that it does not cope.
-pub(crate) fn is_of_python(answer: &Value) -> bool {
+/// Returns whether keystoneauth failed with a Python exception, so that it did not handle the input.
+pub(crate) fn is_python_error(answer: &Value) -> bool {
     answer["error"].as_str().is_some_and(|class| comparison::ANY_ERROR.contains(&class))
 }
 
-pub(crate) fn text_of(got: &Value) -> &str {
+pub(crate) fn error_text(got: &Value) -> &str {
     got["text"].as_str().unwrap_or_default()
 }
 
-/// Whether it is about what was sent, or how long was waited before.
+/// Returns whether the difference is in the requests or the delays.
 pub(crate) fn is_about_sending(difference: &Difference) -> bool {
-    difference.question.ends_with(": requests") || difference.question.ends_with(": sleeps")
+    difference.subject.ends_with(": requests") || difference.subject.ends_with(": sleeps")
 }
 
-/// What the reference answers to the call that it is about.
-pub(crate) fn answer<'a>(case: &'a Case, difference: &Difference) -> &'a Value {
+/// Returns the expected result of the call.
+pub(crate) fn expected_call<'a>(case: &'a Case, difference: &Difference) -> &'a Value {
     &case.expect["calls"][difference.call]
 }
 
-/// The call that it is about.
+/// Returns the call.
 pub(crate) fn call<'a>(case: &'a Case, difference: &Difference) -> &'a Value {
     case.calls().get(difference.call).unwrap_or(&Value::Null)
 }
@@ -356,12 +363,12 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// What stands for the token in either form of the document.
+/// Returns the `token` or `access` member of a document.
 fn part(body: &Value) -> &Value {
     body.get("token").unwrap_or(&body["access"])
 }
 
-/// The ids or names of the roles in either form of the document, as far as they are texts.
+/// Returns the ids or names of the roles that are texts, in a document of either version.
 fn roles(body: &Value, name: &str) -> Value {
     let texts = |list: &Value| -> Value {
         let named = |role: &Value| if role.is_object() { role[name].clone() } else { role.clone() };

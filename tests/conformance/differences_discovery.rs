@@ -5,21 +5,24 @@ use serde_json::{Map, Value, json, value::RawValue};
 use crate::{
     Case, Difference,
     comparison::value,
-    differences::{BLANKS, ONE_URL, Rule, agrees_after, answer, as_after, call, is_of_python, text_of},
+    differences::{
+        ROOT_PATH, Rule, SPACES_AROUND_URL, agrees_after, call, error_text, expected_call, is_python_error,
+        same_result_after,
+    },
     differences_requests::{is_login, requests},
     malformed,
     servers::Exchange,
-    versions::written,
+    versions::version_text,
 };
 
-/// What differs in version numbers, links and service types.
+/// Differences in version numbers, links and service types.
 pub(crate) const VERSIONS: &[Rule] = &[
     Rule {
-        decision: "the parts of a version are plain numbers, and three at most",
+        decision: "a version has at most three parts, and each is an ASCII number",
         covers: |case, difference, _| {
-            let text = written(arg(case, 0)).unwrap_or_default();
+            let text = version_text(arg(case, 0)).unwrap_or_default();
             let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || b".v".contains(&byte));
-            // What Python takes for a number.
+            // Python also parses signs, spaces and underscores in a number.
             let number = |part: &str| part.trim().replace('_', "").parse::<i64>().ok();
             let mut parts: Vec<_> = text.trim_start_matches('v').split('.').map(number).collect();
             if parts.len() == 1 {
@@ -30,14 +33,14 @@ pub(crate) const VERSIONS: &[Rule] = &[
                     && difference.expected["result"]
                         .as_array()
                         .is_some_and(|read| read.len() == parts.len() && read.iter().all(Value::is_u64));
-            difference.question == "normalize_version_number"
+            difference.subject == "normalize_version_number"
                 && read
                 && difference.got["error"] == ""
                 && (!plain(&text) || text.matches('.').count() > 2)
         },
     },
     Rule {
-        decision: "a version has two parts at least",
+        decision: "a version has at least two parts",
         covers: |case, difference, replay| {
             let with_two_parts = |version: &mut Value| match version.as_array_mut() {
                 Some(parts) if parts.len() == 1 => {
@@ -49,13 +52,13 @@ pub(crate) const VERSIONS: &[Rule] = &[
             let whole = difference.expected["result"].as_str().unwrap_or_default();
             let spelled = || difference.got == format!("{whole}.0");
             let matched = || difference.expected["result"].is_boolean() && difference.got.is_boolean();
-            let right = match &*difference.question {
+            let right = match &*difference.subject {
                 "version_to_string" => spelled(),
                 "version_match" => matched(),
                 _ => false,
             };
             right
-                && as_after(case, difference, replay, |case| {
+                && same_result_after(case, difference, replay, |case| {
                     let args = case.input.get_mut("args").and_then(Value::as_array_mut);
                     args.into_iter()
                         .flatten()
@@ -66,7 +69,7 @@ pub(crate) const VERSIONS: &[Rule] = &[
         },
     },
     Rule {
-        decision: "the query of a link to another host is appended once",
+        decision: "the query of a link to another host is appended only once",
         covers: |_, difference, _| {
             let (expected, got) = links(difference);
             let Some((path, query)) = got.find(['?', ';']).and_then(|rest| got.split_at_checked(rest)) else {
@@ -78,7 +81,7 @@ pub(crate) const VERSIONS: &[Rule] = &[
         },
     },
     Rule {
-        decision: "a link that is nothing but a host names no version",
+        decision: "a link that contains only a host has no version",
         covers: |case, difference, _| {
             let (expected, got) = links(difference);
             let host =
@@ -93,10 +96,10 @@ pub(crate) const VERSIONS: &[Rule] = &[
         },
     },
     Rule {
-        decision: "a link with a scheme and without a host is none",
+        decision: "a link with a scheme but without a host is ignored",
         covers: |case, difference, _| {
             let link = arg(case, 1).as_str().unwrap_or_default();
-            difference.question == "_combine_relative_url"
+            difference.subject == "_combine_relative_url"
                 && difference.expected["result"].is_string()
                 && difference.got.is_null()
                 && link.split_once(':').is_some_and(|(_, path)| {
@@ -108,7 +111,7 @@ pub(crate) const VERSIONS: &[Rule] = &[
         },
     },
     Rule {
-        decision: "a service type that the authority does not list is told as it is written, an empty one not at all",
+        decision: "an unknown service type is returned unchanged, and an empty one is not returned",
         covers: |case, difference, _| {
             let name = arg(case, 0);
             let unknown = |names: Value| json!({"is_known": false, "service_type": null, "all_types": names});
@@ -117,7 +120,7 @@ pub(crate) const VERSIONS: &[Rule] = &[
                 Some("") => (json!([null]), json!([])),
                 _ => (json!([with_hyphens]), json!([name])),
             };
-            difference.question == "service_types"
+            difference.subject == "service_types"
                 && difference.expected["result"] == unknown(reference)
                 && difference.got == unknown(ours)
         },
@@ -129,64 +132,65 @@ fn arg(case: &Case, index: usize) -> &Value {
 }
 
 fn links(difference: &Difference) -> (&str, &str) {
-    match (&*difference.question, difference.expected["result"].as_str(), difference.got.as_str()) {
+    match (&*difference.subject, difference.expected["result"].as_str(), difference.got.as_str()) {
         ("_combine_relative_url", Some(expected), Some(got)) => (expected, got),
         _ => ("", "-"),
     }
 }
 
-/// What differs in discovery.
+/// Differences in version discovery.
 pub(crate) const DISCOVERY: &[Rule] = &[
-    ONE_URL,
-    BLANKS,
+    ROOT_PATH,
+    SPACES_AROUND_URL,
     Rule {
-        decision: "a maximum without a minimum finds the newest version that is not above it, as with a minimum of 0; \
-                   the reference finds none",
+        decision: "a maximum version without a minimum finds the newest version up to it, as with a minimum of 0 \
+                   (keystoneauth finds none)",
         covers: |case, difference, replay| {
-            // It has the URL of the catalog at best.
-            let found = &answer(case, difference)["result"];
+            // At best, keystoneauth finds the URL in the catalog.
+            let found = &expected_call(case, difference)["result"];
             let undiscovered = found["catalog_url"].is_string() && found["service_url"].is_null();
-            // Or it finds the same, and asks for more on the way.
+            // Or it finds the same endpoint, with more requests.
             let asks_less = match (difference.expected.as_array(), difference.got.as_array()) {
                 (Some(expected), Some(got)) => got.iter().all(|request| expected.contains(request)),
                 _ => false,
             };
-            (is_nothing(answer(case, difference)) || undiscovered || asks_less)
-                && as_after(case, difference, replay, with_minimum)
+            (is_no_result(expected_call(case, difference)) || undiscovered || asks_less)
+                && same_result_after(case, difference, replay, with_minimum)
                 && agrees_after(case, difference, replay, with_impossible_version)
         },
     },
     Rule {
-        decision: "of a document, a member that is null or of another kind is an absent one, and the rest is used",
+        decision: "a member of a document that is null or has the wrong type counts as missing, and the rest is used",
         covers: |case, difference, replay| {
-            let goes_on = match (difference.expected.as_array(), difference.got.as_array()) {
+            let continues = match (difference.expected.as_array(), difference.got.as_array()) {
                 (Some(expected), Some(got)) => expected.iter().all(|request| got.contains(request)),
                 _ => true,
             };
-            (is_of_python(answer(case, difference)) || is_nothing(answer(case, difference)))
-                && goes_on
-                && as_after(case, difference, replay, without_odd)
+            (is_python_error(expected_call(case, difference))
+                || is_no_result(expected_call(case, difference)))
+                && continues
+                && same_result_after(case, difference, replay, without_malformed)
         },
     },
     Rule {
-        decision: "an endpoint whose URL has a query or a fragment is passed over",
+        decision: "an endpoint whose URL has a query or a fragment is skipped",
         covers: |case, difference, replay| {
-            answer(case, difference).to_string().contains(['?', '#'])
-                && as_after(case, difference, replay, without_queries)
+            expected_call(case, difference).to_string().contains(['?', '#'])
+                && same_result_after(case, difference, replay, without_queries)
         },
     },
     Rule {
-        decision: "a document without versions has no newest one",
+        decision: "a document without versions has no newest version",
         covers: |_, difference, _| difference.expected["error"] == "IndexError" && difference.got.is_null(),
     },
     Rule {
-        decision: "who skips discovery is not told that the versions asked for cannot be",
+        decision: "with `skip_discovery`, impossible versions are not reported as an error",
         covers: |case, difference, replay| {
             let class = difference.expected["error"].as_str().unwrap_or_default();
-            let refused = class == "ValueError" || IMPLIED.contains(&class);
-            refused
+            let is_version_error = class == "ValueError" || IMPLIED.contains(&class);
+            is_version_error
                 && call(case, difference)["args"]["skip_discovery"] == true
-                && as_after(case, difference, replay, |case| {
+                && same_result_after(case, difference, replay, |case| {
                     change_args(case, |args| {
                         let versions =
                             ["version", "min_version", "max_version"].map(|name| args.remove(name));
@@ -196,17 +200,17 @@ pub(crate) const DISCOVERY: &[Rule] = &[
         },
     },
     Rule {
-        decision: "a fixed endpoint without a version document is used as it is",
+        decision: "a fixed endpoint without a version document is used unchanged",
         covers: |case, difference, replay| {
             difference.expected["error"] == "DiscoveryFailure"
                 && fixed_endpoint(case).is_some()
-                && as_after(case, difference, replay, |case| {
+                && same_result_after(case, difference, replay, |case| {
                     change_args(case, |args| args.insert("skip_discovery".to_owned(), true.into()).is_none())
                 })
         },
     },
     Rule {
-        decision: "an endpoint override goes before a fixed endpoint",
+        decision: "an endpoint override takes precedence over a fixed endpoint",
         covers: |case, difference, _| {
             let wanted = call(case, difference)["args"]["endpoint_override"].as_str();
             let fixed = fixed_endpoint(case);
@@ -216,7 +220,7 @@ pub(crate) const DISCOVERY: &[Rule] = &[
         },
     },
     Rule {
-        decision: "`%(project_id)s` and `%(user_id)s` stand for the ids in every endpoint override",
+        decision: "`%(project_id)s` and `%(user_id)s` are replaced by the ids in every endpoint override",
         covers: |case, difference, _| {
             let token: Value =
                 case.plugin.as_ref().and_then(|plugin| plugin.get("body").ok()?).unwrap_or_default();
@@ -232,9 +236,9 @@ pub(crate) const DISCOVERY: &[Rule] = &[
                     expected.replace(&format!("%({name})s"), &id).replace(&format!("%25({name})s"), &id);
             }
             let wanted = call(case, difference)["args"]["endpoint_override"].as_str().unwrap_or_default();
-            // An id that there is not is told before anything is sent.
-            let missing = text_of(&difference.got).starts_with("the endpoint override contains %(")
-                || difference.question.ends_with(": requests") && difference.got == json!([]);
+            // A missing id is an error before a request is sent.
+            let missing = error_text(&difference.got).starts_with("the endpoint override contains %(")
+                || difference.subject.ends_with(": requests") && difference.got == json!([]);
             wanted.contains("%(") && missing
                 || wanted.contains("%(")
                     && serde_json::from_str::<Value>(&expected)
@@ -242,7 +246,7 @@ pub(crate) const DISCOVERY: &[Rule] = &[
         },
     },
     Rule {
-        decision: "a URL where there is no document is asked once, and services are asked side by side",
+        decision: "a URL without a version document is requested once, and services are queried concurrently",
         covers: |case, difference, _| {
             let unique = |requests: &Value| {
                 let mut requests: Vec<_> =
@@ -253,9 +257,9 @@ pub(crate) const DISCOVERY: &[Rule] = &[
             };
             let lengths =
                 (difference.got.as_array().map(Vec::len), difference.expected.as_array().map(Vec::len));
-            // A session that tries again does so for each.
+            // A session with retries repeats each request.
             let once = case.input("session").is_null() && lengths.0 == Some(unique(&difference.got).len());
-            match &*difference.question {
+            match &*difference.subject {
                 "get_all_version_data: requests" => {
                     unique(&difference.got) == unique(&difference.expected) && (once || lengths.0 < lengths.1)
                 }
@@ -265,42 +269,44 @@ pub(crate) const DISCOVERY: &[Rule] = &[
         },
     },
     Rule {
-        decision: "a redirect to another origin is not followed for a version document, but for https in place of http",
+        decision: "a redirect of a version document to another origin is followed only from http to https",
         covers: |case, difference, replay| {
-            let elsewhere = |exchange: &Exchange| exchange.leads_elsewhere() && !exchange.is_upgrade();
-            asks(case, difference, elsewhere)
-                && as_after(case, difference, replay, |case| {
-                    change_exchanges(case, |exchange| elsewhere(exchange).then(|| exchange.with_nothing()))
+            let is_refused =
+                |exchange: &Exchange| exchange.redirects_to_other_origin() && !exchange.is_https_upgrade();
+            requests_from(case, difference, is_refused)
+                && same_result_after(case, difference, replay, |case| {
+                    change_exchanges(case, |exchange| is_refused(exchange).then(|| exchange.as_not_found()))
                 })
-                && agrees_after(case, difference, replay, |case| with_led_to(case, elsewhere))
+                && agrees_after(case, difference, replay, |case| with_redirect_targets(case, is_refused))
         },
     },
     Rule {
         decision: "a redirect to a relative URL is followed",
         covers: |case, difference, replay| {
-            asks(case, difference, Exchange::leads_to_a_path)
+            requests_from(case, difference, Exchange::redirects_to_relative_url)
                 && match (difference.expected.as_array(), difference.got.as_array()) {
                     (Some(expected), Some(got)) => got.starts_with(expected),
                     _ => true,
                 }
-                && as_after(case, difference, replay, with_absolute_locations)
+                && same_result_after(case, difference, replay, with_absolute_locations)
         },
     },
     Rule {
-        decision: "an auth_url with a version that will do is used where there is no document",
+        decision: "an auth_url whose version fits is used if there is no version document",
         covers: |case, difference, _| {
             let auth_url = case.plugin.as_ref().and_then(|plugin| plugin.text("auth_url"));
             call(case, difference)["args"]["interface"]["auth_interface"] == true
-                && is_nothing(&difference.expected)
+                && is_no_result(&difference.expected)
                 && auth_url.is_some()
                 && is_url(&difference.got, auth_url.as_deref())
         },
     },
     Rule {
-        decision: "a document is asked for without a token first, also after a renewal, and a refusal of it is told",
+        decision: "a version document is requested without a token first, also after a renewal, and a 401 to it \
+                   invalidates the token",
         covers: |case, difference, _| {
             let (expected, got) = (requests(&difference.expected), requests(&difference.got));
-            // The one without a token, before the same with it.
+            // Removes a request without a token that precedes the same request with a token.
             let needed = |all: &[Value]| -> Vec<Value> {
                 let next = all.iter().skip(1).map(Some).chain([None]);
                 let is_first = |(request, next): &(&Value, Option<&Value>)| {
@@ -314,7 +320,7 @@ pub(crate) const DISCOVERY: &[Rule] = &[
                     .map(|(request, _)| request.clone())
                     .collect()
             };
-            let told = case.expect["calls"]
+            let is_invalidated = case.expect["calls"]
                 .as_array()
                 .into_iter()
                 .flatten()
@@ -324,11 +330,12 @@ pub(crate) const DISCOVERY: &[Rule] = &[
             let (expected, got) = (needed(expected), needed(got));
             let login =
                 got.split_first().is_some_and(|(login, rest)| is_login(login) && rest == &expected[..]);
-            difference.question.ends_with(": requests") && (expected == got || told && login)
+            difference.subject.ends_with(": requests") && (expected == got || is_invalidated && login)
         },
     },
     Rule {
-        decision: "beside an endpoint override, what is asked for is told in its plain form",
+        decision: "with an endpoint override, the endpoint data contains the requested interface, region and name in \
+                   normalized form",
         covers: |case, difference, _| {
             let mut expected = value(&difference.expected).clone();
             if let Some(first) = expected.pointer("/interface/0").cloned() {
@@ -343,25 +350,27 @@ pub(crate) const DISCOVERY: &[Rule] = &[
         },
     },
     Rule {
-        decision: "the access is there before an endpoint is looked for, also where none is needed",
+        decision: "the plugin logs in before the endpoint lookup, even if the endpoint needs no token",
         covers: |case, difference, replay| {
-            let needless = |call: &Value| call["args"]["interface"]["auth_interface"] == true;
-            let asked: Vec<_> = case.calls().iter().take(difference.call + 1).map(needless).collect();
+            let is_auth_interface = |call: &Value| call["args"]["interface"]["auth_interface"] == true;
+            let is_auth_calls: Vec<_> =
+                case.calls().iter().take(difference.call + 1).map(is_auth_interface).collect();
             let (expected, got) = (requests(&difference.expected), requests(&difference.got));
             let first = |got: &[Value], expected: &[Value]| {
                 got.split_first().is_some_and(|(login, rest)| is_login(login) && rest == expected)
             };
-            match asked.split_last() {
-                // The login is made here,
-                Some((true, _)) => difference.question.ends_with(": requests") && first(got, expected),
-                // or has been made there.
+            match is_auth_calls.split_last() {
+                // The login is sent by this call,
+                Some((true, _)) => difference.subject.ends_with(": requests") && first(got, expected),
+                // or by an earlier one.
                 Some((false, before)) if before.contains(&true) => {
-                    difference.question.ends_with(": requests") && first(expected, got)
-                        || without_a_login(difference)
-                            && as_after(case, difference, replay, |case| {
+                    difference.subject.ends_with(": requests") && first(expected, got)
+                        || is_result_without_login(difference)
+                            && same_result_after(case, difference, replay, |case| {
                                 let calls = case.input.get_mut("calls").and_then(Value::as_array_mut);
-                                let needless = calls.into_iter().flatten().filter(|call| needless(call));
-                                needless.map(|call| *call = json!({"op": "get_token"})).count() > 0
+                                let is_auth_interface =
+                                    calls.into_iter().flatten().filter(|call| is_auth_interface(call));
+                                is_auth_interface.map(|call| *call = json!({"op": "get_token"})).count() > 0
                             })
                 }
                 _ => false,
@@ -369,9 +378,9 @@ pub(crate) const DISCOVERY: &[Rule] = &[
         },
     },
     Rule {
-        decision: "no version document is a DiscoveryFailure, whatever the reason, and that is told",
+        decision: "a missing version document is a DiscoveryFailure for any reason, and the error names the reason",
         covers: |_, difference, _| {
-            let text = text_of(&difference.got);
+            let text = error_text(&difference.got);
             let reason =
                 match (difference.expected["http_status"].as_u64(), difference.expected["error"].as_str()) {
                     (Some(status), _) => text.contains(&format!("it returned {status} ")),
@@ -380,7 +389,7 @@ pub(crate) const DISCOVERY: &[Rule] = &[
                     }
                     _ => false,
                 };
-            difference.question.starts_with("discover.")
+            difference.subject.starts_with("discover.")
                 && difference.got["error"] == "DiscoveryFailure"
                 && reason
         },
@@ -390,10 +399,10 @@ pub(crate) const DISCOVERY: &[Rule] = &[
 const IMPLIED: [&str; 3] =
     ["ImpliedVersionMismatch", "ImpliedMinVersionMismatch", "ImpliedMaxVersionMismatch"];
 
-/// Whether the reference answers as one that has not logged in.
-fn without_a_login(difference: &Difference) -> bool {
+/// Returns whether keystoneauth returned the result of a plugin that has not logged in.
+fn is_result_without_login(difference: &Difference) -> bool {
     let result = &difference.expected["result"];
-    match &*difference.question {
+    match &*difference.subject {
         "get_auth_state" => result.is_null(),
         "needs_reauthenticate" => *result == true,
         "invalidate" => *result == false,
@@ -401,19 +410,21 @@ fn without_a_login(difference: &Difference) -> bool {
     }
 }
 
-/// Whether the reference has no answer.
-fn is_nothing(answer: &Value) -> bool {
+/// Returns whether keystoneauth found nothing.
+fn is_no_result(answer: &Value) -> bool {
     answer["error"] == "DiscoveryFailure" || answer.get("result").is_some_and(Value::is_null)
 }
 
-/// Whether the reference asks a server that answers so.
-fn asks(case: &Case, difference: &Difference, is_it: impl Fn(&Exchange) -> bool) -> bool {
-    let requests = answer(case, difference)["requests"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let mut urls = case.exchanges.iter().filter(|exchange| is_it(exchange)).map(|exchange| &*exchange.url);
+/// Returns whether keystoneauth sent a request whose exchange matches `predicate`.
+fn requests_from(case: &Case, difference: &Difference, predicate: impl Fn(&Exchange) -> bool) -> bool {
+    let requests =
+        expected_call(case, difference)["requests"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut urls =
+        case.exchanges.iter().filter(|exchange| predicate(exchange)).map(|exchange| &*exchange.url);
     urls.any(|url| requests.iter().any(|request| is_url(&request["url"], Some(url))))
 }
 
-/// Gives a maximum that is alone the minimum of 0.
+/// Adds a minimum version of 0 to a maximum without a minimum.
 pub(crate) fn with_minimum(case: &mut Case) -> bool {
     let add = |args: &mut Map<String, Value>, sees_version: bool| {
         let given = |name: &str| args.get(name).is_some_and(|said| !said.is_null() && *said != "");
@@ -428,14 +439,14 @@ pub(crate) fn with_minimum(case: &mut Case) -> bool {
     let adapter = adapter.is_some_and(|args| add(args, true));
     let calls = case.input.get_mut("calls").and_then(Value::as_array_mut);
     let changed = calls.into_iter().flatten().filter_map(|call| {
-        // This operation takes a range alone.
+        // This operation accepts only a range of versions.
         let sees_version = call["op"] != "get_endpoint_data";
         add(call.get_mut("args")?.as_object_mut()?, sees_version).then_some(())
     });
     adapter | (changed.count() > 0)
 }
 
-/// Asks for a version that no service has in place of a maximum that is alone.
+/// Replaces a maximum without a minimum by a version that no service has.
 fn with_impossible_version(case: &mut Case) -> bool {
     with_minimum(case)
         && change_args(case, |args| {
@@ -448,19 +459,19 @@ fn with_impossible_version(case: &mut Case) -> bool {
         })
 }
 
-/// Takes odd members out of all documents.
-fn without_odd(case: &mut Case) -> bool {
+/// Removes malformed members from all documents.
+fn without_malformed(case: &mut Case) -> bool {
     let versions = change_exchanges(case, |exchange| {
-        exchange.with_document(malformed::versions_without_odd).filter(|_| exchange.method == "GET")
+        exchange.with_document(malformed::versions_without_malformed).filter(|_| exchange.method == "GET")
     });
-    versions | change_tokens(case, malformed::token_without_odd)
+    versions | change_tokens(case, malformed::token_without_malformed)
 }
 
 fn without_queries(case: &mut Case) -> bool {
     change_tokens(case, malformed::token_without_queries)
 }
 
-/// Changes the token documents, that of the plugin and those of logins.
+/// Changes the token documents of the plugin and of login responses.
 fn change_tokens(case: &mut Case, change: fn(&RawValue) -> Option<Box<RawValue>>) -> bool {
     let token = case.plugin.as_mut().is_some_and(|plugin| plugin.change("body", change));
     token
@@ -469,12 +480,12 @@ fn change_tokens(case: &mut Case, change: fn(&RawValue) -> Option<Box<RawValue>>
         })
 }
 
-/// Puts in the place of redirects what they lead to, which the reference answers by.
-fn with_led_to(case: &mut Case, is_it: impl Fn(&Exchange) -> bool) -> bool {
+/// Replaces redirects by the responses of their targets, which keystoneauth uses.
+fn with_redirect_targets(case: &mut Case, predicate: impl Fn(&Exchange) -> bool) -> bool {
     let all = case.exchanges.clone();
     for call in case.expect["calls"].as_array_mut().into_iter().flatten() {
         let is_led = |request: &Value| {
-            let mut redirects = all.iter().filter(|exchange| is_it(exchange));
+            let mut redirects = all.iter().filter(|exchange| predicate(exchange));
             request["token"] != true
                 && redirects.any(|exchange| is_url(&request["url"], Some(exchange.header("location"))))
         };
@@ -485,33 +496,35 @@ fn with_led_to(case: &mut Case, is_it: impl Fn(&Exchange) -> bool) -> bool {
     change_exchanges(case, |exchange| {
         let to = Value::from(exchange.header("location"));
         let led = all.iter().find(|other| is_url(&to, Some(&other.url)));
-        is_it(exchange).then(|| led.map_or(exchange.with_nothing(), |led| led.at(&exchange.url)))
+        predicate(exchange).then(|| led.map_or(exchange.as_not_found(), |led| led.at(&exchange.url)))
     })
 }
 
-/// Gives redirects to a path the URL that it stands for.
+/// Replaces relative URLs in redirects by absolute ones.
 pub(crate) fn with_absolute_locations(case: &mut Case) -> bool {
-    change_exchanges(case, |exchange| exchange.leads_to_a_path().then(|| exchange.with_absolute_location()))
+    change_exchanges(case, |exchange| {
+        exchange.redirects_to_relative_url().then(|| exchange.with_absolute_location())
+    })
 }
 
 fn fixed_endpoint(case: &Case) -> Option<Box<str>> {
     case.plugin.as_ref()?.text("endpoint")
 }
 
-/// Whether the answer is this URL.
+/// Returns whether the result is this URL.
 fn is_url(got: &Value, url: Option<&str>) -> bool {
     let (Some(got), Some(url)) = (got.as_str(), url) else { return false };
     got.trim_end_matches('/') == url.trim_end_matches('/')
 }
 
-/// Changes the arguments of every call; whether any were.
+/// Changes the arguments of every call. Returns whether any were changed.
 pub(crate) fn change_args(case: &mut Case, mut change: impl FnMut(&mut Map<String, Value>) -> bool) -> bool {
     let calls = case.input.get_mut("calls").and_then(Value::as_array_mut);
     let args = calls.into_iter().flatten().filter_map(|call| call.get_mut("args")?.as_object_mut());
     args.filter_map(|args| change(args).then_some(())).count() > 0
 }
 
-/// Replaces the exchanges of which `change` makes another; whether any were.
+/// Replaces the exchanges for which `change` returns another one. Returns whether any were replaced.
 pub(crate) fn change_exchanges(case: &mut Case, change: impl Fn(&Exchange) -> Option<Exchange>) -> bool {
     let mut any = false;
     for exchange in &mut case.exchanges {

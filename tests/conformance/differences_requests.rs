@@ -1,43 +1,46 @@
-//! The intended differences in the requests of plugins.
+//! The intended differences in identity plugins and their requests.
 
 use serde_json::{Value, json};
 
 use crate::{
     Case, Difference,
     access::time_of,
-    differences::{Rule, agrees_after, answer, as_after, call, is_about_sending, is_of_python, text_of},
+    differences::{
+        Rule, agrees_after, call, error_text, expected_call, is_about_sending, is_python_error,
+        same_result_after,
+    },
     differences_discovery::change_exchanges,
-    lifetime::{Had, Renewal, tokens},
-    plugins::Described,
+    lifetime::{Renewal, TokenState, tokens},
+    plugins::PluginSpec,
     servers::Exchange,
 };
 
-/// What differs in identity plugins.
+/// Differences in identity plugins.
 pub(crate) const PLUGINS: &[Rule] = &[
     Rule {
-        decision: "`https://host` and `https://host/` are one auth_url with one cache id, that of the former",
+        decision: "the auth_urls `https://host` and `https://host/` have the same cache id, that of the former",
         covers: |case, difference, replay| {
-            is_another_cache_id(difference) && as_after(case, difference, replay, one_auth_url)
+            is_different_cache_id(difference) && same_result_after(case, difference, replay, one_auth_url)
         },
     },
     Rule {
-        decision: "an OAuth 2.0 client credential among several methods is the application credential that it is",
+        decision: "an OAuth 2.0 client credential that is one of several methods is sent as an application credential",
         covers: |case, difference, _| {
-            let mut methods = case.plugin.iter().flat_map(Described::method_names);
-            is_another_cache_id(difference) && methods.any(|name| name == "v3oauth2clientcredential")
+            let mut methods = case.plugin.iter().flat_map(PluginSpec::method_names);
+            is_different_cache_id(difference) && methods.any(|name| name == "v3oauth2clientcredential")
         },
     },
     Rule {
-        decision: "no value of a cache id imitates others by a NUL in it",
+        decision: "a NUL in a parameter cannot make the cache ids of different credentials equal",
         covers: |case, difference, _| {
-            is_another_cache_id(difference)
-                && case.plugin.iter().flat_map(Described::texts).any(|text| text.contains('\0'))
+            is_different_cache_id(difference)
+                && case.plugin.iter().flat_map(PluginSpec::texts).any(|text| text.contains('\0'))
         },
     },
     Rule {
-        decision: "a cache id tells system scopes, unscoped tokens and tokens without a catalog from others",
+        decision: "system scope, an explicitly unscoped token and a token without a catalog are part of the cache id",
         covers: |case, difference, replay| {
-            is_another_cache_id(difference)
+            is_different_cache_id(difference)
                 && agrees_after(case, difference, replay, |case| {
                     change_plugin(case, |plugin| {
                         let told =
@@ -48,16 +51,16 @@ pub(crate) const PLUGINS: &[Rule] = &[
         },
     },
     Rule {
-        decision: "a domain that is named is not replaced by a default domain with an id",
+        decision: "a domain name is not replaced by the id of a default domain",
         covers: |case, difference, replay| {
-            let sent = is_another_cache_id(difference) || is_about_sending(difference);
+            let sent = is_different_cache_id(difference) || is_about_sending(difference);
             sent && agrees_after(case, difference, replay, |case| change_plugin(case, with_default_domain))
         },
     },
     Rule {
-        decision: "what is null is not sent",
+        decision: "null members are not sent",
         covers: |_, difference, _| {
-            difference.question.ends_with(": requests")
+            difference.subject.ends_with(": requests")
                 && requests(&difference.expected)
                     .iter()
                     .map(without_nulls)
@@ -65,9 +68,10 @@ pub(crate) const PLUGINS: &[Rule] = &[
         },
     },
     Rule {
-        decision: "a scope that contradicts another is refused, also by a Keystone that has v2.0 only",
+        decision: "contradictory scopes are an error, also with a Keystone that supports only v2.0",
         covers: |case, difference, _| {
-            let is_said = |name: &str| described(case).text(name).is_some_and(|text| !text.is_empty());
+            let is_in_error_response =
+                |name: &str| plugin_spec(case).text(name).is_some_and(|text| !text.is_empty());
             let scopes = [
                 "project_id",
                 "project_name",
@@ -78,27 +82,28 @@ pub(crate) const PLUGINS: &[Rule] = &[
                 "tenant_id",
                 "tenant_name",
             ];
-            let refused =
-                text_of(&difference.got).contains("more than one scope is set") || difference.got.is_null();
-            matches!(&*described(case).kind, "password" | "token")
-                && scopes.iter().filter(|name| is_said(name)).count() > 1
-                && (refused && difference.expected["result"].to_string().contains("v2")
-                    || is_less(difference)
-                    || difference.question.ends_with(": requests") && difference.got == json!([]))
+            let is_error = error_text(&difference.got).contains("more than one scope is set")
+                || difference.got.is_null();
+            matches!(&*plugin_spec(case).kind, "password" | "token")
+                && scopes.iter().filter(|name| is_in_error_response(name)).count() > 1
+                && (is_error && difference.expected["result"].to_string().contains("v2")
+                    || lacks_last_request(difference)
+                    || difference.subject.ends_with(": requests") && difference.got == json!([]))
         },
     },
     MESSAGE,
     DETAILS,
     RETRY_AFTER,
     Rule {
-        decision: "credentials are not sent where the answer to a login redirects to: it will not pass by itself",
+        decision: "a login is not redirected to another URL with its credentials, and such a redirect is a permanent \
+                   error",
         covers: |case, difference, replay| {
-            let is_it =
+            let predicate =
                 |exchange: &&Exchange| exchange.method == "POST" && (300..400).contains(&exchange.status);
             let got = &difference.got;
-            let refused = case.exchanges.iter().filter(is_it).any(|exchange| {
-                let told = text_of(got).contains(&format!("redirected the login ({} ", exchange.status));
-                let says = |member: &str| got[member].is_null() || is_said(case, &got[member]);
+            let is_error = case.exchanges.iter().filter(predicate).any(|exchange| {
+                let told = error_text(got).contains(&format!("redirected the login ({} ", exchange.status));
+                let says = |member: &str| got[member].is_null() || is_in_error_response(case, &got[member]);
                 let http = got["http_status"] == exchange.status && got["error"] == "HttpError";
                 told || http
                     && says("message")
@@ -108,35 +113,38 @@ pub(crate) const PLUGINS: &[Rule] = &[
             });
             let class = difference.expected["error"].as_str();
             let failed = class.is_none_or(|class| class == "InvalidResponse")
-                || is_of_python(&difference.expected)
+                || is_python_error(&difference.expected)
                 || difference.expected["http_status"].is_u64();
-            // What is left undone then is as undone as at a Keystone that has nothing there.
-            let undone = difference.got.get("error").is_none() && !difference.question.ends_with("status");
-            failed && refused && is_of_login(case, difference)
-                || undone
-                    && is_of_login(case, difference)
-                    && as_after(case, difference, replay, |case| {
-                        change_exchanges(case, |exchange| is_it(&exchange).then(|| exchange.with_nothing()))
+            // A later result is the same as with a Keystone that responds with 404.
+            let is_not_found =
+                difference.got.get("error").is_none() && !difference.subject.ends_with("status");
+            failed && is_error && is_result_of_login(case, difference)
+                || is_not_found
+                    && is_result_of_login(case, difference)
+                    && same_result_after(case, difference, replay, |case| {
+                        change_exchanges(case, |exchange| {
+                            predicate(&exchange).then(|| exchange.as_not_found())
+                        })
                     })
         },
     },
     Rule {
-        decision: "what Keystone did not answer is asked for again",
+        decision: "a request to Keystone that failed is sent again at the next call",
         covers: |case, difference, _| {
             let again = difference.got.as_array().map(Vec::as_slice).unwrap_or_default();
             let asked = case.expect["calls"].as_array().into_iter().flatten().take(difference.call);
             let asked: Vec<_> =
                 asked.flat_map(|call| call["requests"].as_array().into_iter().flatten()).collect();
             let is_asked = |request: &Value| asked.iter().any(|asked| asked["url"] == request["url"]);
-            matches!(&*described(case).kind, "password" | "token")
-                && difference.question.ends_with(": requests")
+            matches!(&*plugin_spec(case).kind, "password" | "token")
+                && difference.subject.ends_with(": requests")
                 && difference.expected == json!([])
-                && answer(case, difference)["error"] == "DiscoveryFailure"
+                && expected_call(case, difference)["error"] == "DiscoveryFailure"
                 && again.iter().all(|request| request["method"] == "GET" && is_asked(request))
         },
     },
     Rule {
-        decision: "Keystone is not asked again before the time that it names",
+        decision: "no request is sent to Keystone before its Retry-After has passed",
         covers: |case, difference, _| {
             let waits = |exchange: &Exchange| {
                 let seconds = exchange.header("retry-after").parse::<u64>();
@@ -144,7 +152,7 @@ pub(crate) const PLUGINS: &[Rule] = &[
                     && exchange.status >= 400
                     && seconds.is_ok_and(|seconds| seconds > 0)
             };
-            difference.question.ends_with(": requests")
+            difference.subject.ends_with(": requests")
                 && difference.call > 0
                 && difference.got == json!([])
                 && requests(&difference.expected)
@@ -154,36 +162,37 @@ pub(crate) const PLUGINS: &[Rule] = &[
         },
     },
     Rule {
-        decision: "a token that is empty or no visible ASCII is not sent",
+        decision: "a token that is empty or contains other than visible ASCII characters is not sent",
         covers: |case, difference, _| {
             let visible =
                 |token: &str| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-            let empty = described(case).text("token").is_some_and(|token| !visible(&token));
-            let refused = text_of(&difference.got).starts_with("invalid token: ");
+            let empty = plugin_spec(case).text("token").is_some_and(|token| !visible(&token));
+            let is_error = error_text(&difference.got).starts_with("invalid token: ");
             empty
-                && is_of_login(case, difference)
-                && (refused || is_less(difference) || difference.got.is_null())
+                && is_result_of_login(case, difference)
+                && (is_error || lacks_last_request(difference) || difference.got.is_null())
         },
     },
     Rule {
-        decision: "a method that is given twice counts once, in a cache id, too",
+        decision: "a duplicate method counts once, also in the cache id",
         covers: |case, difference, _| {
-            is_another_cache_id(difference) && case.plugin.as_ref().is_some_and(Described::has_a_method_twice)
+            is_different_cache_id(difference)
+                && case.plugin.as_ref().is_some_and(PluginSpec::has_duplicate_method)
         },
     },
     Rule {
-        decision: "without an auth_url there is no endpoint there",
+        decision: "without an auth_url, there is no endpoint for the auth interface",
         covers: |case, difference, _| {
             call(case, difference)["args"]["interface"]["auth_interface"] == true
-                && described(case).text("auth_url").is_none()
+                && plugin_spec(case).text("auth_url").is_none()
                 && difference.expected["error"] == "AssertionError"
                 && difference.got.is_null()
         },
     },
     Rule {
-        decision: "a login whose answer has no token, or no time of its end, is an error",
+        decision: "a login response without a token object, or with an expiry that is not a time, is an error",
         covers: |case, difference, replay| {
-            let is_odd = |exchange: &&Exchange| {
+            let is_malformed = |exchange: &&Exchange| {
                 let document = exchange.document();
                 let token = document.get("token").unwrap_or(&document["access"]);
                 let ends = ["expires_at", "expires"].map(|name| token.get(name).or(token["token"].get(name)));
@@ -193,26 +202,26 @@ pub(crate) const PLUGINS: &[Rule] = &[
                     && exchange.status < 300
                     && (!token.is_object() || end.is_some_and(|end| !end.is_null() && time_of(end).is_err()))
             };
-            let text = text_of(&difference.got);
-            let refused =
+            let text = error_text(&difference.got);
+            let is_error =
                 text.contains("it has neither a `token`") || text.contains("is not an ISO 8601 time");
-            case.exchanges.iter().any(|exchange| is_odd(&exchange))
-                && is_of_login(case, difference)
-                && (refused
+            case.exchanges.iter().any(|exchange| is_malformed(&exchange))
+                && is_result_of_login(case, difference)
+                && (is_error
                     || difference.got.get("error").is_none()
-                        && as_after(case, difference, replay, |case| {
+                        && same_result_after(case, difference, replay, |case| {
                             change_exchanges(case, |exchange| {
-                                is_odd(&exchange).then(|| exchange.with_nothing())
+                                is_malformed(&exchange).then(|| exchange.as_not_found())
                             })
                         }))
         },
     },
     Rule {
-        decision: "a stored state may be of either version of the API",
+        decision: "a stored state of either Identity API version is accepted",
         covers: |case, difference, _| {
-            let of_v2 = matches!(&*described(case).kind, "v2password" | "v2token");
-            let state = match &*difference.question {
-                "construct" => &described(case).auth_state,
+            let of_v2 = matches!(&*plugin_spec(case).kind, "v2password" | "v2token");
+            let state = match &*difference.subject {
+                "construct" => &plugin_spec(case).auth_state,
                 _ => &call(case, difference)["args"]["state"],
             };
             of_v2
@@ -222,25 +231,25 @@ pub(crate) const PLUGINS: &[Rule] = &[
         },
     },
     Rule {
-        decision: "a refusal of what is not the current access says that another can be had",
+        decision: "`invalidate` with an access that is not the current one reports that another token is available",
         covers: |case, difference, _| {
             let renews = case.plugin.as_ref().is_some_and(|plugin| plugin.kind != "access_info");
-            difference.question == "invalidate"
+            difference.subject == "invalidate"
                 && difference.expected["result"] == false
                 && difference.got == true
                 && renews
         },
     },
     Rule {
-        decision: "a v2.0 password of nobody is not sent",
+        decision: "a v2.0 password without a user is not sent",
         covers: |case, difference, _| {
-            let plugin = described(case);
+            let plugin = plugin_spec(case);
             let said = |name| plugin.text(name).is_some_and(|text| !text.is_empty());
-            let nobody =
+            let has_no_user =
                 matches!(&*plugin.kind, "v2password" | "password") && !said("username") && !said("user_id");
-            let handed_out = |token: &Value| token.as_str().is_some_and(|token| is_handed_out(case, token));
+            let issued = |token: &Value| token.as_str().is_some_and(|token| is_issued(case, token));
             let result = &difference.expected["result"];
-            let of_nobody = |request: &Value| {
+            let is_without_user = |request: &Value| {
                 let mut auth = json!({"passwordCredentials": {"password": plugin.text("password")}});
                 for (parameter, member) in
                     [("tenant_id", "tenantId"), ("tenant_name", "tenantName"), ("trust_id", "trust_id")]
@@ -256,26 +265,29 @@ pub(crate) const PLUGINS: &[Rule] = &[
                     && request["body"] == json!({"json": {"auth": auth}})
                     && request["headers"] == headers
             };
-            nobody
-                && match &*difference.question {
-                    "get_token" => difference.got["error"] == "AuthorizationFailure" && handed_out(result),
+            has_no_user
+                && match &*difference.subject {
+                    "get_token" => difference.got["error"] == "AuthorizationFailure" && issued(result),
                     "get_auth_state" => {
                         let read = |exchange: &Exchange| exchange.document() == result["body"];
                         difference.got.is_null()
-                            && handed_out(&result["auth_token"])
+                            && issued(&result["auth_token"])
                             && case.exchanges.iter().any(read)
                     }
                     "get_sp_url" | "get_sp_auth_url" | "get_user_id" | "get_project_id" | "get_headers"
                     | "get_access" => difference.got["error"] == "AuthorizationFailure",
-                    _ => is_less(difference) && requests(&difference.expected).last().is_some_and(of_nobody),
+                    _ => {
+                        lacks_last_request(difference)
+                            && requests(&difference.expected).last().is_some_and(is_without_user)
+                    }
                 }
         },
     },
-    NOT_MADE,
+    INCOMPLETE_FIXED_ENDPOINT,
     Rule {
-        decision: "a service without authentication gets no header, and not a token `notused`",
+        decision: "a service without authentication gets no token header (keystoneauth sends the token `notused`)",
         covers: |case, difference, _| {
-            let nothing = match &*difference.question {
+            let nothing = match &*difference.subject {
                 "get_token" => difference.got.is_null() && difference.expected["result"] == "notused",
                 "get_headers" => {
                     difference.got == json!({})
@@ -283,99 +295,99 @@ pub(crate) const PLUGINS: &[Rule] = &[
                 }
                 _ => false,
             };
-            nothing && described(case).kind == "noauth"
+            nothing && plugin_spec(case).kind == "noauth"
         },
     },
     Rule {
-        decision: "a token whose document names no expiry is good for some minutes",
+        decision: "a token without an expiry is used for the default lifetime",
         covers: |case, difference, _| {
             let states = case.calls().iter().filter(|call| call["op"] == "set_auth_state");
             let logins = case.exchanges.iter().map(|exchange| {
                 json!({"auth_token": exchange.header("x-subject-token"), "body": exchange.document()})
             });
-            let states = states.map(|call| &call["args"]["state"]).chain([&described(case).auth_state]);
+            let states = states.map(|call| &call["args"]["state"]).chain([&plugin_spec(case).auth_state]);
             let states = states.cloned().chain(logins);
-            let mut endless = states.filter(|state| {
+            let mut without_expiry = states.filter(|state| {
                 let token = &state["body"]["token"];
                 token.is_object() && token["expires_at"].is_null()
             });
             difference.expected["error"] == "KeyError"
-                && match &*difference.question {
-                    "get_token" => endless.any(|state| state["auth_token"] == difference.got),
+                && match &*difference.subject {
+                    "get_token" => without_expiry.any(|state| state["auth_token"] == difference.got),
                     "get_user_id" => {
-                        endless.any(|state| state["body"]["token"]["user"]["id"] == difference.got)
+                        without_expiry.any(|state| state["body"]["token"]["user"]["id"] == difference.got)
                     }
                     "get_project_id" => {
-                        endless.any(|state| state["body"]["token"]["project"]["id"] == difference.got)
+                        without_expiry.any(|state| state["body"]["token"]["project"]["id"] == difference.got)
                     }
-                    "needs_reauthenticate" => endless.next().is_some() && difference.got == false,
+                    "needs_reauthenticate" => without_expiry.next().is_some() && difference.got == false,
                     _ => false,
                 }
         },
     },
     Rule {
-        decision: "a token is renewed in the background, its lifetime counts from when it was asked for, \
-                   and a plugin that holds credentials always renews (without that it is an AccessInfoPlugin)",
+        decision: "a token is renewed in the background, its lifetime starts when it is requested, and a plugin with \
+                   credentials always renews (a plugin that never renews is an AccessInfoPlugin)",
         covers: |case, difference, _| {
-            let renews = described(case).flag("reauthenticate") != Some(false);
-            let theirs = if renews { Renewal::AtTheCall } else { Renewal::Never };
-            let had = |renewal| Some(tokens(case, renewal)?.get(difference.call)?.clone());
-            let (Some(theirs), Some(ours)) = (had(theirs), had(Renewal::InTheBackground)) else {
+            let renews = plugin_spec(case).flag("reauthenticate") != Some(false);
+            let theirs = if renews { Renewal::AtCall } else { Renewal::Never };
+            let state = |renewal| Some(tokens(case, renewal)?.get(difference.call)?.clone());
+            let (Some(theirs), Some(ours)) = (state(theirs), state(Renewal::InBackground)) else {
                 return false;
             };
             if theirs == ours {
                 return false;
             }
-            let failed = theirs.logins > 0 && answer(case, difference)["error"].is_string();
-            let (question, expected) = (&*difference.question, &difference.expected);
-            (failed || is_of_token(case, &theirs, question, &expected["result"], expected))
-                && is_of_token(case, &ours, &difference.question, &difference.got, &difference.got)
+            let failed = theirs.logins > 0 && expected_call(case, difference)["error"].is_string();
+            let (subject, expected) = (&*difference.subject, &difference.expected);
+            (failed || is_result_of_token(case, &theirs, subject, &expected["result"], expected))
+                && is_result_of_token(case, &ours, &difference.subject, &difference.got, &difference.got)
         },
     },
     Rule {
-        decision: "an AccessInfoPlugin keeps its access info",
+        decision: "an AccessInfoPlugin never changes its access info",
         covers: |case, difference, replay| {
-            described(case).kind == "access_info"
-                && last_state(case, difference).is_some_and(|state| is_of_state(&state, difference))
+            plugin_spec(case).kind == "access_info"
+                && last_state(case, difference).is_some_and(|state| is_result_of_state(&state, difference))
                 && (call(case, difference)["op"] == "set_auth_state" && difference.got.is_null()
-                    || as_after(case, difference, replay, |case| {
+                    || same_result_after(case, difference, replay, |case| {
                         skip_calls(case, |call| call["op"] == "set_auth_state")
                     }))
         },
     },
     Rule {
-        decision: "without a token there is an error, and nothing is sent without one",
+        decision: "a missing token is an error, and no request is sent without a token",
         covers: |case, difference, _| {
-            described(case).kind == "access_info"
+            plugin_spec(case).kind == "access_info"
                 && difference.got["error"] == "AuthorizationFailure"
                 && difference.expected["result"].is_null()
-                && (described(case).text("token").is_none()
-                    || described(case).auth_state["auth_token"].is_null())
+                && (plugin_spec(case).text("token").is_none()
+                    || plugin_spec(case).auth_state["auth_token"].is_null())
         },
     },
     Rule {
-        decision: "a stored state without a token is refused, and the plugin keeps what it had",
+        decision: "a stored state without a token is an error, and the plugin keeps its current token",
         covers: |case, difference, replay| {
             let without = |state: &Value| {
                 let token = &state["auth_token"];
                 let of_v2 = &state["body"]["access"]["token"]["id"];
                 state.is_object() && (token.is_null() || *token == "") && (of_v2.is_null() || *of_v2 == "")
             };
-            let is_it = |call: &Value| call["op"] == "set_auth_state" && without(&call["args"]["state"]);
-            let of_plugin = without(&described(case).auth_state)
-                && difference.question == "construct"
+            let predicate = |call: &Value| call["op"] == "set_auth_state" && without(&call["args"]["state"]);
+            let is_constructed = without(&plugin_spec(case).auth_state)
+                && difference.subject == "construct"
                 && difference.expected.is_null();
-            let empty = text_of(&difference.got).starts_with("invalid token: it is empty");
-            let refused = (difference.got["error"] == "AuthorizationFailure" || empty)
+            let empty = error_text(&difference.got).starts_with("invalid token: it is empty");
+            let is_error = (difference.got["error"] == "AuthorizationFailure" || empty)
                 && difference.expected["result"].is_null();
-            (is_it(call(case, difference)) || of_plugin) && refused
+            (predicate(call(case, difference)) || is_constructed) && is_error
                 || last_state(case, difference)
-                    .is_some_and(|state| without(&state) && is_of_state(&state, difference))
-                    && as_after(case, difference, replay, |case| skip_calls(case, is_it))
+                    .is_some_and(|state| without(&state) && is_result_of_state(&state, difference))
+                    && same_result_after(case, difference, replay, |case| skip_calls(case, predicate))
         },
     },
     Rule {
-        decision: "a certificate that is not good, and a time that the client does not wait, are a ConnectFailure",
+        decision: "an invalid certificate and a timeout of the client are a ConnectFailure",
         covers: |case, difference, _| {
             let cause = match difference.expected["error"].as_str() {
                 Some("SSLError") => "ssl",
@@ -387,64 +399,66 @@ pub(crate) const PLUGINS: &[Rule] = &[
         },
     },
     Rule {
-        decision: "a system scope is refused by a Keystone that has v2.0 only",
+        decision: "a system scope is an error with a Keystone that supports only v2.0",
         covers: |case, difference, _| {
-            let system = described(case).text("system_scope").is_some_and(|scope| !scope.is_empty());
-            let refused = difference.got["error"] == "DiscoveryFailure" && is_of_login(case, difference);
-            let unsaid = is_less(difference) && difference.expected.to_string().contains("/v2.0/tokens");
-            // Each time it is looked for a version that has it.
-            let looked = difference.question.ends_with(": requests")
+            let system = plugin_spec(case).text("system_scope").is_some_and(|scope| !scope.is_empty());
+            let is_error =
+                difference.got["error"] == "DiscoveryFailure" && is_result_of_login(case, difference);
+            let unsaid =
+                lacks_last_request(difference) && difference.expected.to_string().contains("/v2.0/tokens");
+            // Each call discovers the versions again.
+            let looked = difference.subject.ends_with(": requests")
                 && difference.expected == json!([])
                 && requests(&difference.got).iter().all(|request| {
                     request["method"] == "GET"
                         && all_requests(case).any(|asked| asked["url"] == request["url"])
                 });
-            let without = difference.question == "get_auth_state" && difference.got.is_null();
+            let without = difference.subject == "get_auth_state" && difference.got.is_null();
             let only_v2 = all_requests(case).any(|request| request.to_string().contains("/v2.0/tokens"));
-            matches!(&*described(case).kind, "password" | "token")
+            matches!(&*plugin_spec(case).kind, "password" | "token")
                 && system
                 && only_v2
-                && (refused || unsaid || looked || without && is_of_login(case, difference))
+                && (is_error || unsaid || looked || without && is_result_of_login(case, difference))
         },
     },
 ];
 
-/// Of errors, wherever they come from.
+/// Rules for errors from any source.
 const MESSAGE: Rule = Rule {
-    decision: "what an error says is kept (the data has no message)",
+    decision: "the message of an error response is kept (keystoneauth returns none)",
     covers: |case, difference, _| {
-        difference.question.ends_with(": message")
+        difference.subject.ends_with(": message")
             && difference.expected.is_null()
-            && is_said(case, &difference.got)
+            && is_in_error_response(case, &difference.got)
     },
 };
 const DETAILS: Rule = Rule {
-    decision: "what an error says in a form that the reference does not read is its details",
+    decision: "the details of an error response are also read from forms that keystoneauth does not parse",
     covers: |case, difference, _| {
-        // What is JSON by another name is the message.
+        // A JSON body with another content type is the message.
         let json = difference
             .expected
             .as_str()
             .is_some_and(|said| said.is_empty() || serde_json::from_str::<Value>(said).is_ok());
-        if difference.question.ends_with(": details") && difference.got.is_null() && json {
-            return is_said(case, &difference.expected) || difference.expected == "";
+        if difference.subject.ends_with(": details") && difference.got.is_null() && json {
+            return is_in_error_response(case, &difference.expected) || difference.expected == "";
         }
-        let redacted = difference.got == REDACTED && difference.question.ends_with(": request_id");
+        let redacted = difference.got == REDACTED && difference.subject.ends_with(": request_id");
         if redacted {
-            return is_said(case, &difference.got);
+            return is_in_error_response(case, &difference.got);
         }
-        difference.question.ends_with(": details")
+        difference.subject.ends_with(": details")
             && difference.expected.is_null()
-            && is_said(case, &difference.got)
+            && is_in_error_response(case, &difference.got)
     },
 };
 const RETRY_AFTER: Rule = Rule {
-    decision: "Retry-After is read whatever the status of the error",
+    decision: "Retry-After is read from error responses with any status",
     covers: |case, difference, _| {
         let said = |seconds: &str| {
             seconds.parse::<u64>().is_ok_and(|seconds| seconds > 0 && difference.got == seconds)
         };
-        difference.question.ends_with(": retry_after")
+        difference.subject.ends_with(": retry_after")
             && difference.expected == 0
             && case.exchanges.iter().any(|exchange| said(exchange.header("retry-after")))
     },
@@ -452,40 +466,40 @@ const RETRY_AFTER: Rule = Rule {
 
 const REDACTED: &str = "(redacted: it contains a secret that was sent)";
 
-/// A plugin of a fixed endpoint that lacks something, itself or in a part of it.
-const NOT_MADE: Rule = Rule {
-    decision: "a plugin for a fixed endpoint has its endpoint and its token, or cannot be made",
+/// A rule for a fixed-endpoint plugin without a required parameter, possibly as a part of another plugin.
+const INCOMPLETE_FIXED_ENDPOINT: Rule = Rule {
+    decision: "a plugin for a fixed endpoint cannot be created without its endpoint and its credentials",
     covers: |case, difference, _| {
-        fn lacks(plugin: &Described) -> bool {
+        fn lacks(plugin: &PluginSpec) -> bool {
             let needed: &[&str] = match &*plugin.kind {
                 "token_endpoint" => &["endpoint", "token"],
                 "http_basic" => &["endpoint", "username", "password"],
                 "noauth" => &["endpoint"],
                 "service_token" => {
                     let parts = ["user_auth", "service_auth"]
-                        .map(|part| plugin.get::<Described>(part).ok().flatten());
+                        .map(|part| plugin.get::<PluginSpec>(part).ok().flatten());
                     return parts.iter().flatten().any(lacks);
                 }
                 _ => return false,
             };
             needed.iter().any(|name| plugin.text(name).is_none_or(|text| text.is_empty()))
         }
-        difference.question == "construct"
+        difference.subject == "construct"
             && difference.expected.is_null()
             && matches!(
                 difference.got["error"].as_str(),
                 Some("" | "AuthorizationFailure" | "MissingAuthPlugin")
             )
-            && lacks(described(case))
+            && lacks(plugin_spec(case))
     },
 };
 
-pub(crate) fn described(case: &Case) -> &Described {
-    static NONE: std::sync::LazyLock<Described> = std::sync::LazyLock::new(Described::default);
+pub(crate) fn plugin_spec(case: &Case) -> &PluginSpec {
+    static NONE: std::sync::LazyLock<PluginSpec> = std::sync::LazyLock::new(PluginSpec::default);
     case.plugin.as_ref().unwrap_or(&NONE)
 }
 
-fn change_plugin(case: &mut Case, change: impl FnOnce(&mut Described) -> bool) -> bool {
+fn change_plugin(case: &mut Case, change: impl FnOnce(&mut PluginSpec) -> bool) -> bool {
     case.plugin.as_mut().is_some_and(change)
 }
 
@@ -497,10 +511,10 @@ fn one_auth_url(case: &mut Case) -> bool {
     })
 }
 
-/// Names by its id the domain that the reference puts in the place of one that is named.
-fn with_default_domain(plugin: &mut Described) -> bool {
+/// Replaces domain names by the default domain id that keystoneauth uses instead.
+fn with_default_domain(plugin: &mut PluginSpec) -> bool {
     let default = plugin.text("default_domain_id");
-    let said = |plugin: &Described, name: &str| plugin.text(name).is_some_and(|text| !text.is_empty());
+    let said = |plugin: &PluginSpec, name: &str| plugin.text(name).is_some_and(|text| !text.is_empty());
     let replaced = ["user", "project"].map(|of| {
         let (id, name) = (format!("{of}_domain_id"), format!("{of}_domain_name"));
         default.is_some() && said(plugin, &name) && !said(plugin, &id) && plugin.set(&id, &default)
@@ -508,13 +522,13 @@ fn with_default_domain(plugin: &mut Described) -> bool {
     replaced.contains(&true)
 }
 
-/// Whether both are cache ids, and not the same one.
-fn is_another_cache_id(difference: &Difference) -> bool {
+/// Returns whether both results are cache ids, and they differ.
+fn is_different_cache_id(difference: &Difference) -> bool {
     let is_id = |value: &Value| value.as_str().is_some_and(|id| id.len() == 44 && id.ends_with('='));
-    difference.question == "get_cache_id" && is_id(&difference.expected["result"]) && is_id(&difference.got)
+    difference.subject == "get_cache_id" && is_id(&difference.expected["result"]) && is_id(&difference.got)
 }
 
-/// Leaves calls out.
+/// Removes calls.
 fn skip_calls(case: &mut Case, is_skipped: impl Fn(&Value) -> bool) -> bool {
     let calls = case.input.get_mut("calls").and_then(Value::as_array_mut);
     let skipped = calls.into_iter().flatten().filter(|call| is_skipped(call));
@@ -522,13 +536,13 @@ fn skip_calls(case: &mut Case, is_skipped: impl Fn(&Value) -> bool) -> bool {
     skipped.count() > 0
 }
 
-/// Whether an error answer says this.
-fn is_said(case: &Case, got: &Value) -> bool {
+/// Returns whether an error response contains this text.
+fn is_in_error_response(case: &Case, got: &Value) -> bool {
     let said =
-        |text: &str| case.exchanges.iter().any(|exchange| exchange.status >= 300 && exchange.says(text));
-    // What repeats a secret is not said.
+        |text: &str| case.exchanges.iter().any(|exchange| exchange.status >= 300 && exchange.contains(text));
+    // A text that contains a secret is redacted.
     if *got == REDACTED {
-        let secrets = case.plugin.iter().map(|plugin| plugin.said().to_string());
+        let secrets = case.plugin.iter().map(|plugin| plugin.parameters_json().to_string());
         let quoted: Vec<_> = secrets.collect();
         let secrets = quoted.iter().flat_map(|said| said.split('"'));
         return secrets.into_iter().any(|secret| !secret.is_empty() && said(secret));
@@ -536,31 +550,31 @@ fn is_said(case: &Case, got: &Value) -> bool {
     got.as_str().is_some_and(|text| !text.is_empty() && text.split(": ").all(said))
 }
 
-/// Whether an answer is the one of a plugin that has this token.
-fn is_of_token(case: &Case, had: &Had, question: &str, answer: &Value, sent: &Value) -> bool {
-    let Some(token) = had.token.as_deref() else {
-        // A login that brings none.
-        return question.ends_with(": requests") && had.logins > 0
+/// Returns whether a result is the one of a plugin in this state.
+fn is_result_of_token(case: &Case, state: &TokenState, subject: &str, answer: &Value, sent: &Value) -> bool {
+    let Some(token) = state.token.as_deref() else {
+        // The login returns no token.
+        return subject.ends_with(": requests") && state.logins > 0
             || sent.get("error").is_some()
-            || question == "get_auth_state" && answer.is_null();
+            || subject == "get_auth_state" && answer.is_null();
     };
-    match question {
+    match subject {
         "get_token" => *answer == *token,
         "get_headers" => *answer == json!({"x-auth-token": token}),
-        "get_auth_state" => *answer == json!({"auth_token": token, "body": had.document}),
+        "get_auth_state" => *answer == json!({"auth_token": token, "body": state.document}),
         "get_access" => {
-            let ids = ["user", "project"].map(|of| (format!("{of}_id"), &had.document["token"][of]["id"]));
+            let ids = ["user", "project"].map(|of| (format!("{of}_id"), &state.document["token"][of]["id"]));
             answer["auth_token"] == *token && ids.iter().all(|(name, id)| answer[name] == **id)
         }
-        "get_user_id" => *answer == had.document["token"]["user"]["id"],
-        "get_project_id" => *answer == had.document["token"]["project"]["id"],
-        "needs_reauthenticate" => *answer == had.needs,
-        _ if question.ends_with(": sleeps") => *sent == json!([]) || had.logins > 0,
-        _ if question.ends_with(": requests") => {
+        "get_user_id" => *answer == state.document["token"]["user"]["id"],
+        "get_project_id" => *answer == state.document["token"]["project"]["id"],
+        "needs_reauthenticate" => *answer == state.needs_login,
+        _ if subject.ends_with(": sleeps") => *sent == json!([]) || state.logins > 0,
+        _ if subject.ends_with(": requests") => {
             let sent = requests(sent);
             let first_login = all_requests(case).find(|request| is_login(request)).cloned();
-            // A generic plugin asks for the versions first.
-            sent.iter().filter(|request| is_login(request)).count() == had.logins
+            // A generic plugin requests the version document first.
+            sent.iter().filter(|request| is_login(request)).count() == state.logins
                 && sent.iter().all(|request| {
                     let is_same = first_login.as_ref().map_or(is_login(request), |first| first == request);
                     is_same || request["method"] == "GET"
@@ -570,7 +584,7 @@ fn is_of_token(case: &Case, had: &Had, question: &str, answer: &Value, sent: &Va
     }
 }
 
-/// The id that an answer has, if it has one.
+/// Returns the request id of a response, or null.
 fn exchange_id(exchange: &Exchange) -> Value {
     match exchange.header("x-openstack-request-id") {
         "" => Value::Null,
@@ -578,7 +592,7 @@ fn exchange_id(exchange: &Exchange) -> Value {
     }
 }
 
-/// The request without members that are null.
+/// Removes members that are null from a request.
 fn without_nulls(request: &Value) -> Value {
     match request {
         Value::Object(members) => {
@@ -589,7 +603,7 @@ fn without_nulls(request: &Value) -> Value {
     }
 }
 
-/// The state that was installed last before the answer, parsed.
+/// Returns the state that was restored last before or by this call.
 fn last_state(case: &Case, difference: &Difference) -> Option<Value> {
     let mut before = case.calls().iter().take(difference.call + 1);
     let last = before.rfind(|call| call["op"] == "set_auth_state")?;
@@ -599,14 +613,14 @@ fn last_state(case: &Case, difference: &Difference) -> Option<Value> {
     })
 }
 
-/// Whether the reference answers as one that has this state.
-fn is_of_state(state: &Value, difference: &Difference) -> bool {
+/// Returns whether keystoneauth returned the result of a plugin with this restored state.
+fn is_result_of_state(state: &Value, difference: &Difference) -> bool {
     let result = &difference.expected["result"];
     let token = &state["auth_token"];
     let id = |of: &str| result.is_null() || *result == state["body"]["token"][of]["id"];
-    match &*difference.question {
-        question if question.contains(": ") => true,
-        _ if is_of_python(&difference.expected) => true,
+    match &*difference.subject {
+        subject if subject.contains(": ") => true,
+        _ if is_python_error(&difference.expected) => true,
         "get_token" => result == token,
         "get_headers" => result.is_null() || result["x-auth-token"] == *token,
         "get_auth_state" => result.is_null() || result == state,
@@ -619,31 +633,31 @@ fn is_of_state(state: &Value, difference: &Difference) -> bool {
     }
 }
 
-/// Whether the reference answers by a login of the case, or fails.
-fn is_of_login(case: &Case, difference: &Difference) -> bool {
+/// Returns whether keystoneauth used a login of the case, or failed.
+fn is_result_of_login(case: &Case, difference: &Difference) -> bool {
     let result = &difference.expected["result"];
-    let handed_out = |token: &Value| token.as_str().is_some_and(|token| is_handed_out(case, token));
-    match &*difference.question {
+    let issued = |token: &Value| token.as_str().is_some_and(|token| is_issued(case, token));
+    match &*difference.subject {
         _ if difference.expected["error"].is_string() => true,
-        "get_token" => handed_out(result),
-        "get_headers" => handed_out(&result["x-auth-token"]),
-        "get_access" => handed_out(&result["auth_token"]),
+        "get_token" => issued(result),
+        "get_headers" => issued(&result["x-auth-token"]),
+        "get_access" => issued(&result["auth_token"]),
         "get_auth_state" => {
             let read = |exchange: &Exchange| exchange.document() == result["body"];
-            result.is_null() || handed_out(&result["auth_token"]) && case.exchanges.iter().any(read)
+            result.is_null() || issued(&result["auth_token"]) && case.exchanges.iter().any(read)
         }
         _ => true,
     }
 }
 
-/// Whether a login of the case brings this token.
-fn is_handed_out(case: &Case, token: &str) -> bool {
+/// Returns whether a login of the case returns this token.
+fn is_issued(case: &Case, token: &str) -> bool {
     case.exchanges.iter().any(|exchange| {
         exchange.header("x-subject-token") == token || exchange.document()["access"]["token"]["id"] == token
     })
 }
 
-/// All that the reference sends.
+/// Returns all requests that keystoneauth sent.
 fn all_requests(case: &Case) -> impl Iterator<Item = &Value> {
     let calls = case.expect["calls"].as_array().into_iter().flatten();
     calls.flat_map(|call| requests(&call["requests"]))
@@ -658,9 +672,9 @@ pub(crate) fn is_login(request: &Value) -> bool {
     request["method"] == "POST" && request["url"].as_str().is_some_and(is_for_tokens)
 }
 
-/// Whether of the expected requests only the last was not sent.
-pub(crate) fn is_less(difference: &Difference) -> bool {
+/// Returns whether this crate sent all expected requests except the last one.
+pub(crate) fn lacks_last_request(difference: &Difference) -> bool {
     let requests = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let (mut expected, got) = (requests(&difference.expected), requests(&difference.got));
-    expected.pop().is_some() && difference.question.ends_with(": requests") && expected == got
+    expected.pop().is_some() && difference.subject.ends_with(": requests") && expected == got
 }

@@ -7,56 +7,57 @@ use crate::{
     Case, Difference,
     access::time_of,
     comparison::value,
-    differences::{Rule, answer, as_after, call, is_about_sending, text_of},
+    differences::{Rule, call, error_text, expected_call, is_about_sending, same_result_after},
     differences_discovery::{change_args, with_absolute_locations, with_minimum},
-    differences_requests::{described, is_login, requests},
+    differences_requests::{is_login, plugin_spec, requests},
     servers::{Exchange, FrozenClock, origin},
     versions,
 };
 
 pub(crate) const SESSIONS: &[Rule] = &[
     Rule {
-        decision: "every 401 is told to the plugin, also that of a second attempt: the next request has a new token",
+        decision: "every 401 invalidates the token, including the 401 to a retry, so the next request has a new token",
         covers: |case, difference, _| {
             let before = difference.call.checked_sub(1).map(|before| &case.expect["calls"][before]);
-            let refused = before
+            let rejected = before
                 .is_some_and(|before| before["http_status"] == 401 || before["result"]["status"] == 401);
             let (expected, got) = (requests(&difference.expected), requests(&difference.got));
             let logins = |all: &[Value]| all.iter().filter(|request| is_login(request)).count();
-            difference.question == "call: requests"
-                && refused
+            difference.subject == "call: requests"
+                && rejected
                 && logins(got) == logins(expected) + 1
                 && got.first().is_some_and(is_login)
                 && without_tokens(case, got) == without_tokens(case, expected)
         },
     },
     Rule {
-        decision: "the token goes to known origins only, so an absolute URL elsewhere is refused",
+        decision: "the token is sent to known origins only, so a request to an absolute URL of another origin is \
+                   refused",
         covers: |case, difference, _| {
             let url = url_of(case, difference);
-            let refused = difference.got["error"] == ""
-                && text_of(&difference.got).contains("is not an origin of the service catalog");
+            let rejected = difference.got["error"] == ""
+                && error_text(&difference.got).contains("is not an origin of the service catalog");
             url.contains("://")
-                && (refused && text_of(&difference.got).contains(&origin(url))
-                    || is_cut_before(difference, |request| origin(url_in(request)) == origin(url)))
+                && (rejected && error_text(&difference.got).contains(&origin(url))
+                    || stops_before(difference, |request| origin(url_in(request)) == origin(url)))
         },
     },
     Rule {
-        decision: "a relative URI begins with a slash: `servers` is a host in `http::Uri`",
+        decision: "a relative URI starts with a slash, because `servers` is a host in `http::Uri`",
         covers: |case, difference, _| {
             let url = url_of(case, difference);
-            let refused = difference.got["error"] == ""
-                && text_of(&difference.got).contains("neither absolute nor a path");
+            let rejected = difference.got["error"] == ""
+                && error_text(&difference.got).contains("neither absolute nor a path");
             !url.contains('/')
-                && (refused || is_cut_before(difference, |request| url_in(request).ends_with(url)))
+                && (rejected || stops_before(difference, |request| url_in(request).ends_with(url)))
         },
     },
     Rule {
-        decision: "a URI that begins with `//` is a path to be joined, not a URL without a scheme",
+        decision: "a URI that starts with `//` is a path that is joined, not a URL without a scheme",
         covers: |case, difference, replay| {
-            let failed = answer(case, difference)["error"] == "UnknownConnectionError";
+            let failed = expected_call(case, difference)["error"] == "UnknownConnectionError";
             failed
-                && as_after(case, difference, replay, |case| {
+                && same_result_after(case, difference, replay, |case| {
                     let calls = case.input.get_mut("calls").and_then(Value::as_array_mut);
                     let urls = calls.into_iter().flatten().filter_map(|call| call.get_mut("url"));
                     let paths = urls.filter_map(|url| {
@@ -69,56 +70,56 @@ pub(crate) const SESSIONS: &[Rule] = &[
         },
     },
     Rule {
-        decision: "a `%` in an endpoint override that begins no `%(name)s` stands for itself",
+        decision: "a `%` in an endpoint override that does not start a `%(name)s` is kept unchanged",
         covers: |case, difference, _| {
             let url = argument(case, difference, "endpoint_override").as_str().unwrap_or_default();
             let before = url.split('%').next().unwrap_or_default();
-            let answered = difference.expected["error"] == "ValueError"
+            let has_response = difference.expected["error"] == "ValueError"
                 && difference.got["url"].as_str().is_some_and(|got| got.starts_with(before));
-            let sent = is_more(difference, |request| url_in(request).starts_with(before));
-            // Where nobody listens it is tried again.
+            let sent = has_extra_request(difference, |request| url_in(request).starts_with(before));
+            // If no server responds, the request is retried.
             let failed =
                 difference.expected["error"] == "ValueError" && difference.got["error"] == "ConnectFailure";
-            let again = answer(case, difference)["error"] == "ValueError"
-                && difference.question == "call: sleeps"
-                && requests(&difference.got).iter().all(is_own_delay);
-            url.replace("%(", "").contains('%') && (answered || sent || failed || again)
+            let again = expected_call(case, difference)["error"] == "ValueError"
+                && difference.subject == "call: sleeps"
+                && requests(&difference.got).iter().all(is_backoff_delay);
+            url.replace("%(", "").contains('%') && (has_response || sent || failed || again)
         },
     },
     Rule {
-        decision: "a microversion is asked for by the name and the header that the service knows, also for an alias",
+        decision: "a microversion is sent with the name and header that the service supports, also for an alias",
         covers: |_, difference, _| {
             let (expected, got) = (requests(&difference.expected), requests(&difference.got));
-            difference.question == "call: requests"
-                && expected.iter().map(named_as_the_service_does).eq(got.iter().cloned())
+            difference.subject == "call: requests"
+                && expected.iter().map(with_official_service_name).eq(got.iter().cloned())
         },
     },
     Rule {
-        decision: "a maximum without a minimum finds the newest version that is not above it, as with a minimum of 0",
+        decision: "a maximum version without a minimum finds the newest version up to it, as with a minimum of 0",
         covers: |case, difference, replay| {
-            difference.question == "call: requests"
+            difference.subject == "call: requests"
                 && sent(&difference.expected) == sent(&difference.got)
                 && requests(&difference.expected).iter().any(is_document)
-                && as_after(case, difference, replay, with_minimum)
+                && same_result_after(case, difference, replay, with_minimum)
         },
     },
     Rule {
-        decision: "a URI is sent as it is written, also what need not be encoded",
+        decision: "a URI is sent unchanged, including redundant percent-encoding",
         covers: |_, difference, _| {
             let decoded = |request: &Value| {
                 let mut request = request.clone();
                 if let Some(Value::String(url)) = request.get_mut("url") {
-                    *url = without_needless_encoding(url);
+                    *url = without_redundant_encoding(url);
                 }
                 request
             };
-            let url = |answer: &Value| answer["url"].as_str().map(without_needless_encoding);
+            let url = |answer: &Value| answer["url"].as_str().map(without_redundant_encoding);
             let same = url(value(&difference.expected))
                 .is_some_and(|expected| url(&difference.got) == Some(expected));
             let members = ["status", "text", "history"];
             let result = value(&difference.expected);
             same && members.iter().all(|member| result[member] == difference.got[member])
-                || difference.question == "call: requests"
+                || difference.subject == "call: requests"
                     && requests(&difference.expected)
                         .iter()
                         .map(decoded)
@@ -126,28 +127,28 @@ pub(crate) const SESSIONS: &[Rule] = &[
         },
     },
     Rule {
-        decision: "a layer has a plugin: no session without one",
+        decision: "a layer always has a plugin, so there is no session without one",
         covers: |case, difference, _| {
             let failed = difference.got["error"] == "MissingAuthPlugin";
             case.plugin.is_none() && difference.expected["error"] == "EndpointNotFound" && failed
         },
     },
     Rule {
-        decision: "an auth_url with a version that will do is used where there is no document",
+        decision: "an auth_url whose version fits is used if there is no version document",
         covers: |case, difference, _| {
             let at_auth_url =
-                |url: &str| url.starts_with(&*described(case).text("auth_url").unwrap_or_default());
+                |url: &str| url.starts_with(&*plugin_spec(case).text("auth_url").unwrap_or_default());
             argument(case, difference, "interface")["auth_interface"] == true
-                && answer(case, difference)["error"] == "EndpointNotFound"
-                && (difference.question == "call"
-                    || is_more(difference, |request| at_auth_url(url_in(request))))
+                && expected_call(case, difference)["error"] == "EndpointNotFound"
+                && (difference.subject == "call"
+                    || has_extra_request(difference, |request| at_auth_url(url_in(request))))
         },
     },
     Rule {
-        decision: "blanks at either end of an endpoint override are no part of it",
+        decision: "spaces around an endpoint override are removed",
         covers: |case, difference, replay| {
             (difference.expected["error"] == "UnknownConnectionError" || is_about_sending(difference))
-                && as_after(case, difference, replay, |case| {
+                && same_result_after(case, difference, replay, |case| {
                     let trim = |args: &mut Map<String, Value>| {
                         let url = args.get_mut("endpoint_override")?;
                         let trimmed = url.as_str()?.trim().to_owned();
@@ -160,83 +161,84 @@ pub(crate) const SESSIONS: &[Rule] = &[
         },
     },
     Rule {
-        decision: "versions that contradict themselves are refused before a login",
+        decision: "contradictory versions are an error before a login is sent",
         covers: |case, difference, _| {
-            let class = answer(case, difference)["error"].as_str().unwrap_or_default();
-            let nothing = difference.question == "call: requests" && requests(&difference.got).is_empty();
+            let class = expected_call(case, difference)["error"].as_str().unwrap_or_default();
+            let nothing = difference.subject == "call: requests" && requests(&difference.got).is_empty();
             (class.starts_with("Implied") || class == "ValueError")
                 && nothing
                 && requests(&difference.expected).iter().all(is_login)
         },
     },
     Rule {
-        decision: "versions that the service type cannot have are refused beside an endpoint override, too",
+        decision: "versions that contradict the service type are an error with an endpoint override, too",
         covers: |case, difference, _| {
             let implied =
                 argument(case, difference, "service_type").as_str().and_then(|name| name.rsplit_once('v'));
             let implied = implied.and_then(|(_, major)| major.parse::<u32>().ok());
             let major = |name| {
-                let version = versions::given(argument(case, difference, name)).ok().flatten();
+                let version = versions::optional_version(argument(case, difference, name)).ok().flatten();
                 version.map(|version| version.major)
             };
-            let mut asked = ["version", "min_version", "max_version"].into_iter().filter_map(major);
-            let nothing = difference.question == "call: requests" && requests(&difference.got).is_empty();
-            let refused = text_of(&difference.got).contains("use the official service type");
+            let mut requested = ["version", "min_version", "max_version"].into_iter().filter_map(major);
+            let nothing = difference.subject == "call: requests" && requests(&difference.got).is_empty();
+            let rejected = error_text(&difference.got).contains("use the official service type");
             argument(case, difference, "endpoint_override").is_string()
-                && implied.is_some_and(|implied| asked.any(|asked| asked != implied))
-                && (refused || nothing)
+                && implied.is_some_and(|implied| requested.any(|requested| requested != implied))
+                && (rejected || nothing)
         },
     },
     Rule {
-        decision: "a version beside an endpoint override is looked for from there, as the override's help in the \
-                   reference says; where a document lists others alone it is refused, else the override is used as it is",
+        decision: "a version with an endpoint override is discovered from there, as keystoneauth documents it: if a \
+                   document lists only other versions, this is an error, else the override is used unchanged",
         covers: |case, difference, _| {
             let version = ["version", "min_version", "max_version"];
             let version = version.iter().any(|name| !argument(case, difference, name).is_null());
             let wanted = argument(case, difference, "endpoint_override").as_str().unwrap_or_default();
             let here = |request: &Value| origin(url_in(request)) == origin(wanted);
-            let refused =
-                difference.got["error"] == "EndpointNotFound" && text_of(&difference.got).contains(" lists ");
+            let rejected = difference.got["error"] == "EndpointNotFound"
+                && error_text(&difference.got).contains(" lists ");
             let (expected, got) = (sent(&difference.expected), sent(&difference.got));
-            let asked = requests(&difference.got).iter().filter(|request| is_document(request)).all(here);
+            let requested = requests(&difference.got).iter().filter(|request| is_document(request)).all(here);
             let cut = requests(&difference.got).iter().any(is_document)
                 && expected.iter().position(here).and_then(|first| expected.get(..first)) == Some(&got[..]);
             version
                 && !wanted.is_empty()
-                && (refused || difference.question == "call: requests" && asked && (expected == got || cut))
+                && (rejected
+                    || difference.subject == "call: requests" && requested && (expected == got || cut))
         },
     },
     Rule {
-        decision: "a Retry-After below zero is no answer: the own delay holds",
+        decision: "a negative Retry-After is ignored, and the configured delay applies",
         covers: |case, difference, _| {
             let below = |exchange: &&Exchange| exchange.header("retry-after").starts_with('-');
             let mut below =
                 case.exchanges.iter().filter(below).map(|exchange| exchange.header("retry-after"));
-            let failed = answer(case, difference)["error"] == "ValueError";
-            let answered =
+            let failed = expected_call(case, difference)["error"] == "ValueError";
+            let has_response =
                 failed && difference.got["status"].is_u64() && difference.got["history"] == json!([]);
-            let read = difference.question.ends_with(": retry_after")
+            let read = difference.subject.ends_with(": retry_after")
                 && difference.got == 0
                 && below.clone().any(|said| said.parse().ok() == difference.expected.as_i64());
             let (expected, got) = (requests(&difference.expected), requests(&difference.got));
             let again = match got.strip_prefix(expected) {
-                Some(more) if difference.question == "call: requests" => {
+                Some(more) if difference.subject == "call: requests" => {
                     more.iter().all(|request| Some(request) == expected.last())
                 }
-                Some(more) if difference.question == "call: sleeps" => {
+                Some(more) if difference.subject == "call: sleeps" => {
                     let doubled = |pair: &[Value]| {
                         pair[1].as_f64() == pair[0].as_f64().map(|first| (first * 2.0).min(60.0))
                     };
-                    more.iter().all(is_own_delay) && more.windows(2).all(doubled)
+                    more.iter().all(is_backoff_delay) && more.windows(2).all(doubled)
                 }
                 _ => false,
             };
             let below = below.next().is_some();
-            below && (answered || read || failed && again)
+            below && (has_response || read || failed && again)
         },
     },
     Rule {
-        decision: "a Retry-After that is a date which is still to come is waited for",
+        decision: "a Retry-After date in the future is obeyed",
         covers: |case, difference, _| {
             let Ok(start) = FrozenClock::wall_of(case) else { return false };
             let dates = case.exchanges.iter().filter_map(|exchange| date(exchange.header("retry-after")));
@@ -244,34 +246,34 @@ pub(crate) const SESSIONS: &[Rule] = &[
                 dates.filter_map(|date| Some(date.duration_since(start).ok()?.as_secs_f64())).collect();
             let (expected, got) = (requests(&difference.expected), requests(&difference.got));
             let mut slept = 0.0;
-            difference.question == "call: sleeps"
+            difference.subject == "call: sleeps"
                 && !ahead.is_empty()
                 && expected.len() == got.len()
                 && got.iter().zip(expected).all(|(got, expected)| {
-                    let Some(pause) = got.as_f64() else { return false };
-                    let until = ahead.iter().any(|date| (date - slept - pause).abs() < 0.01);
-                    slept += pause;
-                    got == expected || until || is_own_delay(got)
+                    let Some(delay) = got.as_f64() else { return false };
+                    let until = ahead.iter().any(|date| (date - slept - delay).abs() < 0.01);
+                    slept += delay;
+                    got == expected || until || is_backoff_delay(got)
                 })
         },
     },
     Rule {
-        decision: "a delay of 0 is none",
+        decision: "a delay of 0 means no delay",
         covers: |case, difference, _| {
             let none = ["connect_retry_delay", "status_code_retry_delay"]
                 .iter()
                 .any(|name| argument(case, difference, name).as_f64() == Some(0.0));
             let mut got = requests(&difference.got).iter().peekable();
             let left_out =
-                requests(&difference.expected).iter().filter(|pause| got.next_if_eq(pause).is_none());
-            difference.question == "call: sleeps"
+                requests(&difference.expected).iter().filter(|delay| got.next_if_eq(delay).is_none());
+            difference.subject == "call: sleeps"
                 && none
-                && left_out.filter(|pause| !is_own_delay(pause)).count() == 0
+                && left_out.filter(|delay| !is_backoff_delay(delay)).count() == 0
                 && got.next().is_none()
         },
     },
     Rule {
-        decision: "a retry begins at the first URL, and is redirected again",
+        decision: "a retry starts at the first URL, and is redirected again",
         covers: |case, difference, _| {
             let redirected = |request: &Value| {
                 case.exchanges
@@ -291,42 +293,44 @@ pub(crate) const SESSIONS: &[Rule] = &[
                 again |= repeated;
                 repeated
             });
-            // The delays of the reference begin again where it is redirected.
+            // keystoneauth restarts its delays after a redirect.
             let (before, after) = (requests(&difference.expected), requests(&difference.got));
             let grown =
                 |pair: &[Value]| pair[1].as_f64() == pair[0].as_f64().map(|first| (first * 2.0).min(60.0));
-            let was_led = requests(&answer(case, difference)["requests"]).iter().any(redirected);
-            let later = difference.question == "call: sleeps"
+            let was_led = requests(&expected_call(case, difference)["requests"]).iter().any(redirected);
+            let later = difference.subject == "call: sleeps"
                 && was_led
                 && before.len() == after.len()
-                && before.iter().chain(after).all(is_own_delay)
+                && before.iter().chain(after).all(is_backoff_delay)
                 && after.windows(2).all(grown);
-            later || difference.question == "call: requests" && all && again && expected.next().is_none()
+            later || difference.subject == "call: requests" && all && again && expected.next().is_none()
         },
     },
     Rule {
-        decision: "no redirect is followed from https to http, nor at 305: it is the answer",
+        decision: "a redirect from https to http or with status 305 is not followed: it is the response",
         covers: |case, difference, _| {
             let mut never = case.exchanges.iter().filter(|exchange| exchange.is_never_followed());
             never.any(|exchange| {
-                let answered =
+                let has_response =
                     difference.got["status"] == exchange.status && difference.got["url"] == exchange.url;
                 let location = exchange.header("location");
-                answered || is_cut_before(difference, |request| url_in(request) == location)
+                has_response || stops_before(difference, |request| url_in(request) == location)
             })
         },
     },
     Rule {
         decision: "a redirect to a relative URL is followed",
         covers: |case, difference, replay| {
-            let failed = answer(case, difference)["error"] == "UnknownConnectionError";
+            let failed = expected_call(case, difference)["error"] == "UnknownConnectionError";
             let (expected, got) = (requests(&difference.expected), requests(&difference.got));
-            failed && got.starts_with(expected) && as_after(case, difference, replay, with_absolute_locations)
+            failed
+                && got.starts_with(expected)
+                && same_result_after(case, difference, replay, with_absolute_locations)
         },
     },
     Rule {
-        decision: "a redirected request has its own request id, not that of the answer which redirects it, \
-                   and takes no token and no password to another origin",
+        decision: "a redirected request keeps its own request id (not the one of the redirect response), and takes \
+                   neither a token nor a password to another origin",
         covers: |case, difference, _| {
             let redirects: Vec<_> = case.exchanges.iter().filter(|exchange| exchange.is_redirect()).collect();
             let (expected, got) = (requests(&difference.expected), requests(&difference.got));
@@ -349,7 +353,7 @@ pub(crate) const SESSIONS: &[Rule] = &[
                 }
                 own
             };
-            difference.question == "call: requests"
+            difference.subject == "call: requests"
                 && expected.len() == got.len()
                 && expected.iter().map(own).eq(got.iter().cloned())
         },
@@ -360,7 +364,7 @@ fn is_document(request: &Value) -> bool {
     request["method"] == "GET" && request["headers"] == json!({"accept": "application/json"})
 }
 
-/// The requests that are not for a version document.
+/// Returns the requests that are not for a version document.
 fn sent(all: &Value) -> Vec<Value> {
     requests(all).iter().filter(|request| !is_document(request)).cloned().collect()
 }
@@ -374,40 +378,41 @@ fn leads_to(exchange: &Exchange, url: &str) -> bool {
     location == url || exchange.with_absolute_location().header("location") == url
 }
 
-/// The URL of the call.
+/// Returns the URL of the call.
 fn url_of<'a>(case: &'a Case, difference: &Difference) -> &'a str {
     call(case, difference)["url"].as_str().unwrap_or_default()
 }
 
-/// An argument of the call, else of the adapter.
+/// Returns an argument of the call, or else of the adapter.
 fn argument<'a>(case: &'a Case, difference: &Difference, name: &str) -> &'a Value {
     let args = &call(case, difference)["args"];
     let of_call = args.get(name).or_else(|| args["endpoint_filter"].get(name));
     of_call.unwrap_or_else(|| &case.input("adapter")[name])
 }
 
-/// Whether what the reference sent ends here before the first request of this kind.
-fn is_cut_before(difference: &Difference, is_it: impl Fn(&Value) -> bool) -> bool {
+/// Returns whether this crate sent the same requests as keystoneauth, up to the first one that matches `predicate`.
+fn stops_before(difference: &Difference, predicate: impl Fn(&Value) -> bool) -> bool {
     let (expected, got) = (requests(&difference.expected), requests(&difference.got));
-    let first = expected.iter().position(|request| !is_login(request) && is_it(request));
-    difference.question == "call: requests" && first.and_then(|first| expected.get(..first)) == Some(got)
+    let first = expected.iter().position(|request| !is_login(request) && predicate(request));
+    difference.subject == "call: requests" && first.and_then(|first| expected.get(..first)) == Some(got)
 }
 
-/// Whether there is a request that the reference comes to no more, of this kind, sent once or again.
-fn is_more(difference: &Difference, is_it: impl Fn(&Value) -> bool) -> bool {
+/// Returns whether this crate sent one more request than keystoneauth, which matches `predicate`, possibly with
+/// retries.
+fn has_extra_request(difference: &Difference, predicate: impl Fn(&Value) -> bool) -> bool {
     let (expected, got) = (requests(&difference.expected), requests(&difference.got));
-    let more = got.strip_prefix(expected).filter(|_| difference.question == "call: requests");
+    let more = got.strip_prefix(expected).filter(|_| difference.subject == "call: requests");
     more.and_then(<[Value]>::split_first)
-        .is_some_and(|(first, again)| is_it(first) && again.iter().all(|request| request == first))
+        .is_some_and(|(first, again)| predicate(first) && again.iter().all(|request| request == first))
 }
 
-/// Half a second, doubled again and again up to a minute.
-fn is_own_delay(pause: &Value) -> bool {
+/// Returns whether a delay is one of the default back-off: half a second, doubled up to a minute.
+fn is_backoff_delay(delay: &Value) -> bool {
     let delays = [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0];
-    pause.as_f64().is_some_and(|pause| delays.iter().any(|delay| (pause - delay).abs() < 0.01))
+    delay.as_f64().is_some_and(|delay| delays.iter().any(|default| (delay - default).abs() < 0.01))
 }
 
-/// The requests that are not for a token, each with whether its token is one that was handed out.
+/// Returns the requests that are not logins. Each token is replaced by whether a login returned it.
 fn without_tokens(case: &Case, requests: &[Value]) -> Vec<Value> {
     let issued =
         |token: &Value| case.exchanges.iter().any(|exchange| *token == exchange.header("x-subject-token"));
@@ -418,16 +423,16 @@ fn without_tokens(case: &Case, requests: &[Value]) -> Vec<Value> {
                 *token = json!(issued(token));
             }
             if let Some(Value::String(url)) = request.get_mut("url") {
-                *url = without_needless_encoding(url);
+                *url = without_redundant_encoding(url);
             }
             request
         })
         .collect()
 }
 
-/// The request with the microversion that the service compares with.
-fn named_as_the_service_does(request: &Value) -> Value {
-    /// The services whose name or header the reference does not know under every alias.
+/// Replaces the service type in the microversion header by the one that the service expects.
+fn with_official_service_name(request: &Value) -> Value {
+    /// Services whose name or header keystoneauth does not find for every alias.
     const SERVICES: [(&str, &str, Option<&str>); 7] = [
         ("application-container", "container", None),
         ("baremetal", "baremetal", Some("x-openstack-ironic-api-version")),
@@ -443,14 +448,14 @@ fn named_as_the_service_does(request: &Value) -> Value {
     ];
     let mut request = request.clone();
     let headers = request.get_mut("headers").and_then(Value::as_object_mut);
-    let Some((headers, asked)) = headers.and_then(|headers| {
-        let asked = headers.get("openstack-api-version")?.as_str()?.to_owned();
-        Some((headers, asked))
+    let Some((headers, requested)) = headers.and_then(|headers| {
+        let requested = headers.get("openstack-api-version")?.as_str()?.to_owned();
+        Some((headers, requested))
     }) else {
         return request;
     };
     let Some((official, version)) =
-        asked.split_once(' ').and_then(|(name, version)| Some((service_types::official(name)?, version)))
+        requested.split_once(' ').and_then(|(name, version)| Some((service_types::official(name)?, version)))
     else {
         return request;
     };
@@ -463,11 +468,11 @@ fn named_as_the_service_does(request: &Value) -> Value {
     request
 }
 
-/// The URL with the letters, digits and `-._~` in it that are encoded written out.
-pub(crate) fn without_needless_encoding(url: &str) -> String {
+/// Decodes percent-encoded letters, digits and `-._~` in a URL.
+pub(crate) fn without_redundant_encoding(url: &str) -> String {
     let plain =
         (0..128_u8).map(char::from).filter(|sign| sign.is_ascii_alphanumeric() || "-._~".contains(*sign));
-    // A `%` that encodes nothing is one.
+    // An encoded `%` is decoded, too.
     plain.fold(url.replace("%25", "%"), |url, sign| {
         let code = u32::from(sign);
         url.replace(&format!("%{code:02x}"), &sign.to_string())
@@ -475,7 +480,7 @@ pub(crate) fn without_needless_encoding(url: &str) -> String {
     })
 }
 
-/// The time that an HTTP date names.
+/// Parses an HTTP date.
 fn date(text: &str) -> Option<std::time::SystemTime> {
     let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let parts: Vec<_> = text.split(' ').collect();

@@ -1,4 +1,4 @@
-//! Endpoints and their versions, and the requests that find them.
+//! Endpoints, their versions, and the requests that discover them.
 
 use serde_json::{Map, Value, json};
 use tower_keystone::{
@@ -8,34 +8,34 @@ use tower_keystone::{
 };
 
 use crate::{
-    Case, Difference, Unanswered,
+    Case, Difference, Incomplete,
     arguments::{Args, text},
-    comparison::Failed,
+    comparison::CallError,
     operations,
-    plugins::{Described, Plugin},
+    plugins::{Plugin, PluginSpec},
     versions::{parts, version_arg},
 };
 
-pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(), Unanswered> {
-    operations::replay(case, differences, brief)
+pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(), Incomplete> {
+    operations::replay(case, differences, request_summary)
 }
 
-/// A request in the form of this file.
-fn brief(request: &Value) -> Value {
+/// Returns a request in the format of this file.
+fn request_summary(request: &Value) -> Value {
     let token = request["headers"].get("x-auth-token").is_some();
     json!({"method": request["method"], "url": request["url"], "token": token})
 }
 
-/// Whom the calls of a case are made on, beside the plugin.
-pub(crate) struct Asked {
+/// The target of discovery calls, besides the plugin.
+pub(crate) struct DiscoveryCalls {
     discovery: Discovery,
-    /// How interfaces are spelled in the catalog of the case.
+    /// The API version whose spelling of interfaces the case uses.
     spelling: IdentityVersion,
-    /// The endpoint data of the case, or of the call before.
+    /// The endpoint data of the case, or of the previous call.
     pub(crate) endpoint: Option<Endpoint>,
 }
 
-impl Asked {
+impl DiscoveryCalls {
     pub(crate) fn new(discovery: Discovery, plugin: Option<&Plugin>) -> Self {
         let spelling = match plugin {
             Some(Plugin::AccessInfo(_, access_info)) => access_info.version(),
@@ -44,31 +44,31 @@ impl Asked {
         Self { discovery, spelling, endpoint: None }
     }
 
-    pub(crate) async fn of_document(&self, op: &str, args: Args<'_>) -> Result<Value, Failed> {
+    pub(crate) async fn call_document(&self, op: &str, args: Args<'_>) -> Result<Value, CallError> {
         if args.flag("authenticated")? == Some(true) {
             return Err(
-                Unanswered::NotExpressible("a version document fetched with a token".to_owned()).into()
+                Incomplete::NotExpressible("a version document fetched with a token".to_owned()).into()
             );
         }
         let document = self.discovery.document(args.text("url")?.unwrap_or_default()).await?;
-        document_answer(&document, op, args)
+        document_result(&document, op, args)
     }
 
-    pub(crate) async fn of_plugin(
+    pub(crate) async fn call_plugin(
         &mut self,
         plugin: &dyn IdentityPlugin,
         op: &str,
         args: Args<'_>,
-    ) -> Result<Value, Failed> {
+    ) -> Result<Value, CallError> {
         if op == "get_endpoint" && args.given("discover_versions").is_some() {
-            return Err(Unanswered::NotExpressible("get_endpoint with discover_versions".to_owned()).into());
+            return Err(Incomplete::NotExpressible("get_endpoint with discover_versions".to_owned()).into());
         }
-        // It takes a range alone, and does not see a version.
+        // `get_endpoint_data` accepts only a range, and ignores a version.
         let without: Map<_, _> = args.members().filter(|(name, _)| name != "version").collect();
         let without = Value::Object(without);
         let filter = filter(if op == "get_endpoint_data" { Args::new(&without)? } else { args })?;
         if op == "get_all_version_data" {
-            // It alone has no default in place of what is given as null.
+            // Only in this operation, a null interface means any interface.
             let filter =
                 if args.given("interface") == Some(&Value::Null) { filter.any_interface() } else { filter };
             let all = self.discovery.all_version_data(plugin, &filter).await?;
@@ -93,22 +93,22 @@ impl Asked {
                 })
                 .collect());
         }
-        match self.endpoint_answer(plugin, op, args, &filter).await {
-            // The reference has no endpoint then, and does not say why.
-            Err(Failed::Error(Error::DiscoveryFailure(_) | Error::NoAuthUrl | Error::NoEndpointFilter)) => {
-                Ok(Value::Null)
-            }
-            answer => answer,
+        match self.endpoint_result(plugin, op, args, &filter).await {
+            // keystoneauth returns no endpoint instead of an error.
+            Err(CallError::Error(
+                Error::DiscoveryFailure(_) | Error::NoAuthUrl | Error::NoEndpointFilter,
+            )) => Ok(Value::Null),
+            result => result,
         }
     }
 
-    async fn endpoint_answer(
+    async fn endpoint_result(
         &mut self,
         plugin: &dyn IdentityPlugin,
         op: &str,
         args: Args<'_>,
         filter: &EndpointFilter,
-    ) -> Result<Value, Failed> {
+    ) -> Result<Value, CallError> {
         let discover_versions = args.flag("discover_versions")?;
         let skipped = args.flag("skip_discovery")? == Some(true);
         if op == "get_api_major_version" && !skipped && discover_versions != Some(true) {
@@ -127,24 +127,24 @@ impl Asked {
             "get_endpoint" => json!(endpoint.url()),
             "get_api_major_version" => json!(endpoint.api_version().map(parts)),
             _ => {
-                let answer = self.endpoint_data(&endpoint);
+                let result = self.endpoint_data(&endpoint);
                 self.endpoint = Some(endpoint);
-                answer
+                result
             }
         })
     }
 
-    /// Asks the endpoint of the case, or that of the call before.
-    pub(crate) async fn of_endpoint(&mut self, op: &str, args: Args<'_>) -> Result<Value, Failed> {
+    /// Calls the endpoint data of the case, or of the previous call.
+    pub(crate) async fn call_endpoint(&mut self, op: &str, args: Args<'_>) -> Result<Value, CallError> {
         if op == "get_all_version_string_data" {
-            return Err(Unanswered::NotExpressible("all versions of one endpoint data".to_owned()).into());
+            return Err(Incomplete::NotExpressible("all versions of one endpoint data".to_owned()).into());
         }
-        let without = || Unanswered::Malformed(format!("{op} without endpoint data"));
+        let without = || Incomplete::Malformed(format!("{op} without endpoint data"));
         let endpoint = self.endpoint.clone().ok_or_else(without)?;
         let mut filter = filter(args)?;
         let mut project_id = args.text("project_id")?;
         if op == "get_current_versioned_data" {
-            // The reference's own, which looks for the version that the URL names, and for no project.
+            // This call of keystoneauth uses the version in the URL, and no project.
             project_id = None;
             if let Some(version) = endpoint.api_version() {
                 filter = filter.version(version.major, version.minor);
@@ -152,9 +152,9 @@ impl Asked {
         }
         let discover = args.flag("discover_versions")? != Some(false);
         let found = self.discovery.versioned_data(&endpoint, &filter, project_id, discover).await?;
-        let answer = self.endpoint_data(&found);
+        let result = self.endpoint_data(&found);
         self.endpoint = Some(found);
-        Ok(answer)
+        Ok(result)
     }
 
     fn endpoint_data(&self, endpoint: &Endpoint) -> Value {
@@ -179,7 +179,7 @@ impl Asked {
         })
     }
 
-    /// One interface has two spellings: the reference answers in that of the document's version.
+    /// keystoneauth spells interfaces in the form of the API version of the document.
     fn spelled(&self, interface: &Interface) -> String {
         match self.spelling {
             IdentityVersion::V2 => format!("{interface}URL"),
@@ -188,22 +188,22 @@ impl Asked {
     }
 }
 
-/// An operation on a version document.
-fn document_answer(document: &VersionDocument, op: &str, args: Args<'_>) -> Result<Value, Failed> {
+/// Calls an operation on a version document.
+fn document_result(document: &VersionDocument, op: &str, args: Args<'_>) -> Result<Value, CallError> {
     let allow = allow(args)?;
     let reverse = args.flag("reverse")? == Some(true);
     let all = |spelled: fn(Version) -> Value| -> Value {
         let mut all: Vec<_> = document.version_data(allow).collect();
         if reverse {
-            // Equal versions stay in their order.
+            // A stable sort keeps the order of equal versions.
             all.sort_by_key(|data| std::cmp::Reverse(data.version));
         }
         all.into_iter().map(|data| version_data(data, spelled)).collect()
     };
-    let range = || -> Result<_, Failed> {
+    let range = || -> Result<_, CallError> {
         Ok(VersionRange::new(None, version_arg(args, "min_version")?, version_arg(args, "max_version")?)?)
     };
-    let version = || -> Result<_, Failed> { Ok(version_arg(args, "version")?.ok_or(Error::NoDiscovery)?) };
+    let version = || -> Result<_, CallError> { Ok(version_arg(args, "version")?.ok_or(Error::NoDiscovery)?) };
     let at = args.text("match_url")?;
     Ok(match op {
         "raw_version_data" => document
@@ -221,11 +221,11 @@ fn document_answer(document: &VersionDocument, op: &str, args: Args<'_>) -> Resu
         "versioned_url_for" => {
             json!(document.versioned_data_for(range()?, None, allow).map(|data| &*data.url))
         }
-        other => return Err(Unanswered::Malformed(format!("no such operation: discover.{other}")).into()),
+        other => return Err(Incomplete::Malformed(format!("unknown operation: discover.{other}")).into()),
     })
 }
 
-/// Version data, with its version and microversions in one spelling.
+/// Returns version data, with its version and microversions formatted by `spelled`.
 fn version_data(data: &VersionData, spelled: fn(Version) -> Value) -> Value {
     json!({
         "version": data.version.map(spelled),
@@ -244,7 +244,7 @@ fn spelled(version: Version) -> Value {
     version.to_string().into()
 }
 
-fn allow(args: Args<'_>) -> Result<Allow, Unanswered> {
+fn allow(args: Args<'_>) -> Result<Allow, Incomplete> {
     let mut allow = Allow::default();
     allow.experimental = args.flag("allow_experimental")?.unwrap_or(allow.experimental);
     allow.deprecated = args.flag("allow_deprecated")?.unwrap_or(allow.deprecated);
@@ -252,8 +252,8 @@ fn allow(args: Args<'_>) -> Result<Allow, Unanswered> {
     Ok(allow)
 }
 
-/// The endpoint that arguments ask for, by the names that the reference has for them everywhere.
-pub(crate) fn filter(args: Args<'_>) -> Result<EndpointFilter, Failed> {
+/// Returns the endpoint filter of the arguments, which have the same names in all calls.
+pub(crate) fn filter(args: Args<'_>) -> Result<EndpointFilter, CallError> {
     let mut filter = EndpointFilter::new(args.text("service_type")?.unwrap_or_default())
         .region(args.text("region_name")?.unwrap_or_default())
         .service_name(args.text("service_name")?.unwrap_or_default())
@@ -282,7 +282,7 @@ pub(crate) fn filter(args: Args<'_>) -> Result<EndpointFilter, Failed> {
         if let Some(version) = version_arg(args, name)? {
             if version != Version::new(version.major, version.minor) {
                 return Err(
-                    Unanswered::NotExpressible("a filter for a version of three parts".to_owned()).into()
+                    Incomplete::NotExpressible("a filter for a version with three parts".to_owned()).into()
                 );
             }
             filter = set(filter, version.major, version.minor);
@@ -295,16 +295,16 @@ pub(crate) fn filter(args: Args<'_>) -> Result<EndpointFilter, Failed> {
     Ok(filter)
 }
 
-/// The endpoint data that a case starts with.
-pub(crate) fn endpoint(described: &Described) -> Result<Endpoint, Unanswered> {
+/// Returns the initial endpoint data of a case.
+pub(crate) fn endpoint(spec: &PluginSpec) -> Result<Endpoint, Incomplete> {
     let mut endpoint = Endpoint::default();
-    endpoint.catalog_url = described.get("catalog_url")?;
-    endpoint.service_url = described.get("service_url")?;
-    endpoint.service_type = described.get("service_type")?;
-    endpoint.service_name = described.get("service_name")?;
-    endpoint.service_id = described.get("service_id")?;
-    endpoint.interface = described.get::<Box<str>>("interface")?.map(|name| Interface::from(&*name));
-    endpoint.region_name = described.get("region_name")?;
-    endpoint.endpoint_id = described.get("endpoint_id")?;
+    endpoint.catalog_url = spec.get("catalog_url")?;
+    endpoint.service_url = spec.get("service_url")?;
+    endpoint.service_type = spec.get("service_type")?;
+    endpoint.service_name = spec.get("service_name")?;
+    endpoint.service_id = spec.get("service_id")?;
+    endpoint.interface = spec.get::<Box<str>>("interface")?.map(|name| Interface::from(&*name));
+    endpoint.region_name = spec.get("region_name")?;
+    endpoint.endpoint_id = spec.get("endpoint_id")?;
     Ok(endpoint)
 }

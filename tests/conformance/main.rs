@@ -1,12 +1,17 @@
 //! Replays the recorded cases of keystoneauth1 through the public API.
 //!
-//! The data (`data/*.jsonl`, one case a line) was computed by running keystoneauth1 5.18.1, which is
-//! distributed under the Apache License 2.0. `CONFORMANCE_DIR` names another directory of the same format.
+//! The data (`data/*.jsonl`, one case per line) was recorded by running keystoneauth1 5.18.1, which is distributed
+//! under the Apache License 2.0. `CONFORMANCE_DIR` selects another directory with files of the same format.
 //!
-//! A case agrees, or every difference in it falls under a rule of `decided*.rs`, or it needs what is not
-//! built yet, or it asks what a Rust API cannot express; the last two are named. Anything else fails the
-//! test and is printed, and so does a line that is not of the format. A rule excuses what its reason covers and no
-//! more: with the data here, every excused answer is changed a little, and no rule may excuse that.
+//! Each case has one of these outcomes:
+//! - It agrees.
+//! - It differs by decision: a rule in `differences*.rs` covers each difference.
+//! - It is not built: it needs a feature that this crate does not have. The feature is printed.
+//! - It is not expressible: it uses an input that a Rust API cannot express. The input is printed.
+//! - It fails: anything else, including a malformed line. The difference is printed, and the test fails.
+//!
+//! A rule must cover only what its decision describes. To check this, each covered result of the data in this directory
+//! is changed slightly, and no rule may cover the changed result.
 
 mod access;
 mod arguments;
@@ -36,7 +41,7 @@ use serde_json::{Value, value::RawValue};
 use differences::Rule;
 use outcome::Outcome;
 
-/// One line of a file. The document keeps the order of its members, so it is kept as text.
+/// A case: one line of a file. The document is stored as text, to keep the order of its members.
 #[derive(Clone, serde::Deserialize)]
 struct Case {
     id: String,
@@ -44,7 +49,7 @@ struct Case {
     #[serde(default)]
     body: Option<Box<RawValue>>,
     #[serde(default)]
-    plugin: Option<plugins::Described>,
+    plugin: Option<plugins::PluginSpec>,
     #[serde(default)]
     exchanges: Vec<servers::Exchange>,
     #[serde(flatten)]
@@ -52,7 +57,7 @@ struct Case {
 }
 
 impl Case {
-    /// The document as it is written; `null` where there is none.
+    /// Returns the text of the document, or `null` if there is none.
     fn text(&self) -> &str {
         self.body.as_ref().map_or("null", |body| body.get())
     }
@@ -61,7 +66,7 @@ impl Case {
         serde_json::from_str(self.text()).unwrap_or_default()
     }
 
-    /// An input; `null` where there is none.
+    /// Returns an input, or `null` if there is none.
     fn input(&self, name: &str) -> &Value {
         self.input.get(name).unwrap_or(&Value::Null)
     }
@@ -71,44 +76,44 @@ impl Case {
     }
 }
 
-/// One answer that is not the reference's.
+/// A result that differs from the result of keystoneauth.
 struct Difference {
-    /// The call that it is about, counted from 0, where the case has calls.
+    /// Index of the call, if the case has calls.
     call: usize,
-    /// What was asked: the name of a property or of a look-up.
-    question: String,
+    /// What is compared: the name of a property or of an operation.
+    subject: String,
     expected: Value,
-    /// `{"error": CLASS, "text": TEXT}` for an error.
+    /// The result of this crate. An error has the form `{"error": CLASS, "text": TEXT}`.
     got: Value,
 }
 
-/// Why a case is not answered to its end.
+/// Why a case cannot be replayed to its end.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Unanswered {
-    /// It needs this, which is not built yet.
+enum Incomplete {
+    /// It needs this feature, which this crate does not have.
     NotBuilt(String),
-    /// The API has no words for this: a value of another kind, or a switch of the reference alone.
+    /// The API cannot express this: a value of another type, or an option that only keystoneauth has.
     NotExpressible(String),
-    /// It is not of the format.
+    /// It does not have the format of the data.
     Malformed(String),
 }
 
-impl fmt::Display for Unanswered {
+impl fmt::Display for Incomplete {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotBuilt(what) => write!(f, "not built: {what}"),
             Self::NotExpressible(what) => write!(f, "not expressible: {what}"),
-            Self::Malformed(what) => write!(f, "not of the format: {what}"),
+            Self::Malformed(what) => write!(f, "malformed: {what}"),
         }
     }
 }
 
-impl std::error::Error for Unanswered {}
+impl std::error::Error for Incomplete {}
 
-/// Answers a case as far as it can be, and notes where the answers differ.
-type Replay = fn(&Case, &mut Vec<Difference>) -> Result<(), Unanswered>;
+/// Replays a case as far as possible, and records the differences.
+type Replay = fn(&Case, &mut Vec<Difference>) -> Result<(), Incomplete>;
 
-/// The files of the format, how to replay them, and what is decided otherwise in them.
+/// The data files, how to replay them, and the rules for their differences.
 const FILES: [(&str, Replay, &[&[Rule]]); 6] = [
     ("access", access::replay, &[differences::ACCESS]),
     ("catalog", catalog::replay, &[differences::CATALOG]),
@@ -129,10 +134,10 @@ fn main() -> ExitCode {
         println!("conformance: test");
         return ExitCode::SUCCESS;
     }
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/data");
-    let other = std::env::var_os("CONFORMANCE_DIR");
-    let exact = other.is_none();
-    let directory = other.map_or(own, Into::into);
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/data");
+    let custom = std::env::var_os("CONFORMANCE_DIR");
+    let exact = custom.is_none();
+    let directory = custom.map_or(default, Into::into);
     let mut all = Outcome::default();
     for (name, replay, rules) in FILES {
         let path = directory.join(format!("{name}.jsonl"));
@@ -141,7 +146,7 @@ fn main() -> ExitCode {
         }
         let rules: Vec<_> = rules.iter().copied().flatten().collect();
         let outcome = match fs::read_to_string(&path) {
-            Ok(text) => Outcome::of(&text, replay, &rules, exact),
+            Ok(text) => Outcome::from_cases(&text, replay, &rules, exact),
             Err(error) => {
                 println!("{}: {error}", path.display());
                 return ExitCode::FAILURE;

@@ -16,7 +16,7 @@ enum Json {
     Object(Vec<(String, Json)>),
 }
 
-/// What a member has to be, by its name and the name of what it stands in.
+/// Returns the required type of a member, by its name and the name of its parent.
 type KindOf = fn(member: &str, parent: &str) -> Kind;
 
 #[derive(Clone, Copy)]
@@ -33,7 +33,7 @@ enum Kind {
 }
 
 impl Kind {
-    fn is_of(self, json: &Json) -> bool {
+    fn matches(self, json: &Json) -> bool {
         match self {
             Self::Text => matches!(json, Json::Scalar(Value::String(_))),
             Self::Flag => matches!(json, Json::Scalar(Value::Bool(_))),
@@ -41,14 +41,14 @@ impl Kind {
             Self::Version => {
                 json.text().is_some_and(|text| text.is_empty() || text.parse::<Version>().is_ok())
             }
-            Self::VersionOrObject => Self::Version.is_of(json) || Self::Object.is_of(json),
+            Self::VersionOrObject => Self::Version.matches(json) || Self::Object.matches(json),
             Self::Objects | Self::Texts => matches!(json, Json::List(_)),
-            // A list, or an object with one.
+            // A list, or an object with a list.
             Self::Versions => match json {
                 Json::Object(members) => {
-                    members.iter().any(|(name, values)| name == "values" && Self::Objects.is_of(values))
+                    members.iter().any(|(name, values)| name == "values" && Self::Objects.matches(values))
                 }
-                other => Self::Objects.is_of(other),
+                other => Self::Objects.matches(other),
             },
             Self::Any => true,
         }
@@ -62,29 +62,29 @@ impl Kind {
     }
 }
 
-/// The same document without blanks between its parts.
+/// Returns the document without whitespace.
 pub(crate) fn compact(document: &RawValue) -> Option<Box<RawValue>> {
     serde_json::from_str::<Json>(document.get()).ok()?.raw()
 }
 
-/// The token document without its odd members, or nothing if it has none.
-pub(crate) fn token_without_odd(document: &RawValue) -> Option<Box<RawValue>> {
-    without_odd(document, of_token)
+/// Returns the token document without its malformed members, or `None` if it has none.
+pub(crate) fn token_without_malformed(document: &RawValue) -> Option<Box<RawValue>> {
+    without_malformed(document, kind_in_token)
 }
 
-/// The version document without its odd members, or nothing if it has none.
-pub(crate) fn versions_without_odd(document: &RawValue) -> Option<Box<RawValue>> {
-    without_odd(document, of_versions)
+/// Returns the version document without its malformed members, or `None` if it has none.
+pub(crate) fn versions_without_malformed(document: &RawValue) -> Option<Box<RawValue>> {
+    without_malformed(document, kind_in_versions)
 }
 
-/// The token document without the endpoints whose URL has a query or a fragment.
+/// Returns the token document without the URLs that have a query or a fragment.
 pub(crate) fn token_without_queries(document: &RawValue) -> Option<Box<RawValue>> {
     without(document, &|name, value| {
         (name == "url" || name.ends_with("URL")) && value.text().is_some_and(|url| url.contains(['?', '#']))
     })
 }
 
-/// The token document without the names that are empty.
+/// Returns the token document without empty names and ids.
 pub(crate) fn token_without_empty_names(document: &RawValue) -> Option<Box<RawValue>> {
     without(document, &|name, value| matches!(name, "name" | "id") && value.text() == Some(""))
 }
@@ -94,7 +94,7 @@ fn without(document: &RawValue, dropped: &dyn Fn(&str, &Json) -> bool) -> Option
     json.drop_members(dropped).then(|| json.raw()).flatten()
 }
 
-fn of_token(member: &str, parent: &str) -> Kind {
+fn kind_in_token(member: &str, parent: &str) -> Kind {
     match member {
         "token"
         | "access"
@@ -123,7 +123,7 @@ fn of_token(member: &str, parent: &str) -> Kind {
     }
 }
 
-fn of_versions(member: &str, _parent: &str) -> Kind {
+fn kind_in_versions(member: &str, _parent: &str) -> Kind {
     match member {
         "versions" => Kind::Versions,
         "values" | "links" => Kind::Objects,
@@ -134,45 +134,47 @@ fn of_versions(member: &str, _parent: &str) -> Kind {
     }
 }
 
-fn without_odd(document: &RawValue, kind_of: KindOf) -> Option<Box<RawValue>> {
+fn without_malformed(document: &RawValue, kind_of: KindOf) -> Option<Box<RawValue>> {
     let mut json: Json = serde_json::from_str(document.get()).ok()?;
-    let odd = if Kind::Object.is_of(&json) { json.drop_odd("", Kind::Any, kind_of) } else { json.empty() };
-    odd.then(|| json.raw()).flatten()
+    let has_malformed =
+        if Kind::Object.matches(&json) { json.drop_malformed("", Kind::Any, kind_of) } else { json.empty() };
+    has_malformed.then(|| json.raw()).flatten()
 }
 
 impl Json {
-    /// Drops the members, and the elements of lists, that are of another kind or null.
-    fn drop_odd(&mut self, name: &str, kind: Kind, kind_of: KindOf) -> bool {
-        let mut odd = false;
+    /// Removes the members, and the elements of lists, that are null or have the wrong type.
+    fn drop_malformed(&mut self, name: &str, kind: Kind, kind_of: KindOf) -> bool {
+        let mut has_malformed = false;
         match self {
             Self::Scalar(_) => {}
-            // Of texts the place counts, too.
+            // In a list of texts, the position is significant, so the element becomes null.
             Self::List(elements) if matches!(kind, Kind::Texts) => {
-                for element in elements.iter_mut().filter(|element| !Kind::Text.is_of(element)) {
+                for element in elements.iter_mut().filter(|element| !Kind::Text.matches(element)) {
                     *element = Self::Scalar(Value::Null);
-                    odd = true;
+                    has_malformed = true;
                 }
             }
             Self::List(elements) => elements.retain_mut(|element| {
-                let kept = kind.of_elements().is_of(element) && (name != "endpoints" || element.has_url());
-                odd |= !kept || element.drop_odd(name, Kind::Any, kind_of);
-                kept
+                let is_kept =
+                    kind.of_elements().matches(element) && (name != "endpoints" || element.has_url());
+                has_malformed |= !is_kept || element.drop_malformed(name, Kind::Any, kind_of);
+                is_kept
             }),
             Self::Object(members) => members.retain_mut(|(member, value)| {
                 let kind = kind_of(member, name);
-                // An object in place of a list that has no list either is an empty one.
+                // An object without a list, in place of a list, counts as an empty list.
                 if let (Kind::Versions, Self::Object(lists)) = (kind, &*value)
                     && !lists.iter().any(|(name, _)| name == "values")
                 {
                     *value = Self::List(Vec::new());
-                    odd = true;
+                    has_malformed = true;
                 }
-                let kept = kind.is_of(value);
-                odd |= !kept || value.drop_odd(member, kind, kind_of);
-                kept
+                let is_kept = kind.matches(value);
+                has_malformed |= !is_kept || value.drop_malformed(member, kind, kind_of);
+                is_kept
             }),
         }
-        odd
+        has_malformed
     }
 
     fn drop_members(&mut self, is_dropped: &dyn Fn(&str, &Self) -> bool) -> bool {
@@ -183,9 +185,9 @@ impl Json {
                 elements.iter_mut().for_each(|element| dropped |= element.drop_members(is_dropped));
             }
             Self::Object(members) => members.retain_mut(|(name, value)| {
-                let kept = !is_dropped(name, value);
-                dropped |= !kept || value.drop_members(is_dropped);
-                kept
+                let is_kept = !is_dropped(name, value);
+                dropped |= !is_kept || value.drop_members(is_dropped);
+                is_kept
             }),
         }
         dropped
@@ -203,7 +205,7 @@ impl Json {
         }
     }
 
-    /// Replaces it by a document that says nothing.
+    /// Replaces the document by an empty one.
     fn empty(&mut self) -> bool {
         *self = Self::Object(Vec::new());
         true

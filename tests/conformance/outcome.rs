@@ -1,4 +1,4 @@
-//! Counts for each file how many cases agree, and why the others do not.
+//! Counts how many cases of a file agree, and why the others do not.
 
 use std::{
     collections::BTreeMap,
@@ -6,23 +6,23 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use crate::{Case, Difference, Replay, Unanswered, differences::Rule, known_texts, rule_precision};
+use crate::{Case, Difference, Incomplete, Replay, differences::Rule, known_texts, rule_precision};
 
 #[derive(Default)]
 pub(crate) struct Outcome {
     agree: usize,
     decided: usize,
-    /// The cases with a difference under a rule, by the place of the rule.
+    /// Number of cases with a difference that a rule covers, by the index of the rule.
     by_rule: BTreeMap<usize, usize>,
     not_built: usize,
     not_expressible: usize,
-    /// The cases that are not answered, by why.
-    unanswered: BTreeMap<Unanswered, usize>,
+    /// Number of cases that cannot be replayed to their end, by reason.
+    incomplete: BTreeMap<Incomplete, usize>,
     pub(crate) failed: usize,
     pub(crate) total: usize,
 }
 
-/// How the cases of a file are judged.
+/// How the cases of a file are replayed and compared.
 struct File<'a> {
     replay: Replay,
     rules: &'a [&'a Rule],
@@ -30,19 +30,19 @@ struct File<'a> {
 }
 
 impl File<'_> {
-    /// The place of the rule that excuses a difference.
-    fn rule_of(&self, case: &Case, difference: &Difference) -> Option<usize> {
+    /// Returns the index of the rule that covers a difference.
+    fn rule_for(&self, case: &Case, difference: &Difference) -> Option<usize> {
         let covers = |rule: &&Rule| (rule.covers)(case, difference, self.replay);
-        known_texts::is_of_case(case, difference).then(|| self.rules.iter().position(covers)).flatten()
+        known_texts::has_texts_of_case(case, difference).then(|| self.rules.iter().position(covers)).flatten()
     }
 
-    /// What would be excused, too, where an answer were another one.
+    /// Returns a changed result that a rule covers although it should not, if there is one.
     fn too_wide(&self, case: &Case, difference: &Difference) -> Option<String> {
         rule_precision::mutants(case, difference).into_iter().find_map(|(case, mutant)| {
-            let rule = self.rules.get(self.rule_of(&case, &mutant)?)?;
-            let Difference { question, expected, got, .. } = mutant;
+            let rule = self.rules.get(self.rule_for(&case, &mutant)?)?;
+            let Difference { subject, expected, got, .. } = mutant;
             Some(format!(
-                "too wide: {}\n    {question}\n      expected {expected}\n      got      {got}",
+                "the rule covers too much: {}\n    {subject}\n      expected {expected}\n      got      {got}",
                 rule.decision
             ))
         })
@@ -50,8 +50,8 @@ impl File<'_> {
 }
 
 impl Outcome {
-    /// The figures of the cases, one a line. Where the rules are to be `exact`, no changed answer may fall under one.
-    pub(crate) fn of(text: &str, replay: Replay, rules: &[&Rule], exact: bool) -> Self {
+    /// Replays the cases, one per line. If `exact`, no rule may cover a changed result.
+    pub(crate) fn from_cases(text: &str, replay: Replay, rules: &[&Rule], exact: bool) -> Self {
         let mut outcome = Self::default();
         for (index, line) in text.lines().enumerate() {
             outcome.total += 1;
@@ -63,8 +63,8 @@ impl Outcome {
                 }
             };
             let file = File { replay, rules, exact };
-            let judged = catch_unwind(AssertUnwindSafe(|| outcome.count(&case, &file)));
-            if let Err(panic) = judged {
+            let result = catch_unwind(AssertUnwindSafe(|| outcome.count(&case, &file)));
+            if let Err(panic) = result {
                 let text = panic.downcast_ref::<String>().map(String::as_str);
                 let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or_default();
                 outcome.fail(&format!("{} panics: {text}", case.id));
@@ -76,34 +76,38 @@ impl Outcome {
     fn count(&mut self, case: &Case, file: &File<'_>) {
         let mut differences = Vec::new();
         let replayed = (file.replay)(case, &mut differences);
-        let covered: Vec<_> = differences.iter().map(|difference| file.rule_of(case, difference)).collect();
-        let mut undecided = differences.iter().zip(&covered).filter(|(_, rule)| rule.is_none()).peekable();
+        let rules_of_differences: Vec<_> =
+            differences.iter().map(|difference| file.rule_for(case, difference)).collect();
+        let mut undecided =
+            differences.iter().zip(&rules_of_differences).filter(|(_, rule)| rule.is_none()).peekable();
         if undecided.peek().is_some() {
             self.fail(&format!("{} differs:", case.id));
-            for (Difference { call, question, expected, got }, _) in undecided {
-                println!("    {question} (call {call})\n      expected {expected}\n      got      {got}");
+            for (Difference { call, subject, expected, got }, _) in undecided {
+                println!("    {subject} (call {call})\n      expected {expected}\n      got      {got}");
             }
             return;
         }
         match replayed {
-            Ok(()) if covered.is_empty() => self.agree += 1,
+            Ok(()) if rules_of_differences.is_empty() => self.agree += 1,
             Ok(()) => {
                 let too_wide = differences.iter().find_map(|difference| file.too_wide(case, difference));
                 if let Some(too_wide) = too_wide.filter(|_| file.exact) {
                     return self.fail(&format!("{}: {too_wide}", case.id));
                 }
                 self.decided += 1;
-                for index in (0..file.rules.len()).filter(|index| covered.contains(&Some(*index))) {
+                for index in
+                    (0..file.rules.len()).filter(|index| rules_of_differences.contains(&Some(*index)))
+                {
                     *self.by_rule.entry(index).or_default() += 1;
                 }
             }
-            Err(Unanswered::Malformed(what)) => self.fail(&format!("{}: {what}", case.id)),
+            Err(Incomplete::Malformed(what)) => self.fail(&format!("{}: {what}", case.id)),
             Err(why) => {
                 match why {
-                    Unanswered::NotBuilt(_) => self.not_built += 1,
+                    Incomplete::NotBuilt(_) => self.not_built += 1,
                     _ => self.not_expressible += 1,
                 }
-                *self.unanswered.entry(why).or_default() += 1;
+                *self.incomplete.entry(why).or_default() += 1;
             }
         }
     }
@@ -117,12 +121,12 @@ impl Outcome {
         for (index, count) in &self.by_rule {
             println!("    {count} by decision: {}", rules[*index].decision);
         }
-        for (why, count) in &self.unanswered {
+        for (why, count) in &self.incomplete {
             println!("    {count} {why}");
         }
     }
 
-    /// Adds the figures of a file, without their reasons.
+    /// Adds the counts of a file, without its reasons.
     pub(crate) fn add(&mut self, other: &Self) {
         self.agree += other.agree;
         self.decided += other.decided;

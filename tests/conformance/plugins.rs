@@ -11,9 +11,9 @@ use tower_keystone::{
     V2Credentials, V3Credentials, identity::AuthRefFuture,
 };
 
-use crate::{Unanswered, comparison::Failed, servers::FrozenClock};
+use crate::{Incomplete, comparison::CallError, servers::FrozenClock};
 
-/// The kinds that are not built: federation, OAuth 2.0, and X.509 in place of a token.
+/// Plugin kinds that this crate does not have: federation, OAuth 2.0, and X.509 certificates instead of tokens.
 const NOT_BUILT: [&str; 9] = [
     "v3keystone2keystone",
     "v3oauth2clientcredential",
@@ -26,16 +26,16 @@ const NOT_BUILT: [&str; 9] = [
     "v3tokenlessauth",
 ];
 
-/// A plugin as the data names it.
+/// A plugin as described in the data.
 #[derive(Clone, Default, Deserialize)]
-pub(crate) struct Described {
+pub(crate) struct PluginSpec {
     pub(crate) kind: String,
     #[serde(default)]
     parameters: Parameters,
-    /// Methods that are appended after construction.
+    /// Methods that are added after construction.
     #[serde(default)]
     add_methods: Vec<Parameters>,
-    /// What is installed before the calls.
+    /// The auth state that is restored before the calls.
     #[serde(default)]
     pub(crate) auth_state: Value,
     #[serde(default)]
@@ -44,25 +44,25 @@ pub(crate) struct Described {
 
 type Parameters = BTreeMap<String, Box<RawValue>>;
 
-impl Described {
-    /// A parameter; one that is null counts as not given.
-    pub(crate) fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Unanswered> {
+impl PluginSpec {
+    /// Returns a parameter, unless it is null.
+    pub(crate) fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Incomplete> {
         let Some(value) = self.parameters.get(name) else { return Ok(None) };
         serde_json::from_str(value.get())
-            .map_err(|_| Unanswered::NotExpressible(format!("the parameter `{name}` of another kind")))
+            .map_err(|_| Incomplete::NotExpressible(format!("the parameter `{name}` of another kind")))
     }
 
-    /// A parameter that is a text, and nothing where it is none.
+    /// Returns a parameter if it is a text.
     pub(crate) fn text(&self, name: &str) -> Option<Box<str>> {
         self.get(name).ok().flatten()
     }
 
-    /// All parameters that are texts.
+    /// Returns all parameters that are texts.
     pub(crate) fn texts(&self) -> impl Iterator<Item = String> {
         self.parameters.values().filter_map(|value| serde_json::from_str(value.get()).ok())
     }
 
-    /// Replaces a parameter by what `change` makes of it, if it makes anything.
+    /// Replaces a parameter by the result of `change`, if there is one.
     pub(crate) fn change(
         &mut self,
         name: &str,
@@ -72,24 +72,24 @@ impl Described {
         changed.is_some_and(|changed| self.parameters.insert(name.to_owned(), changed).is_some())
     }
 
-    /// Gives a parameter another value.
+    /// Sets a parameter.
     pub(crate) fn set(&mut self, name: &str, value: impl Serialize) -> bool {
         let value = serde_json::value::to_raw_value(&value);
         value.is_ok_and(|value| self.parameters.insert(name.to_owned(), value).is_none_or(|_| true))
     }
 
-    /// A parameter that is a flag, and nothing where it is none.
+    /// Returns a parameter if it is a flag.
     pub(crate) fn flag(&self, name: &str) -> Option<bool> {
         self.get(name).ok().flatten()
     }
 
-    /// Takes a parameter away.
+    /// Removes a parameter.
     pub(crate) fn remove(&mut self, name: &str) -> bool {
         self.parameters.remove(name).is_some()
     }
 
-    /// Whether one of its methods takes the place of another one.
-    pub(crate) fn has_a_method_twice(&self) -> bool {
+    /// Returns whether one of the methods replaces another one.
+    pub(crate) fn has_duplicate_method(&self) -> bool {
         let own: Option<Vec<Parameters>> = self.get("auth_methods").ok().flatten();
         let own = own.iter().flatten().chain(&self.add_methods).filter_map(|method| method.get("method"));
         let mut names: Vec<_> = own.map(|name| name.get().trim_matches('"').replace('_', "")).collect();
@@ -105,44 +105,44 @@ impl Described {
         names.len() < all
     }
 
-    /// All that it says.
-    pub(crate) fn said(&self) -> Value {
+    /// Returns all parameters.
+    pub(crate) fn parameters_json(&self) -> Value {
         let parameters = [&self.parameters].into_iter().chain(&self.add_methods).flatten();
         let values = parameters.filter_map(|(_, value)| serde_json::from_str::<Value>(value.get()).ok());
         values.chain([self.auth_state.clone()]).collect()
     }
 
-    /// The names of its methods, where there are several by name.
+    /// Returns the names of the methods, if they are listed by name.
     pub(crate) fn method_names(&self) -> Vec<String> {
         self.get("auth_methods").ok().flatten().unwrap_or_default()
     }
 
-    fn secret(&self, name: &str) -> Result<Secret, Unanswered> {
-        let missing = || Unanswered::NotExpressible(format!("credentials whose `{name}` is null"));
+    fn secret(&self, name: &str) -> Result<Secret, Incomplete> {
+        let missing = || Incomplete::NotExpressible(format!("credentials whose `{name}` is null"));
         match self.get::<Box<str>>(name)? {
             None if self.parameters.contains_key(name) && !self.is_fixed() => Err(missing()),
             secret => Ok(Secret::new(&*secret.unwrap_or_default())),
         }
     }
 
-    /// Whether it is of a kind for a fixed endpoint.
+    /// Returns whether the plugin has a fixed endpoint.
     fn is_fixed(&self) -> bool {
         matches!(&*self.kind, "noauth" | "token_endpoint" | "http_basic")
     }
 
-    fn uri(&self, name: &str) -> Result<Uri, Failed> {
+    fn uri(&self, name: &str) -> Result<Uri, CallError> {
         let text: Box<str> = self.get(name)?.unwrap_or_default();
         Ok(text.parse().map_err(|error: http::uri::InvalidUri| Error::plugin(false, error))?)
     }
 
-    /// A method that has its own parameters, by its name.
-    fn of_method(parameters: Parameters) -> Self {
+    /// Returns the description of a method that has its own parameters.
+    fn for_method(parameters: Parameters) -> Self {
         let method = Self { kind: String::new(), parameters, ..Self::default() };
         Self { kind: method.text("method").unwrap_or_default().into(), ..method }
     }
 }
 
-/// A plugin, by what can be asked of it.
+/// A plugin, by the operations that it supports.
 pub(crate) enum Plugin {
     RenewingPlugin(RenewingPlugin<AnyCredentials>),
     AccessInfo(AccessInfoPlugin, AccessInfo),
@@ -150,58 +150,58 @@ pub(crate) enum Plugin {
 }
 
 impl Plugin {
-    /// The plugin that is described; the error is that of its constructor.
+    /// Creates the described plugin.
     pub(crate) fn new(
-        described: &Described,
+        spec: &PluginSpec,
         transport: &Transport,
         clock: FrozenClock,
-    ) -> Result<Self, Failed> {
-        if NOT_BUILT.contains(&&*described.kind) {
-            return Err(Unanswered::NotBuilt(format!("the plugin {}", described.kind)).into());
+    ) -> Result<Self, CallError> {
+        if NOT_BUILT.contains(&&*spec.kind) {
+            return Err(Incomplete::NotBuilt(format!("the plugin {}", spec.kind)).into());
         }
-        if !described.unscoped_auth_state.is_null() {
-            return Err(Unanswered::NotExpressible("an unscoped auth state".to_owned()).into());
+        if !spec.unscoped_auth_state.is_null() {
+            return Err(Incomplete::NotExpressible("an unscoped auth state".to_owned()).into());
         }
         let fixed = |plugin: FixedEndpointPlugin| Self::Other(Arc::new(plugin));
-        Ok(match &*described.kind {
+        Ok(match &*spec.kind {
             "access_info" => {
-                let body: Box<RawValue> = described.get("body")?.unwrap_or_default();
-                let access_info =
-                    match (auth_state(&described.auth_state), described.get::<Box<str>>("token")?) {
-                        (Some(state), _) => AccessInfo::from_auth_state(&state)?,
-                        (None, Some(token)) => AccessInfo::new(&*token, body.get())?,
-                        (None, None) => AccessInfo::from_body(body.get())?,
-                    };
+                let body: Box<RawValue> = spec.get("body")?.unwrap_or_default();
+                let access_info = match (auth_state(&spec.auth_state), spec.get::<Box<str>>("token")?) {
+                    (Some(state), _) => AccessInfo::from_auth_state(&state)?,
+                    (None, Some(token)) => AccessInfo::new(&*token, body.get())?,
+                    (None, None) => AccessInfo::from_body(body.get())?,
+                };
                 let plugin = AccessInfoPlugin::new(access_info.clone());
-                let plugin = match described.get::<Box<str>>("auth_url")? {
-                    Some(_) => plugin.auth_url(described.uri("auth_url")?),
+                let plugin = match spec.get::<Box<str>>("auth_url")? {
+                    Some(_) => plugin.auth_url(spec.uri("auth_url")?),
                     None => plugin,
                 };
                 Self::AccessInfo(plugin, access_info)
             }
-            "noauth" => fixed(FixedEndpointPlugin::no_auth(described.uri("endpoint")?)?),
+            "noauth" => fixed(FixedEndpointPlugin::no_auth(spec.uri("endpoint")?)?),
             "token_endpoint" => {
-                let token = described.secret("token")?;
-                fixed(FixedEndpointPlugin::admin_token(described.uri("endpoint")?, &token)?)
+                let token = spec.secret("token")?;
+                fixed(FixedEndpointPlugin::admin_token(spec.uri("endpoint")?, &token)?)
             }
             "http_basic" => {
-                let username: Box<str> = described.get("username")?.unwrap_or_default();
-                let password = described.secret("password")?;
-                fixed(FixedEndpointPlugin::http_basic(described.uri("endpoint")?, &username, &password)?)
+                let username: Box<str> = spec.get("username")?.unwrap_or_default();
+                let password = spec.secret("password")?;
+                fixed(FixedEndpointPlugin::http_basic(spec.uri("endpoint")?, &username, &password)?)
             }
             "service_token" => {
-                let part = |name: &str| -> Result<_, Failed> {
-                    let part: Option<Described> = described.get(name)?;
-                    let missing = || Unanswered::Malformed(format!("a service_token without {name}"));
+                let part = |name: &str| -> Result<_, CallError> {
+                    let part: Option<PluginSpec> = spec.get(name)?;
+                    let missing = || Incomplete::Malformed(format!("a service_token without {name}"));
                     Ok(Self::new(&part.ok_or_else(missing)?, transport, clock)?.shared())
                 };
                 Self::Other(Arc::new(ServiceTokenAuthWrapper::new(part("user_auth")?, part("service_auth")?)))
             }
             _ => {
-                let credentials = AnyCredentials(credentials(described)?);
-                let plugin =
-                    RenewingPlugin::new(credentials, transport.clone()).policy(one_go()).clock(clock);
-                if let Some(state) = auth_state(&described.auth_state) {
+                let credentials = AnyCredentials(credentials(spec)?);
+                let plugin = RenewingPlugin::new(credentials, transport.clone())
+                    .policy(single_attempt_policy())
+                    .clock(clock);
+                if let Some(state) = auth_state(&spec.auth_state) {
                     plugin.set_auth_state(Some(&state))?;
                 }
                 Self::RenewingPlugin(plugin)
@@ -209,7 +209,7 @@ impl Plugin {
         })
     }
 
-    /// The plugin as a layer takes it.
+    /// Returns the plugin for a layer.
     pub(crate) fn shared(&self) -> Arc<dyn IdentityPlugin> {
         match self {
             Self::RenewingPlugin(plugin) => Arc::new(plugin.clone()),
@@ -219,7 +219,7 @@ impl Plugin {
     }
 }
 
-/// A state as a plugin takes it: raw text, or what the data shows parsed.
+/// Returns a state as text. The data contains it as text or as an object.
 pub(crate) fn auth_state(state: &Value) -> Option<Secret> {
     match state {
         Value::Null => None,
@@ -228,16 +228,16 @@ pub(crate) fn auth_state(state: &Value) -> Option<Secret> {
     }
 }
 
-/// One go at Keystone for each question, as the reference makes it: the first failure is the answer, and the next
-/// question another go. What these figures do is tested with renewal.
-fn one_go() -> RenewalPolicy {
+/// Returns a policy with one login attempt per call, as in keystoneauth: a failed call returns the first error, and the
+/// next call tries again.
+fn single_attempt_policy() -> RenewalPolicy {
     let mut policy = RenewalPolicy::default();
     policy.fail_fast = true;
-    // The client of the session may take its time for retries.
+    // The client of the session can take long for its own retries.
     policy.attempt_timeout = Duration::from_secs(3600);
     policy.wait_timeout = Duration::from_secs(3600);
-    policy.initial_backoff = PAUSE;
-    policy.max_backoff = PAUSE;
+    policy.initial_backoff = BACKOFF;
+    policy.max_backoff = BACKOFF;
     policy.permanent_failure_delays = vec![Duration::ZERO];
     policy.permanent_failure_delays_after_success = vec![Duration::ZERO];
     policy.permanent_failure_delays_without_lockout = vec![Duration::ZERO];
@@ -247,108 +247,108 @@ fn one_go() -> RenewalPolicy {
     policy
 }
 
-/// The pause after an attempt that failed, for which the reference has none.
-pub(crate) const PAUSE: Duration = Duration::from_millis(250);
+/// Back-off after a failed attempt. keystoneauth has none.
+pub(crate) const BACKOFF: Duration = Duration::from_millis(250);
 
-fn credentials(described: &Described) -> Result<Box<dyn Credentials>, Failed> {
-    let auth_url = described.uri("auth_url")?;
-    let mut methods = match &*described.kind {
-        "v2password" | "v2token" if described.add_methods.is_empty() => return v2(described, auth_url),
-        "password" | "token" if described.add_methods.is_empty() => return generic(described, auth_url),
+fn credentials(spec: &PluginSpec) -> Result<Box<dyn Credentials>, CallError> {
+    let auth_url = spec.uri("auth_url")?;
+    let mut methods = match &*spec.kind {
+        "v2password" | "v2token" if spec.add_methods.is_empty() => return v2(spec, auth_url),
+        "password" | "token" if spec.add_methods.is_empty() => return generic(spec, auth_url),
         "v2password" | "v2token" | "password" | "token" => {
-            return Err(Unanswered::Malformed(format!("methods for a {}", described.kind)).into());
+            return Err(Incomplete::Malformed(format!("methods for a {}", spec.kind)).into());
         }
         "v3multifactor" => {
-            let names: Vec<String> = described.get("auth_methods")?.unwrap_or_default();
-            names.iter().map(|name| method(name, described)).collect::<Result<_, _>>()?
+            let names: Vec<String> = spec.get("auth_methods")?.unwrap_or_default();
+            names.iter().map(|name| method(name, spec)).collect::<Result<_, _>>()?
         }
-        "v3auth" => own_methods(described.get("auth_methods")?.unwrap_or_default())?,
-        kind => vec![method(kind, described)?],
+        "v3auth" => methods_with_parameters(spec.get("auth_methods")?.unwrap_or_default())?,
+        kind => vec![method(kind, spec)?],
     };
-    methods.extend(own_methods(described.add_methods.clone())?);
+    methods.extend(methods_with_parameters(spec.add_methods.clone())?);
     let mut methods = methods.into_iter();
     let Some(first) = methods.next() else {
-        return Err(Unanswered::NotExpressible("credentials without a method".to_owned()).into());
+        return Err(Incomplete::NotExpressible("credentials without a method".to_owned()).into());
     };
-    let auth = V3Credentials::new(auth_url, first).scope(scope(described)?);
+    let auth = V3Credentials::new(auth_url, first).scope(scope(spec)?);
     let auth = methods.fold(auth, V3Credentials::and);
-    Ok(match described.get("include_catalog")? {
+    Ok(match spec.get("include_catalog")? {
         Some(false) => Box::new(auth.without_catalog()),
         _ => Box::new(auth),
     })
 }
 
-/// Methods that have their own parameters each.
-fn own_methods(methods: Vec<Parameters>) -> Result<Vec<AuthMethod>, Unanswered> {
-    let described = methods.into_iter().map(Described::of_method);
-    described.map(|described| method(&described.kind, &described)).collect()
+/// Returns methods that each have their own parameters.
+fn methods_with_parameters(methods: Vec<Parameters>) -> Result<Vec<AuthMethod>, Incomplete> {
+    let spec = methods.into_iter().map(PluginSpec::for_method);
+    spec.map(|spec| method(&spec.kind, &spec)).collect()
 }
 
-fn v2(described: &Described, auth_url: Uri) -> Result<Box<dyn Credentials>, Failed> {
-    let mut auth = match &*described.kind {
-        "v2token" => V2Credentials::token(auth_url, described.secret("token")?),
+fn v2(spec: &PluginSpec, auth_url: Uri) -> Result<Box<dyn Credentials>, CallError> {
+    let mut auth = match &*spec.kind {
+        "v2token" => V2Credentials::token(auth_url, spec.secret("token")?),
         _ => {
             let mut user = User::new();
-            if let Some(username) = described.get::<Box<str>>("username")? {
+            if let Some(username) = spec.get::<Box<str>>("username")? {
                 user = user.username(username);
             }
-            if let Some(user_id) = described.get::<Box<str>>("user_id")? {
+            if let Some(user_id) = spec.get::<Box<str>>("user_id")? {
                 user = user.user_id(user_id);
             }
-            V2Credentials::password(auth_url, user, described.secret("password")?)
+            V2Credentials::password(auth_url, user, spec.secret("password")?)
         }
     };
-    if let Some(id) = described.get::<Box<str>>("tenant_id")? {
+    if let Some(id) = spec.get::<Box<str>>("tenant_id")? {
         auth = auth.tenant_id(id);
     }
-    if let Some(name) = described.get::<Box<str>>("tenant_name")? {
+    if let Some(name) = spec.get::<Box<str>>("tenant_name")? {
         auth = auth.tenant_name(name);
     }
-    if let Some(id) = described.get::<Box<str>>("trust_id")? {
+    if let Some(id) = spec.get::<Box<str>>("trust_id")? {
         auth = auth.trust_id(id);
     }
     Ok(Box::new(auth))
 }
 
-fn generic(described: &Described, auth_url: Uri) -> Result<Box<dyn Credentials>, Failed> {
-    let auth = match &*described.kind {
-        "token" => GenericCredentials::token(auth_url, described.secret("token")?),
-        _ => GenericCredentials::password(auth_url, user(described)?, described.secret("password")?),
+fn generic(spec: &PluginSpec, auth_url: Uri) -> Result<Box<dyn Credentials>, CallError> {
+    let auth = match &*spec.kind {
+        "token" => GenericCredentials::token(auth_url, spec.secret("token")?),
+        _ => GenericCredentials::password(auth_url, user(spec)?, spec.secret("password")?),
     };
-    let mut auth = auth.scope(scope(described)?);
-    if let Some(id) = described.get::<Box<str>>("default_domain_id")? {
+    let mut auth = auth.scope(scope(spec)?);
+    if let Some(id) = spec.get::<Box<str>>("default_domain_id")? {
         auth = auth.default_domain_id(id);
     }
-    if let Some(name) = described.get::<Box<str>>("default_domain_name")? {
+    if let Some(name) = spec.get::<Box<str>>("default_domain_name")? {
         auth = auth.default_domain_name(name);
     }
     Ok(Box::new(auth))
 }
 
-fn method(name: &str, described: &Described) -> Result<AuthMethod, Unanswered> {
+fn method(name: &str, spec: &PluginSpec) -> Result<AuthMethod, Incomplete> {
     Ok(match name.strip_prefix("v3").unwrap_or(name) {
-        "password" => AuthMethod::password(user(described)?, described.secret("password")?),
-        "totp" => AuthMethod::totp(user(described)?, described.secret("passcode")?),
-        "token" => AuthMethod::token(described.secret("token")?),
-        "receipt" => AuthMethod::receipt(described.secret("receipt")?),
+        "password" => AuthMethod::password(user(spec)?, spec.secret("password")?),
+        "totp" => AuthMethod::totp(user(spec)?, spec.secret("passcode")?),
+        "token" => AuthMethod::token(spec.secret("token")?),
+        "receipt" => AuthMethod::receipt(spec.secret("receipt")?),
         "applicationcredential" | "application_credential" => AuthMethod::application_credential_from_parts(
-            described.get::<Box<str>>("application_credential_id")?,
-            described.get::<Box<str>>("application_credential_name")?,
-            user(described)?,
-            described.secret("application_credential_secret")?,
+            spec.get::<Box<str>>("application_credential_id")?,
+            spec.get::<Box<str>>("application_credential_name")?,
+            user(spec)?,
+            spec.secret("application_credential_secret")?,
         ),
-        // As one of several methods it is an application credential by another name.
+        // As one of several methods, it is an application credential with other parameter names.
         "oauth2clientcredential" => AuthMethod::application_credential(
-            described.get::<Box<str>>("oauth2_client_id")?.unwrap_or_default(),
-            described.secret("oauth2_client_secret")?,
+            spec.get::<Box<str>>("oauth2_client_id")?.unwrap_or_default(),
+            spec.secret("oauth2_client_secret")?,
         ),
-        other => return Err(Unanswered::NotBuilt(format!("the method {other}"))),
+        other => return Err(Incomplete::NotBuilt(format!("the method {other}"))),
     })
 }
 
 type Setter<T> = fn(T, Box<str>) -> T;
 
-fn user(described: &Described) -> Result<User, Unanswered> {
+fn user(spec: &PluginSpec) -> Result<User, Incomplete> {
     let setters: [(&str, Setter<User>); 4] = [
         ("user_id", User::user_id),
         ("username", User::username),
@@ -356,14 +356,14 @@ fn user(described: &Described) -> Result<User, Unanswered> {
         ("user_domain_name", User::user_domain_name),
     ];
     setters.into_iter().try_fold(User::new(), |user, (name, set)| {
-        Ok(match described.get(name)? {
+        Ok(match spec.get(name)? {
             Some(text) => set(user, text),
             None => user,
         })
     })
 }
 
-fn scope(described: &Described) -> Result<Scope, Unanswered> {
+fn scope(spec: &PluginSpec) -> Result<Scope, Incomplete> {
     let setters: [(&str, Setter<Scope>); 8] = [
         ("project_id", Scope::project_id),
         ("project_name", Scope::project_name),
@@ -374,22 +374,22 @@ fn scope(described: &Described) -> Result<Scope, Unanswered> {
         ("system_scope", Scope::system_scope),
         ("trust_id", Scope::trust_id),
     ];
-    // These know a project by its old name too.
-    let is_generic = matches!(&*described.kind, "password" | "token");
+    // Generic plugins also accept the old names of project parameters.
+    let is_generic = matches!(&*spec.kind, "password" | "token");
     let mut scope = Scope::new();
     for (name, set) in setters {
-        let mut text: Option<Box<str>> = described.get(name)?;
+        let mut text: Option<Box<str>> = spec.get(name)?;
         if is_generic
             && matches!(name, "project_id" | "project_name")
             && text.as_deref().unwrap_or_default().is_empty()
         {
-            text = described.get(&name.replace("project", "tenant"))?;
+            text = spec.get(&name.replace("project", "tenant"))?;
         }
         if let Some(text) = text {
             scope = set(scope, text);
         }
     }
-    Ok(if described.get("unscoped")? == Some(true) { scope.unscoped() } else { scope })
+    Ok(if spec.get("unscoped")? == Some(true) { scope.unscoped() } else { scope })
 }
 
 /// Credentials of any type.

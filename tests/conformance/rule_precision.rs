@@ -1,28 +1,28 @@
-//! Checks that a rule excuses only what its reason covers: changed results must not be excused.
+//! Changes the results of a case slightly, to check that a rule covers only what its decision describes.
 
 use serde_json::Value;
 
 use crate::{Case, Difference, comparison::value};
 
-/// The same case with another answer, of the reference or of this crate.
+/// Returns variants of a case in which the result of keystoneauth or of this crate is changed.
 pub(crate) fn mutants(case: &Case, difference: &Difference) -> Vec<(Case, Difference)> {
-    let Difference { call, question, expected, got } = difference;
+    let Difference { call, subject, expected, got } = difference;
     let with =
-        |expected: Value, got: Value| Difference { call: *call, question: question.clone(), expected, got };
-    let of_expected = changed(expected).into_iter().map(|expected| with(expected, got.clone()));
-    let of_got = changed(got).into_iter().map(|got| with(expected.clone(), got));
+        |expected: Value, got: Value| Difference { call: *call, subject: subject.clone(), expected, got };
+    let of_expected = variants(expected).into_iter().map(|expected| with(expected, got.clone()));
+    let of_got = variants(got).into_iter().map(|got| with(expected.clone(), got));
     let mutants = of_expected.chain(of_got).filter(|mutant| *value(&mutant.expected) != mutant.got);
-    mutants.map(|mutant| (with_answer(case, &mutant), mutant)).collect()
+    mutants.map(|mutant| (with_expected(case, &mutant), mutant)).collect()
 }
 
-/// The case with the answer that the reference has in the difference.
-fn with_answer(case: &Case, mutant: &Difference) -> Case {
+/// Sets the expected result of the case to that of the difference.
+fn with_expected(case: &Case, mutant: &Difference) -> Case {
     let mut case = case.clone();
-    let answer = case.expect.pointer_mut(&format!("/calls/{}", mutant.call));
-    match (answer, mutant.question.split_once(": ")) {
-        (Some(answer), None) => *answer = mutant.expected.clone(),
-        (Some(answer), Some((_, member))) => {
-            if let Some(member) = answer.get_mut(member) {
+    let result = case.expect.pointer_mut(&format!("/calls/{}", mutant.call));
+    match (result, mutant.subject.split_once(": ")) {
+        (Some(result), None) => *result = mutant.expected.clone(),
+        (Some(result), Some((_, member))) => {
+            if let Some(member) = result.get_mut(member) {
                 *member = mutant.expected.clone();
             }
         }
@@ -31,8 +31,8 @@ fn with_answer(case: &Case, mutant: &Difference) -> Case {
     case
 }
 
-/// The value with a part of it changed, each in another place.
-fn changed(value: &Value) -> Vec<Value> {
+/// Returns variants of a value, each with a change in another place.
+fn variants(value: &Value) -> Vec<Value> {
     match value {
         Value::Null => vec!["~".into()],
         Value::Bool(flag) => vec![(!flag).into()],
@@ -40,7 +40,7 @@ fn changed(value: &Value) -> Vec<Value> {
         Value::String(text) => vec![format!("{text}~").into()],
         Value::Array(elements) => {
             let mut all: Vec<_> = (0..elements.len())
-                .flat_map(|index| changed(&elements[index]).into_iter().map(move |element| (index, element)))
+                .flat_map(|index| variants(&elements[index]).into_iter().map(move |element| (index, element)))
                 .map(|(index, element)| {
                     let mut elements = elements.clone();
                     elements[index] = element;
@@ -52,9 +52,9 @@ fn changed(value: &Value) -> Vec<Value> {
         }
         Value::Object(members) => members
             .iter()
-            // What was sent is another answer, and the words of an error are free.
+            // Requests are compared separately, and the text of an error is not compared.
             .filter(|(name, _)| !matches!(&***name, "requests" | "sleeps" | "text"))
-            .flat_map(|(name, member)| changed(member).into_iter().map(move |member| (name, member)))
+            .flat_map(|(name, member)| variants(member).into_iter().map(move |member| (name, member)))
             .map(|(name, member)| {
                 let mut members = members.clone();
                 members.insert(name.clone(), member);

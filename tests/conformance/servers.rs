@@ -22,11 +22,11 @@ use tower_keystone::{
     renewal::{Clock, Now},
 };
 
-use crate::{Case, Unanswered, access::time_of, malformed};
+use crate::{Case, Incomplete, access::time_of, malformed};
 
 pub(crate) type Body = Full<Bytes>;
 
-/// One answer of a server.
+/// A response of a server, and the request that it is for.
 #[derive(Clone, Deserialize)]
 pub(crate) struct Exchange {
     pub(crate) method: String,
@@ -35,7 +35,7 @@ pub(crate) struct Exchange {
     pub(crate) status: u16,
     #[serde(default)]
     headers: BTreeMap<String, String>,
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "compact_json")]
     json: Option<Box<RawValue>>,
     body: Option<String>,
     pub(crate) error: Option<String>,
@@ -48,8 +48,8 @@ enum WhenToken {
     This(String),
 }
 
-/// A body that is given, be it null, as compact JSON.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+/// Deserializes a body, including null, as compact JSON.
+fn compact_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
     let written: Box<RawValue> = Deserialize::deserialize(deserializer)?;
     Ok(Some(malformed::compact(&written).unwrap_or(written)))
 }
@@ -59,7 +59,7 @@ impl Exchange {
         self.headers.values().map(String::as_str)
     }
 
-    /// A header; `""` where there is none.
+    /// Returns a header, or `""` if there is none.
     pub(crate) fn header(&self, name: &str) -> &str {
         let found = self.headers.iter().find(|(said, _)| said.eq_ignore_ascii_case(name));
         found.map_or("", |(_, value)| value)
@@ -69,31 +69,31 @@ impl Exchange {
         matches!(self.status, 301 | 302 | 303 | 305 | 307 | 308) && !self.header("location").is_empty()
     }
 
-    /// Whether it redirects from https to http, or by 305, which is deprecated.
+    /// Returns whether the response redirects from https to http, or with the deprecated status 305.
     pub(crate) fn is_never_followed(&self) -> bool {
         let downgrade = self.url.starts_with("https:") && self.header("location").starts_with("http:");
         self.is_redirect() && (self.status == 305 || downgrade)
     }
 
-    /// Whether it redirects to another origin.
-    pub(crate) fn leads_elsewhere(&self) -> bool {
+    /// Returns whether the response redirects to another origin.
+    pub(crate) fn redirects_to_other_origin(&self) -> bool {
         let location = self.header("location");
         self.is_redirect() && location.contains("://") && origin(location) != origin(&self.url)
     }
 
-    /// Whether it redirects to the same host by https in place of http.
-    pub(crate) fn is_upgrade(&self) -> bool {
+    /// Returns whether the response redirects from http to https on the same host.
+    pub(crate) fn is_https_upgrade(&self) -> bool {
         let host = |url: &str| url.split(['/', ':']).nth(3).unwrap_or_default().to_owned();
         let location = self.header("location");
         self.url.starts_with("http:") && location.starts_with("https:") && host(location) == host(&self.url)
     }
 
-    /// Whether it redirects to something that is no absolute URL.
-    pub(crate) fn leads_to_a_path(&self) -> bool {
+    /// Returns whether the response redirects to a relative URL.
+    pub(crate) fn redirects_to_relative_url(&self) -> bool {
         self.is_redirect() && !self.header("location").contains("://")
     }
 
-    /// The same with the URL that a path in its `Location` stands for.
+    /// Replaces a relative URL in `Location` by the absolute one.
     pub(crate) fn with_absolute_location(&self) -> Self {
         let url = url::Url::parse(&self.url).and_then(|url| url.join(self.header("location")));
         let mut changed = self.clone();
@@ -102,35 +102,35 @@ impl Exchange {
         changed
     }
 
-    /// The same answer at another URL.
+    /// Returns the same response for another URL.
     pub(crate) fn at(&self, url: &str) -> Self {
         Self { url: url.to_owned(), ..self.clone() }
     }
 
-    /// A server in its place that has nothing there.
-    pub(crate) fn with_nothing(&self) -> Self {
+    /// Replaces the response by an empty 404.
+    pub(crate) fn as_not_found(&self) -> Self {
         Self { status: 404, headers: BTreeMap::new(), json: None, body: None, error: None, ..self.clone() }
     }
 
-    /// The same with another document, if `change` makes one.
+    /// Replaces the document by the result of `change`, if there is one.
     pub(crate) fn with_document(&self, change: fn(&RawValue) -> Option<Box<RawValue>>) -> Option<Self> {
         let written = self.body.clone().and_then(|body| RawValue::from_string(body).ok());
         let changed = change(self.json.as_deref().or(written.as_deref())?)?;
         Some(Self { json: Some(changed), body: None, ..self.clone() })
     }
 
-    /// Its document, if it is JSON.
+    /// Returns the document, or null if the body is not JSON.
     pub(crate) fn document(&self) -> Value {
         serde_json::from_str(self.text()).unwrap_or_default()
     }
 
-    /// Its body.
+    /// Returns the body.
     pub(crate) fn text(&self) -> &str {
         self.json.as_ref().map(|json| json.get()).or(self.body.as_deref()).unwrap_or_default()
     }
 
-    /// Whether what it says contains this text, as it is or as a text of its document.
-    pub(crate) fn says(&self, text: &str) -> bool {
+    /// Returns whether the body or a text in its document contains this text.
+    pub(crate) fn contains(&self, text: &str) -> bool {
         fn any(value: &Value, text: &str) -> bool {
             match value {
                 Value::String(said) => said.contains(text),
@@ -142,7 +142,7 @@ impl Exchange {
         self.text().contains(text) || any(&self.document(), text)
     }
 
-    fn fits(&self, method: &str, url: &str, token: Option<&str>) -> bool {
+    fn is_match(&self, method: &str, url: &str, token: Option<&str>) -> bool {
         let when_token = match &self.when_token {
             None => true,
             Some(WhenToken::Any(wanted)) => token.is_some() == *wanted,
@@ -151,11 +151,11 @@ impl Exchange {
         when_token && self.method == method && normalized(&self.url) == url
     }
 
-    fn answer(&self) -> Result<Response<Body>, BoxError> {
+    fn respond(&self) -> Result<Response<Body>, BoxError> {
         match self.error.as_deref() {
             None => {}
             Some("timeout") => return Err(io::Error::from(io::ErrorKind::TimedOut).into()),
-            Some("ssl") => return Err("the certificate is not good".into()),
+            Some("ssl") => return Err("the certificate is invalid".into()),
             Some(_) => return Err(io::Error::from(io::ErrorKind::ConnectionRefused).into()),
         }
         let mut response = Response::builder().status(self.status);
@@ -170,7 +170,7 @@ pub(crate) fn origin(url: &str) -> String {
     url.split('/').take(3).collect::<Vec<_>>().join("/")
 }
 
-/// A URL as the table compares it: whole, an empty path counted as `/`, without the fragment.
+/// Normalizes a URL for the table: an empty path becomes `/`, and the fragment is removed.
 fn normalized(url: &str) -> String {
     url.split('#')
         .next()
@@ -178,11 +178,11 @@ fn normalized(url: &str) -> String {
         .map_or(url.to_owned(), |url| url.to_string())
 }
 
-/// All the servers there are. Clones are the same ones.
+/// All servers of a case. Clones share their state.
 #[derive(Clone)]
 pub(crate) struct Servers {
     table: Arc<Mutex<Table>>,
-    /// What the client adds to every request that does not say otherwise.
+    /// Headers that the client adds to every request that does not have them.
     headers: HeaderMap,
 }
 
@@ -198,37 +198,37 @@ impl Servers {
         Self { table, headers: HeaderMap::new() }
     }
 
-    /// The same servers, asked by a client that adds these headers to its requests.
+    /// Sets the headers that the client adds to its requests.
     pub(crate) fn with_headers(self, headers: HeaderMap) -> Self {
         Self { headers, ..self }
     }
 
-    /// What was sent since this was asked last, in order, and the pauses before each, in seconds.
+    /// Returns the requests since the last call of this function, in order, and the delays before them, in seconds.
     pub(crate) fn take_sent(&self, since: Instant) -> (Vec<Value>, Vec<f64>) {
         let sent = std::mem::take(&mut self.table.lock().unwrap().sent);
         let mut before = since;
-        let mut pauses = Vec::new();
+        let mut delays = Vec::new();
         for (at, _) in &sent {
-            let pause = at.duration_since(std::mem::replace(&mut before, *at));
-            pauses.extend(Some(pause.as_secs_f64()).filter(|pause| *pause > 0.0));
+            let delay = at.duration_since(std::mem::replace(&mut before, *at));
+            delays.extend(Some(delay.as_secs_f64()).filter(|delay| *delay > 0.0));
         }
-        (sent.into_iter().map(|(_, request)| request).collect(), pauses)
+        (sent.into_iter().map(|(_, request)| request).collect(), delays)
     }
 }
 
 impl Table {
-    fn answer(&mut self, request: &Request<Bytes>) -> Result<Response<Body>, BoxError> {
+    fn respond(&mut self, request: &Request<Bytes>) -> Result<Response<Body>, BoxError> {
         let token = request.headers().get("x-auth-token").and_then(|token| token.to_str().ok());
-        let (method, url) = (request.method().as_str(), written(request.uri()));
-        self.sent.push((Instant::now(), noted(request)));
-        let fits = |(exchange, _): &&mut (Exchange, bool)| exchange.fits(method, &url, token);
-        let unused = self.exchanges.iter_mut().filter(fits).find(|(_, used)| !used);
+        let (method, url) = (request.method().as_str(), uri_text(request.uri()));
+        self.sent.push((Instant::now(), request_to_json(request)));
+        let is_match = |(exchange, _): &&mut (Exchange, bool)| exchange.is_match(method, &url, token);
+        let unused = self.exchanges.iter_mut().filter(is_match).find(|(_, used)| !used);
         if let Some((exchange, used)) = unused {
             *used = true;
-            return exchange.answer();
+            return exchange.respond();
         }
-        match self.exchanges.iter_mut().rfind(fits) {
-            Some((exchange, _)) => exchange.answer(),
+        match self.exchanges.iter_mut().rfind(is_match) {
+            Some((exchange, _)) => exchange.respond(),
             None => Err(io::Error::from(io::ErrorKind::ConnectionRefused).into()),
         }
     }
@@ -251,22 +251,22 @@ impl Service<Request<Body>> for Servers {
         Box::pin(async move {
             let (parts, body) = request.into_parts();
             let request = Request::from_parts(parts, body.collect().await?.to_bytes());
-            table.lock().unwrap().answer(&request)
+            table.lock().unwrap().respond(&request)
         })
     }
 }
 
-/// A URL with its host in small letters, as the HTTP library of the reference writes it.
-fn written(uri: &Uri) -> String {
+/// Returns a URL with its host in lower case, as the HTTP library of keystoneauth sends it.
+fn uri_text(uri: &Uri) -> String {
     let host = uri.host().unwrap_or_default();
     uri.to_string().replacen(host, &host.to_ascii_lowercase(), 1)
 }
 
-/// A request in the form in which the data has it.
-fn noted(request: &Request<Bytes>) -> Value {
+/// Returns a request in the format of the data.
+fn request_to_json(request: &Request<Bytes>) -> Value {
     json!({
         "method": request.method().as_str(),
-        "url": written(request.uri()),
+        "url": uri_text(request.uri()),
         "headers": headers(request.headers()),
         "body": body(request.headers(), request.body()),
     })
@@ -284,7 +284,7 @@ fn body(headers: &HeaderMap, body: &Bytes) -> Value {
         _ if body.is_empty() => Value::Null,
         Some("application/json") => json!({"json": serde_json::from_str::<Value>(&text).ok()}),
         Some("application/x-www-form-urlencoded") => {
-            // In the order of the names: a caller's form is no affair of the crate.
+            // Sorted, because the order is not part of this test.
             let mut pairs: Vec<_> = url::form_urlencoded::parse(body).map(|pair| json!(pair)).collect();
             pairs.sort_by_key(Value::to_string);
             json!({"form": pairs})
@@ -293,7 +293,7 @@ fn body(headers: &HeaderMap, body: &Bytes) -> Value {
     }
 }
 
-/// Both clocks of a case: they stand still but for what is slept.
+/// The clocks of a case. They advance only when the case sleeps.
 #[derive(Clone, Copy)]
 pub(crate) struct FrozenClock {
     wall: SystemTime,
@@ -301,13 +301,13 @@ pub(crate) struct FrozenClock {
 }
 
 impl FrozenClock {
-    /// A clock that shows the `now` of a case.
-    pub(crate) fn of(case: &Case) -> Result<Self, Unanswered> {
+    /// Returns a clock that starts at the `now` of a case.
+    pub(crate) fn of(case: &Case) -> Result<Self, Incomplete> {
         Ok(Self { wall: Self::wall_of(case)?, started: Instant::now() })
     }
 
-    /// The `now` of a case, or 2026-01-15T12:00:00Z.
-    pub(crate) fn wall_of(case: &Case) -> Result<SystemTime, Unanswered> {
+    /// Returns the `now` of a case, or 2026-01-15T12:00:00Z.
+    pub(crate) fn wall_of(case: &Case) -> Result<SystemTime, Incomplete> {
         match case.input("now") {
             Value::Null => Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(1_768_478_400)),
             now => time_of(now),
@@ -321,7 +321,7 @@ impl Clock for FrozenClock {
     }
 }
 
-/// Runs a case on a runtime whose time is that of its sleeps alone.
+/// Runs a case on a runtime with a paused clock.
 pub(crate) fn run<T>(case: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime").block_on(case)

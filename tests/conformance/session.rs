@@ -26,17 +26,17 @@ use tower_keystone::{
 };
 
 use crate::{
-    Case, Difference, Unanswered,
+    Case, Difference, Incomplete,
     arguments::{Args, text},
     comparison,
     discovery::filter,
     operations::HOUR,
-    plugins::{PAUSE, Plugin},
+    plugins::{BACKOFF, Plugin},
     servers::{self, Body, FrozenClock, Servers},
-    versions::written,
+    versions::version_text,
 };
 
-/// What a session, an adapter and a call can be given.
+/// Supported arguments of a session, an adapter and a call.
 const SESSION: [&str; 3] = ["additional_headers", "connect_retries", "redirect"];
 const ADAPTER: [&str; 20] = [
     "additional_headers",
@@ -81,8 +81,8 @@ const CALL: [&str; 19] = [
     "status_code_retries",
     "status_code_retry_delay",
 ];
-/// What changes no request but its `User-Agent` and `Forwarded`, which the data leaves out.
-const UNSEEN: [&str; 12] = [
+/// Arguments that change only the headers `User-Agent` and `Forwarded`, which the data does not contain.
+const WITHOUT_EFFECT: [&str; 12] = [
     "additional_user_agent",
     "app_name",
     "app_version",
@@ -96,49 +96,48 @@ const UNSEEN: [&str; 12] = [
     "user_agent",
     "verify",
 ];
-/// Those of a call that are about its endpoint.
+/// Arguments of a call that select its endpoint.
 const ENDPOINT: [&str; 5] =
     ["allow", "endpoint_filter", "endpoint_override", "microversion", "microversion_service_type"];
 
-/// The servers of a case, and the way to them that its session has for logins and documents.
-pub(crate) fn client(case: &Case) -> Result<(Servers, Transport), Unanswered> {
+/// Returns the servers of a case, and the transport of its session for logins and version documents.
+pub(crate) fn client(case: &Case) -> Result<(Servers, Transport), Incomplete> {
     let session = Args::new(case.input("session"))?;
-    only(session, &SESSION, "the session's")?;
+    check_names(session, &SESSION, "the session's")?;
     let headers = headers(session.object("additional_headers")?)?;
     let servers = Servers::new(&case.exchanges).with_headers(headers);
     let client = ServiceBuilder::new().retry(retry_policy(session)?).service(servers.clone());
     Ok((servers, Transport::new(client)))
 }
 
-/// Refuses arguments that nothing here stands for.
-fn only(args: Args<'_>, known: &[&str], what: &str) -> Result<(), Unanswered> {
-    let unknown = args.names().find(|name| !known.contains(name) && !UNSEEN.contains(name));
-    unknown.map_or(Ok(()), |name| Err(Unanswered::NotExpressible(format!("{what} `{name}`"))))
+/// Returns an error if there is an unsupported argument.
+fn check_names(args: Args<'_>, known: &[&str], what: &str) -> Result<(), Incomplete> {
+    let unknown = args.names().find(|name| !known.contains(name) && !WITHOUT_EFFECT.contains(name));
+    unknown.map_or(Ok(()), |name| Err(Incomplete::NotExpressible(format!("{what} `{name}`"))))
 }
 
-pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(), Unanswered> {
+pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(), Incomplete> {
     servers::run(replay_calls(case, differences))
 }
 
-async fn replay_calls(case: &Case, differences: &mut Vec<Difference>) -> Result<(), Unanswered> {
+async fn replay_calls(case: &Case, differences: &mut Vec<Difference>) -> Result<(), Incomplete> {
     let (servers, transport) = client(case)?;
     let adapter = Args::new(case.input("adapter"))?;
-    only(adapter, &ADAPTER, "the adapter's")?;
+    check_names(adapter, &ADAPTER, "the adapter's")?;
     let clock = FrozenClock::of(case)?;
-    let plugin =
-        match case.plugin.as_ref().map(|described| Plugin::new(described, &transport, clock)).transpose() {
-            Ok(plugin) => plugin,
-            Err(failed) => {
-                let got = Err(failed.described()?);
-                comparison::compare(differences, (0, "construct"), &case.expect["construct"], got);
-                return Ok(());
-            }
-        };
+    let plugin = match case.plugin.as_ref().map(|spec| Plugin::new(spec, &transport, clock)).transpose() {
+        Ok(plugin) => plugin,
+        Err(failed) => {
+            let got = Err(failed.into_json()?);
+            comparison::compare(differences, (0, "construct"), &case.expect["construct"], got);
+            return Ok(());
+        }
+    };
     let session = Session {
         plugin,
         session: members(case.input("session")),
         adapter: case.input.get("adapter").map(members),
-        // The reference does not remember failures.
+        // keystoneauth does not cache failures.
         discovery: Discovery::new(transport).cache_lifetimes(HOUR, Duration::ZERO),
         servers,
         redirects: case.exchanges.iter().any(servers::Exchange::is_redirect),
@@ -150,33 +149,33 @@ async fn replay_calls(case: &Case, differences: &mut Vec<Difference>) -> Result<
             tokio::time::advance(Duration::from_secs_f64(seconds)).await;
             continue;
         }
-        only(Args::new(&call["args"])?, &CALL, "the argument")?;
+        check_names(Args::new(&call["args"])?, &CALL, "the argument")?;
         let before = Instant::now();
         let got = session.send(call).await;
         let sent = session.servers.take_sent(before);
-        // The reference asks again at once where it failed.
-        tokio::time::advance(PAUSE).await;
+        // keystoneauth has no back-off after a failure.
+        tokio::time::advance(BACKOFF).await;
         let got = match got {
             Ok((status, text, history)) => {
                 let url = sent.0.last().map(|request| request["url"].clone());
                 Ok(json!({"status": status, "url": url, "text": text, "history": history}))
             }
-            Err(error) => match error.downcast::<Unanswered>() {
+            Err(error) => match error.downcast::<Incomplete>() {
                 Ok(why) => return Err(*why),
                 Err(error) => {
                     Err(match Error::find(&*error) {
-                        // The reference has no endpoint then, and does not say why.
+                        // keystoneauth reports that there is no endpoint.
                         Some(Error::DiscoveryFailure(failure)) => {
                             json!({"error": "EndpointNotFound", "text": failure.to_string()})
                         }
-                        Some(error) => comparison::described(error),
-                        None => of_client(&*error),
+                        Some(error) => comparison::error_to_json(error),
+                        None => client_error(&*error),
                     })
                 }
             },
         };
         comparison::compare(differences, (index, "call"), expected, got);
-        comparison::compare_sent(differences, (index, "call"), expected, sent);
+        comparison::compare_requests(differences, (index, "call"), expected, sent);
     }
     Ok(())
 }
@@ -185,7 +184,7 @@ fn members(object: &Value) -> Map<String, Value> {
     object.as_object().cloned().unwrap_or_default()
 }
 
-/// The stack that does what a session and an adapter do.
+/// The layers that correspond to a session and an adapter.
 struct Session {
     plugin: Option<Plugin>,
     session: Map<String, Value>,
@@ -196,7 +195,7 @@ struct Session {
 }
 
 impl Session {
-    /// The status, the text and the statuses of the redirects before it.
+    /// Sends a request. Returns the status, the body, and the statuses of the redirects.
     async fn send(&self, call: &Value) -> Result<(u16, String, Vec<u16>), BoxError> {
         let mut given = Value::Object(self.session.clone());
         let all = |given: &mut Value, more: &Value| {
@@ -205,36 +204,35 @@ impl Session {
         let adapter = Value::Object(self.adapter.clone().unwrap_or_default());
         all(&mut given, &adapter);
         let plugin = self.plugin.as_ref().map_or_else(|| Arc::new(NoPlugin) as _, Plugin::shared);
-        // A session's token replaces that of the caller.
+        // The token of a session replaces a token of the caller.
         let mut auth = AuthLayer::new(plugin).discovery(self.discovery.clone()).overwrite_token();
         if self.adapter.is_some() {
             auth = auth.endpoint(endpoint(Args::new(&given)?)?);
         }
-        let takes_back = |(name, said): (&String, &Value)| {
+        let unsets = |(name, said): (&String, &Value)| {
             let of_adapter = &adapter[name];
             (said.is_null() || *said == "") && !of_adapter.is_null() && *of_adapter != ""
         };
         let said = [&call["args"], &call["args"]["endpoint_filter"]].into_iter().filter_map(Value::as_object);
-        if said.flatten().any(takes_back) {
+        if said.flatten().any(unsets) {
             return Err(
-                Unanswered::NotExpressible("a call that takes back what its adapter says".into()).into()
+                Incomplete::NotExpressible("a call that unsets an argument of its adapter".into()).into()
             );
         }
         all(&mut given, &call["args"]);
         let args = Args::new(&given)?;
         let request = self.request(call, args, Args::new(&adapter)?)?;
         if self.redirects && request.uri().scheme().is_some() {
-            // The reference sends its token wherever the first URL is: to see what becomes of it afterwards,
-            // that has to be known here.
+            // keystoneauth sends its token to any first URL. To test the redirects from there, its origin is allowed.
             auth = auth.allow_origin(request.uri())?;
         }
 
         let global_request_id =
             Args::new(&adapter)?.text("global_request_id")?.map(str::parse).transpose()?;
         let history = Arc::new(Mutex::new(Vec::new()));
-        let (noted, begun) = (Arc::clone(&history), Arc::clone(&history));
-        let note = redirect_fn(move |attempt: &Attempt<'_>| {
-            noted.lock().unwrap().push(attempt.status().as_u16());
+        let (recorded, at_start) = (Arc::clone(&history), Arc::clone(&history));
+        let record_redirect = redirect_fn(move |attempt: &Attempt<'_>| {
+            recorded.lock().unwrap().push(attempt.status().as_u16());
             Ok(Action::Follow)
         });
         let stack = ServiceBuilder::new()
@@ -249,22 +247,24 @@ impl Session {
             .retry(retry_policy(args)?)
             .layer(auth)
             .map_request(move |request: Request<Body>| {
-                // The redirects that count are those of the last attempt.
-                begun.lock().unwrap().clear();
+                // Only the redirects of the last attempt are part of the result.
+                at_start.lock().unwrap().clear();
                 request
             })
-            .layer(FollowRedirectLayer::with_policy(redirect_policy(args)?.and::<_, Body, BoxError>(note)))
+            .layer(FollowRedirectLayer::with_policy(
+                redirect_policy(args)?.and::<_, Body, BoxError>(record_redirect),
+            ))
             .service(self.servers.clone());
 
         let (parts, body) = stack.oneshot(request).await?.into_parts();
         let text = String::from_utf8_lossy(&body.collect().await?.to_bytes()).into_owned();
-        // The text without the mark that tells its encoding.
+        // The byte order mark is not part of the text.
         let text = text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned);
         let history = history.lock().unwrap().clone();
         Ok((parts.status.as_u16(), text, history))
     }
 
-    /// The request as a caller makes it, who knows what the session and the adapter were given.
+    /// Builds the request that a caller of the layers would send.
     fn request(&self, call: &Value, args: Args<'_>, adapter: Args<'_>) -> Result<Request<Body>, BoxError> {
         let mut uri = text(&call["url"], "the url of a call")?.to_owned();
         let query = form(args.object("params")?)?;
@@ -276,7 +276,7 @@ impl Session {
         }
         let uri = uri
             .parse::<Uri>()
-            .map_err(|_| Unanswered::NotExpressible("a URI that `http::Uri` has not".into()))?;
+            .map_err(|_| Incomplete::NotExpressible("a URI that `http::Uri` does not accept".into()))?;
         let request = Request::builder().method(text(&call["method"], "the method of a call")?).uri(uri);
         let mut body = Bytes::new();
         let mut content_type = None;
@@ -313,15 +313,15 @@ impl Session {
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
 
-/// The endpoint filter of these arguments, of which those in `endpoint_filter` come first.
+/// Returns the endpoint filter of the arguments. Those in `endpoint_filter` take precedence.
 fn endpoint(args: Args<'_>) -> Result<EndpointFilter, BoxError> {
     let names = args.names().filter_map(|name| Some((name.to_owned(), args.given(name)?.clone())));
     let mut wanted: Map<_, _> = names.collect();
     wanted.extend(args.get("endpoint_filter").map(members).unwrap_or_default());
     let filter = filter(Args::new(&Value::Object(wanted))?)?;
-    // A microversion of the call that is null is none.
+    // A null microversion of the call overrides the default one.
     let microversion = args.given("microversion").or(args.given("default_microversion"));
-    let microversion = microversion.filter(|said| !said.is_null()).map(written).transpose()?;
+    let microversion = microversion.filter(|said| !said.is_null()).map(version_text).transpose()?;
     Ok(match (microversion, args.text("microversion_service_type")?) {
         (Some(microversion), Some(service_type)) => filter.microversion_for(service_type, microversion),
         (Some(microversion), None) => filter.microversion(microversion),
@@ -329,8 +329,8 @@ fn endpoint(args: Args<'_>) -> Result<EndpointFilter, BoxError> {
     })
 }
 
-/// The retries of these arguments: none by itself, and none by chance.
-fn retry_policy(args: Args<'_>) -> Result<RetryPolicy<Body>, Unanswered> {
+/// Returns the retry policy of the arguments, without default retries and without jitter.
+fn retry_policy(args: Args<'_>) -> Result<RetryPolicy<Body>, Incomplete> {
     let mut policy = RetryPolicy::new()
         .without_jitter()
         .connect_retries(args.count("connect_retries")?.unwrap_or_default())
@@ -349,13 +349,13 @@ fn retry_policy(args: Args<'_>) -> Result<RetryPolicy<Body>, Unanswered> {
         codes.as_array()?.iter().map(status).collect::<Option<Vec<_>>>()
     })?;
     Ok(match codes {
-        // An empty list is the default, as it is there.
+        // An empty list means the default, as in keystoneauth.
         Some(codes) if !codes.is_empty() => policy.retriable_status_codes(codes),
         _ => policy,
     })
 }
 
-fn redirect_policy(args: Args<'_>) -> Result<RedirectPolicy<Body>, Unanswered> {
+fn redirect_policy(args: Args<'_>) -> Result<RedirectPolicy<Body>, Incomplete> {
     Ok(match args.get("redirect") {
         None | Some(Value::Bool(true)) => RedirectPolicy::new(),
         Some(Value::Bool(false)) => RedirectPolicy::new().limit(0),
@@ -363,21 +363,23 @@ fn redirect_policy(args: Args<'_>) -> Result<RedirectPolicy<Body>, Unanswered> {
     })
 }
 
-fn headers(given: Args<'_>) -> Result<HeaderMap, Unanswered> {
+fn headers(given: Args<'_>) -> Result<HeaderMap, Incomplete> {
     let mut headers = HeaderMap::new();
     for name in given.names() {
         let value = given.text(name)?.unwrap_or_default();
         let (name, value) = (name.parse::<HeaderName>(), HeaderValue::from_str(value));
         let (Ok(name), Ok(value)) = (name, value) else {
-            return Err(Unanswered::NotExpressible("a header that the http crate does not have".to_owned()));
+            return Err(Incomplete::NotExpressible(
+                "a header that the `http` crate does not accept".to_owned(),
+            ));
         };
         headers.insert(name, value);
     }
     Ok(headers)
 }
 
-/// The pairs of a query or a form.
-fn form(given: Args<'_>) -> Result<String, Unanswered> {
+/// Encodes a query or a form.
+fn form(given: Args<'_>) -> Result<String, Incomplete> {
     let mut pairs = Vec::new();
     for name in given.names() {
         let values = match given.get(name) {
@@ -390,8 +392,8 @@ fn form(given: Args<'_>) -> Result<String, Unanswered> {
                 Value::String(text) => text.clone(),
                 Value::Number(number) => number.to_string(),
                 _ => {
-                    return Err(Unanswered::NotExpressible(format!(
-                        "`{name}` that is neither text nor number"
+                    return Err(Incomplete::NotExpressible(format!(
+                        "a value of `{name}` that is neither a text nor a number"
                     )));
                 }
             };
@@ -402,7 +404,7 @@ fn form(given: Args<'_>) -> Result<String, Unanswered> {
     Ok(form.extend_pairs(pairs).finish())
 }
 
-/// The id that an adapter was given for all its requests.
+/// The request id of an adapter, for all its requests.
 #[derive(Clone)]
 struct GlobalRequestId(Option<HeaderValue>);
 
@@ -412,8 +414,8 @@ impl MakeRequestId for GlobalRequestId {
     }
 }
 
-/// An error of the HTTP client's, by the classes of the reference.
-fn of_client(error: &(dyn std::error::Error + 'static)) -> Value {
+/// Returns an error of the HTTP client, with its keystoneauth class.
+fn client_error(error: &(dyn std::error::Error + 'static)) -> Value {
     let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
     let class = match kind {
         Some(io::ErrorKind::TimedOut) => "ConnectTimeout",
@@ -424,7 +426,7 @@ fn of_client(error: &(dyn std::error::Error + 'static)) -> Value {
     json!({"error": class, "text": error.to_string()})
 }
 
-/// What stands for a session without a plugin: a layer has one, and this one has nothing to give.
+/// Stands for a session without a plugin, because a layer always has one. It has no token.
 struct NoPlugin;
 
 impl IdentityPlugin for NoPlugin {
