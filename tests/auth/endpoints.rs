@@ -232,7 +232,7 @@ async fn a_skipped_endpoint_is_logged_once_and_without_its_url() {
         let request = Request::get("/servers").extension(filter).body(()).unwrap();
         assert_eq!(send(&layer, &inner, request).await.is_ok(), region.is_empty());
     }
-    let lines = log.lines();
+    let lines = log.take_lines();
     let [warning] = &*lines else { panic!("{lines:?}") };
     assert!(warning.contains("WARN") && warning.contains("interface=\"public\""), "{warning}");
     assert!(warning.contains("user name") && !warning.contains("canary"), "{warning}");
@@ -278,8 +278,9 @@ async fn a_skipped_endpoint_is_logged_only_when_requested_and_once_for_all_token
             assert_eq!(sent(&layer, request).await.uri, "https://nova.example.com/servers");
         }
     }
-    let warnings =
-        || log.lines().into_iter().filter(|line| line.contains("skipping an endpoint")).collect::<Vec<_>>();
+    let warnings = || {
+        log.take_lines().into_iter().filter(|line| line.contains("skipping an endpoint")).collect::<Vec<_>>()
+    };
     assert_eq!(warnings(), [""; 0], "no unusable endpoint was requested");
 
     for _ in 0..3 {

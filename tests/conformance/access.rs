@@ -26,7 +26,8 @@ pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(
 
     let properties_of_token = properties(&access_info);
     for (name, expected) in case.expect["properties"].as_object().into_iter().flatten() {
-        let got = properties_of_token.iter().find(|(asked, _)| asked == name).map(|(_, got)| got.clone());
+        let got =
+            properties_of_token.iter().find(|(property, _)| property == name).map(|(_, got)| got.clone());
         let unknown = || Incomplete::Malformed(format!("no such property: {name}"));
         compare(differences, name, expected, got.ok_or_else(unknown)?);
     }

@@ -304,7 +304,7 @@ fn change_body(case: &mut Case, change: fn(&RawValue) -> Option<Box<RawValue>>) 
 }
 
 /// Returns whether each value of a result occurs in the document. Errors and versions (parts of URLs) are not checked.
-fn consists_of(document: &Value, answer: &Value) -> bool {
+fn consists_of(document: &Value, result: &Value) -> bool {
     fn contains_leaf(document: &Value, leaf: &Value) -> bool {
         let within = match (document, leaf) {
             (Value::String(in_document), Value::String(text)) => in_document.contains(&**text),
@@ -319,7 +319,7 @@ fn consists_of(document: &Value, answer: &Value) -> bool {
                 _ => false,
             }
     }
-    match answer {
+    match result {
         Value::Null => true,
         Value::Object(members) if members.contains_key("error") => true,
         Value::Object(members) => {
@@ -331,8 +331,8 @@ fn consists_of(document: &Value, answer: &Value) -> bool {
 }
 
 /// Returns whether keystoneauth failed with a Python exception, so that it did not handle the input.
-pub(crate) fn is_python_error(answer: &Value) -> bool {
-    answer["error"].as_str().is_some_and(|class| comparison::ANY_ERROR.contains(&class))
+pub(crate) fn is_python_error(result: &Value) -> bool {
+    result["error"].as_str().is_some_and(|class| comparison::ANY_ERROR.contains(&class))
 }
 
 pub(crate) fn error_text(got: &Value) -> &str {

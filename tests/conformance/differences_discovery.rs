@@ -411,8 +411,8 @@ fn is_result_without_login(difference: &Difference) -> bool {
 }
 
 /// Returns whether keystoneauth found nothing.
-fn is_no_result(answer: &Value) -> bool {
-    answer["error"] == "DiscoveryFailure" || answer.get("result").is_some_and(Value::is_null)
+fn is_no_result(result: &Value) -> bool {
+    result["error"] == "DiscoveryFailure" || result.get("result").is_some_and(Value::is_null)
 }
 
 /// Returns whether keystoneauth sent a request whose exchange matches `predicate`.

@@ -43,9 +43,9 @@ pub(crate) const PLUGINS: &[Rule] = &[
             is_different_cache_id(difference)
                 && agrees_after(case, difference, replay, |case| {
                     change_plugin(case, |plugin| {
-                        let told =
+                        let is_named =
                             ["system_scope", "unscoped", "include_catalog"].map(|name| plugin.remove(name));
-                        told.contains(&true)
+                        is_named.contains(&true)
                     })
                 })
         },
@@ -102,14 +102,16 @@ pub(crate) const PLUGINS: &[Rule] = &[
                 |exchange: &&Exchange| exchange.method == "POST" && (300..400).contains(&exchange.status);
             let got = &difference.got;
             let is_error = case.exchanges.iter().filter(predicate).any(|exchange| {
-                let told = error_text(got).contains(&format!("redirected the login ({} ", exchange.status));
+                let is_named =
+                    error_text(got).contains(&format!("redirected the login ({} ", exchange.status));
                 let says = |member: &str| got[member].is_null() || is_in_error_response(case, &got[member]);
                 let http = got["http_status"] == exchange.status && got["error"] == "HttpError";
-                told || http
-                    && says("message")
-                    && says("details")
-                    && got["retry_after"].is_u64()
-                    && got["request_id"] == exchange_id(exchange)
+                is_named
+                    || http
+                        && says("message")
+                        && says("details")
+                        && got["retry_after"].is_u64()
+                        && got["request_id"] == exchange_id(exchange)
             });
             let class = difference.expected["error"].as_str();
             let failed = class.is_none_or(|class| class == "InvalidResponse")
@@ -132,15 +134,16 @@ pub(crate) const PLUGINS: &[Rule] = &[
         decision: "a request to Keystone that failed is sent again at the next call",
         covers: |case, difference, _| {
             let again = difference.got.as_array().map(Vec::as_slice).unwrap_or_default();
-            let asked = case.expect["calls"].as_array().into_iter().flatten().take(difference.call);
-            let asked: Vec<_> =
-                asked.flat_map(|call| call["requests"].as_array().into_iter().flatten()).collect();
-            let is_asked = |request: &Value| asked.iter().any(|asked| asked["url"] == request["url"]);
+            let earlier = case.expect["calls"].as_array().into_iter().flatten().take(difference.call);
+            let earlier: Vec<_> =
+                earlier.flat_map(|call| call["requests"].as_array().into_iter().flatten()).collect();
+            let is_repeated =
+                |request: &Value| earlier.iter().any(|earlier| earlier["url"] == request["url"]);
             matches!(&*plugin_spec(case).kind, "password" | "token")
                 && difference.subject.ends_with(": requests")
                 && difference.expected == json!([])
                 && expected_call(case, difference)["error"] == "DiscoveryFailure"
-                && again.iter().all(|request| request["method"] == "GET" && is_asked(request))
+                && again.iter().all(|request| request["method"] == "GET" && is_repeated(request))
         },
     },
     Rule {
@@ -411,7 +414,7 @@ pub(crate) const PLUGINS: &[Rule] = &[
                 && difference.expected == json!([])
                 && requests(&difference.got).iter().all(|request| {
                     request["method"] == "GET"
-                        && all_requests(case).any(|asked| asked["url"] == request["url"])
+                        && all_requests(case).any(|earlier| earlier["url"] == request["url"])
                 });
             let without = difference.subject == "get_auth_state" && difference.got.is_null();
             let only_v2 = all_requests(case).any(|request| request.to_string().contains("/v2.0/tokens"));

@@ -113,7 +113,7 @@ pub(crate) const SESSIONS: &[Rule] = &[
                 }
                 request
             };
-            let url = |answer: &Value| answer["url"].as_str().map(without_redundant_encoding);
+            let url = |result: &Value| result["url"].as_str().map(without_redundant_encoding);
             let same = url(value(&difference.expected))
                 .is_some_and(|expected| url(&difference.got) == Some(expected));
             let members = ["status", "text", "history"];

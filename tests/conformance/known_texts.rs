@@ -44,7 +44,7 @@ pub(crate) fn has_texts_of_case(case: &Case, difference: &Difference) -> bool {
     let sent = difference.subject.ends_with(": requests");
     let is_response_of_call = difference.subject == "call";
     let known = KnownTexts { case, texts: texts_of(case) };
-    let all_known = |answer: &Value| match value(answer) {
+    let all_known = |result: &Value| match value(result) {
         Value::Array(requests) if sent => {
             requests.iter().all(|request| request["method"].is_string() && known.contains(request))
         }
@@ -52,7 +52,7 @@ pub(crate) fn has_texts_of_case(case: &Case, difference: &Difference) -> bool {
             let is_class = |class: &str| CLASSES.contains(&class) || ANY_ERROR.contains(&class);
             error["http_status"].is_u64() || error["error"].as_str().is_none_or(is_class)
         }
-        answer => !is_response_of_call || known.is_response(answer),
+        result => !is_response_of_call || known.is_response(result),
     };
     all_known(&difference.expected) && all_known(&difference.got)
 }
@@ -106,14 +106,14 @@ impl KnownTexts<'_> {
     }
 
     /// Returns whether a server of the case sends this response.
-    fn is_response(&self, answer: &Value) -> bool {
+    fn is_response(&self, result: &Value) -> bool {
         let mut exchanges = self.case.exchanges.iter();
-        let history = answer["history"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let text = answer["text"].as_str().unwrap_or_default();
+        let history = result["history"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let text = result["text"].as_str().unwrap_or_default();
         let is_mark = |said: &str| said.strip_prefix('\u{feff}') == Some(text);
         exchanges.any(|exchange| {
-            answer["status"] == exchange.status && (exchange.text() == text || is_mark(exchange.text()))
-        }) && self.contains(&answer["url"])
+            result["status"] == exchange.status && (exchange.text() == text || is_mark(exchange.text()))
+        }) && self.contains(&result["url"])
             && history.iter().all(|status| matches!(status.as_u64(), Some(300..400)))
     }
 }

@@ -141,12 +141,12 @@ async fn a13_a_response_without_a_token_document_is_retried_and_not_shown_in_the
         "{\"token\": 1}",
     ] {
         let time = SimulatedTime::new();
-        let bad = move || build_response(201, &[("x-subject-token", "token-0")], body);
-        let servers = Servers::first(bad);
+        let invalid = move || build_response(201, &[("x-subject-token", "token-0")], body);
+        let servers = Servers::first(invalid);
         assert_eq!(token(&servers.plugin(&time)).await.unwrap(), "token-1", "{body}");
         assert_eq!(servers.posts().len(), 2, "{body}");
 
-        let servers = Servers::new(move |_, _| bad());
+        let servers = Servers::new(move |_, _| invalid());
         let error = token(&servers.plugin(&time)).await.unwrap_err();
         assert!(matches!(error, Error::InvalidResponse { .. }) && error.is_transient(), "{body}: {error}");
         assert!(!format!("{error} {error:?}").contains("canary"));
@@ -303,7 +303,7 @@ async fn a15_a_response_without_exactly_one_token_is_a_permanent_error() {
 
 async fn a16_a_token_that_is_not_a_valid_header_value_is_a_permanent_error() {
     let long = "c".repeat(128 * 1024 + 1);
-    for bad in [
+    for invalid in [
         "canary\r\nx-evil: 1",
         "canary\n",
         "canary\0",
@@ -316,14 +316,14 @@ async fn a16_a_token_that_is_not_a_valid_header_value_is_a_permanent_error() {
         "\u{feff}canary",
         &long,
     ] {
-        let error = AccessInfo::new(bad, token_document().to_string()).unwrap_err();
+        let error = AccessInfo::new(invalid, token_document().to_string()).unwrap_err();
         let Error::InvalidToken { length, offset, .. } = error else { panic!("{error}") };
-        assert_eq!(length, bad.len());
-        assert_eq!(offset, bad.bytes().position(|byte| !byte.is_ascii_graphic()), "{bad:?}");
+        assert_eq!(length, invalid.len());
+        assert_eq!(offset, invalid.bytes().position(|byte| !byte.is_ascii_graphic()), "{invalid:?}");
         assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
 
         // If HTTP permits the value in a response header, the login fails with the same error and is not retried.
-        let Ok(header) = HeaderValue::from_bytes(bad.as_bytes()) else { continue };
+        let Ok(header) = HeaderValue::from_bytes(invalid.as_bytes()) else { continue };
         let time = SimulatedTime::new();
         let servers = Servers::new(move |_, _| {
             let mut response = token_response("token-1", &token_document());
@@ -335,7 +335,7 @@ async fn a16_a_token_that_is_not_a_valid_header_value_is_a_permanent_error() {
             let error = token(&plugin).await.unwrap_err();
             assert!(matches!(error, Error::InvalidToken { .. }) && !error.is_transient(), "{error}");
         }
-        assert_eq!(servers.posts().len(), 1, "{bad:?}");
+        assert_eq!(servers.posts().len(), 1, "{invalid:?}");
     }
     let servers = Servers::new(|_, _| token_response(&"c".repeat(128 * 1024), &token_document()));
     assert_eq!(token(&servers.plugin(&SimulatedTime::new())).await.unwrap().len(), 128 * 1024);
@@ -393,7 +393,7 @@ async fn a17_every_form_of_an_expiry_is_parsed() {
 }
 
 async fn a17_an_expiry_that_is_not_a_time_is_a_permanent_error() {
-    for bad in [
+    for invalid in [
         json!("garbage"),
         json!("2027-01-15T09:00:60Z"),
         json!("2016-12-31T23:59:60Z"),
@@ -406,17 +406,17 @@ async fn a17_an_expiry_that_is_not_a_time_is_a_permanent_error() {
         json!(true),
     ] {
         let time = SimulatedTime::new();
-        let document = document_with("2027-01-15T08:00:00.000000Z", bad.clone());
+        let document = document_with("2027-01-15T08:00:00.000000Z", invalid.clone());
         let servers = Servers::new(move |_, _| token_response("token-1", &document));
         let plugin = servers.plugin(&time);
         for _ in 0..100 {
             let error = token(&plugin).await.unwrap_err();
             assert!(
                 matches!(error, Error::InvalidTimestamp { .. }) && !error.is_transient(),
-                "{bad}: {error}"
+                "{invalid}: {error}"
             );
         }
-        assert_eq!(servers.posts().len(), 1, "{bad}");
+        assert_eq!(servers.posts().len(), 1, "{invalid}");
     }
 }
 

@@ -307,8 +307,8 @@ async fn a18_tokens_with_a_lifetime_of_seconds_cause_at_most_six_logins_a_minute
             }
             tokio::time::sleep(millis(500)).await;
         }
-        let most = max_per_minute(&keystone.login_times());
-        assert!((3..=6).contains(&most), "{lifetime}: {most}");
+        let max = max_per_minute(&keystone.login_times());
+        assert!((3..=6).contains(&max), "{lifetime}: {max}");
     }
 }
 

@@ -193,8 +193,8 @@ fn compute(endpoints: &[Value]) -> AuthLayer<AccessInfoPlugin> {
 }
 
 async fn c07_a_malformed_endpoint_is_skipped() {
-    let good = json!({"interface": "public", "url": "https://nova.example.com/v2.1"});
-    for bad in [
+    let valid = json!({"interface": "public", "url": "https://nova.example.com/v2.1"});
+    for malformed in [
         json!({"interface": "public", "url": "file:///etc/passwd"}),
         json!({"interface": "public", "url": "ftp://nova.example.com/"}),
         json!({"interface": "public", "url": "javascript:alert(1)"}),
@@ -219,16 +219,17 @@ async fn c07_a_malformed_endpoint_is_skipped() {
         json!("https://nova.evil.org"),
     ] {
         let inner = Inner::new();
-        let both = compute(&[bad.clone(), good.clone(), good.clone()]);
+        let both = compute(&[malformed.clone(), valid.clone(), valid.clone()]);
         Oneshot::new(both.layer(inner.clone()), get("/servers")).await.unwrap();
-        assert_eq!(inner.uris(), ["https://nova.example.com/v2.1/servers"], "{bad}");
+        assert_eq!(inner.uris(), ["https://nova.example.com/v2.1/servers"], "{malformed}");
 
-        let error = Oneshot::new(compute(std::slice::from_ref(&bad)).layer(inner.clone()), get("/servers"))
-            .await
-            .unwrap_err();
-        assert!(matches!(Error::find(&*error), Some(Error::EndpointNotFound(_))), "{bad}: {error}");
+        let error =
+            Oneshot::new(compute(std::slice::from_ref(&malformed)).layer(inner.clone()), get("/servers"))
+                .await
+                .unwrap_err();
+        assert!(matches!(Error::find(&*error), Some(Error::EndpointNotFound(_))), "{malformed}: {error}");
         assert!(!error.to_string().contains("canary"), "{error}");
-        assert_eq!(inner.count(), 1, "{bad}");
+        assert_eq!(inner.count(), 1, "{malformed}");
     }
 }
 

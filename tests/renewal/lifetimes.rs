@@ -234,7 +234,7 @@ async fn an_issued_at_shortly_before_the_expiry_is_ignored_if_there_is_a_date_he
 async fn without_a_date_header_an_impossible_issued_at_is_ignored() {
     for fault in ALL_FAULTS {
         if matches!(fault, TimeFault::ReusedToken | TimeFault::LateIssuedAt(-3000)) {
-            continue; // This cannot be told from a Keystone clock that is 50 minutes slow.
+            continue; // This looks the same as a Keystone clock that is 50 minutes slow.
         }
         let faulty = FaultyKeystone::new(fault, None);
         let logins = logins_of_six_hours(&faulty, faulty.keystone.credentials(), 0).await;

@@ -71,8 +71,8 @@ async fn a_failed_renewal_keeps_the_valid_token() {
             sleep_secs(1).await;
         }
         let attempts = keystone.logins() - 1;
-        let most = if matches!(failure, LoginResponse::RetryAfter(_)) { 25 } else { 20 };
-        assert!((1..=most).contains(&attempts), "{failure:?}: {attempts}");
+        let max = if matches!(failure, LoginResponse::RetryAfter(_)) { 25 } else { 20 };
+        assert!((1..=max).contains(&attempts), "{failure:?}: {attempts}");
         assert_eq!(keystone.max_concurrent_logins(), 1);
     }
 }
@@ -323,8 +323,8 @@ async fn tokens_with_a_lifetime_of_seconds_cause_at_most_six_logins_a_minute() {
             }
             tokio::time::sleep(millis(500)).await;
         }
-        let most = max_per_minute(&keystone.login_times());
-        assert!((3..=6).contains(&most), "{lifetime}: {most}");
+        let max = max_per_minute(&keystone.login_times());
+        assert!((3..=6).contains(&max), "{lifetime}: {max}");
     }
 }
 
@@ -343,8 +343,8 @@ async fn rejected_tokens_with_a_lifetime_of_seconds_cause_at_most_nine_logins_a_
             }
             tokio::time::sleep(millis(500)).await;
         }
-        let most = max_per_minute(&keystone.login_times());
-        assert!((3..=6 + 3).contains(&most), "{lifetime}: {most}");
+        let max = max_per_minute(&keystone.login_times());
+        assert!((3..=6 + 3).contains(&max), "{lifetime}: {max}");
     }
 }
 

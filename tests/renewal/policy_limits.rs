@@ -84,8 +84,8 @@ async fn no_policy_makes_a_renewal_endless_or_a_busy_loop() {
             let plugin = keystone.plugin_with(policy.clone());
             let access = tokio::time::timeout(seconds(2 * DAY), plugin.access()).await;
             assert!(access.expect(&context).is_err(), "{context}");
-            let most = max_per_minute(&keystone.login_times());
-            assert!(most <= 4 * 60 + 20, "{context}: {most} logins a minute");
+            let max = max_per_minute(&keystone.login_times());
+            assert!(max <= 4 * 60 + 20, "{context}: {max} logins a minute");
 
             // No request waits for this login.
             drop(tokio::time::timeout(seconds(1), plugin.renew()).await);

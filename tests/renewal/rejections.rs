@@ -121,11 +121,12 @@ async fn a_service_that_rejects_every_token_does_not_affect_other_services() {
         let plugin = keystone.plugin();
         let service =
             |service_type| ScriptedService::new(&keystone, || Duration::ZERO).service_type(service_type);
-        let mut good = [service("compute"), service("image")].map(|nova| nova.with_auth_and_retry(&plugin));
-        let mut bad = service("volume").rejecting_all().with_auth_and_retry(&plugin);
+        let mut accepting =
+            [service("compute"), service("image")].map(|nova| nova.with_auth_and_retry(&plugin));
+        let mut rejecting = service("volume").rejecting_all().with_auth_and_retry(&plugin);
         for second in 1..=600 {
-            assert_eq!(bad.ready().await.unwrap().call(get()).await.unwrap().status(), 401);
-            for service in &mut good {
+            assert_eq!(rejecting.ready().await.unwrap().call(get()).await.unwrap().status(), 401);
+            for service in &mut accepting {
                 let response = service.ready().await.unwrap().call(get()).await.unwrap();
                 assert_eq!(response.status(), 200, "after {second} s");
             }
@@ -145,12 +146,12 @@ async fn a_service_that_rejects_every_token_does_not_affect_other_services() {
 async fn a_service_that_rejects_every_token_does_not_affect_others_of_its_origin() {
     let keystone = ScriptedKeystone::new();
     let plugin = keystone.plugin();
-    let mut good = ScriptedService::new(&keystone, || Duration::ZERO).with_auth_and_retry(&plugin);
-    let mut bad =
+    let mut accepting = ScriptedService::new(&keystone, || Duration::ZERO).with_auth_and_retry(&plugin);
+    let mut rejecting =
         ScriptedService::new(&keystone, || Duration::ZERO).rejecting_all().with_auth_and_retry(&plugin);
     for second in 1..=600 {
-        bad.ready().await.unwrap().call(get()).await.unwrap();
-        let response = good.ready().await.unwrap().call(get()).await.unwrap();
+        rejecting.ready().await.unwrap().call(get()).await.unwrap();
+        let response = accepting.ready().await.unwrap().call(get()).await.unwrap();
         assert_eq!(response.status(), 200, "after {second} s");
         sleep_secs(1).await;
         if second % 100 == 30 {
