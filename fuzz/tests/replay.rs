@@ -1,11 +1,11 @@
-//! The corpus of every target, and some thousands of mutations of it: no fuzzer is needed for these.
+//! Runs each fuzz target with its corpus and with thousands of mutations of it. This needs no fuzzer.
 //!
-//! `FUZZ_MUTATIONS` is how many mutations each target gets.
+//! `FUZZ_MUTATIONS` sets the number of mutations for each target. The default is 20,000.
 
 use std::{fs, path::Path};
 
-/// What parsers trip over.
-const WORDS: [&str; 48] = [
+/// Texts that parsers often handle incorrectly. Mutations insert them.
+const TRICKY_TEXTS: [&str; 48] = [
     "\n",
     "\n\n",
     "/",
@@ -72,23 +72,23 @@ targets! {
 fn replay(name: &str, target: fn(&[u8])) {
     let mutations = std::env::var("FUZZ_MUTATIONS").map_or(20_000, |number| number.parse().unwrap());
     let corpus = corpus(name);
-    assert!(!corpus.is_empty(), "{name} has a corpus");
+    assert!(!corpus.is_empty(), "the corpus of {name} is empty");
     let inputs = corpus.iter().cloned().chain([Vec::new()]);
-    let mutated = (0..mutations).map(|seed| mutated(&corpus, seed));
+    let mutated = (0..mutations).map(|seed| mutate(&corpus, seed));
     for input in inputs.chain(mutated) {
-        let shown = Shown(name, &input);
+        let guard = PrintOnPanic(name, &input);
         target(&input);
-        std::mem::forget(shown);
+        std::mem::forget(guard);
     }
 }
 
-/// Shows the input if the target panics.
-struct Shown<'a>(&'a str, &'a [u8]);
+/// Prints the input if the target panics.
+struct PrintOnPanic<'a>(&'a str, &'a [u8]);
 
-impl Drop for Shown<'_> {
+impl Drop for PrintOnPanic<'_> {
     fn drop(&mut self) {
         let Self(name, input) = self;
-        eprintln!("{name} fails for this input, to be kept in fuzz/corpus/{name}:\n{}", input.escape_ascii());
+        eprintln!("{name} fails for this input, add it to fuzz/corpus/{name}:\n{}", input.escape_ascii());
     }
 }
 
@@ -99,8 +99,8 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
     files.into_iter().map(|file| fs::read(file).unwrap()).collect()
 }
 
-/// One of the corpus, changed in some places.
-fn mutated(corpus: &[Vec<u8>], seed: u64) -> Vec<u8> {
+/// Returns an input of the corpus with one to six random changes.
+fn mutate(corpus: &[Vec<u8>], seed: u64) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut input = rng.choice(corpus).unwrap().clone();
     for _ in 0..rng.usize(1..=6) {
@@ -121,8 +121,8 @@ fn mutated(corpus: &[Vec<u8>], seed: u64) -> Vec<u8> {
                 input.splice(at..end, other[from..to].iter().copied());
             }
             _ => {
-                let word = rng.choice(WORDS).unwrap();
-                input.splice(at..end, word.bytes());
+                let text = rng.choice(TRICKY_TEXTS).unwrap();
+                input.splice(at..end, text.bytes());
             }
         }
     }

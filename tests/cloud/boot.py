@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
 """Boots a real Keystone and Placement on free loopback ports, for tests.
 
-When everything answers, one line of JSON (or, with --env, `export OS_...` lines) goes to standard
-output; progress goes to standard error. The services live until standard input reaches its end or
+When all services respond, the program writes one line of JSON (or `export OS_...` lines with --env)
+to standard output. Progress goes to standard error. The services run until standard input ends or
 the program gets SIGTERM or SIGINT. The first boot installs the services from PyPI and fills their
-databases, both cached in DIR; every boot works on its own copy.
+databases, both cached in DIR. Every boot uses its own copy.
 
-Two Keystones share a database and keys. The one at `auth_url` caches users, projects and the like in
-memory: change those there, else it notices late. The one at `short_auth_url` caches nothing and
-issues tokens that live a few seconds. Placement asks the first one about every token it gets, and
-all three heed a revocation at once.
+Two Keystones share a database and keys. The one at `auth_url` caches users, projects and roles in
+memory, so change them through it, otherwise it uses old data for a while. The one at
+`short_auth_url` caches nothing and issues tokens with a lifetime of a few seconds. Placement
+validates every token with the first one. A revocation takes effect at once in all three.
 
-A third Keystone, like the second one, runs only when it is told to, by lines on standard input.
-`start` starts it, on the same port each time, and is answered by a line of JSON with its `auth_url`
-once it serves. `kill` ends it by SIGKILL, and is answered by `{}` once its port refuses connections.
+A third Keystone, configured like the second one, is controlled by commands on standard input, one
+per line. `start` starts it, on the same port each time, and writes a line of JSON with its `auth_url`
+when it responds. `kill` kills it with SIGKILL, and writes `{}` when its port refuses connections.
 """
 
 import argparse
@@ -50,7 +50,7 @@ ADMIN_PASSWORD = "admin-secret"
 DEMO_PASSWORD = "demo-secret"
 PLACEMENT_PASSWORD = "placement-secret"
 INTERFACES = ("public", "internal", "admin")
-# Pickled, so that no thread changes what another one finds.
+# Cached values are pickled, so that no thread changes a value of another one.
 LASTING = {"expiration": 3600, "cache": "dogpile.cache.memory_pickle"}
 SHORT_LIVED = {"expiration": 6, "cache": "dogpile.cache.null"}
 MORTAL = {"expiration": 10, "cache": "dogpile.cache.null"}
@@ -58,7 +58,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stop(BaseException):
-    """The caller asked for the end."""
+    """The caller requested to stop."""
 
 
 def admin_token(auth_url):
@@ -153,7 +153,7 @@ def configure_placement(cloud, keystone):
 
 
 def boot(cloud):
-    """Starts the services, warms each of them up, and returns what a client has to know."""
+    """Starts the services, warms each of them up, and returns what a client needs."""
     keystone_listener, keystone = listen()
     short_listener, short = listen()
     placement_listener, placement = listen()
@@ -168,7 +168,7 @@ def boot(cloud):
     cloud.serve_keystone("keystone-short", short_listener)
     cloud.serve_placement(placement_listener)
 
-    # Concurrent first requests to a fresh process can get a false 403: a lone one goes ahead.
+    # Concurrent first requests to a new process can get a false 403, so a single request goes first.
     token = admin_token(auth_url)
     for url in (auth_url, short_auth_url):
         request("GET", f"{url}/auth/tokens", token, subject=token)
@@ -231,7 +231,7 @@ def locked(path):
 
 
 def ensure(directory, sources, make):
-    """Makes the directory anew unless it was made, to the end, from these very sources."""
+    """Recreates the directory unless it was created completely from the current sources."""
     stamp = directory / "stamp"
     digest = hashlib.sha256(sys.version.encode())
     for source in sources:
@@ -275,7 +275,7 @@ def stop(*_):
 
 
 def listen_to(lifeline, commands):
-    """Passes on what the caller says, and interrupts at the end of it."""
+    """Passes on the commands of the caller, and interrupts when they end."""
     with contextlib.suppress(OSError), lifeline.makefile() as lines:
         for line in lines:
             commands.put(line.strip())
@@ -300,7 +300,7 @@ def worker(lifeline, arguments):
 
 
 def supervise(child, lifeline):
-    """Passes on what the caller says until there is an end of it; if killed, the kernel makes one."""
+    """Passes on the commands of the caller until they end. If it is killed, the kernel closes the pipe."""
     with contextlib.suppress(Stop, BrokenPipeError), lifeline:
         for number in SIGNALS:
             signal.signal(number, stop)

@@ -1,4 +1,4 @@
-"""Keystone for gunicorn: oslo.config would otherwise take gunicorn's arguments for its own."""
+"""Runs Keystone in gunicorn, whose arguments oslo.config would otherwise parse."""
 
 import sys
 
@@ -10,8 +10,8 @@ sys.argv = ["keystone"]
 from keystone.wsgi.api import application  # noqa: E402, F401
 
 
-# SQLite lets no transaction write that has read before another one wrote, and Keystone answers 500
-# then. So each of them takes its turn from the beginning, for which it waits.
+# In SQLite, a transaction cannot write after another one has written since its first read, and
+# Keystone returns 500 then. So each transaction takes the write lock at its start, and waits for it.
 @event.listens_for(Engine, "before_cursor_execute", retval=True)
 def take_turns(_connection, _cursor, statement, parameters, _context, _many):
     return "BEGIN IMMEDIATE" if statement == "BEGIN" else statement, parameters

@@ -1,8 +1,8 @@
 //! The layer against a real Keystone and a real Placement.
 //!
-//! `boot.py` starts them on loopback, from PyPI and on SQLite, in a virtual environment that it keeps
-//! under `target/cloud`. A test that cannot have them fails. `TOWER_KEYSTONE_NO_CLOUD=1` leaves these
-//! tests out, for machines without Python 3 or without a package index.
+//! `boot.py` installs them from PyPI into a virtual environment in `target/cloud`, and starts them on loopback ports
+//! with SQLite databases. If the services cannot be started, the tests fail. `TOWER_KEYSTONE_NO_CLOUD=1` skips these tests,
+//! for machines without Python 3 or without a package index.
 
 mod discovery;
 mod methods;

@@ -27,7 +27,7 @@ async fn a_token_of_every_scope_says_what_it_is_for() {
 
     let by_id = token(person.scope()).await;
     let by_name = token(Scope::new().project_name(&*person.name).project_domain_name("Default")).await;
-    // Without a word about the scope it is that of the default project.
+    // Without a scope, Keystone issues a token for the default project.
     let by_default = token(Scope::new()).await;
     for project in [&by_id, &by_name, &by_default] {
         assert!(project.project_scoped() && !project.domain_scoped() && !project.system_scoped());
@@ -126,7 +126,7 @@ async fn a_token_is_exchanged_and_keeps_its_expiry() {
     assert!(!slim.has_service_catalog() && slim.project_scoped());
 }
 
-/// The secret of RFC 6238's own examples, as Keystone wants it.
+/// The secret of the examples in RFC 6238, in the base32 form that Keystone expects.
 const SECRET_IN_BASE32: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
 const SECRET: &[u8] = b"12345678901234567890";
 
@@ -135,7 +135,8 @@ async fn give_totp(admin: &Caller, person: &Person) {
     admin.create("/credentials", "credential", secret).await;
 }
 
-/// The passcodes (RFC 6238) of the last, this and the next half minute. Keystone takes the first two.
+/// Returns the passcodes (RFC 6238) of the previous, the current and the next half minute. Keystone accepts the first
+/// two.
 fn passcodes() -> [String; 3] {
     let totp = TOTP::new(Algorithm::SHA1, 6, 0, 30, SECRET.to_vec()).unwrap();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
@@ -194,7 +195,7 @@ async fn where_two_factors_are_required_one_gets_a_receipt_and_two_get_a_token()
         assert!(!error.is_transient());
         let Error::MissingAuthMethods(missing) = error else { panic!("{error}") };
         assert_eq!(missing.methods, [name]);
-        // Keystone names them in any order.
+        // Keystone returns the methods in any order.
         let mut required = missing.required_auth_methods.clone();
         required.iter_mut().for_each(|methods| methods.sort());
         assert_eq!(required, [["password", "totp"]]);
@@ -241,7 +242,7 @@ async fn a_trust_gives_what_the_trustor_has_until_it_is_deleted() {
     assert_eq!(info.trustee_user_id(), Some(&*trustee.id));
     assert_eq!(info.user_id(), Some(&*trustor.id));
     assert_eq!(info.project_id(), Some(&*trustor.project_id));
-    // Placement answers administrators only, and the trustee is none.
+    // Placement accepts only administrators. The trustee is not an administrator.
     let placement = real.placement(RenewingPlugin::new(by_trust, real.transport()));
     let alone = real.placement(RenewingPlugin::new(trustee.credentials(real.auth_url()), real.transport()));
     assert_eq!(placement.clone().oneshot(providers()).await.unwrap().status(), StatusCode::OK);
@@ -280,7 +281,7 @@ async fn an_application_credential_logs_in_until_it_is_deleted() {
     assert_refused(&error, StatusCode::NOT_FOUND);
 }
 
-/// Keystone refused the login, and to try it again is of no use.
+/// Asserts that Keystone rejected the login with this status, as a permanent error.
 fn assert_refused(error: &Error, with: StatusCode) {
     assert!(matches!(error, Error::Keystone(answer) if answer.status == with), "{error}");
     assert!(!error.is_transient());

@@ -1,4 +1,4 @@
-//! Keystone is killed and started again while requests run. Placement validates tokens with a second Keystone that has the
+//! Keystone is killed and restarted while requests run. Placement validates tokens with another Keystone, which has the
 //! same database and keys.
 
 use std::{
@@ -17,7 +17,7 @@ use tower_keystone::{Error, IdentityPlugin, RenewalPolicy, RenewingPlugin, Trans
 
 use crate::support::{Client, hasty, past, providers, real, until};
 
-/// A way to Keystone, and the number of tokens that came over it.
+/// Returns a transport, and the number of tokens that Keystone has issued through it.
 fn counting(client: Client) -> (Transport, Arc<AtomicUsize>) {
     let tokens = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&tokens);
@@ -30,7 +30,7 @@ fn counting(client: Client) -> (Transport, Arc<AtomicUsize>) {
     (Transport::new(client), tokens)
 }
 
-/// Figures for a Keystone that takes a while to start on a busy machine.
+/// Returns a policy for a Keystone that starts slowly on a busy machine.
 fn patient() -> RenewalPolicy {
     let mut policy = hasty();
     policy.attempt_timeout = Duration::from_secs(600);
@@ -67,11 +67,11 @@ async fn while_keystone_is_down_the_token_serves_and_then_requests_wait_for_the_
     until("a login was tried while Keystone was down", || asked.sent() > 1).await;
     let so_far = served.load(Relaxed);
     let expires = access.auth_ref().unwrap().expires().unwrap().unwrap();
-    // A machine that is busy enough lets the token end before it comes to this.
+    // On a very busy machine, the token can expire before eight more requests succeed.
     let went_on = || served.load(Relaxed) >= so_far + 8 || SystemTime::now() >= expires;
     until("requests went on with the old token", went_on).await;
 
-    // Issued some time in its first second, so that it may count for a second longer here.
+    // `expires` has a resolution of one second, so the plugin can use the token up to one second longer.
     past(expires + Duration::from_secs(1)).await;
     let so_far = asked.sent();
     until("a login was tried for those who wait", || asked.sent() > so_far).await;
@@ -82,7 +82,7 @@ async fn while_keystone_is_down_the_token_serves_and_then_requests_wait_for_the_
     while let Some(caller) = callers.join_next().await {
         caller.unwrap();
     }
-    // More if the next one ended, too, before all callers were done.
+    // There are more tokens if the next one also expired before all callers were done.
     assert!(tokens.load(Relaxed) >= 2);
     keystone.kill();
 }
@@ -103,7 +103,7 @@ async fn logins_that_a_kill_cuts_off_are_made_again() {
             logins.spawn(async move {
                 loop {
                     match plugin.access().await {
-                        // On a busy machine a token of seconds may end on its way.
+                        // On a busy machine, a token with a lifetime of seconds can expire before it arrives.
                         Err(Error::ExpiredOnArrival) => {}
                         outcome => return outcome,
                     }
@@ -120,7 +120,7 @@ async fn logins_that_a_kill_cuts_off_are_made_again() {
             login.unwrap().unwrap();
         }
         assert!(tokens.load(Relaxed) >= wanted);
-        // Where the kill came too late, it cut nothing off.
+        // Repeats the test if all logins were complete before the kill.
         if made < wanted {
             break;
         }

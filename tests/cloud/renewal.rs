@@ -62,7 +62,7 @@ async fn tokens_that_live_for_seconds_are_renewed_before_a_service_refuses_one()
         assert!(sent < 20_000, "{} logins after {sent} requests", logins.sent());
         let access = plugin.access().await.unwrap();
         let response = placement.ready().await.unwrap().call(providers()).await.unwrap();
-        // A request that takes longer than its token lives is refused.
+        // Placement rejects a request that takes longer than the lifetime of its token.
         let expires = access.auth_ref().unwrap().expires().unwrap().unwrap();
         assert!(response.status() == StatusCode::OK || is_past(expires), "{}", response.status());
     }
@@ -109,7 +109,7 @@ async fn a_disabled_user_is_refused_until_enabled_and_the_plugin_reset() {
     let person = admin.person("admin").await;
     let logins = real.client();
     let plugin = RenewingPlugin::new(person.credentials(real.auth_url()), Transport::new(logins.clone()));
-    // Without a retry, so that the service's own answer is seen.
+    // There is no retry, so that the test sees the response of the service.
     let placement =
         AuthLayer::new(plugin.clone()).endpoint(EndpointFilter::new("placement")).layer(real.client());
     let ask = || placement.clone().oneshot(providers());
@@ -145,10 +145,10 @@ async fn requests_go_on_until_their_application_credential_expires_and_then_fail
     let person = admin.person("admin").await;
     let token = person.credentials(real.auth_url()).get_auth_ref(real.transport()).await.unwrap();
     let caller = Caller(real.openstack(&token));
-    // The busier the machine, the longer it takes to make one and to use it.
+    // On a busy machine, it takes longer to create and use an application credential.
     let mut lifetime = Duration::from_secs(6);
     let (placement, expires) = loop {
-        // In whole seconds, as Keystone keeps it.
+        // Keystone stores the expiry in whole seconds.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + lifetime;
         let expires = UNIX_EPOCH + Duration::from_secs(since.as_secs());
         let wanted = json!({
@@ -202,7 +202,7 @@ async fn an_expired_token_is_taken_where_a_service_vouches_for_it() {
         let expires = info.expires().unwrap().unwrap();
         let alone = real.placement(AccessInfoPlugin::new(info.clone()));
         let status = alone.oneshot(providers()).await.unwrap().status();
-        // On a busy machine it may have ended before it is asked about.
+        // On a busy machine, the token can expire before the request.
         if !is_past(expires) {
             assert_eq!(status, StatusCode::OK);
             break (info, expires);

@@ -1,4 +1,4 @@
-//! Requests with a token from elsewhere.
+//! Requests with a token that the plugin did not obtain itself.
 
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
@@ -67,7 +67,7 @@ async fn placement_answers_a_token_that_fits_and_refuses_one_that_does_not() {
     for scope in [real.project_scope(), Scope::new().unscoped()] {
         let access_info = real.token(scope).await;
         let mut openstack = real.openstack(&access_info);
-        // An unscoped token has no catalog, so that the URL has to be said.
+        // An unscoped token has no catalog, so the URL is set explicitly.
         let endpoint = placement.clone().endpoint_override(real.placement_url());
         let request = Request::get("/resource_providers").extension(endpoint).body(body_of("")).unwrap();
         status.push(openstack.ready().await.unwrap().call(request).await.unwrap().status());

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 HERE = Path(__file__).resolve().parent
 
-# The order of the methods is part of a token, so both Keystones must have the same list. With tokens
-# and revocations kept out of the cache, a revocation through either one counts at once everywhere.
+# The order of the methods is part of a token, so both Keystones must have the same list. Tokens and
+# revocations are not cached, so that a revocation through one Keystone takes effect at once in both.
 KEYSTONE_CONF = """\
 [auth]
 methods = password,token,totp,oauth1,mapped,application_credential
@@ -64,7 +64,7 @@ connection = sqlite:///{data}/placement.db?timeout=30
 STARTED = time.monotonic()
 
 children = []
-# Held over every fork, and for good by whoever interrupts: no child escapes the list above.
+# Held during every fork, and kept by the thread that interrupts, so that every child is in the list.
 spawning = threading.Lock()
 
 
@@ -103,11 +103,11 @@ def stop_children():
 
 
 def kill(child, port):
-    """Ends a service at once, and waits until nobody accepts connections in its place."""
+    """Kills a service, and waits until its port refuses connections."""
     os.killpg(child.pid, signal.SIGKILL)
     child.wait()
     children.remove(child)
-    # Its workers are nobody's children now, so that there is only the port to ask.
+    # Its workers are not children of this process, so only the port shows when they have ended.
     with contextlib.suppress(ConnectionRefusedError):
         while True:
             socket.create_connection(("127.0.0.1", port)).close()
@@ -120,7 +120,7 @@ def listen(port=0):
 
 
 def request(method, url, token=None, body=None, subject=None):
-    """Returns the X-Subject-Token header and the decoded body of a successful answer."""
+    """Returns the X-Subject-Token header and the decoded body of a successful response."""
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
     if token:
         headers["X-Auth-Token"] = token
@@ -162,7 +162,7 @@ class Cloud:
         (self.root / "placement.conf").write_text(PLACEMENT_CONF.format(data=self.data, **values))
 
     def manage(self, service, *arguments):
-        """Runs `keystone-manage` or `placement-manage` to its end."""
+        """Runs `keystone-manage` or `placement-manage`, and waits until it ends."""
         tool = f"{service}-manage"
         config = self.root / f"{service}.conf"
         self._python(run, tool, self.bin / tool, "--config-file", config, *arguments)
@@ -189,7 +189,7 @@ class Cloud:
         gunicorn += ["-w", "1", "-k", "gthread", "--threads", "8", "--timeout", "0"]
         socket_number = listener.fileno()
 
-        # Closed on this side, so that a service that died refuses connections.
+        # The listener is closed in this process, so that the port of a dead service refuses connections.
         with listener:
             return self._python(
                 spawn,

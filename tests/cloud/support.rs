@@ -34,14 +34,14 @@ use tower_keystone::{
 
 pub(crate) type Body = Full<Bytes>;
 
-/// The running services. They end when this process does: their standard input is a pipe from here.
+/// The running services. They stop when this process ends, because it holds the pipe of their standard input.
 pub(crate) struct Real {
     told: Value,
     mortal: Mutex<Mortal>,
     _services: Child,
 }
 
-/// The services, booted by the first test that asks; `None` if they are not wanted.
+/// Returns the services, which the first call starts, or `None` if these tests are skipped.
 pub(crate) fn real() -> Option<&'static Real> {
     static REAL: OnceLock<Real> = OnceLock::new();
     if env::var_os("TOWER_KEYSTONE_NO_CLOUD").is_some() {
@@ -64,21 +64,21 @@ fn boot() -> Real {
     Real { told: mortal.answer(), mortal: Mutex::new(mortal), _services: services }
 }
 
-/// The Keystone that can be killed, and started again on the same port. Its tokens live for 10 s.
+/// The Keystone that can be killed, and restarted on the same port. Its tokens have a lifetime of 10 s.
 ///
-/// Told by boot.py's standard input; see there.
+/// It is controlled through the standard input of boot.py, which documents the commands.
 pub(crate) struct Mortal {
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
 impl Mortal {
-    /// Starts it, and says where it is once it serves.
+    /// Starts the Keystone, waits until it responds, and returns its auth_url.
     pub(crate) fn start(&mut self) -> Uri {
         self.tell("start")["auth_url"].as_str().expect("it was not running").parse().expect("a URL")
     }
 
-    /// Kills it. From then on its port refuses connections.
+    /// Kills the Keystone. Its port then refuses connections.
     pub(crate) fn kill(&mut self) {
         assert_eq!(self.tell("kill"), json!({}));
     }
@@ -106,7 +106,7 @@ impl Real {
         self.text("auth_url").parse().expect("a URL")
     }
 
-    /// Where tokens are issued that live for 6 s.
+    /// Returns the auth_url of the Keystone whose tokens have a lifetime of 6 s.
     pub(crate) fn short_auth_url(&self) -> Uri {
         self.text("short_auth_url").parse().expect("a URL")
     }
@@ -115,7 +115,7 @@ impl Real {
         self.text("placement_url")
     }
 
-    /// The one Keystone that may be killed, for one test at a time.
+    /// Returns the Keystone that can be killed. Only one test can use it at a time.
     pub(crate) async fn mortal(&self) -> MutexGuard<'_, Mortal> {
         self.mortal.lock().await
     }
@@ -126,13 +126,13 @@ impl Real {
             .project_domain_name(self.text("project_domain_name"))
     }
 
-    /// The credentials of the administrator in their project.
+    /// Returns the credentials of the administrator, scoped to their project.
     pub(crate) fn credentials(&self, auth_url: Uri) -> V3Credentials {
         V3Credentials::new(auth_url, AuthMethod::password(self.user(), self.text("password")))
             .scope(self.project_scope())
     }
 
-    /// The same for whichever version there is.
+    /// Returns the same credentials, for the Identity API version that Keystone offers.
     pub(crate) fn generic_credentials(&self, auth_url: Uri) -> GenericCredentials {
         GenericCredentials::password(auth_url, self.user(), self.text("password")).scope(self.project_scope())
     }
@@ -141,9 +141,9 @@ impl Real {
         User::new().username(self.text("username")).user_domain_name(self.text("user_domain_name"))
     }
 
-    /// A client of this test's runtime.
+    /// Returns an HTTP client that belongs to the runtime of the test.
     pub(crate) fn client(&self) -> Client {
-        // No connection is kept: one that the server is about to close would fail the next request.
+        // Connections are not reused, because the server can close an idle one just before the next request.
         let inner = legacy::Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http();
         Client { inner, sent: Arc::default() }
     }
@@ -152,24 +152,24 @@ impl Real {
         Transport::new(self.client())
     }
 
-    /// A token of the administrator with this scope.
+    /// Logs in as the administrator with this scope.
     pub(crate) async fn token(&self, scope: Scope) -> AccessInfo {
         let credentials = self.credentials(self.auth_url()).scope(scope);
         credentials.get_auth_ref(self.transport()).await.expect("Keystone gives a token")
     }
 
-    /// The administrator at Keystone.
+    /// Returns the administrator, to call Keystone.
     pub(crate) async fn admin(&self) -> Caller {
         Caller(self.openstack(&self.token(self.project_scope()).await))
     }
 
-    /// The services as whoever has this token sees them.
+    /// Returns the services, called with this token.
     pub(crate) fn openstack(&self, access_info: &AccessInfo) -> Auth<AccessInfoPlugin, Client> {
         let plugin = AccessInfoPlugin::new(access_info.clone()).auth_url(self.auth_url());
         AuthLayer::new(plugin).layer(self.client())
     }
 
-    /// Placement, asked once more where it refuses a token that can be renewed.
+    /// Returns Placement, with a retry if it rejects a token that can be renewed.
     pub(crate) fn placement<P: IdentityPlugin>(
         &self,
         plugin: P,
@@ -185,12 +185,12 @@ pub(crate) fn keystone() -> EndpointFilter {
     EndpointFilter::default().interface(Interface::Auth)
 }
 
-/// A request that Placement answers whoever is an administrator somewhere.
+/// Returns a request that Placement accepts from an administrator of any project.
 pub(crate) fn providers() -> Request<Body> {
     Request::get("/resource_providers").body(body_of("")).expect("a request")
 }
 
-/// Figures for tokens that live for seconds, and for services that refuse many of them.
+/// Returns a policy for tokens with a lifetime of seconds, many of which are rejected.
 pub(crate) fn hasty() -> RenewalPolicy {
     let mut policy = RenewalPolicy::default();
     policy.min_renewal_interval = Duration::ZERO;
@@ -198,11 +198,11 @@ pub(crate) fn hasty() -> RenewalPolicy {
     policy
 }
 
-/// Whoever has a token, at Keystone.
+/// A client of the Keystone API with a token.
 pub(crate) struct Caller(pub(crate) Auth<AccessInfoPlugin, Client>);
 
 impl Caller {
-    /// Asks Keystone for something that it grants. The answer is null if it has no body.
+    /// Sends a request that must succeed. Returns the response body, or null if it is empty.
     pub(crate) async fn ask(&self, method: Method, path: &str, body: Value) -> Value {
         let (status, answer) = self.try_to_ask(method, path, &body).await;
         assert!(status.is_success(), "{path}: {status} {answer}");
@@ -224,10 +224,11 @@ impl Caller {
         (status, answer)
     }
 
-    /// Makes an application credential of this person, who is the caller; its id, unless Keystone does not want it.
+    /// Creates an application credential of this person, who must be the caller. Returns its id, or `None` if Keystone
+    /// rejects it five times.
     ///
-    /// Keystone remembers who has which role. If a role is granted while it looks that up, it may remember that there
-    /// is none, until the next role is granted.
+    /// Keystone caches role assignments. If a role is granted during a lookup, Keystone can cache that there is no
+    /// role, until the next role is granted.
     pub(crate) async fn application_credential(
         &self,
         admin: &Self,
@@ -247,7 +248,7 @@ impl Caller {
         None
     }
 
-    /// Makes something; its id.
+    /// Creates a resource and returns its id.
     pub(crate) async fn create(&self, path: &str, kind: &str, fields: Value) -> String {
         let created = self.ask(Method::POST, path, json!({kind: fields})).await;
         created[kind]["id"].as_str().expect("an id").to_owned()
@@ -258,14 +259,14 @@ impl Caller {
         found["roles"][0]["id"].as_str().expect("a role of this name").to_owned()
     }
 
-    /// Gives the user this role on a project, a domain or the system.
+    /// Grants the user this role on a project, a domain or the system.
     pub(crate) async fn grant(&self, on: &str, user: &Person, role: &str) {
         let role = self.role_id(role).await;
         let path = format!("/{on}/users/{}/roles/{role}", user.id);
         self.ask(Method::PUT, &path, Value::Null).await;
     }
 
-    /// A user who has this role on their default project, both made for one test.
+    /// Creates a project, and a user with this role whose default project it is, for one test.
     pub(crate) async fn person(&self, role: &'static str) -> Person {
         static MADE: AtomicUsize = AtomicUsize::new(0);
         let name = format!("person-{}", MADE.fetch_add(1, Ordering::Relaxed));
@@ -283,7 +284,7 @@ impl Caller {
         person
     }
 
-    /// Changes what Keystone knows of a user.
+    /// Updates a user in Keystone.
     pub(crate) async fn update(&self, person: &Person, fields: Value) {
         self.ask(Method::PATCH, &format!("/users/{}", person.id), json!({"user": fields})).await;
     }
@@ -291,10 +292,10 @@ impl Caller {
 
 const PASSWORD: &str = "of-a-test";
 
-/// A user made for one test.
+/// A user that was created for one test.
 pub(crate) struct Person {
     pub(crate) id: String,
-    /// The name of the user, and of their project.
+    /// Name of both the user and their project.
     pub(crate) name: String,
     pub(crate) project_id: String,
     role: &'static str,
@@ -313,7 +314,7 @@ impl Person {
         Scope::new().project_id(&*self.project_id)
     }
 
-    /// The user's password in their project.
+    /// Returns the password credentials of the user, scoped to their project.
     pub(crate) fn credentials(&self, auth_url: Uri) -> V3Credentials {
         V3Credentials::new(auth_url, self.password()).scope(self.scope())
     }
@@ -323,20 +324,20 @@ pub(crate) fn is_past(time: SystemTime) -> bool {
     SystemTime::now() >= time
 }
 
-/// Waits until the clock, which is Keystone's too, has passed this time.
+/// Waits until this time has passed by the system clock, which Keystone uses too.
 pub(crate) async fn past(time: SystemTime) {
     while let Ok(left) = time.duration_since(SystemTime::now()) {
         sleep(left + Duration::from_millis(1)).await;
     }
 }
 
-/// Waits until a token is issued in a later second than whatever was done before. Keystone's
-/// revocations have whole seconds, and end the tokens that are issued in theirs.
+/// Waits one second, so that the next token is not revoked by an earlier event. Keystone stores revocations in whole
+/// seconds, and they also revoke tokens that are issued in the same second.
 pub(crate) async fn next_second() {
     past(SystemTime::now() + Duration::from_secs(1)).await;
 }
 
-/// Waits until it is so.
+/// Waits until the condition is true.
 pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
     let waiting = async {
         while !is_so() {
@@ -346,7 +347,7 @@ pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
     timeout(Duration::from_secs(600), waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
-/// An HTTP client that counts what it sends.
+/// An HTTP client that counts its requests.
 #[derive(Clone)]
 pub(crate) struct Client {
     inner: legacy::Client<HttpConnector, Body>,
