@@ -34,9 +34,8 @@ use crate::{BoxError, Error};
 ///
 /// If the client fails, the error is [`Error::ConnectFailure`]. It is transient unless its text names a permanent
 /// cause: a rejected certificate, a server that does not speak TLS or HTTP, or a URL scheme that the client does not
-/// support.
-/// To decide this itself, a client can fail with an error of this crate, such as [`Error::plugin`], which is returned
-/// unchanged.
+/// support. To decide this itself, a client can fail with an error of this crate, such as [`Error::plugin`], which is
+/// returned unchanged.
 ///
 /// Clones share the client. See the [module docs](super) for an example.
 #[derive(Clone)]
