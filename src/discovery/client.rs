@@ -147,9 +147,9 @@ impl Discovery {
     /// It fetches no document if the filter requests no version. It also fetches none if the endpoint's URL names a
     /// requested version, and the filter allows no newer major version.
     ///
-    /// A filter can request a version and have an endpoint override without a version document. If the URL of the
-    /// override then names no requested version, this method returns an error, as in keystoneauth. An
-    /// [`AuthLayer`](crate::AuthLayer) sends requests with such a filter to the URL of the override.
+    /// If the filter requests a version and has an endpoint override, but there is no version document and the
+    /// override's URL names no requested version, this method returns an error, as in keystoneauth. In this case, an
+    /// [`AuthLayer`](crate::AuthLayer) sends requests to the override's URL as it is.
     ///
     /// # Errors
     ///
