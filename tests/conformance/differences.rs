@@ -26,14 +26,14 @@ pub(crate) const ACCESS: &[Rule] = &[
     Rule {
         decision: "a token without an expiry does not expire (keystoneauth intends this, but raises an exception)",
         covers: |case, difference, _| {
-            let written = match (case.body().get("token"), &part(&case.body())["token"]) {
+            let expiry = match (case.body().get("token"), &part(&case.body())["token"]) {
                 (Some(token), _) => token["expires_at"].clone(),
                 (None, token) => token["expires"].clone(),
             };
             difference.subject == "will_expire_soon"
                 && difference.got == false
                 && is_python_error(&difference.expected)
-                && !written.is_string()
+                && !expiry.is_string()
         },
     },
     Rule {
@@ -44,13 +44,13 @@ pub(crate) const ACCESS: &[Rule] = &[
                 "role_names" => roles(&case.body(), "name"),
                 _ => return false,
             };
-            let issued = difference.expected["value"].as_array().is_some_and(|all| {
+            let is_returned_unchanged = difference.expected["value"].as_array().is_some_and(|all| {
                 let texts: Vec<_> = all.iter().filter(|name| name.is_string()).cloned().collect();
                 texts.len() < all.len()
                     && Value::from(texts) == in_document
                     && consists_of(&case.body(), &difference.expected)
             });
-            difference.got == in_document && (is_python_error(&difference.expected) || issued)
+            difference.got == in_document && (is_python_error(&difference.expected) || is_returned_unchanged)
         },
     },
     Rule {

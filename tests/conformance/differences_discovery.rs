@@ -342,8 +342,8 @@ pub(crate) const DISCOVERY: &[Rule] = &[
                 expected["interface"] = first;
             }
             for name in ["service_name", "region_name"] {
-                if let Some(said) = expected.get_mut(name).filter(|said| **said == "") {
-                    *said = Value::Null;
+                if let Some(member) = expected.get_mut(name).filter(|member| **member == "") {
+                    *member = Value::Null;
                 }
             }
             call(case, difference)["args"]["endpoint_override"].is_string() && expected == difference.got
@@ -427,9 +427,10 @@ fn requests_from(case: &Case, difference: &Difference, predicate: impl Fn(&Excha
 /// Adds a minimum version of 0 to a maximum without a minimum.
 pub(crate) fn with_minimum(case: &mut Case) -> bool {
     let add = |args: &mut Map<String, Value>, sees_version: bool| {
-        let given = |name: &str| args.get(name).is_some_and(|said| !said.is_null() && *said != "");
-        let version = sees_version && given("version");
-        let alone = given("max_version") && !given("min_version") && !version;
+        let is_given =
+            |name: &str| args.get(name).is_some_and(|argument| !argument.is_null() && *argument != "");
+        let version = sees_version && is_given("version");
+        let alone = is_given("max_version") && !is_given("min_version") && !version;
         if alone {
             args.insert("min_version".to_owned(), "0".into());
         }

@@ -247,9 +247,10 @@ pub(crate) const PLUGINS: &[Rule] = &[
         decision: "a v2.0 password without a user is not sent",
         covers: |case, difference, _| {
             let plugin = plugin_spec(case);
-            let said = |name| plugin.text(name).is_some_and(|text| !text.is_empty());
-            let has_no_user =
-                matches!(&*plugin.kind, "v2password" | "password") && !said("username") && !said("user_id");
+            let is_set = |name| plugin.text(name).is_some_and(|text| !text.is_empty());
+            let has_no_user = matches!(&*plugin.kind, "v2password" | "password")
+                && !is_set("username")
+                && !is_set("user_id");
             let issued = |token: &Value| token.as_str().is_some_and(|token| is_issued(case, token));
             let result = &difference.expected["result"];
             let is_without_user = |request: &Value| {
@@ -407,10 +408,10 @@ pub(crate) const PLUGINS: &[Rule] = &[
             let system = plugin_spec(case).text("system_scope").is_some_and(|scope| !scope.is_empty());
             let is_error =
                 difference.got["error"] == "DiscoveryFailure" && is_result_of_login(case, difference);
-            let unsaid =
+            let is_not_sent =
                 lacks_last_request(difference) && difference.expected.to_string().contains("/v2.0/tokens");
             // Each call discovers the versions again.
-            let looked = difference.subject.ends_with(": requests")
+            let is_discovery = difference.subject.ends_with(": requests")
                 && difference.expected == json!([])
                 && requests(&difference.got).iter().all(|request| {
                     request["method"] == "GET"
@@ -421,7 +422,10 @@ pub(crate) const PLUGINS: &[Rule] = &[
             matches!(&*plugin_spec(case).kind, "password" | "token")
                 && system
                 && only_v2
-                && (is_error || unsaid || looked || without && is_result_of_login(case, difference))
+                && (is_error
+                    || is_not_sent
+                    || is_discovery
+                    || without && is_result_of_login(case, difference))
         },
     },
 ];
@@ -442,7 +446,7 @@ const DETAILS: Rule = Rule {
         let json = difference
             .expected
             .as_str()
-            .is_some_and(|said| said.is_empty() || serde_json::from_str::<Value>(said).is_ok());
+            .is_some_and(|text| text.is_empty() || serde_json::from_str::<Value>(text).is_ok());
         if difference.subject.ends_with(": details") && difference.got.is_null() && json {
             return is_in_error_response(case, &difference.expected) || difference.expected == "";
         }
@@ -458,12 +462,12 @@ const DETAILS: Rule = Rule {
 const RETRY_AFTER: Rule = Rule {
     decision: "Retry-After is read from error responses with any status",
     covers: |case, difference, _| {
-        let said = |seconds: &str| {
+        let is_delay = |seconds: &str| {
             seconds.parse::<u64>().is_ok_and(|seconds| seconds > 0 && difference.got == seconds)
         };
         difference.subject.ends_with(": retry_after")
             && difference.expected == 0
-            && case.exchanges.iter().any(|exchange| said(exchange.header("retry-after")))
+            && case.exchanges.iter().any(|exchange| is_delay(exchange.header("retry-after")))
     },
 };
 
@@ -517,10 +521,10 @@ fn one_auth_url(case: &mut Case) -> bool {
 /// Replaces domain names by the default domain id that keystoneauth uses instead.
 fn with_default_domain(plugin: &mut PluginSpec) -> bool {
     let default = plugin.text("default_domain_id");
-    let said = |plugin: &PluginSpec, name: &str| plugin.text(name).is_some_and(|text| !text.is_empty());
+    let is_set = |plugin: &PluginSpec, name: &str| plugin.text(name).is_some_and(|text| !text.is_empty());
     let replaced = ["user", "project"].map(|of| {
         let (id, name) = (format!("{of}_domain_id"), format!("{of}_domain_name"));
-        default.is_some() && said(plugin, &name) && !said(plugin, &id) && plugin.set(&id, &default)
+        default.is_some() && is_set(plugin, &name) && !is_set(plugin, &id) && plugin.set(&id, &default)
     });
     replaced.contains(&true)
 }
@@ -541,16 +545,16 @@ fn skip_calls(case: &mut Case, is_skipped: impl Fn(&Value) -> bool) -> bool {
 
 /// Returns whether an error response contains this text.
 fn is_in_error_response(case: &Case, got: &Value) -> bool {
-    let said =
+    let is_contained =
         |text: &str| case.exchanges.iter().any(|exchange| exchange.status >= 300 && exchange.contains(text));
     // A text that contains a secret is redacted.
     if *got == REDACTED {
         let secrets = case.plugin.iter().map(|plugin| plugin.parameters_json().to_string());
         let quoted: Vec<_> = secrets.collect();
-        let secrets = quoted.iter().flat_map(|said| said.split('"'));
-        return secrets.into_iter().any(|secret| !secret.is_empty() && said(secret));
+        let secrets = quoted.iter().flat_map(|text| text.split('"'));
+        return secrets.into_iter().any(|secret| !secret.is_empty() && is_contained(secret));
     }
-    got.as_str().is_some_and(|text| !text.is_empty() && text.split(": ").all(said))
+    got.as_str().is_some_and(|text| !text.is_empty() && text.split(": ").all(is_contained))
 }
 
 /// Returns whether a result is the one of a plugin in this state.
@@ -599,8 +603,8 @@ fn exchange_id(exchange: &Exchange) -> Value {
 fn without_nulls(request: &Value) -> Value {
     match request {
         Value::Object(members) => {
-            let said = members.iter().filter(|(_, member)| !member.is_null());
-            said.map(|(name, member)| (name.clone(), without_nulls(member))).collect()
+            let non_null = members.iter().filter(|(_, member)| !member.is_null());
+            non_null.map(|(name, member)| (name.clone(), without_nulls(member))).collect()
         }
         other => other.clone(),
     }

@@ -195,13 +195,15 @@ pub(crate) const SESSIONS: &[Rule] = &[
             let version = ["version", "min_version", "max_version"];
             let version = version.iter().any(|name| !argument(case, difference, name).is_null());
             let wanted = argument(case, difference, "endpoint_override").as_str().unwrap_or_default();
-            let here = |request: &Value| origin(url_in(request)) == origin(wanted);
+            let is_at_override = |request: &Value| origin(url_in(request)) == origin(wanted);
             let rejected = difference.got["error"] == "EndpointNotFound"
                 && error_text(&difference.got).contains(" lists ");
             let (expected, got) = (sent(&difference.expected), sent(&difference.got));
-            let requested = requests(&difference.got).iter().filter(|request| is_document(request)).all(here);
+            let requested =
+                requests(&difference.got).iter().filter(|request| is_document(request)).all(is_at_override);
             let cut = requests(&difference.got).iter().any(is_document)
-                && expected.iter().position(here).and_then(|first| expected.get(..first)) == Some(&got[..]);
+                && expected.iter().position(is_at_override).and_then(|first| expected.get(..first))
+                    == Some(&got[..]);
             version
                 && !wanted.is_empty()
                 && (rejected
@@ -219,7 +221,7 @@ pub(crate) const SESSIONS: &[Rule] = &[
                 failed && difference.got["status"].is_u64() && difference.got["history"] == json!([]);
             let read = difference.subject.ends_with(": retry_after")
                 && difference.got == 0
-                && below.clone().any(|said| said.parse().ok() == difference.expected.as_i64());
+                && below.clone().any(|seconds| seconds.parse().ok() == difference.expected.as_i64());
             let (expected, got) = (requests(&difference.expected), requests(&difference.got));
             let again = match got.strip_prefix(expected) {
                 Some(more) if difference.subject == "call: requests" => {
@@ -386,8 +388,8 @@ fn url_of<'a>(case: &'a Case, difference: &Difference) -> &'a str {
 /// Returns an argument of the call, or else of the adapter.
 fn argument<'a>(case: &'a Case, difference: &Difference, name: &str) -> &'a Value {
     let args = &call(case, difference)["args"];
-    let of_call = args.get(name).or_else(|| args["endpoint_filter"].get(name));
-    of_call.unwrap_or_else(|| &case.input("adapter")[name])
+    let argument_of_call = args.get(name).or_else(|| args["endpoint_filter"].get(name));
+    argument_of_call.unwrap_or_else(|| &case.input("adapter")[name])
 }
 
 /// Returns whether this crate sent the same requests as keystoneauth, up to the first one that matches `predicate`.

@@ -92,11 +92,14 @@ impl KnownTexts<'_> {
     }
 
     fn contains_text(&self, text: &str) -> bool {
-        let said = |piece: &str| self.texts.iter().any(|text| text.contains(piece));
+        let is_in_case = |piece: &str| self.texts.iter().any(|text| text.contains(piece));
         // Encoded texts are not checked.
-        let is_known =
-            |piece: &str| piece.contains(['%', '+', ',']) || FIXED_TEXTS.contains(&piece) || said(piece);
-        said(text) || self.is_basic_auth(text) || text.split([' ', '/', '?', '&', '=', ';']).all(is_known)
+        let is_known = |piece: &str| {
+            piece.contains(['%', '+', ',']) || FIXED_TEXTS.contains(&piece) || is_in_case(piece)
+        };
+        is_in_case(text)
+            || self.is_basic_auth(text)
+            || text.split([' ', '/', '?', '&', '=', ';']).all(is_known)
     }
 
     /// Returns whether the text is the header of an `http_basic` plugin.
@@ -110,9 +113,10 @@ impl KnownTexts<'_> {
         let mut exchanges = self.case.exchanges.iter();
         let history = result["history"].as_array().map(Vec::as_slice).unwrap_or_default();
         let text = result["text"].as_str().unwrap_or_default();
-        let is_mark = |said: &str| said.strip_prefix('\u{feff}') == Some(text);
+        let is_after_byte_order_mark = |body: &str| body.strip_prefix('\u{feff}') == Some(text);
         exchanges.any(|exchange| {
-            result["status"] == exchange.status && (exchange.text() == text || is_mark(exchange.text()))
+            result["status"] == exchange.status
+                && (exchange.text() == text || is_after_byte_order_mark(exchange.text()))
         }) && self.contains(&result["url"])
             && history.iter().all(|status| matches!(status.as_u64(), Some(300..400)))
     }

@@ -61,7 +61,7 @@ impl Exchange {
 
     /// Returns a header, or `""` if there is none.
     pub(crate) fn header(&self, name: &str) -> &str {
-        let found = self.headers.iter().find(|(said, _)| said.eq_ignore_ascii_case(name));
+        let found = self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name));
         found.map_or("", |(_, value)| value)
     }
 
@@ -133,7 +133,7 @@ impl Exchange {
     pub(crate) fn contains(&self, text: &str) -> bool {
         fn any(value: &Value, text: &str) -> bool {
             match value {
-                Value::String(said) => said.contains(text),
+                Value::String(member) => member.contains(text),
                 Value::Array(elements) => elements.iter().any(|element| any(element, text)),
                 Value::Object(members) => members.values().any(|member| any(member, text)),
                 _ => false,

@@ -209,12 +209,13 @@ impl Session {
         if self.adapter.is_some() {
             auth = auth.endpoint(endpoint(Args::new(&given)?)?);
         }
-        let unsets = |(name, said): (&String, &Value)| {
-            let of_adapter = &adapter[name];
-            (said.is_null() || *said == "") && !of_adapter.is_null() && *of_adapter != ""
+        let unsets = |(name, argument): (&String, &Value)| {
+            let adapter_value = &adapter[name];
+            (argument.is_null() || *argument == "") && !adapter_value.is_null() && *adapter_value != ""
         };
-        let said = [&call["args"], &call["args"]["endpoint_filter"]].into_iter().filter_map(Value::as_object);
-        if said.flatten().any(unsets) {
+        let arguments =
+            [&call["args"], &call["args"]["endpoint_filter"]].into_iter().filter_map(Value::as_object);
+        if arguments.flatten().any(unsets) {
             return Err(
                 Incomplete::NotExpressible("a call that unsets an argument of its adapter".into()).into()
             );
@@ -321,7 +322,7 @@ fn endpoint(args: Args<'_>) -> Result<EndpointFilter, BoxError> {
     let filter = filter(Args::new(&Value::Object(wanted))?)?;
     // A null microversion of the call overrides the default one.
     let microversion = args.given("microversion").or(args.given("default_microversion"));
-    let microversion = microversion.filter(|said| !said.is_null()).map(version_text).transpose()?;
+    let microversion = microversion.filter(|version| !version.is_null()).map(version_text).transpose()?;
     Ok(match (microversion, args.text("microversion_service_type")?) {
         (Some(microversion), Some(service_type)) => filter.microversion_for(service_type, microversion),
         (Some(microversion), None) => filter.microversion(microversion),

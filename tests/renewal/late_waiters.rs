@@ -16,7 +16,7 @@ fn nova_origin() -> Origin {
 }
 
 /// Returns a future that waits for the first token and has not been polled since the token arrived.
-async fn waiting<P: IdentityPlugin>(plugin: &P) -> WaitingRequest {
+async fn woken_request<P: IdentityPlugin>(plugin: &P) -> WaitingRequest {
     let mut waiting = task::spawn(plugin.access());
     assert_pending!(waiting.poll());
     settle().await;
@@ -28,7 +28,7 @@ async fn waiting<P: IdentityPlugin>(plugin: &P) -> WaitingRequest {
 async fn a_request_polled_after_a_renewal_gets_the_new_token() {
     let keystone = ScriptedKeystone::new();
     let plugin = keystone.plugin();
-    let mut late = waiting(&plugin).await;
+    let mut late = woken_request(&plugin).await;
     plugin.renew().await.unwrap();
     assert_eq!(token_from_access(&assert_ready!(late.poll()).unwrap()), "token-2");
 }
@@ -38,7 +38,7 @@ async fn a_request_polled_after_a_rejection_gets_the_new_token() {
     for renewed in [true, false] {
         let keystone = ScriptedKeystone::new();
         let plugin = keystone.plugin();
-        let late = waiting(&plugin).await;
+        let late = woken_request(&plugin).await;
         let rejected = plugin.access().await.unwrap();
         assert!(plugin.invalidate(&rejected, &nova_origin()));
         if renewed {
@@ -53,7 +53,7 @@ async fn a_request_polled_after_a_rejection_gets_the_new_token() {
 async fn a_request_polled_after_the_expiry_gets_the_new_token() {
     let keystone = ScriptedKeystone::new();
     let plugin = keystone.plugin();
-    let late = waiting(&plugin).await;
+    let late = woken_request(&plugin).await;
     sleep_secs(HOUR).await;
     assert_eq!(token_from_future(late.into_inner()).await.unwrap(), "token-2");
 }
@@ -62,7 +62,7 @@ async fn a_request_polled_after_the_expiry_gets_the_new_token() {
 async fn a_request_polled_after_a_reset_gets_the_new_token() {
     let keystone = ScriptedKeystone::new();
     let plugin = keystone.plugin();
-    let late = waiting(&plugin).await;
+    let late = woken_request(&plugin).await;
     plugin.reset();
     assert_eq!(token_from_future(late.into_inner()).await.unwrap(), "token-2");
 }
@@ -92,7 +92,7 @@ async fn a_request_polled_after_a_failure_and_a_reset_gets_the_new_token() {
     let keystone = ScriptedKeystone::new();
     keystone.queue_responses([LoginResponse::Status(403)]);
     let plugin = keystone.plugin();
-    let late = waiting(&plugin).await;
+    let late = woken_request(&plugin).await;
     plugin.reset();
     token(&plugin).await.unwrap();
     assert_eq!(token_from_future(late.into_inner()).await.unwrap(), "token-1");
@@ -116,7 +116,7 @@ async fn a_dropped_token_is_not_kept_in_memory() {
     for drop_token in ways_to_drop() {
         let keystone = ScriptedKeystone::new();
         let plugin = keystone.plugin();
-        let late = waiting(&plugin).await;
+        let late = woken_request(&plugin).await;
         let in_flight = plugin.access().await.unwrap();
         drop_token(&plugin, &in_flight);
         let weak = weak(in_flight);
@@ -147,7 +147,7 @@ async fn dropped_user_and_service_tokens_are_not_kept_in_memory() {
             let (user_keystone, service_keystone) = (ScriptedKeystone::new(), ScriptedKeystone::new());
             let (user, service) = (user_keystone.plugin(), service_keystone.plugin());
             let combined = ServiceTokenAuthWrapper::new(user.clone(), service.clone());
-            let late = waiting(&combined).await;
+            let late = woken_request(&combined).await;
             let pair = combined.access().await.unwrap();
             assert!(
                 Arc::ptr_eq(&pair, &combined.access().await.unwrap()),

@@ -48,7 +48,9 @@ struct FaultyKeystone {
     fault: TimeFault,
     /// Error of the `Date` header in seconds, or `None` if responses have no such header.
     date: Option<i64>,
+    /// Whether to respond in the format of the v2.0 API.
     v2: bool,
+    /// Time, token and document of the last login.
     last: Arc<Mutex<Option<(Duration, String, Value)>>>,
 }
 
@@ -91,8 +93,8 @@ impl FaultyKeystone {
             let response = Response::builder().status(201).header("x-subject-token", token);
             response.body(Full::from(body.to_string())).unwrap()
         };
-        if let Some(fault) = self.date {
-            let date = timestamp(shift(true_time(&self.keystone), fault));
+        if let Some(error) = self.date {
+            let date = timestamp(shift(true_time(&self.keystone), error));
             let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&date).unwrap();
             response.headers_mut().insert(DATE, HeaderValue::try_from(date).unwrap());
         }
