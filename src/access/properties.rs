@@ -338,10 +338,10 @@ impl AccessInfo {
         }
     }
 
-    /// Returns a property of the project of a v2.0 document, which is a member of its `tenant` object.
+    /// Returns the id or the name of the project of a v2.0 document, which is a member of its `tenant` object.
     ///
-    /// Old documents have no `tenant`. Their property is a member of `user` or, if it is missing there, the `tenantId`
-    /// of the token, even for the name, as in keystoneauth.
+    /// Old documents have no `tenant`. They have the property in `user`, as `user_member`. If it is missing there, the
+    /// `tenantId` of the token is returned. As in keystoneauth, this id is then also returned as the name.
     fn tenant(&self, member: &str, user_member: &str) -> Option<&str> {
         if self.value(&["token", "tenant"]).is_some_and(Value::is_object) {
             return self.text(&["token", "tenant", member]);
