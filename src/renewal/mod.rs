@@ -147,16 +147,16 @@ mod clock;
 mod current_access;
 mod failure;
 mod lifetime;
-mod plugin;
 mod policy;
 mod reentrancy;
 mod rejections;
 mod renewal_task;
+mod renewing_plugin;
 mod report;
 mod shared;
 mod state;
 mod wait;
 
 pub use clock::{Clock, Now, SystemClock};
-pub use plugin::RenewingPlugin;
 pub use policy::RenewalPolicy;
+pub use renewing_plugin::RenewingPlugin;
