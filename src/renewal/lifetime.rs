@@ -50,20 +50,28 @@ impl ClockReadings {
         let until_expiry =
             |from: SystemTime| expires_at.duration_since(from).ok().filter(|left| !left.is_zero());
         let since_date = self.date.and_then(until_expiry);
-        let is_long = since_date.is_some_and(|date| date >= MIN_SINCE_DATE);
+        let is_long = since_date.is_some_and(|since_date| since_date >= MIN_SINCE_DATE);
         let since_issued_at =
-            self.issued_at.and_then(until_expiry).filter(|issued| *issued >= MIN_SINCE_ISSUED_AT || !is_long);
+            self.issued_at.and_then(until_expiry).filter(|since| *since >= MIN_SINCE_ISSUED_AT || !is_long);
         match (since_issued_at, since_date, until_expiry(self.local)) {
-            (Some(issued), Some(date), _) if issued <= date => Some(issued),
-            (Some(_), Some(date), _) => Some(date.saturating_sub(DATE_RESOLUTION)),
-            (None, Some(date), _) if date <= MAX_UNCONFIRMED => Some(date.saturating_sub(DATE_RESOLUTION)),
-            (Some(issued), None, Some(local)) if issued < local.saturating_add(MAX_ISSUED_AT_LAG) => {
-                Some(issued)
+            (Some(since_issued_at), Some(since_date), _) if since_issued_at <= since_date => {
+                Some(since_issued_at)
             }
-            (Some(issued), None, None) if issued <= MAX_UNCONFIRMED => Some(issued),
+            (Some(_), Some(since_date), _) => Some(since_date.saturating_sub(DATE_RESOLUTION)),
+            (None, Some(since_date), _) if since_date <= MAX_UNCONFIRMED => {
+                Some(since_date.saturating_sub(DATE_RESOLUTION))
+            }
+            (Some(since_issued_at), None, Some(since_local))
+                if since_issued_at < since_local.saturating_add(MAX_ISSUED_AT_LAG) =>
+            {
+                Some(since_issued_at)
+            }
+            (Some(since_issued_at), None, None) if since_issued_at <= MAX_UNCONFIRMED => {
+                Some(since_issued_at)
+            }
             (None, None, None) => Some(Duration::ZERO),
             // None of Keystone's times is plausible.
-            (_, _, local) => local,
+            (_, _, since_local) => since_local,
         }
     }
 }

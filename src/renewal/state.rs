@@ -32,8 +32,8 @@ pub(super) struct State {
     cancelled_in_a_row: u32,
     failure: Option<Failure>,
     history: CredentialsHistory,
-    /// Whether the outage that was logged last is transient; `None` if there is no outage.
-    logged_outage_is_transient: Option<bool>,
+    /// Whether the failure that was logged last in this outage is transient; `None` if no outage was logged.
+    logged_failure_is_transient: Option<bool>,
     rejections: Rejections,
     /// The origins of the last service catalog.
     last_origins: Option<Arc<KnownOrigins>>,
@@ -70,7 +70,7 @@ impl State {
             cancelled_in_a_row: 0,
             failure: None,
             history: CredentialsHistory::default(),
-            logged_outage_is_transient: None,
+            logged_failure_is_transient: None,
             rejections: Rejections::default(),
             last_origins: None,
             deferred_drops: Vec::new(),
@@ -285,9 +285,9 @@ impl State {
     /// Only the first failure of an outage is logged, and the first permanent one after transient ones.
     pub(super) fn should_log_failure(&mut self, is_transient: bool) -> bool {
         let should_log =
-            self.logged_outage_is_transient.is_none_or(|was_transient| was_transient && !is_transient);
+            self.logged_failure_is_transient.is_none_or(|was_transient| was_transient && !is_transient);
         if should_log {
-            self.logged_outage_is_transient = Some(is_transient);
+            self.logged_failure_is_transient = Some(is_transient);
         }
         should_log
     }
@@ -302,7 +302,7 @@ impl State {
 
     /// Returns whether to log that an outage is over, and records that it is logged.
     pub(super) fn should_log_recovery(&mut self) -> bool {
-        self.failure.is_none() && self.logged_outage_is_transient.take().is_some()
+        self.failure.is_none() && self.logged_failure_is_transient.take().is_some()
     }
 
     /// Records that `origin` has rejected the token of `access`.
@@ -336,7 +336,7 @@ impl State {
         }
         self.set_failure(None);
         self.history = CredentialsHistory::default();
-        self.logged_outage_is_transient = None;
+        self.logged_failure_is_transient = None;
         self.rejections.clear();
         self.last_origins = None;
     }
