@@ -109,7 +109,7 @@ impl Keystone {
         self.0.now.fetch_add(seconds, SeqCst);
     }
 
-    /// Advances the clock by more than a renewal may take, and panics without printing a message.
+    /// Advances the clock by more than `wait_timeout`, and panics without printing a message.
     fn panic(&self) -> ! {
         self.advance(31);
         resume_unwind(Box::new("the scenario wants this panic"))

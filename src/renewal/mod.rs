@@ -55,8 +55,8 @@
 //!   the clock of this machine.
 //!
 //! If neither `issued_at` nor `Date` can be used, the lifetime is the time from the clock of this machine to
-//! `expires_at`. If the token has expired by that clock too, but one of the 7-day limits applied, the lifetime is
-//! [`RenewalPolicy::default_lifetime`].
+//! `expires_at`. If the token has expired by that clock, the lifetime is [`RenewalPolicy::default_lifetime`] if one of
+//! the 7-day limits applied; otherwise the token counts as expired.
 //!
 //! The age of a token is measured by both the time of day and the monotonic clock of this machine. The larger value
 //! counts.
@@ -122,7 +122,8 @@
 //! request logs in.
 //!
 //! Rejections are counted per origin. If an origin has rejected three new tokens within a minute, it causes no further
-//! login in that minute ([`RenewalPolicy::max_rejections`]). Rejections by other origins still do.
+//! login in that minute, unless the token seems to be revoked ([`RenewalPolicy::max_rejections`]). Rejections by other
+//! origins still cause logins.
 //!
 //! In any case, [`ReauthPolicy`](crate::ReauthPolicy) can send the rejected request once more, with the token that is
 //! current then. If the rejected token was not dropped, that is the same token, which another replica of the service

@@ -50,7 +50,7 @@ pub struct RenewalPolicy {
     /// For example, a renewal that is due 120 s before expiry starts 120 s to 144 s before it. So many processes do not
     /// renew in the same second.
     pub jitter: f64,
-    /// Default: 10 s. How long before the expiry of a token requests wait for a new one.
+    /// Default: 10 s. Time before the expiry of a token in which requests wait for a new one.
     ///
     /// They use the old token if the renewal fails or takes too long. The margin is limited to half of the time between
     /// the start of the background renewal and the expiry.
