@@ -296,7 +296,7 @@ impl ServiceAccess {
 
     /// Records that an origin has accepted this access, and the accesses that it was combined from.
     #[inline]
-    pub(crate) fn accepted_by(&self, origin: &Origin) {
+    pub(crate) fn record_accepted(&self, origin: &Origin) {
         if self.accepted.insert(origin) {
             for part in &self.parts {
                 part.accepted.insert(origin);

@@ -26,7 +26,7 @@ impl<P: IdentityPlugin> ResponseObserver<P> {
     #[inline(always)]
     pub(super) fn observe<ResBody>(&self, response: &mut Response<ResBody>) {
         match response.status().as_u16() < 400 {
-            true => self.access.accepted_by(&self.origin),
+            true => self.access.record_accepted(&self.origin),
             false => self.observe_error(response),
         }
     }

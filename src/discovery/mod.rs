@@ -84,7 +84,6 @@ mod document_cache;
 mod endpoint;
 mod endpoint_cache;
 mod fetch;
-
 mod link;
 mod no_document;
 mod outcome;
