@@ -164,7 +164,7 @@ async fn a_default_domain_alone_does_not_require_v3() {
     assert_eq!(keystone.take_requests(), [DOCUMENT, V2]);
     let error = keystone.auth_ref(&credentials_at(ROOT).scope(project_in_domain())).await.unwrap_err();
     assert!(matches!(error, Error::DiscoveryFailure(_)) && !error.is_transient());
-    assert!(error.to_string().contains("lists 2.0 (CURRENT)"), "{error}");
+    assert!(error.to_string().contains("lists 2.0 (CURRENT); use credentials that one of these "), "{error}");
     assert_eq!(
         keystone.take_requests(),
         [DOCUMENT],

@@ -290,7 +290,7 @@ async fn a_rejected_login_names_url_credentials_scope_and_likely_cause() {
         (
             v3(AuthMethod::password(User::new(), "canary"), Scope::new().unscoped()),
             "the password of an unnamed user",
-            "an unscoped token",
+            "unscoped access",
             ["and the password", "exist"],
         ),
     ] {

@@ -14,6 +14,8 @@ pub struct DiscoveryFailure {
     pub listed: Option<(Box<str>, Vec<String>)>,
     /// The URLs that returned no version document.
     pub attempts: Vec<DiscoveryAttempt>,
+    /// Whether a login failed, and not a request for a version of a service.
+    is_login: bool,
 }
 
 /// A URL that returned no version document.
@@ -50,12 +52,12 @@ impl DiscoveryFailure {
     /// Creates the error for a version document that does not list the requested version.
     pub(crate) fn not_listed(url: &str, versions: Vec<String>, requested: impl Into<String>) -> Self {
         let listed = Some((without_secrets(url).into(), versions));
-        Self { requested: requested.into(), listed, attempts: Vec::new() }
+        Self { requested: requested.into(), listed, attempts: Vec::new(), is_login: false }
     }
 
     /// Creates the error for a service without a version document at any of these URLs.
     pub(crate) fn no_document(attempts: Vec<DiscoveryAttempt>, requested: impl Into<String>) -> Self {
-        Self { requested: requested.into(), listed: None, attempts }
+        Self { requested: requested.into(), listed: None, attempts, is_login: false }
     }
 
     /// Returns whether no document was found, or the document lists no version.
@@ -68,8 +70,10 @@ impl DiscoveryFailure {
         self.attempts.iter().filter_map(|attempt| attempt.retry_after).max()
     }
 
-    /// Marks attempts as transient that are transient only if the service is Keystone.
-    pub(crate) fn at_keystone(mut self) -> Self {
+    /// Marks the failure as that of a login, and attempts as transient that are transient only if the service is
+    /// Keystone.
+    pub(crate) fn at_login(mut self) -> Self {
+        self.is_login = true;
         for attempt in &mut self.attempts {
             attempt.transient |= attempt.is_transient_at_keystone;
         }
@@ -112,10 +116,10 @@ impl fmt::Display for DiscoveryFailure {
             let separator = if index == 0 { "; tried " } else { ", " };
             write!(f, "{separator}{} ({})", attempt.url, attempt.reason)?;
         }
-        f.write_str(if self.lists_nothing() {
-            "; check that the service runs"
-        } else {
-            "; request another version"
+        f.write_str(match (self.lists_nothing(), self.is_login) {
+            (true, _) => "; check that the service runs",
+            (false, false) => "; request another version",
+            (false, true) => "; use credentials that one of these versions supports",
         })?;
         f.write_str(", or set the URL with an endpoint override (for Keystone, with the auth_url)")
     }

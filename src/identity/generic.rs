@@ -142,7 +142,7 @@ impl GenericCredentials {
             match Discovery::new(transport).fetch_document(&auth_url.to_string()).await {
                 Ok(fetched) => fetched,
                 Err(Error::DiscoveryFailure(failure)) => {
-                    let failure = || DiscoveryFailure::clone(&failure).at_keystone().into();
+                    let failure = || DiscoveryFailure::clone(&failure).at_login().into();
                     return self.for_path_version().ok_or_else(failure);
                 }
                 Err(error) => return Err(error),
@@ -159,7 +159,7 @@ impl GenericCredentials {
         versions.iter().find_map(|data| for_version(data.version?.major, &data.url)).ok_or_else(|| {
             let requested = "a version of Keystone that supports these credentials (v3, or v2.0 for credentials \
                              without a domain, system scope or Scope::unscoped)";
-            document.not_listed(requested).into()
+            document.not_listed(requested).at_login().into()
         })
     }
 

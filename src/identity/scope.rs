@@ -8,8 +8,8 @@ use super::{
 /// A scope is a project, a domain, the system (the cloud as a whole), or a trust (roles that another user has
 /// delegated). An unscoped token has no roles.
 ///
-/// Set at most one of them. If more are set, the login fails with
-/// [`Error::AuthorizationFailure`](crate::Error::AuthorizationFailure). If none is set, Keystone uses the user's
+/// Set at most one of project, domain, system, trust and [`unscoped`](Self::unscoped). If more are set, the login fails
+/// with [`Error::AuthorizationFailure`](crate::Error::AuthorizationFailure). If none is set, Keystone uses the user's
 /// default project.
 ///
 /// See the [module docs](super) for an example.
@@ -70,7 +70,7 @@ impl Scope {
         } else if non_empty(&self.system_scope).is_some() {
             "the system".to_owned()
         } else if self.unscoped {
-            "an unscoped token".to_owned()
+            "unscoped access".to_owned()
         } else {
             "the default project of the user".to_owned()
         }

@@ -122,7 +122,7 @@ impl V2Credentials {
             non_empty(&self.tenant_name),
             non_empty(&self.trust_id),
         ) {
-            (None, None, None) => "a token without a tenant".to_owned(),
+            (None, None, None) => "access without a tenant".to_owned(),
             (None, None, Some(trust)) => format!("trust id {}", names.quote(trust)),
             (id, name, _) => names.describe("tenant", id, name, None),
         };

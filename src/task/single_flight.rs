@@ -66,7 +66,8 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
 impl<T: Send + Sync + 'static> Start<T> {
     /// Spawns the task on a runtime. If it panics, `on_panic` returns the result.
     ///
-    /// Must not be called with a lock held: a runtime that is shut down drops the task at once.
+    /// Must not be called with a lock held: a runtime that is shut down drops the task at once, and this can run code
+    /// outside this crate.
     pub(crate) fn run(
         self,
         runtime: &Handle,

@@ -48,8 +48,8 @@ impl Transport {
     /// ```
     ///
     /// Without a TLS connector, the transport refuses an `https` URL before it sends anything
-    /// ([`Error::InvalidEndpoint`](crate::Error::InvalidEndpoint)). For TLS, wrap the connector in one that has it,
-    /// such as that of hyper-rustls:
+    /// ([`Error::InvalidEndpoint`](crate::Error::InvalidEndpoint)). To add TLS, wrap the connector in a TLS connector,
+    /// such as the one of hyper-rustls:
     ///
     /// ```
     /// use hyper_rustls::HttpsConnectorBuilder;
