@@ -149,7 +149,9 @@ impl Discovery {
     ///
     /// If the filter requests a version and has an endpoint override, but there is no version document and the
     /// override's URL names no requested version, this method returns an error, as in keystoneauth. In this case, an
-    /// [`AuthLayer`](crate::AuthLayer) sends requests to the override's URL as it is.
+    /// [`AuthLayer`](crate::AuthLayer) sends requests to the override's URL as it is. If the filter also has a
+    /// [`newest_microversion`](EndpointFilter::newest_microversion), the layer needs the document, so requests fail
+    /// with the same error.
     ///
     /// # Errors
     ///

@@ -18,8 +18,9 @@ impl EndpointFilter {
 
     /// Returns the filter, with properties that are not set taken from `default`.
     ///
-    /// The region and the interfaces are always taken, everything else only if both filters are for the same service.
-    /// keystoneauth's `Adapter` does the same for the requests that it sends.
+    /// The region is always taken, and so are the interfaces unless [`Interface::Auth`](super::Interface::Auth) is one
+    /// of them. Such interfaces and all other properties are taken only if both filters are for the same service, or if
+    /// this filter has no service type. keystoneauth's `Adapter` fills in the filters of its requests, too.
     pub(crate) fn with_defaults(self, default: &Self) -> Self {
         let same_service = self.wanted_service_type().is_none() || self.has_same_service(default);
         self.with(|ours| ours.fill_in(&default.0, same_service))

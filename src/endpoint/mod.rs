@@ -4,7 +4,8 @@
 //! their URLs that Keystone returns with a token. The layer can have a filter for all requests, and each request can
 //! have its own filter in its extensions. The filter of the layer supplies the region and the interfaces if the filter
 //! of the request does not set them. It supplies other properties only if both filters are for the same service, or if
-//! the filter of the request has no service type.
+//! the filter of the request has no service type. The same applies to the interfaces of the layer's filter if
+//! [`Interface::Auth`] is one of them.
 //!
 //! ```
 //! use http::Request;
