@@ -62,6 +62,9 @@ impl<C: Credentials> RenewingPlugin<C> {
     /// # Errors
     ///
     /// The errors of Keystone, the transport or the credentials. The current token is kept then.
+    ///
+    /// [`Error::NoRuntime`] outside of a tokio runtime, [`Error::Recursion`] if the credentials of this plugin call it,
+    /// and [`Error::Abandoned`] if several renewals ended without a result.
     pub async fn renew(&self) -> Result<Arc<ServiceAccess>, Error> {
         Arc::clone(&self.0).renew().await
     }
