@@ -19,6 +19,7 @@
 //! assert_eq!(access_info.username(), Some("alice"));
 //! assert_eq!(access_info.project_id(), Some("p1"));
 //!
+//! // The catalog lists the service under `volumev3`, which is an alias of the official type `block-storage`.
 //! let block_storage = EndpointFilter::new("block-storage").region("RegionOne");
 //! let url = access_info.service_catalog().url_for(&block_storage)?;
 //! assert_eq!(url, "https://cinder.example.com/v3/p1");

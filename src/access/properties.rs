@@ -280,7 +280,10 @@ impl AccessInfo {
         self.if_v3(|| self.text(&["OS-OAUTH1", "consumer_id"]))
     }
 
-    /// Returns the `oauth2_credential` of the document, which an OAuth 2.0 token (mutual TLS) is bound to.
+    /// Returns the `oauth2_credential` of the document: the client certificate that an OAuth 2.0 token is bound to.
+    ///
+    /// Keystone issues such tokens to clients that log in with OAuth 2.0 and mutual TLS. The object contains only the
+    /// [thumbprint](Self::oauth2_credential_thumbprint) of the certificate.
     pub fn oauth2_credential(&self) -> Option<&Value> {
         self.if_v3(|| self.value(&["oauth2_credential"]))
     }

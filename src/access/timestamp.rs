@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn partial_dates_first_and_last_time() {
+    fn partial_dates_and_the_limits_of_the_range() {
         assert_eq!(micros("2026-01"), Some(1_767_225_600_000_000));
         assert_eq!(micros("2026"), Some(1_767_225_600_000_000));
         assert_eq!(micros("0001-01-01T00:00:00Z"), Some(-62_135_596_800_000_000));
