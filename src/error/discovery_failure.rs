@@ -70,8 +70,9 @@ impl DiscoveryFailure {
         self.attempts.iter().filter_map(|attempt| attempt.retry_after).max()
     }
 
-    /// Marks the failure as that of a login, and attempts as transient that are transient only if the service is
-    /// Keystone.
+    /// Marks the failure as that of a login.
+    ///
+    /// An attempt with `is_transient_at_keystone` becomes transient, because its URL is that of Keystone.
     pub(crate) fn at_login(mut self) -> Self {
         self.is_login = true;
         for attempt in &mut self.attempts {

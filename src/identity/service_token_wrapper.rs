@@ -18,10 +18,11 @@ use crate::{AccessFuture, Error, IdentityPlugin, ServiceAccess, endpoint::Origin
 ///
 /// A 401 does not say which of the two tokens was rejected, so both are invalidated. If the plugin of the service is
 /// a [`RenewingPlugin`](crate::RenewingPlugin), a 401 because of an invalid user token also drops the valid service
-/// token, and counts as a rejection of it. After [`max_rejections`](crate::RenewalPolicy::max_rejections) rejections
-/// within the [`rejection_window`](crate::RenewalPolicy::rejection_window), further 401s from that origin do not renew
-/// the service token. This affects all requests that use the same `RenewingPlugin`. So if user tokens may be invalid,
-/// create a second `RenewingPlugin` for the service's own requests.
+/// token, and counts as a rejection of it. After one origin has rejected
+/// [`max_rejections`](crate::RenewalPolicy::max_rejections) service tokens within the
+/// [`rejection_window`](crate::RenewalPolicy::rejection_window), further 401s from this origin do not renew the service
+/// token, unless it seems to be revoked. This affects all requests that use the same `RenewingPlugin`. So if user
+/// tokens may be invalid, create a second `RenewingPlugin` for the service's own requests.
 ///
 /// Clones share both plugins. See the [module docs](super) for an example.
 pub struct ServiceTokenAuthWrapper<U, S>(Arc<Inner<U, S>>);
