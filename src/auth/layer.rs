@@ -31,8 +31,9 @@ impl<P> AuthLayer<P> {
     ///
     /// A request can override it with an [`EndpointFilter`] in its extensions. Values that the filter of the request
     /// does not set are taken from the filter of the layer: the region and the interfaces always; the service name, the
-    /// ids of the service and the endpoint, versions, the microversion and the endpoint override only if both filters
-    /// are for the same service. keystoneauth's `Adapter` does the same.
+    /// ids of the service and the endpoint, versions, the microversion, the endpoint override and
+    /// [`Interface::Auth`](crate::Interface::Auth) only if both filters are for the same service, or if that of the
+    /// request has no service type.
     #[must_use]
     pub fn endpoint(self, filter: EndpointFilter) -> Self {
         self.update(|settings| settings.set_endpoint(filter))

@@ -204,8 +204,9 @@ impl EndpointFilter {
     /// the filter requests no version. This needs [`AuthLayer::discovery`](crate::AuthLayer::discovery). `max` may be
     /// `latest`.
     ///
-    /// If the service supports none of these microversions, the request fails with
-    /// [`Error::UnsupportedMicroversion`](crate::Error::UnsupportedMicroversion).
+    /// If the service supports none of these microversions, or its version document does not list them, the request
+    /// fails with [`Error::UnsupportedMicroversion`](crate::Error::UnsupportedMicroversion). If there is no version
+    /// document, it fails with that error or with [`Error::DiscoveryFailure`](crate::Error::DiscoveryFailure).
     #[must_use]
     pub fn newest_microversion(self, min: impl AsRef<str>, max: impl AsRef<str>) -> Self {
         self.with(|parts| {

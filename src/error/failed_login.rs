@@ -1,7 +1,5 @@
 use std::fmt;
 
-use super::HttpError;
-
 /// A login that Keystone, or a proxy in front of it, rejected with an error status.
 ///
 /// The texts are safe to show: names are escaped and truncated, and there are no secrets in them.
@@ -21,7 +19,7 @@ pub(crate) struct FailedLogin {
 
 impl FailedLogin {
     /// Writes the message of this login, which failed with `error`.
-    pub(super) fn fmt(&self, error: &HttpError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    pub(super) fn fmt(&self, error: &impl fmt::Display, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { auth_url, identity, scope, hint, .. } = self;
         write!(f, "login to Keystone at {auth_url}")?;
         match *hint {
