@@ -156,8 +156,8 @@ impl<C: Credentials> RenewalTask<C> {
                     continue;
                 }
             }
-            // Credentials that request a token from their own plugin get this error, even if they have reset the plugin
-            // meanwhile.
+            // If the credentials request a token from their own plugin, the waiting requests get this error, even if
+            // the credentials have reset the plugin meanwhile. Otherwise the requests would start further renewals.
             let is_recursion = result.as_ref().is_err_and(|error| matches!(error.error, Error::Recursion));
             let outcome = plugin.finish_renewal(self.id, requested_at, result, credentials, now);
             return if is_recursion { Err(Error::Recursion) } else { outcome };

@@ -78,8 +78,8 @@ where
     ///
     /// # Errors
     ///
-    /// The errors of the wrapped body. An error in place of the rest if a clone has taken the stream over, or if the
-    /// beginning is no longer buffered.
+    /// The errors of the wrapped body. It is also an error to read this body after a clone has taken the stream over,
+    /// or to begin to read it when the beginning is no longer buffered.
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

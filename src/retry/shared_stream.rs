@@ -58,7 +58,8 @@ enum Stream<B> {
     /// A reader is polling it.
     Polled,
     Ended,
-    /// It failed while it was polled by a reader that was no longer active. The active reader gets the error.
+    /// It panicked, or it failed while it was polled by a reader that was no longer active. The active reader gets the
+    /// error.
     Failed(BoxError),
 }
 
