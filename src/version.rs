@@ -22,7 +22,7 @@ pub const LATEST: u32 = u32::MAX;
 pub struct Version {
     /// The part before the dot.
     pub major: u32,
-    /// The part after the dot, or 0 if there is none.
+    /// The part after the dot, or 0 if there is none. The version `latest` has [`LATEST`] here.
     pub minor: u32,
     /// The third part, which only old version documents have.
     micro: Option<u32>,

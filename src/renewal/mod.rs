@@ -93,9 +93,9 @@
 //!
 //! All times and limits can be set in [`RenewalPolicy`].
 //!
-//! The first failed login of an outage is logged as a warning with the `auth_url` and the cause. The end of the outage
-//! is logged at level info. If several plugins use clones of one [`Transport`](crate::Transport), a plugin does not log
-//! what another one has logged within the last minute.
+//! The first failed login of an outage is logged as a warning with the `auth_url` and the cause, and so is the first
+//! permanent failure after transient ones. The end of the outage is logged at level info. If several plugins use clones
+//! of one [`Transport`](crate::Transport), a plugin does not log what another one has logged within the last minute.
 //!
 //! # Failing fast
 //!

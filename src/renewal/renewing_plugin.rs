@@ -103,7 +103,8 @@ impl<C: Credentials> RenewingPlugin<C> {
     ///
     /// # Errors
     ///
-    /// The errors of [`AccessInfo::from_auth_state`]. The current token is kept then.
+    /// The errors of [`AccessInfo::from_auth_state`], [`Error::NoToken`] if the state has no token, and
+    /// [`Error::InvalidTimestamp`] if its expiry is malformed. The current token is kept then.
     pub fn set_auth_state(&self, state: Option<&Secret>) -> Result<(), Error> {
         let Some(state) = state.filter(|state| !state.expose().trim().is_empty()) else {
             self.reset();
