@@ -263,9 +263,10 @@ pub enum Error {
 
     /// Keystone responded to a login with an error status: keystoneauth's `HttpError`.
     ///
-    /// The statuses 408, 429 and all from 500 are transient. If the response is not an error document of Keystone, it
-    /// comes from a proxy in front of Keystone, and the other statuses from 400 are transient too. The exceptions are
-    /// statuses that a retry cannot change (such as 405, 407, 415 and 501), and a 400 because the port requires TLS.
+    /// The statuses 408, 429 and all from 500 are transient, except 501 and 505. If the response is not an error
+    /// document of Keystone, it comes from a proxy in front of Keystone. Then the other statuses from 400 are transient
+    /// too, except those that a retry cannot change (such as 405, 407 and 415), and a 400 because the port requires
+    /// TLS.
     Keystone(Arc<HttpError>),
 
     /// A service responded with a status of 400 or above, and [`RaiseForStatus`](crate::RaiseForStatus) made it an
