@@ -36,8 +36,7 @@ impl<C: Credentials> RenewingPlugin<C> {
     /// Panics if the plugin has been cloned or is renewing its token, because the clock is shared then.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        let shared =
-            Arc::get_mut(&mut self.0).expect("the clock is set before the plugin is cloned and used");
+        let shared = Arc::get_mut(&mut self.0).expect("set the clock before the plugin is cloned or used");
         shared.clock = Box::new(clock);
         self
     }

@@ -28,8 +28,8 @@ impl<B: Clone> ReauthPolicy<B> {
 impl<B> ReauthPolicy<B> {
     /// Creates a policy that clones request bodies with `clone_body`.
     ///
-    /// The function is called with the body of a request before that is sent, and returns the body for the second
-    /// attempt. If it returns `None`, there is no second attempt.
+    /// Before a request is sent, the function is called with its body, and returns the body for the second attempt. If
+    /// it returns `None`, there is no second attempt.
     ///
     /// `tower` calls it before the second attempt too, and drops the body that it then returns.
     pub const fn with_clone_body(clone_body: fn(&B) -> Option<B>) -> Self {
