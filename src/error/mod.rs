@@ -265,8 +265,8 @@ pub enum Error {
     ///
     /// The statuses 408, 429 and all from 500 are transient, except 501 and 505. If the response is not an error
     /// document of Keystone, it comes from a proxy in front of Keystone. Then the other statuses from 400 are transient
-    /// too, except those that a retry cannot change (such as 405, 407 and 415), and a 400 because the port requires
-    /// TLS.
+    /// too, with two exceptions: statuses that a retry cannot change (such as 405, 407 and 415), and a 400 that says
+    /// that plain http was sent to a TLS port.
     Keystone(Arc<HttpError>),
 
     /// A service responded with a status of 400 or above, and [`RaiseForStatus`](crate::RaiseForStatus) made it an
