@@ -13,8 +13,8 @@ pub struct RetryBudget(Arc<TpsBudget>);
 impl RetryBudget {
     /// Creates a budget that allows `min_per_second` retries per second, plus a share of the requests.
     ///
-    /// The share is relative to the requests that succeeded within the last `window`: with a `share` of 0.1, one retry
-    /// is allowed for ten of them.
+    /// The share is relative to the successful requests of the last `window`: with a `share` of 0.1, one retry is
+    /// allowed for ten of them. A request counts as successful if it gets a response whose status is not retried.
     ///
     /// The default budget is `RetryBudget::new(Duration::from_secs(10), 10, 0.2)`.
     ///

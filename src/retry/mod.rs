@@ -80,9 +80,8 @@
 //! [`RetryPolicy`] inside the layer would send the same token each time, which may have expired meanwhile.
 //!
 //! As above, put [`ReauthPolicy`] outside [`RetryPolicy`]. Then a request is authenticated again at most once, and gets
-//! all retries again afterwards, as in keystoneauth's session. In the other order, a request gets its
-//! retries only once, and each attempt can be authenticated again. Neither policy reacts to responses that the other
-//! one handles.
+//! all retries again afterwards, as in keystoneauth's session. In the other order, a request gets its retries only once,
+//! and each attempt can be authenticated again. Neither policy reacts to responses that the other one handles.
 //!
 //! # Request bodies
 //!
