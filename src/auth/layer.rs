@@ -7,7 +7,7 @@ use super::{
     Auth,
     settings::{Settings, Shared},
 };
-use crate::{EndpointFilter, Error, discovery::Discovery, endpoint::Origin};
+use crate::{EndpointFilter, Error, IdentityPlugin, discovery::Discovery, endpoint::Origin};
 
 /// A layer that gives each request the URL of its service and a token.
 ///
@@ -19,14 +19,16 @@ pub struct AuthLayer<P> {
     shared: Shared<P>,
 }
 
-impl<P> AuthLayer<P> {
-    /// Creates a layer that authenticates requests with this plugin.
+impl<P: IdentityPlugin> AuthLayer<P> {
+    /// Creates a layer that authenticates requests with this plugin. `Arc<dyn IdentityPlugin>` is a plugin too.
     ///
     /// It sends nothing before the first request: the plugin logs in then, if it has to.
     pub fn new(plugin: P) -> Self {
         Self { shared: Shared { plugin: Arc::new(plugin), settings: Arc::default() } }
     }
+}
 
+impl<P> AuthLayer<P> {
     /// Sets the endpoint filter of all requests.
     ///
     /// A request can override it with an [`EndpointFilter`] in its extensions. Values that the filter of the request
@@ -74,6 +76,8 @@ impl<P> AuthLayer<P> {
     /// caller. All others are refused, even if the plugin has no token to send. The [`discovery`](Self::discovery) of
     /// the layer sends no token over plain http either, also when it is shared or called directly.
     ///
+    /// This does not concern the login: the plugin sends its credentials to the `auth_url` that it was given.
+    ///
     /// By default plain http is allowed, because private clouds use it.
     #[must_use]
     pub fn require_https(self) -> Self {
@@ -110,7 +114,7 @@ impl<P, S> Layer<S> for AuthLayer<P> {
     }
 }
 
-impl<P, S> Auth<P, S> {
+impl<P: IdentityPlugin, S> Auth<P, S> {
     /// Returns a layer that wraps services in `Auth`: [`AuthLayer::new`].
     pub fn layer(plugin: P) -> AuthLayer<P> {
         AuthLayer::new(plugin)

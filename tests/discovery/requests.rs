@@ -522,9 +522,10 @@ async fn direct_discovery_sends_no_token_over_http_if_https_is_required() {
     servers.discovery().endpoint_data(&plugin, &filter).await.unwrap();
     assert_eq!(servers.take_requests(), [plain.to_owned(), format!("{plain} +token")]);
 
+    let shared = Arc::new(self::plugin(plain));
     let (first, second) = (servers.discovery(), servers.discovery());
-    let _ = AuthLayer::new(()).discovery(first.clone()).require_https();
-    let _ = AuthLayer::new(()).require_https().discovery(second.clone());
+    let _ = AuthLayer::new(Arc::clone(&shared)).discovery(first.clone()).require_https();
+    let _ = AuthLayer::new(Arc::clone(&shared)).require_https().discovery(second.clone());
     for discovery in [servers.discovery().require_https().timeout(seconds(1)), first, second] {
         let error = discovery.endpoint_data(&plugin, &filter).await.unwrap_err();
         assert!(

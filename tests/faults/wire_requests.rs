@@ -55,7 +55,7 @@ fn plugin(keystone: &ScriptedKeystone) -> RenewingPlugin<V3Credentials> {
     RenewingPlugin::new(keystone.credentials(), Transport::new(keystone.clone()))
 }
 
-fn layer<P>(plugin: P, server: &RawServer) -> AuthLayer<P> {
+fn layer<P: tower_keystone::IdentityPlugin>(plugin: P, server: &RawServer) -> AuthLayer<P> {
     AuthLayer::new(plugin).endpoint(EndpointFilter::default().endpoint_override(server.url()))
 }
 
