@@ -22,8 +22,9 @@ pub(super) fn allowed_origin<B, P: IdentityPlugin>(
     shared: &Shared<P>,
 ) -> Result<Arc<Origin>, Error> {
     let uri = request.uri();
-    let origin = Origin::from_uri(uri).and_then(|origin| allowed(&origin, filter, access, shared));
-    let origin = origin.ok_or_else(|| Error::origin_not_allowed(uri))?;
+    let origin = Origin::from_uri(uri).ok_or_else(|| Error::origin_not_allowed(uri, true))?;
+    let origin =
+        allowed(&origin, filter, access, shared).ok_or_else(|| Error::origin_not_allowed(uri, false))?;
     if has_host && !matches_host(request.headers(), &origin) {
         return Err(Error::host_not_allowed(uri));
     }

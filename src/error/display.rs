@@ -105,7 +105,12 @@ impl fmt::Display for Error {
                 "the `..` segments of the request URI lead above the path of its endpoint (path traversal); remove \
                  them, or select another endpoint with the EndpointFilter",
             ),
-            Self::OriginNotAllowed { origin } => write!(
+            Self::OriginNotAllowed { origin, never_allowed: true } => write!(
+                f,
+                "the token is not sent to {origin}, because the URI is not http or https, or has a user name, or a host \
+                 or port that HTTP clients may read differently; write it as https://host:port/path"
+            ),
+            Self::OriginNotAllowed { origin, never_allowed: false } => write!(
                 f,
                 "{origin} is not an origin of the service catalog, so the token is not sent there; allow the origin \
                  with AuthLayer::allow_origin, or add the Unauthenticated extension to send the request without a token"

@@ -234,6 +234,9 @@ pub enum Error {
     OriginNotAllowed {
         /// Scheme, host and port of the URI.
         origin: Box<str>,
+        /// Whether no configuration can allow it, because the URI is not http or https, or contains a user name, or a
+        /// host or port that HTTP clients may read differently.
+        never_allowed: bool,
     },
 
     /// A request with a token has a `Host` header that is not the host of its URI.
@@ -346,8 +349,8 @@ impl Error {
         Self::Plugin { transient, source: source.into().into() }
     }
 
-    pub(crate) fn origin_not_allowed(uri: &Uri) -> Self {
-        Self::OriginNotAllowed { origin: format::origin(uri) }
+    pub(crate) fn origin_not_allowed(uri: &Uri, never_allowed: bool) -> Self {
+        Self::OriginNotAllowed { origin: format::origin(uri), never_allowed }
     }
 
     pub(crate) fn host_not_allowed(uri: &Uri) -> Self {
