@@ -112,11 +112,13 @@ impl fmt::Display for DiscoveryFailure {
             let shown = versions.iter().take(MAX_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
             let shown = if shown.is_empty() { "no version" } else { &shown };
             write!(f, "; {url} lists {shown}")?;
+            write_hidden(f, versions.len())?;
         }
         for (index, attempt) in self.attempts.iter().take(MAX_SHOWN).enumerate() {
             let separator = if index == 0 { "; tried " } else { ", " };
             write!(f, "{separator}{} ({})", attempt.url, attempt.reason)?;
         }
+        write_hidden(f, self.attempts.len())?;
         f.write_str(match (self.lists_nothing(), self.is_login) {
             (true, _) => "; check that the service runs",
             (false, false) => "; request another version",
@@ -126,4 +128,28 @@ impl fmt::Display for DiscoveryFailure {
     }
 }
 
+/// Writes how many items of a list are not shown.
+fn write_hidden(f: &mut fmt::Formatter<'_>, items: usize) -> fmt::Result {
+    match items.saturating_sub(MAX_SHOWN) {
+        0 => Ok(()),
+        hidden => write!(f, " and {hidden} more"),
+    }
+}
+
 impl std::error::Error for DiscoveryFailure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_counts_the_versions_and_urls_that_it_does_not_show() {
+        let versions = (1..=10).map(|minor| format!("2.{minor}")).collect();
+        let message =
+            DiscoveryFailure::not_listed("https://h/", versions, "version 3 of compute").to_string();
+        assert!(message.contains("lists 2.1, ") && message.contains("2.8 and 2 more;"), "{message}");
+        let attempts = (0..9).map(|n| DiscoveryAttempt::new(&format!("https://h/{n}"), "it returned 404"));
+        let message = DiscoveryFailure::no_document(attempts.collect(), "version 3 of compute").to_string();
+        assert!(message.contains("https://h/7 (it returned 404) and 1 more;"), "{message}");
+    }
+}
