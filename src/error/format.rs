@@ -27,8 +27,8 @@ pub(crate) fn truncate(text: &str) -> &str {
 pub(crate) fn origin(uri: &Uri) -> Box<str> {
     let scheme = uri.scheme_str().unwrap_or_default();
     let authority = uri.authority().map_or("", Authority::as_str);
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    format!("{scheme}://{}", escaped(host)).into()
+    let host = escaped(authority.rsplit('@').next().unwrap_or_default());
+    if scheme.is_empty() { host.into() } else { format!("{scheme}://{host}").into() }
 }
 
 /// Returns a URL without its user name and query.
@@ -63,5 +63,22 @@ pub(super) fn time(time: SystemTime) -> String {
     match i64::try_from(since_epoch.as_secs()).map(Timestamp::from_second) {
         Ok(Ok(time)) => time.to_string(),
         _ => format!("{} s after 1970", since_epoch.as_secs()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_secrets_and_without_a_scheme_that_it_does_not_have() {
+        for (given, shown) in [
+            ("https://alice:pw@h:5000/v3?secret", "https://h:5000/v3"),
+            ("keystone", "keystone"),
+            ("keystone:5000", "keystone:5000"),
+            ("/v3", "/v3"),
+        ] {
+            assert_eq!(url(&given.parse().unwrap()), shown);
+        }
     }
 }
