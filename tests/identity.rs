@@ -463,6 +463,13 @@ async fn a_fixed_endpoint_plugin_sends_its_headers() {
     assert!(basic["authorization"].is_sensitive());
 }
 
+#[test]
+fn a_username_with_a_colon_is_refused_for_http_basic() {
+    let endpoint = Uri::from_static("https://ironic.example.com");
+    let error = FixedEndpointPlugin::http_basic(endpoint, "a:b", &"pw".into()).unwrap_err();
+    assert!(matches!(error, Error::AuthorizationFailure { .. }), "{error}");
+}
+
 #[tokio::test]
 async fn a_service_token_is_sent_with_the_user_token_and_both_are_invalidated() {
     let info = |token| V3Token::new("u", "alice").access_info(token).unwrap();

@@ -48,8 +48,14 @@ impl FixedEndpointPlugin {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidEndpoint`] if the URL is not an absolute http or https URL, or contains a user name or a query.
+    /// - [`Error::InvalidEndpoint`] if the URL is not an absolute http or https URL, or contains a user name or a
+    ///   query.
+    /// - [`Error::AuthorizationFailure`] if the user name contains a colon, which separates it from the password.
     pub fn http_basic(endpoint: Uri, username: &str, password: &Secret) -> Result<Self, Error> {
+        if username.contains(':') {
+            let reason = "the username of HTTP basic authentication contains a colon; use one without it";
+            return Err(Error::AuthorizationFailure { reason });
+        }
         // With capacity for the whole text, because growing would leave copies behind that are not wiped.
         let mut pair = Zeroizing::new(String::with_capacity(username.len() + 1 + password.expose().len()));
         for part in [username, ":", password.expose()] {
