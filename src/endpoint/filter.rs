@@ -84,12 +84,14 @@ impl EndpointFilter {
         I: IntoIterator,
         I::Item: Into<Interface>,
     {
-        let preferred: Vec<_> = interfaces.into_iter().map(Into::into).collect();
+        let mut preferred: Vec<Interface> = interfaces.into_iter().map(Into::into).collect();
+        let is_empty = preferred.is_empty();
+        preferred.retain(|interface| !interface.as_str().is_empty());
         self.with(|parts| {
-            parts.interfaces = if preferred.is_empty() {
-                WantedInterfaces::Any
-            } else {
-                WantedInterfaces::Preferred(preferred)
+            parts.interfaces = match preferred.is_empty() {
+                _ if is_empty => WantedInterfaces::Any,
+                true => WantedInterfaces::Default,
+                false => WantedInterfaces::Preferred(preferred),
             };
         })
     }
@@ -193,8 +195,10 @@ impl EndpointFilter {
     #[must_use]
     pub fn microversion(self, microversion: impl AsRef<str>) -> Self {
         self.with(|parts| {
-            let microversion = MicroversionHeaders::new(parts.service_type.as_deref(), microversion.as_ref());
-            parts.microversion = Some(WantedMicroversion::Exact(microversion));
+            let service_type = parts.service_type.as_deref();
+            parts.microversion = non_empty(microversion).map(|microversion| {
+                WantedMicroversion::Exact(MicroversionHeaders::new(service_type, &microversion))
+            });
         })
     }
 
@@ -222,8 +226,9 @@ impl EndpointFilter {
     /// be those of a different service type.
     #[must_use]
     pub fn microversion_for(self, service_type: impl AsRef<str>, microversion: impl AsRef<str>) -> Self {
-        let microversion = MicroversionHeaders::for_service(service_type.as_ref(), microversion.as_ref());
-        self.with(|parts| parts.microversion = Some(WantedMicroversion::Exact(microversion)))
+        let microversion = non_empty(microversion)
+            .map(|microversion| MicroversionHeaders::for_service(service_type.as_ref(), &microversion));
+        self.with(|parts| parts.microversion = microversion.map(WantedMicroversion::Exact))
     }
 
     /// Changes the parts of the filter, and updates its kind.

@@ -198,3 +198,13 @@ async fn a_microversion_can_be_set_on_a_request_without_a_filter() {
     let error = refused(&AuthLayer::new(cloud()), unnamed.body(()).unwrap()).await;
     assert!(matches!(error, Error::InvalidMicroversion { .. }), "{error}");
 }
+
+#[test]
+fn an_empty_string_counts_as_not_set() {
+    let filter = EndpointFilter::new("compute");
+    let empty =
+        filter.clone().region("").service_name("").service_id("").endpoint_id("").endpoint_override("");
+    assert_eq!(empty, filter);
+    assert_eq!(filter.clone().interface("").microversion("").microversion_for("compute", ""), filter);
+    assert_eq!(filter.clone().interfaces(["", "internal"]), filter.interface("internal"));
+}

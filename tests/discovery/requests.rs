@@ -152,7 +152,6 @@ fn contradictory_filters() -> Vec<EndpointFilter> {
         compute().newest_microversion("2.1", "new"),
         EndpointFilter::default().newest_microversion("2.1", "latest"),
         compute().microversion("2.latest"),
-        compute().microversion(""),
         EndpointFilter::default().microversion("2.1"),
     ]
 }
