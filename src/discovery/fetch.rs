@@ -121,7 +121,7 @@ impl DocumentRequest {
         let no_document = match error {
             Error::ConnectFailure { origin, source, .. } => match ConnectFault::from_error(origin, &**source)
             {
-                Some(fault) => self.no_document(fault.describe(&**source)),
+                Some(fault) => self.no_document(fault.describe(&root_cause(&**source))),
                 None => self.no_document(format!("it could not be reached: {}", root_cause(&**source))),
             },
             Error::InvalidResponse { reason, .. } => {

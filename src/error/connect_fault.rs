@@ -2,8 +2,6 @@
 
 use std::{error::Error as StdError, iter::successors};
 
-use super::escaped;
-
 /// The cause of a permanent connection failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ConnectFault {
@@ -74,8 +72,8 @@ impl ConnectFault {
         })
     }
 
-    /// Describes the cause, with the root of the error chain and what to do next.
-    pub(crate) fn describe(self, error: &(dyn StdError + 'static)) -> String {
+    /// Describes the cause, with the root of the error chain as text and what to do next.
+    pub(crate) fn describe(self, root_cause: &str) -> String {
         let (fault, hint) = match self {
             Self::Certificate => (
                 "its certificate was rejected",
@@ -96,7 +94,7 @@ impl ConnectFault {
                 ("the client does not support this URL scheme", "correct the URL, or use another client")
             }
         };
-        format!("{fault}: {}; {hint}", escaped(&root_cause(error)))
+        format!("{fault}: {root_cause}; {hint}")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{AN_ENDPOINT, ConnectFault, Error, format};
+use super::{AN_ENDPOINT, ConnectFault, Error, connect_fault::root_cause, format};
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -145,7 +145,7 @@ impl fmt::Display for Error {
             Self::ConnectFailure { origin, source } => {
                 write!(f, "cannot reach Keystone at {origin}")?;
                 match ConnectFault::from_error(origin, &**source) {
-                    Some(fault) => write!(f, ": {}", fault.describe(&**source)),
+                    Some(fault) => write!(f, ": {}", fault.describe(&format::escaped(&root_cause(&**source)))),
                     None => f.write_str(" (check the auth_url and the network)"),
                 }
             }

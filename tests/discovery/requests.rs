@@ -549,6 +549,12 @@ async fn the_root_cause_of_a_failed_connection_is_in_the_error() {
     });
     let error = Discovery::new(Transport::new(broken)).document(NOVA).await.unwrap_err();
     assert!(error.to_string().contains("(it could not be reached: connection refused)"), "{error}");
+
+    let untrusted = service_fn(|_: Request<Body>| async {
+        Err::<Response<Body>, _>(BoxError::from("invalid peer certificate: not for \"nova\""))
+    });
+    let error = Discovery::new(Transport::new(untrusted)).document(NOVA).await.unwrap_err();
+    assert!(error.to_string().contains(r#"certificate: not for \"nova\"; check"#), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
