@@ -325,7 +325,7 @@ pub enum Error {
     /// A login or version discovery requires a tokio runtime with time enabled, and there is none.
     NoRuntime,
 
-    /// Several logins or requests for a version document ended without a result.
+    /// Several logins or requests for a version document ended without a usable result.
     ///
     /// Either nothing drives their tokio runtime, for example because it was shut down, or each new token was discarded
     /// at once: a service rejected it, or [`RenewingPlugin::reset`](crate::RenewingPlugin::reset) was called.

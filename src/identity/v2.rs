@@ -67,8 +67,8 @@ impl V2Credentials {
     /// # Errors
     ///
     /// - [`Error::AuthorizationFailure`] if the user has neither a name nor an id.
-    /// - [`Error::InvalidEndpoint`] if the `auth_url` is not an absolute http or https URL, or contains a user name or
-    ///   a query.
+    /// - [`Error::InvalidEndpoint`] if the `auth_url` is not an absolute http or https URL, contains a user name or a
+    ///   query, or is too long.
     /// - [`Error::InvalidToken`] if the token cannot be sent in a header.
     pub fn request(&self) -> Result<Request<Bytes>, Error> {
         let auth_url = self.auth_url.valid_uri()?.to_string();

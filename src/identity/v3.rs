@@ -68,8 +68,8 @@ impl V3Credentials {
     ///
     /// - [`Error::AuthorizationFailure`] if the only method is a receipt, if more than one scope is set, or if the
     ///   system scope is not `all`.
-    /// - [`Error::InvalidEndpoint`] if the `auth_url` is not an absolute http or https URL, or contains a user name or
-    ///   a query.
+    /// - [`Error::InvalidEndpoint`] if the `auth_url` is not an absolute http or https URL, contains a user name or a
+    ///   query, or is too long.
     /// - [`Error::InvalidToken`] if a token or a receipt cannot be sent in a header.
     pub fn request(&self) -> Result<Request<Bytes>, Error> {
         let auth_url = self.auth_url.valid_uri()?.to_string();

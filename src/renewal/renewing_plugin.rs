@@ -63,7 +63,7 @@ impl<C: Credentials> RenewingPlugin<C> {
     /// The errors of Keystone, the transport or the credentials. The current token is kept then.
     ///
     /// [`Error::NoRuntime`] outside of a tokio runtime, [`Error::Recursion`] if the credentials of this plugin call it,
-    /// and [`Error::Abandoned`] if several renewals ended without a result.
+    /// and [`Error::Abandoned`] if several renewals ended without a usable result.
     pub async fn renew(&self) -> Result<Arc<ServiceAccess>, Error> {
         Arc::clone(&self.0).renew().await
     }
