@@ -32,7 +32,9 @@
 //!
 //! Place it **outside of [`AuthLayer`](crate::AuthLayer)**, best as the outermost layer. It then also wraps the errors
 //! of a `Timeout` and of [`RaiseForStatus`](crate::RaiseForStatus). Inside of `AuthLayer` it does not know the service
-//! type. Other errors of this crate, such as those of a login, name their server already and are not wrapped.
+//! type. Other errors of this crate, such as those of a login, name their server already and are not wrapped. Neither is
+//! the error of a `Timeout` that ends while a request with a relative URI still waits for its token: the request has no
+//! origin yet.
 //!
 //! To get the [`RequestFailed`], downcast the `BoxError` before anyhow or eyre wraps it.
 
