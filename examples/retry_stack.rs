@@ -14,19 +14,16 @@
 //! 5. `TraceLayer`: sees the resolved URI. The token is marked as sensitive and is not printed.
 //! 6. The client.
 
-use std::{
-    convert::Infallible,
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, StatusCode};
 use http_body_util::Full;
-use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
+use tower::{BoxError, ServiceBuilder, ServiceExt};
 use tower_http::trace::{DefaultMakeSpan, TraceLayer};
 use tower_keystone::{
-    AccessInfoPlugin, AuthLayer, EndpointFilter, ReauthPolicy, RetryPolicy, TokenRejected, fixture::Cloud,
+    AccessInfoPlugin, AuthLayer, EndpointFilter, ReauthPolicy, RetryPolicy, TokenRejected,
+    fixture::{Cloud, Fault},
 };
 
 type Body = Full<Bytes>;
@@ -40,21 +37,8 @@ async fn main() -> Result<(), BoxError> {
 
     let cloud = Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
     let access_info = cloud.keystone().issue("alice", Some("demo")).ok_or("alice is not a user")?;
-    let attempts = AtomicUsize::new(0);
-    let nova_service = cloud.clone();
     // The first attempt gets a 503.
-    let client = service_fn(|request: Request<Body>| {
-        let is_first = attempts.fetch_add(1, Ordering::Relaxed) == 0;
-        let nova_service = nova_service.clone();
-        async move {
-            if is_first {
-                let mut response = Response::new(Body::default());
-                *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-                return Ok::<_, Infallible>(response);
-            }
-            nova_service.oneshot(request).await
-        }
-    });
+    cloud.fail_next("compute", 1, Fault::status(StatusCode::SERVICE_UNAVAILABLE));
 
     let nova = ServiceBuilder::new()
         .retry(ReauthPolicy::new())
@@ -65,16 +49,16 @@ async fn main() -> Result<(), BoxError> {
                 .endpoint(EndpointFilter::new("compute")),
         )
         .layer(TraceLayer::new_for_http().make_span_with(DefaultMakeSpan::new().include_headers(true)))
-        .service(client);
+        .service(cloud.clone());
 
     let request = Request::get("/servers").body(Body::default())?;
     let response = nova.clone().oneshot(request.clone()).await?;
-    println!("{} after {} attempts", response.status(), attempts.load(Ordering::Relaxed));
+    let attempts = cloud.requests_to("compute");
+    println!("{} after {attempts} attempts", response.status());
 
     cloud.keystone().revoke(access_info.auth_token().unwrap_or_default());
-    attempts.store(1, Ordering::Relaxed);
     let response = nova.oneshot(request).await?;
-    println!("{} after {} attempt", response.status(), attempts.load(Ordering::Relaxed) - 1);
+    println!("{} after {} attempt", response.status(), cloud.requests_to("compute") - attempts);
     if let Some(rejected) = response.extensions().get::<TokenRejected>() {
         println!("{rejected}");
     }

@@ -296,7 +296,7 @@ async fn an_unreachable_keystone_is_retried_and_a_wrong_password_is_not() {
             if down {
                 return Err(BoxError::from("no route"));
             }
-            behind.oneshot(request).await.map_err(|never: Infallible| match never {})
+            behind.oneshot(request).await.map_err(BoxError::from)
         }
     }));
     assert_eq!(get(password(&cloud, transport), exact()).await.unwrap().status(), 200);
