@@ -48,3 +48,6 @@ mod service;
 pub use future::ResponseFuture;
 pub use layer::RaiseForStatusLayer;
 pub use service::RaiseForStatus;
+
+#[cfg(feature = "fixture")]
+pub(crate) use service::is_secret_header;

@@ -78,8 +78,11 @@ where
 
 /// Returns the values of the secret headers. It does not allocate if there are none.
 fn secret_values(headers: &HeaderMap) -> Vec<HeaderValue> {
-    let is_secret = |(name, value): &(&HeaderName, &HeaderValue)| {
-        value.is_sensitive() || SECRET_HEADERS.contains(&name.as_str())
-    };
+    let is_secret = |(name, value): &(&HeaderName, &HeaderValue)| is_secret_header(name, value);
     headers.iter().filter(is_secret).map(|(_, value)| value.clone()).collect()
+}
+
+/// Returns whether the value of a request header is secret.
+pub(crate) fn is_secret_header(name: &HeaderName, value: &HeaderValue) -> bool {
+    value.is_sensitive() || SECRET_HEADERS.contains(&name.as_str())
 }
