@@ -89,8 +89,8 @@ impl ServiceCatalog {
     /// Returns the endpoints of [`urls`](Self::urls), grouped by service type: keystoneauth's `get_endpoints_data`.
     ///
     /// If a service matches by its type, name and id, but none of its endpoints does, the list of its type is empty.
-    /// If the filter names no interface, endpoints of every interface are returned. In this case the other lookups match
-    /// only public endpoints.
+    /// If the filter names no interface, endpoints of every interface are returned. In this case the other lookups
+    /// match only public endpoints.
     pub fn endpoints_data<'a>(&'a self, filter: &EndpointFilter) -> Vec<(&'a str, Vec<EndpointData<'a>>)> {
         let interfaces = match filter.wanted_interfaces() {
             WantedInterfaces::Default => &WantedInterfaces::Any,
