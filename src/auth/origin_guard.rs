@@ -45,7 +45,7 @@ fn allowed<P: IdentityPlugin>(
     let endpoint_override = filter.and_then(EndpointFilter::wanted_override);
     let is_allowed = shared.plugin.auth_url().and_then(Origin::from_uri).as_ref() == Some(origin)
         || endpoint_override
-            .is_some_and(|url| url.resolve(access.ids()).is_ok_and(|url| **url.origin() == *origin))
+            .is_some_and(|url| url.resolve(|| access.ids()).is_ok_and(|url| **url.origin() == *origin))
         || shared.settings.allowed_origins.contains(origin);
     is_allowed.then(|| Arc::new(origin.clone()))
 }

@@ -67,7 +67,7 @@ fn extended_base_url<'a, P: IdentityPlugin>(
     }
     match (filter.wanted_override(), access) {
         (Some(url), access) => {
-            url.resolve(access.map(ServiceAccess::ids).unwrap_or_default()).map(CowBaseUrl::from)
+            url.resolve(|| access.map(ServiceAccess::ids).unwrap_or_default()).map(CowBaseUrl::from)
         }
         (None, Some(access)) => access.base_url_for(Some(filter)).map(CowBaseUrl::Borrowed),
         (None, None) => Err(Error::NoEndpointFilter),

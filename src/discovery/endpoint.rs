@@ -67,7 +67,7 @@ impl Endpoint {
         }
         if let Some(url) = filter.wanted_override() {
             let url: Box<str> =
-                url.resolve(access.map(ServiceAccess::ids).unwrap_or_default())?.url().to_string().into();
+                url.resolve(|| access.map(ServiceAccess::ids).unwrap_or_default())?.url().to_string().into();
             return Ok(Self {
                 service_url: Some(url.clone()),
                 region_name: filter.wanted_region().map(Into::into),

@@ -41,12 +41,15 @@ impl EndpointOverride {
         matches!(self, Self::Template(_))
     }
 
-    /// Returns the URL, with the ids filled in if it is a template.
-    pub(crate) fn resolve(&self, ids: OverrideIds<'_>) -> Result<Cow<'_, BaseUrl>, Error> {
+    /// Returns the URL. If it is a template, `ids` is called, and its ids are filled in.
+    pub(crate) fn resolve<'a>(
+        &self,
+        ids: impl FnOnce() -> OverrideIds<'a>,
+    ) -> Result<Cow<'_, BaseUrl>, Error> {
         match self {
             Self::Fixed(url) => Ok(Cow::Borrowed(url)),
             Self::Invalid(invalid) => Err((*invalid).into()),
-            Self::Template(template) => Ok(Cow::Owned(BaseUrl::parse(&fill_in(template, ids)?)?)),
+            Self::Template(template) => Ok(Cow::Owned(BaseUrl::parse(&fill_in(template, ids())?)?)),
         }
     }
 }
@@ -108,7 +111,7 @@ mod tests {
 
     fn resolved(url: &str) -> Result<String, Error> {
         let ids = OverrideIds { project_id: Some("p1"), user_id: Some("u1") };
-        EndpointOverride::new(url.into()).resolve(ids).map(|base| base.url().to_string())
+        EndpointOverride::new(url.into()).resolve(|| ids).map(|base| base.url().to_string())
     }
 
     #[test]
