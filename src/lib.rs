@@ -186,6 +186,9 @@
 pub mod access;
 pub mod auth;
 pub mod coming_from_keystoneauth;
+#[cfg(feature = "config")]
+#[cfg_attr(docsrs, doc(cfg(feature = "config")))]
+pub mod config;
 pub mod discovery;
 pub mod endpoint;
 pub mod error;
@@ -211,6 +214,10 @@ mod version;
 pub use access::{AccessInfo, EndpointData, ServiceCatalog};
 #[doc(inline)]
 pub use auth::{Auth, AuthLayer, Microversion, TokenRejected, Unauthenticated};
+#[cfg(feature = "config")]
+#[cfg_attr(docsrs, doc(cfg(feature = "config")))]
+#[doc(inline)]
+pub use config::CloudConfig;
 #[doc(inline)]
 pub use endpoint::{EndpointFilter, Interface, service_types};
 #[doc(inline)]

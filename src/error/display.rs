@@ -68,6 +68,8 @@ impl fmt::Display for Error {
                  use the official service type, or request no version",
                 format::escaped(service_type)
             ),
+            #[cfg(feature = "config")]
+            Self::Config(error) => error.fmt(f),
             Self::DiscoveryFailure(error) => error.fmt(f),
             Self::NoDiscovery => f.write_str(
                 "the EndpointFilter requests a version, but version discovery is off; turn it on with \

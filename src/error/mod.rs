@@ -50,6 +50,8 @@ use http::{StatusCode, Uri};
 
 use crate::version::{ParseVersionError, Version};
 
+#[cfg(feature = "config")]
+mod config_error;
 mod connect_fault;
 mod discovery_failure;
 mod display;
@@ -64,6 +66,8 @@ mod proxy_error;
 mod redact;
 mod retry_after;
 
+#[cfg(feature = "config")]
+pub use config_error::{ConfigError, ConfigErrorKind, ConfigLocation};
 pub use discovery_failure::{DiscoveryAttempt, DiscoveryFailure};
 pub use endpoint_not_found::{EndpointNotFound, NearMiss};
 pub use http_error::HttpError;
@@ -331,6 +335,10 @@ pub enum Error {
     /// at once: a service rejected it, or [`RenewingPlugin::reset`](crate::RenewingPlugin::reset) was called.
     Abandoned,
 
+    /// The configuration of a cloud cannot be used: `openstack.config`'s `ConfigException`.
+    #[cfg(feature = "config")]
+    Config(Arc<ConfigError>),
+
     /// An identity plugin or [`Credentials`](crate::Credentials) outside this crate failed.
     #[non_exhaustive]
     Plugin {
@@ -417,6 +425,13 @@ impl Error {
             Self::DiscoveryFailure(failure) => failure.retry_after(),
             _ => None,
         }
+    }
+}
+
+#[cfg(feature = "config")]
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(Arc::new(error))
     }
 }
 

@@ -1,0 +1,170 @@
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    CloudConfigBuilder, ServiceConfig, TlsConfig,
+    identity::{ConfiguredIdentity, Identity},
+    settings::Settings,
+};
+use crate::{
+    AuthLayer, Credentials, EndpointFilter, Error, IdentityPlugin, Interface, RenewingPlugin, Transport,
+};
+
+/// The configuration of one cloud in one region.
+///
+/// See the [module docs](super) for an example.
+#[derive(Clone)]
+pub struct CloudConfig {
+    inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) name: Option<Box<str>>,
+    pub(super) region_name: Option<Box<str>>,
+    pub(super) config_file: Option<PathBuf>,
+    pub(super) secure_file: Option<PathBuf>,
+    pub(super) settings: Settings,
+    pub(super) identity: ConfiguredIdentity,
+    pub(super) interfaces: Vec<Interface>,
+    pub(super) tls: TlsConfig,
+    pub(super) api_timeout: Option<Duration>,
+    pub(super) force_ipv4: bool,
+}
+
+impl CloudConfig {
+    /// Loads the cloud that the environment and the files of this user select.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Config`] if a file is malformed, the cloud or region does not exist, or a setting is missing or
+    /// wrong.
+    pub fn from_env() -> Result<Self, Error> {
+        Self::builder().build()
+    }
+
+    /// Returns a builder, for programs that choose the cloud, the files or single settings themselves.
+    pub fn builder() -> CloudConfigBuilder {
+        CloudConfigBuilder::new()
+    }
+
+    /// Returns the names of the clouds, in the order of the files; the cloud of the environment is the last.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Config`] if a file is malformed. A cloud that cannot be used is listed.
+    pub fn names() -> Result<Vec<String>, Error> {
+        Self::builder().names()
+    }
+
+    pub(super) fn new(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Returns the name of the cloud. `None` if the settings come from arguments and defaults alone.
+    pub fn name(&self) -> Option<&str> {
+        self.inner.name.as_deref()
+    }
+
+    /// Returns the name of the region. `None` if the configuration names no region.
+    pub fn region_name(&self) -> Option<&str> {
+        self.inner.region_name.as_deref()
+    }
+
+    /// Returns the path of the clouds file. `None` if there is none.
+    pub fn config_file(&self) -> Option<&Path> {
+        self.inner.config_file.as_deref()
+    }
+
+    /// Returns the path of the secure file. `None` if there is none.
+    pub fn secure_file(&self) -> Option<&Path> {
+        self.inner.secure_file.as_deref()
+    }
+
+    /// Returns the auth type, such as `password` or `v3applicationcredential`.
+    pub fn auth_type(&self) -> &str {
+        self.inner.identity.auth_type
+    }
+
+    /// Returns the interfaces of endpoints, in order of preference: `public` if none is configured.
+    pub fn interfaces(&self) -> &[Interface] {
+        &self.inner.interfaces
+    }
+
+    /// Returns the TLS settings.
+    pub fn tls(&self) -> &TlsConfig {
+        &self.inner.tls
+    }
+
+    /// Returns the timeout of a request (`api_timeout`).
+    pub fn api_timeout(&self) -> Option<Duration> {
+        self.inner.api_timeout
+    }
+
+    /// Returns whether connections use IPv4 only.
+    pub fn force_ipv4(&self) -> bool {
+        self.inner.force_ipv4
+    }
+
+    /// Returns the credentials. `None` if the auth type needs no Keystone (`none`, `admin_token`, `http_basic`).
+    pub fn credentials(&self) -> Option<Arc<dyn Credentials>> {
+        match &self.inner.identity.identity {
+            Identity::Credentials(credentials) => Some(Arc::clone(credentials)),
+            Identity::Fixed(_) => None,
+        }
+    }
+
+    /// Creates the identity plugin, which sends its logins through this transport.
+    ///
+    /// It is a [`RenewingPlugin`] with the [`credentials`](Self::credentials), or a plugin without Keystone.
+    pub fn plugin(&self, transport: Transport) -> Arc<dyn IdentityPlugin> {
+        match &self.inner.identity.identity {
+            Identity::Credentials(credentials) => {
+                Arc::new(RenewingPlugin::new(Arc::clone(credentials), transport))
+            }
+            Identity::Fixed(plugin) => Arc::clone(plugin),
+        }
+    }
+
+    /// Returns the settings of one service, such as `compute`.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Config`] if a setting of the service is wrong.
+    pub fn service(&self, service_type: &str) -> Result<ServiceConfig, Error> {
+        Ok(ServiceConfig::new(
+            &self.inner.settings,
+            self.auth_type(),
+            self.region_name(),
+            &self.inner.interfaces,
+            service_type,
+        )?)
+    }
+
+    /// Returns the layer, with an identity plugin, version discovery, and the region and interfaces of this cloud.
+    ///
+    /// Its logins and discovery requests are sent through this transport. The settings of single services are in
+    /// [`service`](Self::service).
+    pub fn layer(&self, transport: Transport) -> AuthLayer<Arc<dyn IdentityPlugin>> {
+        let mut filter = EndpointFilter::default().interfaces(self.inner.interfaces.iter().cloned());
+        if let Some(region_name) = self.region_name() {
+            filter = filter.region(region_name);
+        }
+        AuthLayer::new(self.plugin(transport.clone())).endpoint(filter).discovery(transport)
+    }
+}
+
+impl fmt::Debug for CloudConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CloudConfig")
+            .field("name", &self.name())
+            .field("region_name", &self.region_name())
+            .field("auth_type", &self.auth_type())
+            .field("config_file", &self.config_file())
+            .field("secure_file", &self.secure_file())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,205 @@
+use std::{fmt, path::Path, sync::Arc};
+
+/// A configuration cannot be used.
+///
+/// It says which setting is wrong, where it was written, and what was expected. It contains no value of a setting, but
+/// for names of clouds, regions, profiles and auth types.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConfigError {
+    /// What is wrong.
+    pub kind: ConfigErrorKind,
+    /// Where the setting was written. `None` if there is no such place, for example if the setting is missing.
+    pub location: Option<ConfigLocation>,
+    /// The setting, such as `auth.project_name` or `verify`.
+    pub member: Option<Box<str>>,
+}
+
+/// Where a setting was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigLocation {
+    /// In a file.
+    #[non_exhaustive]
+    File {
+        /// The path of the file.
+        path: Arc<Path>,
+        /// The line, from 1.
+        line: usize,
+        /// The column, in characters from 1.
+        column: usize,
+    },
+    /// In an environment variable of this name.
+    Variable(Arc<str>),
+    /// In an argument of the program, such as a call of the builder.
+    Argument(Arc<str>),
+    /// In a built-in or fetched profile of a provider.
+    Profile(Arc<str>),
+}
+
+/// What is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigErrorKind {
+    /// No cloud has the requested name.
+    #[non_exhaustive]
+    CloudNotFound {
+        /// The requested name.
+        cloud: Box<str>,
+        /// The names that there are, in order.
+        known: Vec<String>,
+    },
+    /// The cloud has no region of the requested name.
+    #[non_exhaustive]
+    RegionNotFound {
+        /// The requested region.
+        region: Box<str>,
+        /// The name of the cloud.
+        cloud: Box<str>,
+        /// The regions that there are, in order.
+        known: Vec<String>,
+    },
+    /// The auth type does not exist, or this build of the crate does not support it.
+    #[non_exhaustive]
+    UnknownAuthType {
+        /// The auth type.
+        auth_type: Box<str>,
+        /// The auth types that there are.
+        known: &'static [&'static str],
+    },
+    /// Settings that the auth type requires are missing.
+    #[non_exhaustive]
+    MissingSettings {
+        /// The auth type.
+        auth_type: &'static str,
+        /// The settings, in order.
+        names: Vec<&'static str>,
+    },
+    /// A member of `auth` is unknown to the auth type.
+    #[non_exhaustive]
+    UnknownMember {
+        /// The auth type.
+        auth_type: &'static str,
+        /// Where the member belongs, or what to do, if that is known.
+        hint: Option<&'static str>,
+    },
+    /// A value is of the wrong kind, or malformed.
+    #[non_exhaustive]
+    InvalidValue {
+        /// What was expected, such as `a number of seconds`.
+        expected: Box<str>,
+    },
+    /// A file is not valid YAML or JSON, or exceeds a limit.
+    #[non_exhaustive]
+    Syntax {
+        /// What is wrong.
+        reason: Box<str>,
+    },
+    /// Settings contradict each other, or a rule forbids what they ask for.
+    #[non_exhaustive]
+    Conflict {
+        /// What is wrong, and what to do about it.
+        reason: Box<str>,
+    },
+    /// The secure file belongs to this user, but the clouds file can be written by others: its clouds must not receive
+    /// the secrets.
+    #[non_exhaustive]
+    UntrustedCloudsFile {
+        /// The clouds file.
+        clouds: Arc<Path>,
+        /// The file with the secrets.
+        secure: Arc<Path>,
+    },
+    /// A profile cannot be used: its provider has shut down, or it has to be fetched first.
+    #[non_exhaustive]
+    Profile {
+        /// The name or URL of the profile.
+        profile: Box<str>,
+        /// What is wrong, and what to do about it.
+        reason: Box<str>,
+    },
+}
+
+impl ConfigError {
+    pub(crate) fn new(kind: ConfigErrorKind) -> Self {
+        Self { kind, location: None, member: None }
+    }
+
+    /// Creates an error about a value that is of the wrong kind, or malformed.
+    pub(crate) fn invalid_value(expected: impl Into<Box<str>>) -> Self {
+        Self::new(ConfigErrorKind::InvalidValue { expected: expected.into() })
+    }
+
+    /// Creates an error about settings that contradict each other, or a rule that forbids them.
+    pub(crate) fn conflict(reason: impl Into<Box<str>>) -> Self {
+        Self::new(ConfigErrorKind::Conflict { reason: reason.into() })
+    }
+
+    /// Adds where the setting was written, unless that is known already.
+    pub(crate) fn at(mut self, location: &ConfigLocation) -> Self {
+        self.location.get_or_insert_with(|| location.clone());
+        self
+    }
+
+    /// Adds the name of the setting, unless it is known already.
+    pub(crate) fn member(mut self, member: &str) -> Self {
+        self.member.get_or_insert_with(|| member.into());
+        self
+    }
+}
+
+impl fmt::Display for ConfigLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
+            Self::Variable(name) => write!(f, "the variable {name}"),
+            Self::Argument(name) => write!(f, "the argument {name}"),
+            Self::Profile(name) => write!(f, "the profile {name}"),
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(location) = &self.location {
+            write!(f, "{location}: ")?;
+        }
+        if let Some(member) = &self.member {
+            write!(f, "{member}: ")?;
+        }
+        match &self.kind {
+            ConfigErrorKind::CloudNotFound { cloud, known } => {
+                write!(f, "there is no cloud {cloud:?}; the clouds are {}", known.join(", "))
+            }
+            ConfigErrorKind::RegionNotFound { region, cloud, known } => {
+                write!(
+                    f,
+                    "the cloud {cloud:?} has no region {region:?}; its regions are {}",
+                    known.join(", ")
+                )
+            }
+            ConfigErrorKind::UnknownAuthType { auth_type, known } => {
+                write!(f, "the auth type {auth_type:?} is unknown; use one of {}", known.join(", "))
+            }
+            ConfigErrorKind::MissingSettings { auth_type, names } => {
+                write!(f, "the auth type {auth_type} requires {}", names.join(" and "))
+            }
+            ConfigErrorKind::UnknownMember { auth_type, hint } => {
+                write!(f, "the auth type {auth_type} does not know this member of auth")?;
+                hint.map_or(Ok(()), |hint| write!(f, "; {hint}"))
+            }
+            ConfigErrorKind::InvalidValue { expected } => write!(f, "expected {expected}"),
+            ConfigErrorKind::Syntax { reason } | ConfigErrorKind::Conflict { reason } => f.write_str(reason),
+            ConfigErrorKind::UntrustedCloudsFile { clouds, secure } => write!(
+                f,
+                "{} can be written by other users, so the secrets of {} are not used with it; make it writable for \
+                 its owner only, or move it beside the secure file",
+                clouds.display(),
+                secure.display()
+            ),
+            ConfigErrorKind::Profile { profile, reason } => write!(f, "the profile {profile:?}: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
