@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tower_keystone::{BoxError, Error, discovery::ParseVersionError};
 
-use crate::{Difference, Incomplete};
+use crate::{Difference, Incomplete, replay::value};
 
 /// Why a call has no result: it returns an error, or it cannot be made.
 pub(crate) enum CallError {
@@ -140,11 +140,6 @@ pub(crate) fn compare(
         }
         (_, got) => differ(subject.to_owned(), expected, got.unwrap_or_else(|error| error)),
     }
-}
-
-/// Returns the value of an expected result, which has one of three forms.
-pub(crate) fn value(expected: &Value) -> &Value {
-    expected.get("result").or_else(|| expected.get("value")).unwrap_or(expected)
 }
 
 /// Returns whether two values are equal. Two times are equal if they are the same instant, with any UTC offset.

@@ -2,14 +2,10 @@
 
 use serde_json::{Value, json, value::RawValue};
 
-use crate::{Case, Difference, Replay, comparison, malformed};
-
-/// A rule covers a difference if the result is exactly the one that the decision describes.
-pub(crate) struct Rule {
-    /// What this crate does instead. This is printed.
-    pub(crate) decision: &'static str,
-    pub(crate) covers: fn(&Case, &Difference, Replay) -> bool,
-}
+use crate::{
+    Case, Difference, Replay, comparison, malformed,
+    replay::{Rule, value},
+};
 
 /// Differences in token documents.
 pub(crate) const ACCESS: &[Rule] = &[
@@ -122,7 +118,7 @@ pub(crate) const CATALOG: &[Rule] = &[
                 None => true,
             };
             is_unhandled
-                && consists_of(&case.body(), comparison::value(&difference.expected))
+                && consists_of(&case.body(), value(&difference.expected))
                 && same_result_after(case, difference, replay, |case| {
                     change_body(case, malformed::token_without_malformed)
                 })
@@ -210,7 +206,7 @@ const NOT_AN_OBJECT: Rule = Rule {
 /// A rule for the URL of an endpoint from any source.
 pub(crate) const SPACES_AROUND_URL: Rule = Rule {
     decision: "spaces around the URL of an endpoint are removed",
-    covers: |_, difference, _| trimmed(comparison::value(&difference.expected)) == difference.got,
+    covers: |_, difference, _| trimmed(value(&difference.expected)) == difference.got,
 };
 
 /// Removes spaces around URLs from a value.
@@ -228,9 +224,7 @@ fn trimmed(value: &Value) -> Value {
 /// A rule for URLs from any source.
 pub(crate) const ROOT_PATH: Rule = Rule {
     decision: "`https://host` and `https://host/` are the same URL",
-    covers: |_, difference, _| {
-        with_paths(comparison::value(&difference.expected)) == with_paths(&difference.got)
-    },
+    covers: |_, difference, _| with_paths(value(&difference.expected)) == with_paths(&difference.got),
 };
 
 /// Adds the path `/` to every URL without a path.

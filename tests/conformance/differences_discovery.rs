@@ -4,13 +4,13 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::{
     Case, Difference,
-    comparison::value,
     differences::{
-        ROOT_PATH, Rule, SPACES_AROUND_URL, agrees_after, call, error_text, expected_call, is_python_error,
+        ROOT_PATH, SPACES_AROUND_URL, agrees_after, call, error_text, expected_call, is_python_error,
         same_result_after,
     },
     differences_requests::{is_login, requests},
     malformed,
+    replay::{Rule, value},
     servers::Exchange,
     versions::version_text,
 };

@@ -6,12 +6,12 @@ use crate::{
     Case, Difference,
     access::time_of,
     differences::{
-        Rule, agrees_after, call, error_text, expected_call, is_about_sending, is_python_error,
-        same_result_after,
+        agrees_after, call, error_text, expected_call, is_about_sending, is_python_error, same_result_after,
     },
     differences_discovery::change_exchanges,
     lifetime::{Renewal, TokenState, tokens},
     plugins::PluginSpec,
+    replay::Rule,
     servers::Exchange,
 };
 

@@ -6,11 +6,12 @@ use tower_keystone::service_types;
 use crate::{
     Case, Difference,
     access::time_of,
-    comparison::value,
-    differences::{Rule, call, error_text, expected_call, is_about_sending, same_result_after},
+    clock::FrozenClock,
+    differences::{call, error_text, expected_call, is_about_sending, same_result_after},
     differences_discovery::{change_args, with_absolute_locations, with_minimum},
     differences_requests::{is_login, plugin_spec, requests},
-    servers::{Exchange, FrozenClock, origin},
+    replay::{Rule, value},
+    servers::{Exchange, origin},
     versions,
 };
 

@@ -3,9 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    Case, Difference,
-    comparison::{ANY_ERROR, value},
-    differences_sessions::without_redundant_encoding,
+    Case, Difference, comparison::ANY_ERROR, differences_sessions::without_redundant_encoding, replay::value,
 };
 
 /// Texts that plugins and layers add to requests.

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use crate::{Case, access::time_of, servers::FrozenClock};
+use crate::{Case, access::time_of, clock::FrozenClock};
 
 /// When a token is replaced.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -17,29 +17,31 @@ mod access;
 mod arguments;
 mod auth_requests;
 mod catalog;
+mod clock;
 mod comparison;
 mod differences;
 mod differences_discovery;
 mod differences_requests;
 mod differences_sessions;
 mod discovery;
+mod json;
 mod known_texts;
 mod lifetime;
 mod malformed;
 mod operations;
 mod outcome;
 mod plugins;
+mod replay;
 mod rule_precision;
 mod servers;
 mod session;
 mod versions;
 
-use std::{fmt, fs, path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 use serde_json::{Value, value::RawValue};
 
-use differences::Rule;
-use outcome::Outcome;
+use replay::{Difference, Incomplete, Replay, Rule};
 
 /// A case: one line of a file. The document is stored as text, to keep the order of its members.
 #[derive(Clone, serde::Deserialize)]
@@ -76,45 +78,8 @@ impl Case {
     }
 }
 
-/// A result that differs from the result of keystoneauth.
-struct Difference {
-    /// Index of the call, if the case has calls.
-    call: usize,
-    /// What is compared: the name of a property or of an operation.
-    subject: String,
-    expected: Value,
-    /// The result of this crate. An error has the form `{"error": CLASS, "text": TEXT}`.
-    got: Value,
-}
-
-/// Why a case cannot be replayed to its end.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Incomplete {
-    /// It needs this feature, which this crate does not have.
-    NotBuilt(String),
-    /// The API cannot express this: a value of another type, or an option that only keystoneauth has.
-    NotExpressible(String),
-    /// It does not have the format of the data.
-    Malformed(String),
-}
-
-impl fmt::Display for Incomplete {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotBuilt(what) => write!(f, "not built: {what}"),
-            Self::NotExpressible(what) => write!(f, "not expressible: {what}"),
-            Self::Malformed(what) => write!(f, "malformed: {what}"),
-        }
-    }
-}
-
-impl std::error::Error for Incomplete {}
-
-/// Replays a case as far as possible, and records the differences.
-type Replay = fn(&Case, &mut Vec<Difference>) -> Result<(), Incomplete>;
-
 /// The data files, how to replay them, and the rules for their differences.
-const FILES: [(&str, Replay, &[&[Rule]]); 6] = [
+const FILES: [outcome::DataFile; 6] = [
     ("access", access::replay, &[differences::ACCESS]),
     ("catalog", catalog::replay, &[differences::CATALOG]),
     ("versions", versions::replay, &[differences_discovery::VERSIONS]),
@@ -130,32 +95,5 @@ const FILES: [(&str, Replay, &[&[Rule]]); 6] = [
 const OPERATIONS: &[&[Rule]] = &[differences_discovery::DISCOVERY, differences_requests::PLUGINS];
 
 fn main() -> ExitCode {
-    if std::env::args().any(|argument| argument == "--list") {
-        println!("conformance: test");
-        return ExitCode::SUCCESS;
-    }
-    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/data");
-    let custom = std::env::var_os("CONFORMANCE_DIR");
-    let exact = custom.is_none();
-    let directory = custom.map_or(default, Into::into);
-    let mut all = Outcome::default();
-    for (name, replay, rules) in FILES {
-        let path = directory.join(format!("{name}.jsonl"));
-        if !path.exists() {
-            continue;
-        }
-        let rules: Vec<_> = rules.iter().copied().flatten().collect();
-        let outcome = match fs::read_to_string(&path) {
-            Ok(text) => Outcome::from_cases(&text, replay, &rules, exact),
-            Err(error) => {
-                println!("{}: {error}", path.display());
-                return ExitCode::FAILURE;
-            }
-        };
-        println!("{name}: {outcome}");
-        outcome.print_reasons(&rules);
-        all.add(&outcome);
-    }
-    println!("\nall: {all}");
-    if all.failed == 0 && all.total > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    outcome::run("conformance", &FILES)
 }

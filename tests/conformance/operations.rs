@@ -10,10 +10,11 @@ use crate::{
     Case, Difference, Incomplete,
     arguments::{Args, text},
     auth_requests::AuthenticatedPlugin,
+    clock::FrozenClock,
     comparison::{self, CallError},
     discovery::{self, DiscoveryCalls},
     plugins::{BACKOFF, Plugin},
-    servers::{self, FrozenClock, Servers},
+    servers::{self, Servers},
     session,
 };
 

@@ -2,14 +2,55 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
+    fmt, fs,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    process::ExitCode,
 };
 
-use crate::{Case, Difference, Incomplete, Replay, differences::Rule, known_texts, rule_precision};
+use crate::{
+    Case, known_texts,
+    replay::{Difference, Incomplete, Replay, Rule},
+    rule_precision,
+};
+
+/// The name of a data file, how to replay its cases, and the rules for their differences.
+pub(crate) type DataFile<'a> = (&'a str, Replay, &'a [&'a [Rule]]);
+
+/// Replays the files in the data folder of this test, or in the folder `CONFORMANCE_DIR`, and prints the figures.
+pub(crate) fn run(test: &str, files: &[DataFile<'_>]) -> ExitCode {
+    if std::env::args().any(|argument| argument == "--list") {
+        println!("{test}: test");
+        return ExitCode::SUCCESS;
+    }
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(test).join("data");
+    let custom = std::env::var_os("CONFORMANCE_DIR");
+    let exact = custom.is_none();
+    let directory = custom.map_or(default, Into::into);
+    let mut all = Outcome::default();
+    for (name, replay, rules) in files {
+        let path = directory.join(format!("{name}.jsonl"));
+        if !path.exists() {
+            continue;
+        }
+        let rules: Vec<_> = rules.iter().copied().flatten().collect();
+        let outcome = match fs::read_to_string(&path) {
+            Ok(text) => Outcome::from_cases(&text, *replay, &rules, exact),
+            Err(error) => {
+                println!("{}: {error}", path.display());
+                return ExitCode::FAILURE;
+            }
+        };
+        println!("{name}: {outcome}");
+        outcome.print_reasons(&rules);
+        all.add(&outcome);
+    }
+    println!("\nall: {all}");
+    if all.failed == 0 && all.total > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
 
 #[derive(Default)]
-pub(crate) struct Outcome {
+struct Outcome {
     agree: usize,
     decided: usize,
     /// Number of cases with a difference that a rule covers, by the index of the rule.
@@ -18,8 +59,8 @@ pub(crate) struct Outcome {
     not_expressible: usize,
     /// Number of cases that cannot be replayed to their end, by reason.
     incomplete: BTreeMap<Incomplete, usize>,
-    pub(crate) failed: usize,
-    pub(crate) total: usize,
+    failed: usize,
+    total: usize,
 }
 
 /// How the cases of a file are replayed and compared.
@@ -51,7 +92,7 @@ impl File<'_> {
 
 impl Outcome {
     /// Replays the cases, one per line. If `exact`, no rule may cover a changed result.
-    pub(crate) fn from_cases(text: &str, replay: Replay, rules: &[&Rule], exact: bool) -> Self {
+    fn from_cases(text: &str, replay: Replay, rules: &[&Rule], exact: bool) -> Self {
         let mut outcome = Self::default();
         for (index, line) in text.lines().enumerate() {
             outcome.total += 1;
@@ -117,7 +158,7 @@ impl Outcome {
         println!("{what}");
     }
 
-    pub(crate) fn print_reasons(&self, rules: &[&Rule]) {
+    fn print_reasons(&self, rules: &[&Rule]) {
         for (index, count) in &self.by_rule {
             println!("    {count} by decision: {}", rules[*index].decision);
         }
@@ -127,7 +168,7 @@ impl Outcome {
     }
 
     /// Adds the counts of a file, without its reasons.
-    pub(crate) fn add(&mut self, other: &Self) {
+    fn add(&mut self, other: &Self) {
         self.agree += other.agree;
         self.decided += other.decided;
         self.not_built += other.not_built;

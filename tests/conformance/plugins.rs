@@ -11,7 +11,7 @@ use tower_keystone::{
     V2Credentials, V3Credentials, identity::AuthRefFuture,
 };
 
-use crate::{Incomplete, comparison::CallError, servers::FrozenClock};
+use crate::{Incomplete, clock::FrozenClock, comparison::CallError};
 
 /// Plugin kinds that this crate does not have: federation, OAuth 2.0, and X.509 certificates instead of tokens.
 const NOT_BUILT: [&str; 9] = [

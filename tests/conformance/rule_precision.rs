@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use crate::{Case, Difference, comparison::value};
+use crate::{
+    Case,
+    replay::{Difference, value},
+};
 
 /// Returns variants of a case in which the result of keystoneauth or of this crate is changed.
 pub(crate) fn mutants(case: &Case, difference: &Difference) -> Vec<(Case, Difference)> {

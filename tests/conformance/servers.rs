@@ -7,7 +7,6 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
-    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -17,12 +16,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json, value::RawValue};
 use tokio::time::Instant;
 use tower::Service;
-use tower_keystone::{
-    BoxError,
-    renewal::{Clock, Now},
-};
+use tower_keystone::BoxError;
 
-use crate::{Case, Incomplete, access::time_of, malformed};
+use crate::json;
 
 pub(crate) type Body = Full<Bytes>;
 
@@ -51,7 +47,7 @@ enum WhenToken {
 /// Deserializes a body, including null, as compact JSON.
 fn compact_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
     let written: Box<RawValue> = Deserialize::deserialize(deserializer)?;
-    Ok(Some(malformed::compact(&written).unwrap_or(written)))
+    Ok(Some(json::compact(&written).unwrap_or(written)))
 }
 
 impl Exchange {
@@ -290,34 +286,6 @@ fn body(headers: &HeaderMap, body: &Bytes) -> Value {
             json!({"form": pairs})
         }
         _ => json!({"text": text}),
-    }
-}
-
-/// The clocks of a case. They advance only when the case sleeps.
-#[derive(Clone, Copy)]
-pub(crate) struct FrozenClock {
-    wall: SystemTime,
-    started: Instant,
-}
-
-impl FrozenClock {
-    /// Returns a clock that starts at the `now` of a case.
-    pub(crate) fn of(case: &Case) -> Result<Self, Incomplete> {
-        Ok(Self { wall: Self::wall_of(case)?, started: Instant::now() })
-    }
-
-    /// Returns the `now` of a case, or 2026-01-15T12:00:00Z.
-    pub(crate) fn wall_of(case: &Case) -> Result<SystemTime, Incomplete> {
-        match case.input("now") {
-            Value::Null => Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(1_768_478_400)),
-            now => time_of(now),
-        }
-    }
-}
-
-impl Clock for FrozenClock {
-    fn now(&self) -> Now {
-        Now::new(self.wall + self.started.elapsed(), Instant::now().into_std())
     }
 }
 

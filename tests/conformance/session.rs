@@ -28,11 +28,12 @@ use tower_keystone::{
 use crate::{
     Case, Difference, Incomplete,
     arguments::{Args, text},
+    clock::FrozenClock,
     comparison,
     discovery::filter,
     operations::HOUR,
     plugins::{BACKOFF, Plugin},
-    servers::{self, Body, FrozenClock, Servers},
+    servers::{self, Body, Servers},
     versions::version_text,
 };
 
