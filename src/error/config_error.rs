@@ -59,29 +59,39 @@ pub enum ConfigErrorKind {
         /// The regions that there are, in order.
         known: Vec<String>,
     },
-    /// The auth type does not exist, or this build of the crate does not support it.
+    /// The auth type does not exist.
     #[non_exhaustive]
     UnknownAuthType {
         /// The auth type.
         auth_type: Box<str>,
-        /// The auth types that there are.
+        /// The auth types that can be used.
         known: &'static [&'static str],
+    },
+    /// The auth type exists, but this crate does not support it.
+    #[non_exhaustive]
+    UnsupportedAuthType {
+        /// The auth type.
+        auth_type: &'static str,
+        /// The auth types that this crate supports.
+        supported: &'static [&'static str],
     },
     /// Settings that the auth type requires are missing.
     #[non_exhaustive]
     MissingSettings {
         /// The auth type.
         auth_type: &'static str,
-        /// The settings, in order.
+        /// The settings, in order. An entry such as `username or user_id` is satisfied by either.
         names: Vec<&'static str>,
+        /// What else to do, if another auth type may have been meant.
+        hint: Option<&'static str>,
     },
-    /// A member of `auth` is unknown to the auth type.
+    /// A member of `auth`, or a setting that belongs there, is unknown to the auth type.
     #[non_exhaustive]
     UnknownMember {
         /// The auth type.
         auth_type: &'static str,
-        /// Where the member belongs, or what to do, if that is known.
-        hint: Option<&'static str>,
+        /// Where the member belongs, or what to write instead.
+        hint: Box<str>,
     },
     /// A value is of the wrong kind, or malformed.
     #[non_exhaustive]
@@ -181,12 +191,17 @@ impl fmt::Display for ConfigError {
             ConfigErrorKind::UnknownAuthType { auth_type, known } => {
                 write!(f, "the auth type {auth_type:?} is unknown; use one of {}", known.join(", "))
             }
-            ConfigErrorKind::MissingSettings { auth_type, names } => {
-                write!(f, "the auth type {auth_type} requires {}", names.join(" and "))
+            ConfigErrorKind::UnsupportedAuthType { auth_type, supported } => write!(
+                f,
+                "the auth type {auth_type} is not supported by this crate; use one of {}",
+                supported.join(", ")
+            ),
+            ConfigErrorKind::MissingSettings { auth_type, names, hint } => {
+                write!(f, "the auth type {auth_type} requires {}", names.join(", and "))?;
+                hint.map_or(Ok(()), |hint| write!(f, "; {hint}"))
             }
             ConfigErrorKind::UnknownMember { auth_type, hint } => {
-                write!(f, "the auth type {auth_type} does not know this member of auth")?;
-                hint.map_or(Ok(()), |hint| write!(f, "; {hint}"))
+                write!(f, "the auth type {auth_type} does not know this setting; {hint}")
             }
             ConfigErrorKind::InvalidValue { expected } => write!(f, "expected {expected}"),
             ConfigErrorKind::Syntax { reason } | ConfigErrorKind::Conflict { reason } => f.write_str(reason),
