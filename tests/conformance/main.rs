@@ -95,5 +95,5 @@ const FILES: [outcome::DataFile; 6] = [
 const OPERATIONS: &[&[Rule]] = &[differences_discovery::DISCOVERY, differences_requests::PLUGINS];
 
 fn main() -> ExitCode {
-    outcome::run("conformance", &FILES)
+    outcome::run("conformance", &FILES, known_texts::has_texts_of_case)
 }
