@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{collections::BTreeMap, fmt, mem};
 
 use crate::{Secret, error::ConfigLocation};
 
@@ -9,6 +9,7 @@ use crate::{Secret, error::ConfigLocation};
 #[derive(Clone)]
 pub(super) struct Value {
     pub(super) data: Data,
+    /// The place of a member is that of its name.
     pub(super) location: ConfigLocation,
 }
 
@@ -27,35 +28,53 @@ pub(super) enum Data {
 
 /// The members of a mapping, in the order in which they were written. No name occurs twice.
 #[derive(Clone, Default)]
-pub(super) struct Mapping(Vec<(Box<str>, Value)>);
+pub(super) struct Mapping {
+    /// Each value with its place in the order.
+    members: BTreeMap<Box<str>, (usize, Value)>,
+    next_place: usize,
+}
 
 impl Mapping {
     /// Returns the value of a member.
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
-        self.0.iter().find(|(member, _)| **member == *name).map(|(_, value)| value)
+        self.members.get(name).map(|(_, value)| value)
     }
 
     /// Sets a member. An existing one keeps its place in the order, and its value is returned.
     pub(super) fn insert(&mut self, name: &str, value: Value) -> Option<Value> {
-        match self.0.iter_mut().find(|(member, _)| **member == *name) {
-            Some((_, existing)) => Some(std::mem::replace(existing, value)),
-            None => {
-                self.0.push((name.into(), value));
-                None
-            }
+        if let Some((_, existing)) = self.members.get_mut(name) {
+            return Some(mem::replace(existing, value));
+        }
+        self.members.insert(name.into(), (self.next_place, value));
+        self.next_place += 1;
+        None
+    }
+
+    /// Sets the members of another mapping. They replace existing ones.
+    pub(super) fn extend(&mut self, other: Self) {
+        let mut members: Vec<_> = other.members.into_iter().collect();
+        members.sort_unstable_by_key(|(_, (place, _))| *place);
+        for (name, (_, value)) in members {
+            self.insert(&name, value);
         }
     }
 
     /// Removes a member, and returns its value.
     pub(super) fn remove(&mut self, name: &str) -> Option<Value> {
-        let index = self.0.iter().position(|(member, _)| **member == *name)?;
-        Some(self.0.remove(index).1)
+        self.members.remove(name).map(|(_, value)| value)
     }
 
     /// Returns the names and values in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.0.iter().map(|(name, value)| (&**name, value))
+        let mut members: Vec<_> = self.members.iter().collect();
+        members.sort_unstable_by_key(|(_, (place, _))| *place);
+        members.into_iter().map(|(name, (_, value))| (&**name, value))
     }
+}
+
+/// Returns whether a plain scalar of these characters is null.
+pub(super) fn is_null(text: &str) -> bool {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }
 
 /// Shows the names of the members, never a value.
