@@ -162,7 +162,8 @@ impl ServiceAccess {
         Ok(Self { endpoint: Some(endpoint), ..Self::empty() })
     }
 
-    const fn empty() -> Self {
+    /// Creates an access without a token, a catalog or an endpoint, for requests with an endpoint override.
+    pub(crate) const fn empty() -> Self {
         Self {
             token: None,
             headers: Vec::new(),
@@ -277,7 +278,7 @@ impl ServiceAccess {
         if let Some(endpoint) = &self.endpoint {
             return Ok(endpoint);
         }
-        let Some(auth_ref) = &self.auth_ref else { return Err(Error::EmptyCatalog) };
+        let Some(auth_ref) = &self.auth_ref else { return Err(Error::NoEndpoint) };
         let Some(filter) = filter else { return Err(Error::NoEndpointFilter) };
         auth_ref.service_catalog().base_url_for(filter)
     }

@@ -81,7 +81,7 @@ impl Endpoint {
             Some(endpoint) => Ok(Self::new(endpoint.to_string())),
             None if filter.wanted_service_type().is_none() => Err(Error::NoEndpointFilter),
             None => {
-                let auth_ref = access.auth_ref().ok_or(Error::EmptyCatalog)?;
+                let auth_ref = access.auth_ref().ok_or(Error::NoEndpoint)?;
                 auth_ref.service_catalog().usable_endpoint_for(filter).map(Self::from)
             }
         }

@@ -79,6 +79,10 @@ impl fmt::Display for Error {
                 "the request has a relative URI and no service type; give the request or the layer an EndpointFilter \
                  with a service type (for Keystone itself, with Interface::Auth), or use an absolute URI",
             ),
+            Self::NoEndpoint => f.write_str(
+                "the identity plugin has neither a service catalog nor an endpoint; give the service an endpoint \
+                 override, such as `compute_endpoint_override` in clouds.yaml, or configure `endpoint`",
+            ),
             Self::NoAuthUrl => f.write_str(
                 "Interface::Auth was requested, but the identity plugin has no auth_url; give the plugin its auth_url",
             ),

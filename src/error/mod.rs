@@ -198,6 +198,10 @@ pub enum Error {
     /// A request has a relative URI, and no [`EndpointFilter`](crate::EndpointFilter) with a service type.
     NoEndpointFilter,
 
+    /// The identity plugin has neither a service catalog nor an endpoint, and the request has no
+    /// [`endpoint_override`](crate::EndpointFilter::endpoint_override).
+    NoEndpoint,
+
     /// A filter requests [`Interface::Auth`](crate::Interface::Auth), and the plugin has no `auth_url`.
     NoAuthUrl,
 

@@ -38,6 +38,12 @@ impl AuthUrl {
         &self.url
     }
 
+    /// Returns why requests cannot be sent to the URL.
+    #[cfg(feature = "config")]
+    pub(crate) fn invalid_reason(&self) -> Option<&'static str> {
+        self.invalid_reason
+    }
+
     /// Converts into the URL, which may be invalid.
     pub(super) fn into_uri(self) -> Uri {
         self.url

@@ -29,7 +29,12 @@ impl FixedEndpointPlugin {
     ///
     /// [`Error::InvalidEndpoint`] if the URL is not an absolute http or https URL, or contains a user name or a query.
     pub fn no_auth(endpoint: Uri) -> Result<Self, Error> {
-        ServiceAccess::fixed(endpoint).map(Self::new)
+        Self::no_auth_at(Some(endpoint))
+    }
+
+    /// Makes a plugin that sends no authentication. Without an endpoint, all requests need an endpoint override.
+    pub(crate) fn no_auth_at(endpoint: Option<Uri>) -> Result<Self, Error> {
+        access_at(endpoint).map(Self::new)
     }
 
     /// Makes a plugin that always sends the same token: keystoneauth's `admin_token`.
@@ -52,6 +57,15 @@ impl FixedEndpointPlugin {
     ///   query.
     /// - [`Error::AuthorizationFailure`] if the user name contains a colon, which separates it from the password.
     pub fn http_basic(endpoint: Uri, username: &str, password: &Secret) -> Result<Self, Error> {
+        Self::http_basic_at(Some(endpoint), username, password)
+    }
+
+    /// Makes a plugin for HTTP basic authentication. Without an endpoint, all requests need an endpoint override.
+    pub(crate) fn http_basic_at(
+        endpoint: Option<Uri>,
+        username: &str,
+        password: &Secret,
+    ) -> Result<Self, Error> {
         if username.contains(':') {
             let reason = "the username of HTTP basic authentication contains a colon; use one without it";
             return Err(Error::AuthorizationFailure { reason });
@@ -70,16 +84,17 @@ impl FixedEndpointPlugin {
             HeaderValue::from_maybe_shared(bytes::Bytes::from_owner(ZeroizedText(value))).map_err(|_| {
                 Error::AuthorizationFailure { reason: "the username and password cannot be sent in a header" }
             })?;
-        Ok(Self::new(
-            ServiceAccess::fixed(endpoint)?
-                .header(AUTHORIZATION, value)
-                .with_encoded_secret(password.clone()),
-        ))
+        let access = access_at(endpoint)?.header(AUTHORIZATION, value);
+        Ok(Self::new(access.with_encoded_secret(password.clone())))
     }
 
     fn new(access: ServiceAccess) -> Self {
         Self(Arc::new(access))
     }
+}
+
+fn access_at(endpoint: Option<Uri>) -> Result<ServiceAccess, Error> {
+    endpoint.map_or_else(|| Ok(ServiceAccess::empty()), ServiceAccess::fixed)
 }
 
 /// Owns the bytes of a header value and wipes them when dropped.

@@ -1,0 +1,241 @@
+//! The auth types, and the settings that each of them knows.
+
+/// An auth type that this crate supports.
+#[derive(Debug)]
+pub(super) struct AuthType {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    /// The settings, without those of the authentication methods.
+    settings: &'static [&'static [Setting]],
+}
+
+/// What is built from the settings of an auth type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// A login by the API version that Keystone has.
+    Generic(Method),
+    /// A login by the v2.0 API.
+    V2(Method),
+    /// A login by the v3 API.
+    V3(Method),
+    /// A login by the v3 API, with the methods that the setting `auth_methods` lists.
+    MultiFactor,
+    /// A fixed token, without Keystone.
+    AdminToken,
+    /// HTTP basic authentication.
+    HttpBasic,
+    /// No authentication.
+    NoAuth,
+}
+
+/// How a login proves the identity.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Method {
+    Password,
+    Token,
+    Totp,
+    ApplicationCredential,
+}
+
+/// A setting of an auth type.
+#[derive(Debug)]
+pub(super) struct Setting {
+    pub(super) name: &'static str,
+    /// Another name of the setting. The name takes precedence over it.
+    pub(super) old_name: Option<&'static str>,
+    /// What the user is asked for if the setting is absent.
+    pub(super) prompt: Option<&'static str>,
+}
+
+const fn setting(name: &'static str) -> Setting {
+    Setting { name, old_name: None, prompt: None }
+}
+
+const fn renamed(name: &'static str, old_name: &'static str) -> Setting {
+    Setting { name, old_name: Some(old_name), prompt: None }
+}
+
+const fn prompted(name: &'static str, prompt: &'static str) -> Setting {
+    Setting { name, old_name: None, prompt: Some(prompt) }
+}
+
+const USERNAME: Setting = renamed("username", "user_name");
+const PASSWORD: Setting = prompted("password", "Password: ");
+const TOKEN: Setting = renamed("token", "auth_token");
+const PASSCODE: Setting = prompted("passcode", "TOTP passcode: ");
+
+const USER: &[Setting] =
+    &[setting("user_id"), USERNAME, setting("user_domain_id"), setting("user_domain_name")];
+const V2: &[Setting] = &[setting("auth_url"), setting("trust_id")];
+const V2_USER: &[Setting] = &[setting("user_id"), USERNAME];
+const V3: &[Setting] = &[
+    setting("auth_url"),
+    setting("system_scope"),
+    setting("domain_id"),
+    setting("domain_name"),
+    setting("project_domain_id"),
+    setting("project_domain_name"),
+    setting("trust_id"),
+];
+const PROJECT: &[Setting] = &[renamed("project_id", "tenant_id"), renamed("project_name", "tenant_name")];
+const TENANT: &[Setting] = &[renamed("tenant_id", "project_id"), renamed("tenant_name", "project_name")];
+const DEFAULT_DOMAIN: &[Setting] = &[setting("default_domain_id"), setting("default_domain_name")];
+const APPLICATION_CREDENTIAL: &[Setting] = &[
+    setting("application_credential_id"),
+    setting("application_credential_name"),
+    setting("application_credential_secret"),
+];
+
+/// The settings that are also read from outside `auth`, whatever the auth type is: there, too, a setting that it does
+/// not know is an error.
+const SHARED: &[Setting] = &[
+    setting("domain_id"),
+    setting("domain_name"),
+    setting("user_domain_id"),
+    setting("user_domain_name"),
+    setting("project_domain_id"),
+    setting("project_domain_name"),
+    TOKEN,
+    PASSCODE,
+];
+
+const SUPPORTED: &[AuthType] = &[
+    AuthType {
+        name: "password",
+        kind: Kind::Generic(Method::Password),
+        settings: &[V3, PROJECT, DEFAULT_DOMAIN],
+    },
+    AuthType { name: "token", kind: Kind::Generic(Method::Token), settings: &[V3, PROJECT, DEFAULT_DOMAIN] },
+    AuthType { name: "v2password", kind: Kind::V2(Method::Password), settings: &[V2, TENANT] },
+    // Not scoped to a tenant: its name would be that of a project, which this auth type of keystoneauth does not know.
+    AuthType { name: "v2token", kind: Kind::V2(Method::Token), settings: &[V2] },
+    AuthType { name: "v3password", kind: Kind::V3(Method::Password), settings: &[V3, PROJECT] },
+    AuthType { name: "v3token", kind: Kind::V3(Method::Token), settings: &[V3, PROJECT] },
+    AuthType { name: "v3totp", kind: Kind::V3(Method::Totp), settings: &[V3, PROJECT] },
+    AuthType {
+        name: "v3applicationcredential",
+        kind: Kind::V3(Method::ApplicationCredential),
+        settings: &[V3, PROJECT],
+    },
+    AuthType {
+        name: "v3multifactor",
+        kind: Kind::MultiFactor,
+        settings: &[V3, PROJECT, &[setting("auth_methods")]],
+    },
+    AuthType {
+        name: "admin_token",
+        kind: Kind::AdminToken,
+        settings: &[&[renamed("endpoint", "url"), TOKEN]],
+    },
+    AuthType { name: "none", kind: Kind::NoAuth, settings: &[&[setting("endpoint")]] },
+    AuthType {
+        name: "http_basic",
+        kind: Kind::HttpBasic,
+        settings: &[&[USERNAME, PASSWORD, setting("endpoint")]],
+    },
+];
+
+/// The names of the supported auth types.
+pub(super) const NAMES: &[&str] = &{
+    let mut names = [""; SUPPORTED.len()];
+    let mut index = 0;
+    while index < names.len() {
+        names[index] = SUPPORTED[index].name;
+        index += 1;
+    }
+    names
+};
+
+/// The auth types of keystoneauth that this crate does not support.
+pub(super) const UNSUPPORTED: &[&str] = &[
+    "v3tokenlessauth",
+    "v3oauth2clientcredential",
+    "v3oauth2mtlsclientcredential",
+    "v3oidcpassword",
+    "v3oidcclientcredentials",
+    "v3oidcaccesstoken",
+    "v3oidcauthcode",
+    "v3oidcdeviceauthz",
+    "v3websso",
+    "v3kerberos",
+    "v3fedkerb",
+    "v3samlpassword",
+    "v3adfspassword",
+    "v3oauth1",
+];
+
+/// Returns the supported auth type of this name. `token_endpoint` is an old name.
+pub(super) fn find(name: &str) -> Option<&'static AuthType> {
+    let name = if name == "token_endpoint" { "admin_token" } else { name };
+    SUPPORTED.iter().find(|auth_type| auth_type.name == name)
+}
+
+/// Returns the names of the supported auth types that know this setting.
+pub(super) fn that_know(name: &str) -> Vec<&'static str> {
+    let knows = |auth_type: &&AuthType| {
+        auth_type.settings(&auth_type.methods()).any(|setting| setting.is_called(name))
+    };
+    SUPPORTED.iter().filter(knows).map(|auth_type| auth_type.name).collect()
+}
+
+impl Setting {
+    /// Returns whether this is the name of the setting, or its old name.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.old_name == Some(name)
+    }
+}
+
+impl AuthType {
+    /// Returns the methods of the login, if the auth type determines them.
+    pub(super) fn methods(&self) -> Vec<Method> {
+        match self.kind {
+            Kind::Generic(method) | Kind::V2(method) | Kind::V3(method) => vec![method],
+            Kind::MultiFactor | Kind::AdminToken | Kind::HttpBasic | Kind::NoAuth => Vec::new(),
+        }
+    }
+
+    /// Returns the settings that this auth type knows.
+    pub(super) fn settings(&self, methods: &[Method]) -> impl Iterator<Item = &'static Setting> {
+        let of_methods = methods.iter().flat_map(|method| self.method_settings(*method));
+        let mut settings: Vec<&'static Setting> =
+            self.settings.iter().chain(of_methods).copied().flatten().collect();
+        // Several methods may know the same setting.
+        let mut names = Vec::new();
+        settings.retain(|setting| {
+            !names.contains(&setting.name) && {
+                names.push(setting.name);
+                true
+            }
+        });
+        settings.into_iter()
+    }
+
+    /// Returns the settings that are also read from outside `auth`, in order.
+    pub(super) fn shared_settings(&self) -> impl Iterator<Item = &'static Setting> {
+        let project = if self.kind == Kind::V2(Method::Password) { TENANT } else { PROJECT };
+        SHARED.iter().chain(project)
+    }
+
+    fn method_settings(&self, method: Method) -> &'static [&'static [Setting]] {
+        match (self.kind, method) {
+            (Kind::V2(_), Method::Password) => &[V2_USER, &[PASSWORD]],
+            (_, Method::Password) => &[USER, &[PASSWORD]],
+            (_, Method::Token) => &[&[TOKEN]],
+            (_, Method::Totp) => &[USER, &[PASSCODE]],
+            (_, Method::ApplicationCredential) => &[USER, APPLICATION_CREDENTIAL],
+        }
+    }
+}
+
+impl Method {
+    /// Returns the method of this auth type, as `auth_methods` lists it.
+    pub(super) fn from_auth_type(auth_type: &AuthType) -> Option<Self> {
+        match auth_type.kind {
+            Kind::V3(method) => Some(method),
+            _ => None,
+        }
+    }
+}
+
+/// The auth types that `auth_methods` can list.
+pub(super) const METHODS: &[&str] = &["v3password", "v3token", "v3totp", "v3applicationcredential"];

@@ -1,0 +1,189 @@
+//! Builds the credentials or the plugin from the settings.
+
+use std::sync::Arc;
+
+use http::Uri;
+use tracing::warn;
+
+use super::{
+    Identity,
+    auth_types::{Kind, Method},
+    members::{Member, Members},
+    select::Selected,
+};
+use crate::{
+    AuthMethod, AuthUrl, Credentials, Error, FixedEndpointPlugin, GenericCredentials, IdentityPlugin, Scope,
+    Secret, User, V2Credentials, V3Credentials,
+    error::{ConfigError, ConfigErrorKind},
+};
+
+/// Builds the identity from settings that were checked to be complete.
+pub(super) fn build(members: &Members, selected: &Selected) -> Result<Identity, ConfigError> {
+    let builder = Builder { members, auth_type: selected.auth_type.name };
+    let credentials: Arc<dyn Credentials> = match selected.auth_type.kind {
+        Kind::Generic(method) => Arc::new(builder.generic(method)?),
+        Kind::V2(method) => Arc::new(builder.v2(method)?),
+        Kind::V3(_) | Kind::MultiFactor => Arc::new(builder.v3(&selected.methods)?),
+        Kind::AdminToken | Kind::HttpBasic | Kind::NoAuth => {
+            return builder.fixed(selected.auth_type.kind).map(Identity::Fixed);
+        }
+    };
+    Ok(Identity::Credentials(credentials))
+}
+
+/// Calls the setters of a builder for the settings of the same names.
+macro_rules! set {
+    ($this:ident, $builder:expr, $($name:ident),*) => {{
+        let mut builder = $builder;
+        $(
+            if let Some(text) = $this.text(stringify!($name)) {
+                builder = builder.$name(text);
+            }
+        )*
+        builder
+    }};
+}
+
+struct Builder<'a> {
+    members: &'a Members,
+    auth_type: &'static str,
+}
+
+impl Builder<'_> {
+    fn generic(&self, method: Method) -> Result<GenericCredentials, ConfigError> {
+        let auth_url = self.auth_url()?;
+        let credentials = match method {
+            Method::Token => GenericCredentials::token(auth_url, self.secret("token")?),
+            _ => GenericCredentials::password(auth_url, self.user(), self.secret("password")?),
+        };
+        Ok(set!(self, credentials.scope(self.scope()), default_domain_id, default_domain_name))
+    }
+
+    fn v2(&self, method: Method) -> Result<V2Credentials, ConfigError> {
+        let auth_url = self.auth_url()?;
+        let credentials = match method {
+            Method::Token => V2Credentials::token(auth_url, self.secret("token")?),
+            _ => V2Credentials::password(auth_url, self.user(), self.secret("password")?),
+        };
+        Ok(set!(self, credentials, tenant_id, tenant_name, trust_id))
+    }
+
+    fn v3(&self, methods: &[Method]) -> Result<V3Credentials, ConfigError> {
+        let auth_url = self.auth_url()?;
+        let mut methods = methods.iter().map(|method| self.method(*method));
+        let first = methods.next().unwrap_or_else(|| Err(self.missing("auth_methods")))?;
+        let mut credentials = V3Credentials::new(auth_url, first).scope(self.scope());
+        for method in methods {
+            credentials = credentials.and(method?);
+        }
+        Ok(credentials)
+    }
+
+    fn method(&self, method: Method) -> Result<AuthMethod, ConfigError> {
+        Ok(match method {
+            Method::Password => AuthMethod::password(self.user(), self.secret("password")?),
+            Method::Token => AuthMethod::token(self.secret("token")?),
+            Method::Totp => AuthMethod::totp(self.user(), self.secret("passcode")?),
+            Method::ApplicationCredential => {
+                self.warn_about_scope();
+                AuthMethod::application_credential_from_parts(
+                    self.text("application_credential_id"),
+                    self.text("application_credential_name"),
+                    self.user(),
+                    self.secret("application_credential_secret")?,
+                )
+            }
+        })
+    }
+
+    fn fixed(&self, kind: Kind) -> Result<Arc<dyn IdentityPlugin>, ConfigError> {
+        let url = match self.members.get("endpoint") {
+            None => None,
+            Some(member) => {
+                let url = member.text.expose().trim().parse::<Uri>();
+                Some(url.map_err(|_| invalid(member, "the URL of an endpoint"))?)
+            }
+        };
+        let plugin = match kind {
+            Kind::AdminToken => {
+                let url = url.ok_or_else(|| self.missing("endpoint"))?;
+                FixedEndpointPlugin::admin_token(url, &self.secret("token")?)
+            }
+            Kind::HttpBasic => {
+                let username = self.text("username").ok_or_else(|| self.missing("username"))?;
+                FixedEndpointPlugin::http_basic_at(url, username, &self.secret("password")?)
+            }
+            _ => FixedEndpointPlugin::no_auth_at(url),
+        };
+        Ok(Arc::new(plugin.map_err(|error| self.fixed_error(&error))?))
+    }
+
+    /// Returns which setting a plugin without Keystone cannot use.
+    fn fixed_error(&self, error: &Error) -> ConfigError {
+        let (name, expected) = match error {
+            Error::InvalidEndpoint { reason, .. } => {
+                ("endpoint", format!("the URL of an endpoint, but {reason}"))
+            }
+            Error::InvalidToken { reason, .. } => ("token", format!("a token, but {reason}")),
+            _ => ("username", "a username without a colon".into()),
+        };
+        match self.members.get(name) {
+            Some(member) => invalid(member, expected),
+            None => self.missing(name),
+        }
+    }
+
+    /// Warns if there is a scope beside an application credential, which Keystone rejects. It is sent nevertheless,
+    /// because the roles in another project than the requested one would be a surprise.
+    fn warn_about_scope(&self) {
+        let scope = ["project_id", "project_name", "domain_id", "domain_name", "system_scope", "trust_id"];
+        if let Some(Member { location, path, .. }) = self.members.first(&scope) {
+            warn!("{location}: {path}: Keystone rejects a scope beside an application credential; remove it");
+        }
+    }
+
+    fn auth_url(&self) -> Result<AuthUrl, ConfigError> {
+        let member = self.members.get("auth_url").ok_or_else(|| self.missing("auth_url"))?;
+        let url = AuthUrl::from(member.text.expose());
+        match url.invalid_reason() {
+            None => Ok(url),
+            Some(reason) => Err(invalid(member, format!("the URL of Keystone, but {reason}"))),
+        }
+    }
+
+    fn user(&self) -> User {
+        set!(self, User::new(), user_id, username, user_domain_id, user_domain_name)
+    }
+
+    fn scope(&self) -> Scope {
+        set!(
+            self,
+            Scope::new(),
+            project_id,
+            project_name,
+            project_domain_id,
+            project_domain_name,
+            domain_id,
+            domain_name,
+            system_scope,
+            trust_id
+        )
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        Some(self.members.get(name)?.text.expose())
+    }
+
+    fn secret(&self, name: &'static str) -> Result<Secret, ConfigError> {
+        self.members.get(name).map(|member| member.text.clone()).ok_or_else(|| self.missing(name))
+    }
+
+    fn missing(&self, name: &'static str) -> ConfigError {
+        let auth_type = self.auth_type;
+        ConfigError::new(ConfigErrorKind::MissingSettings { auth_type, names: vec![name], hint: None })
+    }
+}
+
+fn invalid(member: &Member, expected: impl Into<Box<str>>) -> ConfigError {
+    ConfigError::invalid_value(expected).at(&member.location).member(&member.path)
+}

@@ -1,0 +1,131 @@
+//! The settings of the auth type: old names, which place wins, and domains.
+
+use super::{
+    auth_types::Setting,
+    select::Selected,
+    unknown::{unknown_member, unknown_setting},
+};
+use crate::{
+    Secret,
+    config::settings::Settings,
+    error::{ConfigError, ConfigLocation},
+};
+
+/// The settings of an auth type, by their current names, each from the place that wins.
+#[derive(Debug, Default)]
+pub(super) struct Members(Vec<Member>);
+
+/// A setting of an auth type.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) name: &'static str,
+    pub(super) text: Secret,
+    pub(super) location: ConfigLocation,
+    /// The setting as it was written, such as `auth.user_name`.
+    pub(super) path: Box<str>,
+}
+
+impl Members {
+    /// Collects the settings that the auth type knows.
+    ///
+    /// A member of `auth` that the auth type does not know is an error.
+    pub(super) fn new(settings: &Settings, selected: &Selected) -> Result<Self, ConfigError> {
+        let shared: Vec<_> = selected.auth_type.shared_settings().collect();
+        let is_shared = |name| shared.iter().any(|setting| setting.name == name);
+        let own = selected.settings().filter(|setting| !is_shared(setting.name));
+        let own: Vec<_> = own.collect();
+        for (name, value) in settings.auth.iter() {
+            let is_known = own.iter().chain(&shared).any(|setting| setting.is_called(name));
+            if !is_known && !value.is_unset() {
+                return Err(unknown_member(name, value, selected));
+            }
+        }
+        let mut members = Self::default();
+        for setting in own.into_iter().filter(|setting| setting.name != "auth_methods") {
+            members.0.extend(winner(settings, setting, Place::Auth)?);
+        }
+        for setting in shared {
+            let Some(member) = winner(settings, setting, Place::Top)? else { continue };
+            if !selected.knows(setting.name) {
+                return Err(unknown_setting(&member, selected));
+            }
+            members.0.push(member);
+        }
+        members.share_domain(selected);
+        Ok(members)
+    }
+
+    /// Returns a setting. An empty one counts as not set.
+    pub(super) fn get(&self, name: &str) -> Option<&Member> {
+        self.0.iter().find(|member| member.name == name)
+    }
+
+    /// Returns the first of these settings that is set.
+    pub(super) fn first(&self, names: &[&str]) -> Option<&Member> {
+        names.iter().find_map(|name| self.get(name))
+    }
+
+    /// Adds a setting that the user was asked for.
+    pub(super) fn add(&mut self, name: &'static str, text: Secret) {
+        let location = ConfigLocation::Argument("prompt".into());
+        self.0.push(Member { name, text, location, path: format!("auth.{name}").into() });
+    }
+
+    /// Applies the domain to the user and the project, if there is a project. Otherwise it is the scope.
+    fn share_domain(&mut self, selected: &Selected) {
+        if self.first(&["project_id", "project_name"]).is_none() {
+            return;
+        }
+        for (domain, targets) in [
+            ("domain_id", ["user_domain_id", "project_domain_id"]),
+            ("domain_name", ["user_domain_name", "project_domain_name"]),
+        ] {
+            let Some(index) = self.0.iter().position(|member| member.name == domain) else { continue };
+            let domain = self.0.remove(index);
+            for name in targets {
+                if selected.knows(name) && self.get(name).is_none() {
+                    self.0.push(Member { name, ..domain.clone() });
+                }
+            }
+        }
+    }
+}
+
+/// Where a setting is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In `auth`.
+    Auth,
+    /// Outside `auth`.
+    Top,
+}
+
+/// Returns the value of a setting that wins: an argument, or else the one in the preferred place.
+///
+/// A setting that wins outside `auth` under its old name still loses to its current name, wherever that is written.
+fn winner(settings: &Settings, setting: &Setting, preferred: Place) -> Result<Option<Member>, ConfigError> {
+    let names = || [Some(setting.name), setting.old_name].into_iter().flatten();
+    let candidates: Vec<_> = match preferred {
+        Place::Auth => [Place::Auth, Place::Top]
+            .into_iter()
+            .flat_map(|place| names().map(move |name| (name, place)))
+            .collect(),
+        Place::Top => names().flat_map(|name| [(name, Place::Top), (name, Place::Auth)]).collect(),
+    };
+    let mut winner = None;
+    for (name, place) in candidates {
+        let (mapping, path) = match place {
+            Place::Auth => (&settings.auth, format!("auth.{name}")),
+            Place::Top => (&settings.top, name.to_owned()),
+        };
+        let Some(value) = mapping.get(name) else { continue };
+        let Some(text) = value.text().map_err(|error| error.member(&path))? else { continue };
+        let member =
+            Member { name: setting.name, text: text.text, location: text.location, path: path.into() };
+        if value.is_argument() {
+            return Ok(Some(member));
+        }
+        winner.get_or_insert(member);
+    }
+    Ok(winner)
+}

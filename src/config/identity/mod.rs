@@ -1,0 +1,46 @@
+//! Who logs in, and how: from the settings of a cloud to credentials, or to a plugin without Keystone.
+
+mod auth_types;
+mod build;
+mod members;
+mod prompts;
+mod required;
+mod select;
+mod unknown;
+
+use std::sync::Arc;
+
+use self::{members::Members, select::Selected};
+use super::{builder::Prompt, settings::Settings};
+use crate::{Credentials, IdentityPlugin, error::ConfigError};
+
+/// How requests are authenticated.
+pub(super) enum Identity {
+    /// By logins to Keystone.
+    Credentials(Arc<dyn Credentials>),
+    /// Without Keystone.
+    Fixed(Arc<dyn IdentityPlugin>),
+}
+
+/// The identity that the settings configure.
+pub(super) struct ConfiguredIdentity {
+    /// The auth type, after old names were replaced.
+    pub(super) auth_type: &'static str,
+    pub(super) identity: Identity,
+}
+
+impl ConfiguredIdentity {
+    /// Builds the identity, and asks for a missing password or passcode.
+    pub(super) fn new(settings: &Settings, prompt: Option<&Prompt>) -> Result<Self, ConfigError> {
+        let selected = Selected::new(settings)?;
+        let mut members = Members::new(settings, &selected)?;
+        if let Some(ask) = prompt {
+            // The user is only asked if nothing else is missing.
+            required::check(&members, &selected, settings, |name| prompts::asks_for(&selected, name))?;
+            prompts::ask(&mut members, &selected, ask)?;
+        }
+        required::check(&members, &selected, settings, |_| false)?;
+        let identity = build::build(&members, &selected)?;
+        Ok(Self { auth_type: selected.auth_type.name, identity })
+    }
+}

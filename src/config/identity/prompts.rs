@@ -1,0 +1,24 @@
+//! Asking the user for a password or a passcode.
+
+use super::{members::Members, select::Selected};
+use crate::{config::builder::Prompt, error::ConfigError};
+
+/// Returns whether the user is asked for this setting if it is absent.
+pub(super) fn asks_for(selected: &Selected, name: &str) -> bool {
+    selected.settings().any(|setting| setting.name == name && setting.prompt.is_some())
+}
+
+/// Asks for each absent setting that has a prompt.
+pub(super) fn ask(members: &mut Members, selected: &Selected, ask: &Prompt) -> Result<(), ConfigError> {
+    for setting in selected.settings() {
+        let Some(prompt) = setting.prompt.filter(|_| members.get(setting.name).is_none()) else { continue };
+        let answer = ask(prompt).map_err(|error| {
+            let reason = format!("asking the user for the {} failed: {error}", setting.name);
+            ConfigError::conflict(reason).member(&format!("auth.{}", setting.name))
+        })?;
+        if !answer.expose().is_empty() {
+            members.add(setting.name, answer);
+        }
+    }
+    Ok(())
+}

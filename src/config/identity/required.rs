@@ -1,0 +1,105 @@
+//! Which settings an auth type requires.
+
+use super::{
+    auth_types::{Kind, Method},
+    members::{Member, Members},
+    select::Selected,
+};
+use crate::{
+    config::settings::Settings,
+    error::{ConfigError, ConfigErrorKind},
+};
+
+/// Settings of which one is required, and how an error names them.
+struct Requirement(&'static [&'static str], &'static str);
+
+/// Checks that no required setting is missing. `is_promised` says which ones the user will be asked for.
+pub(super) fn check(
+    members: &Members,
+    selected: &Selected,
+    settings: &Settings,
+    is_promised: impl Fn(&str) -> bool,
+) -> Result<(), ConfigError> {
+    let mut missing = Vec::new();
+    for (Requirement(any_of, label), reason) in requirements(members, selected) {
+        let is_given = |name: &&str| members.get(name).is_some() || is_promised(name);
+        if !any_of.iter().any(is_given) {
+            missing.push((label, reason));
+        }
+    }
+    let Some((_, reason)) = missing.first() else { return Ok(()) };
+    let error = ConfigError::new(ConfigErrorKind::MissingSettings {
+        auth_type: selected.auth_type.name,
+        names: missing.iter().map(|(label, _)| *label).collect(),
+        hint: hint(selected, settings),
+    });
+    Err(match reason {
+        Some(reason) => error.at(&reason.location).member(&reason.path),
+        None => error,
+    })
+}
+
+/// Returns what is required, with the setting that is the reason, if there is one.
+fn requirements<'a>(members: &'a Members, selected: &Selected) -> Vec<(Requirement, Option<&'a Member>)> {
+    const USER: Requirement = Requirement(&["username", "user_id"], "username or user_id");
+    const TOKEN: Requirement = Requirement(&["token"], "token");
+    const PASSWORD: Requirement = Requirement(&["password"], "password");
+    const ENDPOINT: Requirement = Requirement(&["endpoint"], "endpoint");
+
+    let kind = selected.auth_type.kind;
+    let mut required = match kind {
+        Kind::NoAuth => Vec::new(),
+        Kind::AdminToken => vec![ENDPOINT, TOKEN],
+        Kind::HttpBasic => vec![Requirement(&["username"], "username"), PASSWORD],
+        Kind::V2(Method::Password) => vec![Requirement(&["auth_url"], "auth_url"), USER],
+        Kind::MultiFactor if selected.methods.is_empty() => {
+            vec![Requirement(&["auth_url"], "auth_url"), Requirement(&[], "auth_methods")]
+        }
+        Kind::V2(_) | Kind::Generic(_) | Kind::V3(_) | Kind::MultiFactor => {
+            vec![Requirement(&["auth_url"], "auth_url")]
+        }
+    };
+    for method in &selected.methods {
+        match method {
+            Method::Password => required.push(PASSWORD),
+            Method::Token => required.push(TOKEN),
+            Method::Totp => required.push(Requirement(&["passcode"], "passcode")),
+            Method::ApplicationCredential => required.extend([
+                Requirement(
+                    &["application_credential_id", "application_credential_name"],
+                    "application_credential_id or application_credential_name",
+                ),
+                Requirement(&["application_credential_secret"], "application_credential_secret"),
+            ]),
+        }
+    }
+    let mut required: Vec<_> = required.into_iter().map(|requirement| (requirement, None)).collect();
+    if matches!(kind, Kind::V3(_) | Kind::MultiFactor) {
+        // A name is unique within its domain only.
+        for (name, domain) in [
+            (
+                "username",
+                Requirement(&["user_domain_id", "user_domain_name"], "user_domain_id or user_domain_name"),
+            ),
+            (
+                "project_name",
+                Requirement(
+                    &["project_domain_id", "project_domain_name"],
+                    "project_domain_id or project_domain_name",
+                ),
+            ),
+        ] {
+            if let Some(reason) = members.get(name) {
+                required.push((domain, Some(reason)));
+            }
+        }
+    }
+    required
+}
+
+/// Returns what else to do, if the user may have meant an application credential.
+fn hint(selected: &Selected, settings: &Settings) -> Option<&'static str> {
+    let is_credential = |(name, _): (&str, _)| name.starts_with("application_credential_");
+    (selected.is_default && settings.top.iter().any(is_credential))
+        .then_some("for an application credential, set auth_type: v3applicationcredential")
+}
