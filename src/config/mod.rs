@@ -2,12 +2,19 @@
 
 #![allow(dead_code)]
 
+mod api_version;
 mod builder;
 mod cloud_config;
+mod endpoint_setting;
+mod force_ipv4;
 mod identity;
+mod interfaces;
 mod load;
+mod retries;
 mod service;
+mod service_settings;
 mod settings;
+mod timeout;
 mod tls;
 mod value;
 mod yaml;

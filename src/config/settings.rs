@@ -24,6 +24,14 @@ pub(super) struct Text {
 }
 
 impl Settings {
+    /// Returns the first of these top-level settings that is set, and its name. An argument of the program comes before
+    /// all others. Null and an empty text count as not set.
+    pub(super) fn first<'a>(&self, names: &'a [impl AsRef<str>]) -> Option<(&'a str, &Value)> {
+        let find = |name: &'a str| Some((name, self.top.get(name).filter(|value| value.is_set())?));
+        let found = || names.iter().filter_map(|name| find(name.as_ref()));
+        found().find(|(_, value)| value.location.is_argument()).or_else(|| found().next())
+    }
+
     /// Returns a top-level text setting. Null and an empty text count as not set.
     pub(super) fn text(&self, name: &str) -> Result<Option<Text>, ConfigError> {
         self.top.get(name).map_or(Ok(None), |value| value.text().map_err(|error| error.member(name)))
@@ -36,6 +44,15 @@ impl Settings {
 }
 
 impl Value {
+    /// Returns whether this is neither null nor an empty text.
+    pub(super) fn is_set(&self) -> bool {
+        match &self.data {
+            Data::Null => false,
+            Data::Scalar { text, .. } => !text.expose().is_empty(),
+            Data::Sequence(_) | Data::Mapping(_) => true,
+        }
+    }
+
     /// Returns the characters of a scalar as they were written. Null and an empty text count as not set.
     pub(super) fn text(&self) -> Result<Option<Text>, ConfigError> {
         match &self.data {
@@ -60,5 +77,43 @@ impl Value {
             "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Ok(Some(false)),
             _ => Err(ConfigError::invalid_value("true or false").at(&location)),
         }
+    }
+}
+
+/// Settings for the tests of what reads them.
+#[cfg(test)]
+pub(super) mod testing {
+    use std::path::Path;
+
+    use super::*;
+
+    pub(in crate::config) fn settings(members: impl IntoIterator<Item = (&'static str, Value)>) -> Settings {
+        let mut settings = Settings::default();
+        for (name, value) in members {
+            settings.top.insert(name, value);
+        }
+        settings
+    }
+
+    /// Returns a plain text in a file.
+    pub(in crate::config) fn file(text: &str) -> Value {
+        Value { data: Data::Scalar { text: text.into(), plain: true }, location: location() }
+    }
+
+    /// Returns a text that is an argument of the program.
+    pub(in crate::config) fn argument(text: &str) -> Value {
+        Value { location: ConfigLocation::Argument("set".into()), ..file(text) }
+    }
+
+    pub(in crate::config) fn null() -> Value {
+        Value { data: Data::Null, location: location() }
+    }
+
+    pub(in crate::config) fn list(values: impl IntoIterator<Item = Value>) -> Value {
+        Value { data: Data::Sequence(values.into_iter().collect()), location: location() }
+    }
+
+    fn location() -> ConfigLocation {
+        ConfigLocation::File { path: Path::new("/clouds.yaml").into(), line: 3, column: 5 }
     }
 }

@@ -140,6 +140,12 @@ impl EndpointFilter {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Returns whether the service type stands for a major version, as `volumev3` does.
+    #[cfg(feature = "config")]
+    pub(crate) fn implies_version(&self) -> bool {
+        self.0.versions.is_implied
+    }
+
     /// Returns whether both filters are for the same service type, by any of its names.
     pub(super) fn has_same_service(&self, other: &Self) -> bool {
         self.0.canonical_type() == other.0.canonical_type()

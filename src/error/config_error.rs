@@ -158,6 +158,13 @@ impl ConfigError {
     }
 }
 
+impl ConfigLocation {
+    /// Returns whether the program gave the setting, so that it takes precedence over all others.
+    pub(crate) fn is_argument(&self) -> bool {
+        matches!(self, Self::Argument(_))
+    }
+}
+
 impl fmt::Display for ConfigLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
