@@ -44,3 +44,6 @@ impl ConfiguredIdentity {
         Ok(Self { auth_type: selected.auth_type.name, identity })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,6 +41,7 @@ pub(super) fn check(
 
 /// Returns what is required, with the setting that is the reason, if there is one.
 fn requirements<'a>(members: &'a Members, selected: &Selected) -> Vec<(Requirement, Option<&'a Member>)> {
+    const AUTH_URL: Requirement = Requirement(&["auth_url"], "auth_url");
     const USER: Requirement = Requirement(&["username", "user_id"], "username or user_id");
     const TOKEN: Requirement = Requirement(&["token"], "token");
     const PASSWORD: Requirement = Requirement(&["password"], "password");
@@ -51,13 +52,8 @@ fn requirements<'a>(members: &'a Members, selected: &Selected) -> Vec<(Requireme
         Kind::NoAuth => Vec::new(),
         Kind::AdminToken => vec![ENDPOINT, TOKEN],
         Kind::HttpBasic => vec![Requirement(&["username"], "username"), PASSWORD],
-        Kind::V2(Method::Password) => vec![Requirement(&["auth_url"], "auth_url"), USER],
-        Kind::MultiFactor if selected.methods.is_empty() => {
-            vec![Requirement(&["auth_url"], "auth_url"), Requirement(&[], "auth_methods")]
-        }
-        Kind::V2(_) | Kind::Generic(_) | Kind::V3(_) | Kind::MultiFactor => {
-            vec![Requirement(&["auth_url"], "auth_url")]
-        }
+        Kind::V2(Method::Password) => vec![AUTH_URL, USER],
+        Kind::V2(_) | Kind::Generic(_) | Kind::V3(_) | Kind::MultiFactor => vec![AUTH_URL],
     };
     for method in &selected.methods {
         match method {

@@ -100,7 +100,13 @@ fn listed_methods(settings: &Settings) -> Result<Vec<Method>, ConfigError> {
         .filter(|(_, value)| !value.is_unset())
         .collect();
     values.sort_by_key(|(_, value)| !value.is_argument());
-    let Some((member, value)) = values.first() else { return Ok(Vec::new()) };
+    let Some((member, value)) = values.first() else {
+        return Err(ConfigError::new(ConfigErrorKind::MissingSettings {
+            auth_type: "v3multifactor",
+            names: vec!["auth_methods"],
+            hint: Some("the methods are auth types, such as v3password"),
+        }));
+    };
     let names = method_names(value).map_err(|error| error.at(&value.location).member(member))?;
 
     let error = |kind| ConfigError::new(kind).at(&value.location).member(member);

@@ -1,6 +1,10 @@
 //! Errors about settings that an auth type does not know.
 
-use super::{auth_types, members::Member, select::Selected};
+use super::{
+    auth_types::{self, Setting},
+    members::Member,
+    select::Selected,
+};
 use crate::{
     config::value::Value,
     error::{ConfigError, ConfigErrorKind},
@@ -63,15 +67,21 @@ fn hint(name: &str, selected: &Selected) -> String {
     if TOP_LEVEL.contains(&name) || TOP_LEVEL_ENDS.iter().any(|end| name.ends_with(end)) {
         return "move it out of auth, one level up".into();
     }
-    let owners = auth_types::that_know(name);
-    if !owners.is_empty() {
-        return format!("remove it, or set auth_type: {}", owners.join(" or "));
+    match &*auth_types::that_know(name) {
+        [] => {}
+        [owner] => return format!("remove it, or set auth_type: {owner}"),
+        owners => return format!("remove it, or set auth_type to one of {}", owners.join(", ")),
     }
-    let known: Vec<_> = selected.settings().map(|setting| setting.name).collect();
-    let similar: Vec<_> = known.iter().copied().filter(|known| is_similar(name, known)).collect();
+    let names =
+        |settings: &[&'static Setting]| settings.iter().map(|setting| setting.name).collect::<Vec<_>>();
+    let known: Vec<_> = selected.settings().collect();
+    let mut similar = known.clone();
+    similar.retain(|setting| {
+        is_similar(name, setting.name) || setting.old_name.is_some_and(|old| is_similar(name, old))
+    });
     match similar.is_empty() {
-        false => format!("write {}", similar.join(" or ")),
-        true => format!("the auth type knows {}", known.join(", ")),
+        false => format!("write {}", names(&similar).join(" or ")),
+        true => format!("the auth type knows {}", names(&known).join(", ")),
     }
 }
 
@@ -79,7 +89,7 @@ fn hint(name: &str, selected: &Selected) -> String {
 fn is_similar(name: &str, known: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let name = name.strip_prefix("os_").unwrap_or(&name);
-    let is_beginning = known.strip_prefix(name).is_some_and(|rest| rest == "_id" || rest == "_name");
+    let is_beginning = known.strip_prefix(name).is_some_and(|rest| matches!(rest, "_id" | "_name" | "name"));
     is_beginning || edit_distance(name, known) <= 2
 }
 
