@@ -6,7 +6,7 @@ pub(super) const TOO_DEEP: &str = "lists and mappings are nested more than 64 de
 ///
 /// The parser's own message is not passed on, because it can contain text of the file.
 pub(super) fn for_scan_error(error: &ScanError) -> &'static str {
-    const REASONS: [(&str, &str); 23] = [
+    const REASONS: [(&str, &str); 24] = [
         ("unexpected character", "a text cannot begin with this character; quote the text"),
         ("recursion limit", TOO_DEEP),
         ("unknown anchor", "no anchor of this name stands before; quote the text if it begins with `*`"),
@@ -14,6 +14,13 @@ pub(super) fn for_scan_error(error: &ScanError) -> &'static str {
         ("handle wasn't declared", "this tag is not supported; quote the text if it begins with `!`"),
         ("a tag", "this tag is malformed; quote the text if it begins with `!`"),
         ("scalar, found a tab", "the lines of the text that begins here are indented with tabs; use spaces"),
+        ("escape", "an escape sequence is malformed; write `\\\\` for a backslash, or use single quotes"),
+        (
+            "hexadecimal",
+            "an escape sequence is malformed; write `\\\\` for a backslash, or use single quotes",
+        ),
+        ("quoted scalar, found unexpected end", "a quoted text is not closed"),
+        ("in quoted scalar", "the lines of a quoted text must be indented more than the name of the member"),
         ("tab", "tabs are not allowed in the indentation; use spaces"),
         (
             "mapping values are not allowed",
@@ -23,17 +30,11 @@ pub(super) fn for_scan_error(error: &ScanError) -> &'static str {
         ("'-'", "expected `- item`; check the indentation"),
         ("block sequence entries are not allowed", "`- item` is not allowed here; check the indentation"),
         ("mapping keys are not allowed", "`? name` is not allowed here; check the indentation"),
-        ("unexpected end of stream", "a quoted text is not closed"),
         ("trailing content after double-quoted", "a quoted text is followed by more text"),
-        ("escape", "an escape sequence is malformed; write `\\\\` for a backslash, or use single quotes"),
-        (
-            "hexadecimal",
-            "an escape sequence is malformed; write `\\\\` for a backslash, or use single quotes",
-        ),
         ("expected ',' or", "`,` or the closing bracket is missing"),
         ("bracket", "a bracket is misplaced; quote the text if it begins with one"),
         ("key", "expected `name: value`; check the indentation"),
-        ("indent", "the indentation is wrong"),
+        ("indent", "the indentation is wrong; indent the lines inside brackets, too"),
         ("unprintable character", "there is a character that cannot be printed"),
         ("block scalar", "the text of `|` or `>` is malformed; check its indentation"),
     ];

@@ -281,6 +281,8 @@ fn malformed_yaml_is_an_error_with_its_place() {
         ("a: b\nc", "3:1", "expected `name: value`"),
         ("a: 'b' c", "1:8", "followed by more text"),
         ("- a\nb: c", "2:1", "expected `- item`"),
+        ("a: [\nb\n]", "2:1", "indent the lines inside brackets, too"),
+        ("a: 'b\nc'", "1:4", "the lines of a quoted text must be indented more"),
         ("a: *", "1:4", "the name of an anchor is missing"),
     ] {
         assert_fails(yaml(text), place, reason);
