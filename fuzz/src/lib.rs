@@ -5,6 +5,7 @@
 pub mod auth_response;
 pub mod auth_state;
 pub mod catalog;
+pub mod config;
 pub mod discovery;
 mod input;
 pub mod join;

@@ -66,7 +66,7 @@ macro_rules! targets {
 }
 
 targets! {
-    auth_response, auth_state, catalog, discovery, join, origin_guard, retry_after, timestamp, token_header
+    auth_response, auth_state, catalog, config, discovery, join, origin_guard, retry_after, timestamp, token_header
 }
 
 fn replay(name: &str, target: fn(&[u8])) {
