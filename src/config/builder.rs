@@ -8,15 +8,13 @@ use std::{
 
 use super::{
     CloudConfig,
+    identity::Prompt,
     value::{Data, Mapping, Value},
 };
 use crate::{Error, Secret, error::ConfigLocation};
 
 /// Reads a file of the configuration.
 pub(super) type ReadFile = Arc<dyn Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync>;
-
-/// Asks the user for a secret. The argument is the prompt, such as `Password: `.
-pub(super) type Prompt = Arc<dyn Fn(&str) -> io::Result<Secret> + Send + Sync>;
 
 /// A builder of a [`CloudConfig`]: which cloud, which files and variables, and settings that take precedence.
 ///

@@ -6,7 +6,6 @@ use http::Uri;
 use tracing::warn;
 
 use super::{
-    Identity,
     auth_types::{Kind, Method},
     members::{Member, Members},
     select::Selected,
@@ -16,6 +15,14 @@ use crate::{
     Secret, User, V2Credentials, V3Credentials,
     error::{ConfigError, ConfigErrorKind},
 };
+
+/// How requests are authenticated.
+pub(in crate::config) enum Identity {
+    /// By logins to Keystone.
+    Credentials(Arc<dyn Credentials>),
+    /// Without Keystone.
+    Fixed(Arc<dyn IdentityPlugin>),
+}
 
 /// Builds the identity from settings that were checked to be complete.
 pub(super) fn build(members: &Members, selected: &Selected) -> Result<Identity, ConfigError> {

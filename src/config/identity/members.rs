@@ -1,10 +1,6 @@
 //! The settings of the auth type: old names, which place wins, and domains.
 
-use super::{
-    auth_types::Setting,
-    select::Selected,
-    unknown::{unknown_member, unknown_setting},
-};
+use super::{auth_types::Setting, select::Selected, unknown::unknown};
 use crate::{
     Secret,
     config::settings::Settings,
@@ -32,12 +28,11 @@ impl Members {
     pub(super) fn new(settings: &Settings, selected: &Selected) -> Result<Self, ConfigError> {
         let shared: Vec<_> = selected.auth_type.shared_settings().collect();
         let is_shared = |name| shared.iter().any(|setting| setting.name == name);
-        let own = selected.settings().filter(|setting| !is_shared(setting.name));
-        let own: Vec<_> = own.collect();
+        let own: Vec<_> = selected.settings().filter(|setting| !is_shared(setting.name)).collect();
         for (name, value) in settings.auth.iter() {
             let is_known = own.iter().chain(&shared).any(|setting| setting.is_called(name));
             if !is_known && !value.is_unset() {
-                return Err(unknown_member(name, value, selected));
+                return Err(unknown(name, &format!("auth.{name}"), &value.location, selected));
             }
         }
         let mut members = Self::default();
@@ -47,7 +42,7 @@ impl Members {
         for setting in shared {
             let Some(member) = winner(settings, setting, Place::Top)? else { continue };
             if !selected.knows(setting.name) {
-                return Err(unknown_setting(&member, selected));
+                return Err(unknown(setting.name, &member.path, &member.location, selected));
             }
             members.0.push(member);
         }

@@ -8,19 +8,10 @@ mod required;
 mod select;
 mod unknown;
 
-use std::sync::Arc;
-
+pub(super) use self::{build::Identity, prompts::Prompt};
 use self::{members::Members, select::Selected};
-use super::{builder::Prompt, settings::Settings};
-use crate::{Credentials, IdentityPlugin, error::ConfigError};
-
-/// How requests are authenticated.
-pub(super) enum Identity {
-    /// By logins to Keystone.
-    Credentials(Arc<dyn Credentials>),
-    /// Without Keystone.
-    Fixed(Arc<dyn IdentityPlugin>),
-}
+use super::settings::Settings;
+use crate::error::ConfigError;
 
 /// The identity that the settings configure.
 pub(super) struct ConfiguredIdentity {

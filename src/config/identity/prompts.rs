@@ -1,7 +1,12 @@
 //! Asking the user for a password or a passcode.
 
+use std::{io, sync::Arc};
+
 use super::{members::Members, select::Selected};
-use crate::{config::builder::Prompt, error::ConfigError};
+use crate::{Secret, error::ConfigError};
+
+/// Asks the user for a secret. The argument is the prompt, such as `Password: `.
+pub(in crate::config) type Prompt = Arc<dyn Fn(&str) -> io::Result<Secret> + Send + Sync>;
 
 /// Returns whether the user is asked for this setting if it is absent.
 pub(super) fn asks_for(selected: &Selected, name: &str) -> bool {

@@ -2,13 +2,9 @@
 
 use super::{
     auth_types::{self, Setting},
-    members::Member,
     select::Selected,
 };
-use crate::{
-    config::value::Value,
-    error::{ConfigError, ConfigErrorKind},
-};
+use crate::error::{ConfigError, ConfigErrorKind, ConfigLocation};
 
 /// Settings that belong outside `auth`, one level up.
 const TOP_LEVEL: &[&str] = &[
@@ -47,19 +43,11 @@ const TOP_LEVEL_ENDS: &[&str] = &[
     "_status_code_retry_delay",
 ];
 
-/// Creates the error about a member of `auth` that the auth type does not know.
-pub(super) fn unknown_member(name: &str, value: &Value, selected: &Selected) -> ConfigError {
-    error(name, selected).at(&value.location).member(&format!("auth.{name}"))
-}
-
-/// Creates the error about a setting that is also read from outside `auth`, and that the auth type does not know.
-pub(super) fn unknown_setting(member: &Member, selected: &Selected) -> ConfigError {
-    error(member.name, selected).at(&member.location).member(&member.path)
-}
-
-fn error(name: &str, selected: &Selected) -> ConfigError {
+/// Creates the error about a setting that the auth type does not know. `path` is the setting as it was written.
+pub(super) fn unknown(name: &str, path: &str, location: &ConfigLocation, selected: &Selected) -> ConfigError {
+    let auth_type = selected.auth_type.name;
     let hint = hint(name, selected).into();
-    ConfigError::new(ConfigErrorKind::UnknownMember { auth_type: selected.auth_type.name, hint })
+    ConfigError::new(ConfigErrorKind::UnknownMember { auth_type, hint }).at(location).member(path)
 }
 
 /// Returns where the member belongs, or what to write instead.

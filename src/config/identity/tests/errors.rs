@@ -1,9 +1,8 @@
 use std::{io, sync::Arc};
 
-use super::{Cloud, ConfiguredIdentity, list, login, prompt};
+use super::{Cloud, ConfiguredIdentity, Prompt, list, login, prompt};
 use crate::{
     Secret,
-    config::builder::Prompt,
     error::{ConfigError, ConfigErrorKind},
 };
 

@@ -16,11 +16,10 @@ use http_body_util::{BodyExt, Full};
 use serde_json::Value as Json;
 use tower::service_fn;
 
-use super::{ConfiguredIdentity, Identity};
+use super::{ConfiguredIdentity, Identity, Prompt};
 use crate::{
     Secret, Transport,
     config::{
-        builder::Prompt,
         settings::Settings,
         value::{Data, Value},
     },
