@@ -6,12 +6,8 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    CloudConfig,
-    identity::Prompt,
-    value::{Data, Mapping, Value},
-};
-use crate::{Error, Secret, error::ConfigLocation};
+use super::{CloudConfig, arguments::argument, identity::Prompt, profile::FetchedProfile, value::Mapping};
+use crate::{Error, Secret, Transport};
 
 /// Reads a file of the configuration.
 pub(super) type ReadFile = Arc<dyn Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync>;
@@ -42,6 +38,7 @@ pub struct CloudConfigBuilder {
     /// `None` reads from the disk.
     pub(super) read_file: Option<ReadFile>,
     pub(super) prompt: Option<Prompt>,
+    pub(super) fetched_profiles: Vec<FetchedProfile>,
 }
 
 impl CloudConfigBuilder {
@@ -62,6 +59,7 @@ impl CloudConfigBuilder {
             public_files: None,
             read_file: None,
             prompt: None,
+            fetched_profiles: Vec::new(),
         }
     }
 
@@ -190,6 +188,24 @@ impl CloudConfigBuilder {
         self
     }
 
+    /// Fetches the profile of the cloud, if it is not in a file and not built in.
+    ///
+    /// Some providers publish the settings of their cloud at `https://HOST/.well-known/openstack/api`. A cloud names
+    /// such a provider by a URL in `profile`, or by the name `ovh` or `vexxhost`. [`build`](Self::build) sends no
+    /// requests, so it refuses such a cloud until its profile was fetched. For all other clouds, nothing is sent.
+    ///
+    /// The returned builder contains the profile. The request has no credentials. Only `https` is used, redirects are
+    /// not followed, and the response must not be longer than 64 KiB.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Config`] if the profile does not exist or is malformed, and for all errors of the configuration that
+    ///   `build` finds before it needs the profile.
+    /// - The error of the transport, if the request fails.
+    pub async fn fetch_profile(&self, transport: &Transport) -> Result<Self, Error> {
+        super::load::fetch_profile(self, transport).await
+    }
+
     /// Loads the configuration of the cloud.
     ///
     /// # Errors
@@ -217,10 +233,6 @@ impl CloudConfigBuilder {
     pub fn region_names(&self) -> Result<Vec<String>, Error> {
         Ok(super::load::region_names(self)?)
     }
-}
-
-fn argument(name: &str, text: Secret) -> Value {
-    Value { data: Data::Scalar { text, plain: true }, location: ConfigLocation::Argument(name.into()) }
 }
 
 /// Shows which cloud is selected, never a setting.

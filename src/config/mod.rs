@@ -3,20 +3,31 @@
 #![allow(dead_code)]
 
 mod api_version;
+mod arguments;
 mod builder;
 mod cloud_config;
+mod clouds;
 mod endpoint_setting;
+mod environment;
+mod expand;
 mod force_ipv4;
 mod identity;
 mod interfaces;
 mod load;
+mod merge;
+mod profile;
+mod read_file;
+mod region;
 mod retries;
+mod search;
 mod service;
 mod service_settings;
 mod settings;
 mod timeout;
 mod tls;
+mod trust;
 mod value;
+mod vendors;
 mod yaml;
 
 pub use builder::CloudConfigBuilder;

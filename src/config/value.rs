@@ -66,11 +66,19 @@ impl Mapping {
         None
     }
 
+    /// Returns the value of a member, to change it.
+    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
+        self.members.get_mut(name).map(|(_, value)| value)
+    }
+
+    /// Returns the values, to change them.
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
+        self.members.values_mut().map(|(_, value)| value)
+    }
+
     /// Sets the members of another mapping. They replace existing ones.
     pub(super) fn extend(&mut self, other: Self) {
-        let mut members: Vec<_> = other.members.into_iter().collect();
-        members.sort_unstable_by_key(|(_, (place, _))| *place);
-        for (name, (_, value)) in members {
+        for (name, value) in other {
             self.insert(&name, value);
         }
     }
@@ -85,6 +93,18 @@ impl Mapping {
         let mut members: Vec<_> = self.members.iter().collect();
         members.sort_unstable_by_key(|(_, (place, _))| *place);
         members.into_iter().map(|(name, (_, value))| (&**name, value))
+    }
+}
+
+/// Iterates over the names and values in order.
+impl IntoIterator for Mapping {
+    type Item = (Box<str>, Value);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        let mut members: Vec<_> = self.members.into_iter().collect();
+        members.sort_unstable_by_key(|(_, (place, _))| *place);
+        members.into_iter().map(|(name, (_, value))| (name, value)).collect::<Vec<_>>().into_iter()
     }
 }
 

@@ -1,0 +1,124 @@
+//! Expands `{name}` in settings to the setting of that name.
+//!
+//! It is expanded in `auth_url` and in top-level texts, to the text of a top-level setting. Braces around anything else
+//! stay as they are. So do the settings that identify a user, a project or a domain, and secrets: they can contain any
+//! characters.
+//!
+//! A secret is never inserted, because the result can be a URL: a profile must not have the password sent to its
+//! server as a part of the host name.
+
+use super::{
+    settings::Settings,
+    value::{Data, Mapping, Value},
+};
+use crate::{Secret, error::ConfigError};
+
+/// Expands the names in the settings.
+pub(super) fn expand(settings: &mut Settings) -> Result<(), ConfigError> {
+    let mut expanded = Settings::default();
+    for (name, value) in settings.top.iter() {
+        if !is_verbatim(name) {
+            expand_value(value, name, &settings.top, |value| expanded.top.insert(name, value))?;
+        }
+    }
+    if let Some(auth_url) = settings.auth.get("auth_url") {
+        expand_value(auth_url, "auth_url", &settings.top, |value| expanded.auth.insert("auth_url", value))
+            .map_err(|error| error.member("auth.auth_url"))?;
+    }
+    settings.put_over(expanded);
+    Ok(())
+}
+
+/// Returns whether a setting is a secret.
+///
+/// Names that this crate does not know are judged by their words, because a plugin of the user can have secrets of its
+/// own.
+pub(super) fn is_secret(name: &str) -> bool {
+    let is_word = |word: &str| {
+        matches!(
+            word,
+            "password"
+                | "passwd"
+                | "passcode"
+                | "passphrase"
+                | "secret"
+                | "token"
+                | "code"
+                | "assertion"
+                | "key"
+        )
+    };
+    // `key` is the path of the key of the client certificate.
+    !matches!(name, "key") && name.split('_').any(is_word)
+}
+
+/// Returns whether the text of a setting is never expanded.
+fn is_verbatim(name: &str) -> bool {
+    let is_identity = |word: &str| {
+        matches!(
+            word,
+            "user" | "username" | "project" | "tenant" | "domain" | "trust" | "credential" | "scope"
+        )
+    };
+    is_secret(name) || name.split('_').any(is_identity)
+}
+
+/// Passes the expanded value on, if it differs.
+fn expand_value(
+    value: &Value,
+    name: &str,
+    top: &Mapping,
+    replace: impl FnOnce(Value) -> Option<Value>,
+) -> Result<(), ConfigError> {
+    let Data::Scalar { text, .. } = &value.data else { return Ok(()) };
+    let error = |error: ConfigError| error.at(&value.location).member(name);
+    if let Some(text) = expand_text(text.expose(), top).map_err(error)? {
+        let data = Data::Scalar { text, plain: false };
+        replace(Value { data, location: value.location.clone() });
+    }
+    Ok(())
+}
+
+/// Returns the expanded text, if it contains a name to expand.
+fn expand_text(text: &str, top: &Mapping) -> Result<Option<Secret>, ConfigError> {
+    let (mut expanded, mut rest, mut is_changed) = (String::new(), text, false);
+    while let Some((before, after)) = rest.split_once('{') {
+        expanded.push_str(before);
+        let name = after.split_once('}');
+        let inserted = match name {
+            Some((name, after)) => setting(name, top)?.map(|inserted| (inserted, after)),
+            None => None,
+        };
+        match inserted {
+            Some((inserted, after)) => {
+                expanded.push_str(inserted.expose());
+                (rest, is_changed) = (after, true);
+            }
+            None => {
+                expanded.push('{');
+                rest = after;
+            }
+        }
+    }
+    expanded.push_str(rest);
+    Ok(is_changed.then(|| Secret::new(expanded)))
+}
+
+/// Returns the text of the setting in braces.
+fn setting<'a>(name: &str, top: &'a Mapping) -> Result<Option<&'a Secret>, ConfigError> {
+    let spelt = name.replace('-', "_").to_ascii_lowercase();
+    // A conversion, an attribute or an item of a name is not supported, but must not get by either.
+    let base = spelt.split(['.', '[', '!', ':']).next().unwrap_or_default().trim();
+    if is_secret(base) || base == "auth" {
+        return Err(ConfigError::conflict(format!(
+            "it contains {{{base}}}, but a secret is never inserted into another setting"
+        )));
+    }
+    match top.get(name) {
+        Some(Value { data: Data::Scalar { text, .. }, .. }) => Ok(Some(text)),
+        None if name == "region_name" => Err(ConfigError::conflict(
+            "it contains {region_name}, but no region is selected; set region_name",
+        )),
+        _ => Ok(None),
+    }
+}

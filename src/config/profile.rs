@@ -1,0 +1,212 @@
+//! The profile of a provider, which lies under the settings of a cloud.
+
+use std::{path::Path, sync::Arc};
+
+use bytes::Bytes;
+use http::{Request, Uri, header};
+use tracing::warn;
+
+use super::{
+    CloudConfigBuilder,
+    clouds::{Cloud, Clouds},
+    merge::{merge_into, spell_settings},
+    settings::{Settings, Text},
+    trust::SourceFile,
+    value::{Data, Mapping, Value},
+    vendors::{self, Status},
+    yaml,
+};
+use crate::{
+    Error, Transport,
+    error::{ConfigError, ConfigErrorKind, ConfigLocation},
+};
+
+/// The path of the profile on the host of a provider.
+const WELL_KNOWN_PATH: &str = "/.well-known/openstack/api";
+
+/// Maximum size of a fetched profile, in bytes.
+const MAX_SIZE: usize = 64 * 1024;
+
+/// The profile of a cloud.
+pub(super) struct Profile {
+    pub(super) settings: Settings,
+    /// The file that contains the profile. `None` for a built-in or fetched profile.
+    pub(super) source: Option<SourceFile>,
+}
+
+/// A profile that was fetched.
+#[derive(Clone)]
+pub(super) struct FetchedProfile {
+    url: Uri,
+    members: Mapping,
+}
+
+/// Where the profile of a cloud is.
+enum Place {
+    /// The profile itself.
+    Known(Profile),
+    /// It has to be fetched from this URL.
+    Remote(Uri),
+    Unknown,
+}
+
+/// Returns the profile of a cloud. `None` if the cloud has none, or if no profile has the name.
+pub(super) fn find(
+    builder: &CloudConfigBuilder,
+    clouds: &Clouds,
+    cloud: &Cloud,
+    requested: Option<Value>,
+) -> Result<Option<Profile>, ConfigError> {
+    let Some(name) = profile_name(clouds, cloud, requested)? else { return Ok(None) };
+    let place = locate(builder, clouds, name.text.expose()).map_err(|error| error.at(&name.location))?;
+    match place {
+        Place::Known(profile) => Ok(Some(profile)),
+        Place::Remote(url) => match builder.fetched_profiles.iter().find(|fetched| fetched.url == url) {
+            Some(fetched) => {
+                let settings = Settings::from_mapping(fetched.members.clone())?;
+                Ok(Some(Profile { settings, source: None }))
+            }
+            None => {
+                let reason = format!("it has to be fetched from {url}: call fetch_profile before build");
+                Err(profile_error(name.text.expose(), reason).at(&name.location))
+            }
+        },
+        Place::Unknown => {
+            warn!(
+                profile = name.text.expose(),
+                location = %name.location,
+                "there is no profile of this name; the cloud is used without one"
+            );
+            Ok(None)
+        }
+    }
+}
+
+/// Fetches a profile.
+pub(super) async fn fetch(transport: &Transport, remote: RemoteProfile) -> Result<FetchedProfile, Error> {
+    let RemoteProfile { name, url } = remote;
+    let request = Request::get(&url).header(header::ACCEPT, "application/json").body(Bytes::new());
+    let request = request.map_err(|_| profile_error(&name, "its URL cannot be requested"))?;
+    let response = transport.send(request).await?;
+    if !response.status().is_success() {
+        let reason = format!("{url} responds with the status {}", response.status().as_u16());
+        return Err(profile_error(&name, reason).into());
+    }
+    if response.body().len() > MAX_SIZE {
+        return Err(profile_error(&name, format!("the response of {url} is longer than 64 KiB")).into());
+    }
+    let members = read(response.body(), &name)
+        .ok_or_else(|| profile_error(&name, format!("the response of {url} is not a profile in JSON")))?;
+    Ok(FetchedProfile { url, members })
+}
+
+/// A profile that has to be fetched.
+pub(super) struct RemoteProfile {
+    name: String,
+    url: Uri,
+}
+
+/// Returns the profile of a cloud, if it has to be fetched.
+pub(super) fn remote(
+    builder: &CloudConfigBuilder,
+    clouds: &Clouds,
+    cloud: &Cloud,
+    requested: Option<Value>,
+) -> Result<Option<RemoteProfile>, ConfigError> {
+    let Some(name) = profile_name(clouds, cloud, requested)? else { return Ok(None) };
+    match locate(builder, clouds, name.text.expose()).map_err(|error| error.at(&name.location))? {
+        Place::Remote(url) => Ok(Some(RemoteProfile { name: name.text.expose().to_owned(), url })),
+        Place::Known(_) | Place::Unknown => Ok(None),
+    }
+}
+
+/// Returns the name of the profile of a cloud: that of the program, else `profile`, else its old name `cloud`.
+fn profile_name(
+    clouds: &Clouds,
+    cloud: &Cloud,
+    requested: Option<Value>,
+) -> Result<Option<Text>, ConfigError> {
+    let requested = requested.map(|requested| requested.text()).transpose()?.flatten();
+    let name = match requested {
+        Some(requested) => Some(requested),
+        None => match cloud.settings.text("profile")? {
+            Some(name) => Some(name),
+            None => {
+                let name = cloud.settings.text("cloud")?;
+                if let Some(name) = &name {
+                    warn!(location = %name.location, "the member `cloud` is deprecated; use `profile`");
+                }
+                name
+            }
+        },
+    };
+    let environment_cloud = clouds.environment.cloud_name()?;
+    Ok(name.filter(|name| name.text.expose() != environment_cloud))
+}
+
+fn locate(builder: &CloudConfigBuilder, clouds: &Clouds, name: &str) -> Result<Place, ConfigError> {
+    if let Some(document) = clouds.public(builder)?
+        && let Some(profile) = document.entries.get(name)
+    {
+        let settings = profile.clone().into_mapping().and_then(Settings::from_mapping);
+        let settings = settings.map_err(|error| error.member(&format!("public-clouds.{name}")))?;
+        return Ok(Place::Known(Profile { settings, source: Some(document.source) }));
+    }
+    if let Some(vendor) = vendors::find(name) {
+        match vendor.status {
+            Status::Active => {}
+            Status::Deprecated(reason) => warn!(profile = name, "the profile is deprecated: {reason}"),
+            Status::ShutDown(reason) => {
+                return Err(profile_error(name, format!("the provider has shut down: {reason}")));
+            }
+            Status::Remote(url) => return Ok(Place::Remote(well_known(url)?)),
+        }
+        let settings = Settings::from_mapping(vendor.members())?;
+        return Ok(Place::Known(Profile { settings, source: None }));
+    }
+    if name.contains("://") { Ok(Place::Remote(well_known(name)?)) } else { Ok(Place::Unknown) }
+}
+
+/// Returns the URL of the profile on the host of this URL.
+fn well_known(url: &str) -> Result<Uri, ConfigError> {
+    let invalid = || {
+        // The URL can contain a password.
+        let shown = url.rsplit_once('@').map_or(url, |(_, after)| after);
+        profile_error(shown, "it must be an https URL with a host and without a user name")
+    };
+    let parts = url.parse::<Uri>().map_err(|_| invalid())?;
+    let authority = parts.authority().map(|authority| authority.as_str()).unwrap_or_default();
+    if parts.scheme_str() != Some("https") || authority.is_empty() || authority.contains('@') {
+        return Err(invalid());
+    }
+    format!("https://{authority}{WELL_KNOWN_PATH}").parse().map_err(|_| invalid())
+}
+
+/// Reads the document of a fetched profile. A built-in profile of the same name takes precedence.
+fn read(document: &[u8], name: &str) -> Option<Mapping> {
+    let path: Arc<Path> = Path::new("profile.json").into();
+    let mut document = yaml::read(document, &path).ok()?.into_mapping().ok()?;
+    let provider = document.remove("name")?.text().ok()??;
+    let mut profile = document.remove("profile")?;
+    relocate(&mut profile, &ConfigLocation::Profile(name.into()));
+    let mut profile = spell_settings(profile.into_mapping().ok()?);
+    if let Some(vendor) = vendors::find(provider.text.expose()) {
+        merge_into(&mut profile, vendor.members());
+    }
+    profile.remove("profile");
+    Some(profile)
+}
+
+/// Sets the location of a value and of all values in it.
+fn relocate(value: &mut Value, location: &ConfigLocation) {
+    value.location = location.clone();
+    match &mut value.data {
+        Data::Null | Data::Scalar { .. } => {}
+        Data::Sequence(items) => items.iter_mut().for_each(|item| relocate(item, location)),
+        Data::Mapping(members) => members.values_mut().for_each(|member| relocate(member, location)),
+    }
+}
+
+fn profile_error(profile: &str, reason: impl Into<Box<str>>) -> ConfigError {
+    ConfigError::new(ConfigErrorKind::Profile { profile: profile.into(), reason: reason.into() })
+}

@@ -1,0 +1,155 @@
+//! The places where the files of the configuration are searched.
+
+use std::path::{Path, PathBuf};
+
+use super::{CloudConfigBuilder, environment::Environment};
+
+/// The kind of a file.
+#[derive(Clone, Copy)]
+pub(super) enum FileKind {
+    /// The clouds.
+    Clouds,
+    /// The secrets of clouds.
+    Secure,
+    /// The profiles of providers.
+    Public,
+}
+
+impl FileKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Clouds => "clouds",
+            Self::Secure => "secure",
+            Self::Public => "clouds-public",
+        }
+    }
+
+    /// Returns the variable with a path that comes before all places.
+    fn variable(self) -> Option<&'static str> {
+        match self {
+            Self::Clouds => Some("OS_CLIENT_CONFIG_FILE"),
+            Self::Secure => Some("OS_CLIENT_SECURE_FILE"),
+            Self::Public => None,
+        }
+    }
+}
+
+/// Returns the absolute paths of the candidates for a file, in order.
+///
+/// `working_directory` is absolute.
+pub(super) fn candidates(
+    kind: FileKind,
+    builder: &CloudConfigBuilder,
+    environment: &Environment,
+    working_directory: &Path,
+) -> Vec<PathBuf> {
+    if !builder.load_files {
+        return Vec::new();
+    }
+    let paths = match kind {
+        FileKind::Clouds => &builder.clouds_files,
+        FileKind::Secure => &builder.secure_files,
+        FileKind::Public => &builder.public_files,
+    };
+    if let Some(paths) = paths {
+        return paths.iter().map(|path| working_directory.join(path)).collect();
+    }
+    let named = kind.variable().and_then(|name| environment.path(name));
+    let mut candidates: Vec<_> = named.map(|path| working_directory.join(path)).into_iter().collect();
+    let searched = builder.search_working_directory.then(|| working_directory.to_path_buf());
+    for place in searched.into_iter().chain(places(environment)) {
+        for suffix in ["yaml", "yml", "json"] {
+            let candidate = place.join(format!("{}.{suffix}", kind.name()));
+            if !candidates.contains(&candidate) {
+                candidates.push(candidate);
+            }
+        }
+    }
+    candidates
+}
+
+/// Returns the directories that are searched after the working directory.
+fn places(environment: &Environment) -> Vec<PathBuf> {
+    let absolute = |name: &str| environment.path(name).filter(|path| path.is_absolute());
+    let home = environment.home();
+    let below_home = |home: &Path| home.join(".config");
+    let config_home = absolute("XDG_CONFIG_HOME").or_else(|| home.map(below_home));
+    let user = absolute("SNAP_REAL_HOME").as_deref().or(home).map(below_home);
+    let mut places: Vec<_> =
+        config_home.into_iter().chain(user).map(|place| place.join("openstack")).collect();
+    if cfg!(unix) {
+        let site = environment.path("XDG_CONFIG_DIRS").unwrap_or_else(|| "/etc/xdg".into());
+        let site = std::env::split_paths(&site).filter(|path| path.is_absolute());
+        places.extend(site.map(|place| place.join("openstack")));
+        places.push("/etc/openstack".into());
+    }
+    places
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn places_of(variables: &[(&str, &str)]) -> Vec<PathBuf> {
+        places(&Environment::new(&CloudConfigBuilder::new().environment(variables.iter().copied())))
+    }
+
+    #[test]
+    fn places_are_searched_in_order() {
+        let variables = [
+            ("HOME", "/home/a"),
+            ("XDG_CONFIG_HOME", "/xdg"),
+            ("SNAP_REAL_HOME", "/real"),
+            ("XDG_CONFIG_DIRS", "/one:relative:/two"),
+        ];
+        let expected = [
+            "/xdg/openstack",
+            "/real/.config/openstack",
+            "/one/openstack",
+            "/two/openstack",
+            "/etc/openstack",
+        ];
+        assert_eq!(places_of(&variables), expected.map(PathBuf::from));
+    }
+
+    #[test]
+    fn a_relative_or_empty_place_counts_as_not_set() {
+        let expected = [
+            "/home/a/.config/openstack",
+            "/home/a/.config/openstack",
+            "/etc/xdg/openstack",
+            "/etc/openstack",
+        ];
+        for config_home in ["", "relative"] {
+            let variables = [("HOME", "/home/a"), ("XDG_CONFIG_HOME", config_home), ("XDG_CONFIG_DIRS", "")];
+            assert_eq!(places_of(&variables), expected.map(PathBuf::from));
+        }
+    }
+
+    #[test]
+    fn a_named_file_comes_first_and_its_tilde_is_not_expanded() {
+        let builder = CloudConfigBuilder::new()
+            .environment([("HOME", "/home/a"), ("OS_CLIENT_CONFIG_FILE", "~/mine.yaml")])
+            .search_working_directory(false);
+        let environment = Environment::new(&builder);
+        let clouds = candidates(FileKind::Clouds, &builder, &environment, Path::new("/cwd"));
+        assert_eq!(clouds[0], Path::new("/cwd/~/mine.yaml"));
+        assert_eq!(clouds[1], Path::new("/home/a/.config/openstack/clouds.yaml"));
+
+        let secure = candidates(FileKind::Secure, &builder, &environment, Path::new("/cwd"));
+        assert_eq!(secure[2], Path::new("/home/a/.config/openstack/secure.json"));
+    }
+
+    #[test]
+    fn paths_of_the_program_replace_the_search() {
+        let builder = CloudConfigBuilder::new()
+            .environment([("OS_CLIENT_CONFIG_FILE", "/mine.yaml")])
+            .clouds_files(["sub/a.yaml", "/b.yaml"]);
+        let environment = Environment::new(&builder);
+        let clouds = candidates(FileKind::Clouds, &builder, &environment, Path::new("/cwd"));
+        assert_eq!(clouds, ["/cwd/sub/a.yaml", "/b.yaml"].map(PathBuf::from));
+
+        let builder = builder.load_files(false);
+        assert!(candidates(FileKind::Clouds, &builder, &environment, Path::new("/cwd")).is_empty());
+    }
+}

@@ -1,0 +1,107 @@
+//! Protects secrets from files that other users can write.
+//!
+//! The files of one cloud can come from different places: a `clouds.yaml` from the working directory, a `secure.yaml`
+//! from the home directory. A file says where the secrets of the cloud are sent, so one that another user planted must
+//! not receive secrets from elsewhere. If the settings of a cloud come from several places, each of its files must be
+//! protected:
+//!
+//! - it belongs to this user or to root, and nobody else can write to it;
+//! - the same is true for its directory, where others could put a link to another file of this user. A directory that
+//!   others can write to is accepted if it has the sticky bit and the file is no link of theirs.
+//!
+//! Files that are in one directory and belong to one user are not judged: they are one place. A file that the program
+//! provides from memory is protected.
+//!
+//! The owner and the mode are those of the file that was opened, not of what is at its path later. This user is the
+//! owner of `/proc/self`, or of the home directory where that does not exist. On other systems than Unix, a file in the
+//! working directory is not protected, and every other one is: access lists of the system protect the directories of a
+//! user.
+
+use std::{fs::File, io, path::Path, sync::Arc};
+
+use crate::error::{ConfigError, ConfigErrorKind};
+
+/// Who can write to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Protection {
+    owner: Option<u32>,
+    is_protected: bool,
+}
+
+/// A file that settings of a cloud come from.
+#[derive(Clone, Debug)]
+pub(super) struct SourceFile {
+    pub(super) path: Arc<Path>,
+    pub(super) protection: Protection,
+}
+
+impl Protection {
+    /// The protection of a file that the program provides.
+    pub(super) const PROVIDED: Self = Self { owner: None, is_protected: true };
+
+    /// Reads the protection of an open file.
+    #[cfg(unix)]
+    pub(super) fn of(file: &File, path: &Path, _working_directory: &Path) -> io::Result<Self> {
+        use std::os::unix::fs::MetadataExt;
+
+        let file = file.metadata()?;
+        let link = path.symlink_metadata()?;
+        let directory = match path.parent() {
+            Some(parent) => parent.metadata()?,
+            None => return Ok(Self { owner: Some(file.uid()), is_protected: false }),
+        };
+        let user = user();
+        let is_own = |owner: u32| owner == 0 || Some(owner) == user;
+        let others_write = |mode: u32| mode & 0o022 != 0;
+        let is_sticky = directory.mode() & 0o1000 != 0;
+        let is_protected = is_own(file.uid())
+            && !others_write(file.mode())
+            && is_own(link.uid())
+            && is_own(directory.uid())
+            && (is_sticky || !others_write(directory.mode()));
+        Ok(Self { owner: Some(file.uid()), is_protected })
+    }
+
+    /// Judges an open file by its place.
+    #[cfg(not(unix))]
+    pub(super) fn of(_file: &File, path: &Path, working_directory: &Path) -> io::Result<Self> {
+        Ok(Self { owner: None, is_protected: path.parent() != Some(working_directory) })
+    }
+}
+
+/// Returns the id of this user.
+#[cfg(unix)]
+fn user() -> Option<u32> {
+    use std::os::unix::fs::MetadataExt;
+
+    let owner = |path: &Path| path.metadata().map(|metadata| metadata.uid()).ok();
+    owner(Path::new("/proc/self")).or_else(|| owner(&std::env::home_dir()?))
+}
+
+/// Refuses to use the files for one cloud if they come from several places, and one of them is not protected.
+///
+/// `elsewhere` names another place that secrets come from, such as `the environment`.
+pub(super) fn check(files: &[SourceFile], elsewhere: Option<&str>) -> Result<(), ConfigError> {
+    let Some(first) = files.first() else { return Ok(()) };
+    let is_one_place = files.iter().all(|file| {
+        file.path.parent() == first.path.parent() && file.protection.owner == first.protection.owner
+    });
+    if is_one_place && elsewhere.is_none() {
+        return Ok(());
+    }
+    let Some(file) = files.iter().find(|file| !file.protection.is_protected) else { return Ok(()) };
+    let other = files.iter().find(|other| other.path.parent() != file.path.parent());
+    let other = other.or_else(|| files.iter().find(|other| other.path != file.path));
+    Err(match (other, elsewhere) {
+        (Some(other), _) => ConfigError::new(ConfigErrorKind::UntrustedCloudsFile {
+            clouds: Arc::clone(&file.path),
+            secure: Arc::clone(&other.path),
+        }),
+        (None, elsewhere) => ConfigError::conflict(format!(
+            "{} can be written by other users, so secrets from {} are not used with it; make the file and its \
+             directory writable for their owner only",
+            file.path.display(),
+            elsewhere.unwrap_or_default()
+        )),
+    })
+}
