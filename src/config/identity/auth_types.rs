@@ -86,9 +86,11 @@ const APPLICATION_CREDENTIAL: &[Setting] = &[
     setting("application_credential_secret"),
 ];
 
-/// The settings that are also read from outside `auth`, whatever the auth type is: there, too, a setting that it does
-/// not know is an error.
-const SHARED: &[Setting] = &[
+/// The settings that win outside `auth` over those in `auth`, so that variables can override files. Outside `auth`, too,
+/// it is an error if the auth type does not know them.
+///
+/// The project is one of them, but its names depend on the auth type.
+const OUTER: &[Setting] = &[
     setting("domain_id"),
     setting("domain_name"),
     setting("user_domain_id"),
@@ -164,6 +166,9 @@ pub(super) const UNSUPPORTED: &[&str] = &[
     "v3oauth1",
 ];
 
+/// The auth types that `auth_methods` can list.
+pub(super) const METHODS: &[&str] = &["v3password", "v3token", "v3totp", "v3applicationcredential"];
+
 /// Returns the supported auth type of this name. `token_endpoint` is an old name.
 pub(super) fn find(name: &str) -> Option<&'static AuthType> {
     let name = if name == "token_endpoint" { "admin_token" } else { name };
@@ -197,23 +202,20 @@ impl AuthType {
     /// Returns the settings that this auth type knows.
     pub(super) fn settings(&self, methods: &[Method]) -> impl Iterator<Item = &'static Setting> {
         let of_methods = methods.iter().flat_map(|method| self.method_settings(*method));
-        let mut settings: Vec<&'static Setting> =
-            self.settings.iter().chain(of_methods).copied().flatten().collect();
-        // Several methods may know the same setting.
-        let mut names = Vec::new();
-        settings.retain(|setting| {
-            !names.contains(&setting.name) && {
-                names.push(setting.name);
-                true
+        let mut settings: Vec<&'static Setting> = Vec::new();
+        for setting in self.settings.iter().chain(of_methods).copied().flatten() {
+            // Several methods may know the same setting.
+            if settings.iter().all(|other| other.name != setting.name) {
+                settings.push(setting);
             }
-        });
+        }
         settings.into_iter()
     }
 
-    /// Returns the settings that are also read from outside `auth`, in order.
-    pub(super) fn shared_settings(&self) -> impl Iterator<Item = &'static Setting> {
+    /// Returns the settings that win outside `auth` over those in `auth`, in order.
+    pub(super) fn outer_settings(&self) -> impl Iterator<Item = &'static Setting> {
         let project = if self.kind == Kind::V2(Method::Password) { TENANT } else { PROJECT };
-        SHARED.iter().chain(project)
+        OUTER.iter().chain(project)
     }
 
     fn method_settings(&self, method: Method) -> &'static [&'static [Setting]] {
@@ -226,16 +228,3 @@ impl AuthType {
         }
     }
 }
-
-impl Method {
-    /// Returns the method of this auth type, as `auth_methods` lists it.
-    pub(super) fn from_auth_type(auth_type: &AuthType) -> Option<Self> {
-        match auth_type.kind {
-            Kind::V3(method) => Some(method),
-            _ => None,
-        }
-    }
-}
-
-/// The auth types that `auth_methods` can list.
-pub(super) const METHODS: &[&str] = &["v3password", "v3token", "v3totp", "v3applicationcredential"];

@@ -26,20 +26,20 @@ impl Members {
     ///
     /// A member of `auth` that the auth type does not know is an error.
     pub(super) fn new(settings: &Settings, selected: &Selected) -> Result<Self, ConfigError> {
-        let shared: Vec<_> = selected.auth_type.shared_settings().collect();
-        let is_shared = |name| shared.iter().any(|setting| setting.name == name);
-        let own: Vec<_> = selected.settings().filter(|setting| !is_shared(setting.name)).collect();
+        let outer: Vec<_> = selected.auth_type.outer_settings().collect();
+        let is_outer = |name| outer.iter().any(|setting| setting.name == name);
+        let inner: Vec<_> = selected.settings().filter(|setting| !is_outer(setting.name)).collect();
         for (name, value) in settings.auth.iter() {
-            let is_known = own.iter().chain(&shared).any(|setting| setting.is_called(name));
+            let is_known = inner.iter().chain(&outer).any(|setting| setting.is_called(name));
             if !is_known && !value.is_unset() {
                 return Err(unknown(name, &format!("auth.{name}"), &value.location, selected));
             }
         }
         let mut members = Self::default();
-        for setting in own.into_iter().filter(|setting| setting.name != "auth_methods") {
+        for setting in inner.into_iter().filter(|setting| setting.name != "auth_methods") {
             members.0.extend(winner(settings, setting, Place::Auth)?);
         }
-        for setting in shared {
+        for setting in outer {
             let Some(member) = winner(settings, setting, Place::Top)? else { continue };
             if !selected.knows(setting.name) {
                 return Err(unknown(setting.name, &member.path, &member.location, selected));
@@ -97,7 +97,8 @@ enum Place {
 
 /// Returns the value of a setting that wins: an argument, or else the one in the preferred place.
 ///
-/// A setting that wins outside `auth` under its old name still loses to its current name, wherever that is written.
+/// In `auth`, the old name wins over the current name outside `auth`. Outside `auth`, it loses to the current name in
+/// `auth`.
 fn winner(settings: &Settings, setting: &Setting, preferred: Place) -> Result<Option<Member>, ConfigError> {
     let names = || [Some(setting.name), setting.old_name].into_iter().flatten();
     let candidates: Vec<_> = match preferred {

@@ -2,7 +2,7 @@
 
 use tracing::warn;
 
-use super::auth_types::{self, AuthType, Kind, METHODS, Method, Setting};
+use super::auth_types::{self, AuthType, Kind, METHODS, Method, NAMES, Setting};
 use crate::{
     config::{
         settings::Settings,
@@ -30,7 +30,7 @@ impl Selected {
         let evident = evident(settings);
         let auth_type = match configured {
             Some(auth_type) => auth_type,
-            None => named(evident.unwrap_or("password"))?,
+            None => named(evident.unwrap_or("password"), NAMES)?,
         };
         let methods = match auth_type.kind {
             Kind::MultiFactor => listed_methods(settings)?,
@@ -56,22 +56,23 @@ fn configured(settings: &Settings) -> Result<Option<&'static AuthType>, ConfigEr
     let result = match value.text() {
         // An empty variable counts as unset.
         Ok(None) if matches!(value.location, ConfigLocation::Variable(_)) => return Ok(None),
-        Ok(None) => named("none"),
-        Ok(Some(name)) if name.text.expose() == "None" => named("none"),
-        Ok(Some(name)) => named(name.text.expose()),
+        Ok(None) => named("none", NAMES),
+        Ok(Some(name)) if name.text.expose() == "None" => named("none", NAMES),
+        Ok(Some(name)) => named(name.text.expose(), NAMES),
         Err(error) => Err(error),
     };
     result.map(Some).map_err(|error| error.at(&value.location).member("auth_type"))
 }
 
-fn named(name: &str) -> Result<&'static AuthType, ConfigError> {
+/// Returns the auth type of this name. `supported` are the ones that can be used.
+fn named(name: &str, supported: &'static [&'static str]) -> Result<&'static AuthType, ConfigError> {
     if let Some(auth_type) = auth_types::find(name) {
         return Ok(auth_type);
     }
     let unsupported = auth_types::UNSUPPORTED.iter().find(|unsupported| **unsupported == name);
     Err(ConfigError::new(match unsupported {
-        Some(auth_type) => ConfigErrorKind::UnsupportedAuthType { auth_type, supported: auth_types::NAMES },
-        None => ConfigErrorKind::UnknownAuthType { auth_type: name.into(), known: auth_types::NAMES },
+        Some(auth_type) => ConfigErrorKind::UnsupportedAuthType { auth_type, supported },
+        None => ConfigErrorKind::UnknownAuthType { auth_type: name.into(), known: supported },
     }))
 }
 
@@ -107,22 +108,23 @@ fn listed_methods(settings: &Settings) -> Result<Vec<Method>, ConfigError> {
             hint: Some("the methods are auth types, such as v3password"),
         }));
     };
-    let names = method_names(value).map_err(|error| error.at(&value.location).member(member))?;
-
-    let error = |kind| ConfigError::new(kind).at(&value.location).member(member);
-    let found: Vec<_> = names.iter().map(|name| (name, auth_types::find(name))).collect();
-    if let Some((name, _)) = found.iter().find(|(_, auth_type)| auth_type.is_none()) {
-        return Err(error(ConfigErrorKind::UnknownAuthType {
-            auth_type: name.as_str().into(),
-            known: METHODS,
-        }));
-    }
-    let methods = found.into_iter().filter_map(|(_, auth_type)| auth_type).map(|auth_type| {
-        let unsupported =
-            ConfigErrorKind::UnsupportedAuthType { auth_type: auth_type.name, supported: METHODS };
-        Method::from_auth_type(auth_type).ok_or_else(|| error(unsupported))
+    let methods = method_names(value).and_then(|names| {
+        // A name that does not exist is reported before one that is no method.
+        let named = names.iter().map(|name| named(name, METHODS)).collect::<Result<Vec<_>, _>>()?;
+        named.into_iter().map(method).collect()
     });
-    methods.collect()
+    methods.map_err(|error| error.at(&value.location).member(member))
+}
+
+/// Returns the method of this auth type, as `auth_methods` lists it.
+fn method(auth_type: &'static AuthType) -> Result<Method, ConfigError> {
+    match auth_type.kind {
+        Kind::V3(method) => Ok(method),
+        _ => Err(ConfigError::new(ConfigErrorKind::UnsupportedAuthType {
+            auth_type: auth_type.name,
+            supported: METHODS,
+        })),
+    }
 }
 
 fn method_names(value: &Value) -> Result<Vec<String>, ConfigError> {
