@@ -176,6 +176,8 @@
 //! - `fixture`: the module `fixture`, an OpenStack cloud in memory for tests.
 //! - `follow-redirect`: `RedirectPolicy`, with which tower-http's `FollowRedirect` sends no token to another origin.
 //! - `hyper`: `Transport::hyper`, an HTTP/1.1 client for requests to Keystone. You choose the TLS library.
+//! - `rustls`: `HttpsClient`, an HTTPS client for services and for requests to Keystone.
+//! - `rustls-native-roots`: with this client, the CA certificates of the operating system.
 //!
 //! [`RenewingPlugin`] and version discovery run their requests in tasks of a tokio runtime.
 
@@ -249,6 +251,10 @@ pub use secret::Secret;
 pub use transport::HyperTransport;
 #[doc(inline)]
 pub use transport::Transport;
+#[cfg(feature = "rustls")]
+#[cfg_attr(docsrs, doc(cfg(feature = "rustls")))]
+#[doc(inline)]
+pub use transport::{HttpsClient, HttpsClientBuilder};
 
 /// Compiles the examples in the README as doc tests.
 #[cfg(doctest)]

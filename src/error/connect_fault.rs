@@ -15,11 +15,13 @@ pub(crate) enum ConnectFault {
     NoHttp,
     /// The client does not support the scheme of the URL.
     Scheme,
+    /// The proxy requires a user name and a password, or rejected those that it got.
+    ProxyAuthorization,
 }
 
 /// Phrases in the errors of TLS libraries (rustls, OpenSSL, Schannel, Secure Transport) and HTTP clients (hyper,
 /// hyper-util, hyper-rustls, hyper-tls, reqwest). These libraries have no error type in common.
-const PHRASES: [(ConnectFault, &[&str]); 4] = [
+const PHRASES: [(ConnectFault, &[&str]); 5] = [
     (ConnectFault::Certificate, &["certificate", "unknownca", "unknown ca"]),
     (
         ConnectFault::NoTls,
@@ -53,6 +55,15 @@ const PHRASES: [(ConnectFault, &[&str]); 4] = [
             "scheme is missing",
             "scheme is not allowed",
             "https required but uri was not https",
+        ],
+    ),
+    (
+        ConnectFault::ProxyAuthorization,
+        &[
+            "proxy authorization required",
+            "proxy authentication required",
+            "socks error: credentials not accepted",
+            "socks error: server does not support user/pass authentication",
         ],
     ),
 ];
@@ -93,6 +104,10 @@ impl ConnectFault {
             Self::Scheme => {
                 ("the client does not support this URL scheme", "correct the URL, or use another client")
             }
+            Self::ProxyAuthorization => (
+                "the proxy requires a user name and a password, or rejected them",
+                "correct them in the URL of the proxy",
+            ),
         };
         format!("{fault}: {root_cause}; {hint}")
     }
@@ -155,6 +170,8 @@ mod tests {
             ("invalid URL, scheme is not http", Scheme),
             ("URL scheme is not allowed", Scheme),
             ("https required but URI was not https", Scheme),
+            ("tunnel error: proxy authorization required", ProxyAuthorization),
+            ("SOCKS error: credentials not accepted", ProxyAuthorization),
         ] {
             assert_eq!(fault(text), Some(expected), "{text}");
         }

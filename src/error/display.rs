@@ -177,6 +177,10 @@ impl fmt::Display for Error {
                  runtime running, and check whether each new token is rejected or is discarded with \
                  RenewingPlugin::reset",
             ),
+            #[cfg(feature = "rustls")]
+            Self::InvalidClientSetting { setting, reason } => {
+                write!(f, "cannot build the HTTPS client: {setting}: {reason}")
+            }
             Self::Plugin { .. } => f.write_str("the identity plugin failed"),
         }
     }

@@ -343,6 +343,16 @@ pub enum Error {
     #[cfg(feature = "config")]
     Config(Arc<ConfigError>),
 
+    /// An HTTPS client cannot be built ([`HttpsClientBuilder::build`](crate::transport::HttpsClientBuilder::build)).
+    #[cfg(feature = "rustls")]
+    #[non_exhaustive]
+    InvalidClientSetting {
+        /// The setting: a file and its purpose, the name of a proxy variable, or the name of another setting.
+        setting: Box<str>,
+        /// What is wrong, and what was expected. It contains no content of a file and no part of a proxy's URL.
+        reason: Box<str>,
+    },
+
     /// An identity plugin or [`Credentials`](crate::Credentials) outside this crate failed.
     #[non_exhaustive]
     Plugin {
@@ -359,6 +369,11 @@ impl Error {
     /// `transient` says whether the same request can succeed later without any change.
     pub fn plugin(transient: bool, source: impl Into<BoxError>) -> Self {
         Self::Plugin { transient, source: source.into().into() }
+    }
+
+    #[cfg(feature = "rustls")]
+    pub(crate) fn invalid_client_setting(setting: &str, reason: impl Into<Box<str>>) -> Self {
+        Self::InvalidClientSetting { setting: setting.into(), reason: reason.into() }
     }
 
     pub(crate) fn origin_not_allowed(uri: &Uri, never_allowed: bool) -> Self {

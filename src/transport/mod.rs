@@ -15,12 +15,17 @@
 
 mod client;
 mod clone_source;
+#[cfg(feature = "rustls")]
+mod https;
 #[cfg(feature = "hyper")]
 mod hyper;
 mod log_throttle;
 mod read_body;
 
 pub use client::Transport;
+#[cfg(feature = "rustls")]
+#[cfg_attr(docsrs, doc(cfg(feature = "rustls")))]
+pub use https::{HttpsBody, HttpsClient, HttpsClientBuilder, HttpsResponseFuture};
 #[cfg(feature = "hyper")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
 pub use hyper::HyperTransport;

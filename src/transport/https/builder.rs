@@ -1,0 +1,292 @@
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use http::HeaderValue;
+use http_body::Body;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+
+use super::{
+    HttpsClient,
+    client::Shared,
+    connector::Connector,
+    proxy_settings::{ProxyChoice, ProxyEnvironment, ProxySettings},
+    resolver::Resolver,
+    route::Route,
+    tls::{ClientCertificate, TlsSettings, Trust},
+};
+use crate::{Error, Secret};
+
+/// Timeout for a TCP connection to a host, over all of its addresses.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
+
+/// How long name resolution, the proxy and TLS may take, in addition to the timeout of the TCP connection.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Shorter than the idle timeouts of common load balancers (50 s and more), which drop a connection without a word.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
+
+const HTTP2_KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// How long the server may take to respond to a ping of HTTP/2.
+const HTTP2_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A builder of an [`HttpsClient`].
+///
+/// A builder can build several clients. Each [`build`](Self::build) reads the files again; [`HttpsClient::with_body`]
+/// makes a client for another request body from the same files.
+///
+/// | setting | default |
+/// |---|---|
+/// | trusted CA certificates | those of Mozilla, which are compiled into the program |
+/// | client certificate | none |
+/// | proxies | those of the environment |
+/// | timeout for a TCP connection, over all addresses of the host | 3.1 s |
+/// | timeout for name resolution, proxy and TLS in addition | 10 s, fixed |
+/// | timeout for a whole request | none: use tower's `Timeout` |
+/// | idle connections are closed after | 30 s |
+/// | TCP keepalive | after 15 s, then every 15 s, 3 times |
+/// | HTTP/2 keepalive | a ping every 30 s while a request is in flight; its response may take 10 s |
+/// | address families | IPv6 and IPv4 |
+/// | `User-Agent` | `tower-keystone/` and the version of this crate |
+#[must_use]
+#[derive(Clone)]
+pub struct HttpsClientBuilder {
+    tls: TlsSettings,
+    proxies: ProxySettings,
+    connect_timeout: Duration,
+    pool_idle_timeout: Duration,
+    tcp_keepalive: Option<Duration>,
+    http2_keepalive: Option<Duration>,
+    force_ipv4: bool,
+    user_agent: Option<Box<str>>,
+}
+
+impl HttpsClientBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            tls: TlsSettings {
+                trust: Trust::Webpki,
+                client_certificate: None,
+                accept_invalid_certificates: false,
+            },
+            proxies: ProxySettings::default(),
+            connect_timeout: CONNECT_TIMEOUT,
+            pool_idle_timeout: POOL_IDLE_TIMEOUT,
+            tcp_keepalive: Some(TCP_KEEPALIVE),
+            http2_keepalive: Some(HTTP2_KEEPALIVE),
+            force_ipv4: false,
+            user_agent: None,
+        }
+    }
+
+    /// Trusts only the CA certificates of this file, in PEM format. They replace all others.
+    ///
+    /// The file can contain several certificates. The certificate of a single server can stand there too, if it is not
+    /// a CA certificate.
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.tls.trust = Trust::File(path.into());
+        self
+    }
+
+    /// Trusts the CA certificates of the operating system instead of Mozilla's.
+    ///
+    /// They are read when the client is built. On Unix, the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace them.
+    #[cfg(feature = "rustls-native-roots")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "rustls-native-roots")))]
+    pub fn native_roots(mut self) -> Self {
+        self.tls.trust = Trust::Native;
+        self
+    }
+
+    /// Shows a client certificate to servers that request one. Both files are in PEM format.
+    ///
+    /// The certificate of the client is the first of its file; certificates of its issuers can follow. If `key` is
+    /// `None`, the private key is in the same file. The key must not be encrypted.
+    pub fn client_certificate(mut self, certificate: impl Into<PathBuf>, key: Option<PathBuf>) -> Self {
+        self.tls.client_certificate = Some(ClientCertificate { certificate: certificate.into(), key });
+        self
+    }
+
+    /// Turns off the verification of certificates: any server can pretend to be Keystone, and receive the password.
+    ///
+    /// The CA certificates are not read then. Each client that is built this way logs a warning.
+    pub fn accept_invalid_certificates(mut self) -> Self {
+        self.tls.accept_invalid_certificates = true;
+        self
+    }
+
+    /// Uses this proxy for all requests, instead of the proxies of the environment.
+    ///
+    /// The URL is `http://`, `https://` (TLS to the proxy), `socks5://` or `socks5h://`, with a host, a port, and
+    /// optionally a user name and a password. A URL without a scheme is `http`. The port of a SOCKS proxy is 1080 by
+    /// default. A SOCKS proxy resolves the host names itself.
+    ///
+    /// `https` requests are tunnelled through an HTTP proxy with `CONNECT`; plain `http` requests are sent to the proxy
+    /// with their absolute URL. The hosts of [`no_proxy`](Self::no_proxy) are connected to directly.
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.proxies.choice = ProxyChoice::Url(Secret::new(url));
+        self
+    }
+
+    /// Sets the hosts without a proxy, instead of the variable `no_proxy`.
+    ///
+    /// The entries are separated by commas or spaces:
+    ///
+    /// - a domain, which includes its subdomains: `example.com`, `.example.com` and `*.example.com` are the same;
+    /// - an IP address or a network such as `10.0.0.0/8`, for URLs with an IP address as host;
+    /// - one of these with a port, such as `example.com:8080` or `[::1]:8080`;
+    /// - `*`, for all hosts.
+    ///
+    /// `localhost` and loopback addresses are proxied unless they are in the list, as by curl.
+    pub fn no_proxy(mut self, hosts: impl Into<String>) -> Self {
+        self.proxies.no_proxy = Some(hosts.into().into());
+        self
+    }
+
+    /// Connects to all hosts directly.
+    pub fn without_proxy(mut self) -> Self {
+        self.proxies.choice = ProxyChoice::Direct;
+        self
+    }
+
+    /// Reads the proxies from these variables, instead of the environment of the process.
+    ///
+    /// `variable` returns the value of a variable. By default the environment of the process is read when the client
+    /// is built. The variables are, as for curl:
+    ///
+    /// - `https_proxy`, for `https` URLs;
+    /// - `http_proxy`, for `http` URLs;
+    /// - `all_proxy`, if one of these is not set;
+    /// - `no_proxy`, the hosts without a proxy, in the format of [`no_proxy`](Self::no_proxy).
+    ///
+    /// If the lower case name is not set or empty, the upper case name is read. `HTTP_PROXY` is ignored if
+    /// `REQUEST_METHOD` is set: in a CGI program the sender of a request can set it.
+    pub fn proxy_from(mut self, variable: impl Fn(&str) -> Option<String>) -> Self {
+        self.proxies.choice = ProxyChoice::Environment;
+        self.proxies.environment = Some(ProxyEnvironment::read(variable));
+        self
+    }
+
+    /// Sets the timeout for a TCP connection, over all addresses of the host. The default is 3.1 s.
+    ///
+    /// Name resolution, the proxy and TLS may take 10 s in addition.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Sets how long an idle connection is kept for the next request. The default is 30 s.
+    pub fn pool_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.pool_idle_timeout = timeout;
+        self
+    }
+
+    /// Sets after how long, and how often, a connection without data is probed by TCP. The default is 15 s.
+    ///
+    /// After three probes without a response the connection fails. `None` turns the probes off.
+    pub fn tcp_keepalive(mut self, interval: Option<Duration>) -> Self {
+        self.tcp_keepalive = interval;
+        self
+    }
+
+    /// Sets how often a server is pinged while a request over HTTP/2 is in flight. The default is 30 s.
+    ///
+    /// If the server does not respond within 10 s, the connection fails. `None` turns the pings off.
+    pub fn http2_keepalive(mut self, interval: Option<Duration>) -> Self {
+        self.http2_keepalive = interval;
+        self
+    }
+
+    /// Sets whether to connect to IPv4 addresses only. The default is false.
+    ///
+    /// A request to a host without one fails with [`Error::InvalidEndpoint`]. A proxy is connected to over IPv4 too,
+    /// but chooses itself how it connects to the server.
+    pub fn force_ipv4(mut self, force_ipv4: bool) -> Self {
+        self.force_ipv4 = force_ipv4;
+        self
+    }
+
+    /// Sets the name and version of the program, such as `my-program/1.0`.
+    ///
+    /// The `User-Agent` is then `my-program/1.0 tower-keystone/` and the version of this crate. A request that has the
+    /// header already keeps its own.
+    pub fn user_agent(mut self, program: impl Into<String>) -> Self {
+        self.user_agent = Some(program.into().into());
+        self
+    }
+
+    /// Builds a client. Reads the files, which blocks the thread for a short time.
+    ///
+    /// The compiler takes the body type from the use of the client, or from its type: `HttpsClient` is a client for
+    /// `Full<Bytes>`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidClientSetting`] if a file cannot be read or does not contain what it should, if the key does
+    /// not belong to the client certificate, or if the URL of a proxy or the user agent is malformed. It names the
+    /// file or the variable.
+    pub fn build<B>(&self) -> Result<HttpsClient<B>, Error>
+    where
+        B: Body + Send,
+        B::Data: Send,
+    {
+        let user_agent = self.user_agent_header()?;
+        let proxies = Arc::new(self.proxies.build()?);
+        let tls = self.tls.build()?;
+        if self.tls.accept_invalid_certificates {
+            tracing::warn!(
+                "certificates of servers are not verified, so anyone on the network can read passwords and tokens; \
+                 set the CA file instead"
+            );
+        }
+
+        let mut tcp = HttpConnector::new_with_resolver(Resolver::new(self.force_ipv4));
+        tcp.set_connect_timeout(Some(self.connect_timeout));
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(self.tcp_keepalive);
+        if self.tcp_keepalive.is_some() {
+            tcp.set_keepalive_interval(self.tcp_keepalive);
+            tcp.set_keepalive_retries(Some(3));
+        }
+        let route = Route::new(tcp, tls.clone(), Arc::clone(&proxies), self.force_ipv4);
+        let timeout = self.connect_timeout.saturating_add(HANDSHAKE_TIMEOUT);
+
+        let mut pool = Client::builder(TokioExecutor::new());
+        pool.timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(self.pool_idle_timeout)
+            .http2_keep_alive_interval(self.http2_keepalive)
+            .http2_keep_alive_timeout(HTTP2_KEEPALIVE_TIMEOUT);
+        let connector = Connector::new(tls, route, timeout);
+        Ok(HttpsClient::new(Arc::new(Shared { connector, pool, proxies, user_agent })))
+    }
+
+    fn user_agent_header(&self) -> Result<HeaderValue, Error> {
+        let own = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+        match self.user_agent.as_deref().map(str::trim) {
+            None | Some("") => Ok(HeaderValue::from_static(own)),
+            Some(program) => HeaderValue::from_str(&format!("{program} {own}")).map_err(|_| {
+                Error::invalid_client_setting(
+                    "user agent",
+                    "it must be text on one line, such as `my-program/1.0`",
+                )
+            }),
+        }
+    }
+}
+
+/// Shows no URL of a proxy, because it can contain a password.
+impl fmt::Debug for HttpsClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpsClientBuilder")
+            .field("tls", &self.tls)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("force_ipv4", &self.force_ipv4)
+            .field("user_agent", &self.user_agent)
+            .finish_non_exhaustive()
+    }
+}

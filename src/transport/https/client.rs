@@ -1,0 +1,148 @@
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Request, Response,
+    header::{PROXY_AUTHORIZATION, USER_AGENT},
+};
+use http_body::Body;
+use http_body_util::Full;
+use hyper_util::client::legacy::{self, Client};
+use tower_service::Service;
+
+use super::{HttpsBody, HttpsClientBuilder, connector::Connector, proxies::Proxies};
+use crate::BoxError;
+
+/// An HTTPS client for services and Keystone, with rustls (feature `rustls`).
+///
+/// It is a tower service for requests with the body `B`. `HttpsClient` without a body type is a client for
+/// `Full<Bytes>`, which a [`Transport`](crate::Transport) can use:
+///
+/// ```no_run
+/// use tower_keystone::{HttpsClient, Transport};
+///
+/// # fn main() -> Result<(), tower_keystone::BoxError> {
+/// let client: HttpsClient = HttpsClient::builder()
+///     .ca_file("/etc/ssl/private-cloud.pem")
+///     .user_agent("my-program/1.0")
+///     .build()?;
+/// let transport = Transport::new(client.clone());
+/// # let _ = transport;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// - TLS 1.2 and 1.3, and HTTP/1.1 and HTTP/2, as the server chooses. Plain `http` URLs use HTTP/1.1.
+/// - It trusts the CA certificates of Mozilla; see [`HttpsClientBuilder`] for other ones, and for client certificates.
+/// - It uses the proxies that the environment sets (`https_proxy`, `no_proxy`); see [`HttpsClientBuilder::proxy`].
+/// - It does not follow redirects.
+/// - Connecting has a timeout. A whole request has none: use tower's `Timeout`.
+/// - It does not ask for compressed responses: use tower-http's `Decompression`.
+///
+/// An error is the one of the HTTP client: [`RequestFailed`](crate::error_context::RequestFailed) and
+/// [`Error::ConnectFailure`](crate::Error::ConnectFailure) name the URL.
+///
+/// Clones share the connections.
+pub struct HttpsClient<B = Full<Bytes>> {
+    client: Client<Connector, B>,
+    shared: Arc<Shared>,
+}
+
+/// What the clients of one build share, whatever their body type.
+pub(super) struct Shared {
+    pub(super) connector: Connector,
+    pub(super) pool: legacy::Builder,
+    pub(super) proxies: Arc<Proxies>,
+    pub(super) user_agent: HeaderValue,
+}
+
+impl HttpsClient {
+    /// Returns a builder.
+    pub fn builder() -> HttpsClientBuilder {
+        HttpsClientBuilder::new()
+    }
+}
+
+impl<B> HttpsClient<B> {
+    pub(super) fn new(shared: Arc<Shared>) -> Self
+    where
+        B: Body + Send,
+        B::Data: Send,
+    {
+        Self { client: shared.pool.build(shared.connector.clone()), shared }
+    }
+
+    /// Returns a client for another request body, with the same settings and its own connections.
+    ///
+    /// The files are not read again. For example, a client for a streaming body and the one for a
+    /// [`Transport`](crate::Transport) can come from the same build.
+    pub fn with_body<C>(&self) -> HttpsClient<C>
+    where
+        C: Body + Send,
+        C::Data: Send,
+    {
+        HttpsClient::new(Arc::clone(&self.shared))
+    }
+}
+
+impl<B> Service<Request<B>> for HttpsClient<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<HttpsBody>;
+    type Error = BoxError;
+    type Future = HttpsResponseFuture;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.client.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> HttpsResponseFuture {
+        let authorization = self.shared.proxies.authorization(request.uri());
+        let headers = request.headers_mut();
+        headers.entry(USER_AGENT).or_insert_with(|| self.shared.user_agent.clone());
+        if let Some(authorization) = authorization {
+            headers.entry(PROXY_AUTHORIZATION).or_insert(authorization);
+        }
+        HttpsResponseFuture(self.client.call(request))
+    }
+}
+
+impl<B> Clone for HttpsClient<B> {
+    fn clone(&self) -> Self {
+        Self { client: self.client.clone(), shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<B> fmt::Debug for HttpsClient<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpsClient").field("user_agent", &self.shared.user_agent).finish_non_exhaustive()
+    }
+}
+
+/// The response future of [`HttpsClient`].
+#[must_use = "futures do nothing unless polled"]
+pub struct HttpsResponseFuture(legacy::ResponseFuture);
+
+impl Future for HttpsResponseFuture {
+    type Output = Result<Response<HttpsBody>, BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = ready!(Pin::new(&mut self.0).poll(cx))?;
+        Poll::Ready(Ok(response.map(HttpsBody::new)))
+    }
+}
+
+impl fmt::Debug for HttpsResponseFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HttpsResponseFuture")
+    }
+}

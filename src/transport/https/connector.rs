@@ -1,0 +1,51 @@
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::Uri;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use rustls::ClientConfig;
+use tokio::time::timeout;
+use tower_service::Service;
+
+use super::{route::Route, stream::Stream};
+use crate::BoxError;
+
+/// Connects to the server of a URL, with TLS if the URL is `https`.
+#[derive(Clone)]
+pub(super) struct Connector {
+    tls: HttpsConnector<Route>,
+    timeout: Duration,
+}
+
+impl Connector {
+    /// `timeout` limits all of it: name resolution, TCP, the proxy and TLS.
+    pub(super) fn new(tls: ClientConfig, route: Route, timeout: Duration) -> Self {
+        let tls = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        Self { tls: tls.enable_http1().enable_http2().wrap_connector(route), timeout }
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<Stream>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.tls.poll_ready(cx)
+    }
+
+    fn call(&mut self, url: Uri) -> Self::Future {
+        let (connecting, limit) = (self.tls.call(url), self.timeout);
+        Box::pin(async move {
+            timeout(limit, connecting).await.unwrap_or_else(|_| {
+                let message = format!("no connection within {} ms", limit.as_millis());
+                Err(io::Error::new(io::ErrorKind::TimedOut, message).into())
+            })
+        })
+    }
+}

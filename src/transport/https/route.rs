@@ -1,0 +1,163 @@
+use std::{
+    error::Error as StdError,
+    fmt,
+    future::{Future, Ready, ready},
+    io,
+    net::Ipv6Addr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Uri, uri::Scheme};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::{
+        legacy::connect::{
+            HttpConnector,
+            proxy::{SocksV5, Tunnel},
+        },
+        proxy::matcher::Intercept,
+    },
+    rt::TokioIo,
+};
+use rustls::ClientConfig;
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+use super::{
+    proxies::{Proxies, is_socks},
+    resolver::Resolver,
+    stream::Stream,
+};
+use crate::{BoxError, Error, error::format_origin};
+
+const IPV6_ADDRESS: Error = Error::InvalidEndpoint {
+    what: "the host",
+    reason: "it is an IPv6 address, and force_ipv4 allows no other; use another host, or allow IPv6",
+};
+
+/// Connects to the server of a URL, directly or through a proxy. The connection has no TLS to that server yet.
+#[derive(Clone)]
+pub(super) struct Route {
+    tcp: HttpConnector<Resolver>,
+    /// Connects to an HTTP proxy, with TLS if the URL of the proxy is `https`.
+    proxy: HttpsConnector<HttpConnector<Resolver>>,
+    proxies: Arc<Proxies>,
+    ipv4_only: bool,
+}
+
+impl Route {
+    pub(super) fn new(
+        mut tcp: HttpConnector<Resolver>,
+        tls: ClientConfig,
+        proxies: Arc<Proxies>,
+        ipv4_only: bool,
+    ) -> Self {
+        // The scheme is checked above this connector, by the TLS connector.
+        tcp.enforce_http(false);
+        let proxy = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
+        Self { proxy: proxy.wrap_connector(tcp.clone()), tcp, proxies, ipv4_only }
+    }
+
+    /// Checks the host of a TCP connection. The resolver is not asked for an address.
+    fn check_address(&self, url: &Uri) -> Result<(), BoxError> {
+        let host = url.host().unwrap_or_default();
+        if self.ipv4_only && host.trim_matches(['[', ']']).parse::<Ipv6Addr>().is_ok() {
+            return Err(IPV6_ADDRESS.into());
+        }
+        Ok(())
+    }
+
+    async fn connect(mut self, url: Uri) -> Result<Stream, BoxError> {
+        let Some(proxy) = self.proxies.for_url(&url) else {
+            self.check_address(&url)?;
+            return Ok(Stream::to_server(self.tcp.call(url).await?));
+        };
+        self.check_address(proxy.uri())?;
+        let proxy_url = proxy.uri().clone();
+        self.connect_through(proxy, url)
+            .await
+            .map_err(|source| ProxyFailed { origin: format_origin(&proxy_url), source }.into())
+    }
+
+    async fn connect_through(mut self, proxy: Intercept, url: Uri) -> Result<Stream, BoxError> {
+        let proxy_url = proxy.uri().clone();
+        if is_socks(&proxy_url) {
+            // The SOCKS connector would not say why a connection failed.
+            let connection = Established(Some(self.tcp.call(proxy_url.clone()).await?));
+            let mut socks = SocksV5::new(proxy_url, connection);
+            if let Some((user, password)) = proxy.raw_auth() {
+                socks = socks.with_auth(user.to_owned(), password.to_owned());
+            }
+            return Ok(Stream::to_server(socks.call(with_port(url)?).await?));
+        }
+        if url.scheme() == Some(&Scheme::HTTP) {
+            return Ok(Stream::to_forwarding_proxy(self.proxy.call(proxy_url).await?));
+        }
+        let mut tunnel = Tunnel::new(proxy_url, self.proxy);
+        if let Some(authorization) = proxy.basic_auth() {
+            tunnel = tunnel.with_auth(authorization.clone());
+        }
+        Ok(Stream::to_server(tunnel.call(url).await?))
+    }
+}
+
+/// A connector that returns the connection that it holds.
+struct Established(Option<TokioIo<TcpStream>>);
+
+impl Service<Uri> for Established {
+    type Response = TokioIo<TcpStream>;
+    type Error = io::Error;
+    type Future = Ready<io::Result<TokioIo<TcpStream>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        ready(self.0.take().ok_or_else(|| io::ErrorKind::NotConnected.into()))
+    }
+}
+
+/// Adds the port to a URL without one: the SOCKS connector would take that of https.
+fn with_port(url: Uri) -> Result<Uri, BoxError> {
+    match (url.scheme_str(), url.host(), url.port()) {
+        (Some("http"), Some(host), None) => Ok(format!("http://{host}:80").parse()?),
+        _ => Ok(url),
+    }
+}
+
+impl Service<Uri> for Route {
+    type Response = Stream;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.tcp.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, url: Uri) -> Self::Future {
+        Box::pin(self.clone().connect(url))
+    }
+}
+
+/// The proxy cannot be reached, or it refused to connect to the server.
+#[derive(Debug)]
+struct ProxyFailed {
+    /// Scheme, host and port of the proxy.
+    origin: Box<str>,
+    source: BoxError,
+}
+
+impl fmt::Display for ProxyFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot connect through the proxy {}", self.origin)
+    }
+}
+
+impl StdError for ProxyFailed {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.source)
+    }
+}

@@ -1,0 +1,156 @@
+//! Which servers the client trusts.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use tower_keystone::{Error, HttpsClient};
+
+use crate::{
+    builder,
+    certificates::{Authority, Directory, Identity, NAMES, self_signed},
+    chain, get, is_child, run_as_child,
+    server::Server,
+    transport_error,
+};
+
+/// Expects that a client which trusts `ca` refuses the server, for the reason `cause`.
+async fn assert_refused(ca: &Authority, identity: &Identity, cause: &str) {
+    let (files, server) = (Directory::new(), Server::start(identity.server()).await);
+    let client = builder().ca_file(files.file("ca.pem", ca.pem())).build().unwrap();
+    let error = transport_error(&client, &server.url("localhost")).await;
+    assert!(matches!(error, Error::ConnectFailure { .. }), "{error:?}");
+    assert!(!error.is_transient(), "{error}");
+    assert!(chain(&error).contains(cause), "{}", chain(&error));
+    assert!(error.to_string().contains("certificate was rejected"), "{error}");
+    assert!(server.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_server_of_the_ca_file_is_trusted() {
+    let (ca, files) = (Authority::new("Right CA"), Directory::new());
+    let server = Server::start(ca.issue(&NAMES).server()).await;
+    // The right one is not the first of the file.
+    let bundle = Authority::new("Other CA").pem() + "# A comment between certificates.\n" + &ca.pem();
+    let client = builder().ca_file(files.file("ca.pem", bundle)).build().unwrap();
+    for host in ["localhost", "127.0.0.1"] {
+        assert_eq!(get(&client, &server.url(host)).await.unwrap().body(), "hello");
+    }
+}
+
+#[tokio::test]
+async fn a_server_of_another_ca_is_refused() {
+    let identity = Authority::new("Right CA").issue(&NAMES);
+    assert_refused(&Authority::new("Wrong CA"), &identity, "UnknownIssuer").await;
+}
+
+#[tokio::test]
+async fn a_server_with_another_name_is_refused() {
+    let ca = Authority::new("Right CA");
+    assert_refused(&ca, &ca.issue(&["other.test"]), "not valid for name").await;
+}
+
+#[tokio::test]
+async fn a_server_with_an_expired_certificate_is_refused() {
+    let ca = Authority::new("Right CA");
+    assert_refused(&ca, &ca.issue_expired(&NAMES), "expired").await;
+}
+
+#[tokio::test]
+async fn a_self_signed_server_is_refused() {
+    assert_refused(&Authority::new("Right CA"), &self_signed(&NAMES), "UnknownIssuer").await;
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_can_be_in_the_ca_file() {
+    let (identity, files) = (self_signed(&NAMES), Directory::new());
+    let server = Server::start(identity.server()).await;
+    let client = builder().ca_file(files.file("ca.pem", identity.certificate_pem())).build().unwrap();
+    assert_eq!(get(&client, &server.url("localhost")).await.unwrap().body(), "hello");
+}
+
+#[tokio::test]
+async fn the_default_roots_do_not_contain_a_private_ca() {
+    let server = Server::start(Authority::new("Private CA").issue(&NAMES).server()).await;
+    let error = transport_error(&builder().build().unwrap(), &server.url("localhost")).await;
+    assert!(chain(&error).contains("UnknownIssuer"), "{}", chain(&error));
+}
+
+/// A child process has other roots of the operating system.
+#[tokio::test]
+async fn native_roots_are_read_on_request() {
+    const URL: &str = "TOWER_KEYSTONE_TEST_URL";
+    if is_child() {
+        let (native, url) = (builder().native_roots().build(), std::env::var(URL).unwrap());
+        if url.is_empty() {
+            let text = native.map(|_: HttpsClient| ()).unwrap_err().to_string();
+            assert!(text.contains("native roots: ") && text.contains("set SSL_CERT_FILE"), "{text}");
+        } else {
+            assert_eq!(get(&native.unwrap(), &url).await.unwrap().body(), "hello");
+            assert!(get(&builder().build().unwrap(), &url).await.is_err());
+        }
+        return;
+    }
+    let (ca, files) = (Authority::new("System CA"), Directory::new());
+    let server = Server::start(ca.issue(&NAMES).server()).await;
+    let (system, empty) = (files.file("system.pem", ca.pem()), files.file("empty.pem", ""));
+    let test = "trust::native_roots_are_read_on_request";
+    for (file, url) in [(system, server.url("localhost")), (empty, String::new())] {
+        run_as_child(test, &[("SSL_CERT_FILE", file.to_str().unwrap()), (URL, &url)]).await;
+    }
+}
+
+#[tokio::test]
+async fn invalid_certificates_are_accepted_on_request() {
+    let ca = Authority::new("Unknown CA");
+    for identity in [self_signed(&["other.test"]), ca.issue(&["other.test"]), ca.issue_expired(&NAMES)] {
+        for config in [identity.server(), identity.tls12_server()] {
+            let server = Server::start(config).await;
+            let strict = builder().build().unwrap();
+            assert!(get(&strict, &server.url("localhost")).await.is_err());
+            // The CA file is not read.
+            let lax = builder().ca_file("/nonexistent").accept_invalid_certificates();
+            let client = lax.build().unwrap();
+            assert_eq!(get(&client, &server.url("localhost")).await.unwrap().body(), "hello");
+        }
+    }
+}
+
+#[tokio::test]
+async fn plain_http_on_a_tls_port_is_a_permanent_failure() {
+    let server = Server::start_plain().await;
+    let error = transport_error(&builder().build().unwrap(), &server.url("localhost")).await;
+    assert!(!error.is_transient(), "{error}");
+    assert!(error.to_string().contains("does not speak TLS"), "{error}");
+}
+
+#[test]
+fn a_client_that_accepts_invalid_certificates_logs_a_warning_each_time() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    tracing::subscriber::with_default(subscriber, || {
+        let lax = builder().accept_invalid_certificates();
+        for _ in 0..2 {
+            let _: HttpsClient = lax.build().unwrap();
+        }
+        let _: HttpsClient = builder().build().unwrap();
+    });
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(text.matches("WARN").count(), 2, "{text}");
+    assert_eq!(text.matches("certificates of servers are not verified").count(), 2, "{text}");
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(data)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
