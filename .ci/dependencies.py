@@ -15,7 +15,7 @@ PUBLIC = {"bytes", "http", "http_body", "serde_json", "tower_layer", "tower_serv
 # And these, for one reason each.
 REASONS = {
     "hyper_util": ("hyper_util::client::legacy::connect::", "the connector of Transport::hyper can be wrapped"),
-    "http_body_util": ("http_body_util::full::Full", "the bodies of the fixture's responses and of a login's requests"),
+    "http_body_util": ("http_body_util::full::Full", "the bodies of a login's requests"),
     "tower": (("tower::retry::policy::Policy", "tower::BoxError"), "the policies and the error type are tower's"),
     "tower_http": ("tower_http::follow_redirect::policy::", "RedirectPolicy is a policy of tower-http's"),
 }

@@ -45,7 +45,8 @@ use tower_http::{
 };
 use tower_keystone::{
     AccessInfoPlugin, AuthLayer, EndpointFilter, Error, ErrorContextLayer, RaiseForStatusLayer, ReauthPolicy,
-    RedirectPolicy, RetryPolicy, fixture::Cloud,
+    RedirectPolicy, RetryPolicy,
+    fixture::{Cloud, ResponseBody},
 };
 use tracing::{Span, field::Empty, info, info_span};
 
@@ -134,12 +135,13 @@ async fn main() -> Result<(), BoxError> {
 /// Returns a client whose first response is a 503, and that redirects `/old` to `/servers`.
 fn client(
     cloud: &Cloud,
-) -> impl Service<Request<Body>, Response = Response<Body>, Error = BoxError, Future: Send> + Send + use<> {
+) -> impl Service<Request<Body>, Response = Response<ResponseBody>, Error = BoxError, Future: Send> + Send + use<>
+{
     let (cloud, count) = (cloud.clone(), AtomicUsize::new(0));
     service_fn(move |request: Request<Body>| {
         let (cloud, count) = (cloud.clone(), count.fetch_add(1, Ordering::Relaxed));
         async move {
-            let mut response = Response::new(Body::default());
+            let mut response = Response::new(ResponseBody::default());
             if count == 0 {
                 *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
                 response.headers_mut().insert("retry-after", HeaderValue::from_static("0"));

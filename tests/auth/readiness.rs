@@ -18,11 +18,12 @@ use tower::{
 };
 use tower_keystone::{
     AuthLayer, AuthMethod, BoxError, Credentials, EndpointFilter, GenericCredentials, IdentityPlugin,
-    ReauthPolicy, RenewingPlugin, Scope, Transport, User, V3Credentials, discovery::Discovery,
-    fixture::Cloud,
+    ReauthPolicy, RenewingPlugin, Scope, Transport, User, V3Credentials,
+    discovery::Discovery,
+    fixture::{Cloud, ResponseBody},
 };
 type Body = Full<Bytes>;
-type Client = BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>;
+type Client = BoxCloneSyncService<Request<Body>, Response<ResponseBody>, BoxError>;
 
 fn cloud() -> Cloud {
     Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo")
@@ -38,7 +39,7 @@ fn client(cloud: &Cloud, failures: usize) -> Client {
             let is_login = request.uri().path().ends_with("/auth/tokens");
             let fail = |left: usize| left.checked_sub(1);
             if is_login && failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fail).is_ok() {
-                let mut response = Response::new(Body::default());
+                let mut response = Response::new(ResponseBody::default());
                 *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
                 return Ok(response);
             }
@@ -84,7 +85,7 @@ fn servers() -> Request<Body> {
 /// Sends this many requests at once, and returns how many responses have status 200.
 async fn count_ok<S>(stack: &S, requests: usize) -> usize
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = BoxError> + Clone + Send + 'static,
+    S: Service<Request<Body>, Response = Response<ResponseBody>, Error = BoxError> + Clone + Send + 'static,
     S::Future: Send,
 {
     let mut sent: JoinSet<_> = (0..requests).map(|_| stack.clone().oneshot(servers())).collect();

@@ -15,7 +15,8 @@ use http_body_util::{BodyExt, Empty, Full};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keystone::{
     AccessInfoPlugin, AuthLayer, BoxError, EndpointFilter, IdentityPlugin, ReauthPolicy, ReplayBody,
-    ServiceAccess, TokenRejected, fixture::Cloud,
+    ServiceAccess, TokenRejected,
+    fixture::{Cloud, ResponseBody},
 };
 
 use crate::support::*;
@@ -34,7 +35,7 @@ fn nova<B>(
     cloud: &Cloud,
     seen: &ReceivedRequests,
     reads_body: bool,
-) -> impl Service<Request<B>, Response = Response<Full<Bytes>>, Error = BoxError, Future: Send> + Clone
+) -> impl Service<Request<B>, Response = Response<ResponseBody>, Error = BoxError, Future: Send> + Clone
 where
     B: Body + Send + 'static,
     B::Data: Send,
@@ -104,7 +105,7 @@ async fn post<B>(
     policy: ReauthPolicy<B>,
     body: B,
     reads_body: bool,
-) -> (Response<Full<Bytes>>, Vec<usize>)
+) -> (Response<ResponseBody>, Vec<usize>)
 where
     B: Body + Send + 'static,
     B::Data: Send,
