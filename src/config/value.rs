@@ -26,22 +26,6 @@ pub(super) enum Data {
     Mapping(Mapping),
 }
 
-impl Value {
-    /// Returns whether this is null or an empty text, which count as not set.
-    pub(super) fn is_unset(&self) -> bool {
-        match &self.data {
-            Data::Null => true,
-            Data::Scalar { text, .. } => text.expose().is_empty(),
-            Data::Sequence(_) | Data::Mapping(_) => false,
-        }
-    }
-
-    /// Returns whether the program gave this value as an argument, which takes precedence over all others.
-    pub(super) fn is_argument(&self) -> bool {
-        matches!(self.location, ConfigLocation::Argument(_))
-    }
-}
-
 /// The members of a mapping, in the order in which they were written. No name occurs twice.
 #[derive(Clone, Default)]
 pub(super) struct Mapping {

@@ -31,7 +31,7 @@ impl Members {
         let inner: Vec<_> = selected.settings().filter(|setting| !is_outer(setting.name)).collect();
         for (name, value) in settings.auth.iter() {
             let is_known = inner.iter().chain(&outer).any(|setting| setting.is_called(name));
-            if !is_known && !value.is_unset() {
+            if !is_known && value.is_set() {
                 return Err(unknown(name, &format!("auth.{name}"), &value.location, selected));
             }
         }
@@ -47,6 +47,7 @@ impl Members {
             members.0.push(member);
         }
         members.share_domain(selected);
+        members.let_arguments_win();
         Ok(members)
     }
 
@@ -64,6 +65,18 @@ impl Members {
     pub(super) fn add(&mut self, name: &'static str, text: Secret) {
         let location = ConfigLocation::Argument("prompt".into());
         self.0.push(Member { name, text, location, path: format!("auth.{name}").into() });
+    }
+
+    /// Removes the id of something that an argument names, and the name if an argument has the id. Otherwise a login could
+    /// ignore the argument.
+    fn let_arguments_win(&mut self) {
+        let arguments: Vec<_> =
+            self.0.iter().filter(|member| member.location.is_argument()).map(|member| member.name).collect();
+        self.0.retain(|Member { name, location, .. }| {
+            let pair = PAIRS.iter().find(|pair| pair.contains(name));
+            let is_given = pair.is_some_and(|pair| pair.iter().any(|other| arguments.contains(other)));
+            location.is_argument() || !is_given
+        });
     }
 
     /// Applies the domain to the user and the project, if there is a project. Otherwise it is the scope.
@@ -85,6 +98,18 @@ impl Members {
         }
     }
 }
+
+/// Settings that name the same thing in two ways.
+const PAIRS: [[&str; 2]; 8] = [
+    ["user_id", "username"],
+    ["user_domain_id", "user_domain_name"],
+    ["project_id", "project_name"],
+    ["project_domain_id", "project_domain_name"],
+    ["tenant_id", "tenant_name"],
+    ["domain_id", "domain_name"],
+    ["default_domain_id", "default_domain_name"],
+    ["application_credential_id", "application_credential_name"],
+];
 
 /// Where a setting is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -118,7 +143,7 @@ fn winner(settings: &Settings, setting: &Setting, preferred: Place) -> Result<Op
         let Some(text) = value.text().map_err(|error| error.member(&path))? else { continue };
         let member =
             Member { name: setting.name, text: text.text, location: text.location, path: path.into() };
-        if value.is_argument() {
+        if value.location.is_argument() {
             return Ok(Some(member));
         }
         winner.get_or_insert(member);

@@ -81,7 +81,7 @@ fn named(name: &str, supported: &'static [&'static str]) -> Result<&'static Auth
 fn evident(settings: &Settings) -> Option<&'static str> {
     let has = |names: &[&str]| {
         let values = names.iter().flat_map(|name| [settings.auth.get(name), settings.top.get(name)]);
-        values.flatten().any(|value| !value.is_unset())
+        values.flatten().any(Value::is_set)
     };
     let has_credential = has(&["application_credential_id", "application_credential_name"])
         && has(&["application_credential_secret"]);
@@ -98,9 +98,9 @@ fn listed_methods(settings: &Settings) -> Result<Vec<Method>, ConfigError> {
     let mut values: Vec<_> = values
         .into_iter()
         .filter_map(|(member, mapping)| Some((member, mapping.get("auth_methods")?)))
-        .filter(|(_, value)| !value.is_unset())
+        .filter(|(_, value)| value.is_set())
         .collect();
-    values.sort_by_key(|(_, value)| !value.is_argument());
+    values.sort_by_key(|(_, value)| !value.location.is_argument());
     let Some((member, value)) = values.first() else {
         return Err(ConfigError::new(ConfigErrorKind::MissingSettings {
             auth_type: "v3multifactor",

@@ -81,6 +81,50 @@ async fn arguments_win_throughout() {
 }
 
 #[tokio::test]
+async fn an_argument_with_a_name_replaces_an_id() {
+    let file = Cloud::v3()
+        .auth("user_id", "u1")
+        .auth("user_domain_id", "d1")
+        .auth("password", "p")
+        .top("project_id", "p1")
+        .auth("domain_id", "d1");
+    let named = file
+        .clone()
+        .argument("username", "bob")
+        .auth_argument("user_domain_name", "corp")
+        .argument("tenant_name", "demo")
+        .argument("project_domain_name", "corp");
+    assert_eq!(named.user().await, json!({"name": "bob", "domain": {"name": "corp"}, "password": "p"}));
+    assert_eq!(named.scope().await, json!({"project": {"name": "demo", "domain": {"name": "corp"}}}));
+
+    // If both are arguments, or neither is, the id wins.
+    let both = named.argument("user_id", "u2").argument("project_id", "p2");
+    assert_eq!(both.user().await, json!({"id": "u2", "password": "p"}));
+    assert_eq!(both.scope().await, json!({"project": {"id": "p2"}}));
+    assert_eq!(file.auth("username", "bob").user().await, json!({"id": "u1", "password": "p"}));
+
+    let credential = Cloud::v3()
+        .auth("application_credential_id", "c1")
+        .auth("application_credential_secret", "s")
+        .auth("user_id", "u1")
+        .argument("application_credential_name", "ci");
+    let body = credential.login().await.1["identity"]["application_credential"].clone();
+    assert_eq!(body, json!({"name": "ci", "user": {"id": "u1"}, "secret": "s"}));
+}
+
+#[tokio::test]
+async fn an_argument_with_an_id_replaces_a_name_in_v2() {
+    let cloud = Cloud::new()
+        .auth("auth_url", "https://keystone.example.com/v2.0")
+        .top("auth_type", "v2password")
+        .auth("username", "alice")
+        .auth("password", "p")
+        .argument("user_id", "u1");
+    let body = cloud.login().await.1;
+    assert_eq!(body["passwordCredentials"], json!({"userId": "u1", "password": "p"}));
+}
+
+#[tokio::test]
 async fn old_names_lose_to_current_ones() {
     let cloud = Cloud::v3()
         .auth("user_name", "old")
