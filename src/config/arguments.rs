@@ -1,7 +1,7 @@
 //! The settings that the program sets itself.
 
 use super::{
-    CloudConfigBuilder,
+    options::Options,
     settings::Settings,
     value::{Data, Mapping, Value},
 };
@@ -19,9 +19,9 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    /// Takes the arguments of the builder. An empty one counts as not given.
-    pub(super) fn new(builder: &CloudConfigBuilder) -> Result<Self, ConfigError> {
-        let mut top = spell(&builder.arguments);
+    /// Takes the arguments of the options. An empty one counts as not given.
+    pub(super) fn new(options: &Options) -> Result<Self, ConfigError> {
+        let mut top = spell(&options.arguments);
         if let Some(auth) = top.remove("auth") {
             let error = ConfigError::conflict("its members are set one by one; call set_auth");
             return Err(error.at(&auth.location));
@@ -31,10 +31,10 @@ impl Arguments {
         };
         let (cloud, region_name) = (top.remove("cloud"), top.remove("region_name"));
         Ok(Self {
-            cloud: selection("cloud", &builder.cloud).or(cloud).filter(is_given),
+            cloud: selection("cloud", &options.cloud).or(cloud).filter(is_given),
             profile: top.remove("profile"),
-            region_name: selection("region_name", &builder.region_name).or(region_name).filter(is_given),
-            settings: Settings { auth: spell(&builder.auth_arguments), top },
+            region_name: selection("region_name", &options.region_name).or(region_name).filter(is_given),
+            settings: Settings { auth: spell(&options.auth_arguments), top },
         })
     }
 }
@@ -66,44 +66,55 @@ fn is_given(value: &Value) -> bool {
 mod tests {
     use super::*;
 
-    fn names(mapping: &Mapping) -> Vec<(&str, &str)> {
-        mapping
-            .iter()
-            .map(|(name, value)| match &value.data {
-                Data::Scalar { text, .. } => (name, text.expose()),
-                _ => (name, ""),
-            })
-            .collect()
+    fn arguments(top: &[(&str, &str)], auth: &[(&str, &str)]) -> Result<Arguments, ConfigError> {
+        let mapping = |arguments: &[(&str, &str)]| {
+            let mut mapping = Mapping::default();
+            for (name, text) in arguments {
+                mapping.insert(name, argument(name, Secret::new(*text)));
+            }
+            mapping
+        };
+        Arguments::new(&Options {
+            arguments: mapping(top),
+            auth_arguments: mapping(auth),
+            ..Options::default()
+        })
+    }
+
+    fn texts(mapping: &Mapping) -> Vec<(&str, String)> {
+        let text = |value: &Value| value.text().unwrap().unwrap().text.expose().to_owned();
+        mapping.iter().map(|(name, value)| (name, text(value))).collect()
     }
 
     #[test]
     fn names_are_spelt_in_one_way() {
-        let builder = CloudConfigBuilder::new()
-            .set("os_password", "a")
-            .set("password", "b")
-            .set("project-name", "c")
-            .set("username", "")
-            .set_auth("os-user-id", "d");
-        let arguments = Arguments::new(&builder).unwrap();
-        assert_eq!(names(&arguments.settings.top), [("password", "a"), ("project_name", "c")]);
-        assert_eq!(names(&arguments.settings.auth), [("user_id", "d")]);
+        let top = [("os_password", "a"), ("password", "b"), ("project-name", "c"), ("username", "")];
+        let arguments = arguments(&top, &[("os-user-id", "d")]).unwrap();
+        let expected = [("password", "a".to_owned()), ("project_name", "c".to_owned())];
+        assert_eq!(texts(&arguments.settings.top), expected);
+        assert_eq!(texts(&arguments.settings.auth), [("user_id", "d".to_owned())]);
     }
 
     #[test]
     fn what_selects_a_cloud_is_no_setting() {
-        let builder = CloudConfigBuilder::new()
-            .set("cloud", "one")
-            .set("profile", "acme")
-            .region_name("")
-            .set("region-name", "R");
-        let arguments = Arguments::new(&builder).unwrap();
-        assert!(names(&arguments.settings.top).is_empty());
-        assert!(arguments.cloud.is_some() && arguments.profile.is_some() && arguments.region_name.is_none());
+        let top = [("cloud", "one"), ("profile", "acme"), ("region-name", "R")];
+        let arguments = arguments(&top, &[]).unwrap();
+        assert!(texts(&arguments.settings.top).is_empty());
+        let selected = [arguments.cloud, arguments.profile, arguments.region_name];
+        assert!(selected.iter().all(Option::is_some));
+    }
+
+    #[test]
+    fn an_empty_selection_counts_as_not_given() {
+        let empty = Some(String::new());
+        let options = Options { cloud: empty.clone(), region_name: empty, ..Options::default() };
+        let arguments = Arguments::new(&options).unwrap();
+        assert!(arguments.cloud.is_none() && arguments.region_name.is_none());
     }
 
     #[test]
     fn auth_cannot_be_set_as_a_text() {
-        let error = Arguments::new(&CloudConfigBuilder::new().set("auth", "canary")).err().unwrap();
+        let error = arguments(&[("auth", "canary")], &[]).err().unwrap();
         assert_eq!(error.to_string(), "the argument auth: its members are set one by one; call set_auth");
     }
 }

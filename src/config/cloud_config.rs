@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    CloudConfigBuilder, ServiceConfig, TlsConfig,
+    ServiceConfig, TlsConfig,
     identity::{ConfiguredIdentity, Identity},
     settings::Settings,
 };
@@ -36,30 +36,6 @@ pub(super) struct Inner {
 }
 
 impl CloudConfig {
-    /// Loads the cloud that the environment and the files of this user select.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`Error::Config`] if a file is malformed, the cloud or region does not exist, or a setting is missing or
-    /// wrong.
-    pub fn from_env() -> Result<Self, Error> {
-        Self::builder().build()
-    }
-
-    /// Returns a builder, for programs that choose the cloud, the files or single settings themselves.
-    pub fn builder() -> CloudConfigBuilder {
-        CloudConfigBuilder::new()
-    }
-
-    /// Returns the names of the clouds, in the order of the files; the cloud of the environment is the last.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`Error::Config`] if a file is malformed. A cloud that cannot be used is listed.
-    pub fn names() -> Result<Vec<String>, Error> {
-        Self::builder().names()
-    }
-
     pub(super) fn new(inner: Inner) -> Self {
         Self { inner: Arc::new(inner) }
     }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use tracing::warn;
 
 use super::{
-    CloudConfigBuilder,
     environment::Environment,
     merge::{merge_into, spell_settings},
+    options::Options,
     read_file::read_first,
     search::{FileKind, candidates},
     settings::Settings,
@@ -50,10 +50,10 @@ pub(super) struct Cloud {
 
 impl Clouds {
     /// Reads the files and the environment.
-    pub(super) fn load(builder: &CloudConfigBuilder) -> Result<Self, ConfigError> {
-        let environment = Environment::new(builder);
-        let working_directory = working_directory(builder);
-        let read = |kind| Document::read(kind, builder, &environment, &working_directory);
+    pub(super) fn load(options: &Options) -> Result<Self, ConfigError> {
+        let environment = Environment::new(options);
+        let working_directory = working_directory(options);
+        let read = |kind| Document::read(kind, options, &environment, &working_directory);
         let (clouds, secure) = (read(FileKind::Clouds)?, read(FileKind::Secure)?);
         let loaded = Self { environment, working_directory, clouds, secure };
         loaded.check_cloud_name()?;
@@ -61,8 +61,8 @@ impl Clouds {
     }
 
     /// Reads the file of profiles.
-    pub(super) fn public(&self, builder: &CloudConfigBuilder) -> Result<Option<Document>, ConfigError> {
-        Document::read(FileKind::Public, builder, &self.environment, &self.working_directory)
+    pub(super) fn public(&self, options: &Options) -> Result<Option<Document>, ConfigError> {
+        Document::read(FileKind::Public, options, &self.environment, &self.working_directory)
     }
 
     /// Returns the names of the clouds: those of the files in order, then that of the environment.
@@ -170,12 +170,12 @@ impl Clouds {
 impl Document {
     fn read(
         kind: FileKind,
-        builder: &CloudConfigBuilder,
+        options: &Options,
         environment: &Environment,
         working_directory: &Path,
     ) -> Result<Option<Self>, ConfigError> {
-        let candidates = candidates(kind, builder, environment, working_directory);
-        let file = read_first(candidates, builder.read_file.as_ref(), working_directory)?;
+        let candidates = candidates(kind, options, environment, working_directory);
+        let file = read_first(candidates, options.read_file.as_ref(), working_directory)?;
         let Some(file) = file else { return Ok(None) };
         let root = yaml::read(&file.bytes, &file.source.path)?;
         let is_empty = matches!(&root.data, Data::Sequence(items) if items.is_empty());
@@ -207,7 +207,7 @@ impl ConfigError {
     }
 }
 
-fn working_directory(builder: &CloudConfigBuilder) -> PathBuf {
-    let directory = builder.working_directory.as_deref().unwrap_or(Path::new("."));
+fn working_directory(options: &Options) -> PathBuf {
+    let directory = options.working_directory.as_deref().unwrap_or(Path::new("."));
     std::path::absolute(directory).unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    CloudConfigBuilder,
+    options::Options,
     value::{Data, Mapping, Value},
 };
 use crate::{
@@ -39,25 +39,25 @@ enum Variable {
 }
 
 impl Environment {
-    /// Reads the variables of the builder or of the process.
-    pub(super) fn new(builder: &CloudConfigBuilder) -> Self {
-        let prefix = builder.envvar_prefix.clone().filter(|prefix| !prefix.is_empty());
+    /// Reads the variables of the program or of the process.
+    pub(super) fn new(options: &Options) -> Self {
+        let prefix = options.envvar_prefix.clone().filter(|prefix| !prefix.is_empty());
         let is_setting =
             |name: &str| name.starts_with("OS_") || prefix.as_deref().is_some_and(|p| name.starts_with(p));
         let is_place =
             |name: &str| name == "HOME" || name.starts_with("XDG_CONFIG_") || name == "SNAP_REAL_HOME";
         let add = |(name, value): (OsString, OsString)| {
             let name = name.into_string().ok()?;
-            let is_used = is_place(&name) || (is_setting(&name) && builder.load_envvars);
+            let is_used = is_place(&name) || (is_setting(&name) && options.load_envvars);
             (is_used && !value.is_empty()).then(|| (name, Variable::new(value)))
         };
-        let variables: BTreeMap<_, _> = match &builder.environment {
+        let variables: BTreeMap<_, _> = match &options.environment {
             Some(variables) => {
                 variables.iter().filter_map(|(name, value)| add((name.clone(), value.clone()))).collect()
             }
             None => std::env::vars_os().filter_map(add).collect(),
         };
-        let home = match &builder.environment {
+        let home = match &options.environment {
             Some(_) => variables.get("HOME").map(Variable::path),
             None => std::env::home_dir(),
         };
@@ -157,9 +157,10 @@ impl Variable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::options::testing::with_variables;
 
-    fn environment<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Environment {
-        Environment::new(&CloudConfigBuilder::new().environment(variables))
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        Environment::new(&with_variables(variables))
     }
 
     fn settings(environment: &Environment) -> Vec<(String, String)> {
@@ -175,15 +176,15 @@ mod tests {
     #[test]
     fn selectors_make_no_cloud() {
         let selectors = SELECTORS.map(|name| (name, "x"));
-        assert!(!environment(selectors).has_cloud());
-        assert!(!environment([("OS_TEST_TIMEOUT", "5"), ("OS_LOG_PATH", "/x"), ("OS_", "x")]).has_cloud());
-        assert!(!environment([("os_auth_url", "x"), ("OS_AUTH_URL", "")]).has_cloud());
-        assert!(environment([("OS_FORCE_IPV4", "true")]).has_cloud());
+        assert!(!environment(&selectors).has_cloud());
+        assert!(!environment(&[("OS_TEST_TIMEOUT", "5"), ("OS_LOG_PATH", "/x"), ("OS_", "x")]).has_cloud());
+        assert!(!environment(&[("os_auth_url", "x"), ("OS_AUTH_URL", "")]).has_cloud());
+        assert!(environment(&[("OS_FORCE_IPV4", "true")]).has_cloud());
     }
 
     #[test]
     fn settings_are_flat_and_in_lower_case() {
-        let environment = environment([
+        let environment = environment(&[
             ("OS_AUTH_URL", "https://k/v3"),
             ("OS_REGION_NAME", "R"),
             ("OS_CLOUD", "x"),
@@ -198,16 +199,16 @@ mod tests {
     #[test]
     fn a_further_prefix_takes_precedence() {
         let variables = [("OS_USERNAME", "a"), ("MY_APP_USERNAME", "b"), ("OS_PASSWORD", "p")];
-        let builder = CloudConfigBuilder::new().environment(variables).envvar_prefix("MY_APP_");
+        let options = Options { envvar_prefix: Some("MY_APP_".into()), ..with_variables(&variables) };
         let expected =
             [("password", "p"), ("username", "b")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(settings(&Environment::new(&builder)), expected);
+        assert_eq!(settings(&Environment::new(&options)), expected);
     }
 
     #[test]
     fn variables_are_ignored_on_request() {
-        let builder = CloudConfigBuilder::new().environment([("OS_AUTH_URL", "x"), ("HOME", "/home/a")]);
-        let environment = Environment::new(&builder.load_envvars(false));
+        let options = with_variables(&[("OS_AUTH_URL", "x"), ("HOME", "/home/a")]);
+        let environment = Environment::new(&Options { load_envvars: false, ..options });
         assert!(!environment.has_cloud());
         assert_eq!(environment.home(), Some(Path::new("/home/a")));
     }
@@ -219,7 +220,8 @@ mod tests {
 
         let value = OsString::from_vec(vec![b'c', b'a', b'n', 0xff]);
         let variables = [(OsString::from("OS_PASSWORD"), value), ("OS_CLOUD".into(), "x".into())];
-        let environment = Environment::new(&CloudConfigBuilder::new().environment(variables));
+        let options = Options { environment: Some(variables.into()), ..Options::default() };
+        let environment = Environment::new(&options);
 
         assert_eq!(environment.text("OS_CLOUD").unwrap(), Some("x"));
         assert!(environment.has_cloud());

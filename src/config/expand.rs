@@ -22,8 +22,8 @@ pub(super) fn expand(settings: &mut Settings) -> Result<(), ConfigError> {
         }
     }
     if let Some(auth_url) = settings.auth.get("auth_url") {
-        expand_value(auth_url, "auth_url", &settings.top, |value| expanded.auth.insert("auth_url", value))
-            .map_err(|error| error.member("auth.auth_url"))?;
+        let replace = |value| expanded.auth.insert("auth_url", value);
+        expand_value(auth_url, "auth.auth_url", &settings.top, replace)?;
     }
     settings.put_over(expanded);
     Ok(())
@@ -120,5 +120,100 @@ fn setting<'a>(name: &str, top: &'a Mapping) -> Result<Option<&'a Secret>, Confi
             "it contains {region_name}, but no region is selected; set region_name",
         )),
         _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::yaml;
+
+    fn expanded(text: &str) -> Result<Settings, String> {
+        let value = yaml::read(text.as_bytes(), &std::path::Path::new("f.yaml").into()).unwrap();
+        let mut settings = Settings::from_mapping(value.into_mapping().unwrap()).unwrap();
+        expand(&mut settings).map(|()| settings).map_err(|error| error.to_string())
+    }
+
+    fn auth_url(url: &str) -> Result<String, String> {
+        let text = format!(
+            "{{region_name: R1, site: '{{region_name}}', regions: [a], password: canary, token: canary, \
+             api_key: canary, auth: {{auth_url: '{url}', password: canary}}}}"
+        );
+        let settings = expanded(&text)?;
+        Ok(settings.auth.get("auth_url").unwrap().text().unwrap().unwrap().text.expose().to_owned())
+    }
+
+    #[test]
+    fn settings_are_inserted_and_other_braces_stay() {
+        for (url, expected) in [
+            ("https://{region_name}.example.com/{region_name}", "https://R1.example.com/R1"),
+            ("https://k/%(region_name)s/{{region_name}}", "https://k/%(region_name)s/{R1}"),
+            ("https://k/{site}", "https://k/{region_name}"),
+            ("https://k/{", "https://k/{"),
+            ("https://k/}{}", "https://k/}{}"),
+            ("https://k/{x}", "https://k/{x}"),
+            ("https://k/{regions}", "https://k/{regions}"),
+            ("https://k/{region_name[0]}", "https://k/{region_name[0]}"),
+            ("https://k/{{{", "https://k/{{{"),
+        ] {
+            assert_eq!(auth_url(url).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_secret_is_never_inserted() {
+        for name in [
+            "password",
+            "token",
+            "auth_token",
+            "passcode",
+            "application_credential_secret",
+            "application-credential-secret",
+            "PASSWORD",
+            "api_key",
+            "client_secret",
+            "auth",
+            "auth[password]",
+            "password!r",
+            " password ",
+        ] {
+            let error = auth_url(&format!("https://{{{name}}}.example.com")).unwrap_err();
+            assert!(
+                error.starts_with("f.yaml:1:") && error.contains("auth.auth_url: it contains"),
+                "{error}"
+            );
+            assert!(!error.contains("canary"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_error_for_a_missing_region_says_what_to_do() {
+        let error = expanded("auth: {auth_url: 'https://{region_name}.example.com'}").err().unwrap();
+        assert_eq!(
+            error,
+            "f.yaml:1:8: auth.auth_url: it contains {region_name}, but no region is selected; set region_name"
+        );
+    }
+
+    #[test]
+    fn top_level_settings_are_expanded_except_for_names_and_secrets() {
+        let text = "{region_name: R, compute_endpoint_override: 'https://{region_name}', cacert: '/{region_name}', \
+                    password: '{token}', username: '{region_name}', project_name: '{region_name}', \
+                    application_credential_name: '{region_name}', trust_id: '{region_name}'}";
+        let settings = expanded(text).unwrap();
+        let text = |name: &str| settings.text(name).unwrap().unwrap().text.expose().to_owned();
+        assert_eq!(text("compute_endpoint_override"), "https://R");
+        assert_eq!(text("cacert"), "/R");
+        assert_eq!(text("password"), "{token}");
+        for name in ["username", "project_name", "application_credential_name", "trust_id"] {
+            assert_eq!(text(name), "{region_name}");
+        }
+    }
+
+    #[test]
+    fn paths_and_identifiers_are_no_secrets() {
+        for name in ["key", "cert", "region_name", "auth_type", "project_id", "application_credential_id"] {
+            assert!(!is_secret(name), "{name}");
+        }
     }
 }

@@ -1,30 +1,35 @@
 //! Loads a configuration: from files, variables and arguments to the [`CloudConfig`].
 
+use std::{io, sync::Arc};
+
 use super::{
-    CloudConfig, CloudConfigBuilder, TlsConfig,
+    CloudConfig, TlsConfig,
     arguments::Arguments,
     cloud_config::Inner,
     clouds::{Cloud, Clouds},
     expand::{expand, is_secret},
     force_ipv4::force_ipv4,
-    identity::ConfiguredIdentity,
+    identity::{ConfiguredIdentity, Prompt},
     interfaces::interfaces,
-    profile::{self, Profile},
+    options::Options,
+    profile::{self, Profile, RemoteProfile},
     region::{self, Region},
     settings::Settings,
     timeout::api_timeout,
-    trust,
+    trust::{self, SourceFile},
     value::{Data, Value},
 };
 use crate::{Error, Transport, error::ConfigError};
 
 /// Loads the configuration of the selected cloud.
-pub(super) fn build(builder: &CloudConfigBuilder) -> Result<CloudConfig, ConfigError> {
-    let arguments = Arguments::new(builder)?;
-    let clouds = Clouds::load(builder)?;
+pub(super) fn build(options: &Options) -> Result<CloudConfig, ConfigError> {
+    let arguments = Arguments::new(options)?;
+    let clouds = Clouds::load(options)?;
     let cloud = clouds.select(arguments.cloud)?;
-    let profile = profile::find(builder, &clouds, &cloud, arguments.profile)?;
-    check_trust(&cloud, profile.as_ref(), &arguments.settings)?;
+    let profile = profile::find(options, &clouds, &cloud, arguments.profile)?;
+    let sources = sources(&cloud, profile.as_ref());
+    trust::check(&sources, secrets_elsewhere(&cloud, &arguments.settings))?;
+    let prompt = options.prompt.as_ref().map(|prompt| trusted_prompt(prompt, &sources));
 
     let regions = region::regions(&cloud.settings, profile.as_ref().map(|profile| &profile.settings))?;
     let region = region::select(regions, arguments.region_name, cloud.name.as_deref())?;
@@ -44,7 +49,7 @@ pub(super) fn build(builder: &CloudConfigBuilder) -> Result<CloudConfig, ConfigE
     }
     expand(&mut settings)?;
 
-    let identity = ConfiguredIdentity::new(&settings, builder.prompt.as_ref())?;
+    let identity = ConfiguredIdentity::new(&settings, prompt.as_ref())?;
     let tls = TlsConfig::new(&settings, clouds.environment.home(), &clouds.working_directory)?;
     let force_ipv4 = force_ipv4(&settings, &clouds.client()?)?;
     Ok(CloudConfig::new(Inner {
@@ -62,48 +67,61 @@ pub(super) fn build(builder: &CloudConfigBuilder) -> Result<CloudConfig, ConfigE
 }
 
 /// Returns the names of the clouds.
-pub(super) fn names(builder: &CloudConfigBuilder) -> Result<Vec<String>, ConfigError> {
-    Clouds::load(builder)?.names()
+pub(super) fn names(options: &Options) -> Result<Vec<String>, ConfigError> {
+    Clouds::load(options)?.names()
 }
 
 /// Returns the names of the regions of the selected cloud.
-pub(super) fn region_names(builder: &CloudConfigBuilder) -> Result<Vec<String>, ConfigError> {
-    let arguments = Arguments::new(builder)?;
-    let clouds = Clouds::load(builder)?;
+pub(super) fn region_names(options: &Options) -> Result<Vec<String>, ConfigError> {
+    let arguments = Arguments::new(options)?;
+    let clouds = Clouds::load(options)?;
     let cloud = clouds.select(arguments.cloud)?;
-    let profile = profile::find(builder, &clouds, &cloud, arguments.profile)?;
+    let profile = profile::find(options, &clouds, &cloud, arguments.profile)?;
     let regions = region::regions(&cloud.settings, profile.as_ref().map(|profile| &profile.settings))?;
     let names = regions.into_iter().map(|region| region.name.expose().to_owned());
     Ok(names.filter(|name| !name.is_empty()).collect())
 }
 
-/// Fetches the profile of the selected cloud, if it has to be fetched.
-pub(super) async fn fetch_profile(
-    builder: &CloudConfigBuilder,
-    transport: &Transport,
-) -> Result<CloudConfigBuilder, Error> {
-    let mut builder = builder.clone();
-    if let Some(remote) = remote_profile(&builder)? {
-        builder.fetched_profiles.push(profile::fetch(transport, remote).await?);
+/// Returns the options with the profile of the selected cloud, which is fetched if it has to be.
+pub(super) async fn fetch_profile(options: &Options, transport: &Transport) -> Result<Options, Error> {
+    let mut options = options.clone();
+    if let Some(remote) = remote_profile(&options)? {
+        options.fetched_profiles.push(profile::fetch(transport, remote).await?);
     }
-    Ok(builder)
+    Ok(options)
 }
 
-fn remote_profile(builder: &CloudConfigBuilder) -> Result<Option<profile::RemoteProfile>, ConfigError> {
-    let arguments = Arguments::new(builder)?;
-    let clouds = Clouds::load(builder)?;
+fn remote_profile(options: &Options) -> Result<Option<RemoteProfile>, ConfigError> {
+    let arguments = Arguments::new(options)?;
+    let clouds = Clouds::load(options)?;
     let cloud = clouds.select(arguments.cloud)?;
-    profile::remote(builder, &clouds, &cloud, arguments.profile)
+    profile::remote(options, &clouds, &cloud, arguments.profile)
 }
 
-/// Refuses files that others can write to if secrets of the cloud come from elsewhere.
-fn check_trust(cloud: &Cloud, profile: Option<&Profile>, arguments: &Settings) -> Result<(), ConfigError> {
-    let mut files = cloud.sources.clone();
-    files.extend(profile.and_then(|profile| profile.source.clone()));
-    let has_secret = arguments.auth.iter().chain(arguments.top.iter()).any(|(name, _)| is_secret(name));
-    let elsewhere =
-        if cloud.is_environment { Some("the environment") } else { has_secret.then_some("the program") };
-    trust::check(&files, elsewhere)
+/// Returns the files that settings of the cloud come from.
+fn sources(cloud: &Cloud, profile: Option<&Profile>) -> Vec<SourceFile> {
+    let profile = profile.and_then(|profile| profile.source.as_ref());
+    cloud.sources.iter().chain(profile).cloned().collect()
+}
+
+/// Names what provides secrets of the cloud besides its files.
+fn secrets_elsewhere(cloud: &Cloud, arguments: &Settings) -> Option<&'static str> {
+    let is_argument = |(name, _): (&str, &Value)| is_secret(name);
+    if cloud.is_environment {
+        Some("the environment")
+    } else if arguments.auth.iter().chain(arguments.top.iter()).any(is_argument) {
+        Some("the program")
+    } else {
+        None
+    }
+}
+
+/// Returns a prompt that fails if the files must not receive secrets of the user.
+fn trusted_prompt(prompt: &Prompt, sources: &[SourceFile]) -> Prompt {
+    match trust::check(sources, Some("the user")) {
+        Ok(()) => Arc::clone(prompt),
+        Err(error) => Arc::new(move |_| Err(io::Error::other(error.clone()))),
+    }
 }
 
 impl Region {

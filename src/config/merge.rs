@@ -95,3 +95,79 @@ impl Value {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::yaml;
+
+    fn mapping(text: &str) -> Mapping {
+        yaml::read(text.as_bytes(), &std::path::Path::new("f.yaml").into()).unwrap().into_mapping().unwrap()
+    }
+
+    /// Returns a mapping as one line, for comparison.
+    fn line(mapping: &Mapping) -> String {
+        let value = |value: &Value| match &value.data {
+            Data::Null => "null".to_owned(),
+            Data::Scalar { text, .. } => text.expose().to_owned(),
+            Data::Sequence(items) => format!("[{}]", items.len()),
+            Data::Mapping(members) => line(members),
+        };
+        let members: Vec<_> =
+            mapping.iter().map(|(name, member)| format!("{name}: {}", value(member))).collect();
+        format!("{{{}}}", members.join(", "))
+    }
+
+    #[test]
+    fn mappings_are_merged_and_everything_else_is_replaced() {
+        let mut merged = mapping("{auth: {a: 1, b: 2}, list: [1, 2], text: x, gone: y}");
+        merge_into(&mut merged, mapping("{auth: {b: 3, c: 4}, list: [1], gone: null, new: z}"));
+        let expected = "{auth: {a: 1, b: 3, c: 4}, list: [1], text: x, gone: null, new: z}";
+        assert_eq!(line(&merged), expected);
+    }
+
+    #[test]
+    fn names_are_spelt_in_one_way() {
+        let spelt = spell_settings(mapping("{region-name: R, auth: {user-id: u}, other: {a-b: 1}}"));
+        assert_eq!(line(&spelt), "{region_name: R, auth: {user_id: u}, other: {a-b: 1}}");
+    }
+
+    #[test]
+    fn the_last_spelling_takes_precedence() {
+        let spelt = spell_settings(mapping("{user-id: a, user_id: b, api_timeout: 1, api-timeout: 2}"));
+        assert_eq!(line(&spelt), "{user_id: b, api_timeout: 2}");
+    }
+
+    #[test]
+    fn names_of_projects_and_domains_prefer_the_hyphen() {
+        for name in ["tenant", "project", "domain", "user_domain", "project_domain"] {
+            let (hyphen, underscore) = (name.replace('_', "-") + "-name", format!("{name}_name"));
+            for text in [
+                format!("{{{hyphen}: yes, {underscore}: no}}"),
+                format!("{{{underscore}: no, {hyphen}: yes}}"),
+            ] {
+                assert_eq!(line(&spell_settings(mapping(&text))), format!("{{{underscore}: yes}}"));
+            }
+        }
+    }
+
+    #[test]
+    fn old_names_with_a_hyphen_are_ignored() {
+        assert_eq!(line(&spell_settings(mapping("{endpoint-type: x, compute-endpoint-type: x}"))), "{}");
+    }
+
+    #[test]
+    fn a_layer_replaces_members_of_auth_one_by_one() {
+        let mut settings = Settings::from_mapping(mapping("{auth: {a: 1, b: 2}, networks: {a: 1}}")).unwrap();
+        settings.put_over(Settings::from_mapping(mapping("{auth: {b: 3}, networks: {b: 2}}")).unwrap());
+        assert_eq!(line(&settings.auth), "{a: 1, b: 3}");
+        assert_eq!(line(&settings.top), "{networks: {b: 2}}");
+    }
+
+    #[test]
+    fn auth_is_a_mapping_or_null() {
+        assert_eq!(line(&Settings::from_mapping(mapping("{auth: }")).unwrap().auth), "{}");
+        let error = Settings::from_mapping(mapping("{auth: canary}")).err().unwrap();
+        assert_eq!(error.to_string(), "f.yaml:1:2: auth: expected a mapping");
+    }
+}

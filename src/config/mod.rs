@@ -15,6 +15,7 @@ mod identity;
 mod interfaces;
 mod load;
 mod merge;
+mod options;
 mod profile;
 mod read_file;
 mod region;
@@ -23,6 +24,8 @@ mod search;
 mod service;
 mod service_settings;
 mod settings;
+#[cfg(test)]
+mod temp_dir;
 mod timeout;
 mod tls;
 mod trust;

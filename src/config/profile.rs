@@ -7,9 +7,9 @@ use http::{Request, Uri, header};
 use tracing::warn;
 
 use super::{
-    CloudConfigBuilder,
     clouds::{Cloud, Clouds},
     merge::{merge_into, spell_settings},
+    options::{FetchedProfile, Options},
     settings::{Settings, Text},
     trust::SourceFile,
     value::{Data, Mapping, Value},
@@ -34,13 +34,6 @@ pub(super) struct Profile {
     pub(super) source: Option<SourceFile>,
 }
 
-/// A profile that was fetched.
-#[derive(Clone)]
-pub(super) struct FetchedProfile {
-    url: Uri,
-    members: Mapping,
-}
-
 /// Where the profile of a cloud is.
 enum Place {
     /// The profile itself.
@@ -52,16 +45,16 @@ enum Place {
 
 /// Returns the profile of a cloud. `None` if the cloud has none, or if no profile has the name.
 pub(super) fn find(
-    builder: &CloudConfigBuilder,
+    options: &Options,
     clouds: &Clouds,
     cloud: &Cloud,
     requested: Option<Value>,
 ) -> Result<Option<Profile>, ConfigError> {
     let Some(name) = profile_name(clouds, cloud, requested)? else { return Ok(None) };
-    let place = locate(builder, clouds, name.text.expose()).map_err(|error| error.at(&name.location))?;
+    let place = locate(options, clouds, name.text.expose()).map_err(|error| error.at(&name.location))?;
     match place {
         Place::Known(profile) => Ok(Some(profile)),
-        Place::Remote(url) => match builder.fetched_profiles.iter().find(|fetched| fetched.url == url) {
+        Place::Remote(url) => match options.fetched_profiles.iter().find(|fetched| fetched.url == url) {
             Some(fetched) => {
                 let settings = Settings::from_mapping(fetched.members.clone())?;
                 Ok(Some(Profile { settings, source: None }))
@@ -108,13 +101,13 @@ pub(super) struct RemoteProfile {
 
 /// Returns the profile of a cloud, if it has to be fetched.
 pub(super) fn remote(
-    builder: &CloudConfigBuilder,
+    options: &Options,
     clouds: &Clouds,
     cloud: &Cloud,
     requested: Option<Value>,
 ) -> Result<Option<RemoteProfile>, ConfigError> {
     let Some(name) = profile_name(clouds, cloud, requested)? else { return Ok(None) };
-    match locate(builder, clouds, name.text.expose()).map_err(|error| error.at(&name.location))? {
+    match locate(options, clouds, name.text.expose()).map_err(|error| error.at(&name.location))? {
         Place::Remote(url) => Ok(Some(RemoteProfile { name: name.text.expose().to_owned(), url })),
         Place::Known(_) | Place::Unknown => Ok(None),
     }
@@ -144,8 +137,8 @@ fn profile_name(
     Ok(name.filter(|name| name.text.expose() != environment_cloud))
 }
 
-fn locate(builder: &CloudConfigBuilder, clouds: &Clouds, name: &str) -> Result<Place, ConfigError> {
-    if let Some(document) = clouds.public(builder)?
+fn locate(options: &Options, clouds: &Clouds, name: &str) -> Result<Place, ConfigError> {
+    if let Some(document) = clouds.public(options)?
         && let Some(profile) = document.entries.get(name)
     {
         let settings = profile.clone().into_mapping().and_then(Settings::from_mapping);

@@ -10,7 +10,7 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{
-    builder::ReadFile,
+    options::ReadFile,
     trust::{Protection, SourceFile},
 };
 use crate::error::{ConfigError, ConfigErrorKind, ConfigLocation};

@@ -121,3 +121,91 @@ fn split_names(names: &Value) -> Result<Vec<Region>, ConfigError> {
     }
     Ok(regions)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::yaml;
+
+    fn settings(text: &str) -> Settings {
+        let value = yaml::read(text.as_bytes(), &std::path::Path::new("f.yaml").into()).unwrap();
+        Settings::from_mapping(value.into_mapping().unwrap()).unwrap()
+    }
+
+    fn names(cloud: &str, profile: Option<&str>) -> Result<Vec<String>, String> {
+        let regions = regions(&settings(cloud), profile.map(settings).as_ref());
+        let name = |region: Region| region.name.expose().to_owned();
+        regions.map(|regions| regions.into_iter().map(name).collect()).map_err(|error| error.to_string())
+    }
+
+    fn requested(name: &str) -> Option<Value> {
+        let data = Data::Scalar { text: Secret::new(name), plain: true };
+        Some(Value { data, location: ConfigLocation::Argument("region_name".into()) })
+    }
+
+    #[test]
+    fn the_cloud_comes_before_its_profile() {
+        let profile = Some("regions: [P1, P2]");
+        for (cloud, expected) in [
+            ("regions: [R1, {name: R2}]", vec!["R1", "R2"]),
+            ("{regions: [R1], region_name: R2}", vec!["R1"]),
+            ("region_name: R1", vec!["R1"]),
+            ("region_name: ' R1,R2'", vec![" R1", "R2"]),
+            ("region_name: [R1, R2]", vec!["R1", "R2"]),
+            ("{regions: null, region_name: R1}", vec!["R1"]),
+            ("{regions: [], interface: x}", vec!["P1", "P2"]),
+            ("region_name: ''", vec!["P1", "P2"]),
+            ("{}", vec!["P1", "P2"]),
+        ] {
+            assert_eq!(names(cloud, profile).unwrap(), expected, "{cloud}");
+        }
+        assert_eq!(names("{}", None).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn malformed_regions_are_errors_without_values() {
+        let entry = "the name of a region, or a mapping with the members name and values only";
+        for (cloud, expected) in [
+            ("regions: canary", "f.yaml:1:1: regions: expected a list of regions".to_owned()),
+            ("regions: {canary: x}", "f.yaml:1:1: regions: expected a list of regions".to_owned()),
+            ("regions: [[canary]]", format!("f.yaml:1:11: regions: expected {entry}")),
+            ("regions: [{name: R, value: canary}]", format!("f.yaml:1:11: regions: expected {entry}")),
+            ("regions: [{values: {}}]", format!("f.yaml:1:11: regions: expected {entry}")),
+            (
+                "regions: [{name: R, values: canary}]",
+                "f.yaml:1:21: regions.values: expected a mapping".to_owned(),
+            ),
+            ("region_name: {a: canary}", "f.yaml:1:1: region_name: expected the name of a region".to_owned()),
+        ] {
+            assert_eq!(names(cloud, None).unwrap_err(), expected, "{cloud}");
+        }
+    }
+
+    #[test]
+    fn a_requested_region_must_be_one_of_the_cloud() {
+        let regions = regions(&settings("regions: [R1, R2]"), None).unwrap();
+        let selected = |requested| select(regions.clone(), requested, Some("one"));
+        assert_eq!(selected(None).unwrap().unwrap().name.expose(), "R1");
+        assert_eq!(selected(requested("")).unwrap().unwrap().name.expose(), "R1");
+        assert_eq!(selected(requested("R2")).unwrap().unwrap().name.expose(), "R2");
+        assert_eq!(
+            selected(requested("r1")).err().unwrap().to_string(),
+            "the argument region_name: the cloud \"one\" has no region \"r1\"; its regions are R1, R2"
+        );
+    }
+
+    #[test]
+    fn any_region_can_be_requested_if_the_cloud_names_none() {
+        assert!(select(Vec::new(), None, None).unwrap().is_none());
+        assert_eq!(select(Vec::new(), requested("R"), None).unwrap().unwrap().name.expose(), "R");
+    }
+
+    #[test]
+    fn values_of_a_region_that_are_null_do_not_count() {
+        let cloud =
+            settings("regions: [{name: R, values: {interface: null, verify: no, auth: {user-id: u}}}]");
+        let values = regions(&cloud, None).unwrap().swap_remove(0).values;
+        assert_eq!(values.top.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["verify"]);
+        assert_eq!(values.auth.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["user_id"]);
+    }
+}

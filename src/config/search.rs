@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{CloudConfigBuilder, environment::Environment};
+use super::{environment::Environment, options::Options};
 
 /// The kind of a file.
 #[derive(Clone, Copy)]
@@ -39,24 +39,24 @@ impl FileKind {
 /// `working_directory` is absolute.
 pub(super) fn candidates(
     kind: FileKind,
-    builder: &CloudConfigBuilder,
+    options: &Options,
     environment: &Environment,
     working_directory: &Path,
 ) -> Vec<PathBuf> {
-    if !builder.load_files {
+    if !options.load_files {
         return Vec::new();
     }
     let paths = match kind {
-        FileKind::Clouds => &builder.clouds_files,
-        FileKind::Secure => &builder.secure_files,
-        FileKind::Public => &builder.public_files,
+        FileKind::Clouds => &options.clouds_files,
+        FileKind::Secure => &options.secure_files,
+        FileKind::Public => &options.public_files,
     };
     if let Some(paths) = paths {
         return paths.iter().map(|path| working_directory.join(path)).collect();
     }
     let named = kind.variable().and_then(|name| environment.path(name));
     let mut candidates: Vec<_> = named.map(|path| working_directory.join(path)).into_iter().collect();
-    let searched = builder.search_working_directory.then(|| working_directory.to_path_buf());
+    let searched = options.search_working_directory.then(|| working_directory.to_path_buf());
     for place in searched.into_iter().chain(places(environment)) {
         for suffix in ["yaml", "yml", "json"] {
             let candidate = place.join(format!("{}.{suffix}", kind.name()));
@@ -89,9 +89,10 @@ fn places(environment: &Environment) -> Vec<PathBuf> {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use crate::config::options::testing::with_variables;
 
     fn places_of(variables: &[(&str, &str)]) -> Vec<PathBuf> {
-        places(&Environment::new(&CloudConfigBuilder::new().environment(variables.iter().copied())))
+        places(&Environment::new(&with_variables(variables)))
     }
 
     #[test]
@@ -128,28 +129,26 @@ mod tests {
 
     #[test]
     fn a_named_file_comes_first_and_its_tilde_is_not_expanded() {
-        let builder = CloudConfigBuilder::new()
-            .environment([("HOME", "/home/a"), ("OS_CLIENT_CONFIG_FILE", "~/mine.yaml")])
-            .search_working_directory(false);
-        let environment = Environment::new(&builder);
-        let clouds = candidates(FileKind::Clouds, &builder, &environment, Path::new("/cwd"));
+        let variables = [("HOME", "/home/a"), ("OS_CLIENT_CONFIG_FILE", "~/mine.yaml")];
+        let options = Options { search_working_directory: false, ..with_variables(&variables) };
+        let environment = Environment::new(&options);
+        let clouds = candidates(FileKind::Clouds, &options, &environment, Path::new("/cwd"));
         assert_eq!(clouds[0], Path::new("/cwd/~/mine.yaml"));
         assert_eq!(clouds[1], Path::new("/home/a/.config/openstack/clouds.yaml"));
 
-        let secure = candidates(FileKind::Secure, &builder, &environment, Path::new("/cwd"));
+        let secure = candidates(FileKind::Secure, &options, &environment, Path::new("/cwd"));
         assert_eq!(secure[2], Path::new("/home/a/.config/openstack/secure.json"));
     }
 
     #[test]
     fn paths_of_the_program_replace_the_search() {
-        let builder = CloudConfigBuilder::new()
-            .environment([("OS_CLIENT_CONFIG_FILE", "/mine.yaml")])
-            .clouds_files(["sub/a.yaml", "/b.yaml"]);
-        let environment = Environment::new(&builder);
-        let clouds = candidates(FileKind::Clouds, &builder, &environment, Path::new("/cwd"));
+        let clouds_files = Some(vec!["sub/a.yaml".into(), "/b.yaml".into()]);
+        let options = Options { clouds_files, ..with_variables(&[("OS_CLIENT_CONFIG_FILE", "/mine.yaml")]) };
+        let environment = Environment::new(&options);
+        let clouds = candidates(FileKind::Clouds, &options, &environment, Path::new("/cwd"));
         assert_eq!(clouds, ["/cwd/sub/a.yaml", "/b.yaml"].map(PathBuf::from));
 
-        let builder = builder.load_files(false);
-        assert!(candidates(FileKind::Clouds, &builder, &environment, Path::new("/cwd")).is_empty());
+        let options = Options { load_files: false, ..options };
+        assert!(candidates(FileKind::Clouds, &options, &environment, Path::new("/cwd")).is_empty());
     }
 }

@@ -92,14 +92,14 @@ pub(super) fn check(files: &[SourceFile], elsewhere: Option<&str>) -> Result<(),
     let Some(file) = files.iter().find(|file| !file.protection.is_protected) else { return Ok(()) };
     let other = files.iter().find(|other| other.path.parent() != file.path.parent());
     let other = other.or_else(|| files.iter().find(|other| other.path != file.path));
-    Err(match (other, elsewhere) {
-        (Some(other), _) => ConfigError::new(ConfigErrorKind::UntrustedCloudsFile {
+    Err(match other {
+        Some(other) => ConfigError::new(ConfigErrorKind::UntrustedCloudsFile {
             clouds: Arc::clone(&file.path),
             secure: Arc::clone(&other.path),
         }),
-        (None, elsewhere) => ConfigError::conflict(format!(
-            "{} can be written by other users, so secrets from {} are not used with it; make the file and its \
-             directory writable for their owner only",
+        None => ConfigError::conflict(format!(
+            "{} belongs to another user or can be written by others, so secrets of {} are not used with it; make the \
+             file and its directory your own and writable for you only",
             file.path.display(),
             elsewhere.unwrap_or_default()
         )),

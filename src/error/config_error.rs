@@ -111,13 +111,15 @@ pub enum ConfigErrorKind {
         /// What is wrong, and what to do about it.
         reason: Box<str>,
     },
-    /// The secure file belongs to this user, but the clouds file can be written by others: its clouds must not receive
-    /// the secrets.
+    /// A file with settings of the cloud belongs to another user or can be written by others, and other settings come
+    /// from another place: the file must not receive their secrets.
+    ///
+    /// See [the rules](crate::config#who-receives-secrets).
     #[non_exhaustive]
     UntrustedCloudsFile {
-        /// The clouds file.
+        /// The file that is not trusted: most often the clouds file.
         clouds: Arc<Path>,
-        /// The file with the secrets.
+        /// The other file: most often the secure file.
         secure: Arc<Path>,
     },
     /// A profile cannot be used: its provider has shut down, or it has to be fetched first.
@@ -214,8 +216,9 @@ impl fmt::Display for ConfigError {
             ConfigErrorKind::Syntax { reason } | ConfigErrorKind::Conflict { reason } => f.write_str(reason),
             ConfigErrorKind::UntrustedCloudsFile { clouds, secure } => write!(
                 f,
-                "{} can be written by other users, so the secrets of {} are not used with it; make it writable for \
-                 its owner only, or move it beside the secure file",
+                "{} belongs to another user or can be written by others, so the secrets of {} are not used with it; \
+                 make the file and its directory your own and writable for you only, or put both files in one \
+                 directory",
                 clouds.display(),
                 secure.display()
             ),
