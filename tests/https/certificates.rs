@@ -76,6 +76,19 @@ fn params(names: &[&str]) -> CertificateParams {
     CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap()
 }
 
+/// A self-signed CA certificate, as `openssl req -x509` makes it.
+pub(crate) fn self_signed_ca(names: &[&str], is_expired: bool) -> Identity {
+    let mut params = params(names);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    if is_expired {
+        params.not_before = date_time_ymd(2019, 1, 1);
+        params.not_after = date_time_ymd(2020, 1, 1);
+    }
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    Identity { certificate: certificate.der().clone(), key }
+}
+
 /// A certificate that no authority has issued.
 pub(crate) fn self_signed(names: &[&str]) -> Identity {
     let key = KeyPair::generate().unwrap();

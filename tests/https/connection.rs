@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, time::Duration};
 use bytes::Bytes;
 use http::{Request, StatusCode, Version, header::USER_AGENT};
 use http_body_util::{Empty, Full};
-use tokio::net::TcpListener;
+use tokio::{io::AsyncReadExt, net::TcpListener};
 use tokio_rustls::rustls::{ProtocolVersion, ServerConfig};
 use tower::ServiceExt;
 use tower_keystone::{Error, HttpsClient, Transport};
@@ -143,4 +143,30 @@ async fn a_server_that_does_not_shake_hands_ends_in_a_timeout() {
     let error = transport_error(&client, &url).await;
     assert!(chain(&error).contains("no connection within 12000 ms"), "{}", chain(&error));
     assert!(error.is_transient());
+    let error = get(&client, &url).await.unwrap_err();
+    assert!(HttpsClient::is_connect_failure(&*error), "{error:?}");
+}
+
+#[tokio::test]
+async fn only_a_failure_to_connect_that_can_pass_is_retried() {
+    let client: HttpsClient = builder().build().unwrap();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { drop(listener.accept().await) });
+    // The connection ends before the TLS handshake.
+    let error = get(&client, &format!("https://{address}/")).await.unwrap_err();
+    assert!(HttpsClient::is_connect_failure(&*error), "{error:?}");
+    // It ends after the request was sent.
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        tcp.read_u8().await.unwrap();
+    });
+    let error = get(&client, &format!("http://{address}/")).await.unwrap_err();
+    assert!(!HttpsClient::is_connect_failure(&*error), "{error:?}");
+    // A retry cannot change the certificate.
+    let (server, _, _files) = trusted(|ca| ca.issue(&NAMES).server()).await;
+    let error = get(&client, &server.url("localhost")).await.unwrap_err();
+    assert!(!HttpsClient::is_connect_failure(&*error), "{error:?}");
 }

@@ -39,7 +39,7 @@ fn an_unusable_ca_file_is_named() {
         (
             "der.pem",
             "-----BEGIN CERTIFICATE-----\nc2VjcmV0\n-----END CERTIFICATE-----\n",
-            "one of its certificates is malformed",
+            "its certificates are malformed",
         ),
     ] {
         let file = files.file(name, content);

@@ -9,7 +9,11 @@ mod proxy;
 mod server;
 mod trust;
 
-use std::process::Command;
+use std::{
+    io,
+    process::Command,
+    sync::{Arc, Mutex},
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -17,6 +21,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::task::spawn_blocking;
 use tower::{Service, ServiceExt};
 use tower_keystone::{BoxError, Error, HttpsClient, HttpsClientBuilder, Transport};
+use tracing_subscriber::filter::LevelFilter;
 
 /// Returns a builder that does not read the environment of the test.
 fn builder() -> HttpsClientBuilder {
@@ -67,3 +72,30 @@ fn is_child() -> bool {
 }
 
 const CHILD: &str = "TOWER_KEYSTONE_TEST_CHILD";
+
+/// Returns what a function returns, and what it logs.
+fn log_of<T>(run: impl FnOnce() -> T) -> (T, String) {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let result = tracing::subscriber::with_default(subscriber, run);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    (result, text)
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(data)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -11,7 +11,7 @@ use tower_keystone::{Error, HttpsClient, HttpsClientBuilder};
 use crate::{
     builder,
     certificates::{Authority, Directory, NAMES},
-    chain, get, is_child,
+    chain, get, is_child, log_of,
     proxy::{Proxy, start_socks},
     run_as_child, send,
     server::Server,
@@ -265,6 +265,31 @@ async fn the_password_of_a_proxy_is_not_shown() {
         for text in [format!("{builder:?}"), format!("{:#?}", client(&builder))] {
             assert!(!text.contains("hunter2") && !text.contains(&encoded), "{text}");
         }
+    }
+}
+
+#[test]
+fn the_password_of_a_proxy_is_not_logged() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let encoded = BASE64_STANDARD.encode("alice:hunter2");
+    let ((), log) = log_of(|| {
+        runtime.block_on(async {
+            let proxy = Proxy::start().await;
+            let by_http = client(&builder().proxy(format!("http://alice:hunter2@127.0.0.1:{}", proxy.port)));
+            let server = Server::start_plain().await;
+            for url in ["http://service.test/".to_owned(), server.url("service.test")] {
+                let _ = get(&by_http, &url).await;
+            }
+            let (port, _serving) = start_socks().await;
+            let by_socks = client(&builder().proxy(format!("socks5://alice:pa%3Ass@127.0.0.1:{port}")));
+            get(&by_socks, &server.url("service.test").replace("https:", "http:")).await.unwrap();
+            assert!(proxy.heads().iter().all(|head| head.contains(&encoded)), "{:?}", proxy.heads());
+            assert_eq!(proxy.heads().len(), 2);
+        });
+    });
+    assert!(log.contains("TRACE"), "{log}");
+    for secret in ["hunter2", "pa%3Ass", "pa:ss", &encoded] {
+        assert!(!log.contains(secret), "{log}");
     }
 }
 

@@ -1,24 +1,23 @@
 //! Which servers the client trusts.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-};
-
 use tower_keystone::{Error, HttpsClient};
 
 use crate::{
     builder,
-    certificates::{Authority, Directory, Identity, NAMES, self_signed},
-    chain, get, is_child, run_as_child,
+    certificates::{Authority, Directory, Identity, NAMES, self_signed, self_signed_ca},
+    chain, get, is_child, log_of, run_as_child,
     server::Server,
     transport_error,
 };
 
 /// Expects that a client which trusts `ca` refuses the server, for the reason `cause`.
 async fn assert_refused(ca: &Authority, identity: &Identity, cause: &str) {
+    assert_refused_by(&ca.pem(), identity, cause).await;
+}
+
+async fn assert_refused_by(ca_file: &str, identity: &Identity, cause: &str) {
     let (files, server) = (Directory::new(), Server::start(identity.server()).await);
-    let client = builder().ca_file(files.file("ca.pem", ca.pem())).build().unwrap();
+    let client = builder().ca_file(files.file("ca.pem", ca_file)).build().unwrap();
     let error = transport_error(&client, &server.url("localhost")).await;
     assert!(matches!(error, Error::ConnectFailure { .. }), "{error:?}");
     assert!(!error.is_transient(), "{error}");
@@ -64,9 +63,40 @@ async fn a_self_signed_server_is_refused() {
 
 #[tokio::test]
 async fn a_self_signed_certificate_can_be_in_the_ca_file() {
-    let (identity, files) = (self_signed(&NAMES), Directory::new());
-    let server = Server::start(identity.server()).await;
-    let client = builder().ca_file(files.file("ca.pem", identity.certificate_pem())).build().unwrap();
+    for identity in [self_signed(&NAMES), self_signed_ca(&NAMES, false)] {
+        for config in [identity.server(), identity.tls12_server()] {
+            let (files, server) = (Directory::new(), Server::start(config).await);
+            let file = files.file("ca.pem", Authority::new("CA").pem() + &identity.certificate_pem());
+            let client = builder().ca_file(file).build().unwrap();
+            assert_eq!(get(&client, &server.url("localhost")).await.unwrap().body(), "hello");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_in_the_ca_file_is_verified() {
+    for (identity, cause) in [
+        (self_signed_ca(&["other.test"], false), "not valid for name"),
+        (self_signed_ca(&NAMES, true), "expired"),
+    ] {
+        assert_refused_by(&identity.certificate_pem(), &identity, cause).await;
+    }
+    // The file has another certificate, even if its names are the same.
+    let (server, other) = (self_signed_ca(&NAMES, false), self_signed_ca(&NAMES, false));
+    let (files, server) = (Directory::new(), Server::start(server.server()).await);
+    let client = builder().ca_file(files.file("ca.pem", other.certificate_pem())).build().unwrap();
+    let error = transport_error(&client, &server.url("localhost")).await;
+    assert!(error.to_string().contains("certificate was rejected"), "{error}");
+}
+
+#[tokio::test]
+async fn a_malformed_certificate_in_a_bundle_is_ignored_with_a_warning() {
+    let (ca, files) = (Authority::new("Right CA"), Directory::new());
+    let server = Server::start(ca.issue(&NAMES).server()).await;
+    let malformed = "-----BEGIN CERTIFICATE-----\nbWFsZm9ybWVk\n-----END CERTIFICATE-----\n".to_owned();
+    let file = files.file("ca.pem", malformed + &ca.pem());
+    let (client, log) = log_of(|| builder().ca_file(&file).build().unwrap());
+    assert!(log.contains("WARN") && log.contains(file.to_str().unwrap()), "{log}");
     assert_eq!(get(&client, &server.url("localhost")).await.unwrap().body(), "hello");
 }
 
@@ -127,30 +157,13 @@ async fn plain_http_on_a_tls_port_is_a_permanent_failure() {
 
 #[test]
 fn a_client_that_accepts_invalid_certificates_logs_a_warning_each_time() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-    tracing::subscriber::with_default(subscriber, || {
+    let ((), text) = log_of(|| {
         let lax = builder().accept_invalid_certificates();
         for _ in 0..2 {
             let _: HttpsClient = lax.build().unwrap();
         }
         let _: HttpsClient = builder().build().unwrap();
     });
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert_eq!(text.matches("WARN").count(), 2, "{text}");
     assert_eq!(text.matches("certificates of servers are not verified").count(), 2, "{text}");
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(data)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -85,8 +85,8 @@ impl HttpsClientBuilder {
 
     /// Trusts only the CA certificates of this file, in PEM format. They replace all others.
     ///
-    /// The file can contain several certificates. The certificate of a single server can stand there too, if it is not
-    /// a CA certificate.
+    /// The file can contain several certificates. A self-signed certificate of a server can stand there too. Malformed
+    /// certificates are ignored with a warning if another one is usable, because bundles can contain old ones.
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.tls.trust = Trust::File(path.into());
         self
@@ -226,7 +226,7 @@ impl HttpsClientBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidClientSetting`] if a file cannot be read or does not contain what it should, if the key does
+    /// Returns [`Error::InvalidClientSetting`] if a file cannot be read or does not contain what it should, if the key does
     /// not belong to the client certificate, or if the URL of a proxy or the user agent is malformed. It names the
     /// file or the variable.
     pub fn build<B>(&self) -> Result<HttpsClient<B>, Error>

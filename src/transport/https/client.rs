@@ -1,4 +1,5 @@
 use std::{
+    error::Error as StdError,
     fmt,
     future::Future,
     pin::Pin,
@@ -17,23 +18,42 @@ use hyper_util::client::legacy::{self, Client};
 use tower_service::Service;
 
 use super::{HttpsBody, HttpsClientBuilder, connector::Connector, proxies::Proxies};
-use crate::BoxError;
+use crate::{BoxError, error::ConnectFault};
 
 /// An HTTPS client for services and Keystone, with rustls (feature `rustls`).
 ///
 /// It is a tower service for requests with the body `B`. `HttpsClient` without a body type is a client for
 /// `Full<Bytes>`, which a [`Transport`](crate::Transport) can use:
 ///
-/// ```no_run
-/// use tower_keystone::{HttpsClient, Transport};
+/// ```
+/// use bytes::Bytes;
+/// use http::Request;
+/// use http_body_util::Full;
+/// use tower::{Layer, ServiceExt};
+/// # use tower_keystone::fixture::Cloud;
+/// use tower_keystone::{
+///     AuthLayer, AuthMethod, EndpointFilter, HttpsClient, RenewingPlugin, Transport, User, V3Credentials,
+/// };
 ///
-/// # fn main() -> Result<(), tower_keystone::BoxError> {
-/// let client: HttpsClient = HttpsClient::builder()
-///     .ca_file("/etc/ssl/private-cloud.pem")
-///     .user_agent("my-program/1.0")
-///     .build()?;
-/// let transport = Transport::new(client.clone());
-/// # let _ = transport;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), tower_keystone::BoxError> {
+/// # let cloud = Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
+/// # let _served = cloud.serve().await?;
+/// # let auth_url = cloud.keystone().auth_url();
+/// # let builder = HttpsClient::builder().without_proxy();
+/// # #[cfg(any())]
+/// let builder = HttpsClient::builder().ca_file("/etc/ssl/private-cloud.pem");
+/// let client: HttpsClient = builder.user_agent("my-program/1.0").build()?;
+///
+/// let method = AuthMethod::password(User::new().username("alice").user_domain_name("Default"), "wonderland");
+/// let credentials = V3Credentials::new(auth_url, method);
+/// # let scope = tower_keystone::Scope::new().project_name("demo").project_domain_name("Default");
+/// # let credentials = credentials.scope(scope);
+/// let plugin = RenewingPlugin::new(credentials, Transport::new(client.clone()));
+/// let nova = AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute")).layer(client);
+///
+/// let servers = nova.oneshot(Request::get("/servers").body(Full::<Bytes>::default())?).await?;
+/// assert_eq!(servers.status(), 200);
 /// # Ok(())
 /// # }
 /// ```
@@ -66,6 +86,22 @@ impl HttpsClient {
     /// Returns a builder.
     pub fn builder() -> HttpsClientBuilder {
         HttpsClientBuilder::new()
+    }
+
+    /// Returns whether this error of a client says that no connection was made, and that a retry can succeed.
+    ///
+    /// It is for [`RetryPolicy::connect_failure`](crate::RetryPolicy::connect_failure), which by itself does not
+    /// recognize timeouts and failures of a proxy. A rejected certificate is no such failure.
+    ///
+    /// ```
+    /// use tower_keystone::{HttpsClient, RetryPolicy};
+    ///
+    /// let policy = RetryPolicy::new().connect_failure(HttpsClient::is_connect_failure);
+    /// # let _: RetryPolicy<http_body_util::Full<bytes::Bytes>> = policy;
+    /// ```
+    pub fn is_connect_failure(error: &(dyn StdError + 'static)) -> bool {
+        let is_connect = error.downcast_ref().is_some_and(legacy::Error::is_connect);
+        is_connect && ConnectFault::from_error("", error).is_none()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod body;
 mod builder;
+mod ca_file_verifier;
 mod client;
 mod connector;
 mod no_verification;

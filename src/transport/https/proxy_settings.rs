@@ -34,7 +34,8 @@ impl ProxySettings {
         let environment = match &self.environment {
             Some(environment) => environment,
             None => {
-                process = ProxyEnvironment::read(|name| env::var(name).ok());
+                process =
+                    ProxyEnvironment::read(|name| Some(env::var_os(name)?.to_string_lossy().into_owned()));
                 &process
             }
         };

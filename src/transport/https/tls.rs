@@ -2,14 +2,14 @@ use std::{path::PathBuf, sync::Arc};
 
 use hyper_rustls::ConfigBuilderExt;
 use rustls::{
-    ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier,
+    ClientConfig, ConfigBuilder, WantsVerifier,
     client::WantsClientCert,
     crypto::{CryptoProvider, ring},
     sign::{CertifiedKey, SingleCertAndKey},
 };
 use zeroize::Zeroize;
 
-use super::{no_verification::NoVerification, pem_file::PemFile};
+use super::{ca_file_verifier::CaFileVerifier, no_verification::NoVerification, pem_file::PemFile};
 use crate::Error;
 
 /// The TLS settings of a client.
@@ -58,7 +58,7 @@ impl TlsSettings {
     fn verifier(
         &self,
         config: ConfigBuilder<ClientConfig, WantsVerifier>,
-        provider: &CryptoProvider,
+        provider: &Arc<CryptoProvider>,
     ) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> {
         if self.accept_invalid_certificates {
             let verifier = NoVerification::new(provider);
@@ -74,15 +74,14 @@ impl TlsSettings {
             }),
             Trust::File(path) => {
                 let file = PemFile::read("CA file", path)?;
-                let mut roots = RootCertStore::empty();
-                for certificate in file.certificates()? {
-                    roots.add(certificate).map_err(|_| {
-                        file.error(
-                            "one of its certificates is malformed; it must contain X.509 v3 certificates",
-                        )
+                let (verifier, malformed) =
+                    CaFileVerifier::new(file.certificates()?, provider).ok_or_else(|| {
+                        file.error("its certificates are malformed; they must be X.509 v3 certificates")
                     })?;
+                if malformed > 0 {
+                    tracing::warn!(file = %path.display(), malformed, "malformed certificates of the CA file are ignored");
                 }
-                Ok(config.with_root_certificates(roots))
+                Ok(config.dangerous().with_custom_certificate_verifier(Arc::new(verifier)))
             }
         }
     }
