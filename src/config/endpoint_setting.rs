@@ -3,7 +3,7 @@ use super::{
     settings::Settings,
     value::Value,
 };
-use crate::{EndpointFilter, Error, endpoint::OverrideIds, error::ConfigError, service_types};
+use crate::{EndpointFilter, Error, endpoint::OverrideIds, error::ConfigError};
 
 /// The settings that give a login its scope.
 const SCOPE: [&str; 7] =
@@ -17,11 +17,7 @@ pub(super) fn with_override(
     auth_type: &str,
 ) -> Result<EndpointFilter, ConfigError> {
     let Some(url) = find_override(service, service_type, auth_type)? else { return Ok(endpoint) };
-    let endpoint = if is_rackspace_volume(service.settings, service_type) {
-        endpoint.endpoint_override(format!("{}%(project_id)s", url.as_str()))
-    } else {
-        endpoint.endpoint_override(url.as_str())
-    };
+    let endpoint = endpoint.endpoint_override(url.as_str());
     check_override(&endpoint).map_err(|error| url.locate(error))?;
     Ok(endpoint)
 }
@@ -64,13 +60,6 @@ fn find<'a>(settings: &'a Settings, name: &str) -> Option<&'a Value> {
         [settings.auth.get(name), settings.top.get(name)].into_iter().flatten().filter(|value| value.is_set())
     };
     values().find(|value| value.location.is_argument()).or_else(|| values().next())
-}
-
-/// Returns whether this is Cinder of the provider Rackspace, whose endpoint needs the id of the project.
-fn is_rackspace_volume(settings: &Settings, service_type: &str) -> bool {
-    let profile = || settings.text("profile").ok().flatten();
-    service_types::official(service_type) == Some("block-storage")
-        && profile().is_some_and(|profile| profile.text.expose() == "rackspace")
 }
 
 /// Returns an error if no token can make the URL usable.

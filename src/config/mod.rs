@@ -5,6 +5,9 @@
 mod api_version;
 mod arguments;
 mod builder;
+#[cfg(feature = "rustls")]
+#[cfg_attr(docsrs, doc(cfg(feature = "rustls")))]
+pub mod client;
 mod cloud_config;
 mod clouds;
 mod endpoint_setting;
@@ -22,6 +25,7 @@ mod region;
 mod retries;
 mod search;
 mod service;
+pub mod service_defaults;
 mod service_settings;
 mod settings;
 #[cfg(test)]
@@ -34,8 +38,12 @@ mod vendors;
 mod yaml;
 
 pub use builder::CloudConfigBuilder;
+#[cfg(feature = "rustls")]
+#[cfg_attr(docsrs, doc(cfg(feature = "rustls")))]
+pub use client::CloudClient;
 pub use cloud_config::CloudConfig;
 pub use service::ServiceConfig;
+pub use service_defaults::{ServiceDefaults, ServiceDefaultsLayer};
 pub use tls::TlsConfig;
 
 #[doc(no_inline)]

@@ -11,7 +11,7 @@ use super::{
 use crate::{RetryPolicy, error::ConfigError, service_types};
 
 /// How often the requests of a service are retried.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Retries {
     pub(super) connect_retries: Option<u32>,
     pub(super) connect_retry_delay: Option<Duration>,

@@ -143,6 +143,11 @@ impl ServiceConfig {
         self.retries.retriable_status_codes.as_deref()
     }
 
+    /// Returns whether a setting says how often requests are retried.
+    pub(super) fn has_retries(&self) -> bool {
+        self.retries != Retries::default()
+    }
+
     /// Returns a retry policy with these settings. What they do not set is as in [`RetryPolicy::new`].
     pub fn retry_policy<B: Clone>(&self) -> RetryPolicy<B> {
         self.set_retries(RetryPolicy::new())
@@ -427,14 +432,6 @@ mod tests {
         assert_eq!(compute(&settings, "password"), filter("compute"));
         settings.top.insert("compute_endpoint_override", file("https://own"));
         assert_eq!(compute(&settings, "none"), at("https://own"));
-    }
-
-    #[test]
-    fn volumes_of_rackspace_need_the_project_id() {
-        let members =
-            [("profile", file("rackspace")), ("block_storage_endpoint_override", file("https://h/v2/"))];
-        let volume = read("block-storage", members).endpoint();
-        assert_eq!(volume, filter("block-storage").endpoint_override("https://h/v2/%(project_id)s"));
     }
 
     #[test]

@@ -147,7 +147,7 @@ static VENDORS: &[Vendor] = &[
             ("compute_service_name", "cloudServersOpenStack"),
             (
                 "block_storage_endpoint_override",
-                "https://{region_name}.blockstorage.api.rackspacecloud.com/v2/",
+                "https://{region_name}.blockstorage.api.rackspacecloud.com/v2/%(project_id)s",
             ),
             ("block_storage_api_version", "2"),
         ],

@@ -25,6 +25,22 @@ impl EndpointFilter {
         let same_service = self.wanted_service_type().is_none() || self.has_same_service(default);
         self.with(|ours| ours.fill_in(&default.0, same_service))
     }
+
+    /// Returns the filter, with properties that are not set taken from the settings of its service.
+    ///
+    /// If the service has another type in the catalog, the filter gets that type. A microversion keeps its headers.
+    #[cfg(feature = "config")]
+    pub(crate) fn with_service_settings(self, service: &Self) -> Self {
+        let has_other_type = !self.has_same_service(service);
+        self.with(|ours| {
+            if has_other_type {
+                let microversion = ours.microversion.take();
+                ours.set_service_type_from(&service.0);
+                ours.microversion = microversion;
+            }
+            ours.fill_in(&service.0, true);
+        })
+    }
 }
 
 impl Parts {

@@ -1,0 +1,159 @@
+use std::{
+    fmt,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use tower_service::Service;
+
+use super::{
+    ResponseFuture,
+    stack::{Stack, stack},
+};
+use crate::{
+    BoxError, CloudConfig, Error, HttpsClient, ReauthPolicy, RetryPolicy,
+    error::ConfigError,
+    transport::{HttpsBody, HttpsClientBuilder},
+};
+
+/// A client for all services of a cloud, as a tower service.
+///
+/// It gives each request the URL of its service and a token, and sends it. The service of a request is that of the
+/// [`EndpointFilter`](crate::EndpointFilter) in its extensions, or else the one of [`service`](Self::service).
+///
+/// [`CloudConfig::client`] creates it. All clones share one token and the connections, so clone a client instead of
+/// creating another one. See the [module docs](super) for an example and for its layers.
+pub struct CloudClient<B = Full<Bytes>> {
+    stack: Stack<B>,
+}
+
+impl CloudConfig {
+    /// Creates a client for all services of this cloud.
+    ///
+    /// Nothing is sent before its first request. See [`client`](super) for an example.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::InvalidClientSetting`] if a certificate or a key cannot be read, and [`Error::Config`] if
+    /// `api_timeout` is 0.
+    pub fn client(&self) -> Result<CloudClient, Error> {
+        let https = self.https().build()?;
+        let retry = RetryPolicy::new().connect_failure(HttpsClient::is_connect_failure);
+        self.build_client(https.clone(), https, ReauthPolicy::new(), retry)
+    }
+
+    /// Creates a client with an HTTPS client and retry policies of your own, for example to send streams.
+    ///
+    /// The policies decide for which request bodies there are retries; see [`retry`](crate::retry). The retries that
+    /// the configuration sets for a service take precedence over those of the policy.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http_body_util::combinators::BoxBody;
+    /// use tower_keystone::{BoxError, CloudConfig, HttpsClient, ReauthPolicy, ReplayBody, RetryPolicy, config::CloudClient};
+    ///
+    /// /// A body of any length. The first bytes are buffered, so that a request can be sent again.
+    /// type Upload = ReplayBody<BoxBody<Bytes, BoxError>>;
+    ///
+    /// fn upload_client(config: &CloudConfig) -> Result<CloudClient<Upload>, BoxError> {
+    ///     let https = config.https().user_agent("my-program/1.0").build()?;
+    ///     let retry = RetryPolicy::replaying().connect_failure(HttpsClient::is_connect_failure);
+    ///     Ok(config.client_with(https, ReauthPolicy::replaying(), retry)?)
+    /// }
+    /// # let _ = upload_client;
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Config`] if `api_timeout` is 0.
+    pub fn client_with<B>(
+        &self,
+        https: HttpsClient<B>,
+        reauth: ReauthPolicy<B>,
+        retry: RetryPolicy<B>,
+    ) -> Result<CloudClient<B>, Error> {
+        let keystone = https.with_body();
+        self.build_client(https, keystone, reauth, retry)
+    }
+
+    /// Returns a builder of an HTTPS client, with the TLS settings of this cloud and `force_ipv4`.
+    pub fn https(&self) -> HttpsClientBuilder {
+        let tls = self.tls();
+        let mut https = HttpsClient::builder().force_ipv4(self.force_ipv4());
+        if !tls.verify {
+            https = https.accept_invalid_certificates();
+        }
+        if let Some(cacert) = &tls.cacert {
+            https = https.ca_file(cacert);
+        }
+        if let Some(cert) = &tls.cert {
+            https = https.client_certificate(cert, tls.key.clone());
+        }
+        https
+    }
+
+    fn build_client<B>(
+        &self,
+        https: HttpsClient<B>,
+        keystone: HttpsClient,
+        reauth: ReauthPolicy<B>,
+        retry: RetryPolicy<B>,
+    ) -> Result<CloudClient<B>, Error> {
+        if self.api_timeout() == Some(Duration::ZERO) {
+            let reason = "with a timeout of 0 s every request fails; remove the setting for no timeout";
+            return Err(ConfigError::conflict(reason).member("api_timeout").into());
+        }
+        Ok(CloudClient { stack: stack(self, https, keystone, reauth, retry) })
+    }
+}
+
+impl<B> CloudClient<B> {
+    /// Returns a clone of the client that sends requests to this service, such as `compute`.
+    ///
+    /// It concerns requests that have no [`EndpointFilter`](crate::EndpointFilter) in their extensions, or one without
+    /// a service type.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Config`] if a setting of the service is wrong.
+    pub fn service(&self, service_type: &str) -> Result<Self, Error> {
+        let mut client = self.clone();
+        client.stack.set_service(service_type)?;
+        Ok(client)
+    }
+}
+
+impl<B> Service<Request<B>> for CloudClient<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<HttpsBody>;
+    type Error = BoxError;
+    type Future = ResponseFuture<B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.stack.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        ResponseFuture::new(self.stack.call(request))
+    }
+}
+
+impl<B> Clone for CloudClient<B> {
+    fn clone(&self) -> Self {
+        Self { stack: self.stack.clone() }
+    }
+}
+
+impl<B> fmt::Debug for CloudClient<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CloudClient")
+    }
+}

@@ -1,0 +1,54 @@
+//! A client for all services of a cloud, ready made from its configuration. Requires the feature `rustls`.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::Request;
+//! use http_body_util::Full;
+//! use tower::ServiceExt;
+//! use tower_keystone::CloudConfig;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), tower_keystone::BoxError> {
+//! # let cloud = tower_keystone::fixture::Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
+//! # let _served = cloud.serve().await?;
+//! # let config = CloudConfig::builder().load_files(false).environment([
+//! #     ("OS_AUTH_URL", cloud.keystone().auth_url()),
+//! #     ("OS_USERNAME", "alice".to_owned()),
+//! #     ("OS_USER_DOMAIN_NAME", "Default".to_owned()),
+//! #     ("OS_PASSWORD", "wonderland".to_owned()),
+//! #     ("OS_PROJECT_NAME", "demo".to_owned()),
+//! #     ("OS_PROJECT_DOMAIN_NAME", "Default".to_owned()),
+//! # ]).build()?;
+//! # if false {
+//! let config = CloudConfig::from_env()?;
+//! # }
+//! let nova = config.client()?.service("compute")?;
+//! let response = nova.oneshot(Request::get("/servers").body(Full::<Bytes>::default())?).await?;
+//! assert_eq!(response.status(), 200);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`CloudClient`] is a tower service and can be cloned: all clones share one token and the connections. It consists of
+//! these layers, from the outermost to the innermost:
+//!
+//! - [`ServiceDefaults`](super::ServiceDefaults), with the settings of the single services;
+//! - [`ErrorContext`](crate::ErrorContext);
+//! - `Retry` with [`ReauthPolicy`](crate::ReauthPolicy);
+//! - `Retry` with [`RetryPolicy`](crate::RetryPolicy), with the retries that the configuration sets for the service;
+//! - [`AuthLayer`](crate::AuthLayer), with version discovery;
+//! - `Timeout`, if `api_timeout` is set. It limits each attempt until the head of the response arrives, and also each
+//!   request to Keystone;
+//! - [`HttpsClient`](crate::HttpsClient), with the TLS settings of the cloud.
+//!
+//! To send streams, see [`CloudConfig::client_with`](crate::CloudConfig::client_with). For other layers, build the stack
+//! yourself from [`CloudConfig::https`](crate::CloudConfig::https), [`CloudConfig::layer`](crate::CloudConfig::layer)
+//! and [`CloudConfig::service_layer`](crate::CloudConfig::service_layer).
+
+mod cloud_client;
+mod future;
+mod retry;
+mod stack;
+
+pub use cloud_client::CloudClient;
+pub use future::ResponseFuture;

@@ -1,0 +1,38 @@
+use std::sync::Arc;
+
+use http::Extensions;
+
+use crate::{EndpointFilter, config::ServiceConfig};
+
+/// A filter that was completed from the settings of its service.
+#[derive(Clone)]
+pub(super) struct Completed {
+    filter: EndpointFilter,
+    /// `None` if the configuration does not say how often requests are retried.
+    retries: Option<ServiceRetries>,
+}
+
+/// A request extension that says how often a request to its service is retried.
+#[derive(Clone)]
+pub(in crate::config) struct ServiceRetries(pub(in crate::config) Arc<ServiceConfig>);
+
+impl Completed {
+    pub(super) fn new(filter: EndpointFilter, service: &Arc<ServiceConfig>) -> Self {
+        let filter = filter.with_service_settings(&service.endpoint());
+        let retries = service.has_retries().then(|| ServiceRetries(Arc::clone(service)));
+        Self { filter, retries }
+    }
+
+    /// Completes a filter without a service type.
+    pub(super) fn complete(&self, filter: EndpointFilter) -> Self {
+        Self { filter: filter.with_defaults(&self.filter), retries: self.retries.clone() }
+    }
+
+    /// Adds the filter to the extensions of a request.
+    pub(super) fn insert_into(&self, extensions: &mut Extensions) {
+        extensions.insert(self.filter.clone());
+        if let Some(retries) = &self.retries {
+            extensions.insert(retries.clone());
+        }
+    }
+}

@@ -1,0 +1,54 @@
+use std::{fmt, sync::Arc};
+
+use tower_layer::Layer;
+
+use super::{ServiceDefaults, completed::Completed, services::Services};
+use crate::{CloudConfig, EndpointFilter, Error};
+
+/// A layer that completes the endpoint filters of requests from the configuration of their services.
+///
+/// [`CloudConfig::service_layer`] creates it. Place it outside of all other layers of this crate. The settings of a
+/// service are read once. Those of up to 64 services and filters are cached, for all services that the layer creates.
+///
+/// See the [module docs](super) for an example.
+#[derive(Clone)]
+pub struct ServiceDefaultsLayer {
+    services: Arc<Services>,
+    /// For requests without a service type.
+    default: Option<Completed>,
+}
+
+impl CloudConfig {
+    /// Returns a layer that completes the endpoint filters of requests from the configuration of their services.
+    ///
+    /// See [`service_defaults`](super) for an example.
+    pub fn service_layer(&self) -> ServiceDefaultsLayer {
+        ServiceDefaultsLayer { services: Arc::new(Services::new(self.clone())), default: None }
+    }
+}
+
+impl ServiceDefaultsLayer {
+    /// Sends requests whose filter has no service type, or that have no filter, to this service.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Config`] if a setting of the service is wrong.
+    pub fn service(mut self, service_type: &str) -> Result<Self, Error> {
+        self.default = self.services.complete(&EndpointFilter::new(service_type))?;
+        Ok(self)
+    }
+}
+
+impl<S> Layer<S> for ServiceDefaultsLayer {
+    type Service = ServiceDefaults<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ServiceDefaults::new(inner, Arc::clone(&self.services), self.default.clone())
+    }
+}
+
+impl fmt::Debug for ServiceDefaultsLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceDefaultsLayer").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,50 @@
+//! Completes the endpoint filters of requests from the configuration of their services.
+//!
+//! A request for `compute` gets what the configuration says of compute: the region and the interfaces, the name and type
+//! of the service in the catalog, `compute_endpoint_override`, the version and the microversion. What the filter of the
+//! request sets takes precedence.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::Request;
+//! use http_body_util::Full;
+//! use tower::{ServiceBuilder, ServiceExt};
+//! use tower_keystone::{CloudConfig, EndpointFilter, ReauthPolicy, fixture::Cloud};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), tower_keystone::BoxError> {
+//! # let cloud = Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
+//! # let config = CloudConfig::builder().load_files(false).environment([
+//! #     ("OS_AUTH_URL", cloud.keystone().auth_url()),
+//! #     ("OS_USERNAME", "alice".to_owned()),
+//! #     ("OS_USER_DOMAIN_NAME", "Default".to_owned()),
+//! #     ("OS_PASSWORD", "wonderland".to_owned()),
+//! #     ("OS_PROJECT_NAME", "demo".to_owned()),
+//! #     ("OS_PROJECT_DOMAIN_NAME", "Default".to_owned()),
+//! #     ("OS_COMPUTE_DEFAULT_MICROVERSION", "2.79".to_owned()),
+//! # ]).build()?;
+//! // compute_default_microversion is 2.79
+//! let client = ServiceBuilder::new()
+//!     .layer(config.service_layer())
+//!     .retry(ReauthPolicy::new())
+//!     .layer(config.layer(cloud.transport()))
+//!     .service(cloud.clone()); // any HTTP client
+//!
+//! let request = Request::get("/servers").extension(EndpointFilter::new("compute")).body(Full::<Bytes>::default())?;
+//! client.oneshot(request).await?;
+//! assert_eq!(cloud.received_requests("compute")[0].headers()["openstack-api-version"], "compute 2.79");
+//! # Ok(())
+//! # }
+//! ```
+
+mod completed;
+mod future;
+mod layer;
+mod service;
+mod services;
+
+#[cfg(feature = "rustls")]
+pub(super) use completed::ServiceRetries;
+pub use future::ResponseFuture;
+pub use layer::ServiceDefaultsLayer;
+pub use service::ServiceDefaults;

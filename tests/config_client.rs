@@ -1,0 +1,394 @@
+//! The client that a configuration makes, over HTTP on loopback.
+
+#[path = "renewal/log.rs"]
+mod log;
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full};
+use log::Log;
+use tokio::net::TcpListener;
+use tower::{Service, ServiceExt};
+use tower_keystone::{
+    BoxError, CloudConfig, EndpointFilter, Error, HttpsClient, ReauthPolicy, ReplayBody, RetryPolicy,
+    config::{CloudClient, CloudConfigBuilder, ConfigError},
+    fixture::{Cloud, Discovery, Fault, ServedCloud},
+};
+
+const SERVICES: [(&str, &str); 5] = [
+    ("compute", "nova"),
+    ("image", "glance"),
+    ("network", "neutron"),
+    ("volumev3", "cinder"),
+    ("custom-compute", "other"),
+];
+
+async fn serve() -> (Cloud, ServedCloud) {
+    let cloud = Cloud::new(SERVICES).user("alice", "wonderland").project("demo");
+    let served = cloud.serve().await.unwrap();
+    (cloud, served)
+}
+
+/// Returns the configuration of a user of the cloud, with further settings.
+fn config(cloud: &Cloud, settings: &[(&str, &str)]) -> CloudConfig {
+    try_config(cloud, settings).unwrap()
+}
+
+fn try_config(cloud: &Cloud, settings: &[(&str, &str)]) -> Result<CloudConfig, Error> {
+    let login = [
+        ("auth_url", &*cloud.keystone().auth_url()),
+        ("username", "alice"),
+        ("user_domain_name", "Default"),
+        ("password", "wonderland"),
+        ("project_name", "demo"),
+        ("project_domain_name", "Default"),
+    ]
+    .iter()
+    .fold(empty(), |builder, (name, value)| builder.set_auth(name, *value));
+    settings.iter().fold(login, |builder, (name, value)| builder.set(name, *value)).build()
+}
+
+/// Returns a builder without files and variables.
+fn empty() -> CloudConfigBuilder {
+    CloudConfig::builder().load_files(false).environment::<&str, &str>([])
+}
+
+fn get(path: &str) -> Request<Full<Bytes>> {
+    Request::get(path).body(Full::default()).unwrap()
+}
+
+fn get_from(filter: EndpointFilter, path: &str) -> Request<Full<Bytes>> {
+    Request::get(path).extension(filter).body(Full::default()).unwrap()
+}
+
+fn config_error(error: &BoxError) -> &ConfigError {
+    match Error::find(&**error) {
+        Some(Error::Config(error)) => error,
+        _ => panic!("{error}"),
+    }
+}
+
+/// Returns the paths of the requests that a service received, in order.
+fn paths(cloud: &Cloud, service_type: &str) -> Vec<String> {
+    cloud.received_requests(service_type).iter().map(|request| request.path_and_query().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_request_reaches_the_service_of_its_filter() {
+    let (cloud, _served) = serve().await;
+    let client = config(&cloud, &[]).client().unwrap();
+    for service_type in ["compute", "image"] {
+        let request = get_from(EndpointFilter::new(service_type), "/things?limit=1");
+        let response = client.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(!response.into_body().collect().await.unwrap().to_bytes().is_empty());
+        assert_eq!(paths(&cloud, service_type), ["/things?limit=1"], "no version is discovered");
+        assert!(cloud.received_requests(service_type)[0].has_token());
+    }
+    assert_eq!(cloud.keystone().logins(), 1);
+}
+
+#[tokio::test]
+async fn a_client_can_have_a_service() {
+    let (cloud, _served) = serve().await;
+    let client = config(&cloud, &[("compute_default_microversion", "2.79")]).client().unwrap();
+    let nova = client.service("compute").unwrap();
+    nova.clone().oneshot(get("/servers")).await.unwrap();
+    nova.clone().oneshot(get_from(EndpointFilter::default().region("RegionOne"), "/flavors")).await.unwrap();
+    nova.clone().oneshot(get_from(EndpointFilter::new("image"), "/images")).await.unwrap();
+    let absolute = format!("{}/compute/servers?marker=1", cloud.base_url());
+    nova.oneshot(get(&absolute)).await.unwrap();
+    assert_eq!(paths(&cloud, "compute"), ["/servers", "/flavors", "/servers?marker=1"]);
+    for request in cloud.received_requests("compute") {
+        assert_eq!(request.headers()["openstack-api-version"], "compute 2.79");
+    }
+    assert_eq!(paths(&cloud, "image"), ["/images"]);
+
+    let error = client.oneshot(get("/servers")).await.unwrap_err();
+    assert!(Error::find(&*error).is_some(), "a request for no service: {error}");
+}
+
+#[tokio::test]
+async fn the_settings_of_a_service_complete_the_filter_of_a_request() {
+    let (cloud, _served) = serve().await;
+    let versions = Discovery::new().microversions("v2.1", "CURRENT", "v2.1/", "2.1", "2.96").version(
+        "v3.0",
+        "SUPPORTED",
+        "v3/",
+    );
+    let cloud = cloud.version_document("compute", versions);
+    let settings = [
+        ("compute_api_version", "2.60"),
+        ("image_endpoint_override", &*format!("{}/network", cloud.base_url())),
+    ];
+    let client = config(&cloud, &settings).client().unwrap();
+    let send = async |filter| client.clone().oneshot(get_from(filter, "/things")).await.unwrap();
+
+    send(EndpointFilter::new("compute")).await;
+    let received = cloud.received_requests("compute");
+    let last = received.last().unwrap();
+    assert_eq!(last.path_and_query(), "/v2.1/things");
+    assert_eq!(last.headers()["openstack-api-version"], "compute 2.60");
+
+    send(EndpointFilter::new("compute").version(3, 0).microversion("3.1")).await;
+    let received = cloud.received_requests("compute");
+    let last = received.last().unwrap();
+    assert_eq!(last.path_and_query(), "/v3/things", "the request chooses");
+    assert_eq!(last.headers()["openstack-api-version"], "compute 3.1");
+
+    send(EndpointFilter::new("image")).await;
+    assert_eq!((paths(&cloud, "network"), paths(&cloud, "image")), (vec!["/things".to_owned()], vec![]));
+}
+
+#[tokio::test]
+async fn an_alias_has_the_settings_of_its_service() {
+    let (cloud, _served) = serve().await;
+    let settings = [("block_storage_default_microversion", "3.60"), ("volume_api_version", "2")];
+    let client = config(&cloud, &settings).client().unwrap();
+    for name in ["volumev3", "volumev3"] {
+        client.clone().oneshot(get_from(EndpointFilter::new(name), "/volumes")).await.unwrap();
+    }
+    let received = cloud.received_requests("volumev3");
+    let last = received.last().unwrap();
+    assert_eq!(last.path_and_query(), "/volumes");
+    assert_eq!(last.headers()["openstack-api-version"], "volume 3.60");
+}
+
+#[tokio::test]
+async fn the_catalog_can_have_another_type_and_name() {
+    let (cloud, _served) = serve().await;
+    let settings = [("compute_service_type", "custom-compute"), ("compute_default_microversion", "2.60")];
+    let client = config(&cloud, &settings).client().unwrap();
+    let send = async |filter| client.clone().oneshot(get_from(filter, "/servers")).await.unwrap();
+    send(EndpointFilter::new("compute")).await;
+    send(EndpointFilter::new("compute").microversion("2.61")).await;
+    let versions: Vec<_> = cloud
+        .received_requests("custom-compute")
+        .iter()
+        .map(|request| request.headers()["openstack-api-version"].to_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(versions, ["compute 2.60", "compute 2.61"]);
+}
+
+#[tokio::test]
+async fn the_region_and_interface_of_a_service_are_used_unless_the_request_sets_them() {
+    let (cloud, _served) = serve().await;
+    let settings =
+        [("region_name", "RegionOne"), ("compute_region_name", "RegionTwo"), ("image_interface", "secret")];
+    let client = config(&cloud, &settings).client().unwrap();
+    let send = async |filter| client.clone().oneshot(get_from(filter, "/things")).await;
+    for missing in ["compute", "image"] {
+        let error = send(EndpointFilter::new(missing)).await.unwrap_err();
+        assert!(matches!(Error::find(&*error), Some(Error::EndpointNotFound(_))), "{error}");
+    }
+    send(EndpointFilter::new("compute").region("RegionOne")).await.unwrap();
+    send(EndpointFilter::new("image").interface("internal")).await.unwrap();
+    send(EndpointFilter::new("network")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_setting_fails_the_requests_of_its_service_only() {
+    let (cloud, _served) = serve().await;
+    let client = config(&cloud, &[("compute_endpoint_override", "canary")]).client().unwrap();
+    let nova = || get_from(EndpointFilter::new("compute"), "/servers");
+    for _ in 0..2 {
+        let error = client.clone().oneshot(nova()).await.unwrap_err();
+        assert_eq!(config_error(&error).member.as_deref(), Some("compute_endpoint_override"));
+        assert!(!error.to_string().contains("canary"), "{error}");
+    }
+    assert!(matches!(client.service("compute"), Err(Error::Config(_))));
+    assert_eq!((cloud.keystone().logins(), cloud.requests_to("compute")), (0, 0));
+    client.clone().oneshot(get_from(EndpointFilter::new("image"), "/images")).await.unwrap();
+}
+
+#[tokio::test]
+async fn requests_are_retried_as_often_as_the_configuration_says() {
+    let (cloud, _served) = serve().await;
+    let settings = [
+        ("compute_status_code_retries", "0"),
+        ("image_status_code_retries", "4"),
+        ("image_retriable_status_codes", "500"),
+        ("status_code_retry_delay", "0"),
+    ];
+    let client = config(&cloud, &settings).client().unwrap();
+    for (service_type, status, attempts) in [
+        ("compute", StatusCode::SERVICE_UNAVAILABLE, 1),
+        ("image", StatusCode::INTERNAL_SERVER_ERROR, 5),
+        ("network", StatusCode::SERVICE_UNAVAILABLE, 4),
+    ] {
+        let before = cloud.requests_to(service_type);
+        cloud.fail_next(service_type, 5, Fault::status(status));
+        let request = get_from(EndpointFilter::new(service_type), "/v2/things");
+        let response = client.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), status);
+        let discovery =
+            paths(&cloud, service_type).iter().skip(before).filter(|path| *path != "/v2/things").count();
+        assert_eq!(cloud.requests_to(service_type) - before - discovery, attempts, "{service_type}");
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_replaced() {
+    let (cloud, _served) = serve().await;
+    let nova = config(&cloud, &[]).client().unwrap().service("compute").unwrap();
+    nova.clone().oneshot(get("/servers")).await.unwrap();
+    cloud.fail_next("compute", 1, Fault::status(StatusCode::UNAUTHORIZED));
+    let response = nova.oneshot(get("/servers")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!((cloud.requests_to("compute"), cloud.keystone().logins()), (3, 2));
+}
+
+#[tokio::test]
+async fn an_error_names_the_service_and_the_server() {
+    let (cloud, served) = serve().await;
+    let nova = config(&cloud, &[("connect_retries", "0")]).client().unwrap().service("compute").unwrap();
+    nova.clone().oneshot(get("/servers")).await.unwrap();
+    cloud.fail_next("compute", 1, Fault::broken_connection());
+    let error = nova.oneshot(get("/servers")).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("compute") && text.contains(&cloud.base_url()), "{text}");
+    drop(served);
+}
+
+#[tokio::test]
+async fn api_timeout_limits_an_attempt() {
+    // It accepts connections, and never responds.
+    let mute = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let endpoint = format!("http://{}", mute.local_addr().unwrap());
+    let with_timeout = |timeout| {
+        let builder =
+            empty().set("auth_type", "none").set_auth("endpoint", &*endpoint).set("api_timeout", timeout);
+        builder.build().unwrap()
+    };
+    let nova = with_timeout("0.05").client().unwrap().service("compute").unwrap();
+    let error = nova.oneshot(get("/servers")).await.unwrap_err();
+    let mut chain =
+        std::iter::successors(Some(&*error as &(dyn std::error::Error + 'static)), |error| error.source());
+    assert!(chain.any(|error| error.is::<tower::timeout::error::Elapsed>()), "{error}");
+
+    let Err(Error::Config(error)) = with_timeout("0").client() else { panic!() };
+    assert_eq!(error.member.as_deref(), Some("api_timeout"));
+}
+
+#[tokio::test]
+async fn a_stream_can_be_sent() {
+    /// A body of some frames, which counts how often it is read.
+    struct Frames(u8, Arc<Mutex<usize>>);
+
+    impl Body for Frames {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+            *self.1.lock().unwrap() += 1;
+            self.0 = match self.0.checked_sub(1) {
+                Some(left) => left,
+                None => return Poll::Ready(None),
+            };
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"frame")))))
+        }
+    }
+
+    let (cloud, _served) = serve().await;
+    let config = config(&cloud, &[("status_code_retry_delay", "0")]);
+    let https = config.https().build().unwrap();
+    let retry = RetryPolicy::replaying().connect_failure(HttpsClient::is_connect_failure);
+    let client = config.client_with(https, ReauthPolicy::replaying(), retry).unwrap();
+    cloud.fail_next("image", 1, Fault::status(StatusCode::SERVICE_UNAVAILABLE));
+    let bodies = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&bodies);
+    cloud.respond_with("image", move |request| {
+        seen.lock().unwrap().push(request.body().clone());
+        Response::new("")
+    });
+
+    let polls = Arc::new(Mutex::new(0));
+    let upload = Request::put("/images/1/file")
+        .extension(EndpointFilter::new("image"))
+        .body(ReplayBody::new(Frames(3, Arc::clone(&polls)), 1024))
+        .unwrap();
+    let response = client.oneshot(upload).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(*bodies.lock().unwrap(), [Bytes::from_static(b"frameframeframe")]);
+    assert_eq!(cloud.requests_to("image"), 2);
+    assert_eq!(cloud.received_requests("image")[1].method(), Method::PUT);
+    assert!(*polls.lock().unwrap() <= 4, "the second attempt reads from the buffer");
+}
+
+#[tokio::test]
+async fn a_missing_certificate_is_an_error_that_names_the_file() {
+    let cloud = Cloud::new(SERVICES);
+    let config = config(&cloud, &[("cacert", "/nowhere/ca.pem")]);
+    let error = config.client().unwrap_err();
+    assert!(error.to_string().contains("/nowhere/ca.pem"), "{error}");
+}
+
+#[test]
+fn settings_without_effect_and_missing_verification_are_logged() {
+    let cloud = Cloud::new(SERVICES);
+    let (log, _guard) = Log::new();
+    let settings = [
+        ("insecure", "true"),
+        ("cacert", "/canary/ca.pem"),
+        ("key", "/canary/key.pem"),
+        ("compute_api_version", "2.canary"),
+    ];
+    let config = config(&cloud, &settings);
+    let lines = log.take_lines();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].contains("WARN") && lines[0].contains("cacert has no effect"), "{lines:?}");
+    assert!(lines[1].contains("WARN") && lines[1].contains("key has no effect"), "{lines:?}");
+
+    for _ in 0..2 {
+        let client = config.client().unwrap();
+        let lines = log.take_lines();
+        assert!(lines.len() == 1 && lines[0].contains("not verified"), "{lines:?}");
+        client.service("compute").unwrap();
+        client.service("compute").unwrap();
+        let lines = log.take_lines();
+        assert!(lines.len() == 1 && lines[0].contains("compute_api_version has no effect"), "{lines:?}");
+        assert!(!lines[0].contains("canary"), "{lines:?}");
+    }
+}
+
+#[test]
+fn debug_shows_no_setting() {
+    let cloud = Cloud::new(SERVICES);
+    let config =
+        config(&cloud, &[("compute_service_name", "canary"), ("compute_default_microversion", "2.4242")]);
+    let client = config.client().unwrap();
+    let nova = client.service("compute").unwrap();
+    let shown = format!(
+        "{:?} {client:?} {nova:?} {:?} {:?}",
+        config.service("compute"),
+        config.service_layer(),
+        config.tls()
+    );
+    assert!(
+        !shown.contains("canary") && !shown.contains("2.4242") && !shown.contains("wonderland"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_client_and_its_futures_can_be_sent_to_other_threads() {
+    fn is_shared<T: Clone + Send + Sync + 'static>() {}
+    fn is_sent<S: Service<Request<Full<Bytes>>>>(_: fn(S))
+    where
+        S::Future: Send,
+    {
+    }
+    is_shared::<CloudClient>();
+    is_sent::<CloudClient>(|_| ());
+}
