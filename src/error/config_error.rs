@@ -1,5 +1,10 @@
 use std::{fmt, path::Path, sync::Arc};
 
+use super::format::escaped;
+
+/// Maximum number of known names in a message.
+const MAX_NAMES: usize = 50;
+
 /// A configuration cannot be used.
 ///
 /// It says which setting is wrong, where it was written, and what was expected. It contains no value of a setting, but
@@ -170,10 +175,12 @@ impl ConfigLocation {
 impl fmt::Display for ConfigLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
-            Self::Variable(name) => write!(f, "the variable {name}"),
-            Self::Argument(name) => write!(f, "the argument {name}"),
-            Self::Profile(name) => write!(f, "the profile {name}"),
+            Self::File { path, line, column } => {
+                write!(f, "{}:{line}:{column}", escaped(&path.to_string_lossy()))
+            }
+            Self::Variable(name) => write!(f, "the variable {}", escaped(name)),
+            Self::Argument(name) => write!(f, "the argument {}", escaped(name)),
+            Self::Profile(name) => write!(f, "the profile {}", escaped(name)),
         }
     }
 }
@@ -184,26 +191,27 @@ impl fmt::Display for ConfigError {
             write!(f, "{location}: ")?;
         }
         if let Some(member) = &self.member {
-            write!(f, "{member}: ")?;
+            write!(f, "{}: ", escaped(member))?;
         }
         match &self.kind {
             ConfigErrorKind::CloudNotFound { cloud, known } => {
-                write!(f, "there is no cloud {cloud:?}; the clouds are {}", known.join(", "))
+                write!(f, "there is no cloud {}; ", Quoted(cloud))?;
+                match &**known {
+                    [] => f.write_str("no cloud is configured"),
+                    known => write!(f, "the clouds are {}", Names(known)),
+                }
             }
             ConfigErrorKind::RegionNotFound { region, cloud, known } => {
-                write!(
-                    f,
-                    "the cloud {cloud:?} has no region {region:?}; its regions are {}",
-                    known.join(", ")
-                )
+                let (cloud, region) = (Quoted(cloud), Quoted(region));
+                write!(f, "the cloud {cloud} has no region {region}; its regions are {}", Names(known))
             }
             ConfigErrorKind::UnknownAuthType { auth_type, known } => {
-                write!(f, "the auth type {auth_type:?} is unknown; use one of {}", known.join(", "))
+                write!(f, "the auth type {} is unknown; use one of {}", Quoted(auth_type), Names(known))
             }
             ConfigErrorKind::UnsupportedAuthType { auth_type, supported } => write!(
                 f,
                 "the auth type {auth_type} is not supported by this crate; use one of {}",
-                supported.join(", ")
+                Names(supported)
             ),
             ConfigErrorKind::MissingSettings { auth_type, names, hint } => {
                 write!(f, "the auth type {auth_type} requires {}", names.join(", and "))?;
@@ -219,12 +227,72 @@ impl fmt::Display for ConfigError {
                 "{} belongs to another user or can be written by others, so the secrets of {} are not used with it; \
                  make the file and its directory your own and writable for you only, or put both files in one \
                  directory",
-                clouds.display(),
-                secure.display()
+                escaped(&clouds.to_string_lossy()),
+                escaped(&secure.to_string_lossy())
             ),
-            ConfigErrorKind::Profile { profile, reason } => write!(f, "the profile {profile:?}: {reason}"),
+            ConfigErrorKind::Profile { profile, reason } => {
+                write!(f, "the profile {}: {reason}", Quoted(profile))
+            }
+        }
+    }
+}
+
+/// Shows a name from a configuration in quotes, escaped and truncated.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", escaped(self.0))
+    }
+}
+
+/// Shows names from a configuration, escaped and truncated, and how many more there are.
+struct Names<'a, T>(&'a [T]);
+
+impl<T: AsRef<str>> fmt::Display for Names<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: Vec<_> = self.0.iter().take(MAX_NAMES).map(|name| escaped(name.as_ref())).collect();
+        f.write_str(&shown.join(", "))?;
+        match self.0.len().saturating_sub(MAX_NAMES) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
         }
     }
 }
 
 impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_escaped_and_bounded() {
+        let long = format!("a\n\"{}", "x".repeat(1_000_000));
+        let known: Vec<_> = std::iter::repeat_n(long.clone(), 1000).collect();
+        let location = ConfigLocation::File { path: Arc::from(Path::new(&long)), line: 1, column: 2 };
+        let kinds = [
+            ConfigErrorKind::CloudNotFound { cloud: (*long).into(), known: known.clone() },
+            ConfigErrorKind::RegionNotFound { region: (*long).into(), cloud: (*long).into(), known },
+            ConfigErrorKind::UnknownAuthType { auth_type: (*long).into(), known: &["password"] },
+            ConfigErrorKind::Profile { profile: (*long).into(), reason: "it does not exist".into() },
+        ];
+        for kind in kinds {
+            let error = ConfigError { kind, location: Some(location.clone()), member: Some((*long).into()) };
+            let text = error.to_string();
+            assert!(text.len() < 20_000 && !text.contains('\n'), "{} bytes", text.len());
+            assert!(text.contains(r#"a\n\"xx"#), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_known_names_are_listed() {
+        let error = |known: &[&str]| {
+            let known = known.iter().map(|name| String::from(*name)).collect();
+            ConfigError::new(ConfigErrorKind::CloudNotFound { cloud: "x".into(), known }).to_string()
+        };
+        assert_eq!(error(&["a", "b"]), r#"there is no cloud "x"; the clouds are a, b"#);
+        assert_eq!(error(&[]), r#"there is no cloud "x"; no cloud is configured"#);
+        assert!(error(&["a"; 52]).ends_with("a, a and 2 more"));
+    }
+}
