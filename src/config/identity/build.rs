@@ -151,6 +151,12 @@ impl Builder<'_> {
 
     fn auth_url(&self) -> Result<AuthUrl, ConfigError> {
         let member = self.members.get("auth_url").ok_or_else(|| self.missing("auth_url"))?;
+        if member.text.expose().contains(['{', '}']) {
+            return Err(invalid(
+                member,
+                "the URL of Keystone, but its braces do not contain the name of a setting",
+            ));
+        }
         let url = AuthUrl::from(member.text.expose());
         match url.invalid_reason() {
             None => Ok(url),

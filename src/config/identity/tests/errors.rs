@@ -102,6 +102,15 @@ fn an_invalid_auth_url_is_an_error() {
     );
 }
 
+#[test]
+fn an_auth_url_with_braces_is_an_error() {
+    for url in ["https://h/{", "https://h/{{x}}", "https://{region_name[0]}.h/v3", "https://h/}"] {
+        let error = Cloud::alice().auth("auth_url", url).error().to_string();
+        assert!(error.starts_with("clouds.yaml:5:7: auth.auth_url: "), "{error}");
+        assert!(error.contains("its braces do not contain the name of a setting"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn the_user_is_asked_for_a_missing_password() {
     let (ask, prompts) = prompt();
