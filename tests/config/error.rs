@@ -1,9 +1,11 @@
 //! Errors of the configuration in the format of the data.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use tower_keystone::{
     Error,
-    config::{ConfigError, ConfigErrorKind},
+    config::{ConfigError, ConfigErrorKind, ConfigLocation},
 };
 
 use crate::comparison::ANY_ERROR;
@@ -21,6 +23,7 @@ pub(crate) fn to_json(error: &Error) -> Value {
 }
 
 fn kind_to_json(error: &ConfigError) -> Value {
+    let member = error.member.as_deref().unwrap_or_default();
     match &error.kind {
         ConfigErrorKind::CloudNotFound { cloud, .. } => json!({"kind": "cloud_not_found", "cloud": cloud}),
         ConfigErrorKind::RegionNotFound { region, cloud, known, .. } => {
@@ -35,18 +38,52 @@ fn kind_to_json(error: &ConfigError) -> Value {
             json!({"kind": "missing_options", "options": names})
         }
         ConfigErrorKind::UnknownMember { .. } => {
-            let member = error.member.as_deref().unwrap_or_default();
             json!({"kind": "unknown_auth_option", "option": member.trim_start_matches("auth.")})
         }
-        ConfigErrorKind::InvalidValue { expected, .. } => {
-            json!({"kind": "invalid_value", "expected": expected})
+        ConfigErrorKind::InvalidValue { expected, .. } if **expected == *"a mapping" && member.is_empty() => {
+            json!({"kind": "not_a_mapping", "file": file(error)})
         }
-        ConfigErrorKind::Syntax { reason, .. } => json!({"kind": "syntax", "reason": reason}),
-        ConfigErrorKind::Conflict { reason, .. } => json!({"kind": "conflict", "reason": reason}),
+        ConfigErrorKind::InvalidValue { .. } => json!({"kind": "invalid_value"}),
+        ConfigErrorKind::Syntax { .. } => json!({"kind": "syntax"}),
+        ConfigErrorKind::Conflict { .. } if member.ends_with("_default_microversion") => {
+            json!({"kind": "microversion_twice"})
+        }
+        ConfigErrorKind::Conflict { .. } => json!({"kind": "conflict"}),
         ConfigErrorKind::Profile { profile, reason, .. } => {
-            json!({"kind": "profile", "profile": profile, "reason": reason})
+            let must_be_fetched = reason.contains("fetch_profile");
+            let kind = if must_be_fetched { "profile_not_fetched" } else { "profile_shut_down" };
+            json!({"kind": kind, "profile": profile})
         }
         other => json!({"kind": format!("{other:?}")}),
+    }
+}
+
+/// Returns the file of the location.
+fn file(error: &ConfigError) -> Option<&Path> {
+    match &error.location {
+        Some(ConfigLocation::File { path, .. }) => Some(path),
+        _ => None,
+    }
+}
+
+/// Recorded kinds that are about one missing setting.
+const MISSING: [(&str, &str); 5] = [
+    ("application_credential_missing", "application_credential_id or application_credential_name"),
+    ("application_credential_secret_missing", "application_credential_secret"),
+    ("auth_methods_missing", "auth_methods"),
+    ("project_domain_missing", "project_domain_id or project_domain_name"),
+    ("user_domain_missing", "user_domain_id or user_domain_name"),
+];
+
+/// Returns the names of the settings that are missing according to the recorded error.
+pub(crate) fn missing(recorded: &Value) -> Option<Value> {
+    let class = recorded["error"].as_str()?;
+    if !matches!(class, "MissingRequiredOptions" | "OptionError" | "TypeError") {
+        return None;
+    }
+    match recorded["kind"].as_str()? {
+        "missing_options" => Some(recorded["options"].clone()),
+        kind => MISSING.iter().find(|(missing, _)| *missing == kind).map(|(_, setting)| json!([setting])),
     }
 }
 
@@ -58,6 +95,9 @@ pub(crate) fn is_expected(recorded: &Value, got: &Value) -> bool {
     let Some(kind) = recorded["kind"].as_str() else {
         return recorded["error"].as_str().is_some_and(|class| ANY_ERROR.contains(&class));
     };
+    if let Some(missing) = missing(recorded) {
+        return got["kind"] == "missing_options" && got["options"] == missing;
+    }
     let details = recorded.as_object().into_iter().flatten();
     let mut details = details.filter(|(name, _)| !matches!(&***name, "error" | "kind" | "warnings"));
     got["kind"] == kind && details.all(|(name, detail)| got[name] == *detail)

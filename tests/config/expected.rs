@@ -3,19 +3,32 @@
 use serde_json::{Map, Value, json};
 use tower_keystone::{EndpointFilter, Interface};
 
-/// Returns the members of a loaded cloud without its services and its authentication.
-pub(crate) fn cloud(expect: &Value) -> Map<String, Value> {
-    let tls = &expect["tls"];
+use crate::{Case, written};
+
+/// Returns the warnings, sorted.
+pub(crate) fn warnings(expect: &Value) -> Value {
+    json!(expect["warnings"].as_array().cloned().unwrap_or_default())
+}
+
+/// Returns the members of a loaded cloud without its services and its authentication. A relative path is in the working
+/// directory.
+pub(crate) fn cloud(case: &Case) -> Map<String, Value> {
+    let (expect, tls) = (&case.expect, &case.expect["tls"]);
+    let absolute = |path: &Value| path.as_str().map_or(path.clone(), |path| written::absolute(case, path));
+    let cert = match &tls["cert"] {
+        Value::Array(paths) => paths.iter().map(absolute).collect(),
+        path => absolute(path),
+    };
     let members = json!({
         "cloud": expect["cloud"],
         "region_name": text(&expect["region_name"]),
-        "config_file": expect["config_file"],
-        "secure_file": expect["secure_file"],
+        "config_file": absolute(&expect["config_file"]),
+        "secure_file": absolute(&expect["secure_file"]),
         "auth_type": expect["auth_type"],
         "interface": interfaces(&expect["interface"]),
         "tls": {
-            "verify": if tls["verify"].is_null() { true.into() } else { tls["verify"].clone() },
-            "cert": text(&tls["cert"]),
+            "verify": if tls["verify"].is_null() { true.into() } else { absolute(&tls["verify"]) },
+            "cert": text(&cert),
         },
         "timeout": expect["timeout"],
         "force_ipv4": expect["force_ipv4"] == true,

@@ -21,6 +21,14 @@ pub(crate) enum File {
 }
 
 impl File {
+    /// Returns the text, unless the file cannot be read.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Other(_) => None,
+        }
+    }
+
     fn read(&self) -> io::Result<Vec<u8>> {
         match self {
             Self::Text(text) => Ok(text.clone().into()),
@@ -56,7 +64,7 @@ pub(crate) fn builder(case: &Case) -> CloudConfigBuilder {
     let options = &case.options;
     let mut builder = CloudConfig::builder()
         .environment(case.env.clone())
-        .working_directory(case.cwd.as_deref().unwrap_or("/cwd"))
+        .working_directory(case.working_directory())
         .load_envvars(options.load_envvars.unwrap_or(true))
         .load_files(options.load_yaml_config.unwrap_or(true))
         .read_files_with(read);

@@ -10,6 +10,9 @@
 //!
 //! A case has one of the outcomes of the conformance test, and the rules in `differences.rs` are checked as there.
 
+#[path = "../conformance/changed_case.rs"]
+#[allow(dead_code, reason = "the conformance test uses more of it")]
+mod changed_case;
 #[path = "../conformance/comparison.rs"]
 #[allow(dead_code, reason = "the conformance test uses more of it")]
 mod comparison;
@@ -32,11 +35,13 @@ mod servers;
 mod authentication;
 mod configuration;
 mod differences;
+mod differences_errors;
 mod error;
 mod expected;
 mod input;
 mod service;
 mod warnings;
+mod written;
 
 use std::{collections::BTreeMap, process::ExitCode};
 
@@ -66,7 +71,35 @@ struct Case {
     expect: Value,
 }
 
+impl Case {
+    fn working_directory(&self) -> &str {
+        self.cwd.as_deref().unwrap_or("/cwd")
+    }
+
+    /// Sets the recorded result to that of the difference.
+    fn with_expected(&self, mutant: &Difference) -> Self {
+        let mut case = self.clone();
+        let members: Vec<_> = mutant.subject.split(['.', ':']).map(str::trim).collect();
+        match members.as_slice() {
+            ["load"] => case.expect = mutant.expected.clone(),
+            // The requests are a member of the authentication, too.
+            ["authentication"] => {
+                let requests = case.expect["authentication"]["requests"].take();
+                case.expect["authentication"] = mutant.expected.clone();
+                case.expect["authentication"]["requests"] = requests;
+            }
+            members => {
+                let pointer = members.iter().map(|member| format!("/{member}")).collect::<String>();
+                if let Some(member) = case.expect.pointer_mut(&pointer) {
+                    *member = mutant.expected.clone();
+                }
+            }
+        }
+        case
+    }
+}
+
 fn main() -> ExitCode {
-    let rules: &[&[replay::Rule]] = &[differences::CONFIGURATION];
+    let rules: &[&[replay::Rule]] = &[differences_errors::ERRORS, differences::LOADED_CLOUDS];
     outcome::run("config", &[("configuration", configuration::replay, rules)], |_, _| true)
 }

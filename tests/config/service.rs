@@ -1,5 +1,8 @@
 //! The settings of single services.
 
+use std::time::Duration;
+
+use http::StatusCode;
 use serde_json::{Value, json};
 use tower_keystone::config::{CloudConfig, ServiceConfig};
 
@@ -35,18 +38,29 @@ pub(crate) fn compare(
     }
     for (member, got) in got.as_object().into_iter().flatten() {
         let expected = match &**member {
-            "endpoint" => expected::endpoint(expected).to_string().into(),
+            "endpoint" => format!("{:?}", expected::endpoint(expected)).into(),
             _ => expected[member].clone(),
         };
         compare(&subject(member), &expected, got.clone());
     }
 }
 
-fn to_json(service: &ServiceConfig, expected: &Value) -> Value {
+fn to_json(service: &ServiceConfig, recorded: &Value) -> Value {
+    let seconds = |delay: Option<Duration>| delay.map(|delay| delay.as_secs_f64());
+    let codes = service.retriable_status_codes();
     let endpoint = service.endpoint();
-    let override_url = expected["endpoint_override"].as_str().unwrap_or_default();
+    // A filter does not show its override.
+    let url = recorded["endpoint_override"].as_str().unwrap_or_default();
+    let has_recorded = endpoint.clone().endpoint_override(url) == endpoint;
     json!({
-        "endpoint": endpoint.to_string(),
-        "endpoint_override": if endpoint.clone().endpoint_override(override_url) == endpoint { expected["endpoint_override"].clone() } else { "another".into() },
+        "endpoint": format!("{:?}", endpoint.endpoint_override("")),
+        "endpoint_override": if has_recorded { recorded["endpoint_override"].clone() } else { "another".into() },
+        "api_version": service.api_version(),
+        "default_microversion": service.default_microversion(),
+        "connect_retries": service.connect_retries(),
+        "connect_retry_delay": seconds(service.connect_retry_delay()),
+        "status_code_retries": service.status_code_retries(),
+        "status_code_retry_delay": seconds(service.status_code_retry_delay()),
+        "retriable_status_codes": codes.map(|codes| codes.iter().map(StatusCode::as_u16).collect::<Vec<_>>()),
     })
 }

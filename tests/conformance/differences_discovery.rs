@@ -4,10 +4,8 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::{
     Case, Difference,
-    differences::{
-        ROOT_PATH, SPACES_AROUND_URL, agrees_after, call, error_text, expected_call, is_python_error,
-        same_result_after,
-    },
+    changed_case::{agrees_after, same_result_after},
+    differences::{ROOT_PATH, SPACES_AROUND_URL, call, error_text, expected_call, is_python_error},
     differences_requests::{is_login, requests},
     malformed,
     replay::{Rule, value},

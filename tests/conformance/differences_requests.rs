@@ -5,9 +5,8 @@ use serde_json::{Value, json};
 use crate::{
     Case, Difference,
     access::time_of,
-    differences::{
-        agrees_after, call, error_text, expected_call, is_about_sending, is_python_error, same_result_after,
-    },
+    changed_case::{agrees_after, same_result_after},
+    differences::{call, error_text, expected_call, is_about_sending, is_python_error},
     differences_discovery::change_exchanges,
     lifetime::{Renewal, TokenState, tokens},
     plugins::PluginSpec,

@@ -6,8 +6,9 @@ use tower_keystone::service_types;
 use crate::{
     Case, Difference,
     access::time_of,
+    changed_case::same_result_after,
     clock::FrozenClock,
-    differences::{call, error_text, expected_call, is_about_sending, same_result_after},
+    differences::{call, error_text, expected_call, is_about_sending},
     differences_discovery::{change_args, with_absolute_locations, with_minimum},
     differences_requests::{is_login, plugin_spec, requests},
     replay::{Rule, value},

@@ -17,6 +17,7 @@ mod access;
 mod arguments;
 mod auth_requests;
 mod catalog;
+mod changed_case;
 mod clock;
 mod comparison;
 mod differences;
@@ -41,7 +42,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, value::RawValue};
 
-use replay::{Difference, Incomplete, Replay, Rule};
+use replay::{Difference, Incomplete, Rule};
 
 /// A case: one line of a file. The document is stored as text, to keep the order of its members.
 #[derive(Clone, serde::Deserialize)]
@@ -71,6 +72,22 @@ impl Case {
     /// Returns an input, or `null` if there is none.
     fn input(&self, name: &str) -> &Value {
         self.input.get(name).unwrap_or(&Value::Null)
+    }
+
+    /// Sets the expected result to that of the difference.
+    fn with_expected(&self, mutant: &Difference) -> Self {
+        let mut case = self.clone();
+        let result = case.expect.pointer_mut(&format!("/calls/{}", mutant.call));
+        match (result, mutant.subject.split_once(": ")) {
+            (Some(result), None) => *result = mutant.expected.clone(),
+            (Some(result), Some((_, member))) => {
+                if let Some(member) = result.get_mut(member) {
+                    *member = mutant.expected.clone();
+                }
+            }
+            (None, _) => {}
+        }
+        case
     }
 
     fn calls(&self) -> &[Value] {

@@ -15,23 +15,7 @@ pub(crate) fn mutants(case: &Case, difference: &Difference) -> Vec<(Case, Differ
     let of_expected = variants(expected).into_iter().map(|expected| with(expected, got.clone()));
     let of_got = variants(got).into_iter().map(|got| with(expected.clone(), got));
     let mutants = of_expected.chain(of_got).filter(|mutant| *value(&mutant.expected) != mutant.got);
-    mutants.map(|mutant| (with_expected(case, &mutant), mutant)).collect()
-}
-
-/// Sets the expected result of the case to that of the difference.
-fn with_expected(case: &Case, mutant: &Difference) -> Case {
-    let mut case = case.clone();
-    let result = case.expect.pointer_mut(&format!("/calls/{}", mutant.call));
-    match (result, mutant.subject.split_once(": ")) {
-        (Some(result), None) => *result = mutant.expected.clone(),
-        (Some(result), Some((_, member))) => {
-            if let Some(member) = result.get_mut(member) {
-                *member = mutant.expected.clone();
-            }
-        }
-        (None, _) => {}
-    }
-    case
+    mutants.map(|mutant| (case.with_expected(&mutant), mutant)).collect()
 }
 
 /// Returns variants of a value, each with a change in another place.
