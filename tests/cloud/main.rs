@@ -4,9 +4,11 @@
 //! with SQLite databases. If the services cannot be started, the tests fail. `TOWER_KEYSTONE_NO_CLOUD=1` skips these tests,
 //! for machines without Python 3 or without a package index.
 
+mod config;
 mod discovery;
 mod methods;
 mod outage;
 mod renewal;
 mod requests;
 mod support;
+mod tls;

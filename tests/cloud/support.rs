@@ -98,7 +98,8 @@ impl Mortal {
 }
 
 impl Real {
-    fn text(&self, name: &str) -> &str {
+    /// Returns a value that boot.py tells, such as `password`.
+    pub(crate) fn text(&self, name: &str) -> &str {
         self.told[name].as_str().expect("boot.py says it")
     }
 
@@ -155,6 +156,12 @@ impl Real {
     /// Logs in as the administrator with this scope.
     pub(crate) async fn token(&self, scope: Scope) -> AccessInfo {
         let credentials = self.credentials(self.auth_url()).scope(scope);
+        credentials.get_auth_ref(self.transport()).await.expect("Keystone gives a token")
+    }
+
+    /// Logs in as this person.
+    pub(crate) async fn login(&self, person: &Person) -> AccessInfo {
+        let credentials = person.credentials(self.auth_url());
         credentials.get_auth_ref(self.transport()).await.expect("Keystone gives a token")
     }
 
@@ -290,7 +297,7 @@ impl Caller {
     }
 }
 
-const PASSWORD: &str = "of-a-test";
+pub(crate) const PASSWORD: &str = "of-a-test";
 
 /// A user that was created for one test.
 pub(crate) struct Person {
