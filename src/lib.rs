@@ -41,6 +41,30 @@
 //! The inner service must be `Clone`. Wrap it in tower's `Buffer` if it is not. This crate has no HTTP client by
 //! default. If you know keystoneauth, [`coming_from_keystoneauth`] maps its names to those of this crate.
 //!
+//! # Configuration
+//!
+//! With the feature `config`, `CloudConfig` reads `clouds.yaml` and the `OS_*` variables, by the rules of openstacksdk.
+//! It makes the credentials, the plugin or the layer from them. With the feature `rustls` too, it makes a client for all
+//! services of the cloud:
+//!
+//! ```no_run
+//! use http::Request;
+//! use http_body_util::Full;
+//! use tower::ServiceExt;
+//! use tower_keystone::{BoxError, CloudConfig};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), BoxError> {
+//!     let nova = CloudConfig::from_env()?.client()?.service("compute")?;
+//!     let response = nova.oneshot(Request::get("/servers").body(Full::default())?).await?;
+//!     println!("{}", response.status());
+//!     Ok(())
+//! }
+//! ```
+//!
+//! The module `config` describes the files, the variables and their order, and `config::client` the layers of the
+//! client.
+//!
 //! # Which plugin?
 //!
 //! The layer obtains tokens from an [`IdentityPlugin`]. Choose one by what you have:
@@ -173,6 +197,8 @@
 //!
 //! None is enabled by default. Without features there is no HTTP client and no TLS.
 //!
+//! - `config`: `CloudConfig`, configuration by `clouds.yaml` and `OS_*` variables. With `rustls`, it makes a client for
+//!   all services of a cloud.
 //! - `fixture`: the module `fixture`, an OpenStack cloud in memory for tests.
 //! - `follow-redirect`: `RedirectPolicy`, with which tower-http's `FollowRedirect` sends no token to another origin.
 //! - `hyper`: `Transport::hyper`, an HTTP/1.1 client for requests to Keystone. You choose the TLS library.

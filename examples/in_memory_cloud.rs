@@ -1,0 +1,45 @@
+//! Runs a program with an in-memory cloud on loopback, to try a client without a real cloud.
+//!
+//! ```sh
+//! cargo run --example in_memory_cloud -- cargo run --example list_servers
+//! ```
+//!
+//! The program finds the cloud through `OS_*` variables. If no program is given, the example prints these variables for
+//! a shell, and serves the cloud until it is interrupted.
+
+use std::{
+    env,
+    future::pending,
+    process::{Command, ExitCode},
+};
+
+use http::Response;
+use serde_json::json;
+use tower_keystone::{BoxError, fixture::Cloud};
+
+#[tokio::main]
+async fn main() -> Result<ExitCode, BoxError> {
+    let cloud =
+        Cloud::new([("compute", "nova"), ("image", "glance")]).user("alice", "wonderland").project("demo");
+    let servers = json!({"servers": [{"id": "s1", "name": "web-1"}, {"id": "s2", "name": "web-2"}]});
+    cloud.respond("compute", Response::new(servers.to_string()));
+    let images = json!({"images": [{"id": "i1", "name": "debian-13", "status": "active"}]});
+    cloud.respond("image", Response::new(images.to_string()));
+    let _server = cloud.serve().await?;
+
+    let mut arguments = env::args_os().skip(1);
+    let Some(program) = arguments.next() else {
+        for (name, value) in cloud.environment() {
+            println!("export {name}={value}");
+        }
+        return pending().await;
+    };
+    let mut command = Command::new(program);
+    command.args(arguments);
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OS_")) {
+        command.env_remove(name);
+    }
+    command.envs(cloud.environment());
+    let status = tokio::task::spawn_blocking(move || command.status()).await??;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

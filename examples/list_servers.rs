@@ -1,0 +1,31 @@
+//! Lists the servers of a cloud.
+//!
+//! `clouds.yaml` or `OS_*` variables configure the cloud, as for any OpenStack client:
+//!
+//! ```sh
+//! OS_CLOUD=my-cloud cargo run --example list_servers
+//! ```
+//!
+//! The example `in_memory_cloud` starts a cloud for it:
+//!
+//! ```sh
+//! cargo run --example in_memory_cloud -- cargo run --example list_servers
+//! ```
+
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use serde_json::Value;
+use tower::ServiceExt;
+use tower_keystone::{BoxError, CloudConfig};
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let nova = CloudConfig::from_env()?.client()?.service("compute")?;
+    let response = nova.oneshot(Request::get("/servers").body(Full::default())?).await?;
+    println!("{}", response.status());
+    let body: Value = serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?;
+    for server in body["servers"].as_array().into_iter().flatten() {
+        println!("{} {}", server["id"], server["name"]);
+    }
+    Ok(())
+}
