@@ -20,7 +20,8 @@ use http::{Request, Response};
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt};
 use tower_keystone::{
-    AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Interface, RaiseForStatusLayer, Transport,
+    AccessInfo, AccessInfoPlugin, AuthLayer, CloudConfig, EndpointFilter, Interface, RaiseForStatusLayer,
+    Transport,
     fixture::{CatalogService, Discovery as Versions, V3Token},
 };
 
@@ -149,6 +150,39 @@ async fn a_discovered_version_costs_no_more_allocations() {
     let first = Request::get("/servers/detail?limit=9").body(()).unwrap();
     layer.layer(Inner::default()).oneshot(first).await.unwrap();
     assert_eq!(cost_of_requests(&layer, "/servers/detail?limit=9", None), (REQUESTS, 0));
+}
+
+#[test]
+fn settings_of_services_cost_no_allocation() {
+    let config = CloudConfig::builder()
+        .load_files(false)
+        .load_envvars(false)
+        .set("auth_type", "none")
+        .set("region_name", "RegionOne")
+        .set("compute_default_microversion", "2.79");
+    let service = tower::service_fn(|request: Request<()>| {
+        ready(Ok::<_, Infallible>(request.extensions().get::<EndpointFilter>().cloned()))
+    });
+    let mut service = config.build().unwrap().service_layer().layer(service);
+    let mut send = |filter: Option<EndpointFilter>| {
+        let mut request = Request::new(());
+        if let Some(filter) = filter {
+            request.extensions_mut().insert(filter);
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut completed = None;
+        let allocated = allocations(|| match pin!(service.call(request)).poll(&mut cx) {
+            Poll::Ready(Ok(filter)) => completed = filter,
+            _ => panic!("the inner service responds at once"),
+        });
+        (allocated, completed)
+    };
+    assert_eq!(send(None), (0, None));
+    let (_, first) = send(Some(EndpointFilter::new("compute")));
+    let expected =
+        EndpointFilter::new("compute").interface("public").region("RegionOne").microversion("2.79");
+    assert_eq!(first.as_ref(), Some(&expected));
+    assert_eq!(send(Some(EndpointFilter::new("compute"))), (0, first));
 }
 
 #[test]

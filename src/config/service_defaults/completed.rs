@@ -28,9 +28,12 @@ impl Completed {
         Self { filter: filter.with_defaults(&self.filter), retries: self.retries.clone() }
     }
 
-    /// Adds the filter to the extensions of a request.
+    /// Sets the filter in the extensions of a request. This takes no allocation if the request has a filter.
     pub(super) fn insert_into(&self, extensions: &mut Extensions) {
-        extensions.insert(self.filter.clone());
+        match extensions.get_mut::<EndpointFilter>() {
+            Some(filter) => filter.clone_from(&self.filter),
+            None => drop(extensions.insert(self.filter.clone())),
+        }
         if let Some(retries) = &self.retries {
             extensions.insert(retries.clone());
         }
