@@ -279,6 +279,25 @@ async fn api_timeout_limits_an_attempt() {
 }
 
 #[tokio::test]
+async fn the_proxies_are_those_of_the_environment_of_the_configuration() {
+    let (cloud, _served) = serve().await;
+    let closed = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let proxy = format!("http://{}", closed.local_addr().unwrap());
+    drop(closed);
+    let send = async |no_proxy: &str| {
+        let config = CloudConfig::builder()
+            .load_files(false)
+            .environment([("http_proxy", &*proxy), ("no_proxy", no_proxy)])
+            .set("auth_type", "none")
+            .set_auth("endpoint", format!("{}/compute", cloud.base_url()))
+            .set("connect_retries", "0");
+        config.build().unwrap().client().unwrap().service("compute").unwrap().oneshot(get("/servers")).await
+    };
+    assert!(send("").await.is_err());
+    assert_eq!(send("127.0.0.1").await.unwrap().status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
 async fn a_stream_can_be_sent() {
     /// A body of some frames, which counts how often it is read.
     struct Frames(u8, Arc<Mutex<usize>>);

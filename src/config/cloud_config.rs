@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "rustls")]
+use super::proxy_variables::ProxyVariables;
 use super::{
     ServiceConfig, TlsConfig,
     identity::{ConfiguredIdentity, Identity},
@@ -33,6 +35,8 @@ pub(super) struct Inner {
     pub(super) tls: TlsConfig,
     pub(super) api_timeout: Option<Duration>,
     pub(super) force_ipv4: bool,
+    #[cfg(feature = "rustls")]
+    pub(super) proxy_variables: Option<ProxyVariables>,
 }
 
 impl CloudConfig {
@@ -83,6 +87,12 @@ impl CloudConfig {
     /// Returns whether connections use IPv4 only.
     pub fn force_ipv4(&self) -> bool {
         self.inner.force_ipv4
+    }
+
+    /// Returns the proxies of an environment that replaces the one of the process.
+    #[cfg(feature = "rustls")]
+    pub(super) fn proxy_variables(&self) -> Option<&ProxyVariables> {
+        self.inner.proxy_variables.as_ref()
     }
 
     /// Returns the credentials. `None` if the auth type needs no Keystone (`none`, `admin_token`, `http_basic`).

@@ -2,6 +2,8 @@
 
 use std::{io, sync::Arc};
 
+#[cfg(feature = "rustls")]
+use super::proxy_variables::ProxyVariables;
 use super::{
     CloudConfig, TlsConfig,
     arguments::Arguments,
@@ -62,6 +64,8 @@ pub(super) fn build(options: &Options) -> Result<CloudConfig, ConfigError> {
         tls,
         api_timeout: api_timeout(&settings)?,
         force_ipv4,
+        #[cfg(feature = "rustls")]
+        proxy_variables: ProxyVariables::new(options),
         settings,
     }))
 }

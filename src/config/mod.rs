@@ -20,6 +20,8 @@ mod load;
 mod merge;
 mod options;
 mod profile;
+#[cfg(feature = "rustls")]
+mod proxy_variables;
 mod read_file;
 mod region;
 mod retries;

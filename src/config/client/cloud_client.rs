@@ -81,6 +81,8 @@ impl CloudConfig {
     }
 
     /// Returns a builder of an HTTPS client, with the TLS settings of this cloud and `force_ipv4`.
+    ///
+    /// Its proxies are those of the environment that the configuration was loaded from.
     pub fn https(&self) -> HttpsClientBuilder {
         let tls = self.tls();
         let mut https = HttpsClient::builder().force_ipv4(self.force_ipv4());
@@ -92,6 +94,9 @@ impl CloudConfig {
         }
         if let Some(cert) = &tls.cert {
             https = https.client_certificate(cert, tls.key.clone());
+        }
+        if let Some(variables) = self.proxy_variables() {
+            https = https.proxy_from(|name| variables.get(name));
         }
         https
     }

@@ -1,7 +1,6 @@
 //! A client for all services of a cloud, ready made from its configuration. Requires the feature `rustls`.
 //!
 //! ```
-//! use bytes::Bytes;
 //! use http::Request;
 //! use http_body_util::Full;
 //! use tower::ServiceExt;
@@ -23,7 +22,7 @@
 //! let config = CloudConfig::from_env()?;
 //! # }
 //! let nova = config.client()?.service("compute")?;
-//! let response = nova.oneshot(Request::get("/servers").body(Full::<Bytes>::default())?).await?;
+//! let response = nova.oneshot(Request::get("/servers").body(Full::default())?).await?;
 //! assert_eq!(response.status(), 200);
 //! # Ok(())
 //! # }
