@@ -155,6 +155,9 @@ impl Clouds {
 
     /// Refuses a cloud in a file with the name of the cloud of the environment.
     fn check_cloud_name(&self) -> Result<(), ConfigError> {
+        if !self.environment.is_loaded() {
+            return Ok(());
+        }
         let name = self.environment.cloud_name()?;
         let Some(cloud) = self.documents().find_map(|document| document.entries.get(name)) else {
             return Ok(());
@@ -210,4 +213,145 @@ impl ConfigError {
 fn working_directory(options: &Options) -> PathBuf {
     let directory = options.working_directory.as_deref().unwrap_or(Path::new("."));
     std::path::absolute(directory).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{
+        arguments::argument,
+        options::testing::{with_files, with_variables},
+    };
+
+    const CLOUDS: &str = "/home/a/.config/openstack/clouds.yaml";
+    const SECURE: &str = "/home/a/.config/openstack/secure.yaml";
+
+    fn with_environment(options: Options, variables: &[(&str, &str)]) -> Options {
+        let mut environment = options.environment.clone().unwrap();
+        environment.extend(with_variables(variables).environment.unwrap());
+        Options { environment: Some(environment), ..options }
+    }
+
+    fn selected(options: &Options, requested: Option<&str>) -> Result<Option<String>, String> {
+        let requested = requested.map(|name| argument("cloud", crate::Secret::new(name)));
+        let cloud = Clouds::load(options).and_then(|clouds| clouds.select(requested));
+        cloud.map(|cloud| cloud.name.map(String::from)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn clouds_are_selected_by_name_then_by_what_there_is() {
+        let one = with_files(&[(CLOUDS, "clouds: {one: {}}")]);
+        let two = with_files(&[(CLOUDS, "clouds: {one: {}, two: {}}")]);
+        let cloud = [("OS_CLOUD", "two"), ("OS_AUTH_URL", "https://k")];
+        let (in_environment, no_cloud) = ([("OS_AUTH_URL", "https://k")], with_files(&[]));
+        for (options, requested, expected) in [
+            (one.clone(), None, Some("one")),
+            (two.clone(), None, None),
+            (no_cloud.clone(), None, None),
+            (two.clone(), Some("two"), Some("two")),
+            (with_environment(two.clone(), &cloud), None, Some("two")),
+            (with_environment(two.clone(), &cloud), Some("one"), Some("one")),
+            (with_environment(two.clone(), &cloud), Some("envvars"), Some("envvars")),
+            (with_environment(one.clone(), &in_environment), None, Some("envvars")),
+            (with_environment(one.clone(), &[("OS_REGION_NAME", "R")]), None, Some("one")),
+            (Options { load_envvars: false, ..with_environment(one.clone(), &cloud) }, None, Some("one")),
+            (Options { load_files: false, ..one.clone() }, None, None),
+        ] {
+            assert_eq!(selected(&options, requested).unwrap().as_deref(), expected, "{requested:?}");
+        }
+    }
+
+    #[test]
+    fn a_cloud_that_does_not_exist_is_an_error_that_lists_the_others() {
+        let options = with_files(&[(CLOUDS, "clouds: {one: {}, two: {}}")]);
+        let known = "there is no cloud \"x\"; the clouds are one, two";
+        assert_eq!(selected(&options, Some("x")).unwrap_err(), format!("the argument cloud: {known}"));
+        let options = with_environment(options, &[("OS_CLOUD", "x")]);
+        assert_eq!(selected(&options, None).unwrap_err(), format!("the variable OS_CLOUD: {known}"));
+    }
+
+    #[test]
+    fn names_are_in_the_order_of_the_files_and_the_environment_is_the_last() {
+        let files = with_files(&[
+            (CLOUDS, "clouds: {b: {}, broken: text, a: {}}"),
+            (SECURE, "clouds: {c: {}, a: {}}"),
+        ]);
+        let options = with_environment(files, &[("OS_AUTH_URL", "x"), ("OS_CLOUD_NAME", "mine")]);
+        let names = Clouds::load(&options).unwrap().names().unwrap();
+        assert_eq!(names, ["b", "broken", "a", "c", "mine"]);
+    }
+
+    #[test]
+    fn a_broken_cloud_spoils_no_other() {
+        let options = with_files(&[(CLOUDS, "clouds: {one: {}, broken: canary, null: null}")]);
+        assert!(selected(&options, Some("one")).is_ok());
+        assert!(selected(&options, Some("null")).is_ok());
+        assert_eq!(
+            selected(&options, Some("broken")).unwrap_err(),
+            format!("{CLOUDS}:1:19: clouds.broken: expected a mapping")
+        );
+    }
+
+    #[test]
+    fn the_secure_file_is_merged_over_the_clouds_file() {
+        let options = with_files(&[
+            (CLOUDS, "clouds: {one: {region-name: R1, auth: {username: a, password: x}}}"),
+            (SECURE, "clouds: {one: {region_name: R2, auth: {password: y}}}"),
+        ]);
+        let cloud = Clouds::load(&options).unwrap().select(None).unwrap();
+        let text = |mapping: &Mapping, name: &str| {
+            mapping.get(name).unwrap().text().unwrap().unwrap().text.expose().to_owned()
+        };
+        assert_eq!(text(&cloud.settings.top, "region_name"), "R2");
+        assert_eq!(text(&cloud.settings.auth, "username"), "a");
+        assert_eq!(text(&cloud.settings.auth, "password"), "y");
+        let paths: Vec<_> = cloud.sources.iter().map(|source| source.path.to_path_buf()).collect();
+        assert_eq!(paths, [CLOUDS, SECURE].map(PathBuf::from));
+    }
+
+    #[test]
+    fn the_cloud_of_the_environment_needs_a_name_of_its_own() {
+        let options = with_files(&[(CLOUDS, "clouds: {mine: {}}")]);
+        let options = with_environment(options, &[("OS_CLOUD_NAME", "mine")]);
+        assert_eq!(
+            selected(&options, None).unwrap_err(),
+            format!(
+                "{CLOUDS}:1:10: the cloud \"mine\" has the name of the cloud of the environment; rename it, or set \
+                 OS_CLOUD_NAME to another name"
+            )
+        );
+        assert!(selected(&Options { load_envvars: false, ..options }, None).is_ok());
+    }
+
+    #[test]
+    fn a_file_without_clouds_ends_the_search() {
+        let site = ("/etc/openstack/clouds.yaml", "clouds: {site: {}}");
+        for text in ["", "# a comment", "[]", "{}", "clouds:", "cloud: {one: {}}"] {
+            assert_eq!(selected(&with_files(&[(CLOUDS, text), site]), None), Ok(None), "{text:?}");
+        }
+        for text in ["42", "[a]", "clouds: canary"] {
+            let error = selected(&with_files(&[(CLOUDS, text), site]), None).unwrap_err();
+            assert!(error.ends_with("expected a mapping") && error.starts_with(CLOUDS), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_broken_file_is_an_error_with_its_place() {
+        let files =
+            [(CLOUDS, "clouds:\n  one: [canary"), ("/etc/openstack/clouds.yaml", "clouds: {site: {}}")];
+        let error = selected(&with_files(&files), None).unwrap_err();
+        assert!(error.starts_with(&format!("{CLOUDS}:3:1: ")) && !error.contains("canary"), "{error}");
+    }
+
+    #[test]
+    fn settings_for_all_clouds_come_from_files_and_variables() {
+        let options =
+            with_files(&[(CLOUDS, "client: {force-ipv4: yes}"), (SECURE, "client: {prefer_ipv6: no}")]);
+        let client = Clouds::load(&options).unwrap().client().unwrap();
+        assert_eq!(client.boolean("force_ipv4"), Ok(Some(true)));
+        assert_eq!(client.boolean("prefer_ipv6"), Ok(Some(false)));
+
+        let options = with_environment(options, &[("OS_FORCE_IPV4", "no")]);
+        assert_eq!(Clouds::load(&options).unwrap().client().unwrap().boolean("force_ipv4"), Ok(Some(false)));
+    }
 }

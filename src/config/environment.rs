@@ -30,6 +30,7 @@ pub(super) struct Environment {
     variables: BTreeMap<String, Variable>,
     prefix: Option<String>,
     home: Option<PathBuf>,
+    is_loaded: bool,
 }
 
 /// The value of a variable.
@@ -62,7 +63,12 @@ impl Environment {
             None => std::env::home_dir(),
         };
         let home = home.filter(|home| !home.as_os_str().is_empty());
-        Self { variables, prefix, home }
+        Self { variables, prefix, home, is_loaded: options.load_envvars }
+    }
+
+    /// Returns whether variables can describe a cloud.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.is_loaded
     }
 
     /// Returns the home directory.

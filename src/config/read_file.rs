@@ -98,3 +98,81 @@ fn unreadable(path: Arc<Path>, reason: impl Into<Box<str>>) -> ConfigError {
     let location = ConfigLocation::File { path, line: 1, column: 1 };
     ConfigError::new(ConfigErrorKind::Syntax { reason: reason.into() }).at(&location)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::temp_dir::TempDir;
+
+    fn read(candidates: &[&Path]) -> Result<Option<ReadableFile>, ConfigError> {
+        let candidates = candidates.iter().map(|path| path.to_path_buf()).collect();
+        read_first(candidates, None, Path::new("/"))
+    }
+
+    #[test]
+    fn files_that_do_not_exist_and_directories_are_skipped() {
+        let directory = TempDir::new();
+        let file = directory.write("clouds.yaml", "text");
+        let below_file = file.join("x");
+        let absent = directory.path().join("absent");
+        let found = read(&[&absent, directory.path(), &below_file, &file]).unwrap().unwrap();
+        assert_eq!((&*found.source.path, found.bytes.as_slice()), (&*file, &b"text"[..]));
+        assert!(read(&[&absent]).unwrap().is_none());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_may_not_be_read_is_skipped() {
+        let directory = TempDir::new();
+        let secret = directory.write("a", "text");
+        crate::config::temp_dir::set_mode(&secret, 0o000);
+        // Root may read every file.
+        let is_skipped = File::open(&secret).is_err();
+        assert_eq!(read(&[&secret]).unwrap().is_none(), is_skipped);
+    }
+
+    #[test]
+    fn the_function_of_the_program_reads_instead_of_the_disk() {
+        let read: ReadFile = Arc::new(|path| match path.to_str() {
+            Some("/a") => Err(io::ErrorKind::PermissionDenied.into()),
+            Some("/b") => Ok("text".into()),
+            _ => Err(io::Error::other("the disk is broken")),
+        });
+        let first = |paths: &[&str]| {
+            read_first(paths.iter().map(PathBuf::from).collect(), Some(&read), Path::new("/"))
+        };
+        let found = first(&["/a", "/b", "/c"]).unwrap().unwrap();
+        assert_eq!((&*found.source.path, found.bytes.as_slice()), (Path::new("/b"), &b"text"[..]));
+        let error = first(&["/a", "/c", "/b"]).err().unwrap();
+        assert_eq!(error.to_string(), "/c:1:1: the file cannot be read: the disk is broken");
+    }
+
+    #[test]
+    fn a_file_is_read_up_to_its_limit() {
+        let directory = TempDir::new();
+        let limit = "x".repeat(1024 * 1024);
+        let allowed = directory.write("allowed", &limit);
+        assert_eq!(read(&[&allowed]).unwrap().unwrap().bytes.len(), limit.len());
+
+        let too_long = directory.write("too_long", &(limit + "x"));
+        let error = read(&[&too_long, &allowed]).err().unwrap().to_string();
+        assert!(error.ends_with("too_long:1:1: the file is longer than 1 MiB"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_named_pipe_is_an_error_and_does_not_block() {
+        let directory = TempDir::new();
+        let pipe = directory.path().join("clouds.yaml");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let error = read(&[&pipe]).err().unwrap().to_string();
+        assert!(error.ends_with("the file cannot be read: it is not a regular file"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_null_device_is_an_empty_file() {
+        let found = read(&[Path::new("/dev/null"), Path::new("/")]).unwrap().unwrap();
+        assert!(found.bytes.is_empty());
+    }
+}

@@ -105,3 +105,114 @@ pub(super) fn check(files: &[SourceFile], elsewhere: Option<&str>) -> Result<(),
         )),
     })
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::{fs, os::unix::fs::symlink, path::PathBuf};
+
+    use super::*;
+    use crate::config::temp_dir::{TempDir, give_away, set_mode};
+
+    fn source(path: &Path) -> SourceFile {
+        let protection = Protection::of(&File::open(path).unwrap(), path, Path::new("/")).unwrap();
+        SourceFile { path: path.into(), protection }
+    }
+
+    fn is_protected(path: &Path) -> bool {
+        source(path).protection.is_protected
+    }
+
+    #[test]
+    fn a_file_of_this_user_is_protected_unless_others_can_write_to_it() {
+        let directory = TempDir::new();
+        let path = directory.write("a/clouds.yaml", "");
+        for (mode, expected) in [(0o600, true), (0o644, true), (0o444, true), (0o664, false), (0o606, false)]
+        {
+            set_mode(&path, mode);
+            assert_eq!(is_protected(&path), expected, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn others_must_not_be_able_to_put_links_into_the_directory() {
+        let directory = TempDir::new();
+        let path = directory.write("a/clouds.yaml", "");
+        for (mode, expected) in [(0o755, true), (0o1777, true), (0o777, false), (0o775, false)] {
+            set_mode(path.parent().unwrap(), mode);
+            assert_eq!(is_protected(&path), expected, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_file_or_directory_or_link_of_another_user_is_not_protected() {
+        let directory = TempDir::new();
+        let [file, below, target] =
+            ["a/clouds.yaml", "b/clouds.yaml", "c/target.yaml"].map(|name| directory.write(name, ""));
+        let link = directory.path().join("a/link.yaml");
+        symlink(&target, &link).unwrap();
+        assert!(is_protected(&file) && is_protected(&below) && is_protected(&link));
+
+        // Only root can give a file away.
+        if give_away(&file) {
+            assert!(!is_protected(&file));
+            assert!(give_away(&link) && is_protected(&target) && !is_protected(&link));
+            assert!(give_away(below.parent().unwrap()) && !is_protected(&below));
+        }
+    }
+
+    #[test]
+    fn the_file_that_was_opened_is_judged() {
+        let directory = TempDir::new();
+        let path = directory.write("a/clouds.yaml", "");
+        set_mode(&path, 0o666);
+        let file = File::open(&path).unwrap();
+        fs::rename(directory.write("a/other.yaml", ""), &path).unwrap();
+        assert!(!Protection::of(&file, &path, Path::new("/")).unwrap().is_protected);
+        assert!(is_protected(&path));
+    }
+
+    fn file(path: &str, owner: u32, is_protected: bool) -> SourceFile {
+        let protection = Protection { owner: Some(owner), is_protected };
+        SourceFile { path: Path::new(path).into(), protection }
+    }
+
+    #[test]
+    fn files_of_one_user_in_one_directory_are_not_judged() {
+        let clouds = file("/a/clouds.yaml", 1, false);
+        let secure = file("/a/secure.yaml", 1, true);
+        assert_eq!(check(&[clouds.clone(), secure.clone()], None), Ok(()));
+        assert_eq!(check(std::slice::from_ref(&clouds), None), Ok(()));
+        assert_eq!(check(&[], Some("the environment")), Ok(()));
+
+        let secure_of_another = file("/a/secure.yaml", 2, true);
+        for others in [secure_of_another, file("/b/secure.yaml", 1, true)] {
+            let secure: PathBuf = others.path.to_path_buf();
+            let kind = check(&[clouds.clone(), others], None).unwrap_err().kind;
+            let expected = ConfigErrorKind::UntrustedCloudsFile {
+                clouds: Arc::clone(&clouds.path),
+                secure: secure.into(),
+            };
+            assert_eq!(kind, expected);
+        }
+    }
+
+    #[test]
+    fn protected_files_can_be_in_several_places() {
+        let files = [file("/a/clouds.yaml", 1, true), file("/b/secure.yaml", 0, true)];
+        assert_eq!(check(&files, Some("the environment")), Ok(()));
+        assert_eq!(
+            check(&[SourceFile { protection: Protection::PROVIDED, ..files[0].clone() }], Some("x")),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn secrets_from_elsewhere_are_refused_to_one_file_too() {
+        let error = check(&[file("/a/clouds-public.yaml", 1, false)], Some("the environment")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "/a/clouds-public.yaml belongs to another user or can be written by others, so secrets of the \
+             environment are not used with it; make the file and its directory your own and writable for you only"
+        );
+    }
+}
