@@ -213,3 +213,188 @@ impl fmt::Debug for CloudConfigBuilder {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::config::ConfigErrorKind;
+
+    fn builder(files: &[(&'static str, &'static str)]) -> CloudConfigBuilder {
+        let files: HashMap<_, _> = files.iter().copied().collect();
+        CloudConfig::builder().environment([("HOME", "/home/a")]).working_directory("/cwd").read_files_with(
+            move |path| match files.get(path.to_str().unwrap()) {
+                Some(text) => Ok((*text).into()),
+                None => Err(io::ErrorKind::NotFound.into()),
+            },
+        )
+    }
+
+    #[test]
+    fn a_cloud_is_put_together_from_all_sources() {
+        let builder = builder(&[
+            (
+                "/cwd/clouds.yaml",
+                "clouds: {one: {profile: acme, auth: {username: u, project_name: p}, interface: internal,\
+                 regions: [R1, {name: R2, values: {api_timeout: 5, auth: {auth_url: 'https://{region_name}/v3'}}}]}}",
+            ),
+            (
+                "/home/a/.config/openstack/secure.json",
+                r#"{"clouds": {"one": {"auth": {"password": "canary"}}}}"#,
+            ),
+            (
+                "/etc/openstack/clouds-public.yml",
+                "public-clouds: {acme: {auth: {auth_url: 'https://k/v3', user_domain_name: d,\
+                 project_domain_name: d}, api_timeout: 7}}",
+            ),
+        ]);
+        let config = builder.build().unwrap();
+        assert_eq!(config.name(), Some("one"));
+        assert_eq!(config.region_name(), Some("R1"));
+        assert_eq!(config.auth_type(), "password");
+        assert_eq!(config.api_timeout().map(|timeout| timeout.as_secs()), Some(7));
+        assert_eq!(config.config_file(), Some(Path::new("/cwd/clouds.yaml")));
+        assert_eq!(config.secure_file(), Some(Path::new("/home/a/.config/openstack/secure.json")));
+        assert_eq!(config.credentials().unwrap().auth_url(), "https://k/v3");
+        assert_eq!(builder.region_names().unwrap(), ["R1", "R2"]);
+
+        let config = builder.clone().region_name("R2").set("api_timeout", "3").build().unwrap();
+        assert_eq!(config.region_name(), Some("R2"));
+        assert_eq!(config.api_timeout().map(|timeout| timeout.as_secs()), Some(3));
+        assert_eq!(config.credentials().unwrap().auth_url(), "https://r2/v3");
+        assert!(!format!("{config:?} {builder:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_broken_cloud_spoils_no_other() {
+        let builder = builder(&[(
+            "/cwd/clouds.yaml",
+            "clouds: {broken: [], one: {auth: {auth_url: 'https://k', password: p}},\
+             regions: {regions: canary}, profile: {profile: ultimum}, url: {profile: 'https://h'}}",
+        )]);
+        assert_eq!(builder.names().unwrap(), ["broken", "one", "regions", "profile", "url"]);
+        for name in builder.names().unwrap() {
+            let builder = builder.clone().cloud(&name);
+            let is_usable = name == "one";
+            assert_eq!(builder.build().is_ok(), is_usable, "{name}");
+            assert_eq!(builder.region_names().is_ok(), is_usable, "{name}");
+        }
+    }
+
+    #[cfg(unix)]
+    mod trust {
+        use std::path::PathBuf;
+
+        use super::*;
+        use crate::config::temp_dir::{TempDir, set_mode};
+
+        const CLOUD: &str = "clouds: {one: {auth: {auth_url: 'https://k', username: u}}}";
+        const SECURE: &str = "clouds: {one: {auth: {password: canary}}}";
+
+        /// Returns a builder that searches the working directory and the home directory.
+        fn builder(directory: &TempDir) -> CloudConfigBuilder {
+            CloudConfig::builder()
+                .working_directory(directory.path().join("cwd"))
+                .environment([
+                    ("HOME", directory.path().join("home")),
+                    ("XDG_CONFIG_DIRS", "/nowhere".into()),
+                ])
+                .cloud("one")
+        }
+
+        fn untrusted(result: Result<CloudConfig, Error>) -> (PathBuf, PathBuf) {
+            match result {
+                Err(Error::Config(error)) => match &error.kind {
+                    ConfigErrorKind::UntrustedCloudsFile { clouds, secure } => {
+                        assert!(!error.to_string().contains("canary"));
+                        (clouds.to_path_buf(), secure.to_path_buf())
+                    }
+                    other => panic!("{other:?}"),
+                },
+                other => panic!("{other:?}"),
+            }
+        }
+
+        #[test]
+        fn planted_clouds_receive_no_secret() {
+            let directory = TempDir::new();
+            let clouds = directory.write("cwd/clouds.yaml", CLOUD);
+            let secure = directory.write("home/.config/openstack/secure.yaml", SECURE);
+            assert!(builder(&directory).build().is_ok());
+
+            set_mode(&clouds, 0o666);
+            assert_eq!(untrusted(builder(&directory).build()), (clouds.clone(), secure));
+            assert!(builder(&directory).names().is_ok() && builder(&directory).region_names().is_ok());
+
+            set_mode(&clouds, 0o600);
+            set_mode(clouds.parent().unwrap(), 0o777);
+            untrusted(builder(&directory).build());
+
+            directory.write("home/.config/openstack/clouds.yaml", CLOUD);
+            assert!(builder(&directory).search_working_directory(false).build().is_ok());
+        }
+
+        #[test]
+        fn a_planted_secure_file_receives_no_secret() {
+            let directory = TempDir::new();
+            let secure =
+                directory.write("cwd/secure.yaml", "clouds: {one: {auth: {auth_url: 'https://evil'}}}");
+            let clouds = directory.write(
+                "home/.config/openstack/clouds.yaml",
+                "clouds: {one: {auth: {auth_url: 'https://k', username: u, password: canary}}}",
+            );
+            set_mode(&secure, 0o666);
+            assert_eq!(untrusted(builder(&directory).build()), (secure, clouds));
+        }
+
+        #[test]
+        fn a_secure_file_without_the_cloud_is_no_reason_to_refuse() {
+            let directory = TempDir::new();
+            let clouds = directory.write(
+                "cwd/clouds.yaml",
+                "clouds: {one: {auth: {auth_url: 'https://k', username: u, password: p}}}",
+            );
+            directory.write("home/.config/openstack/secure.yaml", "clouds: {two: {}}");
+            set_mode(&clouds, 0o666);
+            assert!(builder(&directory).build().is_ok());
+        }
+
+        #[test]
+        fn planted_profiles_receive_no_secret() {
+            let directory = TempDir::new();
+            let profiles = "public-clouds: {acme: {auth: {auth_url: 'https://evil'}}}";
+            let public = directory.write("cwd/clouds-public.yaml", profiles);
+            let clouds = directory.write(
+                "home/.config/openstack/clouds.yaml",
+                "clouds: {one: {profile: acme, auth: {username: u, password: canary}}}",
+            );
+            assert!(builder(&directory).build().is_ok());
+            set_mode(&public, 0o666);
+            assert_eq!(untrusted(builder(&directory).build()), (public, clouds));
+
+            let variables = [("OS_PROFILE", "acme"), ("OS_USERNAME", "u"), ("OS_PASSWORD", "canary")];
+            let builder = builder(&directory).environment(variables).cloud("envvars");
+            let error = builder.build().unwrap_err().to_string();
+            assert!(error.contains("secrets of the environment are not used with it"), "{error}");
+        }
+
+        #[test]
+        fn secrets_of_the_program_and_of_the_user_are_protected_too() {
+            let directory = TempDir::new();
+            let clouds = directory.write("cwd/clouds.yaml", CLOUD);
+            let of_the_program = builder(&directory).set_auth("password", "canary");
+            let of_the_user = builder(&directory).prompt(|_| Ok("canary".into()));
+            assert!(of_the_program.build().is_ok() && of_the_user.build().is_ok());
+
+            set_mode(&clouds, 0o666);
+            let error = of_the_program.build().unwrap_err().to_string();
+            assert!(error.contains("secrets of the program are not used with it"), "{error}");
+            let error = of_the_user.prompt(|_| panic!("the user was asked")).build().unwrap_err().to_string();
+            assert!(error.contains("secrets of the user are not used with it"), "{error}");
+            assert!(
+                builder(&directory).set("interface", "internal").set_auth("username", "x").names().is_ok()
+            );
+        }
+    }
+}

@@ -203,3 +203,148 @@ fn relocate(value: &mut Value, location: &ConfigLocation) {
 fn profile_error(profile: &str, reason: impl Into<Box<str>>) -> ConfigError {
     ConfigError::new(ConfigErrorKind::Profile { profile: profile.into(), reason: reason.into() })
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Response;
+    use http_body_util::Full;
+
+    use super::*;
+    use crate::{
+        Secret,
+        config::{arguments::argument, options::testing::with_files},
+    };
+
+    const CLOUDS: &str = "/home/a/.config/openstack/clouds.yaml";
+    const PUBLIC: &str = "/home/a/.config/openstack/clouds-public.yaml";
+
+    fn profile(options: &Options, requested: Option<&str>) -> Result<Option<Profile>, ConfigError> {
+        let clouds = Clouds::load(options)?;
+        let cloud = clouds.select(None)?;
+        let requested = requested.map(|name| argument("profile", Secret::new(name)));
+        find(options, &clouds, &cloud, requested)
+    }
+
+    fn auth_url(profile: Option<&Profile>) -> Option<String> {
+        let auth_url = profile?.settings.auth.get("auth_url")?.text().unwrap().unwrap();
+        Some(auth_url.text.expose().to_owned())
+    }
+
+    #[test]
+    fn profiles_come_from_the_file_and_then_from_the_table() {
+        let public = (PUBLIC, "public-clouds: {acme: {auth: {auth_url: a}}, otc: {auth: {auth-url: b}}}");
+        for (cloud, requested, expected) in [
+            ("{profile: acme}", None, Some("a")),
+            ("{profile: otc}", None, Some("b")),
+            ("{profile: auro}", None, Some("https://api.van2.auro.io:5000/v3")),
+            ("{cloud: acme}", None, Some("a")),
+            ("{profile: acme, cloud: otc}", None, Some("a")),
+            ("{profile: acme}", Some("otc"), Some("b")),
+            ("{profile: Acme}", None, None),
+            ("{profile: envvars}", None, None),
+            ("{}", None, None),
+        ] {
+            let clouds: &'static str = format!("clouds: {{one: {cloud}}}").leak();
+            let options = with_files(&[(CLOUDS, clouds), public]);
+            let found = profile(&options, requested).unwrap();
+            assert_eq!(auth_url(found.as_ref()).as_deref(), expected, "{cloud}");
+            let is_from_file = matches!(expected, Some("a" | "b"));
+            assert_eq!(found.and_then(|found| found.source).is_some(), is_from_file);
+        }
+    }
+
+    #[test]
+    fn a_provider_that_has_shut_down_is_an_error() {
+        let options = with_files(&[(CLOUDS, "clouds: {one: {profile: ultimum}}")]);
+        assert_eq!(
+            profile(&options, None).err().unwrap().to_string(),
+            format!(
+                "{CLOUDS}:1:16: the profile \"ultimum\": the provider has shut down: the provider has ceased business"
+            )
+        );
+    }
+
+    #[test]
+    fn a_profile_that_has_to_be_fetched_is_refused() {
+        let options = with_files(&[(CLOUDS, "clouds: {one: {}}")]);
+        for (name, url) in [
+            ("ovh", "https://ovhcloud.com"),
+            ("vexxhost", "https://vexxhost.com"),
+            ("https://cloud.example.com:443/some/path?query", "https://cloud.example.com:443"),
+        ] {
+            let error = profile(&options, Some(name)).err().unwrap();
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "the argument profile: the profile {name:?}: it has to be fetched from \
+                     {url}/.well-known/openstack/api: call fetch_profile before build"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn only_https_urls_without_a_user_name_are_accepted() {
+        let options = with_files(&[(CLOUDS, "clouds: {one: {}}")]);
+        for name in
+            ["http://h", "ftp://h", "https://", "https:///x", "https://u:canary@h", "https://h h", "://"]
+        {
+            let error = profile(&options, Some(name)).err().unwrap().to_string();
+            assert!(error.contains("it must be an https URL"), "{error}");
+            assert!(!error.contains("canary"), "{error}");
+        }
+    }
+
+    fn fetched(status: u16, body: &str) -> Result<Option<String>, String> {
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let transport = Transport::new(tower::service_fn(move |request: Request<Full<Bytes>>| {
+            assert_eq!(request.uri(), "https://cloud.example.com/.well-known/openstack/api");
+            assert_eq!(request.headers().keys().collect::<Vec<_>>(), [header::ACCEPT]);
+            let response = Response::builder().status(status).header("location", "https://evil/");
+            std::future::ready(response.body(Full::new(body.clone())))
+        }));
+        let mut options = with_files(&[(CLOUDS, "clouds: {one: {profile: 'https://cloud.example.com/x'}}")]);
+        let clouds = Clouds::load(&options).unwrap();
+        let remote = remote(&options, &clouds, &clouds.select(None).unwrap(), None).unwrap().unwrap();
+        let fetched = tokio_test::block_on(fetch(&transport, remote)).map_err(|error| error.to_string())?;
+        options.fetched_profiles.push(fetched);
+        Ok(auth_url(profile(&options, None).map_err(|error| error.to_string())?.as_ref()))
+    }
+
+    #[test]
+    fn a_fetched_profile_is_used() {
+        let document =
+            r#"{"name": "example", "profile": {"auth": {"auth_url": "https://k/v3"}, "regions": ["x"]}}"#;
+        assert_eq!(fetched(200, document).unwrap().as_deref(), Some("https://k/v3"));
+    }
+
+    #[test]
+    fn a_built_in_profile_of_the_same_name_takes_precedence() {
+        let document = r#"{"name": "zetta", "profile": {"auth": {"auth_url": "https://k/v3"}}}"#;
+        assert_eq!(fetched(200, document).unwrap().as_deref(), Some("https://identity.api.zetta.io/v3"));
+    }
+
+    #[test]
+    fn other_responses_are_errors() {
+        let prefix = "the profile \"https://cloud.example.com/x\": ";
+        let url = "https://cloud.example.com/.well-known/openstack/api";
+        for status in [302, 404, 500] {
+            let error = fetched(status, "{}").unwrap_err();
+            assert_eq!(error, format!("{prefix}{url} responds with the status {status}"));
+        }
+        let too_deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+        for document in
+            ["", "<html>", "[]", "{}", r#"{"name": "x"}"#, r#"{"name": "x", "profile": "y"}"#, &too_deep]
+        {
+            let error = fetched(200, document).unwrap_err();
+            assert_eq!(
+                error,
+                format!("{prefix}the response of {url} is not a profile in JSON"),
+                "{document}"
+            );
+        }
+        let long = format!(r#"{{"name": "x", "profile": {{}}, "y": "{}"}}"#, "y".repeat(64 * 1024));
+        let error = fetched(200, &long).unwrap_err();
+        assert_eq!(error, format!("{prefix}the response of {url} is longer than 64 KiB"));
+    }
+}
