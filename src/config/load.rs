@@ -13,6 +13,7 @@ use super::{
     force_ipv4::force_ipv4,
     identity::{ConfiguredIdentity, Prompt},
     interfaces::interfaces,
+    missing_settings,
     options::Options,
     profile::{self, Profile, RemoteProfile},
     region::{self, Region},
@@ -51,7 +52,8 @@ pub(super) fn build(options: &Options) -> Result<CloudConfig, ConfigError> {
     }
     expand(&mut settings)?;
 
-    let identity = ConfiguredIdentity::new(&settings, prompt.as_ref())?;
+    let identity = ConfiguredIdentity::new(&settings, prompt.as_ref())
+        .map_err(|error| missing_settings::explain(error, &clouds, cloud.name.as_deref()))?;
     let tls = TlsConfig::new(&settings, clouds.environment.home(), &clouds.working_directory)?;
     let force_ipv4 = force_ipv4(&settings, &clouds.client()?)?;
     Ok(CloudConfig::new(Inner {

@@ -18,6 +18,7 @@ mod identity;
 mod interfaces;
 mod load;
 mod merge;
+mod missing_settings;
 mod options;
 mod profile;
 #[cfg(feature = "rustls")]

@@ -87,8 +87,8 @@ pub enum ConfigErrorKind {
         auth_type: &'static str,
         /// The settings, in order. An entry such as `username or user_id` is satisfied by either.
         names: Vec<&'static str>,
-        /// What else to do, if another auth type may have been meant.
-        hint: Option<&'static str>,
+        /// What else may be the reason, such as that no cloud is selected.
+        hint: Option<Box<str>>,
     },
     /// A member of `auth`, or a setting that belongs there, is unknown to the auth type.
     #[non_exhaustive]
@@ -215,7 +215,7 @@ impl fmt::Display for ConfigError {
             ),
             ConfigErrorKind::MissingSettings { auth_type, names, hint } => {
                 write!(f, "the auth type {auth_type} requires {}", names.join(", and "))?;
-                hint.map_or(Ok(()), |hint| write!(f, "; {hint}"))
+                hint.iter().try_for_each(|hint| write!(f, "; {hint}"))
             }
             ConfigErrorKind::UnknownMember { auth_type, hint } => {
                 write!(f, "the auth type {auth_type} does not know this setting; {hint}")
@@ -247,7 +247,7 @@ impl fmt::Display for Quoted<'_> {
 }
 
 /// Shows names from a configuration, escaped and truncated, and how many more there are.
-struct Names<'a, T>(&'a [T]);
+pub(crate) struct Names<'a, T>(pub(crate) &'a [T]);
 
 impl<T: AsRef<str>> fmt::Display for Names<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -67,6 +67,8 @@ mod redact;
 mod retry_after;
 
 #[cfg(feature = "config")]
+pub(crate) use config_error::Names;
+#[cfg(feature = "config")]
 pub use config_error::{ConfigError, ConfigErrorKind, ConfigLocation};
 pub use discovery_failure::{DiscoveryAttempt, DiscoveryFailure};
 pub use endpoint_not_found::{EndpointNotFound, NearMiss};

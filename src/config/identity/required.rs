@@ -31,7 +31,7 @@ pub(super) fn check(
     let error = ConfigError::new(ConfigErrorKind::MissingSettings {
         auth_type: selected.auth_type.name,
         names: missing.iter().map(|(label, _)| *label).collect(),
-        hint: hint(selected, settings),
+        hint: hint(selected, settings).map(Into::into),
     });
     Err(match reason {
         Some(reason) => error.at(&reason.location).member(&reason.path),

@@ -105,7 +105,7 @@ fn listed_methods(settings: &Settings) -> Result<Vec<Method>, ConfigError> {
         return Err(ConfigError::new(ConfigErrorKind::MissingSettings {
             auth_type: "v3multifactor",
             names: vec!["auth_methods"],
-            hint: Some("the methods are auth types, such as v3password"),
+            hint: Some("the methods are auth types, such as v3password".into()),
         }));
     };
     let methods = method_names(value).and_then(|names| {
