@@ -26,6 +26,38 @@ use crate::{Error, Transport, error::ConfigError};
 
 /// Loads the configuration of the selected cloud.
 pub(super) fn build(options: &Options) -> Result<CloudConfig, ConfigError> {
+    let Merged { clouds, name, region_name, settings, prompt } = merge(options)?;
+    let identity = ConfiguredIdentity::new(&settings, prompt.as_ref())
+        .map_err(|error| missing_settings::explain(error, &clouds, name.as_deref()))?;
+    let tls = TlsConfig::new(&settings, clouds.environment.home(), &clouds.working_directory)?;
+    let force_ipv4 = force_ipv4(&settings, &clouds.client()?)?;
+    Ok(CloudConfig::new(Inner {
+        name,
+        region_name,
+        config_file: clouds.clouds.map(|document| document.source.path.to_path_buf()),
+        secure_file: clouds.secure.map(|document| document.source.path.to_path_buf()),
+        identity,
+        interfaces: interfaces(&settings)?,
+        tls,
+        api_timeout: api_timeout(&settings)?,
+        force_ipv4,
+        #[cfg(feature = "rustls")]
+        proxy_variables: ProxyVariables::new(options),
+        settings,
+    }))
+}
+
+/// The selected cloud and region, with the settings of all layers.
+pub(super) struct Merged {
+    clouds: Clouds,
+    name: Option<Box<str>>,
+    region_name: Option<Box<str>>,
+    pub(super) settings: Settings,
+    prompt: Option<Prompt>,
+}
+
+/// Selects the cloud and the region, and merges their settings.
+pub(super) fn merge(options: &Options) -> Result<Merged, ConfigError> {
     let arguments = Arguments::new(options)?;
     let clouds = Clouds::load(options)?;
     let cloud = clouds.select(arguments.cloud)?;
@@ -51,25 +83,7 @@ pub(super) fn build(options: &Options) -> Result<CloudConfig, ConfigError> {
         settings.top.remove(name);
     }
     expand(&mut settings)?;
-
-    let identity = ConfiguredIdentity::new(&settings, prompt.as_ref())
-        .map_err(|error| missing_settings::explain(error, &clouds, cloud.name.as_deref()))?;
-    let tls = TlsConfig::new(&settings, clouds.environment.home(), &clouds.working_directory)?;
-    let force_ipv4 = force_ipv4(&settings, &clouds.client()?)?;
-    Ok(CloudConfig::new(Inner {
-        name: cloud.name,
-        region_name,
-        config_file: clouds.clouds.map(|document| document.source.path.to_path_buf()),
-        secure_file: clouds.secure.map(|document| document.source.path.to_path_buf()),
-        identity,
-        interfaces: interfaces(&settings)?,
-        tls,
-        api_timeout: api_timeout(&settings)?,
-        force_ipv4,
-        #[cfg(feature = "rustls")]
-        proxy_variables: ProxyVariables::new(options),
-        settings,
-    }))
+    Ok(Merged { clouds, name: cloud.name, region_name, settings, prompt })
 }
 
 /// Returns the names of the clouds.

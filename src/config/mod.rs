@@ -18,6 +18,8 @@ mod identity;
 mod interfaces;
 mod load;
 mod merge;
+#[cfg(test)]
+mod merge_tests;
 mod missing_settings;
 mod options;
 mod profile;
