@@ -127,7 +127,7 @@ pub(crate) const ERRORS: &[Rule] = &[
             };
             is_missing(difference, &json!([missing]))
                 && difference.expected == LOADED
-                && has_no_place(difference)
+                && is_at_cloud(case, &difference.got)
         },
     },
     Rule {
@@ -150,7 +150,7 @@ pub(crate) const ERRORS: &[Rule] = &[
                 !others.is_empty()
             };
             is_missing(difference, &difference.got["options"])
-                && has_no_place(difference)
+                && is_at_cloud(case, &difference.got)
                 && agrees_wholly_after(case, replay, with_others)
         },
     },
@@ -256,8 +256,16 @@ fn is_missing(difference: &Difference, options: &Value) -> bool {
     is_error(difference, "missing_options") && difference.got["options"] == *options
 }
 
-fn has_no_place(difference: &Difference) -> bool {
-    difference.got["location"].is_null() && difference.got["member"].is_null()
+/// Returns whether the error has the place of the cloud, or none if the cloud is in no file.
+fn is_at_cloud(case: &Case, got: &Value) -> bool {
+    match got["member"].as_str() {
+        None => got["location"].is_null() && got["member"].is_null(),
+        Some(member) => {
+            let name = member.strip_prefix("clouds.").unwrap_or_default();
+            let line = written::line_at(case, &got["location"]).unwrap_or_default();
+            !name.is_empty() && line.starts_with(&format!("{name}:"))
+        }
+    }
 }
 
 /// Returns whether the location is that of the unknown member.
