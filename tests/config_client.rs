@@ -144,6 +144,12 @@ async fn the_settings_of_a_service_complete_the_filter_of_a_request() {
     assert_eq!(last.path_and_query(), "/v3/things", "the request chooses");
     assert_eq!(last.headers()["openstack-api-version"], "compute 3.1");
 
+    send(EndpointFilter::new("compute").version(3, 0)).await;
+    let received = cloud.received_requests("compute");
+    let last = received.last().unwrap();
+    assert_eq!(last.path_and_query(), "/v3/things");
+    assert_eq!(last.headers().get("openstack-api-version"), None, "2.60 is a microversion of version 2");
+
     send(EndpointFilter::new("image")).await;
     assert_eq!((paths(&cloud, "network"), paths(&cloud, "image")), (vec!["/things".to_owned()], vec![]));
 }

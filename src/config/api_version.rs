@@ -1,17 +1,63 @@
-use crate::version::LATEST;
+use super::service_settings::{NamedText, ServiceSettings};
+use crate::{error::ConfigError, service_types, version::LATEST};
 
 /// The version of a service's API (`<type>_api_version`): a major version such as `3`, or a microversion such as `2.79`.
 pub(super) struct ApiVersion {
+    text: Box<str>,
     pub(super) major: u32,
-    pub(super) is_microversion: bool,
+    is_microversion: bool,
+    /// `None` for a default.
+    setting: Option<NamedText>,
 }
 
 impl ApiVersion {
-    /// Reads the version. `None` if it is not a decimal number.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    /// Reads the version of a service. `None` if it is not a decimal number.
+    pub(super) fn read(
+        service: &ServiceSettings<'_>,
+        service_type: &str,
+    ) -> Result<Option<Self>, ConfigError> {
+        let Some(setting) = service.text(&["api_version"])? else {
+            let default = default(service_type).filter(|_| !service.is_written("api_version"));
+            return Ok(default.and_then(Self::parse));
+        };
+        let version = Self::parse(setting.as_str());
+        if version.is_none() {
+            let location = setting.location();
+            tracing::warn!(%location, "{} has no effect, because it is not a number, such as 3", setting.name());
+        }
+        Ok(version.map(|version| Self { setting: Some(setting), ..version }))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
         let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
+        let (major, minor) = (number(major)?, number(minor)?);
         // Neutron's `2.0` is a version, not a microversion.
-        Some(Self { major: number(major)?, is_microversion: number(minor)? != 0 })
+        Some(Self { text: text.into(), major, is_microversion: minor != 0, setting: None })
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns the setting, if it is a microversion.
+    pub(super) fn microversion(&self) -> Option<&NamedText> {
+        self.setting.as_ref().filter(|_| self.is_microversion)
+    }
+
+    /// Adds the name of the setting to an error, and where it was written.
+    pub(super) fn locate(&self, error: ConfigError) -> ConfigError {
+        match &self.setting {
+            Some(setting) => setting.locate(error),
+            None => error,
+        }
+    }
+}
+
+fn default(service_type: &str) -> Option<&'static str> {
+    match service_types::official(service_type)? {
+        "network" => Some("2"),
+        "object-store" => Some("1"),
+        _ => None,
     }
 }
 

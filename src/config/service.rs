@@ -10,11 +10,7 @@ use super::{
     service_settings::{NamedText, ServiceSettings},
     settings::Settings,
 };
-use crate::{
-    EndpointFilter, Interface, RetryPolicy,
-    error::ConfigError,
-    service_types::{self, official_with_rank},
-};
+use crate::{EndpointFilter, Interface, RetryPolicy, error::ConfigError, service_types::official_with_rank};
 
 /// The settings of one service.
 ///
@@ -23,6 +19,8 @@ use crate::{
 #[derive(Clone)]
 pub struct ServiceConfig {
     endpoint: EndpointFilter,
+    /// For requests that choose a version: it has no microversion that belongs to `api_version`.
+    without_version: EndpointFilter,
     api_version: Option<Box<str>>,
     default_microversion: Option<Box<str>>,
     retries: Retries,
@@ -53,44 +51,47 @@ impl ServiceConfig {
         }
         endpoint = with_override(endpoint, &service, service_type, auth_type)?;
 
-        let version = service.text(&["api_version"])?;
-        let api_version = match &version {
-            Some(version) => read_version(version),
-            None if service.is_written("api_version") => None,
-            None => default_api_version(service_type)
-                .and_then(|version| Some((version, ApiVersion::parse(version)?))),
-        };
-        // A type such as `volumev3` stands for its own version.
-        if let Some((_, ApiVersion { major, .. })) = &api_version
-            && (catalog_type.is_some() || !endpoint.implies_version())
-        {
-            endpoint = endpoint.version(*major, 0);
-            let reason = "the version is not that of the service type; remove one of the two settings";
-            endpoint.check().map_err(|_| locate(version.as_ref(), ConfigError::conflict(reason)))?;
+        let version = ApiVersion::read(&service, service_type)?;
+        let stands_for_version = catalog_type.is_none() && endpoint.implies_version();
+        let mut implied = None;
+        if let Some(version) = &version {
+            let versioned = endpoint.clone().version(version.major, 0);
+            match versioned.check() {
+                // A type such as `volumev3` stands for its own version.
+                Ok(()) if stands_for_version => implied = version.microversion(),
+                Ok(()) => (endpoint, implied) = (versioned, version.microversion()),
+                Err(_) if stands_for_version => {}
+                Err(_) => {
+                    let reason =
+                        "the version is not that of the service type; remove one of the two settings";
+                    return Err(version.locate(ConfigError::conflict(reason)));
+                }
+            }
         }
 
-        let implied =
-            version.as_ref().filter(|_| api_version.as_ref().is_some_and(|(_, api)| api.is_microversion));
-        let default_microversion = service.text(&["default_microversion"])?;
-        if let (Some(implied), Some(default)) = (implied, &default_microversion)
+        let default = service.text(&["default_microversion"])?;
+        if let (Some(implied), Some(default)) = (implied, &default)
             && implied.as_str() != default.as_str()
         {
             let reason = format!("{} has another microversion; remove one of the two", implied.name());
             return Err(default.locate(ConfigError::conflict(reason)));
         }
-        if let Some(microversion) = default_microversion.as_ref().or(implied) {
-            endpoint = match catalog_type {
-                Some(_) => endpoint.microversion_for(service_type, microversion.as_str()),
-                None => endpoint.microversion(microversion.as_str()),
+        let with_microversion = |setting: Option<&NamedText>| {
+            let Some(setting) = setting else { return Ok(endpoint.clone()) };
+            let endpoint = match catalog_type {
+                Some(_) => endpoint.clone().microversion_for(service_type, setting.as_str()),
+                None => endpoint.clone().microversion(setting.as_str()),
             };
             let expected = "a microversion, such as 2.79 or latest";
-            endpoint.check().map_err(|_| microversion.locate(ConfigError::invalid_value(expected)))?;
-        }
+            endpoint.check().map_err(|_| setting.locate(ConfigError::invalid_value(expected)))?;
+            Ok(endpoint)
+        };
 
         Ok(Self {
-            endpoint,
-            api_version: api_version.map(|(text, _)| text.into()),
-            default_microversion: default_microversion.map(|text| text.as_str().into()),
+            endpoint: with_microversion(default.as_ref().or(implied))?,
+            without_version: with_microversion(default.as_ref())?,
+            api_version: version.map(|version| version.as_str().into()),
+            default_microversion: default.as_ref().map(|text| text.as_str().into()),
             retries: Retries::new(&service, service_type)?,
         })
     }
@@ -102,6 +103,11 @@ impl ServiceConfig {
     /// version of `network` is 2, and that of `object-store` is 1.
     pub fn endpoint(&self) -> EndpointFilter {
         self.endpoint.clone()
+    }
+
+    /// Returns what completes the filter of a request.
+    pub(super) fn defaults_for(&self, filter: &EndpointFilter) -> &EndpointFilter {
+        if filter.has_version_limits() { &self.without_version } else { &self.endpoint }
     }
 
     /// Returns the version of the API (`api_version`), such as `3`. `None` if it is not a number.
@@ -182,30 +188,6 @@ fn service_interfaces(service: &ServiceSettings<'_>) -> Result<Option<Vec<Interf
     let pairs = service.names("endpoint_type").into_iter().zip(service.names("interface"));
     let names: Vec<_> = pairs.flat_map(|(old_name, name)| [old_name, name]).collect();
     configured_interfaces(service.settings, &names)
-}
-
-fn read_version(version: &NamedText) -> Option<(&str, ApiVersion)> {
-    let parsed = ApiVersion::parse(version.as_str());
-    if parsed.is_none() {
-        let location = version.location();
-        tracing::warn!(%location, "{} has no effect, because it is not a number, such as 3", version.name());
-    }
-    Some((version.as_str(), parsed?))
-}
-
-fn default_api_version(service_type: &str) -> Option<&'static str> {
-    match service_types::official(service_type)? {
-        "network" => Some("2"),
-        "object-store" => Some("1"),
-        _ => None,
-    }
-}
-
-fn locate(setting: Option<&NamedText>, error: ConfigError) -> ConfigError {
-    match setting {
-        Some(setting) => setting.locate(error),
-        None => error,
-    }
 }
 
 #[cfg(test)]
@@ -371,6 +353,9 @@ mod tests {
         let volume = read("volumev3", members).endpoint();
         assert_eq!(volume, filter("volumev3").region("R2"));
         assert!(volume.check().is_ok());
+        let minor = [("block_storage_api_version", file("3.60"))];
+        assert_eq!(read("volumev3", minor.clone()).endpoint(), filter("volumev3").microversion("3.60"));
+        assert_eq!(read("volumev2", minor).endpoint(), filter("volumev2"));
     }
 
     #[test]

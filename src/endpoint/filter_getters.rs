@@ -140,6 +140,12 @@ impl EndpointFilter {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Returns whether a version, a minimum or a maximum is set.
+    #[cfg(feature = "config")]
+    pub(crate) fn has_version_limits(&self) -> bool {
+        self.0.versions.has_limits()
+    }
+
     /// Returns whether the service type stands for a major version, as `volumev3` does.
     #[cfg(feature = "config")]
     pub(crate) fn implies_version(&self) -> bool {

@@ -36,8 +36,8 @@
 //! - `Retry` with [`ReauthPolicy`](crate::ReauthPolicy);
 //! - `Retry` with [`RetryPolicy`](crate::RetryPolicy), with the retries that the configuration sets for the service;
 //! - [`AuthLayer`](crate::AuthLayer), with version discovery;
-//! - `Timeout`, if `api_timeout` is set. It limits each attempt until the head of the response arrives, and also each
-//!   request to Keystone;
+//! - `Timeout`, if `api_timeout` is set. It limits each attempt until the head of the response arrives, so it cancels an
+//!   upload that takes longer. It also limits each request to Keystone;
 //! - [`HttpsClient`](crate::HttpsClient), with the TLS settings of the cloud.
 //!
 //! To send streams, see [`CloudConfig::client_with`](crate::CloudConfig::client_with). For other layers, build the stack

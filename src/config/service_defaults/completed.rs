@@ -18,7 +18,8 @@ pub(in crate::config) struct ServiceRetries(pub(in crate::config) Arc<ServiceCon
 
 impl Completed {
     pub(super) fn new(filter: EndpointFilter, service: &Arc<ServiceConfig>) -> Self {
-        let filter = filter.with_service_settings(&service.endpoint());
+        let defaults = service.defaults_for(&filter);
+        let filter = filter.with_service_settings(defaults);
         let retries = service.has_retries().then(|| ServiceRetries(Arc::clone(service)));
         Self { filter, retries }
     }
