@@ -182,7 +182,9 @@
 //! - a warning if the clocks of Keystone and of this machine differ by more than 30 s. The plugins that use clones of
 //!   one [`Transport`] log this at most once an hour for each `auth_url`;
 //! - a warning if a filter matches an endpoint in the catalog that cannot be used, for example because its URL is
-//!   malformed. A plugin logs this once for each service, interface and reason.
+//!   malformed. A plugin logs this once for each service, interface and reason;
+//! - with the feature `config`, a warning for each setting that is deprecated or has no effect, when a configuration is
+//!   loaded.
 //!
 //! # Cost
 //!

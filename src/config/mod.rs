@@ -1,6 +1,117 @@
-//! Configuration of a cloud: `clouds.yaml` and `OS_*` variables.
-
-#![allow(dead_code)]
+//! Configuration of a cloud: `clouds.yaml` and `OS_*` variables. Requires the feature `config`.
+//!
+//! [`CloudConfig::from_env`] loads the cloud that the files and the environment of this user select.
+//! [`CloudConfig::builder`] is for programs that choose the cloud, the files or single settings themselves. The result
+//! has the credentials, the layer, and the settings of services and TLS:
+//!
+//! ```
+//! use std::io;
+//!
+//! use bytes::Bytes;
+//! use http::{Request, StatusCode};
+//! use http_body_util::Empty;
+//! use tower::{ServiceBuilder, ServiceExt};
+//! use tower_keystone::{config::CloudConfig, fixture::Cloud};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), tower_keystone::BoxError> {
+//! let cloud = Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
+//! let clouds = format!(
+//!     "clouds:
+//!        demo:
+//!          auth:
+//!            auth_url: {}
+//!            username: alice
+//!            user_domain_name: Default
+//!            project_name: demo
+//!            project_domain_name: Default
+//!     ",
+//!     cloud.keystone().auth_url()
+//! );
+//! let config = CloudConfig::builder()
+//!     .environment([("HOME", "/home/alice"), ("OS_CLOUD", "demo")])
+//!     .read_files_with(move |path| match path.to_str() {
+//!         Some("/home/alice/.config/openstack/clouds.yaml") => Ok(clouds.clone().into()),
+//!         Some("/home/alice/.config/openstack/secure.yaml") => {
+//!             Ok("clouds: {demo: {auth: {password: wonderland}}}".into())
+//!         }
+//!         _ => Err(io::ErrorKind::NotFound.into()),
+//!     })
+//!     .build()?;
+//! assert_eq!(config.name(), Some("demo"));
+//!
+//! let nova = ServiceBuilder::new().layer(config.layer(cloud.transport())).service(cloud);
+//! let mut request = Request::get("/servers/detail").body(Empty::<Bytes>::new())?;
+//! request.extensions_mut().insert(config.service("compute")?.endpoint());
+//! assert_eq!(nova.oneshot(request).await?.status(), StatusCode::OK);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The rules are those of openstacksdk, so the files and variables of OpenStack's other clients can be used.
+//!
+//! # Files
+//!
+//! There are three files. All are optional:
+//!
+//! - `clouds.yaml` has the clouds, by name, in `clouds`.
+//! - `secure.yaml` has the secrets of clouds, also in `clouds`. It is merged over `clouds.yaml`.
+//! - `clouds-public.yaml` has profiles of providers, by name, in `public-clouds`. A cloud names one in `profile`, and
+//!   its settings are merged over the profile. Profiles of some providers are built in. Others have to be fetched, see
+//!   [`fetch_profile`](CloudConfigBuilder::fetch_profile).
+//!
+//! Each is searched on its own, with the endings `.yaml`, `.yml` and `.json`. The first one that can be read is used:
+//!
+//! 1. the path in `OS_CLIENT_CONFIG_FILE` (for `clouds.yaml`) or `OS_CLIENT_SECURE_FILE` (for `secure.yaml`); `~` in it
+//!    is not expanded;
+//! 2. the working directory, unless [`search_working_directory`](CloudConfigBuilder::search_working_directory) is off;
+//! 3. `$XDG_CONFIG_HOME/openstack`, and `~/.config/openstack`;
+//! 4. on Unix, `openstack` in each directory of `$XDG_CONFIG_DIRS` (by default `/etc/xdg`), and `/etc/openstack`.
+//!
+//! A file that does not exist or may not be read is skipped, as is a directory. A file that is malformed, longer than
+//! 1 MiB or not a regular file is an error. `/dev/null` counts as an empty file.
+//!
+//! # The cloud and its region
+//!
+//! The cloud is the one that the program [asks for](CloudConfigBuilder::cloud), else that of `OS_CLOUD`, else that of
+//! the environment, else the only one in the files. Without any of them, all settings come from the program.
+//!
+//! The environment describes a cloud of its own if an `OS_*` variable is set besides `OS_CLOUD`, `OS_REGION_NAME`,
+//! `OS_CLOUD_NAME` and the two variables for files. Its name is that in `OS_CLOUD_NAME`, by default `envvars`. The
+//! variable `OS_USERNAME` is the setting `username`, and so on. Variables never change a cloud of the files. A variable
+//! with an empty value counts as not set.
+//!
+//! `regions` lists the regions of a cloud. An entry can have `values`: settings for this region. The region is the one
+//! that the program [asks for](CloudConfigBuilder::region_name), else the first one.
+//!
+//! # Settings
+//!
+//! Settings of the [program](CloudConfigBuilder::set) take precedence over those of the region, the cloud and the
+//! profile. Names can be written with `-` instead of `_`.
+//!
+//! `{name}` in `auth_url`, or in a setting outside `auth`, is replaced by the setting of that name outside `auth`, for
+//! example `{region_name}`. Other braces stay as they are. The names of users, projects and domains are not changed.
+//!
+//! # Who receives secrets
+//!
+//! A configuration file says where the secrets of a cloud are sent, so a file that another user planted could have them
+//! sent to a server of that user. Two rules prevent this:
+//!
+//! - If the settings of a cloud come from several places, each of its files must belong to this user or to root, and
+//!   only its owner may be able to write to it. The same holds for its directory, which others may write to only if it
+//!   has the sticky bit, and for a link to the file. Otherwise, the cloud is refused with
+//!   [`ConfigErrorKind::UntrustedCloudsFile`] or [`ConfigErrorKind::Conflict`]. A place is a directory with the files of
+//!   one owner, the environment, secrets that the program sets, or the answer of the user to a prompt. Files that the
+//!   program provides [itself](CloudConfigBuilder::read_files_with) are trusted.
+//! - A secret is never inserted into another setting. Its name in braces is an error.
+//!
+//! This user is the owner of `/proc/self`, or of the home directory where that does not exist. Where files have no Unix
+//! owner, a file in the working directory is not trusted, and files in other places are.
+//!
+//! # Errors and warnings
+//!
+//! A [`ConfigError`] says where the setting was written, and contains no value of a setting. A warning is logged for
+//! what is deprecated or has no effect, for example a profile that does not exist.
 
 mod api_version;
 mod arguments;
