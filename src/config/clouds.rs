@@ -108,7 +108,7 @@ impl Clouds {
     }
 
     fn cloud(&self, name: &str) -> Result<Cloud, ConfigError> {
-        if self.environment.has_cloud() && name == self.environment.cloud_name()? {
+        if self.environment.has_cloud() && self.environment.cloud_name() == Ok(name) {
             return Ok(Cloud {
                 name: Some(name.into()),
                 settings: Settings::from_mapping(self.environment.cloud()?)?,
@@ -155,10 +155,11 @@ impl Clouds {
 
     /// Refuses a cloud in a file with the name of the cloud of the environment.
     fn check_cloud_name(&self) -> Result<(), ConfigError> {
+        // A name that is not Unicode is no name of a cloud in a file.
+        let Ok(name) = self.environment.cloud_name() else { return Ok(()) };
         if !self.environment.is_loaded() {
             return Ok(());
         }
-        let name = self.environment.cloud_name()?;
         let Some(cloud) = self.documents().find_map(|document| document.entries.get(name)) else {
             return Ok(());
         };
@@ -321,6 +322,25 @@ mod tests {
             )
         );
         assert!(selected(&Options { load_envvars: false, ..options }, None).is_ok());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_variable_that_is_not_unicode_spoils_only_the_load_that_uses_it() {
+        use std::{ffi::OsString, os::unix::ffi::OsStringExt};
+
+        for name in ["OS_CLOUD", "OS_CLOUD_NAME", "OS_PASSWORD"] {
+            let mut options = with_environment(
+                with_files(&[(CLOUDS, "clouds: {one: {}}")]),
+                &[("OS_AUTH_URL", "https://k")],
+            );
+            let value = OsString::from_vec(vec![0xff]);
+            options.environment.as_mut().unwrap().insert(name.into(), value);
+            let error = selected(&options, None).unwrap_err();
+            assert_eq!(error, format!("the variable {name}: expected a text in Unicode"));
+            assert_eq!(selected(&options, Some("one")).unwrap().as_deref(), Some("one"));
+            assert_eq!(Clouds::load(&options).unwrap().names().is_err(), name == "OS_CLOUD_NAME");
+        }
     }
 
     #[test]

@@ -31,25 +31,15 @@ pub(super) fn expand(settings: &mut Settings) -> Result<(), ConfigError> {
 
 /// Returns whether a setting is a secret.
 ///
-/// Names that this crate does not know are judged by their words, because a plugin of the user can have secrets of its
-/// own.
+/// Names that this crate does not know are judged by their words, because the configuration can contain secrets of
+/// other programs.
 pub(super) fn is_secret(name: &str) -> bool {
-    let is_word = |word: &str| {
-        matches!(
-            word,
-            "password"
-                | "passwd"
-                | "passcode"
-                | "passphrase"
-                | "secret"
-                | "token"
-                | "code"
-                | "assertion"
-                | "key"
-        )
+    let is_secret_word = |word| {
+        matches!(word, "password" | "passwd" | "passcode" | "passphrase" | "secret" | "token" | "assertion")
     };
-    // `key` is the path of the key of the client certificate.
-    !matches!(name, "key") && name.split('_').any(is_word)
+    name.split('_').any(is_secret_word)
+        || name.ends_with("_key")
+        || matches!(name, "code" | "authorization_code")
 }
 
 /// Returns whether the text of a setting is never expanded.
@@ -172,6 +162,7 @@ mod tests {
             "PASSWORD",
             "api_key",
             "client_secret",
+            "code",
             "auth",
             "auth[password]",
             "password!r",
@@ -212,7 +203,17 @@ mod tests {
 
     #[test]
     fn paths_and_identifiers_are_no_secrets() {
-        for name in ["key", "cert", "region_name", "auth_type", "project_id", "application_credential_id"] {
+        for name in [
+            "key",
+            "cert",
+            "region_name",
+            "auth_type",
+            "project_id",
+            "application_credential_id",
+            "key_manager_endpoint_override",
+            "status_code_retries",
+            "compute_retriable_status_codes",
+        ] {
             assert!(!is_secret(name), "{name}");
         }
     }

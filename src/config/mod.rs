@@ -113,6 +113,8 @@
 //! A [`ConfigError`] says where the setting was written, and contains no value of a setting. A warning is logged for
 //! what is deprecated or has no effect, for example a profile that does not exist.
 
+#![cfg_attr(not(feature = "rustls"), allow(dead_code, reason = "the client uses more of it"))]
+
 mod api_version;
 mod arguments;
 mod builder;

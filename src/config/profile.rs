@@ -133,8 +133,8 @@ fn profile_name(
             }
         },
     };
-    let environment_cloud = clouds.environment.cloud_name()?;
-    Ok(name.filter(|name| name.text.expose() != environment_cloud))
+    let environment_cloud = clouds.environment.cloud_name();
+    Ok(name.filter(|name| environment_cloud != Ok(name.text.expose())))
 }
 
 fn locate(options: &Options, clouds: &Clouds, name: &str) -> Result<Place, ConfigError> {

@@ -19,7 +19,11 @@ pub(super) enum Data {
     /// A plain `null`, `~` or empty scalar.
     Null,
     /// A text. `plain` says that it was written without quotes, so that `yes` may be a boolean.
-    Scalar { text: Secret, plain: bool },
+    Scalar {
+        text: Secret,
+        #[cfg_attr(not(test), allow(dead_code, reason = "only tests tell quoted texts from plain ones"))]
+        plain: bool,
+    },
     /// A list.
     Sequence(Vec<Value>),
     /// A mapping.
