@@ -119,11 +119,13 @@ pub(crate) const ERRORS: &[Rule] = &[
         decision: "a user name or password that is missing is an error when the configuration is loaded, not when it is used",
         covers: |case, difference, _| {
             // openstacksdk fails at the first request, or sends it without authentication.
-            let recorded = &case.expect["authentication"];
-            let missing = match recorded["kind"].as_str() {
-                Some("password_missing") => "password",
-                None if recorded.get("headers").is_some_and(Value::is_null) => "username",
-                _ => return false,
+            let (recorded, auth) = (&case.expect["authentication"], &case.expect["auth"]);
+            let missing = if recorded["error"].is_string() && auth["password"].is_null() {
+                "password"
+            } else if recorded.get("headers").is_some_and(Value::is_null) && auth["username"].is_null() {
+                "username"
+            } else {
+                return false;
             };
             is_missing(difference, &json!([missing]))
                 && difference.expected == LOADED
@@ -256,16 +258,13 @@ fn is_missing(difference: &Difference, options: &Value) -> bool {
     is_error(difference, "missing_options") && difference.got["options"] == *options
 }
 
-/// Returns whether the error has the place of the cloud, or none if the cloud is in no file.
+/// Returns whether the error names the place of the cloud in a file, or none if no cloud of a file is selected.
 fn is_at_cloud(case: &Case, got: &Value) -> bool {
-    match got["member"].as_str() {
-        None => got["location"].is_null() && got["member"].is_null(),
-        Some(member) => {
-            let name = member.strip_prefix("clouds.").unwrap_or_default();
-            let line = written::line_at(case, &got["location"]).unwrap_or_default();
-            !name.is_empty() && line.starts_with(&format!("{name}:"))
-        }
-    }
+    let Some(cloud) = got["member"].as_str() else {
+        return got["location"].is_null() && got["member"].is_null();
+    };
+    let line = written::line_at(case, &got["location"]).and_then(|line| line.split_once(':'));
+    line.is_some_and(|(name, _)| cloud == format!("clouds.{name}"))
 }
 
 /// Returns whether the location is that of the unknown member.

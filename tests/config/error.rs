@@ -48,6 +48,9 @@ fn kind_to_json(error: &ConfigError) -> Value {
         ConfigErrorKind::Conflict { .. } if member.ends_with("_default_microversion") => {
             json!({"kind": "microversion_twice"})
         }
+        ConfigErrorKind::Conflict { reason, .. } if reason.contains("OS_CLOUD_NAME") => {
+            json!({"kind": "envvars_cloud_in_file"})
+        }
         ConfigErrorKind::Conflict { .. } => json!({"kind": "conflict"}),
         ConfigErrorKind::Profile { profile, reason, .. } => {
             let must_be_fetched = reason.contains("fetch_profile");
