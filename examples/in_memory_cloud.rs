@@ -36,8 +36,12 @@ async fn main() -> Result<ExitCode, BoxError> {
     };
     let mut command = Command::new(program);
     command.args(arguments);
-    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OS_")) {
-        command.env_remove(name);
+    // Variables of another cloud, and those that cargo sets for this example.
+    let foreign = ["OS_", "CARGO_MANIFEST_", "CARGO_PKG_"];
+    for (name, _) in env::vars_os() {
+        if foreign.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            command.env_remove(name);
+        }
     }
     command.envs(cloud.environment());
     let status = tokio::task::spawn_blocking(move || command.status()).await??;

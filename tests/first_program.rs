@@ -36,6 +36,11 @@ fn the_first_program_of_the_readme_is_the_example_and_short() {
 /// Builds the example, and returns the path of the program.
 fn program() -> PathBuf {
     let mut build = Command::new(env::var_os("CARGO").unwrap());
+    // Cargo sets these for this test. Some build scripts run again if they change.
+    let is_of_test = |name: &str| name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_");
+    for (name, _) in env::vars_os().filter(|(name, _)| is_of_test(&name.to_string_lossy())) {
+        build.env_remove(name);
+    }
     build.args(["build", "--quiet", "--locked", "--example", "list_servers", "--message-format", "json"]);
     let output = build.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -119,5 +124,5 @@ async fn clouds_yaml_leads_to_the_cloud() {
 async fn without_a_configuration_the_error_names_what_is_missing() {
     let output = run(&home("empty", &[]), [("LANG", "C")]);
     assert!(!output.status.success());
-    assert!(text(&output.stderr).contains("auth_url"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("no cloud is configured"), "{}", text(&output.stderr));
 }
