@@ -16,10 +16,10 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use log::Log;
 use tokio::net::TcpListener;
-use tower::{Service, ServiceExt};
+use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_keystone::{
     BoxError, CloudConfig, EndpointFilter, Error, HttpsClient, ReauthPolicy, ReplayBody, RetryPolicy,
-    config::{CloudClient, CloudConfigBuilder, ConfigError},
+    config::{CloudClient, CloudConfigBuilder, ConfigError, ServiceRetryPolicy},
     fixture::{Cloud, Discovery, Fault, ServedCloud},
 };
 
@@ -239,6 +239,32 @@ async fn requests_are_retried_as_often_as_the_configuration_says() {
             paths(&cloud, service_type).iter().skip(before).filter(|path| *path != "/v2/things").count();
         assert_eq!(cloud.requests_to(service_type) - before - discovery, attempts, "{service_type}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_stack_can_have_the_settings_of_a_service() {
+    let cloud = Cloud::new(SERVICES).user("alice", "wonderland").project("demo");
+    let settings = [("compute_status_code_retries", "7"), ("compute_default_microversion", "2.79")];
+    let config = config(&cloud, &settings);
+    let policy = RetryPolicy::new().status_code_retries(1);
+    let stack = ServiceBuilder::new()
+        .layer(config.service_layer().service("compute").unwrap())
+        .retry(ServiceRetryPolicy::new(policy))
+        .layer(config.layer(cloud.transport()))
+        .service(cloud.clone());
+    for (request, service_type, attempts) in [
+        (get("/servers"), "compute", 8),
+        (get_from(EndpointFilter::new("custom-compute"), "/servers"), "custom-compute", 2),
+        (get("/servers"), "compute", 8),
+    ] {
+        let before = cloud.requests_to(service_type);
+        cloud.fail_next(service_type, attempts, Fault::status(StatusCode::SERVICE_UNAVAILABLE));
+        let response = stack.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(cloud.requests_to(service_type) - before, attempts);
+    }
+    let received = cloud.received_requests("compute");
+    assert!(received.iter().all(|request| request.headers()["openstack-api-version"] == "compute 2.79"));
 }
 
 #[tokio::test]

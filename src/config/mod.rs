@@ -161,7 +161,7 @@ pub use builder::CloudConfigBuilder;
 pub use client::CloudClient;
 pub use cloud_config::CloudConfig;
 pub use service::ServiceConfig;
-pub use service_defaults::{ServiceDefaults, ServiceDefaultsLayer};
+pub use service_defaults::{ServiceDefaults, ServiceDefaultsLayer, ServiceRetryPolicy};
 pub use tls::TlsConfig;
 
 #[doc(no_inline)]

@@ -34,7 +34,8 @@
 //! - [`ServiceDefaults`](super::ServiceDefaults), with the settings of the single services;
 //! - [`ErrorContext`](crate::ErrorContext);
 //! - `Retry` with [`ReauthPolicy`](crate::ReauthPolicy);
-//! - `Retry` with [`RetryPolicy`](crate::RetryPolicy), with the retries that the configuration sets for the service;
+//! - `Retry` with [`ServiceRetryPolicy`](super::ServiceRetryPolicy), with the retries that the
+//!   configuration sets for the service;
 //! - [`AuthLayer`](crate::AuthLayer), with version discovery;
 //! - `Timeout`, if `api_timeout` is set. It limits each attempt until the head of the response arrives, so it cancels an
 //!   upload that takes longer. It also limits each request to Keystone;
@@ -46,7 +47,6 @@
 
 mod cloud_client;
 mod future;
-mod retry;
 mod stack;
 
 pub use cloud_client::CloudClient;

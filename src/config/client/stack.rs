@@ -9,10 +9,10 @@ use tower::{
 };
 use tower_layer::Layer;
 
-use super::retry::ServiceRetryPolicy;
 use crate::{
     Auth, CloudConfig, ErrorContext, ErrorContextLayer, HttpsClient, IdentityPlugin, ReauthPolicy,
-    RetryPolicy, Transport, config::ServiceDefaults,
+    RetryPolicy, Transport,
+    config::service_defaults::{ServiceDefaults, ServiceRetryPolicy},
 };
 
 /// The layers of a [`CloudClient`](super::CloudClient).

@@ -14,7 +14,7 @@ pub(super) struct Completed {
 
 /// A request extension that says how often a request to its service is retried.
 #[derive(Clone)]
-pub(in crate::config) struct ServiceRetries(pub(in crate::config) Arc<ServiceConfig>);
+pub(super) struct ServiceRetries(pub(super) Arc<ServiceConfig>);
 
 impl Completed {
     pub(super) fn new(filter: EndpointFilter, service: &Arc<ServiceConfig>) -> Self {

@@ -2,14 +2,18 @@
 //!
 //! A request for `compute` gets what the configuration says of compute: the region and the interfaces, the name and type
 //! of the service in the catalog, `compute_endpoint_override`, the version and the microversion. What the filter of the
-//! request sets takes precedence.
+//! request sets takes precedence. [`ServiceRetryPolicy`] retries the request as often as `compute_connect_retries` and
+//! `compute_status_code_retries` say.
 //!
 //! ```
 //! use bytes::Bytes;
 //! use http::Request;
 //! use http_body_util::Full;
 //! use tower::{ServiceBuilder, ServiceExt};
-//! use tower_keystone::{CloudConfig, EndpointFilter, ReauthPolicy, fixture::Cloud};
+//! use tower_keystone::{
+//!     CloudConfig, EndpointFilter, ReauthPolicy, RetryPolicy, config::ServiceRetryPolicy,
+//!     fixture::Cloud,
+//! };
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), tower_keystone::BoxError> {
@@ -27,6 +31,7 @@
 //! let client = ServiceBuilder::new()
 //!     .layer(config.service_layer())
 //!     .retry(ReauthPolicy::new())
+//!     .retry(ServiceRetryPolicy::new(RetryPolicy::new()))
 //!     .layer(config.layer(cloud.transport()))
 //!     .service(cloud.clone()); // any HTTP client
 //!
@@ -40,11 +45,11 @@
 mod completed;
 mod future;
 mod layer;
+mod retry_policy;
 mod service;
 mod services;
 
-#[cfg(feature = "rustls")]
-pub(super) use completed::ServiceRetries;
 pub use future::ResponseFuture;
 pub use layer::ServiceDefaultsLayer;
+pub use retry_policy::ServiceRetryPolicy;
 pub use service::ServiceDefaults;

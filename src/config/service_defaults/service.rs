@@ -41,6 +41,7 @@ impl<S> ServiceDefaults<S> {
     }
 
     /// Sends requests whose filter has no service type, or that have no filter, to this service.
+    #[cfg(feature = "rustls")]
     pub(in crate::config) fn set_service(&mut self, service_type: &str) -> Result<(), Error> {
         self.default = self.services.complete(&EndpointFilter::new(service_type))?;
         Ok(())

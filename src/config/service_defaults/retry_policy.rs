@@ -1,17 +1,24 @@
+use std::fmt;
+
 use http::{Request, Response};
 use tower::retry::Policy;
 
-use crate::{BoxError, RetryPolicy, config::service_defaults::ServiceRetries, retry::RetryDelay};
+use super::completed::ServiceRetries;
+use crate::{BoxError, RetryPolicy, retry::RetryDelay};
 
 /// A [`RetryPolicy`] with the retries that the configuration sets for the service of the request.
-pub(super) struct ServiceRetryPolicy<B> {
+///
+/// It needs a [`ServiceDefaults`](super::ServiceDefaults) outside of it, which knows the service. See the
+/// [module docs](super) for an example.
+pub struct ServiceRetryPolicy<B> {
     policy: RetryPolicy<B>,
     /// Whether the settings of the service were applied. Each request has its own clone of the policy.
     is_applied: bool,
 }
 
 impl<B> ServiceRetryPolicy<B> {
-    pub(super) fn new(policy: RetryPolicy<B>) -> Self {
+    /// Creates a policy that keeps the settings of `policy` which the configuration does not set.
+    pub fn new(policy: RetryPolicy<B>) -> Self {
         Self { policy, is_applied: false }
     }
 }
@@ -41,5 +48,11 @@ impl<B, ResBody> Policy<Request<B>, Response<ResBody>, BoxError> for ServiceRetr
 impl<B> Clone for ServiceRetryPolicy<B> {
     fn clone(&self) -> Self {
         Self { policy: self.policy.clone(), is_applied: self.is_applied }
+    }
+}
+
+impl<B> fmt::Debug for ServiceRetryPolicy<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceRetryPolicy").finish_non_exhaustive()
     }
 }
