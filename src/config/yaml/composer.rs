@@ -9,6 +9,7 @@ use super::{
     tag,
 };
 use crate::{
+    Secret,
     config::value::{Data, Mapping, Value},
     error::{ConfigError, ConfigLocation},
 };
@@ -77,7 +78,7 @@ impl Composer<'_> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = style == ScalarStyle::Plain;
-                self.scalar(text.into_owned(), plain, anchor, tag.as_deref(), location)
+                self.scalar(Secret::new(text), plain, anchor, tag.as_deref(), location)
             }
             Event::Alias(anchor) => self.alias(anchor, location),
             Event::SequenceStart(anchor, tag) => {
@@ -95,17 +96,17 @@ impl Composer<'_> {
 
     fn scalar(
         &mut self,
-        text: String,
+        text: Secret,
         plain: bool,
         anchor: usize,
         tag: Option<&Tag>,
         location: ConfigLocation,
     ) -> Result<(), ConfigError> {
-        self.take(Size::of_text(&text), &location)?;
+        self.take(Size::of_text(text.expose()), &location)?;
         let name = self.expects_name().then(|| Name {
-            text: text.as_str().into(),
+            text: text.expose().into(),
             location: location.clone(),
-            merges: plain && tag.is_none() && text == "<<",
+            merges: plain && tag.is_none() && text.expose() == "<<",
         });
         let data = tag::scalar(text, plain, tag).map_err(|reason| error(&location, reason))?;
         let value = Value { data, location };

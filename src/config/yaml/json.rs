@@ -59,9 +59,9 @@ impl Reader<'_> {
                 )
             }
             Some(b'"') => {
-                let text: String = self.parse(json)?;
-                self.take(Size::of_text(&text))?;
-                Data::Scalar { text: Secret::new(text), plain: false }
+                let text = Secret::new(self.parse::<String>(json)?);
+                self.take(Size::of_text(text.expose()))?;
+                Data::Scalar { text, plain: false }
             }
             _ => {
                 self.take(Size::of_text(json))?;

@@ -14,17 +14,15 @@ const UNKNOWN: &str = "this tag is not supported; quote the text if it begins wi
 /// # Errors
 ///
 /// Returns the reason if the tag is unknown, or is not a tag of scalars.
-pub(super) fn scalar(text: String, plain: bool, tag: Option<&Tag>) -> Result<Data, &'static str> {
+pub(super) fn scalar(text: Secret, plain: bool, tag: Option<&Tag>) -> Result<Data, &'static str> {
     let tag = tag.map(name).transpose()?;
     match tag {
-        None if plain && is_null(&text) => Ok(Data::Null),
-        None => Ok(Data::Scalar { text: Secret::new(text), plain }),
-        Some("null") if is_null(&text) => Ok(Data::Null),
+        None if plain && is_null(text.expose()) => Ok(Data::Null),
+        None => Ok(Data::Scalar { text, plain }),
+        Some("null") if is_null(text.expose()) => Ok(Data::Null),
         Some("null") => Err("a value with the tag `!!null` must be empty or `null`"),
-        Some("str" | "!") => Ok(Data::Scalar { text: Secret::new(text), plain: false }),
-        Some("bool" | "int" | "float" | "timestamp") => {
-            Ok(Data::Scalar { text: Secret::new(text), plain: true })
-        }
+        Some("str" | "!") => Ok(Data::Scalar { text, plain: false }),
+        Some("bool" | "int" | "float" | "timestamp") => Ok(Data::Scalar { text, plain: true }),
         Some("seq") => Err("a value with the tag `!!seq` must be a list"),
         Some("map") => Err("a value with the tag `!!map` must be a mapping"),
         Some(_) => Err(UNKNOWN),
