@@ -107,6 +107,21 @@ async fn a_socks_proxy_resolves_the_name() {
 }
 
 #[tokio::test]
+async fn a_socks_proxy_is_told_the_default_port() {
+    for (url, expected) in [
+        ("http://service.test/", "service.test:80"),
+        ("https://service.test/", "service.test:443"),
+        ("http://service.test:5000/", "service.test:5000"),
+    ] {
+        let (port, serving) = start_socks().await;
+        let client = client(&builder().proxy(format!("socks5://alice:pa%3Ass@127.0.0.1:{port}")));
+        // Nothing may listen on that port.
+        let (_, address) = tokio::join!(get(&client, url), serving);
+        assert_eq!(address.unwrap(), expected);
+    }
+}
+
+#[tokio::test]
 async fn the_environment_chooses_the_proxy() {
     let (server, files) = service().await;
     let base = builder().ca_file(files.path("ca.pem"));

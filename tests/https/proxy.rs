@@ -91,7 +91,7 @@ impl Proxy {
 }
 
 async fn tunnel(mut client: impl AsyncRead + AsyncWrite + Unpin, port: u16, established: &[u8]) {
-    let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return };
     client.write_all(established).await.unwrap();
     let _ = copy_bidirectional(&mut client, &mut server).await;
 }
