@@ -3,17 +3,15 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use http::HeaderValue;
 use http_body::Body;
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
 
 use super::{
-    HttpsClient,
-    client::Shared,
+    client::{HttpsClient, Shared},
     connector::Connector,
     proxy_settings::{ProxyChoice, ProxyEnvironment, ProxySettings},
-    resolver::Resolver,
-    route::Route,
+    route::{Route, TcpSettings},
     tls::{ClientCertificate, TlsSettings, Trust},
 };
 use crate::{Error, Secret};
@@ -57,32 +55,35 @@ const HTTP2_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct HttpsClientBuilder {
     tls: TlsSettings,
     proxies: ProxySettings,
-    connect_timeout: Duration,
+    tcp: TcpSettings,
     pool_idle_timeout: Duration,
-    tcp_keepalive: Option<Duration>,
     http2_keepalive: Option<Duration>,
-    force_ipv4: bool,
     user_agent: Option<Box<str>>,
 }
 
-impl HttpsClientBuilder {
-    pub(super) fn new() -> Self {
-        Self {
+impl HttpsClient {
+    /// Returns a builder.
+    pub fn builder() -> HttpsClientBuilder {
+        HttpsClientBuilder {
             tls: TlsSettings {
                 trust: Trust::Webpki,
                 client_certificate: None,
                 accept_invalid_certificates: false,
             },
             proxies: ProxySettings::default(),
-            connect_timeout: CONNECT_TIMEOUT,
+            tcp: TcpSettings {
+                connect_timeout: CONNECT_TIMEOUT,
+                keepalive: Some(TCP_KEEPALIVE),
+                force_ipv4: false,
+            },
             pool_idle_timeout: POOL_IDLE_TIMEOUT,
-            tcp_keepalive: Some(TCP_KEEPALIVE),
             http2_keepalive: Some(HTTP2_KEEPALIVE),
-            force_ipv4: false,
             user_agent: None,
         }
     }
+}
 
+impl HttpsClientBuilder {
     /// Trusts only the CA certificates of this file, in PEM format. They replace all others.
     ///
     /// The file can contain several certificates. A self-signed certificate of a server can stand there too. Malformed
@@ -175,7 +176,7 @@ impl HttpsClientBuilder {
     ///
     /// Name resolution, the proxy and TLS may take 10 s in addition.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.tcp.connect_timeout = timeout;
         self
     }
 
@@ -189,7 +190,7 @@ impl HttpsClientBuilder {
     ///
     /// After three probes without a response the connection fails. `None` turns the probes off.
     pub fn tcp_keepalive(mut self, interval: Option<Duration>) -> Self {
-        self.tcp_keepalive = interval;
+        self.tcp.keepalive = interval;
         self
     }
 
@@ -206,7 +207,7 @@ impl HttpsClientBuilder {
     /// A request to a host without one fails with [`Error::InvalidEndpoint`]. A proxy is connected to over IPv4 too,
     /// but chooses itself how it connects to the server.
     pub fn force_ipv4(mut self, force_ipv4: bool) -> Self {
-        self.force_ipv4 = force_ipv4;
+        self.tcp.force_ipv4 = force_ipv4;
         self
     }
 
@@ -226,8 +227,8 @@ impl HttpsClientBuilder {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::InvalidClientSetting`] if a file cannot be read or does not contain what it should, if the key does
-    /// not belong to the client certificate, or if the URL of a proxy or the user agent is malformed. It names the
+    /// Returns [`Error::InvalidClientSetting`] if a file cannot be read or does not contain what it should, if the key
+    /// does not belong to the client certificate, or if the URL of a proxy or the user agent is malformed. It names the
     /// file or the variable.
     pub fn build<B>(&self) -> Result<HttpsClient<B>, Error>
     where
@@ -244,16 +245,8 @@ impl HttpsClientBuilder {
             );
         }
 
-        let mut tcp = HttpConnector::new_with_resolver(Resolver::new(self.force_ipv4));
-        tcp.set_connect_timeout(Some(self.connect_timeout));
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(self.tcp_keepalive);
-        if self.tcp_keepalive.is_some() {
-            tcp.set_keepalive_interval(self.tcp_keepalive);
-            tcp.set_keepalive_retries(Some(3));
-        }
-        let route = Route::new(tcp, tls.clone(), Arc::clone(&proxies), self.force_ipv4);
-        let timeout = self.connect_timeout.saturating_add(HANDSHAKE_TIMEOUT);
+        let route = Route::new(&self.tcp, tls.clone(), Arc::clone(&proxies));
+        let timeout = self.tcp.connect_timeout.saturating_add(HANDSHAKE_TIMEOUT);
 
         let mut pool = Client::builder(TokioExecutor::new());
         pool.timer(TokioTimer::new())
@@ -284,8 +277,7 @@ impl fmt::Debug for HttpsClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpsClientBuilder")
             .field("tls", &self.tls)
-            .field("connect_timeout", &self.connect_timeout)
-            .field("force_ipv4", &self.force_ipv4)
+            .field("tcp", &self.tcp)
             .field("user_agent", &self.user_agent)
             .finish_non_exhaustive()
     }

@@ -17,7 +17,7 @@ use http_body_util::Full;
 use hyper_util::client::legacy::{self, Client};
 use tower_service::Service;
 
-use super::{HttpsBody, HttpsClientBuilder, connector::Connector, proxies::Proxies};
+use super::{body::HttpsBody, connector::Connector, proxies::Proxies};
 use crate::{BoxError, error::ConnectFault};
 
 /// An HTTPS client for services and Keystone, with rustls (feature `rustls`).
@@ -59,8 +59,10 @@ use crate::{BoxError, error::ConnectFault};
 /// ```
 ///
 /// - TLS 1.2 and 1.3, and HTTP/1.1 and HTTP/2, as the server chooses. Plain `http` URLs use HTTP/1.1.
-/// - It trusts the CA certificates of Mozilla; see [`HttpsClientBuilder`] for other ones, and for client certificates.
-/// - It uses the proxies that the environment sets (`https_proxy`, `no_proxy`); see [`HttpsClientBuilder::proxy`].
+/// - It trusts the CA certificates of Mozilla; see [`HttpsClientBuilder`](super::HttpsClientBuilder) for other
+///   ones, and for client certificates.
+/// - It uses the proxies that the environment sets (`https_proxy`, `no_proxy`); see
+///   [`HttpsClientBuilder::proxy`](super::HttpsClientBuilder::proxy).
 /// - It does not follow redirects.
 /// - Connecting has a timeout. A whole request has none: use tower's `Timeout`.
 /// - It does not ask for compressed responses: use tower-http's `Decompression`.
@@ -83,11 +85,6 @@ pub(super) struct Shared {
 }
 
 impl HttpsClient {
-    /// Returns a builder.
-    pub fn builder() -> HttpsClientBuilder {
-        HttpsClientBuilder::new()
-    }
-
     /// Returns whether this error of a client says that no connection was made, and that a retry can succeed.
     ///
     /// It is for [`RetryPolicy::connect_failure`](crate::RetryPolicy::connect_failure), which by itself does not

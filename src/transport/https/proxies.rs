@@ -2,8 +2,14 @@ use http::{HeaderValue, Uri, uri::Scheme};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use zeroize::Zeroizing;
 
-use super::proxy_settings::ProxyUrl;
-use crate::Error;
+use crate::{Error, Secret};
+
+/// The URL of a proxy, and what it comes from: the name of a variable, or `proxy`.
+#[derive(Clone, Debug)]
+pub(super) struct ProxyUrl {
+    pub(super) origin: &'static str,
+    pub(super) url: Secret,
+}
 
 /// The proxies of a client, and the hosts to which it connects directly.
 pub(super) struct Proxies {

@@ -1,6 +1,6 @@
 use std::{env, sync::Arc};
 
-use super::proxies::Proxies;
+use super::proxies::{Proxies, ProxyUrl};
 use crate::{Error, Secret};
 
 /// Which proxies a client uses, before their URLs are read.
@@ -51,13 +51,6 @@ impl ProxySettings {
             }
         }
     }
-}
-
-/// The URL of a proxy, and what it comes from: the name of a variable, or `proxy`.
-#[derive(Clone, Debug)]
-pub(super) struct ProxyUrl {
-    pub(super) origin: &'static str,
-    pub(super) url: Secret,
 }
 
 /// The proxy variables of an environment.

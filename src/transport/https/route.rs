@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::{Uri, uri::Scheme};
@@ -37,6 +38,15 @@ const IPV6_ADDRESS: Error = Error::InvalidEndpoint {
     reason: "it is an IPv6 address, and force_ipv4 allows no other; use another host, or allow IPv6",
 };
 
+/// The settings of TCP connections.
+#[derive(Clone, Debug)]
+pub(super) struct TcpSettings {
+    /// Over all addresses of a host.
+    pub(super) connect_timeout: Duration,
+    pub(super) keepalive: Option<Duration>,
+    pub(super) force_ipv4: bool,
+}
+
 /// Connects to the server of a URL, directly or through a proxy. The connection has no TLS to that server yet.
 #[derive(Clone)]
 pub(super) struct Route {
@@ -44,26 +54,30 @@ pub(super) struct Route {
     /// Connects to an HTTP proxy, with TLS if the URL of the proxy is `https`.
     proxy: HttpsConnector<HttpConnector<Resolver>>,
     proxies: Arc<Proxies>,
-    ipv4_only: bool,
+    force_ipv4: bool,
 }
 
 impl Route {
-    pub(super) fn new(
-        mut tcp: HttpConnector<Resolver>,
-        tls: ClientConfig,
-        proxies: Arc<Proxies>,
-        ipv4_only: bool,
-    ) -> Self {
+    pub(super) fn new(settings: &TcpSettings, tls: ClientConfig, proxies: Arc<Proxies>) -> Self {
+        let &TcpSettings { connect_timeout, keepalive, force_ipv4 } = settings;
+        let mut tcp = HttpConnector::new_with_resolver(Resolver::new(force_ipv4));
+        tcp.set_connect_timeout(Some(connect_timeout));
+        tcp.set_nodelay(true);
+        if keepalive.is_some() {
+            tcp.set_keepalive(keepalive);
+            tcp.set_keepalive_interval(keepalive);
+            tcp.set_keepalive_retries(Some(3));
+        }
         // The scheme is checked above this connector, by the TLS connector.
         tcp.enforce_http(false);
         let proxy = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
-        Self { proxy: proxy.wrap_connector(tcp.clone()), tcp, proxies, ipv4_only }
+        Self { proxy: proxy.wrap_connector(tcp.clone()), tcp, proxies, force_ipv4 }
     }
 
     /// Checks the host of a TCP connection. The resolver is not asked for an address.
     fn check_address(&self, url: &Uri) -> Result<(), BoxError> {
         let host = url.host().unwrap_or_default();
-        if self.ipv4_only && host.trim_matches(['[', ']']).parse::<Ipv6Addr>().is_ok() {
+        if self.force_ipv4 && host.trim_matches(['[', ']']).parse::<Ipv6Addr>().is_ok() {
             return Err(IPV6_ADDRESS.into());
         }
         Ok(())

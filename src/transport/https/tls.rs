@@ -79,7 +79,8 @@ impl TlsSettings {
                         file.error("its certificates are malformed; they must be X.509 v3 certificates")
                     })?;
                 if malformed > 0 {
-                    tracing::warn!(file = %path.display(), malformed, "malformed certificates of the CA file are ignored");
+                    let file = path.display();
+                    tracing::warn!(%file, malformed, "malformed certificates of the CA file are ignored");
                 }
                 Ok(config.dangerous().with_custom_certificate_verifier(Arc::new(verifier)))
             }
