@@ -34,7 +34,8 @@ impl CloudConfigBuilder {
     /// and variables.
     ///
     /// A boolean or a number is written as in YAML, such as `false`. A setting of the login, such as `project_name`, is
-    /// accepted here, too.
+    /// accepted here, too. The name can begin with `os_`, and can contain `-` instead of `_`. An empty value counts as
+    /// not given.
     pub fn set(mut self, name: &str, value: impl Into<Secret>) -> Self {
         self.options.arguments.insert(name, argument(name, value.into()));
         self
@@ -66,7 +67,9 @@ impl CloudConfigBuilder {
         self
     }
 
-    /// Reads variables with this prefix, too, beside `OS_`.
+    /// Reads variables with this prefix, too, such as `MY_APP_`.
+    ///
+    /// They take precedence over the same variables with `OS_`.
     pub fn envvar_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.options.envvar_prefix = Some(prefix.into());
         self
@@ -91,19 +94,25 @@ impl CloudConfigBuilder {
         self
     }
 
-    /// Replaces the search for the clouds file: the first of these that can be read is used.
+    /// Replaces the search for the clouds file and `OS_CLIENT_CONFIG_FILE`: the first of these that can be read is used.
+    ///
+    /// A relative path is in the working directory.
     pub fn clouds_files<P: Into<PathBuf>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
         self.options.clouds_files = Some(paths.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Replaces the search for the secure file: the first of these that can be read is used.
+    /// Replaces the search for the secure file and `OS_CLIENT_SECURE_FILE`: the first of these that can be read is used.
+    ///
+    /// A relative path is in the working directory.
     pub fn secure_files<P: Into<PathBuf>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
         self.options.secure_files = Some(paths.into_iter().map(Into::into).collect());
         self
     }
 
     /// Replaces the search for the file of profiles (`clouds-public.yaml`): the first of these that can be read is used.
+    ///
+    /// A relative path is in the working directory.
     pub fn public_files<P: Into<PathBuf>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
         self.options.public_files = Some(paths.into_iter().map(Into::into).collect());
         self
@@ -111,7 +120,9 @@ impl CloudConfigBuilder {
 
     /// Reads files with this function instead of from the disk, for example from memory.
     ///
-    /// It gets absolute paths. A file that it returns belongs to the program, so it is trusted.
+    /// It gets absolute paths. If it fails with [`io::ErrorKind::NotFound`] or [`io::ErrorKind::PermissionDenied`], the
+    /// next place is searched. A file that it returns belongs to the program, so it is
+    /// [trusted](super#who-receives-secrets).
     pub fn read_files_with(
         mut self,
         read: impl Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync + 'static,
@@ -216,7 +227,16 @@ impl fmt::Debug for CloudConfigBuilder {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::{
+        collections::HashMap,
+        convert::Infallible,
+        future,
+        sync::atomic::{AtomicU32, Ordering},
+    };
+
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body_util::Full;
 
     use super::*;
     use crate::config::ConfigErrorKind;
@@ -264,6 +284,34 @@ mod tests {
         assert_eq!(config.api_timeout().map(|timeout| timeout.as_secs()), Some(3));
         assert_eq!(config.credentials().unwrap().auth_url(), "https://r2/v3");
         assert!(!format!("{config:?} {builder:?}").contains("canary"));
+    }
+
+    #[test]
+    fn only_a_profile_that_has_to_be_fetched_is_requested() {
+        let clouds = "clouds: {one: {profile: auro}, two: {}, three: {profile: ovh, auth: {username: u, password: p}}}";
+        let builder = builder(&[("/cwd/clouds.yaml", clouds)]);
+        let document =
+            r#"{"name": "ovhcloud", "profile": {"auth": {"auth_url": "https://k"}, "regions": ["BHS"]}}"#;
+        let requests = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&requests);
+        let transport = Transport::new(tower::service_fn(move |_: Request<Full<Bytes>>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let body = Full::<Bytes>::from(document);
+            future::ready(Ok::<_, Infallible>(Response::new(body)))
+        }));
+        let fetch =
+            |builder: &CloudConfigBuilder| tokio_test::block_on(builder.fetch_profile(&transport)).unwrap();
+        for name in ["one", "two"] {
+            let _ = fetch(&builder.clone().cloud(name));
+        }
+        assert_eq!(requests.load(Ordering::Relaxed), 0);
+
+        let builder = builder.cloud("three");
+        assert!(builder.build().is_err());
+        let config = fetch(&builder).build().unwrap();
+        assert_eq!(config.region_name(), Some("BHS"));
+        assert_eq!(config.credentials().unwrap().auth_url(), "https://k");
+        assert_eq!(requests.load(Ordering::Relaxed), 1);
     }
 
     #[test]
