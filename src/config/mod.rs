@@ -90,7 +90,8 @@
 //! profile. Names can be written with `-` instead of `_`.
 //!
 //! `{name}` in `auth_url`, or in a setting outside `auth`, is replaced by the setting of that name outside `auth`, for
-//! example `{region_name}`. Other braces stay as they are. The names of users, projects and domains are not changed.
+//! example `{region_name}`. Other braces stay as they are, but are an error in `auth_url`. The names of users, projects
+//! and domains are not changed.
 //!
 //! # Who receives secrets
 //!
@@ -107,6 +108,26 @@
 //!
 //! This user is the owner of `/proc/self`, or of the home directory where that does not exist. Where files have no Unix
 //! owner, a file in the working directory is not trusted, and files in other places are.
+//!
+//! # Differences from openstacksdk
+//!
+//! The tests replay 577 cases that were recorded with openstacksdk 4.22. Where it guesses, this crate returns an error or
+//! takes the evident meaning:
+//!
+//! | setting | openstacksdk | this crate |
+//! |---|---|---|
+//! | a file that cannot be parsed | skips it, and uses the next one | an error |
+//! | the password `0123`, `1.10` or `yes`, without quotes | sends `83`, `1.1` or the boolean `true` | sends the characters that were written |
+//! | `verify: "false"`, or `OS_VERIFY=false` | the path of a file of CA certificates | certificates are not verified |
+//! | `insecure: "yes"`, or `OS_INSECURE=1` | certificates are verified | they are not verified; `1` is an error |
+//! | an argument, and the same setting in `auth` of a file | the file takes precedence, except for projects and domains | the argument takes precedence |
+//! | an application credential or a token, without `auth_type` and password | an error, or a login with a password | the auth type is evident |
+//! | an empty variable, such as `OS_AUTH_TYPE=` | depends on the setting; here no authentication | counts as not set |
+//! | a missing password, or an `api_timeout` that is no number | fails when it is used | fails when it is loaded |
+//! | a project or domain that is null | sends the text `None` | counts as not set |
+//! | `auth_type: none` | sends the token `notused` | sends no token |
+//! | `<<: [*a, *b]` | `b` takes precedence | `a` takes precedence, as in YAML |
+//! | `regions: R1`, which is no list | the region `R` | an error |
 //!
 //! # Errors and warnings
 //!

@@ -43,6 +43,7 @@ fn kind_to_json(error: &ConfigError) -> Value {
         ConfigErrorKind::InvalidValue { expected, .. } if **expected == *"a mapping" && member.is_empty() => {
             json!({"kind": "not_a_mapping", "file": file(error)})
         }
+        ConfigErrorKind::InvalidValue { .. } if member == "regions" => json!({"kind": "region_entry"}),
         ConfigErrorKind::InvalidValue { .. } => json!({"kind": "invalid_value"}),
         ConfigErrorKind::Syntax { .. } => json!({"kind": "syntax"}),
         ConfigErrorKind::Conflict { .. } if member.ends_with("_default_microversion") => {
