@@ -8,6 +8,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use log::Log;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_keystone::{
     BoxError, CloudConfig, EndpointFilter, Error, HttpsClient, ReauthPolicy, ReplayBody, RetryPolicy,
@@ -239,6 +240,23 @@ async fn requests_are_retried_as_often_as_the_configuration_says() {
             paths(&cloud, service_type).iter().skip(before).filter(|path| *path != "/v2/things").count();
         assert_eq!(cloud.requests_to(service_type) - before - discovery, attempts, "{service_type}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_to_connect_is_retried() {
+    // There is no TLS handshake, so the connection ends in a timeout.
+    let mute = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let endpoint = format!("https://{}", mute.local_addr().unwrap());
+    let config = empty()
+        .set("auth_type", "none")
+        .set_auth("endpoint", endpoint)
+        .set("compute_connect_retries", "2")
+        .set("connect_retry_delay", "100");
+    let nova = config.build().unwrap().client().unwrap().service("compute").unwrap();
+    let start = Instant::now();
+    nova.oneshot(get("/servers")).await.unwrap_err();
+    // A delay is shortened by up to half.
+    assert!(start.elapsed() >= Duration::from_secs(100), "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
