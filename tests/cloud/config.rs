@@ -59,9 +59,12 @@ impl Home {
     }
 
     /// Returns a builder for a user who has this home directory and these variables.
-    fn builder_with<const N: usize>(&self, variables: [(&str, &str); N]) -> CloudConfigBuilder {
+    fn builder_with<'a>(
+        &self,
+        variables: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> CloudConfigBuilder {
         let home = (OsString::from("HOME"), self.0.clone().into_os_string());
-        let variables = variables.map(|(name, value)| (name.into(), value.into()));
+        let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
         CloudConfig::builder()
             .environment([home].into_iter().chain(variables))
             .working_directory(self.0.join("work"))
@@ -303,7 +306,7 @@ async fn the_environment_alone_is_enough() {
     let Some(real) = real() else { return };
     let home = Home::new();
     let (auth_url, root) = (real.auth_url().to_string(), root(real));
-    for auth_url in [&auth_url, &root] {
+    for auth_url in [&*auth_url, &root] {
         let config = home
             .builder_with([
                 ("OS_AUTH_URL", auth_url),
@@ -454,6 +457,36 @@ async fn a_client_certificate_is_sent_where_a_service_requires_one() {
 }
 
 #[tokio::test]
+async fn the_environment_alone_is_enough_for_tls() {
+    let Some(real) = real() else { return };
+    let (authority, clients) = (Authority::new("servers"), Authority::new("clients"));
+    let secured = Secured::new(real, &authority, Some(&clients)).await;
+    let own = clients.issue();
+    let path = |name, text: &str| secured.home.write(name, text).to_str().unwrap().to_owned();
+    let (ca, cert, key) =
+        (path("ca.pem", &authority.pem()), path("cert.pem", &own.certificate), path("key.pem", &own.key));
+    let login = [
+        ("OS_AUTH_URL", secured.keystone.origin()),
+        ("OS_USERNAME", real.text("username")),
+        ("OS_PASSWORD", real.text("password")),
+        ("OS_USER_DOMAIN_ID", "default"),
+        ("OS_PROJECT_NAME", "admin"),
+        ("OS_PROJECT_DOMAIN_ID", "default"),
+        ("OS_PLACEMENT_ENDPOINT_OVERRIDE", secured.placement.origin()),
+        ("OS_CERT", &cert),
+        ("OS_KEY", &key),
+    ];
+    let config = |tls: &[(&str, &str)]| {
+        let variables = login.into_iter().chain(tls.iter().copied());
+        secured.home.builder_with(variables).build().unwrap()
+    };
+    secured.assert_refused(&config(&[]), "certificate was rejected").await;
+    for tls in [[("OS_CACERT", &*ca)], [("OS_INSECURE", "true")], [("OS_VERIFY", "false")]] {
+        assert_eq!(statuses(&config(&tls)).await, OK, "{tls:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_secure_file_is_not_used_with_a_clouds_file_that_others_can_write() {
     let Some(real) = real() else { return };
     let home = Home::new();
@@ -483,6 +516,14 @@ async fn the_secure_file_is_not_used_with_a_clouds_file_that_others_can_write() 
             "{text}"
         );
         assert!(!text.contains(real.text("password")));
+        // Nor does it receive a password of the program.
+        let error = home
+            .builder()
+            .secure_files::<PathBuf>([])
+            .set_auth("password", real.text("password"))
+            .build()
+            .unwrap_err();
+        assert!(chain(&error).contains(planted.to_str().unwrap()), "{}", chain(&error));
     }
 
     // The user's own clouds file is used if the program does not search the working directory.
