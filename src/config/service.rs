@@ -101,6 +101,10 @@ impl ServiceConfig {
     ///
     /// It requests a version only if one is configured, so that no other service needs version discovery. The default
     /// version of `network` is 2, and that of `object-store` is 1.
+    ///
+    /// With a version, request paths do not contain it: `/networks`. Without one, they are relative to the URL in the
+    /// catalog, which contains a version in some clouds only: `/v2/images` or `/images`. Set `image_api_version` to 2 for
+    /// paths that work in all of them.
     pub fn endpoint(&self) -> EndpointFilter {
         self.endpoint.clone()
     }

@@ -41,6 +41,9 @@
 //!   upload that takes longer. It also limits each request to Keystone;
 //! - [`HttpsClient`](crate::HttpsClient), with the TLS settings of the cloud.
 //!
+//! Request paths are relative to the endpoint of the service; [`ServiceConfig::endpoint`](super::ServiceConfig::endpoint)
+//! says which of them contain a version.
+//!
 //! To send streams, see [`CloudConfig::client_with`](crate::CloudConfig::client_with). For other layers, build the stack
 //! yourself from [`CloudConfig::https`](crate::CloudConfig::https), [`CloudConfig::layer`](crate::CloudConfig::layer)
 //! and [`CloudConfig::service_layer`](crate::CloudConfig::service_layer).
