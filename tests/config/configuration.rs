@@ -12,7 +12,7 @@ use crate::{
     Case, Difference, Incomplete, authentication, comparison, error, expected, input,
     log::Log,
     servers::{self, Servers},
-    service, warnings,
+    service, warnings, written,
 };
 
 /// Stands for a cloud that was loaded, where another result is an error.
@@ -104,6 +104,9 @@ fn compare_error(
 ) -> Result<(), Incomplete> {
     let expect = &case.expect;
     let got = error::to_json(error);
+    if !written::has_place(case, &got["location"]) {
+        differences.add("location", "a place in the case".into(), got["location"].clone());
+    }
     if let Error::Config(error) = error
         && let ConfigErrorKind::UnsupportedAuthType { auth_type, .. } = &error.kind
     {

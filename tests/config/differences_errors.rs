@@ -103,6 +103,7 @@ pub(crate) const ERRORS: &[Rule] = &[
             is_rejected(difference, "conflict")
                 && text.contains("{auth}")
                 && difference.got["member"] == "auth.auth_url"
+                && is_at_member(case, &difference.got)
         },
     },
     Rule {
@@ -112,6 +113,7 @@ pub(crate) const ERRORS: &[Rule] = &[
             is_rejected(difference, "conflict")
                 && text.contains("{region_name}")
                 && difference.got["member"] == "cacert"
+                && is_at_member(case, &difference.got)
                 && case.expect["region_name"] == ""
         },
     },
@@ -162,6 +164,7 @@ pub(crate) const ERRORS: &[Rule] = &[
             let domain = json!(["project_domain_id or project_domain_name"]);
             is_missing(difference, &domain)
                 && difference.got["member"] == "auth.project_name"
+                && is_at_member(case, &difference.got)
                 && written::at(case, &difference.got["location"])
                     == case.expect["auth"]["project_name"].as_str()
                 && difference.expected == LOADED
@@ -175,16 +178,18 @@ pub(crate) const ERRORS: &[Rule] = &[
     Rule {
         decision: "an error names a setting as it was written, not by its current name",
         covers: |case, difference, _| {
-            let current = match difference.got["option"].as_str() {
-                Some("auth_token") => "token",
-                Some("tenant_id") => "project_id",
-                Some("tenant_name") => "project_name",
+            let unknown = difference.got["option"].as_str().unwrap_or_default();
+            let current = match unknown {
+                "auth_token" => "token",
+                "tenant_id" => "project_id",
+                "tenant_name" => "project_name",
                 _ => return false,
             };
             let recorded = json!({"error": "TypeError", "kind": "unknown_auth_option", "option": current});
             is_error(difference, "unknown_auth_option")
                 && difference.expected == recorded
-                && is_at_member(case, &difference.got, "auth.")
+                && difference.got["member"] == format!("auth.{unknown}")
+                && is_at_member(case, &difference.got)
         },
     },
     Rule {
@@ -192,7 +197,8 @@ pub(crate) const ERRORS: &[Rule] = &[
         covers: |case, difference, replay| {
             let unknown = difference.got["option"].as_str().unwrap_or_default();
             is_error(difference, "unknown_auth_option")
-                && is_at_member(case, &difference.got, "auth.")
+                && difference.got["member"] == format!("auth.{unknown}")
+                && is_at_member(case, &difference.got)
                 && agrees_wholly_after(case, replay, |case| {
                     change_files(case, |text| written::without_members(text, &[unknown.to_owned()]))
                 })
@@ -250,6 +256,7 @@ fn is_invalid(
     let member = difference.got["member"].as_str().unwrap_or_default();
     is_rejected(difference, "invalid_value")
         && members.contains(&member)
+        && is_at_member(case, &difference.got)
         && written::at(case, &difference.got["location"]).is_some_and(is_wrong)
 }
 
@@ -267,11 +274,12 @@ fn is_at_cloud(case: &Case, got: &Value) -> bool {
     line.is_some_and(|(name, _)| cloud == format!("clouds.{name}"))
 }
 
-/// Returns whether the location is that of the unknown member.
-fn is_at_member(case: &Case, got: &Value, prefix: &str) -> bool {
-    let option = got["option"].as_str().unwrap_or_default();
+/// Returns whether the location is that of the member, in a file or in a variable.
+fn is_at_member(case: &Case, got: &Value) -> bool {
+    let name = got["member"].as_str().and_then(|member| member.rsplit('.').next()).unwrap_or_default();
+    let variable = format!("the variable OS_{}", name.to_ascii_uppercase());
     let line = written::line_at(case, &got["location"]).unwrap_or_default();
-    got["member"] == format!("{prefix}{option}") && line.starts_with(&format!("{option}:"))
+    got["location"] == variable || line.starts_with(&format!("{name}:"))
 }
 
 /// Removes a file that openstacksdk skips, and its warning.

@@ -55,6 +55,12 @@ pub(crate) fn line_at<'a>(case: &'a Case, location: &Value) -> Option<&'a str> {
     line.get(start..)
 }
 
+/// Returns whether a location is in the case, or is none.
+pub(crate) fn has_place(case: &Case, location: &Value) -> bool {
+    let is_outside = |text: &str| text.starts_with("the argument ") || text.starts_with("the profile ");
+    location.as_str().is_none_or(is_outside) || at(case, location).is_some()
+}
+
 /// Returns the path of the file that a location names.
 pub(crate) fn path(location: &Value) -> Option<&str> {
     location.as_str()?.rsplitn(3, ':').nth(2)
