@@ -5,6 +5,7 @@
 //! for machines without Python 3 or without a package index.
 
 mod config;
+mod config_tls;
 mod discovery;
 mod methods;
 mod outage;
