@@ -11,7 +11,7 @@ use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioIo},
 };
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_rustls::{
     TlsAcceptor,
@@ -50,10 +50,14 @@ impl Authority {
 
     /// Issues a certificate for a server on loopback, or for a client.
     pub(crate) fn issue(&self) -> Identity {
+        let (certificate, key) = self.certify();
+        Identity { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    fn certify(&self) -> (Certificate, KeyPair) {
         let params = CertificateParams::new(["127.0.0.1".to_owned()]).expect("an address");
         let key = KeyPair::generate().expect("a key pair");
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
-        Identity { certificate: certificate.pem(), key: key.serialize_pem() }
+        (params.signed_by(&key, &self.issuer).expect("a certificate"), key)
     }
 
     fn roots(&self) -> RootCertStore {
@@ -76,9 +80,7 @@ impl Authority {
                 config.with_client_cert_verifier(verifier.expect("it has a root"))
             }
         };
-        let params = CertificateParams::new(["127.0.0.1".to_owned()]).expect("an address");
-        let key = KeyPair::generate().expect("a key pair");
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        let (certificate, key) = self.certify();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         config.with_single_cert(vec![certificate.into()], key).expect("the key fits")
     }
