@@ -36,7 +36,8 @@ pub fn run(input: &[u8]) {
         Ok(names) => names,
         Err(error) => return checked.look_at(&error),
     };
-    for name in names.iter().take(8) {
+    // An empty name counts as no name.
+    for name in names.iter().filter(|name| !name.is_empty()).take(8) {
         let builder = builder.clone().cloud(name);
         if let Some(kind) = checked.load(&builder) {
             assert!(
