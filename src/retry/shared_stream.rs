@@ -277,10 +277,11 @@ impl<B: Body> SharedStream<B> {
             return SizeHint::default();
         }
         let buffered = state.buffered_len(reader);
-        let rest = if state.is_at_end() { SizeHint::with_exact(0) } else { state.hints.size_hint };
+        let rest = &state.hints.size_hint;
+        let (lower, upper) = if state.is_at_end() { (0, Some(0)) } else { (rest.lower(), rest.upper()) };
         let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower().saturating_add(buffered));
-        if let Some(upper) = rest.upper() {
+        hint.set_lower(lower.saturating_add(buffered));
+        if let Some(upper) = upper {
             hint.set_upper(upper.saturating_add(buffered));
         }
         hint
