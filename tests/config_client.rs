@@ -151,6 +151,13 @@ async fn the_settings_of_a_service_complete_the_filter_of_a_request() {
     assert_eq!(last.path_and_query(), "/v3/things");
     assert_eq!(last.headers().get("openstack-api-version"), None, "2.60 is a microversion of version 2");
 
+    let nova = client.service("compute").unwrap();
+    nova.oneshot(get_from(EndpointFilter::default().version(3, 0), "/things")).await.unwrap();
+    let received = cloud.received_requests("compute");
+    let last = received.last().unwrap();
+    assert_eq!(last.path_and_query(), "/v3/things");
+    assert_eq!(last.headers().get("openstack-api-version"), None, "without a service type too");
+
     send(EndpointFilter::new("image")).await;
     assert_eq!((paths(&cloud, "network"), paths(&cloud, "image")), (vec!["/things".to_owned()], vec![]));
 }
@@ -177,12 +184,15 @@ async fn the_catalog_can_have_another_type_and_name() {
     let send = async |filter| client.clone().oneshot(get_from(filter, "/servers")).await.unwrap();
     send(EndpointFilter::new("compute")).await;
     send(EndpointFilter::new("compute").microversion("2.61")).await;
+    let nova = client.service("compute").unwrap();
+    let request = get_from(EndpointFilter::default().microversion("2.62"), "/servers");
+    nova.oneshot(request).await.unwrap();
     let versions: Vec<_> = cloud
         .received_requests("custom-compute")
         .iter()
         .map(|request| request.headers()["openstack-api-version"].to_str().unwrap().to_owned())
         .collect();
-    assert_eq!(versions, ["compute 2.60", "compute 2.61"]);
+    assert_eq!(versions, ["compute 2.60", "compute 2.61", "compute 2.62"]);
 }
 
 #[tokio::test]

@@ -24,11 +24,6 @@ impl Completed {
         Self { filter, retries }
     }
 
-    /// Completes a filter without a service type.
-    pub(super) fn complete(&self, filter: EndpointFilter) -> Self {
-        Self { filter: filter.with_defaults(&self.filter), retries: self.retries.clone() }
-    }
-
     /// Sets the filter in the extensions of a request. This takes no allocation if the request has a filter.
     pub(super) fn insert_into(&self, extensions: &mut Extensions) {
         match extensions.get_mut::<EndpointFilter>() {

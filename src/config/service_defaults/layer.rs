@@ -2,8 +2,11 @@ use std::{fmt, sync::Arc};
 
 use tower_layer::Layer;
 
-use super::{ServiceDefaults, completed::Completed, services::Services};
-use crate::{CloudConfig, EndpointFilter, Error};
+use super::{
+    ServiceDefaults,
+    services::{DefaultService, Services},
+};
+use crate::{CloudConfig, Error};
 
 /// A layer that completes the endpoint filters of requests from the configuration of their services.
 ///
@@ -14,8 +17,7 @@ use crate::{CloudConfig, EndpointFilter, Error};
 #[derive(Clone)]
 pub struct ServiceDefaultsLayer {
     services: Arc<Services>,
-    /// For requests without a service type.
-    default: Option<Completed>,
+    default: Option<DefaultService>,
 }
 
 impl CloudConfig {
@@ -34,7 +36,7 @@ impl ServiceDefaultsLayer {
     ///
     /// Returns [`Error::Config`] if a setting of the service is wrong.
     pub fn service(mut self, service_type: &str) -> Result<Self, Error> {
-        self.default = self.services.complete(&EndpointFilter::new(service_type))?;
+        self.default = self.services.default_service(service_type)?;
         Ok(self)
     }
 }

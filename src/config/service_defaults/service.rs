@@ -7,7 +7,10 @@ use std::{
 use http::{Extensions, Request};
 use tower_service::Service;
 
-use super::{ResponseFuture, completed::Completed, services::Services};
+use super::{
+    ResponseFuture,
+    services::{DefaultService, Services},
+};
 use crate::{BoxError, EndpointFilter, Error};
 
 /// Middleware that completes the endpoint filters of requests from the configuration of their services.
@@ -17,11 +20,11 @@ use crate::{BoxError, EndpointFilter, Error};
 pub struct ServiceDefaults<S> {
     inner: S,
     services: Arc<Services>,
-    default: Option<Completed>,
+    default: Option<DefaultService>,
 }
 
 impl<S> ServiceDefaults<S> {
-    pub(super) fn new(inner: S, services: Arc<Services>, default: Option<Completed>) -> Self {
+    pub(super) fn new(inner: S, services: Arc<Services>, default: Option<DefaultService>) -> Self {
         Self { inner, services, default }
     }
 
@@ -43,7 +46,7 @@ impl<S> ServiceDefaults<S> {
     /// Sends requests whose filter has no service type, or that have no filter, to this service.
     #[cfg(feature = "rustls")]
     pub(in crate::config) fn set_service(&mut self, service_type: &str) -> Result<(), Error> {
-        self.default = self.services.complete(&EndpointFilter::new(service_type))?;
+        self.default = self.services.default_service(service_type)?;
         Ok(())
     }
 
@@ -51,11 +54,11 @@ impl<S> ServiceDefaults<S> {
         let completed = match (extensions.get::<EndpointFilter>(), &self.default) {
             (None, None) => None,
             (None, Some(default)) => {
-                default.insert_into(extensions);
+                default.completed().insert_into(extensions);
                 None
             }
             (Some(filter), Some(default)) if filter.wanted_service_type().is_none() => {
-                Some(default.complete(filter.clone()))
+                self.services.complete(&default.typed(filter))?
             }
             (Some(filter), _) => self.services.complete(filter)?,
         };

@@ -3,6 +3,25 @@ use std::sync::Arc;
 use super::completed::Completed;
 use crate::{CloudConfig, EndpointFilter, Error, config::ServiceConfig, endpoint::FilterCache};
 
+/// The service of requests whose filter has no service type.
+#[derive(Clone)]
+pub(super) struct DefaultService {
+    service_type: Arc<str>,
+    completed: Completed,
+}
+
+impl DefaultService {
+    /// Returns the filter of requests without a filter, after it was completed.
+    pub(super) fn completed(&self) -> &Completed {
+        &self.completed
+    }
+
+    /// Returns a filter without a service type as one for this service.
+    pub(super) fn typed(&self, filter: &EndpointFilter) -> EndpointFilter {
+        filter.clone().service_type(&self.service_type)
+    }
+}
+
 /// The settings of the services of a cloud. They are read when the first request to a service needs them.
 pub(super) struct Services {
     config: CloudConfig,
@@ -13,6 +32,12 @@ pub(super) struct Services {
 impl Services {
     pub(super) fn new(config: CloudConfig) -> Self {
         Self { config, services: FilterCache::default(), completed: FilterCache::default() }
+    }
+
+    /// Returns the default service. `None` if the type is empty.
+    pub(super) fn default_service(&self, service_type: &str) -> Result<Option<DefaultService>, Error> {
+        let completed = self.complete(&EndpointFilter::new(service_type))?;
+        Ok(completed.map(|completed| DefaultService { service_type: service_type.into(), completed }))
     }
 
     /// Completes the filter of a request. `None` if it has no service type.
