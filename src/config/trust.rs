@@ -9,8 +9,10 @@
 //! - the same is true for its directory, where others could put a link to another file of this user. A directory that
 //!   others can write to is accepted if it has the sticky bit and the file is no link of theirs.
 //!
-//! Files that are in one directory and belong to one user are not judged: they are one place. A file that the program
-//! provides from memory is protected.
+//! The same is true for each link to the file.
+//!
+//! Files that are in one directory and belong to one user, with the links to them, are not judged: they are one place. A
+//! file that the program provides from memory is protected.
 //!
 //! The owner and the mode are those of the file that was opened, not of what is at its path later. This user is the
 //! owner of `/proc/self`, or of the home directory where that does not exist. On other systems than Unix, a file in the
@@ -21,9 +23,14 @@ use std::{fs::File, io, path::Path, sync::Arc};
 
 use crate::error::{ConfigError, ConfigErrorKind};
 
+/// Maximum number of links to a file, as on Linux.
+#[cfg(unix)]
+const MAX_LINKS: usize = 40;
+
 /// Who can write to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Protection {
+    /// The owner of the file and of the links to it. `None` if they belong to several users.
     owner: Option<u32>,
     is_protected: bool,
 }
@@ -45,27 +52,35 @@ impl Protection {
         use std::os::unix::fs::MetadataExt;
 
         let file = file.metadata()?;
-        let link = path.symlink_metadata()?;
-        let directory = match path.parent() {
-            Some(parent) => parent.metadata()?,
-            None => return Ok(Self { owner: Some(file.uid()), is_protected: false }),
-        };
         let user = user();
         let is_own = |owner: u32| owner == 0 || Some(owner) == user;
         let others_write = |mode: u32| mode & 0o022 != 0;
-        let is_sticky = directory.mode() & 0o1000 != 0;
-        let is_protected = is_own(file.uid())
-            && !others_write(file.mode())
-            && is_own(link.uid())
-            && is_own(directory.uid())
-            && (is_sticky || !others_write(directory.mode()));
-        Ok(Self { owner: Some(file.uid()), is_protected })
+        let mut owner = Some(file.uid());
+        let mut is_protected = is_own(file.uid()) && !others_write(file.mode());
+        let mut path = path.to_path_buf();
+        for _ in 0..MAX_LINKS {
+            let (Ok(entry), Some(parent)) = (path.symlink_metadata(), path.parent()) else { break };
+            let Ok(directory) = parent.metadata() else { break };
+            let is_sticky = directory.mode() & 0o1000 != 0;
+            is_protected &= is_own(entry.uid())
+                && is_own(directory.uid())
+                && (is_sticky || !others_write(directory.mode()));
+            owner = owner.filter(|owner| *owner == entry.uid());
+            if !entry.is_symlink() {
+                return Ok(Self { owner, is_protected });
+            }
+            let Ok(target) = path.read_link() else { break };
+            path = parent.join(target);
+        }
+        // The file was opened, but it is not known through which links: for example, it is deleted already.
+        Ok(Self { owner: None, is_protected: false })
     }
 
     /// Judges an open file by its place.
     #[cfg(not(unix))]
     pub(super) fn of(_file: &File, path: &Path, working_directory: &Path) -> io::Result<Self> {
-        Ok(Self { owner: None, is_protected: path.parent() != Some(working_directory) })
+        // All files of a directory are one place.
+        Ok(Self { owner: Some(0), is_protected: path.parent() != Some(working_directory) })
     }
 }
 
@@ -84,7 +99,9 @@ fn user() -> Option<u32> {
 pub(super) fn check(files: &[SourceFile], elsewhere: Option<&str>) -> Result<(), ConfigError> {
     let Some(first) = files.first() else { return Ok(()) };
     let is_one_place = files.iter().all(|file| {
-        file.path.parent() == first.path.parent() && file.protection.owner == first.protection.owner
+        file.path.parent() == first.path.parent()
+            && file.protection.owner.is_some()
+            && file.protection.owner == first.protection.owner
     });
     if is_one_place && elsewhere.is_none() {
         return Ok(());
@@ -161,6 +178,25 @@ mod tests {
     }
 
     #[test]
+    fn each_link_to_a_file_is_judged() {
+        let directory = TempDir::new();
+        let target = directory.write("c/target.yaml", "");
+        let (first, second) = (directory.write("a/x", ""), directory.write("b/x", ""));
+        let [first, second] = [first, second].map(|path| path.with_file_name("clouds.yaml"));
+        symlink("../b/clouds.yaml", &first).unwrap();
+        symlink(&target, &second).unwrap();
+        assert!(is_protected(&first));
+        for link in [&second, &target] {
+            set_mode(link.parent().unwrap(), 0o777);
+            assert!(!is_protected(&first), "{}", link.display());
+            set_mode(link.parent().unwrap(), 0o700);
+        }
+        if give_away(&second) {
+            assert!(!is_protected(&first));
+        }
+    }
+
+    #[test]
     fn the_file_that_was_opened_is_judged() {
         let directory = TempDir::new();
         let path = directory.write("a/clouds.yaml", "");
@@ -169,6 +205,30 @@ mod tests {
         fs::rename(directory.write("a/other.yaml", ""), &path).unwrap();
         assert!(!Protection::of(&file, &path, Path::new("/")).unwrap().is_protected);
         assert!(is_protected(&path));
+    }
+
+    #[test]
+    fn a_directory_with_links_of_another_user_is_not_one_place() {
+        let directory = TempDir::new();
+        let downloaded = directory.write("downloads/clouds.yaml", "");
+        let own = directory.write("config/secure.yaml", "");
+        let shared = downloaded.parent().unwrap().with_file_name("shared");
+        fs::create_dir(&shared).unwrap();
+        set_mode(&shared, 0o1777);
+        let [clouds, secure] = ["clouds.yaml", "secure.yaml"].map(|name| shared.join(name));
+        symlink(&downloaded, &clouds).unwrap();
+        symlink(&own, &secure).unwrap();
+        assert_eq!(check(&[source(&clouds), source(&secure)], None), Ok(()));
+        assert!(is_protected(&clouds) && is_protected(&secure));
+
+        // Only root can give a link away.
+        if give_away(&clouds) && give_away(&secure) {
+            let kind = check(&[source(&clouds), source(&secure)], None).unwrap_err().kind;
+            assert_eq!(
+                kind,
+                ConfigErrorKind::UntrustedCloudsFile { clouds: clouds.into(), secure: secure.into() }
+            );
+        }
     }
 
     fn file(path: &str, owner: u32, is_protected: bool) -> SourceFile {
