@@ -39,6 +39,11 @@ impl ApiVersion {
         &self.text
     }
 
+    /// Returns whether no setting contains the version.
+    pub(super) fn is_default(&self) -> bool {
+        self.setting.is_none()
+    }
+
     /// Returns the setting, if it is a microversion.
     pub(super) fn microversion(&self) -> Option<&NamedText> {
         self.setting.as_ref().filter(|_| self.is_microversion)

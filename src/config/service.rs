@@ -60,7 +60,7 @@ impl ServiceConfig {
                 // A type such as `volumev3` stands for its own version.
                 Ok(()) if stands_for_version => implied = version.microversion(),
                 Ok(()) => (endpoint, implied) = (versioned, version.microversion()),
-                Err(_) if stands_for_version => {}
+                Err(_) if stands_for_version || version.is_default() => {}
                 Err(_) => {
                     let reason =
                         "the version is not that of the service type; remove one of the two settings";
@@ -349,6 +349,14 @@ mod tests {
         let mismatch = [("compute_service_type", file("volumev3")), ("compute_api_version", file("2"))];
         let error = try_read("compute", mismatch).unwrap_err();
         assert_eq!(error.member.as_deref(), Some("compute_api_version"));
+    }
+
+    #[test]
+    fn a_default_version_gives_way_to_a_type_that_stands_for_another() {
+        let network = read("network", [("network_service_type", file("volumev3"))]);
+        assert_eq!(network.endpoint(), filter("volumev3"));
+        let network = read("network", [("network_service_type", file("custom"))]);
+        assert_eq!(network.endpoint(), filter("custom").version(2, 0));
     }
 
     #[test]
