@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{CloudConfig, arguments::argument, load, options::Options};
+use super::{CloudConfig, cloud::arguments::argument, load, options::Options};
 use crate::{Error, Secret, Transport};
 
 /// A builder of a [`CloudConfig`]: which cloud, which files and variables, and settings that take precedence.

@@ -6,10 +6,11 @@ use std::{
 };
 
 #[cfg(feature = "rustls")]
-use super::proxy_variables::ProxyVariables;
+use super::connection::proxy_variables::ProxyVariables;
 use super::{
-    ServiceConfig, TlsConfig,
+    connection::tls::TlsConfig,
     identity::{ConfiguredIdentity, Identity},
+    service::service_config::ServiceConfig,
     settings::Settings,
 };
 use crate::{

@@ -3,23 +3,24 @@
 use std::{io, sync::Arc};
 
 #[cfg(feature = "rustls")]
-use super::proxy_variables::ProxyVariables;
+use super::connection::proxy_variables::ProxyVariables;
 use super::{
-    CloudConfig, TlsConfig,
-    arguments::Arguments,
+    CloudConfig,
+    cloud::{
+        arguments::Arguments,
+        clouds::{Cloud, Clouds},
+        expand::{expand, is_secret},
+        missing_settings,
+        profile::{self, Profile, RemoteProfile},
+        region::{self, Region},
+    },
     cloud_config::Inner,
-    clouds::{Cloud, Clouds},
-    expand::{expand, is_secret},
-    force_ipv4::force_ipv4,
+    connection::{force_ipv4::force_ipv4, timeout::api_timeout, tls::TlsConfig},
     identity::{ConfiguredIdentity, Prompt},
-    interfaces::interfaces,
-    missing_settings,
     options::Options,
-    profile::{self, Profile, RemoteProfile},
-    region::{self, Region},
+    service::interfaces::interfaces,
     settings::Settings,
-    timeout::api_timeout,
-    trust::{self, SourceFile},
+    sources::trust::{self, SourceFile},
     value::{Data, Value},
 };
 use crate::{Error, Transport, error::ConfigError};

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write, io, sync::Arc};
 use proptest::{collection::btree_map, prelude::*};
 
 use super::{
-    arguments::argument,
+    cloud::arguments::argument,
     load,
     options::Options,
     value::{Data, Mapping, Value},

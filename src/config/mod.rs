@@ -136,54 +136,34 @@
 
 #![cfg_attr(not(feature = "rustls"), allow(dead_code, reason = "the client uses more of it"))]
 
-mod api_version;
-mod arguments;
 mod builder;
 #[cfg(feature = "rustls")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rustls")))]
 pub mod client;
+mod cloud;
 mod cloud_config;
-mod clouds;
-mod endpoint_setting;
-mod environment;
-mod expand;
-mod force_ipv4;
+mod connection;
 mod identity;
-mod interfaces;
 mod load;
-mod merge;
 #[cfg(test)]
 mod merge_tests;
-mod missing_settings;
 mod options;
-mod profile;
-#[cfg(feature = "rustls")]
-mod proxy_variables;
-mod read_file;
-mod region;
-mod retries;
-mod search;
 mod service;
 pub mod service_defaults;
-mod service_settings;
 mod settings;
+mod sources;
 #[cfg(test)]
 mod temp_dir;
-mod timeout;
-mod tls;
-mod trust;
 mod value;
-mod vendors;
-mod yaml;
 
 pub use builder::CloudConfigBuilder;
 #[cfg(feature = "rustls")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rustls")))]
 pub use client::CloudClient;
 pub use cloud_config::CloudConfig;
-pub use service::ServiceConfig;
+pub use connection::tls::TlsConfig;
+pub use service::service_config::ServiceConfig;
 pub use service_defaults::{ServiceDefaults, ServiceDefaultsLayer, ServiceRetryPolicy};
-pub use tls::TlsConfig;
 
 #[doc(no_inline)]
 pub use crate::error::{ConfigError, ConfigErrorKind, ConfigLocation};

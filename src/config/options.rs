@@ -77,13 +77,13 @@ pub(super) mod testing {
     use super::*;
 
     /// Returns options with these variables only.
-    pub(in crate::config) fn with_variables(variables: &[(&str, &str)]) -> Options {
+    pub(crate) fn with_variables(variables: &[(&str, &str)]) -> Options {
         let variables = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
         Options { environment: Some(variables), ..Options::default() }
     }
 
     /// Returns options with these files only, in the working directory `/cwd` and with the home directory `/home/a`.
-    pub(in crate::config) fn with_files(files: &[(&'static str, &'static str)]) -> Options {
+    pub(crate) fn with_files(files: &[(&'static str, &'static str)]) -> Options {
         let files = files.to_vec();
         let read = move |path: &Path| match files.iter().find(|(file, _)| path == Path::new(file)) {
             Some((_, text)) => Ok((*text).into()),

@@ -87,7 +87,7 @@ pub(super) mod testing {
 
     use super::*;
 
-    pub(in crate::config) fn settings(members: impl IntoIterator<Item = (&'static str, Value)>) -> Settings {
+    pub(crate) fn settings(members: impl IntoIterator<Item = (&'static str, Value)>) -> Settings {
         let mut settings = Settings::default();
         for (name, value) in members {
             settings.top.insert(name, value);
@@ -96,20 +96,20 @@ pub(super) mod testing {
     }
 
     /// Returns a plain text in a file.
-    pub(in crate::config) fn file(text: &str) -> Value {
+    pub(crate) fn file(text: &str) -> Value {
         Value { data: Data::Scalar { text: text.into(), plain: true }, location: location() }
     }
 
     /// Returns a text that is an argument of the program.
-    pub(in crate::config) fn argument(text: &str) -> Value {
+    pub(crate) fn argument(text: &str) -> Value {
         Value { location: ConfigLocation::Argument("set".into()), ..file(text) }
     }
 
-    pub(in crate::config) fn null() -> Value {
+    pub(crate) fn null() -> Value {
         Value { data: Data::Null, location: location() }
     }
 
-    pub(in crate::config) fn list(values: impl IntoIterator<Item = Value>) -> Value {
+    pub(crate) fn list(values: impl IntoIterator<Item = Value>) -> Value {
         Value { data: Data::Sequence(values.into_iter().collect()), location: location() }
     }
 

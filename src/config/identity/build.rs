@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How requests are authenticated.
-pub(in crate::config) enum Identity {
+pub(crate) enum Identity {
     /// By logins to Keystone.
     Credentials(Arc<dyn Credentials>),
     /// Without Keystone.

@@ -6,7 +6,7 @@ use super::{members::Members, select::Selected};
 use crate::{Secret, error::ConfigError};
 
 /// Asks the user for a secret. The argument is the prompt, such as `Password: `.
-pub(in crate::config) type Prompt = Arc<dyn Fn(&str) -> io::Result<Secret> + Send + Sync>;
+pub(crate) type Prompt = Arc<dyn Fn(&str) -> io::Result<Secret> + Send + Sync>;
 
 /// Returns whether the user is asked for this setting if it is absent.
 pub(super) fn asks_for(selected: &Selected, name: &str) -> bool {

@@ -45,7 +45,7 @@ impl<S> ServiceDefaults<S> {
 
     /// Sends requests whose filter has no service type, or that have no filter, to this service.
     #[cfg(feature = "rustls")]
-    pub(in crate::config) fn set_service(&mut self, service_type: &str) -> Result<(), Error> {
+    pub(crate) fn set_service(&mut self, service_type: &str) -> Result<(), Error> {
         self.default = self.services.default_service(service_type)?;
         Ok(())
     }

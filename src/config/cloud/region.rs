@@ -2,26 +2,26 @@
 
 use tracing::warn;
 
-use super::{
-    settings::Settings,
-    value::{Data, Mapping, Value},
-};
 use crate::{
     Secret,
+    config::{
+        settings::Settings,
+        value::{Data, Mapping, Value},
+    },
     error::{ConfigError, ConfigErrorKind, ConfigLocation},
 };
 
 /// A region of a cloud.
 #[derive(Clone)]
-pub(super) struct Region {
-    pub(super) name: Secret,
-    pub(super) location: ConfigLocation,
+pub(crate) struct Region {
+    pub(crate) name: Secret,
+    pub(crate) location: ConfigLocation,
     /// The settings that apply in this region.
-    pub(super) values: Settings,
+    pub(crate) values: Settings,
 }
 
 /// Returns the regions that the cloud, or else its profile, names. It is empty if neither names one.
-pub(super) fn regions(cloud: &Settings, profile: Option<&Settings>) -> Result<Vec<Region>, ConfigError> {
+pub(crate) fn regions(cloud: &Settings, profile: Option<&Settings>) -> Result<Vec<Region>, ConfigError> {
     for settings in std::iter::once(cloud).chain(profile) {
         let regions = match (settings.top.get("regions"), settings.top.get("region_name")) {
             (Some(Value { data: Data::Null, .. }) | None, Some(name)) => split_names(name),
@@ -38,7 +38,7 @@ pub(super) fn regions(cloud: &Settings, profile: Option<&Settings>) -> Result<Ve
 /// Returns the requested region, or the first one if none is requested.
 ///
 /// If the cloud names no region, any can be requested.
-pub(super) fn select(
+pub(crate) fn select(
     mut regions: Vec<Region>,
     requested: Option<Value>,
     cloud: Option<&str>,
@@ -125,7 +125,7 @@ fn split_names(names: &Value) -> Result<Vec<Region>, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::yaml;
+    use crate::config::sources::yaml;
 
     fn settings(text: &str) -> Settings {
         let value = yaml::read(text.as_bytes(), &std::path::Path::new("f.yaml").into()).unwrap();

@@ -7,14 +7,17 @@
 //! A secret is never inserted, because the result can be a URL: a profile must not have the password sent to its
 //! server as a part of the host name.
 
-use super::{
-    settings::Settings,
-    value::{Data, Mapping, Value},
+use crate::{
+    Secret,
+    config::{
+        settings::Settings,
+        value::{Data, Mapping, Value},
+    },
+    error::ConfigError,
 };
-use crate::{Secret, error::ConfigError};
 
 /// Expands the names in the settings.
-pub(super) fn expand(settings: &mut Settings) -> Result<(), ConfigError> {
+pub(crate) fn expand(settings: &mut Settings) -> Result<(), ConfigError> {
     let mut expanded = Settings::default();
     for (name, value) in settings.top.iter() {
         if !is_verbatim(name) {
@@ -33,7 +36,7 @@ pub(super) fn expand(settings: &mut Settings) -> Result<(), ConfigError> {
 ///
 /// Names that this crate does not know are judged by their words, because the configuration can contain secrets of
 /// other programs.
-pub(super) fn is_secret(name: &str) -> bool {
+pub(crate) fn is_secret(name: &str) -> bool {
     let is_secret_word = |word| {
         matches!(word, "password" | "passwd" | "passcode" | "passphrase" | "secret" | "token" | "assertion")
     };
@@ -116,7 +119,7 @@ fn setting<'a>(name: &str, top: &'a Mapping) -> Result<Option<&'a Secret>, Confi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::yaml;
+    use crate::config::sources::yaml;
 
     fn expanded(text: &str) -> Result<Settings, String> {
         let value = yaml::read(text.as_bytes(), &std::path::Path::new("f.yaml").into()).unwrap();

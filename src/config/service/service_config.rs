@@ -8,9 +8,11 @@ use super::{
     interfaces::configured_interfaces,
     retries::Retries,
     service_settings::{NamedText, ServiceSettings},
-    settings::Settings,
 };
-use crate::{EndpointFilter, Interface, RetryPolicy, error::ConfigError, service_types::official_with_rank};
+use crate::{
+    EndpointFilter, Interface, RetryPolicy, config::settings::Settings, error::ConfigError,
+    service_types::official_with_rank,
+};
 
 /// The settings of one service.
 ///
@@ -28,7 +30,7 @@ pub struct ServiceConfig {
 
 impl ServiceConfig {
     /// Reads the settings of a service. `auth_type` is the one in use, after old names were replaced.
-    pub(super) fn new(
+    pub(in crate::config) fn new(
         settings: &Settings,
         auth_type: &str,
         region_name: Option<&str>,
@@ -110,7 +112,7 @@ impl ServiceConfig {
     }
 
     /// Returns what completes the filter of a request.
-    pub(super) fn defaults_for(&self, filter: &EndpointFilter) -> &EndpointFilter {
+    pub(crate) fn defaults_for(&self, filter: &EndpointFilter) -> &EndpointFilter {
         if filter.has_version_limits() { &self.without_version } else { &self.endpoint }
     }
 
@@ -154,7 +156,7 @@ impl ServiceConfig {
     }
 
     /// Returns whether a setting says how often requests are retried.
-    pub(super) fn has_retries(&self) -> bool {
+    pub(crate) fn has_retries(&self) -> bool {
         self.retries != Retries::default()
     }
 

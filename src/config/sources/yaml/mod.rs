@@ -17,13 +17,12 @@ mod tests;
 use std::{path::Path, sync::Arc};
 
 use self::source::Source;
-use super::value::Value;
-use crate::error::ConfigError;
+use crate::{config::value::Value, error::ConfigError};
 
 /// Reads one YAML document, or a JSON text if the path ends in `json`. An empty document is null.
 ///
 /// `path` is named in locations and errors. No error contains text of the file.
-pub(super) fn read(bytes: &[u8], path: &Arc<Path>) -> Result<Value, ConfigError> {
+pub(crate) fn read(bytes: &[u8], path: &Arc<Path>) -> Result<Value, ConfigError> {
     let source = Source::new(bytes, path)?;
     if path.as_os_str().as_encoded_bytes().ends_with(b"json") {
         json::read(&source)

@@ -1,16 +1,18 @@
 use std::time::Duration;
 
-use super::{
-    settings::{Settings, Text},
-    value::Value,
+use crate::{
+    config::{
+        settings::{Settings, Text},
+        value::Value,
+    },
+    error::ConfigError,
 };
-use crate::error::ConfigError;
 
 /// Returns the timeout of a request (`api_timeout`), which is in seconds.
 ///
 /// Old clients called it `http_timeout`, or `compute_timeout` and the like. Such a setting takes precedence, as in
 /// openstacksdk, and the last one is used. A plain `timeout` is ignored.
-pub(super) fn api_timeout(settings: &Settings) -> Result<Option<Duration>, ConfigError> {
+pub(crate) fn api_timeout(settings: &Settings) -> Result<Option<Duration>, ConfigError> {
     let is_old_name = |name: &str| name.ends_with("timeout") && !matches!(name, "timeout" | "api_timeout");
     let mut names: Vec<_> =
         settings.top.iter().map(|(name, _)| name).filter(|name| is_old_name(name)).collect();
@@ -21,7 +23,7 @@ pub(super) fn api_timeout(settings: &Settings) -> Result<Option<Duration>, Confi
 }
 
 /// Reads a number of seconds, which may have a fraction.
-pub(super) fn seconds(value: &Value) -> Result<Option<Duration>, ConfigError> {
+pub(crate) fn seconds(value: &Value) -> Result<Option<Duration>, ConfigError> {
     let Some(Text { text, location }) = value.text()? else { return Ok(None) };
     let duration =
         text.expose().trim().parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());

@@ -9,11 +9,11 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::{
-    options::ReadFile,
-    trust::{Protection, SourceFile},
+use super::trust::{Protection, SourceFile};
+use crate::{
+    config::options::ReadFile,
+    error::{ConfigError, ConfigErrorKind, ConfigLocation},
 };
-use crate::error::{ConfigError, ConfigErrorKind, ConfigLocation};
 
 /// Maximum size of a file, in bytes.
 const MAX_SIZE: u64 = 1024 * 1024;
@@ -22,14 +22,14 @@ const MAX_SIZE: u64 = 1024 * 1024;
 const EMPTY_FILE: &str = "/dev/null";
 
 /// A file that was read.
-pub(super) struct ReadableFile {
-    pub(super) source: SourceFile,
-    pub(super) bytes: Zeroizing<Vec<u8>>,
+pub(crate) struct ReadableFile {
+    pub(crate) source: SourceFile,
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
 }
 
 /// Reads the first of the candidates that can be read. Files that do not exist or may not be read, and directories, are
 /// skipped.
-pub(super) fn read_first(
+pub(crate) fn read_first(
     candidates: Vec<PathBuf>,
     read_file: Option<&ReadFile>,
     working_directory: &Path,

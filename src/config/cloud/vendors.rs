@@ -1,7 +1,10 @@
 //! The built-in profiles of providers.
 
-use super::value::{Data, Mapping, Value};
-use crate::{Secret, error::ConfigLocation};
+use crate::{
+    Secret,
+    config::value::{Data, Mapping, Value},
+    error::ConfigLocation,
+};
 
 /// A built-in profile.
 pub(super) struct Vendor {

@@ -3,8 +3,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::settings::{Settings, Text};
-use crate::error::ConfigError;
+use crate::{
+    config::settings::{Settings, Text},
+    error::ConfigError,
+};
 
 /// The TLS settings of a cloud: `verify`, `insecure`, `cacert`, `cert` and `key`.
 #[derive(Clone, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub struct TlsConfig {
 impl TlsConfig {
     /// Reads the settings. A path that begins with `~` is in the home directory, a relative path is in the working
     /// directory.
-    pub(super) fn new(
+    pub(in crate::config) fn new(
         settings: &Settings,
         home: Option<&Path>,
         working_directory: &Path,

@@ -6,12 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    options::Options,
-    value::{Data, Mapping, Value},
-};
 use crate::{
     Secret,
+    config::{
+        options::Options,
+        value::{Data, Mapping, Value},
+    },
     error::{ConfigError, ConfigLocation},
 };
 
@@ -26,7 +26,7 @@ const SELECTORS: [&str; 5] =
 const FOREIGN_PREFIXES: [&str; 3] = ["OS_TEST", "OS_STD", "OS_LOG"];
 
 /// The environment variables that a load can use. A variable with an empty value counts as not set.
-pub(super) struct Environment {
+pub(crate) struct Environment {
     variables: BTreeMap<String, Variable>,
     prefix: Option<String>,
     home: Option<PathBuf>,
@@ -41,7 +41,7 @@ enum Variable {
 
 impl Environment {
     /// Reads the variables of the program or of the process.
-    pub(super) fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &Options) -> Self {
         let prefix = options.envvar_prefix.clone().filter(|prefix| !prefix.is_empty());
         let is_setting =
             |name: &str| name.starts_with("OS_") || prefix.as_deref().is_some_and(|p| name.starts_with(p));
@@ -67,44 +67,44 @@ impl Environment {
     }
 
     /// Returns whether variables can describe a cloud.
-    pub(super) fn is_loaded(&self) -> bool {
+    pub(crate) fn is_loaded(&self) -> bool {
         self.is_loaded
     }
 
     /// Returns the home directory.
-    pub(super) fn home(&self) -> Option<&Path> {
+    pub(crate) fn home(&self) -> Option<&Path> {
         self.home.as_deref()
     }
 
     /// Returns a variable that contains a path or a list of paths.
-    pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
+    pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
         self.variables.get(name).map(Variable::path)
     }
 
     /// Returns a variable that contains a name.
-    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, ConfigError> {
+    pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, ConfigError> {
         self.variables.get(name).map(|value| Ok(value.text(name)?.expose())).transpose()
     }
 
     /// Returns the value of a variable as a setting. It is `None` if the variable is not set.
-    pub(super) fn setting(&self, name: &str) -> Result<Option<Value>, ConfigError> {
+    pub(crate) fn setting(&self, name: &str) -> Result<Option<Value>, ConfigError> {
         self.variables.get(name).map(|value| value.setting(name)).transpose()
     }
 
     /// Returns the name of the cloud of the environment.
-    pub(super) fn cloud_name(&self) -> Result<&str, ConfigError> {
+    pub(crate) fn cloud_name(&self) -> Result<&str, ConfigError> {
         Ok(self.text("OS_CLOUD_NAME")?.unwrap_or(DEFAULT_CLOUD_NAME))
     }
 
     /// Returns whether the environment describes a cloud: whether a variable is set that is more than a selector.
-    pub(super) fn has_cloud(&self) -> bool {
+    pub(crate) fn has_cloud(&self) -> bool {
         self.settings().any(|(variable, _, _)| !SELECTORS.contains(&variable))
     }
 
     /// Returns the settings of the cloud of the environment.
     ///
     /// The name of a setting is the rest of the variable after the prefix, in lower case.
-    pub(super) fn cloud(&self) -> Result<Mapping, ConfigError> {
+    pub(crate) fn cloud(&self) -> Result<Mapping, ConfigError> {
         let mut settings = Mapping::default();
         for (variable, setting, value) in self.settings() {
             let is_selector = SELECTORS.contains(&variable) && variable != "OS_REGION_NAME";

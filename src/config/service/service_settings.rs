@@ -1,8 +1,8 @@
-use super::{
-    settings::{Settings, Text},
-    value::Value,
-};
 use crate::{
+    config::{
+        settings::{Settings, Text},
+        value::Value,
+    },
     error::{ConfigError, ConfigLocation},
     service_types,
 };

@@ -4,7 +4,7 @@ use super::clouds::Clouds;
 use crate::error::{ConfigError, ConfigErrorKind, Names};
 
 /// Adds to an error about missing settings where the cloud is written, or how a cloud is selected.
-pub(super) fn explain(mut error: ConfigError, clouds: &Clouds, cloud: Option<&str>) -> ConfigError {
+pub(crate) fn explain(mut error: ConfigError, clouds: &Clouds, cloud: Option<&str>) -> ConfigError {
     let ConfigErrorKind::MissingSettings { hint, .. } = &mut error.kind else { return error };
     let documents = || clouds.clouds.iter().chain(&clouds.secure);
     let written = cloud.and_then(|name| {

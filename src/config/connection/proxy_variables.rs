@@ -1,7 +1,6 @@
 use std::collections::HashMap;
 
-use super::options::Options;
-use crate::Secret;
+use crate::{Secret, config::options::Options};
 
 /// The variables from which an HTTPS client reads its proxies.
 const NAMES: [&str; 9] = [
@@ -17,11 +16,11 @@ const NAMES: [&str; 9] = [
 ];
 
 /// The proxies of an environment that replaces the one of the process.
-pub(super) struct ProxyVariables(HashMap<String, Secret>);
+pub(crate) struct ProxyVariables(HashMap<String, Secret>);
 
 impl ProxyVariables {
     /// Reads the variables. `None` if the environment is that of the process, which the HTTPS client reads itself.
-    pub(super) fn new(options: &Options) -> Option<Self> {
+    pub(crate) fn new(options: &Options) -> Option<Self> {
         let variables = options.environment.as_ref()?.iter().filter_map(|(name, value)| {
             let name = name.to_str().filter(|name| NAMES.contains(name))?;
             Some((name.to_owned(), value.to_string_lossy().into_owned().into()))
@@ -29,7 +28,7 @@ impl ProxyVariables {
         Some(Self(variables.collect()))
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<String> {
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
         self.0.get(name).map(|value| value.expose().to_owned())
     }
 }

@@ -29,7 +29,7 @@ const MAX_LINKS: usize = 40;
 
 /// Who can write to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Protection {
+pub(crate) struct Protection {
     /// The owner of the file and of the links to it. `None` if they belong to several users.
     owner: Option<u32>,
     is_protected: bool,
@@ -37,18 +37,18 @@ pub(super) struct Protection {
 
 /// A file that settings of a cloud come from.
 #[derive(Clone, Debug)]
-pub(super) struct SourceFile {
-    pub(super) path: Arc<Path>,
-    pub(super) protection: Protection,
+pub(crate) struct SourceFile {
+    pub(crate) path: Arc<Path>,
+    pub(crate) protection: Protection,
 }
 
 impl Protection {
     /// The protection of a file that the program provides.
-    pub(super) const PROVIDED: Self = Self { owner: None, is_protected: true };
+    pub(crate) const PROVIDED: Self = Self { owner: None, is_protected: true };
 
     /// Reads the protection of an open file.
     #[cfg(unix)]
-    pub(super) fn of(file: &File, path: &Path, _working_directory: &Path) -> io::Result<Self> {
+    pub(crate) fn of(file: &File, path: &Path, _working_directory: &Path) -> io::Result<Self> {
         use std::os::unix::fs::MetadataExt;
 
         let file = file.metadata()?;
@@ -78,7 +78,7 @@ impl Protection {
 
     /// Judges an open file by its place.
     #[cfg(not(unix))]
-    pub(super) fn of(_file: &File, path: &Path, working_directory: &Path) -> io::Result<Self> {
+    pub(crate) fn of(_file: &File, path: &Path, working_directory: &Path) -> io::Result<Self> {
         // All files of a directory are one place.
         Ok(Self { owner: Some(0), is_protected: path.parent() != Some(working_directory) })
     }
@@ -96,7 +96,7 @@ fn user() -> Option<u32> {
 /// Refuses to use the files for one cloud if they come from several places, and one of them is not protected.
 ///
 /// `elsewhere` names another place that secrets come from, such as `the environment`.
-pub(super) fn check(files: &[SourceFile], elsewhere: Option<&str>) -> Result<(), ConfigError> {
+pub(crate) fn check(files: &[SourceFile], elsewhere: Option<&str>) -> Result<(), ConfigError> {
     let Some(first) = files.first() else { return Ok(()) };
     let is_one_place = files.iter().all(|file| {
         file.path.parent() == first.path.parent()

@@ -2,13 +2,17 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::{
-    service_settings::ServiceSettings,
-    settings::Text,
-    timeout::seconds,
-    value::{Data, Value},
+use super::service_settings::ServiceSettings;
+use crate::{
+    RetryPolicy,
+    config::{
+        connection::timeout::seconds,
+        settings::Text,
+        value::{Data, Value},
+    },
+    error::ConfigError,
+    service_types,
 };
-use crate::{RetryPolicy, error::ConfigError, service_types};
 
 /// How often the requests of a service are retried.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,10 +1,9 @@
-use super::settings::Settings;
-use crate::error::ConfigError;
+use crate::{config::settings::Settings, error::ConfigError};
 
 /// Returns whether connections use IPv4 only: `force_ipv4`, or `prefer_ipv6: false`.
 ///
 /// `client` has the settings of all clouds: the member `client` of the file, and `OS_FORCE_IPV4` and `OS_PREFER_IPV6`.
-pub(super) fn force_ipv4(settings: &Settings, client: &Settings) -> Result<bool, ConfigError> {
+pub(crate) fn force_ipv4(settings: &Settings, client: &Settings) -> Result<bool, ConfigError> {
     if settings.boolean("prefer_ipv6")? == Some(false) {
         return Ok(true);
     }

@@ -1,19 +1,22 @@
-use super::{
-    settings::Settings,
-    value::{Data, Value},
+use crate::{
+    Interface,
+    config::{
+        settings::Settings,
+        value::{Data, Value},
+    },
+    error::ConfigError,
 };
-use crate::{Interface, error::ConfigError};
 
 /// Returns the interfaces of endpoints, in order of preference: `public` if none is configured.
 ///
 /// `endpoint_type` is the old name of `interface`. It takes precedence, as in openstacksdk.
-pub(super) fn interfaces(settings: &Settings) -> Result<Vec<Interface>, ConfigError> {
+pub(crate) fn interfaces(settings: &Settings) -> Result<Vec<Interface>, ConfigError> {
     let configured = configured_interfaces(settings, &["endpoint_type", "interface"])?;
     Ok(configured.unwrap_or_else(|| vec![Interface::Public]))
 }
 
 /// Returns the interfaces of the first of these settings that is set.
-pub(super) fn configured_interfaces(
+pub(crate) fn configured_interfaces(
     settings: &Settings,
     names: &[impl AsRef<str>],
 ) -> Result<Option<Vec<Interface>>, ConfigError> {

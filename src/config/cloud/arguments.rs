@@ -1,26 +1,26 @@
 //! The settings that the program sets itself.
 
-use super::{
-    options::Options,
-    settings::Settings,
-    value::{Data, Mapping, Value},
-};
 use crate::{
     Secret,
+    config::{
+        options::Options,
+        settings::Settings,
+        value::{Data, Mapping, Value},
+    },
     error::{ConfigError, ConfigLocation},
 };
 
 /// The settings of the program, with what selects the cloud, the profile and the region apart from the others.
-pub(super) struct Arguments {
-    pub(super) cloud: Option<Value>,
-    pub(super) profile: Option<Value>,
-    pub(super) region_name: Option<Value>,
-    pub(super) settings: Settings,
+pub(crate) struct Arguments {
+    pub(crate) cloud: Option<Value>,
+    pub(crate) profile: Option<Value>,
+    pub(crate) region_name: Option<Value>,
+    pub(crate) settings: Settings,
 }
 
 impl Arguments {
     /// Takes the arguments of the options. An empty one counts as not given.
-    pub(super) fn new(options: &Options) -> Result<Self, ConfigError> {
+    pub(crate) fn new(options: &Options) -> Result<Self, ConfigError> {
         let mut top = spell(&options.arguments);
         if let Some(auth) = top.remove("auth") {
             let error = ConfigError::conflict("its members are set one by one; call set_auth");
@@ -40,7 +40,7 @@ impl Arguments {
 }
 
 /// Returns the value of an argument.
-pub(super) fn argument(name: &str, text: Secret) -> Value {
+pub(crate) fn argument(name: &str, text: Secret) -> Value {
     Value { data: Data::Scalar { text, plain: true }, location: ConfigLocation::Argument(name.into()) }
 }
 

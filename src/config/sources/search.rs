@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{environment::Environment, options::Options};
+use super::environment::Environment;
+use crate::config::options::Options;
 
 /// The kind of a file.
 #[derive(Clone, Copy)]
-pub(super) enum FileKind {
+pub(crate) enum FileKind {
     /// The clouds.
     Clouds,
     /// The secrets of clouds.
@@ -37,7 +38,7 @@ impl FileKind {
 /// Returns the absolute paths of the candidates for a file, in order.
 ///
 /// `working_directory` is absolute.
-pub(super) fn candidates(
+pub(crate) fn candidates(
     kind: FileKind,
     options: &Options,
     environment: &Environment,

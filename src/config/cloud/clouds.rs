@@ -4,53 +4,57 @@ use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
-use super::{
-    environment::Environment,
-    merge::{merge_into, spell_settings},
-    options::Options,
-    read_file::read_first,
-    search::{FileKind, candidates},
-    settings::Settings,
-    trust::SourceFile,
-    value::{Data, Mapping, Value},
-    yaml,
+use super::merge::{merge_into, spell_settings};
+use crate::{
+    config::{
+        options::Options,
+        settings::Settings,
+        sources::{
+            environment::Environment,
+            read_file::read_first,
+            search::{FileKind, candidates},
+            trust::SourceFile,
+            yaml,
+        },
+        value::{Data, Mapping, Value},
+    },
+    error::{ConfigError, ConfigErrorKind, ConfigLocation},
 };
-use crate::error::{ConfigError, ConfigErrorKind, ConfigLocation};
 
 /// What a load reads: the files and the environment.
-pub(super) struct Clouds {
-    pub(super) environment: Environment,
+pub(crate) struct Clouds {
+    pub(crate) environment: Environment,
     /// Empty if the process has none, for example because it was removed.
-    pub(super) working_directory: PathBuf,
+    pub(crate) working_directory: PathBuf,
     /// The clouds file.
-    pub(super) clouds: Option<Document>,
+    pub(crate) clouds: Option<Document>,
     /// The secure file.
-    pub(super) secure: Option<Document>,
+    pub(crate) secure: Option<Document>,
 }
 
 /// A file of the configuration.
-pub(super) struct Document {
-    pub(super) source: SourceFile,
+pub(crate) struct Document {
+    pub(crate) source: SourceFile,
     /// The clouds, or the profiles of a file of profiles.
-    pub(super) entries: Mapping,
+    pub(crate) entries: Mapping,
     /// The other members.
     members: Mapping,
 }
 
 /// The settings of one cloud, as its files contain them.
-pub(super) struct Cloud {
+pub(crate) struct Cloud {
     /// `None` if no cloud is selected.
-    pub(super) name: Option<Box<str>>,
-    pub(super) settings: Settings,
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) settings: Settings,
     /// The files that contain the cloud.
-    pub(super) sources: Vec<SourceFile>,
+    pub(crate) sources: Vec<SourceFile>,
     /// Whether the settings come from the environment.
-    pub(super) is_environment: bool,
+    pub(crate) is_environment: bool,
 }
 
 impl Clouds {
     /// Reads the files and the environment.
-    pub(super) fn load(options: &Options) -> Result<Self, ConfigError> {
+    pub(crate) fn load(options: &Options) -> Result<Self, ConfigError> {
         let environment = Environment::new(options);
         let working_directory = working_directory(options);
         let read = |kind| Document::read(kind, options, &environment, &working_directory);
@@ -61,12 +65,12 @@ impl Clouds {
     }
 
     /// Reads the file of profiles.
-    pub(super) fn public(&self, options: &Options) -> Result<Option<Document>, ConfigError> {
+    pub(crate) fn public(&self, options: &Options) -> Result<Option<Document>, ConfigError> {
         Document::read(FileKind::Public, options, &self.environment, &self.working_directory)
     }
 
     /// Returns the names of the clouds: those of the files in order, then that of the environment.
-    pub(super) fn names(&self) -> Result<Vec<String>, ConfigError> {
+    pub(crate) fn names(&self) -> Result<Vec<String>, ConfigError> {
         let mut names: Vec<String> = Vec::new();
         let mut known = std::collections::HashSet::new();
         for document in self.documents() {
@@ -84,7 +88,7 @@ impl Clouds {
 
     /// Returns the selected cloud: the one that the program asked for, that of `OS_CLOUD`, that of the environment, or
     /// the only one.
-    pub(super) fn select(&self, requested: Option<Value>) -> Result<Cloud, ConfigError> {
+    pub(crate) fn select(&self, requested: Option<Value>) -> Result<Cloud, ConfigError> {
         let requested = match requested {
             Some(requested) => Some(requested),
             None => self.environment.setting("OS_CLOUD")?,
@@ -133,7 +137,7 @@ impl Clouds {
     }
 
     /// Returns the settings for all clouds: the member `client` of the files, and the variables for them.
-    pub(super) fn client(&self) -> Result<Settings, ConfigError> {
+    pub(crate) fn client(&self) -> Result<Settings, ConfigError> {
         let mut client = Settings::default();
         for document in self.documents() {
             if let Some(members) = document.members.get("client") {
@@ -220,7 +224,7 @@ fn working_directory(options: &Options) -> PathBuf {
 mod tests {
     use super::*;
     use crate::config::{
-        arguments::argument,
+        cloud::arguments::argument,
         options::testing::{with_files, with_variables},
     };
 

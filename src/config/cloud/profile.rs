@@ -9,15 +9,16 @@ use tracing::warn;
 use super::{
     clouds::{Cloud, Clouds},
     merge::{merge_into, spell_settings},
-    options::{FetchedProfile, Options},
-    settings::{Settings, Text},
-    trust::SourceFile,
-    value::{Data, Mapping, Value},
     vendors::{self, Status},
-    yaml,
 };
 use crate::{
     Error, Transport,
+    config::{
+        options::{FetchedProfile, Options},
+        settings::{Settings, Text},
+        sources::{trust::SourceFile, yaml},
+        value::{Data, Mapping, Value},
+    },
     error::{ConfigError, ConfigErrorKind, ConfigLocation},
 };
 
@@ -28,10 +29,10 @@ const WELL_KNOWN_PATH: &str = "/.well-known/openstack/api";
 const MAX_SIZE: usize = 64 * 1024;
 
 /// The profile of a cloud.
-pub(super) struct Profile {
-    pub(super) settings: Settings,
+pub(crate) struct Profile {
+    pub(crate) settings: Settings,
     /// The file that contains the profile. `None` for a built-in or fetched profile.
-    pub(super) source: Option<SourceFile>,
+    pub(crate) source: Option<SourceFile>,
 }
 
 /// Where the profile of a cloud is.
@@ -44,7 +45,7 @@ enum Place {
 }
 
 /// Returns the profile of a cloud. `None` if the cloud has none, or if no profile has the name.
-pub(super) fn find(
+pub(crate) fn find(
     options: &Options,
     clouds: &Clouds,
     cloud: &Cloud,
@@ -76,7 +77,7 @@ pub(super) fn find(
 }
 
 /// Fetches a profile.
-pub(super) async fn fetch(transport: &Transport, remote: RemoteProfile) -> Result<FetchedProfile, Error> {
+pub(crate) async fn fetch(transport: &Transport, remote: RemoteProfile) -> Result<FetchedProfile, Error> {
     let RemoteProfile { name, url } = remote;
     let request = Request::get(&url).header(header::ACCEPT, "application/json").body(Bytes::new());
     let request = request.map_err(|_| profile_error(&name, "its URL cannot be requested"))?;
@@ -94,13 +95,13 @@ pub(super) async fn fetch(transport: &Transport, remote: RemoteProfile) -> Resul
 }
 
 /// A profile that has to be fetched.
-pub(super) struct RemoteProfile {
+pub(crate) struct RemoteProfile {
     name: String,
     url: Uri,
 }
 
 /// Returns the profile of a cloud, if it has to be fetched.
-pub(super) fn remote(
+pub(crate) fn remote(
     options: &Options,
     clouds: &Clouds,
     cloud: &Cloud,
@@ -212,7 +213,7 @@ mod tests {
     use super::*;
     use crate::{
         Secret,
-        config::{arguments::argument, options::testing::with_files},
+        config::{cloud::arguments::argument, options::testing::with_files},
     };
 
     const CLOUDS: &str = "/home/a/.config/openstack/clouds.yaml";

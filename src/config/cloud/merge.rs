@@ -1,16 +1,18 @@
 //! Merges the settings of a cloud: of its profile, its files, its region and the program.
 
-use super::{
-    settings::Settings,
-    value::{Data, Mapping, Value},
+use crate::{
+    config::{
+        settings::Settings,
+        value::{Data, Mapping, Value},
+    },
+    error::ConfigError,
 };
-use crate::error::ConfigError;
 
 /// Old names that the reference knows in one spelling only. A member in the other spelling is ignored.
 const IGNORED_SUFFIX: &str = "endpoint-type";
 
 /// Merges a mapping into another one. A member that is a mapping in both is merged, every other one is replaced.
-pub(super) fn merge_into(under: &mut Mapping, over: Mapping) {
+pub(crate) fn merge_into(under: &mut Mapping, over: Mapping) {
     for (name, value) in over {
         match (under.get_mut(&name), value) {
             (Some(Value { data: Data::Mapping(under), .. }), Value { data: Data::Mapping(over), .. }) => {
@@ -24,7 +26,7 @@ pub(super) fn merge_into(under: &mut Mapping, over: Mapping) {
 }
 
 /// Spells the names of settings and of the members of `auth` with `_`.
-pub(super) fn spell_settings(settings: Mapping) -> Mapping {
+pub(crate) fn spell_settings(settings: Mapping) -> Mapping {
     let mut settings = spell_names(settings);
     if let Some(Value { data: Data::Mapping(auth), .. }) = settings.get_mut("auth") {
         *auth = spell_names(std::mem::take(auth));
@@ -56,20 +58,20 @@ fn prefers_hyphen(name: &str) -> bool {
 
 impl Settings {
     /// Takes the settings of a cloud, a profile or a region from its mapping.
-    pub(super) fn from_mapping(settings: Mapping) -> Result<Self, ConfigError> {
+    pub(crate) fn from_mapping(settings: Mapping) -> Result<Self, ConfigError> {
         let mut top = spell_settings(settings);
         let auth = top.remove("auth").map_or_else(|| Ok(Mapping::default()), Value::into_mapping);
         Ok(Self { auth: auth.map_err(|error| error.member("auth"))?, top })
     }
 
     /// Replaces settings by those of a layer above: the members of `auth` one by one, every other setting as a whole.
-    pub(super) fn put_over(&mut self, over: Self) {
+    pub(crate) fn put_over(&mut self, over: Self) {
         self.auth.extend(over.auth);
         self.top.extend(over.top);
     }
 
     /// Removes the settings that are null.
-    pub(super) fn without_null(self) -> Self {
+    pub(crate) fn without_null(self) -> Self {
         let keep = |members: Mapping| {
             let mut kept = Mapping::default();
             for (name, value) in members {
@@ -85,7 +87,7 @@ impl Settings {
 
 impl Value {
     /// Returns the members of a mapping. Null counts as a mapping without members.
-    pub(super) fn into_mapping(self) -> Result<Mapping, ConfigError> {
+    pub(crate) fn into_mapping(self) -> Result<Mapping, ConfigError> {
         match self.data {
             Data::Mapping(members) => Ok(members),
             Data::Null => Ok(Mapping::default()),
@@ -99,7 +101,7 @@ impl Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::yaml;
+    use crate::config::sources::yaml;
 
     fn mapping(text: &str) -> Mapping {
         yaml::read(text.as_bytes(), &std::path::Path::new("f.yaml").into()).unwrap().into_mapping().unwrap()

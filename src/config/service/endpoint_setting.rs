@@ -1,9 +1,10 @@
-use super::{
-    service_settings::{NamedText, ServiceSettings},
-    settings::Settings,
-    value::Value,
+use super::service_settings::{NamedText, ServiceSettings};
+use crate::{
+    EndpointFilter, Error,
+    config::{settings::Settings, value::Value},
+    endpoint::OverrideIds,
+    error::ConfigError,
 };
-use crate::{EndpointFilter, Error, endpoint::OverrideIds, error::ConfigError};
 
 /// The settings that give a login its scope.
 const SCOPE: [&str; 7] =

@@ -1,0 +1,10 @@
+//! Which cloud and region is used, and how its settings are merged.
+
+pub(crate) mod arguments;
+pub(crate) mod clouds;
+pub(crate) mod expand;
+pub(crate) mod merge;
+pub(crate) mod missing_settings;
+pub(crate) mod profile;
+pub(crate) mod region;
+mod vendors;
