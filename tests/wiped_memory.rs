@@ -20,8 +20,8 @@ use http_body_util::Full;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keystone::{
     AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, Credentials, Error, FixedEndpointPlugin,
-    IdentityPlugin, RenewingPlugin, Scope, Secret, ServiceAccess, ServiceTokenAuthWrapper, Transport, User,
-    V2Credentials, V3Credentials,
+    HttpsClient, HttpsClientBuilder, IdentityPlugin, RenewingPlugin, Scope, Secret, ServiceAccess,
+    ServiceTokenAuthWrapper, Transport, User, V2Credentials, V3Credentials,
 };
 
 /// The secret, and part of its HTTP Basic encoding with the user name `al`.
@@ -271,4 +271,22 @@ fn a_request_is_wiped() {
     });
     assert_wiped(|| Arc::new(ServiceAccess::from_auth_ref(access_info()).unwrap()));
     assert_wiped(|| AccessInfo::new(concat!("canary-5c0e-91d7-token", "\n"), r#"{"token": {}}"#));
+}
+
+#[test]
+fn a_file_with_a_private_key_is_wiped() {
+    let path =
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("wiped-{}.pem", std::process::id()));
+    let key = "Y2FuYXJ5LTVjMGUtOTFkNy10b2tlbi0t\n".repeat(100);
+    let text = format!("-----BEGIN PRIVATE KEY-----\n{SECRET}\n{key}-----END PRIVATE KEY-----\n");
+    std::fs::write(&path, text).unwrap();
+    assert_wiped(|| {
+        let build = |builder: HttpsClientBuilder| {
+            let built: Result<HttpsClient, _> = builder.build();
+            assert!(built.unwrap_err().to_string().contains("it contains no certificate"));
+        };
+        build(HttpsClient::builder().ca_file(&path));
+        build(HttpsClient::builder().client_certificate(&path, None));
+    });
+    std::fs::remove_file(&path).unwrap();
 }

@@ -14,7 +14,7 @@ use crate::{
     builder,
     certificates::{Authority, Directory, NAMES},
     chain, get, send,
-    server::Server,
+    server::{LENGTH, Server},
     transport_error,
 };
 
@@ -56,6 +56,17 @@ async fn the_server_chooses_the_version_of_http() {
         let (server, builder, _files) = trusted(|ca| with_alpn(ca.issue(&NAMES).server(), protocols)).await;
         let response = get(&builder.build().unwrap(), &server.url("localhost")).await.unwrap();
         assert_eq!((response.version(), server.only().version), (version, version), "{protocols:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_can_have_a_long_header() {
+    for protocol in ["h2", "http/1.1"] {
+        let (server, builder, _files) = trusted(|ca| with_alpn(ca.issue(&NAMES).server(), &[protocol])).await;
+        // A token may have 128 KiB.
+        let request = Request::get(server.url("localhost")).header(LENGTH, 128 * 1024);
+        let response = send(&builder.build().unwrap(), request.body(Full::default()).unwrap()).await.unwrap();
+        assert_eq!(response.headers()[LENGTH].len(), 128 * 1024, "{protocol}");
     }
 }
 

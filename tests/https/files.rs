@@ -86,6 +86,8 @@ fn an_unusable_client_certificate_is_named() {
         &certificate,
         "it contains no private key",
     );
+    let both = files.file("both.pem", client.certificate_pem() + old_encrypted);
+    assert_names(builder().client_certificate(&both, None), &both, "its private key is encrypted");
     let missing = files.path("missing.pem");
     assert_names(builder().client_certificate(&missing, None), &missing, "client certificate");
     assert_names(builder().client_certificate(&certificate, Some(missing.clone())), &missing, "private key");

@@ -20,6 +20,9 @@ use tokio_rustls::{
     rustls::{ProtocolVersion, ServerConfig},
 };
 
+/// With this header, a request asks for a response whose header of this name has so many bytes.
+pub(crate) const LENGTH: &str = "x-length";
+
 /// A request that a server received.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
@@ -82,6 +85,7 @@ impl Server {
     {
         let service = service_fn(|request: Request<Incoming>| {
             let (parts, _) = request.into_parts();
+            let length = parts.headers.get(LENGTH).map(|length| length.to_str().unwrap().parse().unwrap());
             self.received.lock().unwrap().push(Received {
                 uri: parts.uri,
                 version: parts.version,
@@ -89,10 +93,13 @@ impl Server {
                 tls,
                 has_client_certificate,
             });
-            let response = match &self.location {
+            let mut response = match &self.location {
                 Some(location) => Response::builder().status(307).header("location", &**location),
                 None => Response::builder(),
             };
+            if let Some(length) = length {
+                response = response.header(LENGTH, "x".repeat(length));
+            }
             let response = response.body(Full::new(Bytes::from_static(b"hello"))).unwrap();
             async move { Ok::<_, Infallible>(response) }
         });

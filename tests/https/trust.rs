@@ -39,6 +39,25 @@ async fn a_server_of_the_ca_file_is_trusted() {
 }
 
 #[tokio::test]
+async fn a_ca_file_can_have_other_line_ends_and_private_keys() {
+    let (ca, files) = (Authority::new("CA"), Directory::new());
+    let server = Server::start(ca.issue(&NAMES).server()).await;
+    let encrypted = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n\
+                     c2VjcmV0\n-----END RSA PRIVATE KEY-----\n";
+    for text in [
+        ca.pem().replace('\n', "\r\n"),
+        format!("\u{feff}{}", ca.pem()),
+        format!("CA\n{encrypted}{}", ca.pem()),
+        format!("{}{}", ca.issue(&NAMES).key_pem(), ca.pem().trim_end()),
+        // Its end is missing.
+        format!("-----BEGIN PRIVATE KEY-----\nc2Vj\n{}", ca.pem()),
+    ] {
+        let client = builder().ca_file(files.file("ca.pem", &text)).build().unwrap();
+        assert_eq!(get(&client, &server.url("localhost")).await.unwrap().body(), "hello", "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_of_another_ca_is_refused() {
     let identity = Authority::new("Right CA").issue(&NAMES);
     assert_refused(&Authority::new("Wrong CA"), &identity, "UnknownIssuer").await;

@@ -32,6 +32,9 @@ const HTTP2_KEEPALIVE: Duration = Duration::from_secs(30);
 /// How long the server may take to respond to a ping of HTTP/2.
 const HTTP2_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Maximum size of the headers of a response over HTTP/2, in bytes. A token alone may have 128 KiB.
+const HTTP2_MAX_HEADERS: u32 = 256 * 1024;
+
 /// A builder of an [`HttpsClient`].
 ///
 /// A builder can build several clients. Each [`build`](Self::build) reads the files again; [`HttpsClient::with_body`]
@@ -253,7 +256,8 @@ impl HttpsClientBuilder {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(self.pool_idle_timeout)
             .http2_keep_alive_interval(self.http2_keepalive)
-            .http2_keep_alive_timeout(HTTP2_KEEPALIVE_TIMEOUT);
+            .http2_keep_alive_timeout(HTTP2_KEEPALIVE_TIMEOUT)
+            .http2_max_header_list_size(HTTP2_MAX_HEADERS);
         let connector = Connector::new(tls, route, timeout);
         Ok(HttpsClient::new(Arc::new(Shared { connector, pool, proxies, user_agent })))
     }
