@@ -159,6 +159,21 @@ async fn a_server_that_does_not_shake_hands_ends_in_a_timeout() {
 }
 
 #[tokio::test]
+async fn times_can_be_as_long_as_you_like() {
+    let (server, builder, _files) = trusted(|ca| with_alpn(ca.issue(&NAMES).server(), &["h2"])).await;
+    let client = builder
+        .connect_timeout(Duration::MAX)
+        .pool_idle_timeout(Duration::MAX)
+        .tcp_keepalive(Some(Duration::MAX))
+        .http2_keepalive(Some(Duration::MAX))
+        .build()
+        .unwrap();
+    for _ in 0..3 {
+        assert_eq!(get(&client, &server.url("localhost")).await.unwrap().body(), "hello");
+    }
+}
+
+#[tokio::test]
 async fn only_a_failure_to_connect_that_can_pass_is_retried() {
     let client: HttpsClient = builder().build().unwrap();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

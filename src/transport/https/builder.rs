@@ -35,6 +35,9 @@ const HTTP2_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of the headers of a response over HTTP/2, in bytes. A token alone may have 128 KiB.
 const HTTP2_MAX_HEADERS: u32 = 256 * 1024;
 
+/// Longer times would overflow the clock of the HTTP library.
+const MAX_TIME: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 /// A builder of an [`HttpsClient`].
 ///
 /// A builder can build several clients. Each [`build`](Self::build) reads the files again; [`HttpsClient::with_body`]
@@ -51,6 +54,7 @@ const HTTP2_MAX_HEADERS: u32 = 256 * 1024;
 /// | idle connections are closed after | 30 s |
 /// | TCP keepalive | after 15 s, then every 15 s, 3 times |
 /// | HTTP/2 keepalive | a ping every 30 s while a request is in flight; its response may take 10 s |
+/// | headers of a response over HTTP/2 | 256 KiB at most, fixed |
 /// | address families | IPv6 and IPv4 |
 /// | `User-Agent` | `tower-keystone/` and the version of this crate |
 #[must_use]
@@ -130,7 +134,8 @@ impl HttpsClientBuilder {
     /// default. A SOCKS proxy resolves the host names itself.
     ///
     /// `https` requests are tunnelled through an HTTP proxy with `CONNECT`; plain `http` requests are sent to the proxy
-    /// with their absolute URL. The hosts of [`no_proxy`](Self::no_proxy) are connected to directly.
+    /// with their absolute URL, so that the proxy can read them, with their tokens. The hosts of
+    /// [`no_proxy`](Self::no_proxy) are connected to directly.
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.proxies.choice = ProxyChoice::Url(Secret::new(url));
         self
@@ -179,13 +184,13 @@ impl HttpsClientBuilder {
     ///
     /// Name resolution, the proxy and TLS may take 10 s in addition.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.tcp.connect_timeout = timeout;
+        self.tcp.connect_timeout = timeout.min(MAX_TIME);
         self
     }
 
     /// Sets how long an idle connection is kept for the next request. The default is 30 s.
     pub fn pool_idle_timeout(mut self, timeout: Duration) -> Self {
-        self.pool_idle_timeout = timeout;
+        self.pool_idle_timeout = timeout.min(MAX_TIME);
         self
     }
 
@@ -193,7 +198,7 @@ impl HttpsClientBuilder {
     ///
     /// After three probes without a response the connection fails. `None` turns the probes off.
     pub fn tcp_keepalive(mut self, interval: Option<Duration>) -> Self {
-        self.tcp.keepalive = interval;
+        self.tcp.keepalive = interval.map(|interval| interval.min(MAX_TIME));
         self
     }
 
@@ -201,7 +206,7 @@ impl HttpsClientBuilder {
     ///
     /// If the server does not respond within 10 s, the connection fails. `None` turns the pings off.
     pub fn http2_keepalive(mut self, interval: Option<Duration>) -> Self {
-        self.http2_keepalive = interval;
+        self.http2_keepalive = interval.map(|interval| interval.min(MAX_TIME));
         self
     }
 
