@@ -19,7 +19,8 @@ use log::Log;
 use tokio::{net::TcpListener, time::Instant};
 use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_keystone::{
-    BoxError, CloudConfig, EndpointFilter, Error, HttpsClient, ReauthPolicy, ReplayBody, RetryPolicy,
+    BoxError, CloudConfig, EndpointFilter, Error, HttpsClient, IdentityPlugin, ReauthPolicy, RenewalPolicy,
+    ReplayBody, RetryPolicy,
     config::{CloudClient, CloudConfigBuilder, ConfigError, ServiceRetryPolicy},
     fixture::{Cloud, Discovery, Fault, ServedCloud},
 };
@@ -336,6 +337,46 @@ async fn api_timeout_limits_an_attempt() {
 
     let Err(Error::Config(error)) = with_timeout("0").client() else { panic!() };
     assert_eq!(error.member.as_deref(), Some("api_timeout"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_renewal_policy_applies_to_the_plugin_and_the_layer() {
+    let cloud = Cloud::new(SERVICES).user("alice", "wonderland").project("demo");
+    let mut policy = RenewalPolicy::default();
+    policy.fail_fast = true;
+    let config = config(&cloud, &[]).renewal_policy(policy);
+    cloud.fail_next("identity", 100, Fault::status(StatusCode::SERVICE_UNAVAILABLE));
+    let started = Instant::now();
+    assert!(config.plugin(cloud.transport()).access().await.is_err());
+    let nova = ServiceBuilder::new().layer(config.clone().layer(cloud.transport())).service(cloud.clone());
+    assert!(nova.oneshot(get_from(EndpointFilter::new("compute"), "/servers")).await.is_err());
+    assert_eq!((cloud.keystone().requests(), started.elapsed()), (2, Duration::ZERO), "each fails at once");
+}
+
+#[tokio::test]
+async fn a_client_fails_fast_if_the_renewal_policy_says_so() {
+    let (cloud, _served) = serve().await;
+    let mut policy = RenewalPolicy::default();
+    policy.fail_fast = true;
+    let client = config(&cloud, &[("connect_retries", "0")]).renewal_policy(policy).client().unwrap();
+    cloud.fail_next("identity", 1, Fault::status(StatusCode::SERVICE_UNAVAILABLE));
+    let request = get_from(EndpointFilter::new("compute"), "/servers");
+    let error = client.oneshot(request).await.unwrap_err();
+    assert!(error.to_string().contains("503"), "{error}");
+    assert_eq!((cloud.keystone().requests(), cloud.requests_to("compute")), (1, 0), "nothing is sent again");
+}
+
+#[tokio::test]
+async fn the_plugin_of_a_client_has_the_token_that_its_requests_carry() {
+    let (cloud, _served) = serve().await;
+    let client = config(&cloud, &[]).client().unwrap();
+    let access = client.plugin().access().await.unwrap();
+    client.clone().oneshot(get_from(EndpointFilter::new("compute"), "/servers")).await.unwrap();
+    assert_eq!(cloud.keystone().logins(), 1);
+    let audit_id = access.auth_ref().unwrap().audit_id().unwrap().to_owned();
+    assert_eq!(cloud.received_requests("compute")[0].audit_id(), Some(&*audit_id));
+    let of_service = client.service("compute").unwrap();
+    assert!(Arc::ptr_eq(client.plugin(), of_service.plugin()));
 }
 
 #[tokio::test]

@@ -14,7 +14,8 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    AuthLayer, Credentials, EndpointFilter, Error, IdentityPlugin, Interface, RenewingPlugin, Transport,
+    AuthLayer, Credentials, EndpointFilter, Error, IdentityPlugin, Interface, RenewalPolicy, RenewingPlugin,
+    Transport,
 };
 
 /// The configuration of one cloud in one region.
@@ -23,6 +24,7 @@ use crate::{
 #[derive(Clone)]
 pub struct CloudConfig {
     inner: Arc<Inner>,
+    renewal_policy: Arc<RenewalPolicy>,
 }
 
 pub(super) struct Inner {
@@ -42,7 +44,7 @@ pub(super) struct Inner {
 
 impl CloudConfig {
     pub(super) fn new(inner: Inner) -> Self {
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(inner), renewal_policy: Arc::default() }
     }
 
     /// Returns the name of the cloud. `None` if the settings come from arguments and defaults alone.
@@ -104,13 +106,38 @@ impl CloudConfig {
         }
     }
 
+    /// Sets when to renew the token, how long requests wait for one, and when to retry a login.
+    ///
+    /// It applies to what this configuration creates from now on: the [`plugin`](Self::plugin), the
+    /// [`layer`](Self::layer) and the client. With the default, requests wait for up to 30 s while Keystone cannot be
+    /// reached. A command line program can tell its user at once instead:
+    ///
+    /// ```
+    /// use tower_keystone::{CloudConfig, Error, RenewalPolicy};
+    ///
+    /// fn config() -> Result<CloudConfig, Error> {
+    ///     let mut policy = RenewalPolicy::default();
+    ///     policy.fail_fast = true;
+    ///     Ok(CloudConfig::from_env()?.renewal_policy(policy))
+    /// }
+    /// # let _ = config;
+    /// ```
+    ///
+    /// It has no effect if the auth type needs no Keystone (`none`, `admin_token`, `http_basic`).
+    #[must_use]
+    pub fn renewal_policy(self, policy: RenewalPolicy) -> Self {
+        Self { renewal_policy: Arc::new(policy), ..self }
+    }
+
     /// Creates the identity plugin, which sends its logins through this transport.
     ///
-    /// It is a [`RenewingPlugin`] with the [`credentials`](Self::credentials), or a plugin without Keystone.
+    /// It is a [`RenewingPlugin`] with the [`credentials`](Self::credentials) and the
+    /// [`renewal_policy`](Self::renewal_policy), or a plugin without Keystone.
     pub fn plugin(&self, transport: Transport) -> Arc<dyn IdentityPlugin> {
         match &self.inner.identity.identity {
             Identity::Credentials(credentials) => {
-                Arc::new(RenewingPlugin::new(Arc::clone(credentials), transport))
+                let plugin = RenewingPlugin::new(Arc::clone(credentials), transport);
+                Arc::new(plugin.policy(RenewalPolicy::clone(&self.renewal_policy)))
             }
             Identity::Fixed(plugin) => Arc::clone(plugin),
         }
@@ -136,11 +163,20 @@ impl CloudConfig {
     /// Its logins and discovery requests are sent through this transport. The settings of single services are in
     /// [`service`](Self::service).
     pub fn layer(&self, transport: Transport) -> AuthLayer<Arc<dyn IdentityPlugin>> {
+        self.layer_with_plugin(self.plugin(transport.clone()), transport)
+    }
+
+    /// Returns the layer with this plugin. Its discovery requests are sent through the transport.
+    pub(super) fn layer_with_plugin(
+        &self,
+        plugin: Arc<dyn IdentityPlugin>,
+        transport: Transport,
+    ) -> AuthLayer<Arc<dyn IdentityPlugin>> {
         let mut filter = EndpointFilter::default().interfaces(self.inner.interfaces.iter().cloned());
         if let Some(region_name) = self.region_name() {
             filter = filter.region(region_name);
         }
-        AuthLayer::new(self.plugin(transport.clone())).endpoint(filter).discovery(transport)
+        AuthLayer::new(plugin).endpoint(filter).discovery(transport)
     }
 }
 

@@ -1,5 +1,6 @@
 use std::{
     fmt,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -15,7 +16,7 @@ use super::{
     stack::{Stack, stack},
 };
 use crate::{
-    BoxError, CloudConfig, Error, HttpsClient, ReauthPolicy, RetryPolicy,
+    BoxError, CloudConfig, Error, HttpsClient, IdentityPlugin, ReauthPolicy, RetryPolicy,
     error::ConfigError,
     transport::{HttpsBody, HttpsClientBuilder},
 };
@@ -29,6 +30,7 @@ use crate::{
 /// creating another one. See the [module docs](super) for an example and for its layers.
 pub struct CloudClient<B = Full<Bytes>> {
     stack: Stack<B>,
+    plugin: Arc<dyn IdentityPlugin>,
 }
 
 impl CloudConfig {
@@ -112,7 +114,8 @@ impl CloudConfig {
             let reason = "with a timeout of 0 s every request fails; remove the setting for no timeout";
             return Err(ConfigError::conflict(reason).member("api_timeout").into());
         }
-        Ok(CloudClient { stack: stack(self, https, keystone, reauth, retry) })
+        let (stack, plugin) = stack(self, https, keystone, reauth, retry);
+        Ok(CloudClient { stack, plugin })
     }
 }
 
@@ -129,6 +132,33 @@ impl<B> CloudClient<B> {
         let mut client = self.clone();
         client.stack.set_service(service_type)?;
         Ok(client)
+    }
+
+    /// Returns the identity plugin of the client. All clones of the client share it.
+    ///
+    /// Its access has the token, the project and the service catalog. The first one causes a login, as a request does:
+    ///
+    /// ```
+    /// use tower_keystone::{BoxError, CloudConfig, EndpointFilter, IdentityPlugin};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), BoxError> {
+    /// # let cloud = tower_keystone::fixture::Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
+    /// # let _served = cloud.serve().await?;
+    /// # let config = CloudConfig::builder().load_files(false).environment(cloud.environment()).build()?;
+    /// let client = config.client()?;
+    /// let access = client.plugin().access().await?;
+    /// let auth_ref = access.auth_ref().ok_or("this auth type has no Keystone")?;
+    /// println!("project {}", auth_ref.project_id().ok_or("the token is for no project")?);
+    /// println!("compute at {}", auth_ref.service_catalog().url_for(&EndpointFilter::new("compute"))?);
+    /// # assert!(auth_ref.project_id().is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// An access can expire, so get it again for each use instead of keeping it.
+    pub fn plugin(&self) -> &Arc<dyn IdentityPlugin> {
+        &self.plugin
     }
 }
 
@@ -153,7 +183,7 @@ where
 
 impl<B> Clone for CloudClient<B> {
     fn clone(&self) -> Self {
-        Self { stack: self.stack.clone() }
+        Self { stack: self.stack.clone(), plugin: Arc::clone(&self.plugin) }
     }
 }
 

@@ -25,19 +25,21 @@ pub(super) type Stack<B> = ServiceDefaults<
 /// Sends one request.
 type Attempt<B> = Either<Timeout<HttpsClient<B>>, HttpsClient<B>>;
 
-/// Builds the stack. `keystone` sends the logins and the discovery requests.
+/// Builds the stack, and the plugin that it uses. `keystone` sends the logins and the discovery requests.
 pub(super) fn stack<B>(
     config: &CloudConfig,
     https: HttpsClient<B>,
     keystone: HttpsClient,
     reauth: ReauthPolicy<B>,
     retry: RetryPolicy<B>,
-) -> Stack<B> {
+) -> (Stack<B>, Arc<dyn IdentityPlugin>) {
     let timeout = config.api_timeout();
     let transport = Transport::new(attempt::<Full<Bytes>>(keystone, timeout));
-    let authenticated = config.layer(transport).layer(attempt(https, timeout));
+    let plugin = config.plugin(transport.clone());
+    let layer = config.layer_with_plugin(Arc::clone(&plugin), transport);
+    let authenticated = layer.layer(attempt(https, timeout));
     let retried = Retry::new(reauth, Retry::new(ServiceRetryPolicy::new(retry), authenticated));
-    config.service_layer().layer(ErrorContextLayer::new().layer(retried))
+    (config.service_layer().layer(ErrorContextLayer::new().layer(retried)), plugin)
 }
 
 fn attempt<B>(https: HttpsClient<B>, timeout: Option<Duration>) -> Attempt<B> {
