@@ -16,17 +16,20 @@ use crate::{
     error::ConfigError,
 };
 
+/// Maximum size of all inserted texts together, in bytes.
+const MAX_INSERTED: usize = 1 << 20;
+
 /// Expands the names in the settings.
 pub(crate) fn expand(settings: &mut Settings) -> Result<(), ConfigError> {
-    let mut expanded = Settings::default();
+    let (mut expanded, mut room) = (Settings::default(), MAX_INSERTED);
     for (name, value) in settings.top.iter() {
         if !is_verbatim(name) {
-            expand_value(value, name, &settings.top, |value| expanded.top.insert(name, value))?;
+            expand_value(value, name, &settings.top, &mut room, |value| expanded.top.insert(name, value))?;
         }
     }
     if let Some(auth_url) = settings.auth.get("auth_url") {
         let replace = |value| expanded.auth.insert("auth_url", value);
-        expand_value(auth_url, "auth.auth_url", &settings.top, replace)?;
+        expand_value(auth_url, "auth.auth_url", &settings.top, &mut room, replace)?;
     }
     settings.put_over(expanded);
     Ok(())
@@ -61,29 +64,33 @@ fn expand_value(
     value: &Value,
     name: &str,
     top: &Mapping,
+    room: &mut usize,
     replace: impl FnOnce(Value) -> Option<Value>,
 ) -> Result<(), ConfigError> {
     let Data::Scalar { text, .. } = &value.data else { return Ok(()) };
     let error = |error: ConfigError| error.at(&value.location).member(name);
-    if let Some(text) = expand_text(text.expose(), top).map_err(error)? {
+    if let Some(text) = expand_text(text.expose(), top, room).map_err(error)? {
         let data = Data::Scalar { text, plain: false };
         replace(Value { data, location: value.location.clone() });
     }
     Ok(())
 }
 
-/// Returns the expanded text, if it contains a name to expand.
-fn expand_text(text: &str, top: &Mapping) -> Result<Option<Secret>, ConfigError> {
+/// Returns the expanded text, if it contains a name to expand. `room` is how many bytes may still be inserted.
+fn expand_text(text: &str, top: &Mapping, room: &mut usize) -> Result<Option<Secret>, ConfigError> {
     let (mut expanded, mut rest, mut is_changed) = (String::new(), text, false);
     while let Some((before, after)) = rest.split_once('{') {
         expanded.push_str(before);
-        let name = after.split_once('}');
-        let inserted = match name {
+        let end = after.find(['{', '}']).map(|end| after.split_at(end));
+        let inserted = match end.and_then(|(name, after)| Some((name, after.strip_prefix('}')?))) {
             Some((name, after)) => setting(name, top)?.map(|inserted| (inserted, after)),
             None => None,
         };
         match inserted {
             Some((inserted, after)) => {
+                let too_long = "the texts in place of names in braces are longer than 1 MiB";
+                let left = room.checked_sub(inserted.expose().len());
+                *room = left.ok_or_else(|| ConfigError::conflict(too_long))?;
                 expanded.push_str(inserted.expose());
                 (rest, is_changed) = (after, true);
             }
@@ -177,6 +184,34 @@ mod tests {
                 "{error}"
             );
             assert!(!error.contains("canary"), "{error}");
+        }
+    }
+
+    #[test]
+    fn inserted_texts_are_bounded_in_all_settings_together() {
+        let long = "x".repeat(MAX_INSERTED / 8);
+        let with = |settings: usize, times: usize| {
+            let names: String =
+                (0..settings).map(|index| format!("s{index}: '{}', ", "{long}".repeat(times))).collect();
+            expanded(&format!("{{{names}long: {long}}}")).map(|_| ())
+        };
+        assert_eq!(with(2, 4), Ok(()));
+        for (settings, times) in [(1, 9), (9, 1), (2, 100)] {
+            let error = with(settings, times).unwrap_err();
+            assert!(
+                error.ends_with("the texts in place of names in braces are longer than 1 MiB"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_ends_at_the_next_brace() {
+        assert_eq!(auth_url("https://k/{{x{region_name}}").unwrap(), "https://k/{{xR1}");
+        // However many braces there are, each is looked at once.
+        let braces = "{".repeat(1 << 20);
+        for url in [braces.clone(), format!("{braces}}}")] {
+            assert!(expand_text(&url, &Mapping::default(), &mut 0).unwrap().is_none());
         }
     }
 
