@@ -99,9 +99,10 @@ fn user() -> Option<u32> {
 pub(crate) fn check(files: &[SourceFile], elsewhere: Option<&str>) -> Result<(), ConfigError> {
     let Some(first) = files.first() else { return Ok(()) };
     let is_one_place = files.iter().all(|file| {
-        file.path.parent() == first.path.parent()
+        let is_beside = file.path.parent() == first.path.parent()
             && file.protection.owner.is_some()
-            && file.protection.owner == first.protection.owner
+            && file.protection.owner == first.protection.owner;
+        file.path == first.path || is_beside
     });
     if is_one_place && elsewhere.is_none() {
         return Ok(());
@@ -243,6 +244,12 @@ mod tests {
         assert_eq!(check(&[clouds.clone(), secure.clone()], None), Ok(()));
         assert_eq!(check(std::slice::from_ref(&clouds), None), Ok(()));
         assert_eq!(check(&[], Some("the environment")), Ok(()));
+
+        let protection = Protection { owner: None, is_protected: false };
+        let behind_links = SourceFile { protection, ..clouds.clone() };
+        assert_eq!(check(std::slice::from_ref(&behind_links), None), Ok(()));
+        let beside = SourceFile { protection, ..secure.clone() };
+        assert!(check(&[behind_links, beside], None).is_err());
 
         let secure_of_another = file("/a/secure.yaml", 2, true);
         for others in [secure_of_another, file("/b/secure.yaml", 1, true)] {
