@@ -34,7 +34,7 @@ async fn main() -> Result<ExitCode, BoxError> {
         }
         return pending().await;
     };
-    let mut command = Command::new(program);
+    let mut command = Command::new(&program);
     command.args(arguments);
     // Variables of another cloud, and those that cargo sets for this example.
     let foreign = ["OS_", "CARGO_MANIFEST_", "CARGO_PKG_"];
@@ -44,6 +44,12 @@ async fn main() -> Result<ExitCode, BoxError> {
         }
     }
     command.envs(cloud.environment());
-    let status = tokio::task::spawn_blocking(move || command.status()).await??;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    match tokio::task::spawn_blocking(move || command.status()).await? {
+        Ok(status) if status.success() => Ok(ExitCode::SUCCESS),
+        Ok(_) => Ok(ExitCode::FAILURE),
+        Err(error) => {
+            eprintln!("error: cannot run {}: {error}", program.display());
+            Ok(ExitCode::FAILURE)
+        }
+    }
 }

@@ -12,6 +12,8 @@
 //! cargo run --example in_memory_cloud -- cargo run --example list_servers
 //! ```
 
+use std::process::ExitCode;
+
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use serde_json::Value;
@@ -19,7 +21,13 @@ use tower::ServiceExt;
 use tower_keystone::{BoxError, CloudConfig};
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
+async fn main() -> ExitCode {
+    let Err(error) = list_servers().await else { return ExitCode::SUCCESS };
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
+}
+
+async fn list_servers() -> Result<(), BoxError> {
     let nova = CloudConfig::from_env()?.client()?.service("compute")?;
     let response = nova.oneshot(Request::get("/servers").body(Full::default())?).await?;
     println!("{}", response.status());

@@ -28,9 +28,13 @@ fn the_first_program_of_the_readme_is_the_example_and_short() {
     let program = code(program);
     assert_eq!(program, code(EXAMPLE));
     assert!(program.len() <= 25, "{} lines", program.len());
-    let main = program.iter().position(|line| line.starts_with("async fn main")).unwrap();
-    let body = program[main + 1..].iter().take_while(|line| **line != "}").count();
-    assert!(body <= 10, "{body} lines in main");
+    let functions = program.split(|line| *line == "}").filter_map(|lines| {
+        let start = lines.iter().position(|line| line.starts_with("async fn"))?;
+        Some((lines[start], lines.len() - start - 1))
+    });
+    let functions: Vec<_> = functions.collect();
+    assert_eq!(functions.len(), 2);
+    assert!(functions.iter().all(|(_, lines)| *lines <= 10), "{functions:?}");
 }
 
 /// Builds the example, and returns the path of the program.
@@ -124,5 +128,9 @@ async fn clouds_yaml_leads_to_the_cloud() {
 async fn without_a_configuration_the_error_names_what_is_missing() {
     let output = run(&home("empty", &[]), [("LANG", "C")]);
     assert!(!output.status.success());
-    assert!(text(&output.stderr).contains("no cloud is configured"), "{}", text(&output.stderr));
+    let error = text(&output.stderr);
+    assert!(
+        error.starts_with("error: the auth type ") && error.contains("no cloud is configured"),
+        "{error}"
+    );
 }
