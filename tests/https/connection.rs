@@ -14,7 +14,7 @@ use crate::{
     builder,
     certificates::{Authority, Directory, NAMES},
     chain, get, send,
-    server::{LENGTH, Server},
+    server::{COUNT, LENGTH, Server},
     transport_error,
 };
 
@@ -67,6 +67,16 @@ async fn a_response_can_have_a_long_header() {
         let request = Request::get(server.url("localhost")).header(LENGTH, 128 * 1024);
         let response = send(&builder.build().unwrap(), request.body(Full::default()).unwrap()).await.unwrap();
         assert_eq!(response.headers()[LENGTH].len(), 128 * 1024, "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_can_have_many_headers() {
+    for protocol in ["h2", "http/1.1"] {
+        let (server, builder, _files) = trusted(|ca| with_alpn(ca.issue(&NAMES).server(), &[protocol])).await;
+        let request = Request::get(server.url("localhost")).header(COUNT, 200);
+        let response = send(&builder.build().unwrap(), request.body(Full::default()).unwrap()).await.unwrap();
+        assert_eq!(response.headers().get_all(COUNT).iter().count(), 200, "{protocol}");
     }
 }
 

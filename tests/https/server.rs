@@ -23,6 +23,9 @@ use tokio_rustls::{
 /// With this header, a request asks for a response whose header of this name has so many bytes.
 pub(crate) const LENGTH: &str = "x-length";
 
+/// With this header, a request asks for a response that has so many headers of this name.
+pub(crate) const COUNT: &str = "x-count";
+
 /// A request that a server received.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
@@ -85,7 +88,8 @@ impl Server {
     {
         let service = service_fn(|request: Request<Incoming>| {
             let (parts, _) = request.into_parts();
-            let length = parts.headers.get(LENGTH).map(|length| length.to_str().unwrap().parse().unwrap());
+            let number = |name| -> Option<usize> { parts.headers.get(name)?.to_str().unwrap().parse().ok() };
+            let (length, count) = (number(LENGTH), number(COUNT));
             self.received.lock().unwrap().push(Received {
                 uri: parts.uri,
                 version: parts.version,
@@ -99,6 +103,9 @@ impl Server {
             };
             if let Some(length) = length {
                 response = response.header(LENGTH, "x".repeat(length));
+            }
+            for number in 0..count.unwrap_or_default() {
+                response = response.header(COUNT, number);
             }
             let response = response.body(Full::new(Bytes::from_static(b"hello"))).unwrap();
             async move { Ok::<_, Infallible>(response) }

@@ -32,6 +32,10 @@ const HTTP2_KEEPALIVE: Duration = Duration::from_secs(30);
 /// How long the server may take to respond to a ping of HTTP/2.
 const HTTP2_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Maximum number of headers of a response over HTTP/1.1. Those of a Swift object with 90 metadata items can exceed the
+/// 100 of the HTTP library.
+const HTTP1_MAX_HEADERS: usize = 256;
+
 /// Maximum size of the headers of a response over HTTP/2, in bytes. A token alone may have 128 KiB.
 const HTTP2_MAX_HEADERS: u32 = 256 * 1024;
 
@@ -54,7 +58,7 @@ const MAX_TIME: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 /// | idle connections are closed after | 30 s |
 /// | TCP keepalive | after 15 s, then every 15 s, 3 times |
 /// | HTTP/2 keepalive | a ping every 30 s while a request is in flight; its response may take 10 s |
-/// | headers of a response over HTTP/2 | 256 KiB at most, fixed |
+/// | headers of a response | at most 256 over HTTP/1.1, and 256 KiB over HTTP/2; fixed |
 /// | address families | IPv6 and IPv4 |
 /// | `User-Agent` | `tower-keystone/` and the version of this crate |
 #[must_use]
@@ -262,6 +266,7 @@ impl HttpsClientBuilder {
             .pool_idle_timeout(self.pool_idle_timeout)
             .http2_keep_alive_interval(self.http2_keepalive)
             .http2_keep_alive_timeout(HTTP2_KEEPALIVE_TIMEOUT)
+            .http1_max_headers(HTTP1_MAX_HEADERS)
             .http2_max_header_list_size(HTTP2_MAX_HEADERS);
         let connector = Connector::new(tls, route, timeout);
         Ok(HttpsClient::new(Arc::new(Shared { connector, pool, proxies, user_agent })))
