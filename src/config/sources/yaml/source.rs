@@ -31,6 +31,10 @@ impl<'a> Source<'a> {
             return Err(source.error_at(Position::START, "the file is in UTF-16; save it in UTF-8"));
         }
         match std::str::from_utf8(bytes) {
+            Ok(text) if text.contains('\0') => {
+                let end = Position::START.advance(text, text.find('\0').unwrap_or_default());
+                Err(source.error_at(end, "there is a NUL character; remove it, or save the file in UTF-8"))
+            }
             Ok(text) => Ok(Self { text: text.strip_prefix('\u{feff}').unwrap_or(text), path }),
             Err(error) => {
                 let valid = std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();

@@ -258,8 +258,16 @@ fn only_utf8_is_read() {
     assert_fails(yaml(b"a: b\xe9"), "1:5", "not in UTF-8");
     assert_fails(yaml(b"\xff\xfea\0:\0"), "1:1", "the file is in UTF-16");
     assert_fails(yaml(b"\xfe\xff\0a\0:"), "1:1", "the file is in UTF-16");
-    for text in ["a: b\0c", "a: 'b\0c'", "a: \"b\0c\"", "a: |\n  b\0c", "# \0", "\0", "a\0: b"] {
-        yaml(text).expect_err(text);
+    for (text, place) in [
+        ("a: b\0c", "1:5"),
+        ("a: \0", "1:4"),
+        ("a: 'b\0c'", "1:6"),
+        ("a: |\n  b\0c", "2:4"),
+        ("# \0", "1:3"),
+        ("\0", "1:1"),
+        ("a: b\n\0\nc: d", "2:1"),
+    ] {
+        assert_fails(yaml(text), place, "a NUL character");
     }
 }
 
