@@ -8,7 +8,7 @@ use std::{
 use super::{CloudConfig, cloud::arguments::argument, load, options::Options};
 use crate::{Error, Secret, Transport};
 
-/// A builder of a [`CloudConfig`]: which cloud, which files and variables, and settings that take precedence.
+/// A builder of a [`CloudConfig`]. It selects the cloud, the files and the environment, and sets single settings.
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone)]
@@ -30,25 +30,25 @@ impl CloudConfigBuilder {
         self
     }
 
-    /// Sets a setting by its name in `clouds.yaml`, such as `interface` or `verify`. It takes precedence over all files
-    /// and variables.
+    /// Sets a setting of the cloud, such as `interface` or `verify`, by its name in `clouds.yaml`.
     ///
-    /// A boolean or a number is written as in YAML, such as `false`. A setting of the login, such as `project_name`, is
-    /// accepted here, too. The name can begin with `os_`, and can contain `-` instead of `_`. An empty value counts as
-    /// not given.
+    /// It takes precedence over all files and variables. Write a boolean or a number as in YAML, such as `false`. The
+    /// name can begin with `os_`, and can contain `-` instead of `_`. A member of `auth`, such as `project_name`, can
+    /// be set in this way, too. An empty value counts as not set.
     pub fn set(mut self, name: &str, value: impl Into<Secret>) -> Self {
         self.options.arguments.insert(name, argument(name, value.into()));
         self
     }
 
-    /// Sets a member of `auth` by its name in `clouds.yaml`, such as `password`. It takes precedence over all files and
-    /// variables.
+    /// Sets a member of `auth`, such as `password`, by its name in `clouds.yaml`.
+    ///
+    /// It takes precedence over all files and variables.
     pub fn set_auth(mut self, name: &str, value: impl Into<Secret>) -> Self {
         self.options.auth_arguments.insert(name, argument(name, value.into()));
         self
     }
 
-    /// Replaces the environment of the process: only these variables exist.
+    /// Replaces the environment of the process with these variables.
     pub fn environment<K, V>(mut self, variables: impl IntoIterator<Item = (K, V)>) -> Self
     where
         K: Into<OsString>,
@@ -61,7 +61,7 @@ impl CloudConfigBuilder {
 
     /// Sets whether `OS_*` variables are used. The default is true.
     ///
-    /// If not, the cloud and its settings come from files and arguments alone.
+    /// With false, the cloud and its settings come only from files and the program.
     pub fn load_envvars(mut self, load: bool) -> Self {
         self.options.load_envvars = load;
         self
@@ -69,7 +69,7 @@ impl CloudConfigBuilder {
 
     /// Reads variables with this prefix, too, such as `MY_APP_`.
     ///
-    /// They take precedence over the same variables with `OS_`.
+    /// `MY_APP_PASSWORD` then takes precedence over `OS_PASSWORD`, and so on.
     pub fn envvar_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.options.envvar_prefix = Some(prefix.into());
         self
@@ -81,38 +81,39 @@ impl CloudConfigBuilder {
         self
     }
 
-    /// Sets whether files are searched in the working directory, which comes before all other places. The default is
-    /// true.
+    /// Sets whether files are searched for in the working directory. The default is true.
+    ///
+    /// The working directory is searched before all other directories.
     pub fn search_working_directory(mut self, search: bool) -> Self {
         self.options.search_working_directory = search;
         self
     }
 
-    /// Replaces the working directory of the process.
+    /// Sets the directory to use in place of the working directory of the process.
     pub fn working_directory(mut self, path: impl Into<PathBuf>) -> Self {
         self.options.working_directory = Some(path.into());
         self
     }
 
-    /// Replaces the search for the clouds file and `OS_CLIENT_CONFIG_FILE`: the first of these that can be read is used.
+    /// Sets the paths of the clouds file (`clouds.yaml`). The first one that can be read is used.
     ///
-    /// A relative path is in the working directory.
+    /// They replace the search and `OS_CLIENT_CONFIG_FILE`. A relative path is in the working directory.
     pub fn clouds_files<P: Into<PathBuf>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
         self.options.clouds_files = Some(paths.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Replaces the search for the secure file and `OS_CLIENT_SECURE_FILE`: the first of these that can be read is used.
+    /// Sets the paths of the secure file (`secure.yaml`). The first one that can be read is used.
     ///
-    /// A relative path is in the working directory.
+    /// They replace the search and `OS_CLIENT_SECURE_FILE`. A relative path is in the working directory.
     pub fn secure_files<P: Into<PathBuf>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
         self.options.secure_files = Some(paths.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Replaces the search for the file of profiles (`clouds-public.yaml`): the first of these that can be read is used.
+    /// Sets the paths of the file of profiles (`clouds-public.yaml`). The first one that can be read is used.
     ///
-    /// A relative path is in the working directory.
+    /// They replace the search. A relative path is in the working directory.
     pub fn public_files<P: Into<PathBuf>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
         self.options.public_files = Some(paths.into_iter().map(Into::into).collect());
         self
@@ -121,8 +122,7 @@ impl CloudConfigBuilder {
     /// Reads files with this function instead of from the disk, for example from memory.
     ///
     /// It gets absolute paths. If it fails with [`io::ErrorKind::NotFound`] or [`io::ErrorKind::PermissionDenied`], the
-    /// next place is searched. A file that it returns belongs to the program, so it is
-    /// [trusted](super#who-receives-secrets).
+    /// next path is tried. The files count as [protected](super#who-receives-secrets).
     pub fn read_files_with(
         mut self,
         read: impl Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync + 'static,
@@ -131,9 +131,10 @@ impl CloudConfigBuilder {
         self
     }
 
-    /// Asks the user for a password or passcode that the configuration does not contain.
+    /// Sets a function that asks the user for a password or passcode that the configuration does not contain.
     ///
-    /// The function gets the prompt, such as `Password: `.
+    /// [`build`](Self::build) calls it with a prompt, such as `Password: `, if nothing else is missing. If it returns
+    /// an error, `build` fails.
     pub fn prompt(mut self, ask: impl Fn(&str) -> io::Result<Secret> + Send + Sync + 'static) -> Self {
         self.options.prompt = Some(Arc::new(ask));
         self
@@ -143,7 +144,8 @@ impl CloudConfigBuilder {
     ///
     /// Some providers publish the settings of their cloud at `https://HOST/.well-known/openstack/api`. A cloud names
     /// such a provider by a URL in `profile`, or by the name `ovh` or `vexxhost`. [`build`](Self::build) sends no
-    /// requests, so it refuses such a cloud until its profile was fetched. For all other clouds, nothing is sent.
+    /// requests, so it fails for such a cloud unless its profile has been fetched. For all other clouds, this method
+    /// sends nothing.
     ///
     /// The returned builder contains the profile. The request has no credentials. Only `https` is used, redirects are
     /// not followed, and the response must not be longer than 64 KiB.
@@ -167,11 +169,13 @@ impl CloudConfigBuilder {
         Ok(load::build(&self.options)?)
     }
 
-    /// Returns the names of the clouds, in the order of the files; the cloud of the environment is the last.
+    /// Returns the names of the clouds: those of the files in order, then the one that the environment describes.
+    ///
+    /// A cloud with a wrong setting is listed, too.
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Config`] if a file is malformed. A cloud that cannot be used is listed.
+    /// Returns [`Error::Config`] if a file is malformed.
     pub fn names(&self) -> Result<Vec<String>, Error> {
         Ok(load::names(&self.options)?)
     }
@@ -186,9 +190,8 @@ impl CloudConfigBuilder {
     }
 }
 
-/// How to load a configuration.
 impl CloudConfig {
-    /// Loads the cloud that the environment and the files of this user select.
+    /// Loads the cloud that the environment and the files of the user select.
     ///
     /// # Errors
     ///
@@ -198,16 +201,18 @@ impl CloudConfig {
         Self::builder().build()
     }
 
-    /// Returns a builder, for programs that choose the cloud, the files or single settings themselves.
+    /// Returns a builder, to select the cloud or the files, or to set single settings.
     pub fn builder() -> CloudConfigBuilder {
         CloudConfigBuilder { options: Options::default() }
     }
 
-    /// Returns the names of the clouds, in the order of the files; the cloud of the environment is the last.
+    /// Returns the names of the clouds: those of the files in order, then the one that the environment describes.
+    ///
+    /// A cloud with a wrong setting is listed, too.
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Config`] if a file is malformed. A cloud that cannot be used is listed.
+    /// Returns [`Error::Config`] if a file is malformed.
     pub fn names() -> Result<Vec<String>, Error> {
         Self::builder().names()
     }

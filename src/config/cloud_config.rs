@@ -47,7 +47,7 @@ impl CloudConfig {
         Self { inner: Arc::new(inner), renewal_policy: Arc::default() }
     }
 
-    /// Returns the name of the cloud. `None` if the settings come from arguments and defaults alone.
+    /// Returns the name of the cloud. `None` if all settings come from the program.
     pub fn name(&self) -> Option<&str> {
         self.inner.name.as_deref()
     }
@@ -57,12 +57,12 @@ impl CloudConfig {
         self.inner.region_name.as_deref()
     }
 
-    /// Returns the path of the clouds file. `None` if there is none.
+    /// Returns the path of the clouds file (`clouds.yaml`). `None` if there is none.
     pub fn config_file(&self) -> Option<&Path> {
         self.inner.config_file.as_deref()
     }
 
-    /// Returns the path of the secure file. `None` if there is none.
+    /// Returns the path of the secure file (`secure.yaml`). `None` if there is none.
     pub fn secure_file(&self) -> Option<&Path> {
         self.inner.secure_file.as_deref()
     }
@@ -82,12 +82,12 @@ impl CloudConfig {
         &self.inner.tls
     }
 
-    /// Returns the timeout of a request (`api_timeout`).
+    /// Returns the timeout of a request (`api_timeout`). `None` if it is not set.
     pub fn api_timeout(&self) -> Option<Duration> {
         self.inner.api_timeout
     }
 
-    /// Returns whether connections use IPv4 only.
+    /// Returns whether connections use IPv4 only (`force_ipv4`).
     pub fn force_ipv4(&self) -> bool {
         self.inner.force_ipv4
     }
@@ -160,8 +160,8 @@ impl CloudConfig {
 
     /// Returns the layer, with an identity plugin, version discovery, and the region and interfaces of this cloud.
     ///
-    /// Its logins and discovery requests are sent through this transport. The settings of single services are in
-    /// [`service`](Self::service).
+    /// Its logins and discovery requests are sent through this transport. It does not use the settings of single
+    /// services, such as `compute_endpoint_override`: add [`service_layer`](Self::service_layer) for them.
     pub fn layer(&self, transport: Transport) -> AuthLayer<Arc<dyn IdentityPlugin>> {
         self.layer_with_plugin(self.plugin(transport.clone()), transport)
     }

@@ -1,8 +1,8 @@
 //! Configuration of a cloud: `clouds.yaml` and `OS_*` variables. Requires the feature `config`.
 //!
-//! [`CloudConfig::from_env`] loads the cloud that the files and the environment of this user select.
-//! [`CloudConfig::builder`] is for programs that choose the cloud, the files or single settings themselves. The result
-//! has the credentials, the layer, and the settings of services and TLS:
+//! [`CloudConfig::from_env`] loads the cloud that the files and the environment of the user select. With
+//! [`CloudConfig::builder`], the program selects the cloud or the files, or sets single settings. A [`CloudConfig`]
+//! makes the client (feature `rustls`), or the layer for another HTTP client:
 //!
 //! ```
 //! use std::io;
@@ -48,71 +48,84 @@
 //! # }
 //! ```
 //!
-//! The rules are those of openstacksdk, so the files and variables of OpenStack's other clients can be used.
+//! The rules are those of openstacksdk, OpenStack's library for Python. So the files and variables that you have for it
+//! also work here.
 //!
 //! # Files
 //!
 //! There are three files. All are optional:
 //!
-//! - `clouds.yaml` has the clouds, by name, in `clouds`.
-//! - `secure.yaml` has the secrets of clouds, also in `clouds`. It is merged over `clouds.yaml`.
-//! - `clouds-public.yaml` has profiles of providers, by name, in `public-clouds`. A cloud names one in `profile`, and
-//!   its settings are merged over the profile. Profiles of some providers are built in. Others have to be fetched, see
-//!   [`fetch_profile`](CloudConfigBuilder::fetch_profile).
+//! - `clouds.yaml`, the *clouds file*, has the clouds, by name, in `clouds`.
+//! - `secure.yaml`, the *secure file*, has the same structure, for secrets. It is merged over the clouds file.
+//! - `clouds-public.yaml` has profiles of providers, by name, in `public-clouds`. A cloud names its profile in
+//!   `profile`. The settings of the cloud are merged over those of the profile. Profiles of some providers are built
+//!   in. Others have to be fetched, see [`fetch_profile`](CloudConfigBuilder::fetch_profile).
 //!
-//! Each is searched on its own, with the endings `.yaml`, `.yml` and `.json`. The first one that can be read is used:
+//! Each of the three is searched for separately, with the endings `.yaml`, `.yml` and `.json`. The first file that can
+//! be read is used:
 //!
-//! 1. the path in `OS_CLIENT_CONFIG_FILE` (for `clouds.yaml`) or `OS_CLIENT_SECURE_FILE` (for `secure.yaml`); `~` in it
-//!    is not expanded;
+//! 1. the path in `OS_CLIENT_CONFIG_FILE` (clouds file) or `OS_CLIENT_SECURE_FILE` (secure file); `~` in it is not
+//!    expanded;
 //! 2. the working directory, unless [`search_working_directory`](CloudConfigBuilder::search_working_directory) is off;
 //! 3. `$XDG_CONFIG_HOME/openstack`, and `~/.config/openstack`;
 //! 4. on Unix, `openstack` in each directory of `$XDG_CONFIG_DIRS` (by default `/etc/xdg`), and `/etc/openstack`.
 //!
-//! A file that does not exist or may not be read is skipped, as is a directory. A file that is malformed, longer than
-//! 1 MiB or not a regular file is an error. `/dev/null` counts as an empty file.
+//! A file that does not exist or that you may not read is skipped, and so is a directory. A file that is malformed,
+//! longer than 1 MiB or not a regular file is an error. `/dev/null` counts as an empty file.
 //!
 //! # The cloud and its region
 //!
-//! The cloud is the one that the program [asks for](CloudConfigBuilder::cloud), else that of `OS_CLOUD`, else that of
-//! the environment, else the only one in the files. Without any of them, all settings come from the program.
+//! The first of these is the cloud:
 //!
-//! The environment describes a cloud of its own if an `OS_*` variable is set besides `OS_CLOUD`, `OS_REGION_NAME`,
-//! `OS_CLOUD_NAME` and the two variables for files. Its name is that in `OS_CLOUD_NAME`, by default `envvars`. The
-//! variable `OS_USERNAME` is the setting `username`, and so on. Variables never change a cloud of the files. A variable
-//! with an empty value counts as not set.
+//! 1. the one that the program [selects](CloudConfigBuilder::cloud);
+//! 2. the one that `OS_CLOUD` names;
+//! 3. the one that the environment describes;
+//! 4. the only cloud in the files.
 //!
-//! `regions` lists the regions of a cloud. An entry can have `values`: settings for this region. The region is the one
-//! that the program [asks for](CloudConfigBuilder::region_name), else the first one.
+//! If there is none of them, all settings come from the program.
+//!
+//! The environment describes a cloud if an `OS_*` variable is set, other than `OS_CLOUD`, `OS_REGION_NAME`,
+//! `OS_CLOUD_NAME` and the two variables for files. The name of this cloud is the value of `OS_CLOUD_NAME`, by default
+//! `envvars`. The variable `OS_USERNAME` is its setting `username`, and so on. Variables never change a cloud of the
+//! files. The command `openstack` is different: it applies variables such as `OS_REGION_NAME` to a cloud of the files.
+//! A variable with an empty value counts as not set.
+//!
+//! `regions` lists the regions of a cloud. An entry can have `values`: settings for this region only. The region is the
+//! one that the program [selects](CloudConfigBuilder::region_name), otherwise the first one.
 //!
 //! # Settings
 //!
-//! Settings of the [program](CloudConfigBuilder::set) take precedence over those of the region, the cloud and the
-//! profile. Names can be written with `-` instead of `_`.
+//! [Arguments](CloudConfigBuilder::set), which the program sets, take precedence over the `values` of the region. Then
+//! come `secure.yaml`, `clouds.yaml`, the profile and the defaults. Names can be written with `-` instead of `_`.
 //!
-//! `{name}` in `auth_url`, or in a setting outside `auth`, is replaced by the setting of that name outside `auth`, for
-//! example `{region_name}`. Other braces stay as they are, but are an error in `auth_url`. The names of users, projects
-//! and domains are not changed.
+//! `{name}` in a setting outside `auth`, or in `auth_url`, is replaced by the setting with this name outside `auth`,
+//! for example `{region_name}`. If there is no such setting, the braces stay as they are; in `auth_url`, they are an
+//! error. The names of users, projects and domains are not changed.
 //!
 //! # Who receives secrets
 //!
-//! A configuration file says where the secrets of a cloud are sent, so a file that another user planted could have them
-//! sent to a server of that user. Two rules prevent this:
+//! A configuration file says where the secrets of a cloud are sent. Another user who can write to a file could thus
+//! have the secrets sent to a server of their own. Two rules prevent this:
 //!
-//! - If the settings of a cloud come from several places, each of its files must belong to this user or to root, and
-//!   only its owner may be able to write to it. The same holds for its directory, which others may write to only if it
-//!   has the sticky bit, and for a link to the file. Otherwise, the cloud is refused with
-//!   [`ConfigErrorKind::UntrustedCloudsFile`] or [`ConfigErrorKind::Conflict`]. A place is a directory with the files of
-//!   one owner, the environment, secrets that the program sets, or the answer of the user to a prompt. Files that the
-//!   program provides [itself](CloudConfigBuilder::read_files_with) are trusted.
+//! - If the settings of a cloud come from several sources, each of its files must be protected. Otherwise, loading
+//!   fails with [`ConfigErrorKind::UntrustedCloudsFile`] or [`ConfigErrorKind::Conflict`].
 //! - A secret is never inserted into another setting. Its name in braces is an error.
 //!
-//! This user is the owner of `/proc/self`, or of the home directory where that does not exist. Where files have no Unix
-//! owner, a file in the working directory is not trusted, and files in other places are.
+//! These are sources: all files of one owner in one directory, the environment, secrets that the program sets, and the
+//! reply of the user to a [prompt](CloudConfigBuilder::prompt).
+//!
+//! A file is protected if it belongs to this user or to root, and nobody else can write to it. Its directory must
+//! belong to this user or to root, too, and others must not be able to write to the directory unless it has the sticky
+//! bit. If a path is a symbolic link, these rules also apply to the link and its directory. A file that the program
+//! [provides](CloudConfigBuilder::read_files_with) is protected.
+//!
+//! "This user" is the owner of `/proc/self`, or of the home directory where `/proc/self` does not exist. On systems
+//! other than Unix, a file in the working directory is not protected, and all other files are.
 //!
 //! # Differences from openstacksdk
 //!
-//! The tests replay 577 cases that were recorded with openstacksdk 4.22. Where it guesses, this crate returns an error or
-//! takes the evident meaning:
+//! The tests replay 577 cases that were recorded with openstacksdk 4.22. Where openstacksdk guesses, this crate returns
+//! an error, or uses the only sensible meaning:
 //!
 //! | setting | openstacksdk | this crate |
 //! |---|---|---|
@@ -121,9 +134,9 @@
 //! | `verify: "false"`, or `OS_VERIFY=false` | the path of a file of CA certificates | certificates are not verified |
 //! | `insecure: "yes"`, or `OS_INSECURE=1` | certificates are verified | they are not verified; `1` is an error |
 //! | an argument, and the same setting in `auth` of a file | the file takes precedence, except for projects and domains | the argument takes precedence |
-//! | an application credential or a token, without `auth_type` and password | an error, or a login with a password | the auth type is evident |
+//! | an application credential or a token, without `auth_type` and password | an error, or a login with a password | a login with the application credential or the token |
 //! | an empty variable, such as `OS_AUTH_TYPE=` | depends on the setting; here no authentication | counts as not set |
-//! | a missing password, or an `api_timeout` that is no number | fails when it is used | fails when it is loaded |
+//! | a missing password, or an `api_timeout` that is no number | fails when it is used | loading fails |
 //! | a project or domain that is null | sends the text `None` | counts as not set |
 //! | `auth_type: none` | sends the token `notused` | sends no token |
 //! | `<<: [*a, *b]` | `b` takes precedence | `a` takes precedence, as in YAML |
@@ -131,8 +144,8 @@
 //!
 //! # Errors and warnings
 //!
-//! A [`ConfigError`] says where the setting was written, and contains no value of a setting. A warning is logged for
-//! what is deprecated or has no effect, for example a profile that does not exist.
+//! A [`ConfigError`] says where the setting was written, and contains no value of a setting. Loading logs a warning for
+//! each setting that is deprecated or has no effect, for example a profile that does not exist.
 
 #![cfg_attr(not(feature = "rustls"), allow(dead_code, reason = "the client uses more of it"))]
 

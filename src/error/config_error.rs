@@ -5,16 +5,16 @@ use super::format::escaped;
 /// Maximum number of known names in a message.
 const MAX_NAMES: usize = 50;
 
-/// A configuration cannot be used.
+/// The error for a configuration that cannot be used.
 ///
-/// It says which setting is wrong, where it was written, and what was expected. It contains no value of a setting, but
-/// for names of clouds, regions, profiles and auth types.
+/// It says which setting is wrong, where it was written, and what was expected. It contains no value of a setting,
+/// except for names of clouds, regions, profiles and auth types.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfigError {
     /// What is wrong.
     pub kind: ConfigErrorKind,
-    /// Where the setting was written. `None` if there is no such place, for example if the setting is missing.
+    /// Where the setting was written. `None` if the error has no location, for example because a setting is missing.
     pub location: Option<ConfigLocation>,
     /// The setting, such as `auth.project_name` or `verify`.
     pub member: Option<Box<str>>,
@@ -51,7 +51,7 @@ pub enum ConfigErrorKind {
     CloudNotFound {
         /// The requested name.
         cloud: Box<str>,
-        /// The names that there are, in order.
+        /// The names of all clouds, in order.
         known: Vec<String>,
     },
     /// The cloud has no region of the requested name.
@@ -61,7 +61,7 @@ pub enum ConfigErrorKind {
         region: Box<str>,
         /// The name of the cloud.
         cloud: Box<str>,
-        /// The regions that there are, in order.
+        /// The regions of the cloud, in order.
         known: Vec<String>,
     },
     /// The auth type does not exist.
@@ -116,15 +116,14 @@ pub enum ConfigErrorKind {
         /// What is wrong, and what to do about it.
         reason: Box<str>,
     },
-    /// A file with settings of the cloud belongs to another user or can be written by others, and other settings come
-    /// from another place: the file must not receive their secrets.
+    /// A file belongs to another user or can be written by others, so the secrets of another file are not used with it.
     ///
     /// See [the rules](crate::config#who-receives-secrets).
     #[non_exhaustive]
     UntrustedCloudsFile {
-        /// The file that is not trusted: most often the clouds file.
+        /// The file that is not trusted. Mostly this is the clouds file.
         clouds: Arc<Path>,
-        /// The other file: most often the secure file.
+        /// The other file. Mostly this is the secure file.
         secure: Arc<Path>,
     },
     /// A profile cannot be used: its provider has shut down, or it has to be fetched first.

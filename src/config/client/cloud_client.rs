@@ -23,8 +23,9 @@ use crate::{
 
 /// A client for all services of a cloud, as a tower service.
 ///
-/// It gives each request the URL of its service and a token, and sends it. The service of a request is that of the
-/// [`EndpointFilter`](crate::EndpointFilter) in its extensions, or else the one of [`service`](Self::service).
+/// It adds a token to each request, and sends it to the URL of an OpenStack service. This service is the one that the
+/// [`EndpointFilter`](crate::EndpointFilter) in the extensions of the request names, otherwise the one that
+/// [`service`](Self::service) has set.
 ///
 /// [`CloudConfig::client`] creates it. All clones share one token and the connections, so clone a client instead of
 /// creating another one. See the [module docs](super) for an example and for its layers.
@@ -50,8 +51,8 @@ impl CloudConfig {
 
     /// Creates a client with an HTTPS client and retry policies of your own, for example to send streams.
     ///
-    /// The policies decide for which request bodies there are retries; see [`retry`](crate::retry). The retries that
-    /// the configuration sets for a service take precedence over those of the policy.
+    /// Whether a request is sent again depends on its body and the policies; see [`retry`](crate::retry). The numbers
+    /// of retries and delays that the configuration sets for a service take precedence over those of the policy.
     ///
     /// ```
     /// use bytes::Bytes;
@@ -84,7 +85,8 @@ impl CloudConfig {
 
     /// Returns a builder of an HTTPS client, with the TLS settings of this cloud and `force_ipv4`.
     ///
-    /// Its proxies are those of the environment that the configuration was loaded from.
+    /// It reads the proxies from the environment of the process, or from the one that
+    /// [`CloudConfigBuilder::environment`](crate::config::CloudConfigBuilder::environment) has set.
     pub fn https(&self) -> HttpsClientBuilder {
         let tls = self.tls();
         let mut https = HttpsClient::builder().force_ipv4(self.force_ipv4());
@@ -122,8 +124,8 @@ impl CloudConfig {
 impl<B> CloudClient<B> {
     /// Returns a clone of the client that sends requests to this service, such as `compute`.
     ///
-    /// It concerns requests that have no [`EndpointFilter`](crate::EndpointFilter) in their extensions, or one without
-    /// a service type.
+    /// An [`EndpointFilter`](crate::EndpointFilter) with a service type in the extensions of a request takes
+    /// precedence.
     ///
     /// # Errors
     ///

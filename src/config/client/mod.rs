@@ -1,4 +1,4 @@
-//! A client for all services of a cloud, ready made from its configuration. Requires the feature `rustls`.
+//! A ready-made client for all services of a configured cloud. Requires the feature `rustls`.
 //!
 //! ```
 //! use http::Request;
@@ -34,19 +34,20 @@
 //! - [`ServiceDefaults`](super::ServiceDefaults), with the settings of the single services;
 //! - [`ErrorContext`](crate::ErrorContext);
 //! - `Retry` with [`ReauthPolicy`](crate::ReauthPolicy);
-//! - `Retry` with [`ServiceRetryPolicy`](super::ServiceRetryPolicy), with the retries that the
-//!   configuration sets for the service;
+//! - `Retry` with [`ServiceRetryPolicy`](super::ServiceRetryPolicy), with the retries that the configuration sets for
+//!   the service;
 //! - [`AuthLayer`](crate::AuthLayer), with version discovery;
-//! - `Timeout`, if `api_timeout` is set. It limits each attempt until the head of the response arrives, so it cancels an
-//!   upload that takes longer. It also limits each request to Keystone;
+//! - `Timeout`, if `api_timeout` is set. It limits each attempt until the head of the response arrives, so it cancels
+//!   an upload that takes longer. It also limits each request to Keystone;
 //! - [`HttpsClient`](crate::HttpsClient), with the TLS settings of the cloud.
 //!
-//! Request paths are relative to the endpoint of the service; [`ServiceConfig::endpoint`](super::ServiceConfig::endpoint)
-//! says which of them contain a version.
+//! Request paths are relative to the endpoint of the service.
+//! [`ServiceConfig::endpoint`](super::ServiceConfig::endpoint) describes which of them begin with a version.
 //!
-//! To send streams, see [`CloudConfig::client_with`](crate::CloudConfig::client_with). For other layers, build the stack
-//! yourself from [`CloudConfig::https`](crate::CloudConfig::https), [`CloudConfig::layer`](crate::CloudConfig::layer)
-//! and [`CloudConfig::service_layer`](crate::CloudConfig::service_layer).
+//! To send streams, see [`CloudConfig::client_with`](crate::CloudConfig::client_with). For other layers, build the
+//! stack yourself from [`CloudConfig::https`](crate::CloudConfig::https),
+//! [`CloudConfig::layer`](crate::CloudConfig::layer) and
+//! [`CloudConfig::service_layer`](crate::CloudConfig::service_layer).
 
 mod cloud_client;
 mod future;

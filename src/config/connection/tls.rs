@@ -12,9 +12,9 @@ use crate::{
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsConfig {
-    /// Whether the certificates of servers are verified.
+    /// Whether the certificates of servers are verified. If not, anyone on the network can read passwords and tokens.
     pub verify: bool,
-    /// A file of CA certificates (PEM), which replace the usual ones. `None` if certificates are not verified.
+    /// A file of CA certificates (PEM), which replace those of Mozilla. `None` if certificates are not verified.
     pub cacert: Option<PathBuf>,
     /// A file with the client certificate (PEM), and with its private key if [`key`](Self::key) is not set.
     pub cert: Option<PathBuf>,

@@ -101,12 +101,12 @@ impl ServiceConfig {
     /// Returns the endpoint filter, for the extensions of a request or for
     /// [`AuthLayer::endpoint`](crate::AuthLayer::endpoint).
     ///
-    /// It requests a version only if one is configured, so that no other service needs version discovery. The default
-    /// version of `network` is 2, and that of `object-store` is 1.
+    /// It requests a version if `<type>_api_version` is set. By default, it requests version 2 of `network` and version
+    /// 1 of `object-store`, and no version of other services, which then need no version discovery.
     ///
     /// With a version, request paths do not contain it: `/networks`. Without one, they are relative to the URL in the
-    /// catalog, which contains a version in some clouds only: `/v2/images` or `/images`. Set `image_api_version` to 2 for
-    /// paths that work in all of them.
+    /// catalog. Some clouds have the version in this URL, and others do not: the path is `/images` or `/v2/images`. For
+    /// a path that works in all clouds, set `image_api_version` to 2, or the version in the filter of the request.
     pub fn endpoint(&self) -> EndpointFilter {
         self.endpoint.clone()
     }
@@ -128,12 +128,12 @@ impl ServiceConfig {
         self.default_microversion.as_deref()
     }
 
-    /// Returns how often a request is retried after failures to connect (`connect_retries`).
+    /// Returns how often a request is retried after a failure to connect (`connect_retries`).
     pub fn connect_retries(&self) -> Option<u32> {
         self.retries.connect_retries
     }
 
-    /// Returns the delay before such a retry (`connect_retry_delay`, in seconds).
+    /// Returns the delay before a retry after a failure to connect (`connect_retry_delay`, in seconds).
     pub fn connect_retry_delay(&self) -> Option<Duration> {
         self.retries.connect_retry_delay
     }
@@ -145,7 +145,7 @@ impl ServiceConfig {
         self.retries.status_code_retries
     }
 
-    /// Returns the delay before such a retry (`status_code_retry_delay`, in seconds).
+    /// Returns the delay before a retry because of a status (`status_code_retry_delay`, in seconds).
     pub fn status_code_retry_delay(&self) -> Option<Duration> {
         self.retries.status_code_retry_delay
     }
@@ -160,12 +160,12 @@ impl ServiceConfig {
         self.retries != Retries::default()
     }
 
-    /// Returns a retry policy with these settings. What they do not set is as in [`RetryPolicy::new`].
+    /// Returns a retry policy with these settings, and otherwise the defaults of [`RetryPolicy::new`].
     pub fn retry_policy<B: Clone>(&self) -> RetryPolicy<B> {
         self.set_retries(RetryPolicy::new())
     }
 
-    /// Returns the policy with these settings. It keeps what they do not set.
+    /// Applies these settings to a retry policy. Its other values stay as they are.
     ///
     /// Use it for request bodies that are not `Clone`, or for a policy with a [budget](RetryPolicy::budget).
     pub fn set_retries<B>(&self, policy: RetryPolicy<B>) -> RetryPolicy<B> {

@@ -8,10 +8,10 @@ use super::{
 };
 use crate::{CloudConfig, Error};
 
-/// A layer that completes the endpoint filters of requests from the configuration of their services.
+/// A layer that applies the settings of single services to requests.
 ///
-/// [`CloudConfig::service_layer`] creates it. Place it outside of all other layers of this crate. The settings of a
-/// service are read once. Those of up to 64 services and filters are cached, for all services that the layer creates.
+/// [`CloudConfig::service_layer`] creates it. Place it outside of all other layers of this crate. It caches the
+/// settings of up to 64 OpenStack services and filters. All clones of the layer and of its middleware share the cache.
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone)]
@@ -21,7 +21,7 @@ pub struct ServiceDefaultsLayer {
 }
 
 impl CloudConfig {
-    /// Returns a layer that completes the endpoint filters of requests from the configuration of their services.
+    /// Returns a layer that applies the settings of single services to requests.
     ///
     /// See [`service_defaults`](super) for an example.
     pub fn service_layer(&self) -> ServiceDefaultsLayer {
@@ -30,7 +30,7 @@ impl CloudConfig {
 }
 
 impl ServiceDefaultsLayer {
-    /// Sends requests whose filter has no service type, or that have no filter, to this service.
+    /// Sets the service of requests that name none: they have no filter, or one without a service type.
     ///
     /// # Errors
     ///

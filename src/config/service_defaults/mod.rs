@@ -1,9 +1,10 @@
-//! Completes the endpoint filters of requests from the configuration of their services.
+//! A layer that applies the settings of single services, such as `compute_endpoint_override`, to requests.
 //!
-//! A request for `compute` gets what the configuration says of compute: the region and the interfaces, the name and type
-//! of the service in the catalog, `compute_endpoint_override`, the version and the microversion. What the filter of the
-//! request sets takes precedence. [`ServiceRetryPolicy`] retries the request as often as `compute_connect_retries` and
-//! `compute_status_code_retries` say.
+//! A request for `compute` gets the settings whose names begin with `compute_`: the region and the interfaces, the name
+//! and type of the service in the catalog, the endpoint override, the version and the microversion. The layer adds them
+//! to the [`EndpointFilter`](crate::EndpointFilter) of the request. Values that the request sets itself take
+//! precedence. [`ServiceRetryPolicy`] applies `compute_connect_retries`, `compute_status_code_retries` and their
+//! delays.
 //!
 //! ```
 //! use bytes::Bytes;

@@ -8,8 +8,8 @@ use crate::{BoxError, RetryPolicy, retry::RetryDelay};
 
 /// A [`RetryPolicy`] with the retries that the configuration sets for the service of the request.
 ///
-/// It needs a [`ServiceDefaults`](super::ServiceDefaults) outside of it, which knows the service. See the
-/// [module docs](super) for an example.
+/// It needs a [`ServiceDefaults`](super::ServiceDefaults) outside of it, which passes these settings in an extension of
+/// the request. See the [module docs](super) for an example.
 pub struct ServiceRetryPolicy<B> {
     policy: RetryPolicy<B>,
     /// Whether the settings of the service were applied. Each request has its own clone of the policy.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{BoxError, EndpointFilter, Error};
 
-/// Middleware that completes the endpoint filters of requests from the configuration of their services.
+/// Middleware that applies the settings of single services to requests.
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone)]
@@ -43,7 +43,7 @@ impl<S> ServiceDefaults<S> {
         self.inner
     }
 
-    /// Sends requests whose filter has no service type, or that have no filter, to this service.
+    /// Sets the service of requests that name none: they have no filter, or one without a service type.
     #[cfg(feature = "rustls")]
     pub(crate) fn set_service(&mut self, service_type: &str) -> Result<(), Error> {
         self.default = self.services.default_service(service_type)?;
