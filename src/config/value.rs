@@ -9,7 +9,7 @@ use crate::{Secret, error::ConfigLocation};
 #[derive(Clone)]
 pub(super) struct Value {
     pub(super) data: Data,
-    /// The place of a member is that of its name.
+    /// Where the value was written. For a member of a mapping, this is the location of its name.
     pub(super) location: ConfigLocation,
 }
 
@@ -18,7 +18,7 @@ pub(super) struct Value {
 pub(super) enum Data {
     /// A plain `null`, `~` or empty scalar.
     Null,
-    /// A text. `plain` says that it was written without quotes, so that `yes` may be a boolean.
+    /// A text. If it was written without quotes (`plain`), `yes` can be a boolean.
     Scalar {
         text: Secret,
         #[cfg_attr(not(test), allow(dead_code, reason = "only tests tell quoted texts from plain ones"))]
@@ -33,9 +33,9 @@ pub(super) enum Data {
 /// The members of a mapping, in the order in which they were written. No name occurs twice.
 #[derive(Clone, Default)]
 pub(super) struct Mapping {
-    /// Each value with its place in the order.
+    /// Each value with its index in the order.
     members: BTreeMap<Box<str>, (usize, Value)>,
-    next_place: usize,
+    next_index: usize,
 }
 
 impl Mapping {
@@ -44,13 +44,13 @@ impl Mapping {
         self.members.get(name).map(|(_, value)| value)
     }
 
-    /// Sets a member. An existing one keeps its place in the order, and its value is returned.
+    /// Sets a member. An existing one keeps its index. Its old value is returned.
     pub(super) fn insert(&mut self, name: &str, value: Value) -> Option<Value> {
         if let Some((_, existing)) = self.members.get_mut(name) {
             return Some(mem::replace(existing, value));
         }
-        self.members.insert(name.into(), (self.next_place, value));
-        self.next_place += 1;
+        self.members.insert(name.into(), (self.next_index, value));
+        self.next_index += 1;
         None
     }
 
@@ -79,7 +79,7 @@ impl Mapping {
     /// Returns the names and values in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         let mut members: Vec<_> = self.members.iter().collect();
-        members.sort_unstable_by_key(|(_, (place, _))| *place);
+        members.sort_unstable_by_key(|(_, (index, _))| *index);
         members.into_iter().map(|(name, (_, value))| (&**name, value))
     }
 }
@@ -91,7 +91,7 @@ impl IntoIterator for Mapping {
 
     fn into_iter(self) -> Self::IntoIter {
         let mut members: Vec<_> = self.members.into_iter().collect();
-        members.sort_unstable_by_key(|(_, (place, _))| *place);
+        members.sort_unstable_by_key(|(_, (index, _))| *index);
         members.into_iter().map(|(name, (_, value))| (name, value)).collect::<Vec<_>>().into_iter()
     }
 }

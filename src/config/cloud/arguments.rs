@@ -1,4 +1,4 @@
-//! The settings that the program sets itself.
+//! The arguments: settings that the program sets itself.
 
 use crate::{
     Secret,
@@ -10,7 +10,7 @@ use crate::{
     error::{ConfigError, ConfigLocation},
 };
 
-/// The settings of the program, with what selects the cloud, the profile and the region apart from the others.
+/// The arguments. Those that select the cloud, the profile and the region are separate from the other settings.
 pub(crate) struct Arguments {
     pub(crate) cloud: Option<Value>,
     pub(crate) profile: Option<Value>,
@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// Takes the arguments of the options. An empty one counts as not given.
+    /// Reads the arguments. An empty one counts as not set.
     pub(crate) fn new(options: &Options) -> Result<Self, ConfigError> {
         let mut top = spell(&options.arguments);
         if let Some(auth) = top.remove("auth") {

@@ -1,11 +1,11 @@
-//! Expands `{name}` in settings to the setting of that name.
+//! Replaces `{name}` in settings by the setting of that name.
 //!
-//! It is expanded in `auth_url` and in top-level texts, to the text of a top-level setting. Braces around anything else
-//! stay as they are. So do the settings that identify a user, a project or a domain, and secrets: they can contain any
-//! characters.
+//! It is replaced in `auth_url` and in top-level texts, by the text of a top-level setting. If there is no such
+//! setting, the braces stay. Secrets, and settings that identify a user, a project or a domain, are not changed,
+//! because they can contain any characters.
 //!
-//! A secret is never inserted, because the result can be a URL: a profile must not have the password sent to its
-//! server as a part of the host name.
+//! A secret is never inserted, because the result can be a URL. Otherwise, a profile could have the password sent to
+//! its server as a part of the host name.
 
 use crate::{
     Secret,
@@ -37,8 +37,7 @@ pub(crate) fn expand(settings: &mut Settings) -> Result<(), ConfigError> {
 
 /// Returns whether a setting is a secret.
 ///
-/// Names that this crate does not know are judged by their words, because the configuration can contain secrets of
-/// other programs.
+/// The words of the name decide, because the configuration can contain secrets of other programs.
 pub(crate) fn is_secret(name: &str) -> bool {
     let is_secret_word = |word| {
         matches!(word, "password" | "passwd" | "passcode" | "passphrase" | "secret" | "token" | "assertion")
@@ -59,7 +58,7 @@ fn is_verbatim(name: &str) -> bool {
     is_secret(name) || name.split('_').any(is_identity)
 }
 
-/// Passes the expanded value on, if it differs.
+/// Passes the expanded value to `replace`, if it differs.
 fn expand_value(
     value: &Value,
     name: &str,

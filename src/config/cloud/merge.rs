@@ -1,4 +1,4 @@
-//! Merges the settings of a cloud: of its profile, its files, its region and the program.
+//! Merges the settings of a cloud from its profile, its files, its region and the program.
 
 use crate::{
     config::{
@@ -8,7 +8,7 @@ use crate::{
     error::ConfigError,
 };
 
-/// Old names that the reference knows in one spelling only. A member in the other spelling is ignored.
+/// The end of old names that openstacksdk knows with `_` only. With `-`, they are ignored.
 const IGNORED_SUFFIX: &str = "endpoint-type";
 
 /// Merges a mapping into another one. A member that is a mapping in both is merged, every other one is replaced.
@@ -49,8 +49,9 @@ fn spell_names(members: Mapping) -> Mapping {
     spelt
 }
 
-/// Returns whether the spelling with `-` takes precedence if a mapping contains both. Of all other settings, the last
-/// one in the mapping does.
+/// Returns whether the spelling with `-` takes precedence if a mapping contains both.
+///
+/// For all other settings, the last spelling in the mapping does.
 fn prefers_hyphen(name: &str) -> bool {
     let name = name.strip_suffix("_id").or_else(|| name.strip_suffix("_name")).unwrap_or_default();
     matches!(name, "domain" | "user_domain" | "project_domain" | "project" | "tenant")
@@ -64,7 +65,8 @@ impl Settings {
         Ok(Self { auth: auth.map_err(|error| error.member("auth"))?, top })
     }
 
-    /// Replaces settings by those of a layer above: the members of `auth` one by one, every other setting as a whole.
+    /// Replaces settings by those that take precedence: the members of `auth` one by one, all other settings as a
+    /// whole.
     pub(crate) fn put_over(&mut self, over: Self) {
         self.auth.extend(over.auth);
         self.top.extend(over.top);

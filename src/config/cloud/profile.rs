@@ -1,4 +1,4 @@
-//! The profile of a provider, which lies under the settings of a cloud.
+//! The profile of a provider, over which the settings of a cloud are merged.
 
 use std::{path::Path, sync::Arc};
 
@@ -35,9 +35,9 @@ pub(crate) struct Profile {
     pub(crate) source: Option<SourceFile>,
 }
 
-/// Where the profile of a cloud is.
-enum Place {
-    /// The profile itself.
+/// The result of looking up a profile by its name.
+enum Lookup {
+    /// The profile is in a file or built in.
     Known(Profile),
     /// It has to be fetched from this URL.
     Remote(Uri),
@@ -52,10 +52,10 @@ pub(crate) fn find(
     requested: Option<Value>,
 ) -> Result<Option<Profile>, ConfigError> {
     let Some(name) = profile_name(clouds, cloud, requested)? else { return Ok(None) };
-    let place = locate(options, clouds, name.text.expose()).map_err(|error| error.at(&name.location))?;
-    match place {
-        Place::Known(profile) => Ok(Some(profile)),
-        Place::Remote(url) => match options.fetched_profiles.iter().find(|fetched| fetched.url == url) {
+    let lookup = look_up(options, clouds, name.text.expose()).map_err(|error| error.at(&name.location))?;
+    match lookup {
+        Lookup::Known(profile) => Ok(Some(profile)),
+        Lookup::Remote(url) => match options.fetched_profiles.iter().find(|fetched| fetched.url == url) {
             Some(fetched) => {
                 let settings = Settings::from_mapping(fetched.members.clone())?;
                 Ok(Some(Profile { settings, source: None }))
@@ -65,7 +65,7 @@ pub(crate) fn find(
                 Err(profile_error(name.text.expose(), reason).at(&name.location))
             }
         },
-        Place::Unknown => {
+        Lookup::Unknown => {
             warn!(
                 profile = name.text.expose(),
                 location = %name.location,
@@ -108,9 +108,9 @@ pub(crate) fn remote(
     requested: Option<Value>,
 ) -> Result<Option<RemoteProfile>, ConfigError> {
     let Some(name) = profile_name(clouds, cloud, requested)? else { return Ok(None) };
-    match locate(options, clouds, name.text.expose()).map_err(|error| error.at(&name.location))? {
-        Place::Remote(url) => Ok(Some(RemoteProfile { name: name.text.expose().to_owned(), url })),
-        Place::Known(_) | Place::Unknown => Ok(None),
+    match look_up(options, clouds, name.text.expose()).map_err(|error| error.at(&name.location))? {
+        Lookup::Remote(url) => Ok(Some(RemoteProfile { name: name.text.expose().to_owned(), url })),
+        Lookup::Known(_) | Lookup::Unknown => Ok(None),
     }
 }
 
@@ -138,13 +138,13 @@ fn profile_name(
     Ok(name.filter(|name| environment_cloud != Ok(name.text.expose())))
 }
 
-fn locate(options: &Options, clouds: &Clouds, name: &str) -> Result<Place, ConfigError> {
+fn look_up(options: &Options, clouds: &Clouds, name: &str) -> Result<Lookup, ConfigError> {
     if let Some(document) = clouds.public(options)?
         && let Some(profile) = document.entries.get(name)
     {
         let settings = profile.clone().into_mapping().and_then(Settings::from_mapping);
         let settings = settings.map_err(|error| error.member(&format!("public-clouds.{name}")))?;
-        return Ok(Place::Known(Profile { settings, source: Some(document.source) }));
+        return Ok(Lookup::Known(Profile { settings, source: Some(document.source) }));
     }
     if let Some(vendor) = vendors::find(name) {
         match vendor.status {
@@ -153,12 +153,12 @@ fn locate(options: &Options, clouds: &Clouds, name: &str) -> Result<Place, Confi
             Status::ShutDown(reason) => {
                 return Err(profile_error(name, format!("the provider has shut down: {reason}")));
             }
-            Status::Remote(url) => return Ok(Place::Remote(well_known(url)?)),
+            Status::Remote(url) => return Ok(Lookup::Remote(well_known(url)?)),
         }
         let settings = Settings::from_mapping(vendor.members())?;
-        return Ok(Place::Known(Profile { settings, source: None }));
+        return Ok(Lookup::Known(Profile { settings, source: None }));
     }
-    if name.contains("://") { Ok(Place::Remote(well_known(name)?)) } else { Ok(Place::Unknown) }
+    if name.contains("://") { Ok(Lookup::Remote(well_known(name)?)) } else { Ok(Lookup::Unknown) }
 }
 
 /// Returns the URL of the profile on the host of this URL.

@@ -1,4 +1,4 @@
-//! The settings of the auth type: old names, which place wins, and domains.
+//! The settings of the auth type: old names, precedence between `auth` and the top level, and domains.
 
 use super::{auth_types::Setting, select::Selected, unknown::unknown};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
     error::{ConfigError, ConfigLocation},
 };
 
-/// The settings of an auth type, by their current names, each from the place that wins.
+/// The settings of an auth type, by their current names.
 #[derive(Debug, Default)]
 pub(super) struct Members(Vec<Member>);
 
@@ -37,10 +37,10 @@ impl Members {
         }
         let mut members = Self::default();
         for setting in inner.into_iter().filter(|setting| setting.name != "auth_methods") {
-            members.0.extend(winner(settings, setting, Place::Auth)?);
+            members.0.extend(find_setting(settings, setting, Section::Auth)?);
         }
         for setting in outer {
-            let Some(member) = winner(settings, setting, Place::Top)? else { continue };
+            let Some(member) = find_setting(settings, setting, Section::Top)? else { continue };
             if !selected.knows(setting.name) {
                 return Err(unknown(setting.name, &member.path, &member.location, selected));
             }
@@ -67,8 +67,8 @@ impl Members {
         self.0.push(Member { name, text, location, path: format!("auth.{name}").into() });
     }
 
-    /// Removes the id of something that an argument names, and the name if an argument has the id. Otherwise a login could
-    /// ignore the argument.
+    /// Removes the id of a user, project and so on if an argument sets its name, and the name if an argument sets its
+    /// id. Otherwise a login could ignore the argument.
     fn let_arguments_win(&mut self) {
         let arguments: Vec<_> =
             self.0.iter().filter(|member| member.location.is_argument()).map(|member| member.name).collect();
@@ -79,7 +79,7 @@ impl Members {
         });
     }
 
-    /// Applies the domain to the user and the project, if there is a project. Otherwise it is the scope.
+    /// Applies the domain to the user and the project, if there is a project. Otherwise the domain is the scope.
     fn share_domain(&mut self, selected: &Selected) {
         if self.first(&["project_id", "project_name"]).is_none() {
             return;
@@ -99,7 +99,7 @@ impl Members {
     }
 }
 
-/// Settings that name the same thing in two ways.
+/// The id and the name of the same thing.
 const PAIRS: [[&str; 2]; 8] = [
     ["user_id", "username"],
     ["user_domain_id", "user_domain_name"],
@@ -111,33 +111,37 @@ const PAIRS: [[&str; 2]; 8] = [
     ["application_credential_id", "application_credential_name"],
 ];
 
-/// Where a setting is written.
+/// The part of a cloud that contains a setting.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Section {
     /// In `auth`.
     Auth,
-    /// Outside `auth`.
+    /// At the top level, outside `auth`.
     Top,
 }
 
-/// Returns the value of a setting that wins: an argument, or else the one in the preferred place.
+/// Returns the value of a setting that takes precedence: an argument, otherwise one in the preferred section.
 ///
-/// In `auth`, the old name wins over the current name outside `auth`. Outside `auth`, it loses to the current name in
-/// `auth`.
-fn winner(settings: &Settings, setting: &Setting, preferred: Place) -> Result<Option<Member>, ConfigError> {
+/// If `auth` is preferred, the old name in `auth` takes precedence over the current name at the top level. If the top
+/// level is preferred, the current name takes precedence over the old name, in whichever section it is.
+fn find_setting(
+    settings: &Settings,
+    setting: &Setting,
+    preferred: Section,
+) -> Result<Option<Member>, ConfigError> {
     let names = || [Some(setting.name), setting.old_name].into_iter().flatten();
     let candidates: Vec<_> = match preferred {
-        Place::Auth => [Place::Auth, Place::Top]
+        Section::Auth => [Section::Auth, Section::Top]
             .into_iter()
-            .flat_map(|place| names().map(move |name| (name, place)))
+            .flat_map(|section| names().map(move |name| (name, section)))
             .collect(),
-        Place::Top => names().flat_map(|name| [(name, Place::Top), (name, Place::Auth)]).collect(),
+        Section::Top => names().flat_map(|name| [(name, Section::Top), (name, Section::Auth)]).collect(),
     };
-    let mut winner = None;
-    for (name, place) in candidates {
-        let (mapping, path) = match place {
-            Place::Auth => (&settings.auth, format!("auth.{name}")),
-            Place::Top => (&settings.top, name.to_owned()),
+    let mut found = None;
+    for (name, section) in candidates {
+        let (mapping, path) = match section {
+            Section::Auth => (&settings.auth, format!("auth.{name}")),
+            Section::Top => (&settings.top, name.to_owned()),
         };
         let Some(value) = mapping.get(name) else { continue };
         let Some(text) = value.text().map_err(|error| error.member(&path))? else { continue };
@@ -146,7 +150,7 @@ fn winner(settings: &Settings, setting: &Setting, preferred: Place) -> Result<Op
         if value.location.is_argument() {
             return Ok(Some(member));
         }
-        winner.get_or_insert(member);
+        found.get_or_insert(member);
     }
-    Ok(winner)
+    Ok(found)
 }

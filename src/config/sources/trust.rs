@@ -1,22 +1,22 @@
 //! Protects secrets from files that other users can write.
 //!
-//! The files of one cloud can come from different places: a `clouds.yaml` from the working directory, a `secure.yaml`
-//! from the home directory. A file says where the secrets of the cloud are sent, so one that another user planted must
-//! not receive secrets from elsewhere. If the settings of a cloud come from several places, each of its files must be
-//! protected:
+//! The settings of one cloud can come from several sources: for example a `clouds.yaml` in the working directory, and a
+//! `secure.yaml` in the home directory. A file says where the secrets of the cloud are sent. So if another user could
+//! write to one file, the secrets of the other sources must not be used with it. If there are several sources, each
+//! file must be protected:
 //!
-//! - it belongs to this user or to root, and nobody else can write to it;
-//! - the same is true for its directory, where others could put a link to another file of this user. A directory that
-//!   others can write to is accepted if it has the sticky bit and the file is no link of theirs.
+//! - The file belongs to this user or to root, and nobody else can write to it.
+//! - Its directory belongs to this user or to root. Otherwise, others could put a link there to another file of this
+//!   user.
+//! - Others cannot write to the directory, unless it has the sticky bit, with which they cannot replace the file.
+//! - If the path is a symbolic link, these rules also apply to the link and its directory.
 //!
-//! The same is true for each link to the file.
+//! All files of one directory that belong to one user, with the links to them, are one source. A file that the program
+//! provides from memory is protected.
 //!
-//! Files that are in one directory and belong to one user, with the links to them, are not judged: they are one place. A
-//! file that the program provides from memory is protected.
-//!
-//! The owner and the mode are those of the file that was opened, not of what is at its path later. This user is the
-//! owner of `/proc/self`, or of the home directory where that does not exist. On other systems than Unix, a file in the
-//! working directory is not protected, and every other one is: access lists of the system protect the directories of a
+//! The owner and the mode are those of the file that was opened, not of the file that has its path later. "This user"
+//! is the owner of `/proc/self`, or of the home directory where that does not exist. On systems other than Unix, a file
+//! in the working directory is not protected. All other files are, because access lists protect the directories of a
 //! user.
 
 use std::{fs::File, io, path::Path, sync::Arc};
@@ -76,10 +76,10 @@ impl Protection {
         Ok(Self { owner: None, is_protected: false })
     }
 
-    /// Judges an open file by its place.
+    /// Returns that an open file is protected, unless it is in the working directory.
     #[cfg(not(unix))]
     pub(crate) fn of(_file: &File, path: &Path, working_directory: &Path) -> io::Result<Self> {
-        // All files of a directory are one place.
+        // All files of a directory are one source.
         Ok(Self { owner: Some(0), is_protected: path.parent() != Some(working_directory) })
     }
 }
@@ -93,18 +93,18 @@ fn user() -> Option<u32> {
     owner(Path::new("/proc/self")).or_else(|| owner(&std::env::home_dir()?))
 }
 
-/// Refuses to use the files for one cloud if they come from several places, and one of them is not protected.
+/// Returns an error if there are several sources for one cloud, and a file is not protected.
 ///
-/// `elsewhere` names another place that secrets come from, such as `the environment`.
-pub(crate) fn check(files: &[SourceFile], elsewhere: Option<&str>) -> Result<(), ConfigError> {
+/// `other_source` names a source of secrets that is not a file, such as `the environment`.
+pub(crate) fn check(files: &[SourceFile], other_source: Option<&str>) -> Result<(), ConfigError> {
     let Some(first) = files.first() else { return Ok(()) };
-    let is_one_place = files.iter().all(|file| {
+    let is_one_source = files.iter().all(|file| {
         let is_beside = file.path.parent() == first.path.parent()
             && file.protection.owner.is_some()
             && file.protection.owner == first.protection.owner;
         file.path == first.path || is_beside
     });
-    if is_one_place && elsewhere.is_none() {
+    if is_one_source && other_source.is_none() {
         return Ok(());
     }
     let Some(file) = files.iter().find(|file| !file.protection.is_protected) else { return Ok(()) };
@@ -119,7 +119,7 @@ pub(crate) fn check(files: &[SourceFile], elsewhere: Option<&str>) -> Result<(),
             "{} belongs to another user or can be written by others, so secrets of {} are not used with it; make the \
              file and its directory your own and writable for you only",
             file.path.display(),
-            elsewhere.unwrap_or_default()
+            other_source.unwrap_or_default()
         )),
     })
 }

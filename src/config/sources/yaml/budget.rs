@@ -9,7 +9,7 @@ const MAX_NODES: usize = 100_000;
 /// Maximum size of all names and texts in bytes, each copy that an alias makes included.
 const MAX_TEXT: usize = 4 << 20;
 
-/// What may still be built from a file.
+/// The numbers of nodes and bytes that can still be built from a file.
 pub(super) struct Budget {
     nodes: usize,
     text: usize,
@@ -30,7 +30,7 @@ impl Budget {
         Self { nodes: MAX_NODES, text: MAX_TEXT }
     }
 
-    /// Takes a value of this size.
+    /// Subtracts the size of a value from the budget.
     ///
     /// # Errors
     ///

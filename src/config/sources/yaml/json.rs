@@ -26,7 +26,7 @@ pub(super) fn read(source: &Source<'_>) -> Result<Value, ConfigError> {
     reader.value(json, offset, 0)
 }
 
-/// Builds values from slices of the text. The place of a slice in the text is its location.
+/// Builds values from slices of the text. The offset of a slice in the text gives the location of its value.
 struct Reader<'a> {
     source: &'a Source<'a>,
     /// The last location, from which the next one is counted.

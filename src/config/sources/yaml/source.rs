@@ -12,7 +12,7 @@ pub(super) struct Source<'a> {
     path: &'a Arc<Path>,
 }
 
-/// A place in a text: byte offset, and line and column from 1.
+/// A position in a text: byte offset, and line and column from 1.
 #[derive(Clone, Copy)]
 pub(super) struct Position {
     offset: usize,
@@ -71,7 +71,7 @@ pub(super) fn error(location: &ConfigLocation, reason: &str) -> ConfigError {
 impl Position {
     pub(super) const START: Self = Self { offset: 0, line: 1, column: 1 };
 
-    /// Returns the position of a byte of the text. It counts on from this position if that is not behind the byte.
+    /// Returns the position of a byte of the text. It counts from this position, unless that is after the byte.
     pub(super) fn advance(self, text: &str, offset: usize) -> Self {
         let mut position = if self.offset <= offset { self } else { Self::START };
         for character in text[position.offset..].chars() {

@@ -7,7 +7,7 @@ use crate::{
 
 const UNKNOWN: &str = "this tag is not supported; quote the text if it begins with `!`";
 
-/// Returns the scalar that its characters, its style and its tag make.
+/// Returns the scalar with these characters, this style and this tag.
 ///
 /// A boolean or a number keeps its characters: the setting that reads it checks them.
 ///
