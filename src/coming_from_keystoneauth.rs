@@ -132,7 +132,8 @@
 //! | `max_version` without `min_version` matches no version | it matches the newest version up to that one | |
 //! | `IndexError` for a version document without versions, `TypeError` if it has one malformed version | a descriptive error; a malformed version is skipped | |
 //! | if a URL returns 401, its version document is requested with the token, over any redirect | the token is sent only to known origins, and redirects must stay within the origin or lead from http to https on the same host | |
-//! | a version document is cached without limit, a failure is not cached | documents are cached for an hour, failures for ten seconds | both can change |
+//! | a version document is cached without limit, a failure is not cached | documents are cached for an hour, failures for ten seconds, transient failures for one | both can change |
+//! | if the version document of a requested version cannot be fetched for now, requests go to the URL in the catalog | they fail with a transient error, which [`RetryPolicy`] retries | the service may have that version at another URL |
 //! | `%(project_id)s` in an `endpoint_override` is replaced by requests, but not by `get_endpoint` and `get_endpoint_data` | it is always replaced | |
 //! | with an `endpoint_override`, a request ignores the version, but `get_endpoint_data` looks for it | discovery looks for the version at the override URL, for requests too | keystoneauth documents that the version selects an API below an unversioned override |
 //!

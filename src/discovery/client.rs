@@ -43,7 +43,8 @@ pub struct Discovery {
 impl Discovery {
     /// Creates a discovery that sends its requests with this transport.
     ///
-    /// It caches a document for one hour and a failure for 10 s. A request for a document times out after 10 s.
+    /// It caches a document for one hour and a failure for 10 s. A transient failure is cached for 1 s, or for as long as
+    /// the server requests (`Retry-After`), up to 10 s. A request for a document times out after 10 s.
     pub fn new(transport: Transport) -> Self {
         Self {
             documents: Arc::new(DocumentCache::new(transport, CacheSettings::default())),
@@ -54,6 +55,9 @@ impl Discovery {
     }
 
     /// Sets how long documents and failures are cached, at most ten years.
+    ///
+    /// A transient failure is cached for 1 s, or for as long as the server requests (`Retry-After`), but no longer than
+    /// other failures.
     ///
     /// The returned discovery has an empty cache. Existing clones keep their cache and its lifetimes.
     #[must_use]
@@ -139,7 +143,7 @@ impl Discovery {
     where
         P: IdentityPlugin + ?Sized,
     {
-        self.find_endpoint(plugin, filter, true).await
+        self.find_endpoint(plugin, filter, Purpose::Data).await
     }
 
     /// Returns the endpoint that requests with this filter are sent to: keystoneauth's `get_endpoint`.
@@ -147,20 +151,26 @@ impl Discovery {
     /// It fetches no document if the filter requests no version. It also fetches none if the endpoint's URL names a
     /// requested version, and the filter allows no newer major version.
     ///
+    /// If the filter requests a version whose document cannot be fetched for now (no connection, no response in time, or
+    /// status 429 or 5xx), and the endpoint's URL names no requested version, this method returns a transient
+    /// [`Error::DiscoveryFailure`]. The service may have that version at another URL, so a request to the endpoint's URL
+    /// could be lost. keystoneauth sends it there.
+    ///
     /// If the filter requests a version and has an endpoint override, but there is no version document and the
     /// override's URL names no requested version, this method returns an error, as in keystoneauth. In this case, an
-    /// [`AuthLayer`](crate::AuthLayer) sends requests to the override's URL as it is. If the filter also has a
+    /// [`AuthLayer`](crate::AuthLayer) sends requests to the override's URL as it is, unless the document only cannot be
+    /// fetched for now. If the filter also has a
     /// [`newest_microversion`](EndpointFilter::newest_microversion), the layer needs the document, so requests fail
     /// with the same error.
     ///
     /// # Errors
     ///
-    /// The same as those of [`endpoint_data`](Self::endpoint_data).
+    /// The same as those of [`endpoint_data`](Self::endpoint_data), and the one described above.
     pub async fn endpoint<P>(&self, plugin: &P, filter: &EndpointFilter) -> Result<Endpoint, Error>
     where
         P: IdentityPlugin + ?Sized,
     {
-        self.find_endpoint(plugin, filter, false).await
+        self.find_endpoint(plugin, filter, Purpose::Requests).await
     }
 
     /// Returns the version of the endpoint that a filter selects: keystoneauth's `get_api_major_version`.
@@ -178,9 +188,13 @@ impl Discovery {
     where
         P: IdentityPlugin + ?Sized,
     {
-        match self.find_endpoint(plugin, filter, false).await.map(|endpoint| endpoint.api_version()) {
+        match self
+            .find_endpoint(plugin, filter, Purpose::Version)
+            .await
+            .map(|endpoint| endpoint.api_version())
+        {
             Ok(None) | Err(Error::DiscoveryFailure(_)) => {
-                self.find_endpoint(plugin, filter, true).await.map(|endpoint| endpoint.api_version())
+                self.find_endpoint(plugin, filter, Purpose::Data).await.map(|endpoint| endpoint.api_version())
             }
             result => result,
         }
@@ -190,21 +204,19 @@ impl Discovery {
         &self,
         plugin: &P,
         filter: &EndpointFilter,
-        discover_versions: bool,
+        purpose: Purpose,
     ) -> Result<Endpoint, Error>
     where
         P: IdentityPlugin + ?Sized,
     {
         filter.check()?;
         let access = plugin.access().await?;
-        let outcome =
-            self.find_endpoint_with_access(&access, plugin.auth_url(), filter, discover_versions).await;
+        let outcome = self.find_endpoint_with_access(&access, plugin.auth_url(), filter, purpose).await;
         if !outcome.report_rejections(plugin, &access) {
             return outcome.result;
         }
         let access = plugin.access().await?;
-        let outcome =
-            self.find_endpoint_with_access(&access, plugin.auth_url(), filter, discover_versions).await;
+        let outcome = self.find_endpoint_with_access(&access, plugin.auth_url(), filter, purpose).await;
         outcome.report_rejections(plugin, &access);
         outcome.result
     }
@@ -214,9 +226,10 @@ impl Discovery {
         access: &Arc<ServiceAccess>,
         auth_url: Option<&Uri>,
         filter: &EndpointFilter,
-        discover_versions: bool,
+        purpose: Purpose,
     ) -> Outcome<Endpoint> {
-        let prepared = version_query(filter, discover_versions, Some(&**access))
+        let prepared = version_query(filter, purpose == Purpose::Data, Some(&**access))
+            .map(|query| if purpose == Purpose::Requests { query.for_requests(filter) } else { query })
             .and_then(|query| Ok((query, Endpoint::undiscovered(filter, Some(&**access), auth_url)?)));
         let (query, undiscovered) = match prepared {
             Ok(prepared) => prepared,
@@ -306,6 +319,17 @@ impl Discovery {
         let endpoint = search.finish_without_document();
         SearchResult { access, rejected_by, ..SearchResult::new(endpoint, expires_at) }
     }
+}
+
+/// What an endpoint is searched for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// The data of its version, which only a document contains.
+    Data,
+    /// The URL that requests are sent to.
+    Requests,
+    /// Its version, which the URL may contain.
+    Version,
 }
 
 /// The result of a search for a version.

@@ -33,6 +33,9 @@ const TYPICAL_WEIGHT: usize = 2048;
 /// makes no progress because nothing drives it.
 const MAX_RESTARTS: usize = 3;
 
+/// How long a transient failure is cached, unless the server requests a longer delay.
+const TRANSIENT_FAILURE_LIFETIME: Duration = Duration::from_secs(1);
+
 /// How much longer callers wait for a shared request than its timeout. A request that has not ended by then runs on a
 /// runtime that is not driven.
 const WAIT_GRACE: Duration = Duration::from_secs(1);
@@ -42,7 +45,7 @@ const WAIT_GRACE: Duration = Duration::from_secs(1);
 pub(super) struct CacheSettings {
     /// How long a document is cached.
     pub(super) document_lifetime: Duration,
-    /// How long a failure is cached.
+    /// How long a failure is cached, at most.
     pub(super) failure_lifetime: Duration,
     /// Timeout of a request for a document, including redirects.
     pub(super) timeout: Duration,
@@ -224,11 +227,20 @@ impl DocumentCache {
     /// A transient failure does not replace a document. The document stays cached for the lifetime of the failure.
     fn insert(&self, key: &Key, result: Result<FetchedDocument, NoDocument>) -> Arc<CachedDocument> {
         let CacheSettings { document_lifetime, failure_lifetime, .. } = self.settings;
-        let lifetime = if result.is_ok() { document_lifetime } else { failure_lifetime };
-        let result = result.or_else(|no_document| {
-            let previous = self.cached.get(key).filter(|_| no_document.attempt.transient);
-            previous.and_then(|previous| previous.result.clone().ok()).ok_or(no_document)
-        });
+        let (result, lifetime) = match result {
+            Ok(document) => (Ok(document), document_lifetime),
+            Err(no_document) if no_document.attempt.transient => {
+                match self.cached.get(key).and_then(|previous| previous.result.clone().ok()) {
+                    Some(document) => (Ok(document), failure_lifetime),
+                    None => {
+                        let requested = no_document.attempt.retry_after.unwrap_or_default();
+                        let lifetime = requested.max(TRANSIENT_FAILURE_LIFETIME).min(failure_lifetime);
+                        (Err(no_document), lifetime)
+                    }
+                }
+            }
+            Err(no_document) => (Err(no_document), failure_lifetime),
+        };
         let cached = CachedDocument::new(result, lifetime);
         self.cached.insert(key.clone(), Arc::clone(&cached));
         cached

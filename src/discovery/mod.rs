@@ -71,7 +71,12 @@
 //! to https on the same host. After such a redirect, the token is sent only if the https origin is in the service
 //! catalog.
 //!
-//! Documents are cached by URL for one hour, and failures for ten seconds. Callers that want the same document at the
+//! If a requested version cannot be found because the document cannot be fetched for now (no connection, no response in
+//! time, or status 429 or 5xx), requests fail with a transient [`DiscoveryFailure`](crate::error::DiscoveryFailure), and
+//! a [`RetryPolicy`](crate::RetryPolicy) repeats them. They go to the URL in the catalog only if that contains the
+//! version, or if the service has no version document.
+//!
+//! Documents are cached by URL for one hour, failures for ten seconds, and transient failures for one second. Callers that want the same document at the
 //! same time share one request. The endpoints that discovery finds for requests are cached, too. The caches hold at
 //! most 64 MiB of documents and 96 MiB of endpoints.
 

@@ -39,8 +39,8 @@ impl Discovery {
     /// Discovers the endpoint for requests with this filter, and caches it.
     ///
     /// The token of the access is sent for a document if the service requires it and the token may be sent there. An
-    /// endpoint override without a document is used as it is. A 401 from an override does not invalidate the token,
-    /// because the server may not belong to the cloud.
+    /// endpoint override without a document is used as it is, unless the document only cannot be fetched for now. A 401
+    /// from an override does not invalidate the token, because the server may not belong to the cloud.
     pub(crate) async fn discover(
         &self,
         filter: &EndpointFilter,
@@ -51,7 +51,8 @@ impl Discovery {
         let borrowed_access = access.map(|access| &**access);
         let prepared = Endpoint::undiscovered(filter, borrowed_access, auth_url).and_then(|undiscovered| {
             let discover_versions = filter.wanted_microversion_range().is_some();
-            Ok((undiscovered, version_query(filter, discover_versions, borrowed_access)?))
+            let query = version_query(filter, discover_versions, borrowed_access)?;
+            Ok((undiscovered, query.for_requests(filter)))
         });
         let (undiscovered, query) = match prepared {
             Ok(prepared) => prepared,
@@ -64,7 +65,10 @@ impl Discovery {
         let is_overridden = filter.is_overridden();
         let endpoint = match endpoint {
             Err(Error::DiscoveryFailure(failure))
-                if is_overridden && !query.discover_versions && failure.lists_nothing() =>
+                if is_overridden
+                    && !query.discover_versions
+                    && failure.lists_nothing()
+                    && !failure.is_transient() =>
             {
                 Ok(undiscovered.clone())
             }

@@ -21,6 +21,9 @@ pub(super) struct VersionQuery {
     /// Whether to search the unversioned URL of the service too, and to use the endpoint as it is if there is no
     /// document.
     pub(super) allow_version_hack: bool,
+    /// Whether requests for a version are sent to the endpoint. If the service type only implies the version, they can
+    /// go to the URL in the catalog.
+    pub(super) is_for_requests: bool,
     /// Whether a document is required even if the endpoint's URL names a matching version.
     pub(super) discover_versions: bool,
 }
@@ -92,13 +95,17 @@ impl Search {
     }
 
     /// Ends the search if no URL has a document.
+    ///
+    /// The URL in the catalog is then used as it is, but requests for a version are not sent there if the document only
+    /// cannot be fetched for now: the service may have that version at another URL.
     pub(super) fn finish_without_document(self) -> Result<Endpoint, Error> {
         let mut endpoint = self.endpoint;
         if self.url_matches {
             endpoint.service_url = endpoint.catalog_url.clone().or(endpoint.service_url);
             return Ok(endpoint);
         }
-        if self.query.allow_version_hack {
+        let is_transient = self.failures.iter().any(|no_document| no_document.attempt.transient);
+        if self.query.allow_version_hack && !(self.query.is_for_requests && is_transient) {
             return Ok(endpoint);
         }
         let attempts = self.failures.into_iter().map(|no_document| no_document.attempt).collect();
@@ -113,8 +120,14 @@ impl VersionQuery {
             range: filter.version_range()?,
             allow: filter.allowed_statuses(),
             allow_version_hack: filter.allows_version_hack(),
+            is_for_requests: false,
             discover_versions,
         })
+    }
+
+    /// Searches for the endpoint that the requests of this filter are sent to.
+    pub(super) fn for_requests(self, filter: &EndpointFilter) -> Self {
+        Self { is_for_requests: filter.has_version_limits(), ..self }
     }
 
     /// Returns what is requested, as text for errors.

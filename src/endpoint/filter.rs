@@ -124,7 +124,8 @@ impl EndpointFilter {
     /// [`Error::MissingOverrideValue`](crate::Error::MissingOverrideValue) if the token does not have the id.
     ///
     /// If the filter also requests a [`version`](Self::version), discovery reads the version document at this URL. If
-    /// there is no such document, or no version is requested, requests go to the URL as it is.
+    /// there is no such document, or no version is requested, requests go to the URL as it is. If the document only
+    /// cannot be fetched for now, they fail with a transient error.
     #[must_use]
     pub fn endpoint_override(self, url: impl AsRef<str>) -> Self {
         self.with(|parts| parts.endpoint_override = non_empty(url).map(EndpointOverride::new))
@@ -136,8 +137,9 @@ impl EndpointFilter {
     /// [`AuthLayer::discovery`](crate::AuthLayer::discovery); see [`discovery`](crate::discovery).
     ///
     /// If the service has a version document that does not list such a version, the request fails with
-    /// [`Error::DiscoveryFailure`](crate::Error::DiscoveryFailure). If no version document can be obtained, the request
-    /// goes to the URL in the catalog, as in keystoneauth, unless [`no_version_hack`](Self::no_version_hack) is set.
+    /// [`Error::DiscoveryFailure`](crate::Error::DiscoveryFailure). If it has no version document, the request goes to
+    /// the URL in the catalog, as in keystoneauth, unless [`no_version_hack`](Self::no_version_hack) is set. If the
+    /// document only cannot be fetched for now, the request fails with a transient error.
     #[must_use]
     pub fn version(self, major: u32, minor: u32) -> Self {
         self.with(|parts| parts.versions.version = Some(Version::new(major, minor)))
@@ -171,8 +173,8 @@ impl EndpointFilter {
     /// By default, discovery also removes the version from the URL in the catalog, and looks for a version document at
     /// the shorter URL: at `https://h/` if the catalog contains `https://h/v2`. With this setting it does not.
     ///
-    /// The setting also applies if no version document can be obtained. By default, the request then goes to the URL in
-    /// the catalog. With this setting, it does so only if that URL contains a version that the filter accepts.
+    /// The setting also applies if there is no version document. By default, the request then goes to the URL in the
+    /// catalog. With this setting, it does so only if that URL contains a version that the filter accepts.
     /// Otherwise, it fails with [`Error::DiscoveryFailure`](crate::Error::DiscoveryFailure).
     ///
     /// This setting has no effect on an endpoint override: discovery never removes the version from its URL.

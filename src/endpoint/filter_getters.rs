@@ -141,7 +141,6 @@ impl EndpointFilter {
     }
 
     /// Returns whether a version, a minimum or a maximum is set.
-    #[cfg(feature = "config")]
     pub(crate) fn has_version_limits(&self) -> bool {
         self.0.versions.has_limits()
     }

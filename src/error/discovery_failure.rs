@@ -81,6 +81,11 @@ impl DiscoveryFailure {
         self
     }
 
+    /// Returns whether a login failed, and not a request for a version of a service.
+    pub(crate) fn is_login(&self) -> bool {
+        self.is_login
+    }
+
     /// Returns whether the failure is transient: the same discovery can succeed later.
     pub fn is_transient(&self) -> bool {
         self.attempts.iter().any(|attempt| attempt.transient)

@@ -18,7 +18,8 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 /// A retry policy for failures to connect, and for responses with status 429 or 503.
 ///
 /// - After a failure to connect, a request is retried up to 3 times ([`connect_retries`](Self::connect_retries)). No
-///   server has received it, so this is safe for every method.
+///   server has received it, so this is safe for every method. The same applies if the version document that it needs
+///   cannot be fetched for now.
 /// - After a 429 or a 503, a request is retried up to 3 times ([`status_code_retries`](Self::status_code_retries)).
 ///   This applies to every method, as in keystoneauth, because with these statuses the server says that it has not
 ///   processed the request.
@@ -145,9 +146,10 @@ impl<B> RetryPolicy<B> {
     ///
     /// In this example, TLS failures are failures to connect too. keystoneauth does not retry them.
     ///
-    /// An error of this crate ([`Error`]), wrapped or not, is never a failure to connect, and the function is not
-    /// called for it. If such an error says that Keystone cannot be reached, the plugin has already retried for as long
-    /// as a request may wait ([`RenewalPolicy::wait_timeout`](crate::RenewalPolicy::wait_timeout)).
+    /// The function is not called for an error of this crate ([`Error`]), wrapped or not. Such an error is a failure to
+    /// connect only if it is a transient [`DiscoveryFailure`](crate::error::DiscoveryFailure) of a service. If it says
+    /// that Keystone cannot be reached, the plugin has already retried for as long as a request may wait
+    /// ([`RenewalPolicy::wait_timeout`](crate::RenewalPolicy::wait_timeout)).
     #[must_use]
     pub fn connect_failure(mut self, predicate: fn(&(dyn StdError + 'static)) -> bool) -> Self {
         self.connect_failure = predicate;
@@ -186,8 +188,10 @@ impl<B> RetryPolicy<B> {
     }
 
     fn is_connect_failure(&self, error: &(dyn StdError + 'static)) -> bool {
-        if Error::find(error).is_some() {
-            return false;
+        match Error::find(error) {
+            Some(Error::DiscoveryFailure(failure)) => return failure.is_transient() && !failure.is_login(),
+            Some(_) => return false,
+            None => {}
         }
         let mut next = Some(error);
         while let Some(error) = next {
@@ -226,7 +230,10 @@ impl<B, ResBody> Policy<Request<B>, Response<ResBody>, BoxError> for RetryPolicy
                 self.budget.deposit();
                 return None;
             }
-            Err(error) if self.is_connect_failure(&**error) => (&mut self.connect, None),
+            Err(error) if self.is_connect_failure(&**error) => {
+                let requested_delay = Error::find(&**error).and_then(Error::retry_after);
+                (&mut self.connect, requested_delay)
+            }
             Err(_) => return None,
         };
         let random = self.has_jitter.then(fastrand::f64);

@@ -279,9 +279,31 @@ pub(crate) const DISCOVERY: &[Rule] = &[
         },
     },
     Rule {
+        decision: "a request for a version is not sent to the URL of the catalog if the version document cannot be \
+                   fetched for now, because a request at the wrong URL is lost",
+        covers: |case, difference, replay| {
+            let is_refused = match &*difference.subject {
+                "get_endpoint" => difference.got.is_null() && difference.expected["result"].is_string(),
+                "call" => {
+                    difference.got["error"] == "EndpointNotFound"
+                        && error_text(&difference.got).starts_with("cannot find version ")
+                }
+                // Only the last request is missing.
+                "call: requests" => {
+                    let (expected, got) = (requests(&difference.expected), requests(&difference.got));
+                    expected.split_last().is_some_and(|(_, discovery)| discovery == got)
+                }
+                _ => false,
+            };
+            is_refused && agrees_after(case, difference, replay, without_transient_failures)
+        },
+    },
+    Rule {
         decision: "a redirect to a relative URL is followed",
         covers: |case, difference, replay| {
-            requests_from(case, difference, Exchange::redirects_to_relative_url)
+            let is_refused = difference.got.is_null() && difference.expected["result"].is_string();
+            !is_refused
+                && requests_from(case, difference, Exchange::redirects_to_relative_url)
                 && match (difference.expected.as_array(), difference.got.as_array()) {
                     (Some(expected), Some(got)) => got.starts_with(expected),
                     _ => true,
@@ -477,6 +499,31 @@ fn change_tokens(case: &mut Case, change: fn(&RawValue) -> Option<Box<RawValue>>
         | change_exchanges(case, |exchange| {
             exchange.with_document(change).filter(|_| exchange.method == "POST")
         })
+}
+
+/// Replaces the transient failures of requests without a token by an empty 404: the service has no version document.
+fn without_transient_failures(case: &mut Case) -> bool {
+    let calls = case.expect["calls"].as_array().into_iter().flatten();
+    let requested = calls.flat_map(|call| requests(&call["requests"])).filter(|request| {
+        request["method"] == "GET" && request["token"] != true && request["headers"]["x-auth-token"].is_null()
+    });
+    let redirects = case.exchanges.iter().filter(|exchange| exchange.is_redirect());
+    let urls: Vec<_> = requested
+        .filter_map(|request| request["url"].as_str().map(str::to_owned))
+        .chain(redirects.map(|exchange| exchange.with_absolute_location().header("location").to_owned()))
+        .collect();
+    let is_requested = |exchange: &Exchange| urls.iter().any(|url| exchange.is_get(url));
+    let mut any = change_exchanges(case, |exchange| {
+        (is_requested(exchange) && exchange.is_transient_failure()).then(|| exchange.as_not_found())
+    });
+    for url in &urls {
+        // The connection to an unknown URL is refused.
+        if !case.exchanges.iter().any(|exchange| exchange.is_get(url)) {
+            case.exchanges.push(Exchange::not_found(url));
+            any = true;
+        }
+    }
+    any
 }
 
 /// Replaces redirects by the responses of their targets, which keystoneauth uses.

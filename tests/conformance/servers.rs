@@ -103,6 +103,30 @@ impl Exchange {
         Self { url: url.to_owned(), ..self.clone() }
     }
 
+    /// Returns an empty 404 to a request for this URL.
+    pub(crate) fn not_found(url: &str) -> Self {
+        Self {
+            method: "GET".to_owned(),
+            url: url.to_owned(),
+            when_token: None,
+            status: 404,
+            headers: BTreeMap::new(),
+            json: None,
+            body: None,
+            error: None,
+        }
+    }
+
+    /// Returns whether this is a response to a GET request for this URL.
+    pub(crate) fn is_get(&self, url: &str) -> bool {
+        self.method == "GET" && normalized(&self.url) == normalized(url)
+    }
+
+    /// Returns whether the same request can succeed later.
+    pub(crate) fn is_transient_failure(&self) -> bool {
+        self.error.is_some() || matches!(self.status, 429 | 500 | 502..=504)
+    }
+
     /// Replaces the response by an empty 404.
     pub(crate) fn as_not_found(&self) -> Self {
         Self { status: 404, headers: BTreeMap::new(), json: None, body: None, error: None, ..self.clone() }

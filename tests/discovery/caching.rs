@@ -246,19 +246,28 @@ async fn a_request_after_an_hour_fetches_the_document_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_is_cached_for_ten_seconds() {
-    let servers = Servers::default();
-    servers.respond_at(NOVA, StubResponse::refused_connection());
-    let discovery = servers.discovery();
-    let error = discover(&discovery).await.unwrap_err();
-    assert!(error.is_transient(), "{error}");
-    sleep(seconds(9)).await;
-    assert!(discover(&discovery).await.is_err());
-    assert_eq!(servers.take_requests().len(), 1);
-    servers.respond_at(NOVA, nova_versions());
-    sleep(seconds(2)).await;
-    discover(&discovery).await.unwrap();
-    assert_eq!(servers.take_requests().len(), 1);
+async fn a_permanent_failure_is_cached_for_ten_seconds_and_a_transient_one_for_one() {
+    let busy = StubResponse::status(503);
+    for (failure, is_transient, millis) in [
+        (StubResponse::status(404), false, 10_000),
+        (StubResponse::refused_connection(), true, 1_000),
+        (busy.clone(), true, 1_000),
+        (busy.clone().retry_after("7"), true, 7_000),
+        (busy.retry_after("3600"), true, 10_000),
+    ] {
+        let servers = Servers::default();
+        servers.respond_at(NOVA, failure);
+        let discovery = servers.discovery();
+        let error = discover(&discovery).await.unwrap_err();
+        assert_eq!(error.is_transient(), is_transient, "{error}");
+        sleep(Duration::from_millis(millis - 1)).await;
+        assert!(discover(&discovery).await.is_err());
+        assert_eq!(servers.take_requests().len(), 1);
+        servers.respond_at(NOVA, nova_versions());
+        sleep(Duration::from_millis(1)).await;
+        discover(&discovery).await.unwrap();
+        assert_eq!(servers.take_requests().len(), 1);
+    }
 }
 
 #[tokio::test(start_paused = true)]

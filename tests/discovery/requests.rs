@@ -320,13 +320,11 @@ async fn an_override_without_a_document_is_used_unchanged() {
         StubResponse::status(404),
         StubResponse::status(401),
         StubResponse::status(403),
-        StubResponse::status(503),
+        StubResponse::status(501),
         StubResponse::text("<html>a gateway</html>"),
         StubResponse::text("{}"),
         StubResponse::text(r#"{"versions": []}"#),
-        StubResponse::refused_connection(),
         StubResponse::redirect("https://elsewhere.example.com/"),
-        nova_versions().delayed(seconds(60)),
     ] {
         let servers = Servers::default();
         servers.respond_at(override_url, stub);
@@ -588,12 +586,75 @@ async fn untrusted_texts_are_escaped_and_truncated_in_errors() {
 #[tokio::test(start_paused = true)]
 async fn without_a_document_the_endpoint_of_the_catalog_is_used() {
     let servers = Servers::default();
+    let expected = "https://nova.example.com/servers +token";
+    for stub in [
+        StubResponse::status(300),
+        StubResponse::status(401),
+        StubResponse::status(404),
+        StubResponse::status(501),
+        StubResponse::text(r#"{"versions": []}"#),
+    ] {
+        servers.respond_at(NOVA, stub);
+        let layer = AuthLayer::new(plugin(NOVA)).discovery(servers.discovery());
+        let sent = send(&layer, compute().version(2, 1)).await;
+        let is_listed = matches!(&sent, Err(error) if error.to_string().contains("lists no version"));
+        assert!(is_listed || sent.as_deref().is_ok_and(|sent| sent == expected), "{sent:?}");
+    }
     servers.respond_at(NOVA, StubResponse::text("<html>a console</html>"));
     let layer = AuthLayer::new(plugin(NOVA)).discovery(servers.discovery());
-    let expected = "https://nova.example.com/servers +token";
     assert_eq!(send(&layer, compute().version(2, 1)).await.unwrap(), expected);
     let error = send(&layer, compute().version(2, 1).no_version_hack()).await.unwrap_err();
     assert!(error.to_string().contains("its response is not a version document"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transient_failure_does_not_send_requests_for_a_version_to_the_url_of_the_catalog() {
+    let requested = |filter: EndpointFilter| [filter.clone().version(2, 1), filter.min_version(2, 0)];
+    for failure in [
+        StubResponse::status(503),
+        StubResponse::status(500),
+        StubResponse::status(429),
+        StubResponse::refused_connection(),
+        nova_versions().delayed(seconds(60)),
+    ] {
+        // The URL in the catalog contains no version, another version, or a project.
+        for path in ["", "v1/", "v1/p1", "p1"] {
+            let servers = Servers::default();
+            servers.respond_at(NOVA, failure.clone());
+            let url = format!("{NOVA}{path}");
+            let layer = AuthLayer::new(plugin(&url)).discovery(servers.discovery());
+            let at_override = requested(EndpointFilter::default().endpoint_override(NOVA));
+            for filter in requested(compute()).into_iter().chain(at_override) {
+                let error = send(&layer, filter).await.unwrap_err();
+                let Some(Error::DiscoveryFailure(failure)) = Error::find(&*error) else { panic!("{error}") };
+                assert!(failure.is_transient(), "{error}");
+            }
+            servers.respond_at(NOVA, nova_versions());
+            tokio::time::sleep(seconds(1)).await;
+            for filter in requested(compute()).into_iter().chain(requested(compute().endpoint_override(NOVA)))
+            {
+                let sent = send(&layer, filter).await.unwrap();
+                assert!(sent.starts_with("https://nova.example.com/v2.1/"), "{path}: {sent}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transient_failure_is_no_obstacle_if_the_url_of_the_catalog_is_right() {
+    let servers = Servers::default();
+    for url in [NOVA, "https://nova.example.com/v2.1/"] {
+        servers.respond_at(url, StubResponse::status(503));
+    }
+    let layer = AuthLayer::new(plugin("https://nova.example.com/v2.1/")).discovery(servers.discovery());
+    let expected = "https://nova.example.com/v2.1/servers +token";
+    assert_eq!(send(&layer, compute().min_version(2, 0)).await.unwrap(), expected);
+
+    // The service type alone implies a version. Without discovery, the request goes to the URL in the catalog, too.
+    let volumes = AccessInfoPlugin::new(access_info(&[("volumev3", NOVA)]));
+    let layer = AuthLayer::new(volumes).discovery(servers.discovery());
+    let expected = "https://nova.example.com/servers +token";
+    assert_eq!(send(&layer, EndpointFilter::new("volumev3")).await.unwrap(), expected);
 }
 
 #[tokio::test(start_paused = true)]

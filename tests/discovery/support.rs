@@ -33,6 +33,7 @@ pub(crate) struct StubResponse {
     status: u16,
     body: String,
     location: Option<&'static str>,
+    retry_after: Option<&'static str>,
     delay: Duration,
     /// Whether a request without a token is rejected.
     any_token_required: bool,
@@ -48,6 +49,7 @@ impl StubResponse {
             status,
             body,
             location: None,
+            retry_after: None,
             delay,
             any_token_required: false,
             required_token: None,
@@ -69,6 +71,10 @@ impl StubResponse {
 
     pub(crate) fn refused_connection() -> Self {
         Self { refuses_connection: true, ..Self::status(200) }
+    }
+
+    pub(crate) fn retry_after(self, seconds: &'static str) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 
     pub(crate) fn delayed(self, delay: Duration) -> Self {
@@ -140,6 +146,9 @@ impl Service<Request<Body>> for Servers {
             let mut response = Response::builder().status(stub.status);
             if let Some(location) = stub.location {
                 response = response.header(header::LOCATION, location);
+            }
+            if let Some(seconds) = stub.retry_after {
+                response = response.header(header::RETRY_AFTER, seconds);
             }
             Ok(response.body(stub.body.into())?)
         })

@@ -18,8 +18,9 @@ use hyper_util::{
 use tokio::{net::TcpListener, runtime::Builder, time::Instant};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn, timeout::error::Elapsed};
 use tower_keystone::{
-    AuthLayer, AuthMethod, EndpointFilter, Error, ReauthPolicy, RenewingPlugin, ReplayBody, RetryPolicy,
-    TokenRejected, Transport, User, V3Credentials, fixture::Cloud,
+    AccessInfoPlugin, AuthLayer, AuthMethod, EndpointFilter, Error, ReauthPolicy, RenewingPlugin, ReplayBody,
+    RetryPolicy, TokenRejected, Transport, User, V3Credentials,
+    fixture::{Cloud, Discovery, Fault},
 };
 
 use crate::support::*;
@@ -225,6 +226,34 @@ async fn errors_of_this_crate_are_not_connect_failures_despite_their_sources() {
         let server = Server::new([Err(hidden.into())]);
         server.get(exact().connect_failure(|error| error.is::<io::Error>())).await.unwrap_err();
         assert_eq!(server.attempts(), 1, "hidden: {error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_whose_version_document_cannot_be_fetched_for_now_is_sent_later() {
+    for (fault, waited) in [
+        (Fault::status(StatusCode::SERVICE_UNAVAILABLE), 1.5),
+        (Fault::connection_refused(), 1.5),
+        (Fault::status(StatusCode::SERVICE_UNAVAILABLE).retry_after(seconds(5.0)), 5.0),
+        (Fault::status(StatusCode::NOT_IMPLEMENTED), 0.0),
+    ] {
+        let versions = Discovery::new().version("v2.1", "CURRENT", "/compute/v2.1/");
+        let cloud = cloud().version_document("compute", versions).user("alice", "wonderland").project("demo");
+        let plugin = AccessInfoPlugin::new(cloud.keystone().issue("alice", Some("demo")).unwrap());
+        let nova = ServiceBuilder::new()
+            .retry(RetryPolicy::new().without_jitter())
+            .layer(AuthLayer::new(plugin).discovery(cloud.transport()))
+            .service(cloud.clone());
+        cloud.fail_next("compute", 1, fault);
+        let started = Instant::now();
+        let filter = EndpointFilter::new("compute").version(2, 1);
+        let request = Request::post("/servers").extension(filter).body(Full::<Bytes>::default()).unwrap();
+        nova.oneshot(request).await.unwrap();
+        assert_eq!(started.elapsed(), seconds(waited));
+        let requests = cloud.received_requests("compute");
+        let sent = requests.last().unwrap().path_and_query();
+        assert_eq!(sent, if waited == 0.0 { "/servers" } else { "/v2.1/servers" });
+        assert_eq!(requests.iter().filter(|request| request.method() == "POST").count(), 1);
     }
 }
 
