@@ -178,6 +178,27 @@ async fn an_alias_has_the_settings_of_its_service() {
 }
 
 #[tokio::test]
+async fn the_catalog_can_have_several_types_of_a_service() {
+    let cloud = Cloud::new([("volumev3", "cinder"), ("volumev2", "old")]).user("alice", "wonderland");
+    let cloud = cloud.project("demo");
+    let _served = cloud.serve().await.unwrap();
+    let send = async |settings: &[(&str, &str)], service_type: &str| {
+        let client = config(&cloud, settings).client().unwrap();
+        client.service(service_type).unwrap().oneshot(get("/volumes")).await.unwrap();
+        // The types have a version, so the version documents are requested too.
+        let count = |name| paths(&cloud, name).iter().filter(|path| *path == "/volumes").count();
+        (count("volumev3"), count("volumev2"))
+    };
+    let in_v2 = [("block_storage_service_type", "volumev2"), ("block_storage_default_microversion", "3.60")];
+    assert_eq!(send(&in_v2, "block-storage").await, (0, 1));
+    assert_eq!(send(&in_v2, "volumev3").await, (0, 2));
+    let received = cloud.received_requests("volumev2");
+    assert_eq!(received.last().unwrap().headers()["openstack-api-version"], "volume 3.60");
+    // The spelling of settings.
+    assert_eq!(send(&[], "block_storage").await, (1, 2));
+}
+
+#[tokio::test]
 async fn the_catalog_can_have_another_type_and_name() {
     let (cloud, _served) = serve().await;
     let settings = [("compute_service_type", "custom-compute"), ("compute_default_microversion", "2.60")];

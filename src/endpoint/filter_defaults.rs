@@ -31,7 +31,7 @@ impl EndpointFilter {
     /// If the service has another type in the catalog, the filter gets that type. A microversion keeps its headers.
     #[cfg(feature = "config")]
     pub(crate) fn with_service_settings(self, service: &Self) -> Self {
-        let has_other_type = !self.has_same_service(service);
+        let has_other_type = self.wanted_service_type() != service.wanted_service_type();
         self.with(|ours| {
             if has_other_type {
                 let microversion = ours.microversion.take();
