@@ -19,10 +19,10 @@ use crate::{Error, Secret};
 /// Timeout for a TCP connection to a host, over all of its addresses.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
 
-/// How long name resolution, the proxy and TLS may take, in addition to the timeout of the TCP connection.
+/// Timeout for name resolution, the proxy and TLS together. The timeout of the TCP connection is added to it.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Shorter than the idle timeouts of common load balancers (50 s and more), which drop a connection without a word.
+/// Shorter than the idle timeouts of common load balancers (50 s and more), which close a connection without notice.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
@@ -44,8 +44,8 @@ const MAX_TIME: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// A builder of an [`HttpsClient`].
 ///
-/// A builder can build several clients. Each [`build`](Self::build) reads the files again; [`HttpsClient::with_body`]
-/// makes a client for another request body from the same files.
+/// A builder can build several clients. Each [`build`](Self::build) reads the files again. If only the type of the
+/// request body differs, [`HttpsClient::with_body`] makes a client without reading them again.
 ///
 /// | setting | default |
 /// |---|---|
@@ -53,7 +53,7 @@ const MAX_TIME: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 /// | client certificate | none |
 /// | proxies | those of the environment |
 /// | timeout for a TCP connection, over all addresses of the host | 3.1 s |
-/// | timeout for name resolution, proxy and TLS in addition | 10 s, fixed |
+/// | further time for name resolution, the proxy and TLS together | 10 s, fixed |
 /// | timeout for a whole request | none: use tower's `Timeout` |
 /// | idle connections are closed after | 30 s |
 /// | TCP keepalive | after 15 s, then every 15 s, 3 times |
@@ -97,14 +97,15 @@ impl HttpsClient {
 impl HttpsClientBuilder {
     /// Trusts only the CA certificates of this file, in PEM format. They replace all others.
     ///
-    /// The file can contain several certificates. A self-signed certificate of a server can stand there too. Malformed
-    /// certificates are ignored with a warning if another one is usable, because bundles can contain old ones.
+    /// The file can contain several certificates, and the self-signed certificates of servers, too. A malformed
+    /// certificate is ignored with a warning, because bundles can contain old ones. If no certificate is usable,
+    /// [`build`](Self::build) fails.
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.tls.trust = Trust::File(path.into());
         self
     }
 
-    /// Trusts the CA certificates of the operating system instead of Mozilla's.
+    /// Trusts the CA certificates of the operating system instead of those of Mozilla.
     ///
     /// They are read when the client is built. On Unix, the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace them.
     #[cfg(feature = "rustls-native-roots")]
@@ -114,18 +115,19 @@ impl HttpsClientBuilder {
         self
     }
 
-    /// Shows a client certificate to servers that request one. Both files are in PEM format.
+    /// Sets the client certificate, which is sent to servers that request one. Both files are in PEM format.
     ///
-    /// The certificate of the client is the first of its file; certificates of its issuers can follow. If `key` is
-    /// `None`, the private key is in the same file. The key must not be encrypted.
+    /// The certificate of the client must be the first one in its file. The certificates of its issuers can follow. If
+    /// `key` is `None`, the private key is in the same file. The key must not be encrypted.
     pub fn client_certificate(mut self, certificate: impl Into<PathBuf>, key: Option<PathBuf>) -> Self {
         self.tls.client_certificate = Some(ClientCertificate { certificate: certificate.into(), key });
         self
     }
 
-    /// Turns off the verification of certificates: any server can pretend to be Keystone, and receive the password.
+    /// Turns off the verification of certificates. **Anyone on the network can then read passwords and tokens.**
     ///
-    /// The CA certificates are not read then. Each client that is built this way logs a warning.
+    /// Any server can pretend to be Keystone or a service. The CA file is not read. Each [`build`](Self::build) logs a
+    /// warning.
     pub fn accept_invalid_certificates(mut self) -> Self {
         self.tls.accept_invalid_certificates = true;
         self
@@ -133,13 +135,12 @@ impl HttpsClientBuilder {
 
     /// Uses this proxy for all requests, instead of the proxies of the environment.
     ///
-    /// The URL is `http://`, `https://` (TLS to the proxy), `socks5://` or `socks5h://`, with a host, a port, and
-    /// optionally a user name and a password. A URL without a scheme is `http`. The port of a SOCKS proxy is 1080 by
-    /// default. A SOCKS proxy resolves the host names itself.
+    /// The scheme of the URL is `http`, `https` (TLS to the proxy), `socks5` or `socks5h`. A URL without a scheme is
+    /// `http`. The URL can contain a user name and a password. The port of a SOCKS proxy is 1080 by default. A SOCKS
+    /// proxy resolves the host names itself.
     ///
-    /// `https` requests are tunnelled through an HTTP proxy with `CONNECT`; plain `http` requests are sent to the proxy
-    /// with their absolute URL, so that the proxy can read them, with their tokens. The hosts of
-    /// [`no_proxy`](Self::no_proxy) are connected to directly.
+    /// `https` requests are tunnelled through an HTTP proxy with `CONNECT`. Plain `http` requests are sent to the proxy
+    /// itself, which can read them and their tokens. [`no_proxy`](Self::no_proxy) sets hosts without a proxy.
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.proxies.choice = ProxyChoice::Url(Secret::new(url));
         self
@@ -154,7 +155,7 @@ impl HttpsClientBuilder {
     /// - one of these with a port, such as `example.com:8080` or `[::1]:8080`;
     /// - `*`, for all hosts.
     ///
-    /// `localhost` and loopback addresses are proxied unless they are in the list, as by curl.
+    /// As with curl, `localhost` and loopback addresses use the proxy unless they are in the list.
     pub fn no_proxy(mut self, hosts: impl Into<String>) -> Self {
         self.proxies.no_proxy = Some(hosts.into().into());
         self
@@ -166,10 +167,10 @@ impl HttpsClientBuilder {
         self
     }
 
-    /// Reads the proxies from these variables, instead of the environment of the process.
+    /// Reads the proxies from other variables than those of the process.
     ///
-    /// `variable` returns the value of a variable. By default the environment of the process is read when the client
-    /// is built. The variables are, as for curl:
+    /// `variable` returns the value of the variable with this name. By default, the environment of the process is read
+    /// when the client is built. The names are those that curl reads:
     ///
     /// - `https_proxy`, for `https` URLs;
     /// - `http_proxy`, for `http` URLs;
@@ -177,7 +178,7 @@ impl HttpsClientBuilder {
     /// - `no_proxy`, the hosts without a proxy, in the format of [`no_proxy`](Self::no_proxy).
     ///
     /// If the lower case name is not set or empty, the upper case name is read. `HTTP_PROXY` is ignored if
-    /// `REQUEST_METHOD` is set: in a CGI program the sender of a request can set it.
+    /// `REQUEST_METHOD` is set, because the sender of a request to a CGI program can set it.
     pub fn proxy_from(mut self, variable: impl Fn(&str) -> Option<String>) -> Self {
         self.proxies.choice = ProxyChoice::Environment;
         self.proxies.environment = Some(ProxyEnvironment::read(variable));
@@ -186,7 +187,7 @@ impl HttpsClientBuilder {
 
     /// Sets the timeout for a TCP connection, over all addresses of the host. The default is 3.1 s.
     ///
-    /// Name resolution, the proxy and TLS may take 10 s in addition.
+    /// Name resolution, the proxy and TLS together can take another 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.tcp.connect_timeout = timeout.min(MAX_TIME);
         self
@@ -198,15 +199,16 @@ impl HttpsClientBuilder {
         self
     }
 
-    /// Sets after how long, and how often, a connection without data is probed by TCP. The default is 15 s.
+    /// Sets the interval of TCP keepalive probes on a connection without data. The default is 15 s.
     ///
-    /// After three probes without a response the connection fails. `None` turns the probes off.
+    /// The first probe is sent after this time, too. After three probes without a response, the connection fails.
+    /// `None` turns the probes off.
     pub fn tcp_keepalive(mut self, interval: Option<Duration>) -> Self {
         self.tcp.keepalive = interval.map(|interval| interval.min(MAX_TIME));
         self
     }
 
-    /// Sets how often a server is pinged while a request over HTTP/2 is in flight. The default is 30 s.
+    /// Sets the interval of pings to the server while a request over HTTP/2 is in flight. The default is 30 s.
     ///
     /// If the server does not respond within 10 s, the connection fails. `None` turns the pings off.
     pub fn http2_keepalive(mut self, interval: Option<Duration>) -> Self {
@@ -216,8 +218,8 @@ impl HttpsClientBuilder {
 
     /// Sets whether to connect to IPv4 addresses only. The default is false.
     ///
-    /// A request to a host without one fails with [`Error::InvalidEndpoint`]. A proxy is connected to over IPv4 too,
-    /// but chooses itself how it connects to the server.
+    /// A request to a host without an IPv4 address fails with [`Error::InvalidEndpoint`]. The connection to a proxy
+    /// uses IPv4, too. The proxy chooses how it connects to the server.
     pub fn force_ipv4(mut self, force_ipv4: bool) -> Self {
         self.tcp.force_ipv4 = force_ipv4;
         self
@@ -225,23 +227,23 @@ impl HttpsClientBuilder {
 
     /// Sets the name and version of the program, such as `my-program/1.0`.
     ///
-    /// The `User-Agent` is then `my-program/1.0 tower-keystone/` and the version of this crate. A request that has the
-    /// header already keeps its own.
+    /// The `User-Agent` is then `my-program/1.0 tower-keystone/` and the version of this crate. A request that already
+    /// has the header keeps it.
     pub fn user_agent(mut self, program: impl Into<String>) -> Self {
         self.user_agent = Some(program.into().into());
         self
     }
 
-    /// Builds a client. Reads the files, which blocks the thread for a short time.
+    /// Builds a client.
     ///
-    /// The compiler takes the body type from the use of the client, or from its type: `HttpsClient` is a client for
-    /// `Full<Bytes>`.
+    /// This reads the files, which blocks the thread for a short time. The compiler infers the type of the request
+    /// body. If it cannot, write the type of the client: `HttpsClient` is a client for `Full<Bytes>`.
     ///
     /// # Errors
     ///
-    /// Returns [`Error::InvalidClientSetting`] if a file cannot be read or does not contain what it should, if the key
-    /// does not belong to the client certificate, or if the URL of a proxy or the user agent is malformed. It names the
-    /// file or the variable.
+    /// Returns [`Error::InvalidClientSetting`] if a file cannot be read or contains no usable certificate or key, if
+    /// the key does not belong to the client certificate, or if the URL of a proxy or the user agent is malformed. The
+    /// error names the file or the variable.
     pub fn build<B>(&self) -> Result<HttpsClient<B>, Error>
     where
         B: Body + Send,

@@ -15,7 +15,7 @@ use rustls::{
 /// Verifies servers with the certificates of a CA file.
 ///
 /// A server is also trusted if the file contains its own certificate and this is a CA certificate: `openssl req -x509`
-/// makes such certificates, and webpki refuses them. Their names and times are verified.
+/// makes such certificates, and webpki rejects them. Their names and times are verified.
 #[derive(Debug)]
 pub(super) struct CaFileVerifier {
     webpki: Arc<WebPkiServerVerifier>,
@@ -23,7 +23,7 @@ pub(super) struct CaFileVerifier {
 }
 
 impl CaFileVerifier {
-    /// Returns `None` if no certificate can be read. Others that cannot be read are counted in `malformed`.
+    /// Creates the verifier. `None` if no certificate can be read. `malformed` counts certificates that cannot be read.
     pub(super) fn new(
         certificates: Vec<CertificateDer<'static>>,
         provider: &Arc<CryptoProvider>,
@@ -45,7 +45,7 @@ impl ServerCertVerifier for CaFileVerifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         match self.webpki.verify_server_cert(certificate, intermediates, name, ocsp, now) {
-            // webpki checks the times before it refuses a CA certificate.
+            // webpki checks the times before it rejects a CA certificate.
             Err(error) if is_ca_certificate(&error) && self.certificates.contains(certificate) => {
                 verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
                 Ok(ServerCertVerified::assertion())
@@ -77,7 +77,7 @@ impl ServerCertVerifier for CaFileVerifier {
     }
 }
 
-/// Returns whether webpki refused the certificate of a server only because it is a CA certificate.
+/// Returns whether webpki rejected the certificate of a server only because it is a CA certificate.
 ///
 /// rustls wraps this error of webpki without a variant of its own.
 fn is_ca_certificate(error: &Error) -> bool {

@@ -22,8 +22,8 @@ use crate::{BoxError, error::ConnectFault};
 
 /// An HTTPS client for services and Keystone, with rustls (feature `rustls`).
 ///
-/// It is a tower service for requests with the body `B`. `HttpsClient` without a body type is a client for
-/// `Full<Bytes>`, which a [`Transport`](crate::Transport) can use:
+/// It is a tower service for requests with the body `B`. `HttpsClient` without a type parameter is a client for
+/// `Full<Bytes>`. A [`Transport`](crate::Transport) needs this one:
 ///
 /// ```
 /// use bytes::Bytes;
@@ -58,17 +58,17 @@ use crate::{BoxError, error::ConnectFault};
 /// # }
 /// ```
 ///
-/// - TLS 1.2 and 1.3, and HTTP/1.1 and HTTP/2, as the server chooses. Plain `http` URLs use HTTP/1.1.
-/// - It trusts the CA certificates of Mozilla; see [`HttpsClientBuilder`](super::HttpsClientBuilder) for other
-///   ones, and for client certificates.
-/// - It uses the proxies that the environment sets (`https_proxy`, `no_proxy`); see
-///   [`HttpsClientBuilder::proxy`](super::HttpsClientBuilder::proxy).
+/// - It uses TLS 1.2 or 1.3, and HTTP/1.1 or HTTP/2, as the server chooses. Plain `http` URLs use HTTP/1.1.
+/// - It trusts the CA certificates of Mozilla. [`HttpsClientBuilder`](super::HttpsClientBuilder) can set others, and a
+///   client certificate.
+/// - It uses the proxies of the environment (`https_proxy`, `no_proxy`).
+///   [`HttpsClientBuilder::proxy`](super::HttpsClientBuilder::proxy) sets another one.
 /// - It does not follow redirects.
 /// - Connecting has a timeout. A whole request has none: use tower's `Timeout`.
 /// - It does not ask for compressed responses: use tower-http's `Decompression`.
 ///
-/// An error is the one of the HTTP client: [`RequestFailed`](crate::error_context::RequestFailed) and
-/// [`Error::ConnectFailure`](crate::Error::ConnectFailure) name the URL.
+/// Its errors are those of hyper-util, without the URL. An [`ErrorContextLayer`](crate::ErrorContextLayer) around it
+/// adds the service and the host to errors of requests. Errors of logins name the URL.
 ///
 /// Clones share the connections.
 pub struct HttpsClient<B = Full<Bytes>> {
@@ -76,7 +76,7 @@ pub struct HttpsClient<B = Full<Bytes>> {
     shared: Arc<Shared>,
 }
 
-/// What the clients of one build share, whatever their body type.
+/// The parts that all clients of one build share. They do not depend on the body type.
 pub(super) struct Shared {
     pub(super) connector: Connector,
     pub(super) pool: legacy::Builder,
@@ -85,10 +85,11 @@ pub(super) struct Shared {
 }
 
 impl HttpsClient {
-    /// Returns whether this error of a client says that no connection was made, and that a retry can succeed.
+    /// Returns whether this error is a failure to connect, after which a retry can succeed.
     ///
-    /// It is for [`RetryPolicy::connect_failure`](crate::RetryPolicy::connect_failure), which by itself does not
-    /// recognize timeouts and failures of a proxy. A rejected certificate is no such failure.
+    /// Pass this function to [`RetryPolicy::connect_failure`](crate::RetryPolicy::connect_failure). By default, a
+    /// `RetryPolicy` does not recognize timeouts of a connection and failures of a proxy. For a rejected certificate,
+    /// it returns false.
     ///
     /// ```
     /// use tower_keystone::{HttpsClient, RetryPolicy};
@@ -113,8 +114,8 @@ impl<B> HttpsClient<B> {
 
     /// Returns a client for another request body, with the same settings and its own connections.
     ///
-    /// The files are not read again. For example, a client for a streaming body and the one for a
-    /// [`Transport`](crate::Transport) can come from the same build.
+    /// The files are not read again. Use it for example to make the client of a [`Transport`](crate::Transport) from a
+    /// client for streams.
     pub fn with_body<C>(&self) -> HttpsClient<C>
     where
         C: Body + Send,

@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use crate::{Error, Secret};
 
-/// The URL of a proxy, and what it comes from: the name of a variable, or `proxy`.
+/// The URL of a proxy, and its origin: the name of a variable, or `proxy`.
 #[derive(Clone, Debug)]
 pub(super) struct ProxyUrl {
     pub(super) origin: &'static str,
@@ -13,7 +13,7 @@ pub(super) struct ProxyUrl {
 
 /// The proxies of a client, and the hosts to which it connects directly.
 pub(super) struct Proxies {
-    /// With the entries of `NO_PROXY` that have no port.
+    /// A matcher that has the entries of `NO_PROXY` without a port.
     matcher: Matcher,
     /// Matchers that have only the entries of `NO_PROXY` with this port.
     with_port: Vec<(u16, Matcher)>,
@@ -70,7 +70,7 @@ impl Proxies {
 
     /// Returns the `Proxy-Authorization` header of a request over plain http, which the proxy forwards.
     ///
-    /// A request over https has none: its proxy gets the header when the tunnel is opened.
+    /// A request over https has no such header: the proxy gets it when the tunnel is opened.
     pub(super) fn authorization(&self, url: &Uri) -> Option<HeaderValue> {
         if !self.has_http_authorization || url.scheme() != Some(&Scheme::HTTP) {
             return None;
@@ -86,7 +86,7 @@ pub(super) fn is_socks(proxy: &Uri) -> bool {
 
 /// Checks the URL of a proxy, and adds the scheme `http` and the port of SOCKS if they are missing.
 ///
-/// The matcher ignores a URL that it cannot read, and would take a part of a password for the host.
+/// Without this check, the matcher would ignore a malformed URL, or take a part of a password for the host.
 fn checked_url(proxy: &ProxyUrl) -> Result<Zeroizing<String>, Error> {
     let text = proxy.url.expose().trim();
     let text = Zeroizing::new(match text.contains("://") {

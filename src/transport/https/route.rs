@@ -41,7 +41,7 @@ const IPV6_ADDRESS: Error = Error::InvalidEndpoint {
 /// The settings of TCP connections.
 #[derive(Clone, Debug)]
 pub(super) struct TcpSettings {
-    /// Over all addresses of a host.
+    /// The timeout over all addresses of a host.
     pub(super) connect_timeout: Duration,
     pub(super) keepalive: Option<Duration>,
     pub(super) force_ipv4: bool,
@@ -74,7 +74,7 @@ impl Route {
         Self { proxy: proxy.wrap_connector(tcp.clone()), tcp, proxies, force_ipv4 }
     }
 
-    /// Checks the host of a TCP connection. The resolver is not asked for an address.
+    /// Checks an IP address as host of a TCP connection, for which the resolver is not called.
     fn check_address(&self, url: &Uri) -> Result<(), BoxError> {
         let host = url.host().unwrap_or_default();
         if self.force_ipv4 && host.trim_matches(['[', ']']).parse::<Ipv6Addr>().is_ok() {

@@ -20,7 +20,7 @@ pub(super) struct TlsSettings {
     pub(super) accept_invalid_certificates: bool,
 }
 
-/// Which certificates may have issued that of a server.
+/// The CA certificates that are trusted.
 #[derive(Clone, Debug)]
 pub(super) enum Trust {
     /// The roots of Mozilla, which are part of the program.
@@ -32,7 +32,7 @@ pub(super) enum Trust {
     File(PathBuf),
 }
 
-/// The files of the certificate that the client shows to servers.
+/// The files of the client certificate.
 #[derive(Clone, Debug)]
 pub(super) struct ClientCertificate {
     pub(super) certificate: PathBuf,
@@ -107,7 +107,7 @@ impl ClientCertificate {
         })?;
         let certified = CertifiedKey::new(certificates, signing_key);
         match certified.keys_match() {
-            // Unknown if the signing key does not give its public key.
+            // Without the public key of the signing key, this cannot be checked.
             Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(certified.into()),
             Err(rustls::Error::InconsistentKeys(_)) => {
                 Err(key_file.error("its private key does not belong to the client certificate; use the key with which \
