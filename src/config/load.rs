@@ -10,13 +10,14 @@ use super::{
         arguments::Arguments,
         clouds::{Cloud, Clouds},
         expand::{expand, is_secret},
-        missing_settings,
+        ignored_variables, missing_settings,
         profile::{self, Profile, RemoteProfile},
         region::{self, Region},
     },
     cloud_config::Inner,
     connection::{force_ipv4::force_ipv4, timeout::api_timeout, tls::TlsConfig},
     identity::{ConfiguredIdentity, Prompt},
+    misspelt::{self, Misspelt},
     options::Options,
     service::interfaces::interfaces,
     settings::Settings,
@@ -27,9 +28,12 @@ use crate::{Error, Transport, error::ConfigError};
 
 /// Loads the configuration of the selected cloud.
 pub(super) fn build(options: &Options) -> Result<CloudConfig, ConfigError> {
-    let Merged { clouds, name, region_name, settings, prompt } = merge(options)?;
-    let identity = ConfiguredIdentity::new(&settings, prompt.as_ref())
-        .map_err(|error| missing_settings::explain(error, &clouds, name.as_deref()))?;
+    let Merged { clouds, name, is_environment, region_name, settings, prompt } = merge(options)?;
+    let misspelt = misspelt::find(&settings);
+    misspelt.iter().for_each(Misspelt::warn);
+    let identity = ConfiguredIdentity::new(&settings, prompt.as_ref()).map_err(|error| {
+        missing_settings::explain(error, &clouds, name.as_deref(), is_environment, &misspelt)
+    })?;
     let tls = TlsConfig::new(&settings, clouds.environment.home(), &clouds.working_directory)?;
     let force_ipv4 = force_ipv4(&settings, &clouds.client()?)?;
     Ok(CloudConfig::new(Inner {
@@ -52,6 +56,7 @@ pub(super) fn build(options: &Options) -> Result<CloudConfig, ConfigError> {
 pub(super) struct Merged {
     clouds: Clouds,
     name: Option<Box<str>>,
+    is_environment: bool,
     region_name: Option<Box<str>>,
     pub(super) settings: Settings,
     prompt: Option<Prompt>,
@@ -62,6 +67,7 @@ pub(super) fn merge(options: &Options) -> Result<Merged, ConfigError> {
     let arguments = Arguments::new(options)?;
     let clouds = Clouds::load(options)?;
     let cloud = clouds.select(arguments.cloud)?;
+    ignored_variables::log(&clouds, &cloud);
     let profile = profile::find(options, &clouds, &cloud, arguments.profile)?;
     let sources = sources(&cloud, profile.as_ref());
     trust::check(&sources, secrets_elsewhere(&cloud, &arguments.settings))?;
@@ -84,7 +90,14 @@ pub(super) fn merge(options: &Options) -> Result<Merged, ConfigError> {
         settings.top.remove(name);
     }
     expand(&mut settings)?;
-    Ok(Merged { clouds, name: cloud.name, region_name, settings, prompt })
+    Ok(Merged {
+        clouds,
+        name: cloud.name,
+        is_environment: cloud.is_environment,
+        region_name,
+        settings,
+        prompt,
+    })
 }
 
 /// Returns the names of the clouds.

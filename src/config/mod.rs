@@ -145,7 +145,9 @@
 //! # Errors and warnings
 //!
 //! A [`ConfigError`] says where the setting was written, and contains no value of a setting. Loading logs a warning for
-//! each setting that is deprecated or has no effect, for example a profile that does not exist.
+//! each setting that is deprecated or has no effect, for example a profile that does not exist, and for each file that may
+//! not be read. Unknown settings outside `auth` are ignored, because other programs have settings in the same files and
+//! variables. A warning is logged if the name of one is close to a known name.
 
 #![cfg_attr(not(feature = "rustls"), allow(dead_code, reason = "the client uses more of it"))]
 
@@ -160,13 +162,16 @@ mod identity;
 mod load;
 #[cfg(test)]
 mod merge_tests;
+mod misspelt;
 mod options;
 mod service;
 pub mod service_defaults;
 mod settings;
 mod sources;
+mod spelling;
 #[cfg(test)]
 mod temp_dir;
+mod top_level;
 mod value;
 
 pub use builder::CloudConfigBuilder;

@@ -102,6 +102,12 @@ pub fn all_types(name: &str) -> impl Iterator<Item = &str> + Clone {
         .chain(unlisted)
 }
 
+/// Returns all official types and aliases.
+#[cfg(feature = "config")]
+pub(crate) fn all() -> impl Iterator<Item = &'static str> {
+    NAMES.iter().map(|(name, _)| *name)
+}
+
 /// Returns whether a catalog entry of type `found` matches a request for type `requested`.
 ///
 /// They match if they are equal, or if one is the official type and the other an alias of it. Two different aliases

@@ -53,6 +53,8 @@ pub enum ConfigErrorKind {
         cloud: Box<str>,
         /// The names of all clouds, in order.
         known: Vec<String>,
+        /// Where clouds were searched, and which files could not be used.
+        searched: Option<Box<str>>,
     },
     /// The cloud has no region of the requested name.
     #[non_exhaustive]
@@ -87,8 +89,12 @@ pub enum ConfigErrorKind {
         auth_type: &'static str,
         /// The settings, in order. An entry such as `username or user_id` is satisfied by either.
         names: Vec<&'static str>,
-        /// What else may be the reason, such as that no cloud is selected.
+        /// Whether the environment describes the cloud, so that the message has the names of variables.
+        in_environment: bool,
+        /// What else may be the reason, such as that no cloud is selected, or what else to do.
         hint: Option<Box<str>>,
+        /// Whether the hint is the likely cause. The message begins with it then.
+        hint_is_cause: bool,
     },
     /// A member of `auth`, or a setting that belongs there, is unknown to the auth type.
     #[non_exhaustive]
@@ -193,11 +199,13 @@ impl fmt::Display for ConfigError {
             write!(f, "{}: ", escaped(member))?;
         }
         match &self.kind {
-            ConfigErrorKind::CloudNotFound { cloud, known } => {
+            ConfigErrorKind::CloudNotFound { cloud, known, searched } => {
                 write!(f, "there is no cloud {}; ", Quoted(cloud))?;
-                match &**known {
-                    [] => f.write_str("no cloud is configured"),
-                    known => write!(f, "the clouds are {}", Names(known)),
+                match (&**known, searched) {
+                    ([], None) => f.write_str("no cloud is configured"),
+                    ([], Some(searched)) => write!(f, "no cloud is configured: {searched}"),
+                    (known, None) => write!(f, "the clouds are {}", Names(known)),
+                    (known, Some(searched)) => write!(f, "the clouds are {}; {searched}", Names(known)),
                 }
             }
             ConfigErrorKind::RegionNotFound { region, cloud, known } => {
@@ -212,8 +220,11 @@ impl fmt::Display for ConfigError {
                 "the auth type {auth_type} is not supported by this crate; use one of {}",
                 Names(supported)
             ),
-            ConfigErrorKind::MissingSettings { auth_type, names, hint } => {
-                write!(f, "the auth type {auth_type} requires {}", names.join(", and "))?;
+            ConfigErrorKind::MissingSettings { auth_type, names, in_environment, hint, hint_is_cause } => {
+                let (cause, hint) =
+                    if *hint_is_cause { (hint.as_ref(), None) } else { (None, hint.as_ref()) };
+                cause.iter().try_for_each(|cause| write!(f, "{cause}; otherwise, "))?;
+                write!(f, "the auth type {auth_type} requires {}", enumerated(names, *in_environment))?;
                 hint.iter().try_for_each(|hint| write!(f, "; {hint}"))
             }
             ConfigErrorKind::UnknownMember { auth_type, hint } => {
@@ -233,6 +244,21 @@ impl fmt::Display for ConfigError {
                 write!(f, "the profile {}: {reason}", Quoted(profile))
             }
         }
+    }
+}
+
+/// Lists the names of settings, or of their variables.
+fn enumerated(names: &[&str], are_variables: bool) -> String {
+    let name = |name: &str| match are_variables {
+        true => format!("OS_{}", name.to_ascii_uppercase()),
+        false => name.to_owned(),
+    };
+    let shown = |names: &&str| names.split(" or ").map(name).collect::<Vec<_>>().join(" or ");
+    let names: Vec<_> = names.iter().map(shown).collect();
+    match &*names {
+        [one, other] if !one.contains(" or ") && !other.contains(" or ") => format!("{one} and {other}"),
+        [others @ .., last] if !others.is_empty() => format!("{}, and {last}", others.join(", ")),
+        names => names.concat(),
     }
 }
 
@@ -271,7 +297,7 @@ mod tests {
         let known: Vec<_> = std::iter::repeat_n(long.clone(), 1000).collect();
         let location = ConfigLocation::File { path: Arc::from(Path::new(&long)), line: 1, column: 2 };
         let kinds = [
-            ConfigErrorKind::CloudNotFound { cloud: (*long).into(), known: known.clone() },
+            ConfigErrorKind::CloudNotFound { cloud: (*long).into(), known: known.clone(), searched: None },
             ConfigErrorKind::RegionNotFound { region: (*long).into(), cloud: (*long).into(), known },
             ConfigErrorKind::UnknownAuthType { auth_type: (*long).into(), known: &["password"] },
             ConfigErrorKind::Profile { profile: (*long).into(), reason: "it does not exist".into() },
@@ -288,10 +314,27 @@ mod tests {
     fn the_known_names_are_listed() {
         let error = |known: &[&str]| {
             let known = known.iter().map(|name| String::from(*name)).collect();
-            ConfigError::new(ConfigErrorKind::CloudNotFound { cloud: "x".into(), known }).to_string()
+            ConfigError::new(ConfigErrorKind::CloudNotFound { cloud: "x".into(), known, searched: None })
+                .to_string()
         };
         assert_eq!(error(&["a", "b"]), r#"there is no cloud "x"; the clouds are a, b"#);
         assert_eq!(error(&[]), r#"there is no cloud "x"; no cloud is configured"#);
         assert!(error(&["a"; 52]).ends_with("a, a and 2 more"));
+    }
+    #[test]
+    fn required_settings_are_enumerated() {
+        for (names, expected) in [
+            (vec!["a"], "a"),
+            (vec!["a or b"], "a or b"),
+            (vec!["a", "b"], "a and b"),
+            (vec!["a", "b or c"], "a, and b or c"),
+            (vec!["a", "b or c", "d"], "a, b or c, and d"),
+        ] {
+            assert_eq!(enumerated(&names, false), expected);
+        }
+        assert_eq!(
+            enumerated(&["auth_url", "username or user_id"], true),
+            "OS_AUTH_URL, and OS_USERNAME or OS_USER_ID"
+        );
     }
 }

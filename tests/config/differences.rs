@@ -181,15 +181,7 @@ pub(crate) const LOADED_CLOUDS: &[Rule] = &[
     },
     Rule {
         decision: "a setting without effect, or with a bad one, is logged",
-        covers: |case, difference, _| {
-            let (Some(expected), Some(got)) = (difference.expected.as_array(), difference.got.as_array())
-            else {
-                return false;
-            };
-            let (own, recorded): (Vec<_>, Vec<_>) =
-                got.iter().cloned().partition(|warning| warnings::is_own(case, warning));
-            difference.subject == "warnings" && !own.is_empty() && recorded == *expected
-        },
+        covers: |case, difference, _| has_own_warnings(case, difference),
     },
 ];
 
@@ -209,13 +201,25 @@ fn agrees_after(
     differences_after(case, replay, change).is_some_and(|all| all.iter().all(agrees))
 }
 
-/// Returns whether both agree wholly on the changed case, but for settings that this crate lists as missing, too.
+/// Returns whether both agree wholly on the changed case, but for settings that this crate lists as missing and for
+/// its own warnings, too.
 pub(crate) fn agrees_wholly_after(
     case: &Case,
     replay: Replay,
     change: impl FnOnce(&mut Case) -> bool,
 ) -> bool {
-    differences_after(case, replay, change).is_some_and(|all| all.iter().all(lists_missing))
+    let is_allowed = |other: &Difference| lists_missing(other) || has_own_warnings(case, other);
+    differences_after(case, replay, change).is_some_and(|all| all.iter().all(is_allowed))
+}
+
+/// Returns whether only this crate has some of the warnings, and all others agree.
+fn has_own_warnings(case: &Case, difference: &Difference) -> bool {
+    let (Some(expected), Some(got)) = (difference.expected.as_array(), difference.got.as_array()) else {
+        return false;
+    };
+    let (own, recorded): (Vec<_>, Vec<_>) =
+        got.iter().cloned().partition(|warning| warnings::is_own(case, warning));
+    difference.subject == "warnings" && !own.is_empty() && recorded == *expected
 }
 
 /// Returns whether this crate reports the same settings as missing, with others or not.

@@ -1,6 +1,9 @@
 //! The clouds of the files and of the environment.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use tracing::warn;
 
@@ -11,15 +14,19 @@ use crate::{
         settings::Settings,
         sources::{
             environment::Environment,
-            read_file::read_first,
-            search::{FileKind, candidates},
+            read_file::{Found, read_first},
+            search::{FileKind, candidates, directories, named},
             trust::SourceFile,
             yaml,
         },
+        spelling::closest,
         value::{Data, Mapping, Value},
     },
-    error::{ConfigError, ConfigErrorKind, ConfigLocation},
+    error::{ConfigError, ConfigErrorKind, ConfigLocation, Names, escaped},
 };
+
+/// Maximum number of files that may not be read in an error.
+const MAX_FILES: usize = 10;
 
 /// What a load reads: the files and the environment.
 pub(crate) struct Clouds {
@@ -30,6 +37,16 @@ pub(crate) struct Clouds {
     pub(crate) clouds: Option<Document>,
     /// The secure file.
     pub(crate) secure: Option<Document>,
+    /// Where the clouds file was searched.
+    searched: Searched,
+}
+
+/// Where the clouds file was searched.
+struct Searched {
+    /// The places, as text.
+    places: Vec<String>,
+    /// Clouds files and secure files that may not be read.
+    forbidden: Vec<Arc<Path>>,
 }
 
 /// A file of the configuration.
@@ -39,6 +56,8 @@ pub(crate) struct Document {
     pub(crate) entries: Mapping,
     /// The other members.
     members: Mapping,
+    /// Whether the file has the member with the clouds or the profiles.
+    has_entries: bool,
 }
 
 /// The settings of one cloud, as its files contain them.
@@ -50,6 +69,8 @@ pub(crate) struct Cloud {
     pub(crate) sources: Vec<SourceFile>,
     /// Whether the settings come from the environment.
     pub(crate) is_environment: bool,
+    /// Whether the program selected the cloud by its name.
+    pub(crate) is_requested: bool,
 }
 
 impl Clouds {
@@ -57,16 +78,20 @@ impl Clouds {
     pub(crate) fn load(options: &Options) -> Result<Self, ConfigError> {
         let environment = Environment::new(options);
         let working_directory = working_directory(options);
-        let read = |kind| Document::read(kind, options, &environment, &working_directory);
+        let mut forbidden = Vec::new();
+        let mut read = |kind| Document::read(kind, options, &environment, &working_directory, &mut forbidden);
         let (clouds, secure) = (read(FileKind::Clouds)?, read(FileKind::Secure)?);
-        let loaded = Self { environment, working_directory, clouds, secure };
+        let places = searched_places(options, &environment, &working_directory);
+        let searched = Searched { places, forbidden };
+        let loaded = Self { environment, working_directory, clouds, secure, searched };
         loaded.check_cloud_name()?;
         Ok(loaded)
     }
 
     /// Reads the file of profiles.
     pub(crate) fn public(&self, options: &Options) -> Result<Option<Document>, ConfigError> {
-        Document::read(FileKind::Public, options, &self.environment, &self.working_directory)
+        let forbidden = &mut Vec::new();
+        Document::read(FileKind::Public, options, &self.environment, &self.working_directory, forbidden)
     }
 
     /// Returns the names of the clouds: those of the files in order, then that of the environment.
@@ -89,13 +114,15 @@ impl Clouds {
     /// Returns the selected cloud: the one that the program asked for, that of `OS_CLOUD`, that of the environment, or
     /// the only one.
     pub(crate) fn select(&self, requested: Option<Value>) -> Result<Cloud, ConfigError> {
+        let is_requested = requested.is_some();
         let requested = match requested {
             Some(requested) => Some(requested),
             None => self.environment.setting("OS_CLOUD")?,
         };
         if let Some(requested) = requested.map(|requested| requested.text()).transpose()?.flatten() {
             let name = requested.text.expose();
-            return self.cloud(name).map_err(|error| error.at_if_missing_cloud(&requested.location));
+            let cloud = self.cloud(name).map_err(|error| error.at_if_missing_cloud(&requested.location))?;
+            return Ok(Cloud { is_requested, ..cloud });
         }
         if self.environment.has_cloud() {
             return self.cloud(self.environment.cloud_name()?);
@@ -107,6 +134,7 @@ impl Clouds {
                 settings: Settings::default(),
                 sources: Vec::new(),
                 is_environment: false,
+                is_requested: false,
             }),
         }
     }
@@ -118,6 +146,7 @@ impl Clouds {
                 settings: Settings::from_mapping(self.environment.cloud()?)?,
                 sources: Vec::new(),
                 is_environment: true,
+                is_requested: false,
             });
         }
         let (mut merged, mut sources) = (Mapping::default(), Vec::new());
@@ -130,10 +159,12 @@ impl Clouds {
         }
         if sources.is_empty() {
             let known = self.names()?;
-            return Err(ConfigError::new(ConfigErrorKind::CloudNotFound { cloud: name.into(), known }));
+            let searched = self.searched().map(Into::into);
+            let cloud = name.into();
+            return Err(ConfigError::new(ConfigErrorKind::CloudNotFound { cloud, known, searched }));
         }
         let settings = Settings::from_mapping(merged)?;
-        Ok(Cloud { name: Some(name.into()), settings, sources, is_environment: false })
+        Ok(Cloud { name: Some(name.into()), settings, sources, is_environment: false, is_requested: false })
     }
 
     /// Returns the settings for all clouds: the member `client` of the files, and the variables for them.
@@ -151,6 +182,28 @@ impl Clouds {
             }
         }
         Ok(client)
+    }
+
+    /// Says which files could not be used, or where the clouds file was searched if there is none.
+    pub(crate) fn searched(&self) -> Option<String> {
+        let path = |path: &Path| escaped(&path.to_string_lossy());
+        let forbidden = self.searched.forbidden.iter().take(MAX_FILES);
+        let mut reasons: Vec<_> = forbidden.map(|file| format!("{} may not be read", path(file))).collect();
+        for document in self.documents().filter(|document| !document.has_entries) {
+            let is_misspelt = |name: &&str| closest(name, ["clouds"]).is_some();
+            let file = path(&document.source.path);
+            reasons.push(match document.members.iter().map(|(name, _)| name).find(is_misspelt) {
+                Some(name) => format!(
+                    "{file} has no member `clouds`; did you mean `clouds` instead of `{}`?",
+                    escaped(name)
+                ),
+                None => format!("{file} has no member `clouds`"),
+            });
+        }
+        if self.clouds.is_none() && !self.searched.places.is_empty() {
+            reasons.push(format!("no clouds.yaml was found in {}", Names(&self.searched.places)));
+        }
+        (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 
     fn documents(&self) -> impl Iterator<Item = &Document> {
@@ -181,10 +234,14 @@ impl Document {
         options: &Options,
         environment: &Environment,
         working_directory: &Path,
+        forbidden: &mut Vec<Arc<Path>>,
     ) -> Result<Option<Self>, ConfigError> {
         let candidates = candidates(kind, options, environment, working_directory);
-        let file = read_first(candidates, options.read_file.as_ref(), working_directory)?;
-        let Some(file) = file else { return Ok(None) };
+        let found = read_first(candidates, options.read_file.as_ref(), working_directory)?;
+        let named = named(kind, options, environment, working_directory);
+        warn_skipped(&found, named);
+        forbidden.extend(found.forbidden);
+        let Some(file) = found.file else { return Ok(None) };
         let root = yaml::read(&file.bytes, &file.source.path)?;
         let is_empty = matches!(&root.data, Data::Sequence(items) if items.is_empty());
         let mut members = if is_empty { Mapping::default() } else { root.into_mapping()? };
@@ -192,7 +249,9 @@ impl Document {
             FileKind::Clouds | FileKind::Secure => "clouds",
             FileKind::Public => "public-clouds",
         };
-        let entries = match members.remove(name) {
+        let entries = members.remove(name);
+        let has_entries = entries.is_some();
+        let entries = match entries {
             Some(entries) => entries.into_mapping().map_err(|error| error.member(name))?,
             None => {
                 if members.iter().next().is_some() {
@@ -201,7 +260,7 @@ impl Document {
                 Mapping::default()
             }
         };
-        Ok(Some(Self { source: file.source, entries, members }))
+        Ok(Some(Self { source: file.source, entries, members, has_entries }))
     }
 }
 
@@ -213,6 +272,41 @@ impl ConfigError {
             _ => self,
         }
     }
+}
+
+/// Logs which files are skipped, although they exist or a variable names them.
+fn warn_skipped(found: &Found, named: Option<(&str, PathBuf)>) {
+    for path in &found.forbidden {
+        warn!("the file {} may not be read, so it is skipped", escaped(&path.to_string_lossy()));
+    }
+    let Some((variable, path)) = named else { return };
+    let is_read = found.file.as_ref().is_some_and(|file| *file.source.path == *path);
+    if !is_read {
+        let path = escaped(&path.to_string_lossy());
+        warn!(
+            "the variable {variable}: there is no file {path} that can be read; the usual places are searched"
+        );
+    }
+}
+
+/// Returns where the clouds file is searched.
+fn searched_places(options: &Options, environment: &Environment, working_directory: &Path) -> Vec<String> {
+    if !options.load_files {
+        return Vec::new();
+    }
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    if let Some(files) = &options.clouds_files {
+        return files.iter().map(|path| text(&working_directory.join(path))).collect();
+    }
+    let mut places = Vec::new();
+    for place in directories(options, environment, working_directory) {
+        let place =
+            if place == working_directory { "the working directory".to_owned() } else { text(&place) };
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places
 }
 
 fn working_directory(options: &Options) -> PathBuf {

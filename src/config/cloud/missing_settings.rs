@@ -1,40 +1,73 @@
 //! Errors about missing settings: which cloud lacks them, and how another one is selected.
 
 use super::clouds::Clouds;
-use crate::error::{ConfigError, ConfigErrorKind, Names};
+use crate::{
+    config::misspelt::Misspelt,
+    error::{ConfigError, ConfigErrorKind, Names},
+};
 
-/// Adds to an error about missing settings where the cloud is written, or how a cloud is selected.
-pub(crate) fn explain(mut error: ConfigError, clouds: &Clouds, cloud: Option<&str>) -> ConfigError {
-    let ConfigErrorKind::MissingSettings { hint, .. } = &mut error.kind else { return error };
+/// Adds to an error about missing settings where the cloud is written, how a cloud is selected, or which setting or
+/// variable is misspelt or empty.
+pub(crate) fn explain(
+    mut error: ConfigError,
+    clouds: &Clouds,
+    cloud: Option<&str>,
+    is_environment: bool,
+    misspelt: &[Misspelt],
+) -> ConfigError {
+    let ConfigErrorKind::MissingSettings { names, in_environment, hint, hint_is_cause, .. } = &mut error.kind
+    else {
+        return error;
+    };
+    let missing: Vec<_> = names.iter().flat_map(|names| names.split(" or ")).collect();
+    *in_environment |= is_environment;
+    let is_meant = |misspelt: &&Misspelt| &*misspelt.meant == "auth" || missing.contains(&&*misspelt.meant);
+    if let Some(misspelt) = misspelt.iter().find(is_meant) {
+        *hint = Some(misspelt.hint().into());
+    } else if is_environment && hint.is_none() {
+        *hint = in_variables(clouds, cloud, &missing).map(Into::into);
+    } else if cloud.is_none() && hint.is_none() {
+        *hint = Some(no_cloud(clouds).into());
+        *hint_is_cause = true;
+    }
     let documents = || clouds.clouds.iter().chain(&clouds.secure);
-    let written = cloud.and_then(|name| {
+    let written = cloud.filter(|_| !is_environment).and_then(|name| {
         let entry = documents().find_map(|document| document.entries.get(name))?;
         Some((format!("clouds.{name}"), entry.location.clone()))
     });
     match written {
         Some((member, location)) => error.at(&location).member(&member),
-        None => {
-            hint.get_or_insert_with(|| selection(clouds, cloud).into());
-            error
-        }
+        None => error,
     }
 }
 
-/// Returns which cloud is in use, and how to select another one.
-fn selection(clouds: &Clouds, cloud: Option<&str>) -> String {
+/// Returns why no cloud is in use, and what to do about it.
+fn no_cloud(clouds: &Clouds) -> String {
+    let names = clouds.names().unwrap_or_default();
+    match (&*names, clouds.searched()) {
+        ([], None) => "no cloud is configured; write a clouds.yaml, or set the OS_* variables".into(),
+        ([], Some(searched)) => {
+            format!("no cloud is configured: {searched}; write a clouds.yaml, or set the OS_* variables")
+        }
+        (names, _) => format!("no cloud is selected; set OS_CLOUD to one of {}", Names(names)),
+    }
+}
+
+/// Returns which of the missing variables are empty, and how to select a cloud of a file instead.
+fn in_variables(clouds: &Clouds, cloud: Option<&str>, missing: &[&str]) -> Option<String> {
+    let variables = missing.iter().map(|name| format!("OS_{}", name.to_ascii_uppercase()));
+    let empty: Vec<_> = variables.filter(|variable| clouds.environment.is_empty(variable)).collect();
+    let empty = match &*empty {
+        [] => None,
+        [variable] => Some(format!("{variable} is empty")),
+        variables => Some(format!("{} are empty", variables.join(" and "))),
+    };
     let mut others = clouds.names().unwrap_or_default();
     others.retain(|name| Some(&**name) != cloud);
-    let others = (!others.is_empty()).then_some(Names(&others));
-    match (cloud, others) {
-        (Some(_), None) => "the OS_* variables do not contain them".into(),
-        (Some(_), Some(others)) => {
-            format!(
-                "the OS_* variables do not contain them; unset these variables, or set OS_CLOUD to one of {others}"
-            )
-        }
-        (None, None) => "no cloud is configured; write a clouds.yaml, or set the OS_* variables".into(),
-        (None, Some(others)) => format!("no cloud is selected; set OS_CLOUD to one of {others}"),
-    }
+    let others = (!others.is_empty())
+        .then(|| format!("for a cloud of a file, set OS_CLOUD to one of {}", Names(&others)));
+    let hints: Vec<_> = empty.into_iter().chain(others).collect();
+    (!hints.is_empty()).then(|| hints.join("; "))
 }
 
 #[cfg(test)]
@@ -59,7 +92,7 @@ mod tests {
     fn a_cloud_of_a_file_is_located() {
         assert_eq!(
             error(Some(TWO), &[("OS_CLOUD", "b")]),
-            "/etc/openstack/clouds.yaml:5:3: clouds.b: the auth type v3token requires auth_url, and token"
+            "/etc/openstack/clouds.yaml:5:3: clouds.b: the auth type v3token requires auth_url and token"
         );
         // A setting that requires another one has a location of its own.
         let named = "clouds: {a: {auth_type: v3password, password: p, auth_url: 'http://k', username: u}}";
@@ -67,20 +100,63 @@ mod tests {
     }
 
     #[test]
-    fn it_is_said_how_to_select_a_cloud() {
-        let missing = "the auth type password requires auth_url, and password; ";
-        let text = |rest: &str| format!("{missing}{rest}");
+    fn it_is_said_why_no_cloud_is_in_use() {
+        let missing = "otherwise, the auth type password requires auth_url and password";
         assert_eq!(
-            error(None, &[]),
-            text("no cloud is configured; write a clouds.yaml, or set the OS_* variables")
+            error(None, &[("HOME", "/home/a")]),
+            format!(
+                "no cloud is configured: no clouds.yaml was found in the working directory, /home/a/.config/openstack, \
+                 /etc/xdg/openstack, /etc/openstack; write a clouds.yaml, or set the OS_* variables; {missing}"
+            )
         );
-        assert_eq!(error(Some(TWO), &[]), text("no cloud is selected; set OS_CLOUD to one of a, b"));
-        assert_eq!(error(None, &[("OS_USERNAME", "u")]), text("the OS_* variables do not contain them"));
+        assert_eq!(
+            error(Some(TWO), &[]),
+            format!("no cloud is selected; set OS_CLOUD to one of a, b; {missing}")
+        );
+        assert_eq!(
+            error(Some("cloud: {a: {}}"), &[]),
+            format!(
+                "no cloud is configured: /etc/openstack/clouds.yaml has no member `clouds`; did you mean `clouds` \
+                 instead of `cloud`?; write a clouds.yaml, or set the OS_* variables; {missing}"
+            )
+        );
+    }
+
+    #[test]
+    fn missing_variables_are_named() {
+        let missing = "the auth type password requires OS_AUTH_URL and OS_PASSWORD";
+        assert_eq!(error(None, &[("OS_USERNAME", "u")]), missing);
         assert_eq!(
             error(Some(TWO), &[("OS_USERNAME", "u")]),
-            text(
-                "the OS_* variables do not contain them; unset these variables, or set OS_CLOUD to one of a, b"
-            )
+            format!("{missing}; for a cloud of a file, set OS_CLOUD to one of a, b")
+        );
+        assert_eq!(
+            error(None, &[("OS_USERNAME", "u"), ("OS_PASSWORD", "")]),
+            format!("{missing}; OS_PASSWORD is empty")
+        );
+        assert_eq!(
+            error(None, &[("OS_AUTH_URL", "https://k"), ("OS_APPLICATION_CREDENTIAL_ID", "x")]),
+            "the auth type v3applicationcredential requires OS_APPLICATION_CREDENTIAL_SECRET"
+        );
+        assert_eq!(
+            error(None, &[("OS_AUTH_URL", "https://k"), ("OS_APPLICATION_CREDENTIAL_SECRET", "x")]),
+            "the auth type v3applicationcredential requires OS_APPLICATION_CREDENTIAL_ID or \
+             OS_APPLICATION_CREDENTIAL_NAME"
+        );
+    }
+
+    #[test]
+    fn a_misspelt_setting_is_named_as_the_reason() {
+        let misspelt = "clouds:\n  a:\n    auht: {auth_url: 'https://k', username: u, password: p}\n";
+        assert_eq!(
+            error(Some(misspelt), &[]),
+            "/etc/openstack/clouds.yaml:2:3: clouds.a: the auth type password requires auth_url and password; did you \
+             mean auth instead of auht (/etc/openstack/clouds.yaml:3:5)?"
+        );
+        let variables = [("OS_AUTH_URL", "https://k"), ("OS_USERNAME", "u"), ("OS_PASWORD", "canary")];
+        assert_eq!(
+            error(None, &variables),
+            "the auth type password requires OS_PASSWORD; did you mean OS_PASSWORD instead of OS_PASWORD?"
         );
     }
 }

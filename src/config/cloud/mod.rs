@@ -3,6 +3,7 @@
 pub(crate) mod arguments;
 pub(crate) mod clouds;
 pub(crate) mod expand;
+pub(crate) mod ignored_variables;
 pub(crate) mod merge;
 pub(crate) mod missing_settings;
 pub(crate) mod profile;

@@ -183,6 +183,15 @@ pub(super) fn that_know(name: &str) -> Vec<&'static str> {
     SUPPORTED.iter().filter(knows).map(|auth_type| auth_type.name).collect()
 }
 
+/// Returns the names of all settings, also the old ones. Some occur several times.
+pub(super) fn setting_names() -> impl Iterator<Item = &'static str> {
+    let settings = |auth_type: &AuthType| auth_type.settings(&auth_type.methods()).collect::<Vec<_>>();
+    SUPPORTED
+        .iter()
+        .flat_map(settings)
+        .flat_map(|setting| [Some(setting.name), setting.old_name].into_iter().flatten())
+}
+
 impl Setting {
     /// Returns whether this is the name of the setting, or its old name.
     pub(super) fn is_called(&self, name: &str) -> bool {

@@ -8,12 +8,13 @@ use tracing::warn;
 use super::{
     auth_types::{Kind, Method},
     members::{Member, Members},
+    required,
     select::Selected,
 };
 use crate::{
     AuthMethod, AuthUrl, Credentials, Error, FixedEndpointPlugin, GenericCredentials, IdentityPlugin, Scope,
     Secret, User, V2Credentials, V3Credentials,
-    error::{ConfigError, ConfigErrorKind},
+    error::{ConfigError, ConfigErrorKind, ConfigLocation},
 };
 
 /// How requests are authenticated.
@@ -61,7 +62,7 @@ impl Builder<'_> {
         let auth_url = self.auth_url()?;
         let credentials = match method {
             Method::Token => GenericCredentials::token(auth_url, self.secret("token")?),
-            _ => GenericCredentials::password(auth_url, self.user(), self.secret("password")?),
+            _ => GenericCredentials::password(auth_url, self.user_with("password"), self.secret("password")?),
         };
         Ok(set!(self, credentials.scope(self.scope()), default_domain_id, default_domain_name))
     }
@@ -88,15 +89,18 @@ impl Builder<'_> {
 
     fn method(&self, method: Method) -> Result<AuthMethod, ConfigError> {
         Ok(match method {
-            Method::Password => AuthMethod::password(self.user(), self.secret("password")?),
+            Method::Password => AuthMethod::password(self.user_with("password"), self.secret("password")?),
             Method::Token => AuthMethod::token(self.secret("token")?),
-            Method::Totp => AuthMethod::totp(self.user(), self.secret("passcode")?),
+            Method::Totp => AuthMethod::totp(self.user_with("passcode"), self.secret("passcode")?),
             Method::ApplicationCredential => {
                 self.warn_about_scope();
                 AuthMethod::application_credential_from_parts(
                     self.text("application_credential_id"),
                     self.text("application_credential_name"),
-                    self.user(),
+                    match self.text("application_credential_id") {
+                        Some(_) => self.user(),
+                        None => self.user_with("application_credential_name"),
+                    },
                     self.secret("application_credential_secret")?,
                 )
             }
@@ -145,7 +149,7 @@ impl Builder<'_> {
     fn warn_about_scope(&self) {
         let scope = ["project_id", "project_name", "domain_id", "domain_name", "system_scope", "trust_id"];
         if let Some(Member { location, path, .. }) = self.members.first(&scope) {
-            warn!("{location}: {path}: Keystone rejects a scope beside an application credential; remove it");
+            warn!("{location}: {path}: remove it, because {}", required::SCOPE_OF_APPLICATION_CREDENTIAL);
         }
     }
 
@@ -162,6 +166,20 @@ impl Builder<'_> {
             None => Ok(url),
             Some(reason) => Err(invalid(member, format!("the URL of Keystone, but {reason}"))),
         }
+    }
+
+    /// Returns the user that this setting belongs to. Without its name or id, Keystone cannot find the user.
+    fn user_with(&self, setting: &str) -> User {
+        if let (None, Some(Member { location, path, .. })) =
+            (self.members.first(&["user_id", "username"]), self.members.get(setting))
+        {
+            let settings = match location {
+                ConfigLocation::Variable(_) => "OS_USERNAME and OS_USER_DOMAIN_NAME, or OS_USER_ID",
+                _ => "username and user_domain_name, or user_id",
+            };
+            warn!("{location}: {path}: no user is configured for it; set {settings}");
+        }
+        self.user()
     }
 
     fn user(&self) -> User {
@@ -193,7 +211,13 @@ impl Builder<'_> {
 
     fn missing(&self, name: &'static str) -> ConfigError {
         let auth_type = self.auth_type;
-        ConfigError::new(ConfigErrorKind::MissingSettings { auth_type, names: vec![name], hint: None })
+        ConfigError::new(ConfigErrorKind::MissingSettings {
+            auth_type,
+            names: vec![name],
+            in_environment: false,
+            hint_is_cause: false,
+            hint: None,
+        })
     }
 }
 

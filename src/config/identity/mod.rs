@@ -20,6 +20,11 @@ pub(super) struct ConfiguredIdentity {
     pub(super) identity: Identity,
 }
 
+/// Returns the names of the settings of all auth types, also the old ones. Some occur several times.
+pub(super) fn setting_names() -> impl Iterator<Item = &'static str> {
+    auth_types::setting_names()
+}
+
 impl ConfiguredIdentity {
     /// Builds the identity, and asks for a missing password or passcode.
     pub(super) fn new(settings: &Settings, prompt: Option<&Prompt>) -> Result<Self, ConfigError> {

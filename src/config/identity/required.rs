@@ -7,8 +7,12 @@ use super::{
 };
 use crate::{
     config::settings::Settings,
-    error::{ConfigError, ConfigErrorKind},
+    error::{ConfigError, ConfigErrorKind, ConfigLocation},
 };
+
+/// Why an application credential must not have a scope beside it.
+pub(super) const SCOPE_OF_APPLICATION_CREDENTIAL: &str =
+    "Keystone rejects a scope beside an application credential";
 
 /// Settings of which one is required, and how an error names them.
 struct Requirement(&'static [&'static str], &'static str);
@@ -28,10 +32,17 @@ pub(super) fn check(
         }
     }
     let Some((_, reason)) = missing.first() else { return Ok(()) };
+    let is_scope = reason.is_some_and(|reason| reason.name == "project_name");
+    let hint_is_cause = is_scope && selected.methods.contains(&Method::ApplicationCredential);
     let error = ConfigError::new(ConfigErrorKind::MissingSettings {
         auth_type: selected.auth_type.name,
         names: missing.iter().map(|(label, _)| *label).collect(),
-        hint: hint(selected, settings).map(Into::into),
+        in_environment: reason.is_some_and(|reason| matches!(reason.location, ConfigLocation::Variable(_))),
+        hint: match hint_is_cause {
+            true => Some(format!("remove it, because {SCOPE_OF_APPLICATION_CREDENTIAL}").into()),
+            false => hint(selected, settings).map(Into::into),
+        },
+        hint_is_cause,
     });
     Err(match reason {
         Some(reason) => error.at(&reason.location).member(&reason.path),
@@ -95,7 +106,12 @@ fn requirements<'a>(members: &'a Members, selected: &Selected) -> Vec<(Requireme
 
 /// Returns what else to do, if the user may have meant an application credential.
 fn hint(selected: &Selected, settings: &Settings) -> Option<&'static str> {
-    let is_credential = |(name, _): (&str, _)| name.starts_with("application_credential_");
-    (selected.is_default && settings.top.iter().any(is_credential))
-        .then_some("for an application credential, set auth_type: v3applicationcredential")
+    let is_credential = |(name, _): &(&str, _)| name.starts_with("application_credential_");
+    let (_, credential) = settings.top.iter().find(is_credential).filter(|_| selected.is_default)?;
+    Some(match credential.location {
+        ConfigLocation::Variable(_) => {
+            "for an application credential, set OS_AUTH_TYPE=v3applicationcredential"
+        }
+        _ => "for an application credential, set auth_type: v3applicationcredential",
+    })
 }

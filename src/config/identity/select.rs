@@ -76,15 +76,15 @@ fn named(name: &str, supported: &'static [&'static str]) -> Result<&'static Auth
     }))
 }
 
-/// Returns the auth type that the settings leave no doubt about: they have an application credential or a token, and
-/// no password.
+/// Returns the auth type that the settings leave no doubt about: they have an application credential, or a part of one,
+/// or a token, and no password.
 fn evident(settings: &Settings) -> Option<&'static str> {
     let has = |names: &[&str]| {
         let values = names.iter().flat_map(|name| [settings.auth.get(name), settings.top.get(name)]);
         values.flatten().any(Value::is_set)
     };
-    let has_credential = has(&["application_credential_id", "application_credential_name"])
-        && has(&["application_credential_secret"]);
+    let has_credential =
+        has(&["application_credential_id", "application_credential_name", "application_credential_secret"]);
     match (has_credential, has(&["token", "auth_token"]), has(&["password"])) {
         (true, false, false) => Some("v3applicationcredential"),
         (false, true, false) => Some("token"),
@@ -105,6 +105,8 @@ fn listed_methods(settings: &Settings) -> Result<Vec<Method>, ConfigError> {
         return Err(ConfigError::new(ConfigErrorKind::MissingSettings {
             auth_type: "v3multifactor",
             names: vec!["auth_methods"],
+            in_environment: false,
+            hint_is_cause: false,
             hint: Some("the methods are auth types, such as v3password".into()),
         }));
     };

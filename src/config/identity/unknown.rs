@@ -4,61 +4,30 @@ use super::{
     auth_types::{self, Setting},
     select::Selected,
 };
-use crate::error::{ConfigError, ConfigErrorKind, ConfigLocation};
-
-/// Settings that belong outside `auth`, one level up.
-const TOP_LEVEL: &[&str] = &[
-    "api_timeout",
-    "auth_plugin",
-    "auth_type",
-    "cacert",
-    "cert",
-    "cloud",
-    "endpoint_type",
-    "force_ipv4",
-    "insecure",
-    "interface",
-    "key",
-    "networks",
-    "profile",
-    "region_name",
-    "regions",
-    "verify",
-];
-
-/// The ends of the settings of a service, such as `compute_api_version`, which belong outside `auth`, too.
-const TOP_LEVEL_ENDS: &[&str] = &[
-    "_api_version",
-    "_connect_retries",
-    "_connect_retry_delay",
-    "_default_microversion",
-    "_endpoint_override",
-    "_endpoint_type",
-    "_interface",
-    "_region_name",
-    "_retriable_status_codes",
-    "_service_name",
-    "_service_type",
-    "_status_code_retries",
-    "_status_code_retry_delay",
-];
+use crate::{
+    config::{spelling::edit_distance, top_level},
+    error::{ConfigError, ConfigErrorKind, ConfigLocation},
+};
 
 /// Creates the error about a setting that the auth type does not know. `path` is the setting as it was written.
 pub(super) fn unknown(name: &str, path: &str, location: &ConfigLocation, selected: &Selected) -> ConfigError {
     let auth_type = selected.auth_type.name;
-    let hint = hint(name, selected).into();
+    let in_environment = matches!(location, ConfigLocation::Variable(_));
+    let hint = hint(name, selected, in_environment).into();
     ConfigError::new(ConfigErrorKind::UnknownMember { auth_type, hint }).at(location).member(path)
 }
 
 /// Returns where the member belongs, or what to write instead.
-fn hint(name: &str, selected: &Selected) -> String {
-    if TOP_LEVEL.contains(&name) || TOP_LEVEL_ENDS.iter().any(|end| name.ends_with(end)) {
+fn hint(name: &str, selected: &Selected, in_environment: bool) -> String {
+    let setting = if in_environment { "OS_AUTH_TYPE" } else { "auth_type" };
+    if top_level::contains(name) {
         return "move it out of auth, one level up".into();
     }
     match &*auth_types::that_know(name) {
         [] => {}
-        [owner] => return format!("remove it, or set auth_type: {owner}"),
-        owners => return format!("remove it, or set auth_type to one of {}", owners.join(", ")),
+        [owner] if in_environment => return format!("remove it, or set {setting}={owner}"),
+        [owner] => return format!("remove it, or set {setting}: {owner}"),
+        owners => return format!("remove it, or set {setting} to one of {}", owners.join(", ")),
     }
     let names =
         |settings: &[&'static Setting]| settings.iter().map(|setting| setting.name).collect::<Vec<_>>();
@@ -79,22 +48,4 @@ fn is_similar(name: &str, known: &str) -> bool {
     let name = name.strip_prefix("os_").unwrap_or(&name);
     let is_beginning = known.strip_prefix(name).is_some_and(|rest| matches!(rest, "_id" | "_name" | "name"));
     is_beginning || edit_distance(name, known) <= 2
-}
-
-/// Returns how many characters have to be inserted, removed or replaced to turn one text into the other.
-fn edit_distance(from: &str, to: &str) -> usize {
-    // Names of settings are short: a longer text is no typing error.
-    if from.len() > 40 {
-        return usize::MAX;
-    }
-    let mut distances: Vec<usize> = (0..=to.len()).collect();
-    for (row, from) in from.bytes().enumerate() {
-        let mut previous = vec![row + 1];
-        for ((to, above), diagonal) in to.bytes().zip(&distances[1..]).zip(&distances) {
-            let left = previous.last().copied().unwrap_or_default();
-            previous.push((above.min(&left) + 1).min(diagonal + usize::from(from != to)));
-        }
-        distances = previous;
-    }
-    distances.last().copied().unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! The environment variables of a load, and the cloud that they describe.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     path::{Path, PathBuf},
 };
@@ -31,6 +31,8 @@ pub(crate) struct Environment {
     prefix: Option<String>,
     home: Option<PathBuf>,
     is_loaded: bool,
+    /// Variables that are set, but empty.
+    empty: BTreeSet<String>,
 }
 
 /// The value of a variable.
@@ -47,10 +49,15 @@ impl Environment {
             |name: &str| name.starts_with("OS_") || prefix.as_deref().is_some_and(|p| name.starts_with(p));
         let is_place =
             |name: &str| name == "HOME" || name.starts_with("XDG_CONFIG_") || name == "SNAP_REAL_HOME";
-        let add = |(name, value): (OsString, OsString)| {
+        let mut empty = BTreeSet::new();
+        let mut add = |(name, value): (OsString, OsString)| {
             let name = name.into_string().ok()?;
             let is_used = is_place(&name) || (is_setting(&name) && options.load_envvars);
-            (is_used && !value.is_empty()).then(|| (name, Variable::new(value)))
+            if is_used && value.is_empty() {
+                empty.insert(name);
+                return None;
+            }
+            is_used.then(|| (name, Variable::new(value)))
         };
         let variables: BTreeMap<_, _> = match &options.environment {
             Some(variables) => {
@@ -63,7 +70,7 @@ impl Environment {
             None => std::env::home_dir(),
         };
         let home = home.filter(|home| !home.as_os_str().is_empty());
-        Self { variables, prefix, home, is_loaded: options.load_envvars }
+        Self { variables, prefix, home, is_loaded: options.load_envvars, empty }
     }
 
     /// Returns whether variables can describe a cloud.
@@ -94,6 +101,18 @@ impl Environment {
     /// Returns the name of the cloud of the environment.
     pub(crate) fn cloud_name(&self) -> Result<&str, ConfigError> {
         Ok(self.text("OS_CLOUD_NAME")?.unwrap_or(DEFAULT_CLOUD_NAME))
+    }
+
+    /// Returns whether a variable is set, but empty.
+    pub(crate) fn is_empty(&self, name: &str) -> bool {
+        self.empty.contains(name)
+    }
+
+    /// Returns the variables that are settings of a cloud, in order, with the names of the settings.
+    pub(crate) fn cloud_variables(&self) -> impl Iterator<Item = (&str, String)> {
+        let is_setting = |name: &str| name == "OS_REGION_NAME" || !SELECTORS.contains(&name);
+        let settings = self.settings().filter(move |(variable, _, _)| is_setting(variable));
+        settings.map(|(variable, setting, _)| (variable, setting))
     }
 
     /// Returns whether the environment describes a cloud: whether a variable is set that is more than a selector.

@@ -27,13 +27,22 @@ pub(crate) struct ReadableFile {
     pub(crate) bytes: Zeroizing<Vec<u8>>,
 }
 
+/// What was found at the candidates for a file.
+#[derive(Default)]
+pub(crate) struct Found {
+    pub(crate) file: Option<ReadableFile>,
+    /// Files before it that exist, but may not be read.
+    pub(crate) forbidden: Vec<Arc<Path>>,
+}
+
 /// Reads the first of the candidates that can be read. Files that do not exist or may not be read, and directories, are
 /// skipped.
 pub(crate) fn read_first(
     candidates: Vec<PathBuf>,
     read_file: Option<&ReadFile>,
     working_directory: &Path,
-) -> Result<Option<ReadableFile>, ConfigError> {
+) -> Result<Found, ConfigError> {
+    let mut found = Found::default();
     for path in candidates {
         let content = match read_file {
             Some(read) => read(&path).map(|bytes| (bytes, Protection::PROVIDED)),
@@ -46,22 +55,21 @@ pub(crate) fn read_first(
                 if bytes.len() as u64 > MAX_SIZE {
                     return Err(unreadable(path, "the file is longer than 1 MiB"));
                 }
-                return Ok(Some(ReadableFile { source: SourceFile { path, protection }, bytes }));
+                found.file = Some(ReadableFile { source: SourceFile { path, protection }, bytes });
+                break;
             }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => found.forbidden.push(path),
             Err(error) if is_skipped(&error) => {}
             Err(error) => return Err(unreadable(path, format!("the file cannot be read: {error}"))),
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
 fn is_skipped(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::NotFound
-            | io::ErrorKind::PermissionDenied
-            | io::ErrorKind::IsADirectory
-            | io::ErrorKind::NotADirectory
+        io::ErrorKind::NotFound | io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory
     )
 }
 
@@ -72,7 +80,7 @@ fn read_from_disk(path: &Path, working_directory: &Path) -> io::Result<(Vec<u8>,
     if path == Path::new(EMPTY_FILE) {
         return Ok((Vec::new(), Protection::PROVIDED));
     }
-    check_kind(&path.metadata()?)?;
+    check_kind(&path.metadata().map_err(absent_if_unknown)?)?;
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     check_kind(&metadata)?;
@@ -82,6 +90,14 @@ fn read_from_disk(path: &Path, working_directory: &Path) -> io::Result<(Vec<u8>,
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
     file.take(MAX_SIZE.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok((bytes, protection))
+}
+
+/// Whether a file exists is unknown if its directory may not be searched. It counts as absent then.
+fn absent_if_unknown(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => io::ErrorKind::NotFound.into(),
+        _ => error,
+    }
 }
 
 fn check_kind(metadata: &std::fs::Metadata) -> io::Result<()> {
@@ -106,7 +122,7 @@ mod tests {
 
     fn read(candidates: &[&Path]) -> Result<Option<ReadableFile>, ConfigError> {
         let candidates = candidates.iter().map(|path| path.to_path_buf()).collect();
-        read_first(candidates, None, Path::new("/"))
+        read_first(candidates, None, Path::new("/")).map(|found| found.file)
     }
 
     #[test]
@@ -141,7 +157,9 @@ mod tests {
         let first = |paths: &[&str]| {
             read_first(paths.iter().map(PathBuf::from).collect(), Some(&read), Path::new("/"))
         };
-        let found = first(&["/a", "/b", "/c"]).unwrap().unwrap();
+        let Found { file, forbidden } = first(&["/a", "/b", "/c"]).unwrap();
+        assert_eq!(forbidden, [Arc::from(Path::new("/a"))]);
+        let found = file.unwrap();
         assert_eq!((&*found.source.path, found.bytes.as_slice()), (Path::new("/b"), &b"text"[..]));
         let error = first(&["/a", "/c", "/b"]).err().unwrap();
         assert_eq!(error.to_string(), "/c:1:1: the file cannot be read: the disk is broken");

@@ -25,6 +25,15 @@ impl FileKind {
         }
     }
 
+    /// Returns the paths of the program, which replace the search.
+    fn paths(self, options: &Options) -> Option<&[PathBuf]> {
+        match self {
+            Self::Clouds => options.clouds_files.as_deref(),
+            Self::Secure => options.secure_files.as_deref(),
+            Self::Public => options.public_files.as_deref(),
+        }
+    }
+
     /// Returns the variable with a path that comes before all places.
     fn variable(self) -> Option<&'static str> {
         match self {
@@ -47,18 +56,12 @@ pub(crate) fn candidates(
     if !options.load_files {
         return Vec::new();
     }
-    let paths = match kind {
-        FileKind::Clouds => &options.clouds_files,
-        FileKind::Secure => &options.secure_files,
-        FileKind::Public => &options.public_files,
-    };
-    if let Some(paths) = paths {
+    if let Some(paths) = kind.paths(options) {
         return paths.iter().map(|path| working_directory.join(path)).collect();
     }
-    let named = kind.variable().and_then(|name| environment.path(name));
-    let mut candidates: Vec<_> = named.map(|path| working_directory.join(path)).into_iter().collect();
-    let searched = options.search_working_directory.then(|| working_directory.to_path_buf());
-    for place in searched.into_iter().chain(places(environment)) {
+    let named = named(kind, options, environment, working_directory);
+    let mut candidates: Vec<_> = named.map(|(_, path)| path).into_iter().collect();
+    for place in directories(options, environment, working_directory) {
         for suffix in ["yaml", "yml", "json"] {
             let candidate = place.join(format!("{}.{suffix}", kind.name()));
             if !candidates.contains(&candidate) {
@@ -67,6 +70,27 @@ pub(crate) fn candidates(
         }
     }
     candidates
+}
+
+/// Returns the variable that names a file, and the absolute path in it. `None` if it is not set or not used.
+pub(crate) fn named(
+    kind: FileKind,
+    options: &Options,
+    environment: &Environment,
+    working_directory: &Path,
+) -> Option<(&'static str, PathBuf)> {
+    let variable = kind.variable().filter(|_| options.load_files && kind.paths(options).is_none())?;
+    Some((variable, working_directory.join(environment.path(variable)?)))
+}
+
+/// Returns the directories that are searched.
+pub(crate) fn directories(
+    options: &Options,
+    environment: &Environment,
+    working_directory: &Path,
+) -> Vec<PathBuf> {
+    let first = options.search_working_directory.then(|| working_directory.to_path_buf());
+    first.into_iter().chain(places(environment)).collect()
 }
 
 /// Returns the directories that are searched after the working directory.

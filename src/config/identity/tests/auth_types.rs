@@ -119,7 +119,10 @@ async fn the_scope_of_an_application_credential_is_sent_with_a_warning() {
     let cloud = credential().argument("project_id", "p1");
     assert_eq!(cloud.scope().await, json!({"project": {"id": "p1"}}));
     let (_, log) = logged(|| cloud.auth_type());
-    assert!(log.contains("the argument project_id: project_id: Keystone rejects a scope beside"), "{log}");
+    assert!(
+        log.contains("the argument project_id: project_id: remove it, because Keystone rejects a scope"),
+        "{log}"
+    );
     assert_eq!(logged(|| credential().auth_type()).1, "");
 }
 
@@ -176,13 +179,14 @@ fn beside_a_password_nothing_is_evident() {
 }
 
 #[test]
-fn an_application_credential_without_a_secret_is_not_evident() {
-    let error = Cloud::v3().variable("application_credential_id", "c1").error();
-    assert_eq!(
-        error.to_string(),
-        "the auth type password requires password; for an application credential, set auth_type: \
-         v3applicationcredential"
-    );
+fn an_application_credential_beside_a_password_is_not_evident() {
+    let message = |cloud: Cloud| cloud.error().to_string();
+    let cloud = Cloud::v3().auth("auth_url", "");
+    let credential = "the auth type password requires auth_url; for an application credential, set";
+    let file = cloud.clone().auth("password", "p").top("application_credential_id", "c1");
+    assert_eq!(message(file), format!("{credential} auth_type: v3applicationcredential"));
+    let variable = cloud.auth("password", "p").variable("application_credential_id", "c1");
+    assert_eq!(message(variable), format!("{credential} OS_AUTH_TYPE=v3applicationcredential"));
 }
 
 #[test]

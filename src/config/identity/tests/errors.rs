@@ -35,7 +35,7 @@ fn missing_settings_are_named_all_at_once() {
     assert_eq!(names(typed("admin_token")), ["endpoint", "token"]);
     assert_eq!(names(typed("http_basic")), ["username", "password"]);
     assert_eq!(names(typed("v3multifactor").auth("password", "p")), ["auth_methods"]);
-    assert_eq!(Cloud::new().error().to_string(), "the auth type password requires auth_url, and password");
+    assert_eq!(Cloud::new().error().to_string(), "the auth type password requires auth_url and password");
 }
 
 #[test]
@@ -49,8 +49,8 @@ fn names_without_a_domain_are_errors_in_v3() {
     let error = cloud.auth("user_domain_id", "default").variable("project_name", "p1").error();
     assert_eq!(
         error.to_string(),
-        "the variable OS_PROJECT_NAME: project_name: the auth type v3password requires project_domain_id or \
-         project_domain_name"
+        "the variable OS_PROJECT_NAME: project_name: the auth type v3password requires OS_PROJECT_DOMAIN_ID \
+         or OS_PROJECT_DOMAIN_NAME"
     );
     // The generic auth types leave this to Keystone.
     let generic = Cloud::v3().auth("username", "alice").auth("password", "p").auth("project_name", "p1");
@@ -177,4 +177,37 @@ fn errors_contain_no_secret() {
         );
         assert!(!format!("{error:?}").contains("canary"), "{error:?}");
     }
+}
+
+#[test]
+fn a_part_of_an_application_credential_names_the_other_part() {
+    let id = Cloud::v3().auth("application_credential_id", "i");
+    assert_eq!(
+        id.error().to_string(),
+        "the auth type v3applicationcredential requires application_credential_secret"
+    );
+    let secret = Cloud::v3().auth("application_credential_secret", "canary").error();
+    assert_eq!(missing(&secret), ["application_credential_id or application_credential_name"]);
+}
+
+#[test]
+fn a_scope_beside_an_application_credential_is_to_be_removed() {
+    let credential =
+        Cloud::v3().auth("application_credential_id", "i").auth("application_credential_secret", "canary");
+    let error = credential.clone().auth("project_name", "p").error().to_string();
+    assert_eq!(
+        error,
+        "clouds.yaml:4:7: auth.project_name: remove it, because Keystone rejects a scope beside an application \
+         credential; otherwise, the auth type v3applicationcredential requires project_domain_id or project_domain_name"
+    );
+}
+
+#[test]
+fn a_variable_of_another_auth_type_says_which_variable_to_set() {
+    let error = Cloud::alice().variable("passcode", "canary").error().to_string();
+    assert_eq!(
+        error,
+        "the variable OS_PASSCODE: passcode: the auth type password does not know this setting; remove it, or set \
+         OS_AUTH_TYPE=v3totp"
+    );
 }
