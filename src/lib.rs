@@ -39,13 +39,14 @@
 //! ```
 //!
 //! The inner service must be `Clone`. Wrap it in tower's `Buffer` if it is not. This crate has no HTTP client by
-//! default. If you know keystoneauth, [`coming_from_keystoneauth`] maps its names to those of this crate.
+//! default. [Configuration](#configuration) describes the client that `clouds.yaml` configures. If you know
+//! keystoneauth, [`coming_from_keystoneauth`] maps its names to those of this crate.
 //!
 //! # Configuration
 //!
-//! With the feature `config`, `CloudConfig` reads `clouds.yaml` and the `OS_*` variables, by the rules of openstacksdk.
-//! It makes the credentials, the plugin or the layer from them. With the feature `rustls` too, it makes a client for all
-//! services of the cloud:
+//! The feature `config` adds `CloudConfig`, which reads `clouds.yaml` and the `OS_*` variables, by the rules of
+//! openstacksdk. It makes the credentials, the plugin or the layer. If the feature `rustls` is on, too, it makes a
+//! client for all services of the cloud:
 //!
 //! ```no_run
 //! use http::Request;
@@ -62,8 +63,8 @@
 //! }
 //! ```
 //!
-//! The module `config` describes the files, the variables and their order, and `config::client` the layers of the
-//! client.
+//! The module `config` describes the files, the variables and their precedence. The module `config::client` describes
+//! the layers of the client.
 //!
 //! # Which plugin?
 //!
@@ -199,13 +200,15 @@
 //!
 //! None is enabled by default. Without features there is no HTTP client and no TLS.
 //!
-//! - `config`: `CloudConfig`, configuration by `clouds.yaml` and `OS_*` variables. With `rustls`, it makes a client for
-//!   all services of a cloud.
+//! - `config`: `CloudConfig`, configuration by `clouds.yaml` and `OS_*` variables. If `rustls` is on, too, it makes a
+//!   client for all services of a cloud.
 //! - `fixture`: the module `fixture`, an OpenStack cloud in memory for tests.
-//! - `follow-redirect`: `RedirectPolicy`, with which tower-http's `FollowRedirect` sends no token to another origin.
+//! - `follow-redirect`: `RedirectPolicy`, which keeps tower-http's `FollowRedirect` from sending the token to another
+//!   origin.
 //! - `hyper`: `Transport::hyper`, an HTTP/1.1 client for requests to Keystone. You choose the TLS library.
 //! - `rustls`: `HttpsClient`, an HTTPS client for services and for requests to Keystone.
-//! - `rustls-native-roots`: with this client, the CA certificates of the operating system.
+//! - `rustls-native-roots`: `HttpsClientBuilder::native_roots`, which trusts the CA certificates of the operating
+//!   system.
 //!
 //! [`RenewingPlugin`] and version discovery run their requests in tasks of a tokio runtime.
 

@@ -145,9 +145,9 @@
 //! # Errors and warnings
 //!
 //! A [`ConfigError`] says where the setting was written, and contains no value of a setting. Loading logs a warning for
-//! each setting that is deprecated or has no effect, for example a profile that does not exist, and for each file that may
-//! not be read. Unknown settings outside `auth` are ignored, because other programs have settings in the same files and
-//! variables. A warning is logged if the name of one is close to a known name.
+//! each setting that is deprecated or has no effect, for example a profile that does not exist, and for each file that
+//! may not be read. Unknown settings outside `auth` are ignored, because other programs have settings in the same files
+//! and variables. A warning is logged if the name of one is close to a known name.
 
 #![cfg_attr(not(feature = "rustls"), allow(dead_code, reason = "the client uses more of it"))]
 
