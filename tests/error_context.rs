@@ -73,6 +73,45 @@ fn has_source<T: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
 }
 
 #[tokio::test]
+async fn a_connection_failure_that_no_retry_can_change_says_what_to_do() {
+    let send = async |nova: &str, client: fn() -> BoxError| {
+        let stack = ServiceBuilder::new()
+            .layer(ErrorContextLayer::new())
+            .layer(layer(nova, "https://cinder.example.com/v3"))
+            .service(failing(client));
+        error(stack, get("/servers")).await.to_string()
+    };
+    let (tls, plain) = ("https://nova.test:8774/v2.1", "http://nova.test:8774/v2.1");
+    let corrupt = || io::Error::other("received corrupt message of type InvalidContentType").into();
+    assert_eq!(
+        send(tls, corrupt).await,
+        "the request to compute at https://nova.test:8774 failed: it does not speak TLS, or no version that the client \
+         supports; check whether the URL needs http:// or another port"
+    );
+    let untrusted = || io::Error::other("invalid peer certificate: UnknownIssuer").into();
+    let text = send(tls, untrusted).await;
+    assert!(text.contains("failed: its certificate was rejected; check that the client trusts"), "{text}");
+    let text = send(plain, || "invalid HTTP version parsed".into()).await;
+    assert!(text.contains("failed: it does not speak HTTP; check whether the URL needs https://"), "{text}");
+
+    // Other errors are shown by their sources alone.
+    let failed = "the request to compute at https://nova.test:8774 failed";
+    assert_eq!(send(tls, connection_refused).await, failed);
+    assert_eq!(send(plain, untrusted).await, failed.replace("https", "http"), "there is no certificate");
+    let rejecting = ServiceBuilder::new()
+        .layer(ErrorContextLayer::new())
+        .layer(layer(tls, "https://cinder.example.com/v3"))
+        .layer(RaiseForStatusLayer::new())
+        .service(service_fn(|_: Request<Body>| {
+            let response = Response::builder().status(400).header("content-type", "application/json");
+            ready(response.body(Body::from(r#"{"error": {"message": "the certificate is malformed"}}"#)))
+        }));
+    let rejected = rejecting.oneshot(get("/servers")).await.unwrap_err();
+    assert_eq!(rejected.to_string(), failed, "the text of a response says nothing about the connection");
+    assert!(rejected.source().unwrap().to_string().contains("the certificate is malformed"), "{rejected:?}");
+}
+
+#[tokio::test]
 async fn an_error_of_the_client_names_service_and_origin() {
     let stack = || {
         ServiceBuilder::new()

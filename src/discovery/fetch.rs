@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Error, Transport,
     endpoint::Origin,
-    error::{ConnectFault, is_permanent, requires_tls, retry_after, root_cause},
+    error::{ConnectFault, failed_proxy, is_permanent, requires_tls, retry_after, root_cause},
 };
 
 /// Maximum number of redirects, the same as in keystoneauth.
@@ -119,11 +119,15 @@ impl DocumentRequest {
 
     fn transport_failure(&self, error: &Error) -> NoDocument {
         let no_document = match error {
-            Error::ConnectFailure { origin, source, .. } => match ConnectFault::from_error(origin, &**source)
-            {
-                Some(fault) => self.no_document(fault.describe(&root_cause(&**source))),
-                None => self.no_document(format!("it could not be reached: {}", root_cause(&**source))),
-            },
+            Error::ConnectFailure { origin, source, .. } => {
+                let cause = root_cause(&**source);
+                let fault = ConnectFault::from_error(origin, &**source).map(|fault| fault.describe(&cause));
+                self.no_document(match (failed_proxy(&**source), fault) {
+                    (None, Some(fault)) => fault,
+                    (None, None) => format!("it could not be reached: {cause}"),
+                    (Some(proxy), fault) => format!("{proxy}: {}", fault.unwrap_or(cause)),
+                })
+            }
             Error::InvalidResponse { reason, .. } => {
                 self.no_document(format!("its response cannot be read: {reason}"))
             }

@@ -83,9 +83,26 @@ impl ConnectFault {
         })
     }
 
+    /// Returns whether it is a fault of a TLS connection, which a URL with `http` does not have.
+    pub(crate) fn concerns_tls(self) -> bool {
+        matches!(self, Self::Certificate | Self::ClientCertificate | Self::NoTls)
+    }
+
     /// Describes the cause, with the root of the error chain as text and what to do next.
     pub(crate) fn describe(self, root_cause: &str) -> String {
-        let (fault, hint) = match self {
+        let (fault, hint) = self.texts();
+        format!("{fault}: {root_cause}; {hint}")
+    }
+
+    /// Describes the cause without the error chain, and what to do next.
+    pub(crate) fn describe_alone(self) -> String {
+        let (fault, hint) = self.texts();
+        format!("{fault}; {hint}")
+    }
+
+    /// Returns the cause, and what to do next.
+    fn texts(self) -> (&'static str, &'static str) {
+        match self {
             Self::Certificate => (
                 "its certificate was rejected",
                 "check that the client trusts the issuer, and that the certificate names this host",
@@ -108,14 +125,26 @@ impl ConnectFault {
                 "the proxy requires a user name and a password, or rejected them",
                 "correct them in the URL of the proxy",
             ),
-        };
-        format!("{fault}: {root_cause}; {hint}")
+        }
     }
 }
 
 /// Returns the message of the last error of a chain. HTTP clients often name the cause only there.
 pub(crate) fn root_cause(error: &(dyn StdError + 'static)) -> String {
     chain(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+/// Returns the message that names the proxy, if the connection failed at a proxy of an
+/// [`HttpsClient`](crate::HttpsClient).
+#[cfg(feature = "rustls")]
+pub(crate) fn failed_proxy(error: &(dyn StdError + 'static)) -> Option<String> {
+    chain(error).find_map(|error| error.downcast_ref::<super::ProxyFailure>()).map(ToString::to_string)
+}
+
+/// Returns `None`: the errors of other HTTP clients do not name the proxy.
+#[cfg(not(feature = "rustls"))]
+pub(crate) fn failed_proxy(_: &(dyn StdError + 'static)) -> Option<String> {
+    None
 }
 
 fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {

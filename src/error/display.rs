@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-use super::{AN_ENDPOINT, ConnectFault, Error, connect_fault::root_cause, format};
+use super::{
+    AN_ENDPOINT, ConnectFault, Error,
+    connect_fault::{failed_proxy, root_cause},
+    format,
+};
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -150,9 +154,13 @@ impl fmt::Display for Error {
             // In parentheses, because the messages of the sources may follow.
             Self::ConnectFailure { origin, source } => {
                 write!(f, "cannot reach Keystone at {origin}")?;
-                match ConnectFault::from_error(origin, &**source) {
-                    Some(fault) => write!(f, ": {}", fault.describe(&format::escaped(&root_cause(&**source)))),
-                    None => f.write_str(" (check the auth_url and the network)"),
+                let fault = ConnectFault::from_error(origin, &**source);
+                let fault = fault.map(|fault| fault.describe(&format::escaped(&root_cause(&**source))));
+                match (failed_proxy(&**source), fault) {
+                    (None, Some(fault)) => write!(f, ": {fault}"),
+                    (None, None) => f.write_str(" (check the auth_url and the network)"),
+                    (Some(proxy), Some(fault)) => write!(f, ": {proxy}: {fault}"),
+                    (Some(proxy), None) => write!(f, ": {proxy} (check the URL of the proxy and the network)"),
                 }
             }
             Self::Timeout { auth_url, timeout } => write!(

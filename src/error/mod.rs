@@ -63,6 +63,8 @@ mod format;
 mod http_error;
 mod missing_auth_methods;
 mod proxy_error;
+#[cfg(feature = "rustls")]
+mod proxy_failure;
 mod redact;
 mod retry_after;
 
@@ -75,10 +77,12 @@ pub use endpoint_not_found::{EndpointNotFound, NearMiss};
 pub use http_error::HttpError;
 pub use missing_auth_methods::MissingAuthMethods;
 
-pub(crate) use connect_fault::{ConnectFault, root_cause};
+pub(crate) use connect_fault::{ConnectFault, failed_proxy, root_cause};
 pub(crate) use failed_login::FailedLogin;
 pub(crate) use format::{escaped, origin as format_origin, truncate, url as format_url};
 pub(crate) use proxy_error::{is_permanent, requires_tls};
+#[cfg(feature = "rustls")]
+pub(crate) use proxy_failure::ProxyFailure;
 pub(crate) use redact::{contains_secret, secrets_in};
 pub(crate) use retry_after::{date, retry_after};
 

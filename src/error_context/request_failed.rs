@@ -1,15 +1,16 @@
 use std::{error::Error as StdError, fmt};
 
-use http::Uri;
+use http::{Uri, uri::Scheme};
 
 use crate::{
-    BoxError,
-    error::{escaped, format_origin, truncate},
+    BoxError, Error,
+    error::{ConnectFault, escaped, failed_proxy, format_origin, truncate},
 };
 
 /// An error that names the service and the origin of a failed request. Its source is the cause.
 ///
-/// It contains neither the path nor the query of the request.
+/// If the connection failed for a reason that a retry cannot change, such as a certificate or a server that does not
+/// speak TLS, the message says what to do. It contains neither the path nor the query of the request.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct RequestFailed {
@@ -19,13 +20,17 @@ pub struct RequestFailed {
     pub service_type: Option<Box<str>>,
     /// The scheme, host and port of the request URL. A user name in the URL is left out.
     pub origin: Box<str>,
+    /// Why no retry can succeed, and what to do.
+    explanation: Option<Box<str>>,
     source: BoxError,
 }
 
 impl RequestFailed {
     pub(super) fn new(service_type: Option<&str>, url: &Uri, source: BoxError) -> Self {
         let service_type = service_type.map(|text| truncate(text).into());
-        Self { service_type, origin: format_origin(url), source }
+        let origin = format_origin(url);
+        let explanation = explain(url, &origin, &*source).map(Into::into);
+        Self { service_type, origin, explanation, source }
     }
 }
 
@@ -35,7 +40,11 @@ impl fmt::Display for RequestFailed {
         if let Some(service_type) = &self.service_type {
             write!(f, "{} at ", escaped(service_type))?;
         }
-        write!(f, "{} failed", self.origin)
+        write!(f, "{} failed", self.origin)?;
+        match &self.explanation {
+            Some(explanation) => write!(f, ": {explanation}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -43,4 +52,21 @@ impl StdError for RequestFailed {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&*self.source)
     }
+}
+
+/// Returns why a connection failed and what to do, if no retry can succeed.
+fn explain(url: &Uri, origin: &str, error: &(dyn StdError + 'static)) -> Option<String> {
+    // An error of this crate contains the text of a response.
+    if Error::find(error).is_some() {
+        return None;
+    }
+    let proxy = failed_proxy(error);
+    let can_use_tls = proxy.is_some() || url.scheme() != Some(&Scheme::HTTP);
+    let fault =
+        ConnectFault::from_error(origin, error).filter(|fault| can_use_tls || !fault.concerns_tls())?;
+    let fault = fault.describe_alone();
+    Some(match proxy {
+        Some(proxy) => format!("{proxy}: {fault}"),
+        None => fault,
+    })
 }

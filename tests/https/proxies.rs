@@ -6,13 +6,13 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{Request, header::PROXY_AUTHORIZATION};
 use http_body_util::Full;
 use tokio::net::TcpListener;
-use tower_keystone::{Error, HttpsClient, HttpsClientBuilder};
+use tower_keystone::{Error, HttpsClient, HttpsClientBuilder, Transport, discovery::Discovery};
 
 use crate::{
     builder,
     certificates::{Authority, Directory, NAMES},
     chain, get, is_child, log_of,
-    proxy::{Proxy, start_socks},
+    proxy::{Proxy, start_refusing_socks, start_socks},
     run_as_child, send,
     server::Server,
     transport_error,
@@ -229,6 +229,58 @@ async fn a_proxy_that_is_down_is_named() {
             assert!(text.to_lowercase().contains("connection refused"), "{text}");
             assert!(!format!("{text} {error:?}").contains("hunter2"), "{text}");
         }
+    }
+}
+
+/// Returns the error of a login and of a version discovery through a proxy that an environment sets.
+async fn errors_through(variable: &'static str, proxy: &str, url: &str) -> [String; 2] {
+    let client = client(&environment(builder(), &[(variable, proxy)]));
+    let login = transport_error(&client, url).await;
+    let discovery = Discovery::new(Transport::new(client)).document(url).await.unwrap_err();
+    assert!(!format!("{} {login:?} {discovery:?}", chain(&login)).contains("hunter2"));
+    [login.to_string(), discovery.to_string()]
+}
+
+#[tokio::test]
+async fn an_error_of_keystone_or_discovery_names_the_proxy_and_its_variable() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let down = listener.local_addr().unwrap();
+    drop(listener);
+    let (plain, tls) = ("http://service.test:5000/", "https://service.test:5000/");
+    for scheme in ["http", "https", "socks5"] {
+        for (variable, url) in
+            [("http_proxy", plain), ("https_proxy", tls), ("ALL_PROXY", plain), ("all_proxy", tls)]
+        {
+            let proxy = format!("{scheme}://alice:hunter2@{down}");
+            let named = format!("cannot connect through the proxy {scheme}://{down}, set by {variable}");
+            for text in errors_through(variable, &proxy, url).await {
+                assert!(text.contains(&named) && text.contains("service.test:5000"), "{text}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_to_connect_is_named() {
+    let forbidding = Proxy::start_with_refusal("403 Forbidden").await.port;
+    let unauthorized = Proxy::start_with_refusal("407 Proxy Authentication Required").await.port;
+    let socks = start_refusing_socks().await;
+    let mute = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    for (scheme, port) in [("http", forbidding), ("http", unauthorized), ("socks5", socks)] {
+        let proxy = format!("{scheme}://alice:hunter2@127.0.0.1:{port}");
+        let named =
+            format!("cannot connect through the proxy {scheme}://127.0.0.1:{port}, set by https_proxy");
+        for text in errors_through("https_proxy", &proxy, "https://service.test:5000/").await {
+            assert!(text.contains(&named), "{text}");
+        }
+    }
+    tokio::time::pause();
+    let mute = mute.local_addr().unwrap();
+    for scheme in ["http", "https", "socks5"] {
+        let named = format!("cannot connect through the proxy {scheme}://{mute}, set by https_proxy");
+        let [login, _] =
+            errors_through("https_proxy", &format!("{scheme}://{mute}"), "https://service.test/").await;
+        assert!(login.contains(&named), "{login}");
     }
 }
 

@@ -11,31 +11,40 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
+const UNAUTHORIZED: &str = "407 Proxy Authentication Required";
+
 #[derive(Clone)]
 pub(crate) struct Proxy {
     pub(crate) port: u16,
     /// The credentials that a request must have, as the value of `Proxy-Authorization`.
     required: Option<&'static str>,
+    /// The status of the response to a request without them.
+    refusal: &'static str,
     heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Proxy {
     pub(crate) async fn start() -> Self {
-        Self::serve(None, None).await
+        Self::serve(None, None, UNAUTHORIZED).await
+    }
+
+    /// Responds to all requests with this status.
+    pub(crate) async fn start_with_refusal(status: &'static str) -> Self {
+        Self::serve(None, Some("credentials that nobody has"), status).await
     }
 
     pub(crate) async fn start_with_credentials(required: &'static str) -> Self {
-        Self::serve(None, Some(required)).await
+        Self::serve(None, Some(required), UNAUTHORIZED).await
     }
 
     pub(crate) async fn start_tls(tls: ServerConfig) -> Self {
-        Self::serve(Some(tls), None).await
+        Self::serve(Some(tls), None, UNAUTHORIZED).await
     }
 
-    async fn serve(tls: Option<ServerConfig>, required: Option<&'static str>) -> Self {
+    async fn serve(tls: Option<ServerConfig>, required: Option<&'static str>, refusal: &'static str) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let proxy = Self { port, required, heads: Arc::default() };
+        let proxy = Self { port, required, refusal, heads: Arc::default() };
         let (accepting, tls) = (proxy.clone(), tls.map(|tls| TlsAcceptor::from(Arc::new(tls))));
         tokio::spawn(async move {
             loop {
@@ -67,8 +76,8 @@ impl Proxy {
             name.eq_ignore_ascii_case("proxy-authorization").then_some(value)
         });
         if self.required.is_some() && sent != self.required {
-            let refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n";
-            let _ = client.write_all(refusal).await;
+            let refusal = format!("HTTP/1.1 {}\r\ncontent-length: 0\r\n\r\n", self.refusal);
+            let _ = client.write_all(refusal.as_bytes()).await;
             return;
         }
         let Some(target) = head.strip_prefix("CONNECT ") else {
@@ -94,6 +103,20 @@ async fn tunnel(mut client: impl AsyncRead + AsyncWrite + Unpin, port: u16, esta
     let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return };
     client.write_all(established).await.unwrap();
     let _ = copy_bidirectional(&mut client, &mut server).await;
+}
+
+/// Starts a SOCKS 5 proxy that accepts no way to log in, and returns its port.
+pub(crate) async fn start_refusing_socks() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let _ = client.read_exact(&mut [0; 3]).await;
+            let _ = client.write_all(&[5, 255]).await;
+        }
+    });
+    port
 }
 
 /// A SOCKS 5 proxy that requires the user `alice` with the password `pa:ss`. It serves one connection.

@@ -1,6 +1,9 @@
 //! Which servers the client trusts.
 
-use tower_keystone::{Error, HttpsClient};
+use http::Request;
+use http_body_util::Full;
+use tower::{Layer, ServiceExt};
+use tower_keystone::{Error, ErrorContextLayer, HttpsClient};
 
 use crate::{
     builder,
@@ -172,6 +175,12 @@ async fn plain_http_on_a_tls_port_is_a_permanent_failure() {
     let error = transport_error(&builder().build().unwrap(), &server.url("localhost")).await;
     assert!(!error.is_transient(), "{error}");
     assert!(error.to_string().contains("does not speak TLS"), "{error}");
+
+    let client: HttpsClient = builder().build().unwrap();
+    let service = ErrorContextLayer::new().layer(client);
+    let request = Request::get(server.url("localhost")).body(Full::default()).unwrap();
+    let error = service.oneshot(request).await.unwrap_err();
+    assert!(error.to_string().contains("failed: it does not speak TLS"), "{error}");
 }
 
 #[test]

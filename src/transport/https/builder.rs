@@ -270,7 +270,7 @@ impl HttpsClientBuilder {
             .http2_keep_alive_timeout(HTTP2_KEEPALIVE_TIMEOUT)
             .http1_max_headers(HTTP1_MAX_HEADERS)
             .http2_max_header_list_size(HTTP2_MAX_HEADERS);
-        let connector = Connector::new(tls, route, timeout);
+        let connector = Connector::new(tls, route, Arc::clone(&proxies), timeout);
         Ok(HttpsClient::new(Arc::new(Shared { connector, pool, proxies, user_agent })))
     }
 

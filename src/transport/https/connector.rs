@@ -2,6 +2,7 @@ use std::{
     future::Future,
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -12,21 +13,22 @@ use rustls::ClientConfig;
 use tokio::time::timeout;
 use tower_service::Service;
 
-use super::{route::Route, stream::Stream};
+use super::{proxies::Proxies, route::Route, stream::Stream};
 use crate::BoxError;
 
 /// Connects to the server of a URL, with TLS if the URL is `https`.
 #[derive(Clone)]
 pub(super) struct Connector {
     tls: HttpsConnector<Route>,
+    proxies: Arc<Proxies>,
     timeout: Duration,
 }
 
 impl Connector {
     /// `timeout` limits all of it: name resolution, TCP, the proxy and TLS.
-    pub(super) fn new(tls: ClientConfig, route: Route, timeout: Duration) -> Self {
+    pub(super) fn new(tls: ClientConfig, route: Route, proxies: Arc<Proxies>, timeout: Duration) -> Self {
         let tls = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
-        Self { tls: tls.enable_http1().enable_http2().wrap_connector(route), timeout }
+        Self { tls: tls.enable_http1().enable_http2().wrap_connector(route), proxies, timeout }
     }
 }
 
@@ -40,11 +42,13 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, url: Uri) -> Self::Future {
-        let (connecting, limit) = (self.tls.call(url), self.timeout);
+        let (connecting, limit) = (self.tls.call(url.clone()), self.timeout);
+        let proxies = Arc::clone(&self.proxies);
         Box::pin(async move {
             timeout(limit, connecting).await.unwrap_or_else(|_| {
                 let message = format!("no connection within {} ms", limit.as_millis());
-                Err(io::Error::new(io::ErrorKind::TimedOut, message).into())
+                let error = io::Error::new(io::ErrorKind::TimedOut, message);
+                Err(proxies.name_proxy_in(error.into(), &url))
             })
         })
     }

@@ -2,12 +2,13 @@ use http::{HeaderValue, Uri, uri::Scheme};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use zeroize::Zeroizing;
 
-use crate::{Error, Secret};
+use crate::{BoxError, Error, Secret, error::ProxyFailure};
 
-/// The URL of a proxy, and its origin: the name of a variable, or `proxy`.
+/// The URL of a proxy.
 #[derive(Clone, Debug)]
 pub(super) struct ProxyUrl {
-    pub(super) origin: &'static str,
+    /// The variable that it comes from. `None` if the program sets it.
+    pub(super) variable: Option<&'static str>,
     pub(super) url: Secret,
 }
 
@@ -17,6 +18,8 @@ pub(super) struct Proxies {
     matcher: Matcher,
     /// Matchers that have only the entries of `NO_PROXY` with this port.
     with_port: Vec<(u16, Matcher)>,
+    /// The variables that set the proxies for http and for https.
+    variables: [Option<&'static str>; 2],
     /// Whether a request over plain http can need a header for its proxy.
     has_http_authorization: bool,
 }
@@ -27,7 +30,12 @@ const EXPECTED: &str = "it must be a URL such as `http://proxy.example.com:3128`
 impl Proxies {
     /// Returns the proxies of a client that connects to all hosts directly.
     pub(super) fn none() -> Self {
-        Self { matcher: Matcher::builder().build(), with_port: Vec::new(), has_http_authorization: false }
+        Self {
+            matcher: Matcher::builder().build(),
+            with_port: Vec::new(),
+            variables: [None; 2],
+            has_http_authorization: false,
+        }
     }
 
     /// Reads the URLs of the proxies for http and https, and the list of hosts without a proxy.
@@ -37,6 +45,7 @@ impl Proxies {
         no_proxy: &str,
     ) -> Result<Self, Error> {
         let has_http_authorization = http.is_some_and(|proxy| proxy.url.expose().contains('@'));
+        let variables = [http, https].map(|proxy| proxy?.variable);
         let http = http.map(checked_url).transpose()?.unwrap_or_default();
         let https = https.map(checked_url).transpose()?.unwrap_or_default();
         let matcher = |no_proxy: &str| {
@@ -56,7 +65,7 @@ impl Proxies {
                 None => hosts.push(host),
             }
         }
-        Ok(Self { matcher: matcher(&hosts.join(",")), with_port, has_http_authorization })
+        Ok(Self { matcher: matcher(&hosts.join(",")), with_port, variables, has_http_authorization })
     }
 
     /// Returns the proxy for a URL. `None` if the client connects directly.
@@ -66,6 +75,16 @@ impl Proxies {
         let is_direct =
             |(other, matcher): &(u16, Matcher)| *other == port && matcher.intercept(url).is_none();
         if self.with_port.iter().any(is_direct) { None } else { Some(proxy) }
+    }
+
+    /// Adds the proxy for a URL to the error of a connection through it. Returns other errors unchanged.
+    pub(super) fn name_proxy_in(&self, error: BoxError, url: &Uri) -> BoxError {
+        let [http, https] = self.variables;
+        let variable = if url.scheme() == Some(&Scheme::HTTPS) { https } else { http };
+        match self.for_url(url) {
+            Some(proxy) => ProxyFailure::new(proxy.uri(), variable, error).into(),
+            None => error,
+        }
     }
 
     /// Returns the `Proxy-Authorization` header of a request over plain http, which the proxy forwards.
@@ -93,7 +112,8 @@ fn checked_url(proxy: &ProxyUrl) -> Result<Zeroizing<String>, Error> {
         true => text.to_owned(),
         false => format!("http://{text}"),
     });
-    url_for_matcher(&text).ok_or_else(|| Error::invalid_client_setting(proxy.origin, EXPECTED))
+    url_for_matcher(&text)
+        .ok_or_else(|| Error::invalid_client_setting(proxy.variable.unwrap_or("proxy"), EXPECTED))
 }
 
 fn url_for_matcher(text: &str) -> Option<Zeroizing<String>> {
@@ -136,7 +156,7 @@ mod tests {
     use super::*;
 
     fn is_proxied(no_proxy: &str, url: &str) -> bool {
-        let proxy = ProxyUrl { origin: "proxy", url: "proxy.test".into() };
+        let proxy = ProxyUrl { variable: None, url: "proxy.test".into() };
         let proxies = Proxies::new(Some(&proxy), Some(&proxy), no_proxy).unwrap();
         proxies.for_url(&url.parse().unwrap()).is_some()
     }
@@ -190,7 +210,7 @@ mod tests {
             ("socks5h://[fd00::1]", "socks5h://[fd00::1]:1080/"),
             ("socks5h://proxy.test:9050", "socks5h://proxy.test:9050/"),
         ] {
-            let proxy = ProxyUrl { origin: "proxy", url: text.into() };
+            let proxy = ProxyUrl { variable: None, url: text.into() };
             let proxies = Proxies::new(Some(&proxy), None, "").unwrap();
             let found = proxies.for_url(&Uri::from_static("http://service.test")).unwrap();
             assert_eq!(found.uri().to_string(), expected, "{text}");

@@ -46,7 +46,7 @@ impl ProxySettings {
                 Proxies::new(environment.http.as_ref(), environment.https.as_ref(), no_proxy)
             }
             ProxyChoice::Url(url) => {
-                let proxy = ProxyUrl { origin: "proxy", url: url.clone() };
+                let proxy = ProxyUrl { variable: None, url: url.clone() };
                 Proxies::new(Some(&proxy), Some(&proxy), no_proxy)
             }
         }
@@ -65,9 +65,9 @@ impl ProxyEnvironment {
     /// Reads the variables. An empty one counts as not set. The lower case name takes precedence, as for curl.
     pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
         let first = |names: &[&'static str]| {
-            names.iter().find_map(|&origin| {
-                let url = variable(origin).filter(|value| !value.trim().is_empty())?;
-                Some(ProxyUrl { origin, url: url.into() })
+            names.iter().find_map(|&name| {
+                let url = variable(name).filter(|value| !value.trim().is_empty())?;
+                Some(ProxyUrl { variable: Some(name), url: url.into() })
             })
         };
         // A CGI program gets the header `Proxy` of a request as HTTP_PROXY.

@@ -1,6 +1,4 @@
 use std::{
-    error::Error as StdError,
-    fmt,
     future::{Future, Ready, ready},
     io,
     net::Ipv6Addr,
@@ -31,7 +29,7 @@ use super::{
     resolver::Resolver,
     stream::Stream,
 };
-use crate::{BoxError, Error, error::format_origin};
+use crate::{BoxError, Error};
 
 const IPV6_ADDRESS: Error = Error::InvalidEndpoint {
     what: "the host",
@@ -89,10 +87,8 @@ impl Route {
             return Ok(Stream::to_server(self.tcp.call(url).await?));
         };
         self.check_address(proxy.uri())?;
-        let proxy_url = proxy.uri().clone();
-        self.connect_through(proxy, url)
-            .await
-            .map_err(|source| ProxyFailed { origin: format_origin(&proxy_url), source }.into())
+        let proxies = Arc::clone(&self.proxies);
+        self.connect_through(proxy, url.clone()).await.map_err(|source| proxies.name_proxy_in(source, &url))
     }
 
     async fn connect_through(mut self, proxy: Intercept, url: Uri) -> Result<Stream, BoxError> {
@@ -153,25 +149,5 @@ impl Service<Uri> for Route {
 
     fn call(&mut self, url: Uri) -> Self::Future {
         Box::pin(self.clone().connect(url))
-    }
-}
-
-/// The proxy cannot be reached, or it refused to connect to the server.
-#[derive(Debug)]
-struct ProxyFailed {
-    /// Scheme, host and port of the proxy.
-    origin: Box<str>,
-    source: BoxError,
-}
-
-impl fmt::Display for ProxyFailed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot connect through the proxy {}", self.origin)
-    }
-}
-
-impl StdError for ProxyFailed {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&*self.source)
     }
 }
