@@ -1,4 +1,4 @@
-//! Loads a configuration: from files, variables and arguments to the [`CloudConfig`].
+//! Loads a [`CloudConfig`] from files, variables and arguments.
 
 use std::{io, sync::Arc};
 
@@ -52,7 +52,7 @@ pub(super) fn build(options: &Options) -> Result<CloudConfig, ConfigError> {
     }))
 }
 
-/// The selected cloud and region, with the settings of all layers.
+/// The selected cloud and region, with the merged settings.
 pub(super) struct Merged {
     clouds: Clouds,
     name: Option<Box<str>>,
@@ -70,7 +70,7 @@ pub(super) fn merge(options: &Options) -> Result<Merged, ConfigError> {
     ignored_variables::log(&clouds, &cloud);
     let profile = profile::find(options, &clouds, &cloud, arguments.profile)?;
     let sources = sources(&cloud, profile.as_ref());
-    trust::check(&sources, secrets_elsewhere(&cloud, &arguments.settings))?;
+    trust::check(&sources, other_secret_source(&cloud, &arguments.settings))?;
     let prompt = options.prompt.as_ref().map(|prompt| trusted_prompt(prompt, &sources));
 
     let regions = region::regions(&cloud.settings, profile.as_ref().map(|profile| &profile.settings))?;
@@ -78,14 +78,14 @@ pub(super) fn merge(options: &Options) -> Result<Merged, ConfigError> {
     let region_name = region.as_ref().map(|region| region.name.expose()).filter(|name| !name.is_empty());
     let region_name = region_name.map(Box::from);
 
-    let layers = [
+    let by_precedence = [
         profile.map(|profile| profile.settings),
         Some(cloud.settings),
         region.map(Region::into_settings),
         Some(arguments.settings),
     ];
     let mut settings = Settings::default();
-    layers.into_iter().flatten().for_each(|layer| settings.put_over(layer));
+    by_precedence.into_iter().flatten().for_each(|higher| settings.put_over(higher));
     for name in ["cloud", "profile", "regions"] {
         settings.top.remove(name);
     }
@@ -116,7 +116,7 @@ pub(super) fn region_names(options: &Options) -> Result<Vec<String>, ConfigError
     Ok(names.filter(|name| !name.is_empty()).collect())
 }
 
-/// Returns the options with the profile of the selected cloud, which is fetched if it has to be.
+/// Fetches the profile of the selected cloud, if necessary, and returns the options with the profile.
 pub(super) async fn fetch_profile(options: &Options, transport: &Transport) -> Result<Options, Error> {
     let mut options = options.clone();
     if let Some(remote) = remote_profile(&options)? {
@@ -138,8 +138,8 @@ fn sources(cloud: &Cloud, profile: Option<&Profile>) -> Vec<SourceFile> {
     cloud.sources.iter().chain(profile).cloned().collect()
 }
 
-/// Names what provides secrets of the cloud besides its files.
-fn secrets_elsewhere(cloud: &Cloud, arguments: &Settings) -> Option<&'static str> {
+/// Returns the name of a source of secrets that is not a file.
+fn other_secret_source(cloud: &Cloud, arguments: &Settings) -> Option<&'static str> {
     let is_argument = |(name, _): (&str, &Value)| is_secret(name);
     if cloud.is_environment {
         Some("the environment")
@@ -150,7 +150,7 @@ fn secrets_elsewhere(cloud: &Cloud, arguments: &Settings) -> Option<&'static str
     }
 }
 
-/// Returns a prompt that fails if the files must not receive secrets of the user.
+/// Returns a prompt that fails if secrets of the user must not be used with the files.
 fn trusted_prompt(prompt: &Prompt, sources: &[SourceFile]) -> Prompt {
     match trust::check(sources, Some("the user")) {
         Ok(()) => Arc::clone(prompt),

@@ -1,7 +1,7 @@
 //! Finds settings outside `auth` that are unknown, but close to a known one.
 //!
-//! Unknown settings are legal there, because other programs have settings of their own in the same files and
-//! variables. So a name that is close to none is not reported.
+//! Unknown settings are allowed there, because other programs have settings in the same files and variables. So an
+//! unknown name is reported only if it is close to a known one.
 
 use tracing::warn;
 
@@ -164,7 +164,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("verify_ssl", "verify"),
 ];
 
-/// The same for the ends of the settings of a service.
+/// Names that other programs have for the ends of the settings of a service, and incomplete ends.
 const END_ALIASES: &[(&str, &str)] = &[
     ("_microversion", "_default_microversion"),
     ("_override", "_endpoint_override"),

@@ -1,4 +1,4 @@
-//! How a configuration is loaded: what the program chooses itself.
+//! The options of a load, which the program sets.
 
 use std::{
     collections::HashMap,
@@ -20,9 +20,9 @@ pub(super) type ReadFile = Arc<dyn Fn(&Path) -> io::Result<Vec<u8>> + Send + Syn
 pub(super) struct Options {
     pub(super) cloud: Option<String>,
     pub(super) region_name: Option<String>,
-    /// Top-level settings of the program, with names as the program spells them.
+    /// Top-level settings that the program sets, with its spelling of the names.
     pub(super) arguments: Mapping,
-    /// Members of `auth` of the program.
+    /// Members of `auth` that the program sets.
     pub(super) auth_arguments: Mapping,
     /// `None` is the environment of the process.
     pub(super) environment: Option<HashMap<OsString, OsString>>,

@@ -1,10 +1,11 @@
-//! How close two names of settings are.
+//! Finds the known name that is closest to a misspelt name.
 
-/// Maximum length of a name that is compared, in bytes: a longer text is no typing error.
+/// Maximum length of a name that is compared, in bytes. A longer name is not a misspelt known name.
 const MAX_LENGTH: usize = 60;
 
-/// Returns how many characters have to be inserted, removed, replaced or exchanged with the next one to turn one name
-/// into the other.
+/// Returns the edit distance of two names.
+///
+/// It is the number of characters to insert, remove, replace or swap with the next one to get the other name.
 pub(super) fn edit_distance(from: &str, to: &str) -> usize {
     if from.len().max(to.len()) > MAX_LENGTH {
         return usize::MAX;
@@ -28,8 +29,9 @@ pub(super) fn edit_distance(from: &str, to: &str) -> usize {
     above.last().copied().unwrap_or_default()
 }
 
-/// Returns the known name that is closest to a name, and their distance. The shorter the names, the closer they have to
-/// be.
+/// Returns the known name that is closest to a name, and their distance.
+///
+/// The maximum distance is smaller for shorter names.
 pub(super) fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<(usize, &'a str)> {
     let distance = |known: &'a str| {
         let limit = match name.len().min(known.len()) {

@@ -53,7 +53,7 @@ pub enum ConfigErrorKind {
         cloud: Box<str>,
         /// The names of all clouds, in order.
         known: Vec<String>,
-        /// Where clouds were searched, and which files could not be used.
+        /// Where clouds were searched for, and which files could not be used.
         searched: Option<Box<str>>,
     },
     /// The cloud has no region of the requested name.

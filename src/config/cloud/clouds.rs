@@ -25,34 +25,34 @@ use crate::{
     error::{ConfigError, ConfigErrorKind, ConfigLocation, Names, escaped},
 };
 
-/// Maximum number of files that may not be read in an error.
+/// Maximum number of unreadable files that an error lists.
 const MAX_FILES: usize = 10;
 
-/// What a load reads: the files and the environment.
+/// The files and the environment, as they were read.
 pub(crate) struct Clouds {
     pub(crate) environment: Environment,
-    /// Empty if the process has none, for example because it was removed.
+    /// Empty if the process has no working directory, for example because it was removed.
     pub(crate) working_directory: PathBuf,
     /// The clouds file.
     pub(crate) clouds: Option<Document>,
     /// The secure file.
     pub(crate) secure: Option<Document>,
-    /// Where the clouds file was searched.
+    /// Where the clouds file was searched for.
     searched: Searched,
 }
 
-/// Where the clouds file was searched.
+/// Where the clouds file was searched for.
 struct Searched {
-    /// The places, as text.
-    places: Vec<String>,
-    /// Clouds files and secure files that may not be read.
+    /// The names of the directories or files.
+    directories: Vec<String>,
+    /// Clouds files and secure files that this user may not read.
     forbidden: Vec<Arc<Path>>,
 }
 
 /// A file of the configuration.
 pub(crate) struct Document {
     pub(crate) source: SourceFile,
-    /// The clouds, or the profiles of a file of profiles.
+    /// The clouds. In a file of profiles, the profiles.
     pub(crate) entries: Mapping,
     /// The other members.
     members: Mapping,
@@ -81,8 +81,8 @@ impl Clouds {
         let mut forbidden = Vec::new();
         let mut read = |kind| Document::read(kind, options, &environment, &working_directory, &mut forbidden);
         let (clouds, secure) = (read(FileKind::Clouds)?, read(FileKind::Secure)?);
-        let places = searched_places(options, &environment, &working_directory);
-        let searched = Searched { places, forbidden };
+        let directories = searched_directories(options, &environment, &working_directory);
+        let searched = Searched { directories, forbidden };
         let loaded = Self { environment, working_directory, clouds, secure, searched };
         loaded.check_cloud_name()?;
         Ok(loaded)
@@ -111,8 +111,10 @@ impl Clouds {
         Ok(names)
     }
 
-    /// Returns the selected cloud: the one that the program asked for, that of `OS_CLOUD`, that of the environment, or
-    /// the only one.
+    /// Returns the selected cloud.
+    ///
+    /// It is the one that the program selects, the one that `OS_CLOUD` names, the one of the environment, or the only
+    /// one.
     pub(crate) fn select(&self, requested: Option<Value>) -> Result<Cloud, ConfigError> {
         let is_requested = requested.is_some();
         let requested = match requested {
@@ -184,7 +186,7 @@ impl Clouds {
         Ok(client)
     }
 
-    /// Says which files could not be used, or where the clouds file was searched if there is none.
+    /// Returns which files could not be used, or where the clouds file was searched for if there is none.
     pub(crate) fn searched(&self) -> Option<String> {
         let path = |path: &Path| escaped(&path.to_string_lossy());
         let forbidden = self.searched.forbidden.iter().take(MAX_FILES);
@@ -200,8 +202,8 @@ impl Clouds {
                 None => format!("{file} has no member `clouds`"),
             });
         }
-        if self.clouds.is_none() && !self.searched.places.is_empty() {
-            reasons.push(format!("no clouds.yaml was found in {}", Names(&self.searched.places)));
+        if self.clouds.is_none() && !self.searched.directories.is_empty() {
+            reasons.push(format!("no clouds.yaml was found in {}", Names(&self.searched.directories)));
         }
         (!reasons.is_empty()).then(|| reasons.join("; "))
     }
@@ -210,9 +212,9 @@ impl Clouds {
         self.clouds.iter().chain(&self.secure)
     }
 
-    /// Refuses a cloud in a file with the name of the cloud of the environment.
+    /// Returns an error if a cloud in a file has the name of the cloud of the environment.
     fn check_cloud_name(&self) -> Result<(), ConfigError> {
-        // A name that is not Unicode is no name of a cloud in a file.
+        // No cloud in a file has a name that is not Unicode.
         let Ok(name) = self.environment.cloud_name() else { return Ok(()) };
         if !self.environment.is_loaded() {
             return Ok(());
@@ -274,7 +276,7 @@ impl ConfigError {
     }
 }
 
-/// Logs which files are skipped, although they exist or a variable names them.
+/// Logs skipped files that exist or that a variable names.
 fn warn_skipped(found: &Found, named: Option<(&str, PathBuf)>) {
     for path in &found.forbidden {
         warn!("the file {} may not be read, so it is skipped", escaped(&path.to_string_lossy()));
@@ -289,8 +291,12 @@ fn warn_skipped(found: &Found, named: Option<(&str, PathBuf)>) {
     }
 }
 
-/// Returns where the clouds file is searched.
-fn searched_places(options: &Options, environment: &Environment, working_directory: &Path) -> Vec<String> {
+/// Returns where the clouds file is searched for.
+fn searched_directories(
+    options: &Options,
+    environment: &Environment,
+    working_directory: &Path,
+) -> Vec<String> {
     if !options.load_files {
         return Vec::new();
     }
@@ -298,15 +304,18 @@ fn searched_places(options: &Options, environment: &Environment, working_directo
     if let Some(files) = &options.clouds_files {
         return files.iter().map(|path| text(&working_directory.join(path))).collect();
     }
-    let mut places = Vec::new();
-    for place in directories(options, environment, working_directory) {
-        let place =
-            if place == working_directory { "the working directory".to_owned() } else { text(&place) };
-        if !places.contains(&place) {
-            places.push(place);
+    let mut names = Vec::new();
+    for directory in directories(options, environment, working_directory) {
+        let name = if directory == working_directory {
+            "the working directory".to_owned()
+        } else {
+            text(&directory)
+        };
+        if !names.contains(&name) {
+            names.push(name);
         }
     }
-    places
+    names
 }
 
 fn working_directory(options: &Options) -> PathBuf {

@@ -1,4 +1,4 @@
-//! Variables that have no effect, because the cloud is one of a file.
+//! Logs variables that have no effect, because the cloud comes from a file.
 
 use tracing::{debug, warn};
 
@@ -11,8 +11,9 @@ use crate::{
 /// Variables that apply to all clouds.
 const COMMON: [&str; 2] = ["force_ipv4", "prefer_ipv6"];
 
-/// Logs which variables are ignored. If the program selected the cloud, this is as intended, and only logged at the debug
-/// level.
+/// Logs which variables are ignored.
+///
+/// If the program selected the cloud, this is intended. Then it is logged at the debug level only.
 pub(crate) fn log(clouds: &Clouds, cloud: &Cloud) {
     let (Some(name), false) = (&cloud.name, cloud.is_environment) else { return };
     let is_ignored = |setting: &str| is_known(setting) && !COMMON.contains(&setting);

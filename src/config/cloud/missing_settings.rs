@@ -6,8 +6,9 @@ use crate::{
     error::{ConfigError, ConfigErrorKind, Names},
 };
 
-/// Adds to an error about missing settings where the cloud is written, how a cloud is selected, or which setting or
-/// variable is misspelt or empty.
+/// Adds a hint to an error about missing settings.
+///
+/// The hint says where the cloud is written, how to select a cloud, or which setting or variable is misspelt or empty.
 pub(crate) fn explain(
     mut error: ConfigError,
     clouds: &Clouds,

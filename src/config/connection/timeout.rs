@@ -10,8 +10,8 @@ use crate::{
 
 /// Returns the timeout of a request (`api_timeout`), which is in seconds.
 ///
-/// Old clients called it `http_timeout`, or `compute_timeout` and the like. Such a setting takes precedence, as in
-/// openstacksdk, and the last one is used. A plain `timeout` is ignored.
+/// Its old names end with `_timeout`, such as `http_timeout` and `compute_timeout`. As in openstacksdk, they take
+/// precedence, and the last one is used. A plain `timeout` is ignored.
 pub(crate) fn api_timeout(settings: &Settings) -> Result<Option<Duration>, ConfigError> {
     let is_old_name = |name: &str| name.ends_with("timeout") && !matches!(name, "timeout" | "api_timeout");
     let mut names: Vec<_> =

@@ -105,8 +105,9 @@ fn read_verify(settings: &Settings) -> Result<Option<Verify>, ConfigError> {
     Ok(verify.map(Verify::Boolean))
 }
 
-/// Returns whether certificates are verified. Either of `insecure` and `verify` turns that off. If the program sets one
-/// of the two, that one decides.
+/// Returns whether certificates are verified.
+///
+/// `insecure` and `verify: false` turn that off. If the program sets one of the two, only this one counts.
 fn is_verified(settings: &Settings, verify: Option<&Verify>) -> Result<bool, ConfigError> {
     let insecure = settings.boolean("insecure")?;
     let is_argument = |name| settings.top.get(name).is_some_and(|value| value.location.is_argument());

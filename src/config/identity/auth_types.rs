@@ -9,16 +9,16 @@ pub(super) struct AuthType {
     settings: &'static [&'static [Setting]],
 }
 
-/// What is built from the settings of an auth type.
+/// The kind of credentials or plugin that is built for an auth type.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
-    /// A login by the API version that Keystone has.
+    /// A login with the API version that Keystone supports.
     Generic(Method),
-    /// A login by the v2.0 API.
+    /// A login with the v2.0 API.
     V2(Method),
-    /// A login by the v3 API.
+    /// A login with the v3 API.
     V3(Method),
-    /// A login by the v3 API, with the methods that the setting `auth_methods` lists.
+    /// A login with the v3 API, and the methods that the setting `auth_methods` lists.
     MultiFactor,
     /// A fixed token, without Keystone.
     AdminToken,
@@ -28,7 +28,7 @@ pub(super) enum Kind {
     NoAuth,
 }
 
-/// How a login proves the identity.
+/// An authentication method of a login.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Method {
     Password,
@@ -41,9 +41,9 @@ pub(super) enum Method {
 #[derive(Debug)]
 pub(super) struct Setting {
     pub(super) name: &'static str,
-    /// Another name of the setting. The name takes precedence over it.
+    /// The old name of the setting. The current name takes precedence.
     pub(super) old_name: Option<&'static str>,
-    /// What the user is asked for if the setting is absent.
+    /// The prompt that asks the user for the setting if it is absent.
     pub(super) prompt: Option<&'static str>,
 }
 
@@ -86,10 +86,10 @@ const APPLICATION_CREDENTIAL: &[Setting] = &[
     setting("application_credential_secret"),
 ];
 
-/// The settings that win outside `auth` over those in `auth`, so that variables can override files. Outside `auth`, too,
-/// it is an error if the auth type does not know them.
+/// Settings for which the value outside `auth` takes precedence over the value in `auth`.
 ///
-/// The project is one of them, but its names depend on the auth type.
+/// So variables can override files. If the auth type does not know one of them, this is an error even outside `auth`.
+/// The project is one of these settings, too, but its names depend on the auth type.
 const OUTER: &[Setting] = &[
     setting("domain_id"),
     setting("domain_name"),
@@ -109,7 +109,7 @@ const SUPPORTED: &[AuthType] = &[
     },
     AuthType { name: "token", kind: Kind::Generic(Method::Token), settings: &[V3, PROJECT, DEFAULT_DOMAIN] },
     AuthType { name: "v2password", kind: Kind::V2(Method::Password), settings: &[V2, TENANT] },
-    // Not scoped to a tenant: its name would be that of a project, which this auth type of keystoneauth does not know.
+    // It has no tenant: keystoneauth does not know the settings of a project for this auth type.
     AuthType { name: "v2token", kind: Kind::V2(Method::Token), settings: &[V2] },
     AuthType { name: "v3password", kind: Kind::V3(Method::Password), settings: &[V3, PROJECT] },
     AuthType { name: "v3token", kind: Kind::V3(Method::Token), settings: &[V3, PROJECT] },
@@ -221,7 +221,7 @@ impl AuthType {
         settings.into_iter()
     }
 
-    /// Returns the settings that win outside `auth` over those in `auth`, in order.
+    /// Returns the settings for which the value outside `auth` takes precedence over the value in `auth`, in order.
     pub(super) fn outer_settings(&self) -> impl Iterator<Item = &'static Setting> {
         let project = if self.kind == Kind::V2(Method::Password) { TENANT } else { PROJECT };
         OUTER.iter().chain(project)

@@ -19,13 +19,13 @@ use crate::{
 
 /// How requests are authenticated.
 pub(crate) enum Identity {
-    /// By logins to Keystone.
+    /// Keystone issues tokens for these credentials.
     Credentials(Arc<dyn Credentials>),
-    /// Without Keystone.
+    /// A plugin without Keystone.
     Fixed(Arc<dyn IdentityPlugin>),
 }
 
-/// Builds the identity from settings that were checked to be complete.
+/// Builds the identity from complete settings.
 pub(super) fn build(members: &Members, selected: &Selected) -> Result<Identity, ConfigError> {
     let builder = Builder { members, auth_type: selected.auth_type.name };
     let credentials: Arc<dyn Credentials> = match selected.auth_type.kind {
@@ -144,8 +144,9 @@ impl Builder<'_> {
         }
     }
 
-    /// Warns if there is a scope beside an application credential, which Keystone rejects. It is sent nevertheless,
-    /// because the roles in another project than the requested one would be a surprise.
+    /// Logs a warning if an application credential is used with a scope, which Keystone rejects.
+    ///
+    /// The scope is sent nevertheless. Without it, the token would be for another project than the requested one.
     fn warn_about_scope(&self) {
         let scope = ["project_id", "project_name", "domain_id", "domain_name", "system_scope", "trust_id"];
         if let Some(Member { location, path, .. }) = self.members.first(&scope) {

@@ -1,4 +1,4 @@
-//! Who logs in, and how: from the settings of a cloud to credentials, or to a plugin without Keystone.
+//! Makes credentials, or a plugin without Keystone, from the settings of a cloud.
 
 mod auth_types;
 mod build;

@@ -10,14 +10,14 @@ use crate::{
     error::{ConfigError, ConfigErrorKind, ConfigLocation},
 };
 
-/// Why an application credential must not have a scope beside it.
+/// Why a scope must not be set together with an application credential.
 pub(super) const SCOPE_OF_APPLICATION_CREDENTIAL: &str =
     "Keystone rejects a scope beside an application credential";
 
-/// Settings of which one is required, and how an error names them.
+/// A list of settings, one of which is required, and how an error names them.
 struct Requirement(&'static [&'static str], &'static str);
 
-/// Checks that no required setting is missing. `is_promised` says which ones the user will be asked for.
+/// Checks that no required setting is missing. `is_promised` returns whether the user will be asked for a setting.
 pub(super) fn check(
     members: &Members,
     selected: &Selected,
@@ -50,7 +50,7 @@ pub(super) fn check(
     })
 }
 
-/// Returns what is required, with the setting that is the reason, if there is one.
+/// Returns the requirements, each with the setting that causes it, if there is one.
 fn requirements<'a>(members: &'a Members, selected: &Selected) -> Vec<(Requirement, Option<&'a Member>)> {
     const AUTH_URL: Requirement = Requirement(&["auth_url"], "auth_url");
     const USER: Requirement = Requirement(&["username", "user_id"], "username or user_id");

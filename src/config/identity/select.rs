@@ -1,4 +1,4 @@
-//! Which auth type is used.
+//! Selects the auth type.
 
 use tracing::warn;
 
@@ -76,8 +76,10 @@ fn named(name: &str, supported: &'static [&'static str]) -> Result<&'static Auth
     }))
 }
 
-/// Returns the auth type that the settings leave no doubt about: they have an application credential, or a part of one,
-/// or a token, and no password.
+/// Returns the auth type of a cloud without `auth_type`, if it is not a password.
+///
+/// It is an application credential or a token if the settings contain one of them, or a part of the application
+/// credential, and no password.
 fn evident(settings: &Settings) -> Option<&'static str> {
     let has = |names: &[&str]| {
         let values = names.iter().flat_map(|name| [settings.auth.get(name), settings.top.get(name)]);
@@ -92,7 +94,7 @@ fn evident(settings: &Settings) -> Option<&'static str> {
     }
 }
 
-/// Returns the methods of a multi-factor login: a list of auth types, or their names with commas between.
+/// Returns the methods of a multi-factor login: a list of auth types, or a text with their names separated by commas.
 fn listed_methods(settings: &Settings) -> Result<Vec<Method>, ConfigError> {
     let values = [("auth.auth_methods", &settings.auth), ("auth_methods", &settings.top)];
     let mut values: Vec<_> = values

@@ -42,7 +42,7 @@ fn hint(name: &str, selected: &Selected, in_environment: bool) -> String {
     }
 }
 
-/// Returns whether a name may be meant for a known one: `os_password`, `project` for `project_name`, `pasword`.
+/// Returns whether a name is probably a misspelt known name: `os_password`, `project` for `project_name`, `pasword`.
 fn is_similar(name: &str, known: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let name = name.strip_prefix("os_").unwrap_or(&name);

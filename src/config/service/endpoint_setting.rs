@@ -33,7 +33,7 @@ fn find_override(
     }
     let settings = service.settings;
     let name = if auth_type == "none" && is_set(settings, "endpoint") {
-        // The endpoint of every service.
+        // The setting `endpoint` is for all services.
         "endpoint"
     } else if service_type == "identity" && !is_scoped(settings, auth_type) {
         // A token without a scope has no catalog. Keystone itself can be used with it.

@@ -74,7 +74,7 @@ fn count(value: &Value) -> Result<Option<u32>, ConfigError> {
     text.expose().trim().parse().map(Some).map_err(invalid)
 }
 
-/// Reads a list of statuses, or a text with commas between them.
+/// Reads a list of statuses, or a text with statuses separated by commas.
 fn status_codes(value: &Value) -> Result<Option<Vec<StatusCode>>, ConfigError> {
     let Data::Sequence(values) = &value.data else { return status_codes_in_text(value) };
     let codes: Result<Vec<_>, _> = values.iter().map(status_codes_in_text).collect();

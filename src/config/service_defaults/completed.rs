@@ -4,15 +4,15 @@ use http::Extensions;
 
 use crate::{EndpointFilter, config::ServiceConfig};
 
-/// A filter that was completed from the settings of its service.
+/// The filter of a request, with the settings of its service added.
 #[derive(Clone)]
 pub(super) struct Completed {
     filter: EndpointFilter,
-    /// `None` if the configuration does not say how often requests are retried.
+    /// `None` if the configuration has no settings of retries for the service.
     retries: Option<ServiceRetries>,
 }
 
-/// A request extension that says how often a request to its service is retried.
+/// A request extension with the settings of retries.
 #[derive(Clone)]
 pub(super) struct ServiceRetries(pub(super) Arc<ServiceConfig>);
 

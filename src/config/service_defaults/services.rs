@@ -11,12 +11,12 @@ pub(super) struct DefaultService {
 }
 
 impl DefaultService {
-    /// Returns the filter of requests without a filter, after it was completed.
+    /// Returns the completed filter for requests that have none.
     pub(super) fn completed(&self) -> &Completed {
         &self.completed
     }
 
-    /// Returns a filter without a service type as one for this service.
+    /// Sets this service in a filter without a service type.
     pub(super) fn typed(&self, filter: &EndpointFilter) -> EndpointFilter {
         filter.clone().service_type(&self.service_type)
     }

@@ -18,7 +18,7 @@ use crate::{
 /// The name of the cloud of the environment, unless `OS_CLOUD_NAME` sets another.
 const DEFAULT_CLOUD_NAME: &str = "envvars";
 
-/// Variables that select a cloud, a region or a file. They alone do not make a cloud.
+/// Variables that select a cloud, a region or a file. If only these are set, the environment does not describe a cloud.
 const SELECTORS: [&str; 5] =
     ["OS_CLOUD", "OS_REGION_NAME", "OS_CLIENT_CONFIG_FILE", "OS_CLIENT_SECURE_FILE", "OS_CLOUD_NAME"];
 
@@ -47,12 +47,12 @@ impl Environment {
         let prefix = options.envvar_prefix.clone().filter(|prefix| !prefix.is_empty());
         let is_setting =
             |name: &str| name.starts_with("OS_") || prefix.as_deref().is_some_and(|p| name.starts_with(p));
-        let is_place =
+        let is_directory =
             |name: &str| name == "HOME" || name.starts_with("XDG_CONFIG_") || name == "SNAP_REAL_HOME";
         let mut empty = BTreeSet::new();
         let mut add = |(name, value): (OsString, OsString)| {
             let name = name.into_string().ok()?;
-            let is_used = is_place(&name) || (is_setting(&name) && options.load_envvars);
+            let is_used = is_directory(&name) || (is_setting(&name) && options.load_envvars);
             if is_used && value.is_empty() {
                 empty.insert(name);
                 return None;
@@ -115,7 +115,7 @@ impl Environment {
         settings.map(|(variable, setting, _)| (variable, setting))
     }
 
-    /// Returns whether the environment describes a cloud: whether a variable is set that is more than a selector.
+    /// Returns whether the environment describes a cloud: whether a variable is set that is not in [`SELECTORS`].
     pub(crate) fn has_cloud(&self) -> bool {
         self.settings().any(|(variable, _, _)| !SELECTORS.contains(&variable))
     }
@@ -134,8 +134,10 @@ impl Environment {
         Ok(settings)
     }
 
-    /// Returns variables, the names of their settings, and their values. The last one takes precedence: variables with
-    /// the further prefix, and names in upper case.
+    /// Returns variables, the names of their settings, and their values.
+    ///
+    /// If several variables are for one setting, the last one takes precedence. Variables with the prefix of the
+    /// program come after those with `OS_`, and names in upper case after those in lower case.
     fn settings(&self) -> impl Iterator<Item = (&str, String, &Variable)> {
         std::iter::once("OS_").chain(self.prefix.as_deref()).flat_map(|prefix| {
             self.variables.iter().rev().filter_map(move |(variable, value)| {

@@ -27,16 +27,17 @@ pub(crate) struct ReadableFile {
     pub(crate) bytes: Zeroizing<Vec<u8>>,
 }
 
-/// What was found at the candidates for a file.
+/// The result of reading the candidates for a file.
 #[derive(Default)]
 pub(crate) struct Found {
     pub(crate) file: Option<ReadableFile>,
-    /// Files before it that exist, but may not be read.
+    /// Earlier candidates that exist, but that this user may not read.
     pub(crate) forbidden: Vec<Arc<Path>>,
 }
 
-/// Reads the first of the candidates that can be read. Files that do not exist or may not be read, and directories, are
-/// skipped.
+/// Reads the first of the candidates that can be read.
+///
+/// Files that do not exist or that this user may not read are skipped, and so are directories.
 pub(crate) fn read_first(
     candidates: Vec<PathBuf>,
     read_file: Option<&ReadFile>,
@@ -75,7 +76,7 @@ fn is_skipped(error: &io::Error) -> bool {
 
 /// Reads a regular file up to one byte more than [`MAX_SIZE`].
 ///
-/// Opening a named pipe would wait for a writer, so the kind of the file is looked at first.
+/// The kind of the file is checked before the file is opened, because opening a named pipe would wait for a writer.
 fn read_from_disk(path: &Path, working_directory: &Path) -> io::Result<(Vec<u8>, Protection)> {
     if path == Path::new(EMPTY_FILE) {
         return Ok((Vec::new(), Protection::PROVIDED));
@@ -85,7 +86,7 @@ fn read_from_disk(path: &Path, working_directory: &Path) -> io::Result<(Vec<u8>,
     let metadata = file.metadata()?;
     check_kind(&metadata)?;
     let protection = Protection::of(&file, path, working_directory)?;
-    // The buffer has its final size at once, so that no copy of a secret is left behind in a smaller one.
+    // The buffer has its final size from the beginning: a buffer that grows would leave copies of secrets in memory.
     let size = metadata.len().min(MAX_SIZE).saturating_add(1);
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
     file.take(MAX_SIZE.saturating_add(1)).read_to_end(&mut bytes)?;

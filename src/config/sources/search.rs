@@ -1,4 +1,4 @@
-//! The places where the files of the configuration are searched.
+//! The paths at which the files of the configuration are searched for.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ impl FileKind {
         }
     }
 
-    /// Returns the paths of the program, which replace the search.
+    /// Returns the paths that the program has set, which replace the search.
     fn paths(self, options: &Options) -> Option<&[PathBuf]> {
         match self {
             Self::Clouds => options.clouds_files.as_deref(),
@@ -34,7 +34,7 @@ impl FileKind {
         }
     }
 
-    /// Returns the variable with a path that comes before all places.
+    /// Returns the variable with the path that comes before all others.
     fn variable(self) -> Option<&'static str> {
         match self {
             Self::Clouds => Some("OS_CLIENT_CONFIG_FILE"),
@@ -44,9 +44,7 @@ impl FileKind {
     }
 }
 
-/// Returns the absolute paths of the candidates for a file, in order.
-///
-/// `working_directory` is absolute.
+/// Returns the absolute paths of the candidates for a file, in order. `working_directory` must be absolute.
 pub(crate) fn candidates(
     kind: FileKind,
     options: &Options,
@@ -61,9 +59,9 @@ pub(crate) fn candidates(
     }
     let named = named(kind, options, environment, working_directory);
     let mut candidates: Vec<_> = named.map(|(_, path)| path).into_iter().collect();
-    for place in directories(options, environment, working_directory) {
+    for directory in directories(options, environment, working_directory) {
         for suffix in ["yaml", "yml", "json"] {
-            let candidate = place.join(format!("{}.{suffix}", kind.name()));
+            let candidate = directory.join(format!("{}.{suffix}", kind.name()));
             if !candidates.contains(&candidate) {
                 candidates.push(candidate);
             }
@@ -90,25 +88,25 @@ pub(crate) fn directories(
     working_directory: &Path,
 ) -> Vec<PathBuf> {
     let first = options.search_working_directory.then(|| working_directory.to_path_buf());
-    first.into_iter().chain(places(environment)).collect()
+    first.into_iter().chain(standard_directories(environment)).collect()
 }
 
 /// Returns the directories that are searched after the working directory.
-fn places(environment: &Environment) -> Vec<PathBuf> {
+fn standard_directories(environment: &Environment) -> Vec<PathBuf> {
     let absolute = |name: &str| environment.path(name).filter(|path| path.is_absolute());
     let home = environment.home();
     let below_home = |home: &Path| home.join(".config");
     let config_home = absolute("XDG_CONFIG_HOME").or_else(|| home.map(below_home));
     let user = absolute("SNAP_REAL_HOME").as_deref().or(home).map(below_home);
-    let mut places: Vec<_> =
-        config_home.into_iter().chain(user).map(|place| place.join("openstack")).collect();
+    let mut directories: Vec<_> =
+        config_home.into_iter().chain(user).map(|directory| directory.join("openstack")).collect();
     if cfg!(unix) {
         let site = environment.path("XDG_CONFIG_DIRS").unwrap_or_else(|| "/etc/xdg".into());
         let site = std::env::split_paths(&site).filter(|path| path.is_absolute());
-        places.extend(site.map(|place| place.join("openstack")));
-        places.push("/etc/openstack".into());
+        directories.extend(site.map(|directory| directory.join("openstack")));
+        directories.push("/etc/openstack".into());
     }
-    places
+    directories
 }
 
 #[cfg(all(test, unix))]
@@ -116,12 +114,12 @@ mod tests {
     use super::*;
     use crate::config::options::testing::with_variables;
 
-    fn places_of(variables: &[(&str, &str)]) -> Vec<PathBuf> {
-        places(&Environment::new(&with_variables(variables)))
+    fn directories_of(variables: &[(&str, &str)]) -> Vec<PathBuf> {
+        standard_directories(&Environment::new(&with_variables(variables)))
     }
 
     #[test]
-    fn places_are_searched_in_order() {
+    fn directories_are_searched_in_order() {
         let variables = [
             ("HOME", "/home/a"),
             ("XDG_CONFIG_HOME", "/xdg"),
@@ -135,11 +133,11 @@ mod tests {
             "/two/openstack",
             "/etc/openstack",
         ];
-        assert_eq!(places_of(&variables), expected.map(PathBuf::from));
+        assert_eq!(directories_of(&variables), expected.map(PathBuf::from));
     }
 
     #[test]
-    fn a_relative_or_empty_place_counts_as_not_set() {
+    fn a_relative_or_empty_directory_counts_as_not_set() {
         let expected = [
             "/home/a/.config/openstack",
             "/home/a/.config/openstack",
@@ -148,7 +146,7 @@ mod tests {
         ];
         for config_home in ["", "relative"] {
             let variables = [("HOME", "/home/a"), ("XDG_CONFIG_HOME", config_home), ("XDG_CONFIG_DIRS", "")];
-            assert_eq!(places_of(&variables), expected.map(PathBuf::from));
+            assert_eq!(directories_of(&variables), expected.map(PathBuf::from));
         }
     }
 
