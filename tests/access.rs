@@ -232,6 +232,39 @@ fn a_missing_endpoint_is_explained_by_near_misses() {
 }
 
 #[test]
+fn an_interface_or_region_that_does_not_exist_is_said_once() {
+    let mut nova = CatalogService::new("compute").name("nova");
+    for region in ["RegionOne", "RegionTwo"] {
+        for interface in ["public", "internal", "admin"] {
+            nova = nova.endpoint(interface, region, "https://one.example.com");
+        }
+    }
+    let info = V3Token::new("u", "a").service(&nova).access_info("t").unwrap();
+    let message = |interface: &str, region: &str| {
+        let filter = EndpointFilter::new("compute").region(region).interface(interface);
+        info.service_catalog().url_for(&filter).unwrap_err().to_string()
+    };
+    assert_eq!(
+        message("publik", "RegionTwo"),
+        "the service catalog has no endpoint for service type compute, interface publik, region RegionTwo; there, the \
+         interface is public or internal or admin: check the requested interface"
+    );
+    assert_eq!(
+        message("public", "regionone"),
+        "the service catalog has no endpoint for service type compute, interface public, region regionone; there, the \
+         region is RegionOne or RegionTwo: check the requested region"
+    );
+    let both = message("publik", "regionone");
+    assert!(
+        both.ends_with(
+            "check the requested interface; there, the region is RegionOne or RegionTwo: check the \
+                            requested region"
+        ),
+        "{both}"
+    );
+}
+
+#[test]
 fn an_exact_service_type_is_preferred_to_an_alias() {
     let listed = |service_type: &str| {
         CatalogService::new(service_type)
@@ -343,7 +376,10 @@ fn an_empty_name_of_a_v2_user_falls_back_to_the_username() {
 fn untrusted_texts_are_escaped_and_truncated_in_errors() {
     let hostile = |what: &str| format!("{what}\n\u{1b}[31m\u{202e}{}", "x".repeat(5_000));
     let endpoints: Value = (0..100)
-        .map(|_| json!({"interface": hostile("i"), "region_id": hostile("r"), "url": "https://h/"}))
+        .map(|number| {
+            let (interface, region) = (hostile(&format!("i{number}")), hostile(&format!("r{number}")));
+            json!({"interface": interface, "region_id": region, "url": "https://h/"})
+        })
         .collect();
     let services = (0..100).map(|number| json!({"type": hostile(&number.to_string()), "endpoints": []}));
     let compute = json!({"type": "compute", "name": hostile("n"), "endpoints": endpoints});

@@ -264,9 +264,7 @@ impl ServiceCatalog {
         }
         let mut error = EndpointNotFound::new(filter.to_string());
         for service_type in self.matching_types(filter) {
-            for endpoint in service_type.endpoints.iter().filter_map(|&index| self.endpoints.get(index)) {
-                let Some(service) = self.services.get(endpoint.service) else { continue };
-                let data = EndpointData::new(&service_type.name, service, endpoint);
+            for data in self.all_of_type(service_type) {
                 let reason = match data.mismatch(filter).or_else(|| data.interface_mismatch(filter)) {
                     Some(mismatch) => Some(mismatch.to_string()),
                     None => invalid_url(data).map(|InvalidBaseUrl(reason)| reason.to_owned()),
@@ -276,10 +274,35 @@ impl ServiceCatalog {
                 }
             }
         }
+        self.add_absent(filter, &mut error);
         if self.matching_types(filter).next().is_none() {
             self.types.iter().for_each(|service_type| error.add_service_type(&service_type.name));
         }
         Error::EndpointNotFound(error.into())
+    }
+
+    fn all_of_type<'a>(&'a self, service_type: &'a ServiceType) -> impl Iterator<Item = EndpointData<'a>> {
+        service_type.endpoints.iter().filter_map(|&index| {
+            let endpoint = self.endpoints.get(index)?;
+            let service = self.services.get(endpoint.service)?;
+            Some(EndpointData::new(&service_type.name, service, endpoint))
+        })
+    }
+
+    /// Adds the interface and the region, if no endpoint of the service type has the requested one.
+    fn add_absent(&self, filter: &EndpointFilter, error: &mut EndpointNotFound) {
+        let endpoints: Vec<_> = self.matching_types(filter).flat_map(|it| self.all_of_type(it)).collect();
+        let wanted = filter.wanted_interfaces().by_preference();
+        let interfaces = || endpoints.iter().filter_map(EndpointData::interface);
+        if !wanted.is_empty() && !interfaces().any(|interface| wanted.contains(interface)) {
+            error.add_absent("interface", interfaces().map(Interface::as_str));
+        }
+        if let Some(wanted) = filter.wanted_region() {
+            let regions = || endpoints.iter().filter_map(EndpointData::region_name);
+            if !regions().any(|region| region == wanted) {
+                error.add_absent("region", regions());
+            }
+        }
     }
 }
 

@@ -121,12 +121,16 @@ impl DocumentRequest {
         let no_document = match error {
             Error::ConnectFailure { origin, source, .. } => {
                 let cause = root_cause(&**source);
-                let fault = ConnectFault::from_error(origin, &**source).map(|fault| fault.describe(&cause));
-                self.no_document(match (failed_proxy(&**source), fault) {
-                    (None, Some(fault)) => fault,
-                    (None, None) => format!("it could not be reached: {cause}"),
-                    (Some(proxy), fault) => format!("{proxy}: {}", fault.unwrap_or(cause)),
-                })
+                let (proxy, fault) = (failed_proxy(&**source), ConnectFault::from_error(origin, &**source));
+                let is_at_right_url = proxy.is_some() || fault.is_some_and(ConnectFault::is_at_right_url);
+                let mut no_document =
+                    self.no_document(match (proxy, fault.map(|fault| fault.describe(&cause))) {
+                        (None, Some(fault)) => fault,
+                        (None, None) => format!("it could not be reached: {cause}"),
+                        (Some(proxy), fault) => format!("{proxy}: {}", fault.unwrap_or(cause)),
+                    });
+                no_document.attempt.is_at_right_url = is_at_right_url;
+                no_document
             }
             Error::InvalidResponse { reason, .. } => {
                 self.no_document(format!("its response cannot be read: {reason}"))

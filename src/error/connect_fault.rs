@@ -88,6 +88,11 @@ impl ConnectFault {
         matches!(self, Self::Certificate | Self::ClientCertificate | Self::NoTls)
     }
 
+    /// Returns whether the URL is right, and something else has to be changed.
+    pub(crate) fn is_at_right_url(self) -> bool {
+        matches!(self, Self::Certificate | Self::ClientCertificate | Self::ProxyAuthorization)
+    }
+
     /// Describes the cause, with the root of the error chain as text and what to do next.
     pub(crate) fn describe(self, root_cause: &str) -> String {
         let (fault, hint) = self.texts();
@@ -105,7 +110,7 @@ impl ConnectFault {
         match self {
             Self::Certificate => (
                 "its certificate was rejected",
-                "check that the client trusts the issuer, and that the certificate names this host",
+                "check the CA certificates that the client trusts, and that the certificate names this host",
             ),
             Self::ClientCertificate => (
                 "it rejected the client certificate, or got none",

@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Error, escaped};
+use super::{Error, escaped, format::printable};
 
 /// Version discovery did not find the requested version of a service: keystoneauth's `DiscoveryFailure`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct DiscoveryAttempt {
     pub reason: String,
     /// Whether the failure is transient: the same request can succeed later.
     pub transient: bool,
+    /// Whether the URL is right, and the reason says what has to be changed instead.
+    pub(crate) is_at_right_url: bool,
     /// The delay that the server requests (`Retry-After`).
     pub(crate) retry_after: Option<Duration>,
     /// Whether the failure is transient if this is the URL of Keystone. Keystone returns its versions to everyone, so
@@ -40,8 +42,9 @@ impl DiscoveryAttempt {
     pub(crate) fn new(url: &str, reason: impl Into<String>) -> Self {
         Self {
             url: without_secrets(url).into(),
-            reason: escaped(&reason.into()),
+            reason: printable(&reason.into()),
             transient: false,
+            is_at_right_url: false,
             retry_after: None,
             is_transient_at_keystone: false,
         }
@@ -124,6 +127,12 @@ impl fmt::Display for DiscoveryFailure {
             write!(f, "{separator}{} ({})", attempt.url, attempt.reason)?;
         }
         write_hidden(f, self.attempts.len())?;
+        if self.listed.is_none()
+            && !self.attempts.is_empty()
+            && self.attempts.iter().all(|it| it.is_at_right_url)
+        {
+            return Ok(());
+        }
         f.write_str(match (self.lists_nothing(), self.is_login) {
             (true, _) => "; check that the service runs",
             (false, false) => "; request another version",
@@ -146,6 +155,23 @@ impl std::error::Error for DiscoveryFailure {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rejected_certificate_says_nothing_about_the_url() {
+        let mut attempt = DiscoveryAttempt::new("https://h/", "its certificate is not for \"h\"; check it");
+        let message = |attempt: &DiscoveryAttempt| {
+            DiscoveryFailure::no_document(vec![attempt.clone()], "a version of Keystone").to_string()
+        };
+        assert!(message(&attempt).ends_with(
+            "; check it); check that the service runs, or set the URL with an endpoint \
+                                             override (for Keystone, with the auth_url)"
+        ));
+        attempt.is_at_right_url = true;
+        assert_eq!(
+            message(&attempt),
+            "cannot find a version of Keystone; tried https://h/ (its certificate is not for \"h\"; check it)"
+        );
+    }
 
     #[test]
     fn the_message_counts_the_versions_and_urls_that_it_does_not_show() {

@@ -46,8 +46,8 @@ impl fmt::Display for Error {
                 format::time(*expired_at)
             ),
             Self::EmptyCatalog => f.write_str(
-                "the service catalog is empty; request a scoped token, and do not use without_catalog or \
-                 `?nocatalog`",
+                "the service catalog is empty; set a project (project_name and project_domain_name) or another scope, \
+                 and do not use without_catalog or `?nocatalog`",
             ),
             Self::EndpointNotFound(error) => error.fmt(f),
             Self::InvalidVersion(error) => error.fmt(f),
@@ -123,7 +123,8 @@ impl fmt::Display for Error {
             Self::OriginNotAllowed { origin, never_allowed: false } => write!(
                 f,
                 "{origin} is not an origin of the service catalog, so the token is not sent there; allow the origin \
-                 with AuthLayer::allow_origin, or add the Unauthenticated extension to send the request without a token"
+                 with AuthLayer::allow_origin or by an endpoint override (`compute_endpoint_override` in clouds.yaml for \
+                 the service type compute), or add the Unauthenticated extension to send the request without a token"
             ),
             Self::HostNotAllowed { origin } => write!(
                 f,
@@ -155,7 +156,7 @@ impl fmt::Display for Error {
             Self::ConnectFailure { origin, source } => {
                 write!(f, "cannot reach Keystone at {origin}")?;
                 let fault = ConnectFault::from_error(origin, &**source);
-                let fault = fault.map(|fault| fault.describe(&format::escaped(&root_cause(&**source))));
+                let fault = fault.map(|fault| fault.describe(&format::printable(&root_cause(&**source))));
                 match (failed_proxy(&**source), fault) {
                     (None, Some(fault)) => write!(f, ": {fault}"),
                     (None, None) => f.write_str(" (check the auth_url and the network)"),

@@ -12,8 +12,19 @@ pub struct EndpointNotFound {
     pub near_misses: Vec<NearMiss>,
     /// The service types of the catalog, 64 at most. Empty if the requested one is among them.
     pub service_types: Vec<Box<str>>,
+    /// Properties that no endpoint of the service type has as requested.
+    absent: Vec<Absent>,
     /// Number of near misses or service types above that limit.
     omitted: usize,
+}
+
+/// A property that no endpoint of the service type has as requested.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Absent {
+    /// The name of the property, such as `interface`.
+    name: &'static str,
+    /// The values that there are, each once, 64 at most.
+    known: Vec<Box<str>>,
 }
 
 /// An endpoint of the requested service type that does not match the request.
@@ -28,7 +39,7 @@ pub struct NearMiss {
 
 impl EndpointNotFound {
     pub(crate) fn new(requested: String) -> Self {
-        Self { requested, near_misses: Vec::new(), service_types: Vec::new(), omitted: 0 }
+        Self { requested, near_misses: Vec::new(), service_types: Vec::new(), absent: Vec::new(), omitted: 0 }
     }
 
     pub(crate) fn add_near_miss(&mut self, endpoint: impl fmt::Display, reason: String) {
@@ -36,6 +47,20 @@ impl EndpointNotFound {
             self.near_misses.push(NearMiss { endpoint: endpoint.to_string(), reason });
         } else {
             self.omitted += 1;
+        }
+    }
+
+    /// Adds a property that no endpoint of the service type has as requested, with the values that there are. Without any
+    /// value, nothing is added.
+    pub(crate) fn add_absent<'a>(&mut self, name: &'static str, values: impl Iterator<Item = &'a str>) {
+        let mut known: Vec<Box<str>> = Vec::new();
+        for value in values.map(truncate) {
+            if known.len() < MAX_LISTED && known.iter().all(|known| **known != *value) {
+                known.push(value.into());
+            }
+        }
+        if !known.is_empty() {
+            self.absent.push(Absent { name, known });
         }
     }
 
@@ -57,6 +82,18 @@ const MAX_SHOWN: usize = 8;
 impl fmt::Display for EndpointNotFound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the service catalog has no endpoint for {}", self.requested)?;
+        for Absent { name, known } in &self.absent {
+            let shown: Vec<_> = known.iter().take(MAX_SHOWN).map(|value| escaped(value)).collect();
+            write!(f, "; there, the {name} is {}", shown.join(" or "))?;
+            match known.len().saturating_sub(MAX_SHOWN) {
+                0 => {}
+                more => write!(f, " or one of {more} more")?,
+            }
+            write!(f, ": check the requested {name}")?;
+        }
+        if !self.absent.is_empty() {
+            return Ok(());
+        }
         for (index, miss) in self.near_misses.iter().take(MAX_SHOWN).enumerate() {
             let separator = if index == 0 { "; near misses: " } else { ", " };
             write!(f, "{separator}{} ({})", miss.endpoint, miss.reason)?;

@@ -17,6 +17,22 @@ pub(crate) fn escaped(text: &str) -> String {
     escaped
 }
 
+/// Returns an untrusted text, truncated and with control characters escaped. Quotes stay as they are, because the message
+/// has none around it.
+pub(crate) fn printable(text: &str) -> String {
+    let mut printable = String::new();
+    for character in text.chars().take(MAX_CHARS) {
+        match character {
+            '"' | '\'' | '\\' => printable.push(character),
+            character => printable.extend(character.escape_debug()),
+        }
+    }
+    if text.chars().nth(MAX_CHARS).is_some() {
+        printable.push('…');
+    }
+    printable
+}
+
 /// Truncates an untrusted text to the part that [`escaped`] shows.
 pub(crate) fn truncate(text: &str) -> &str {
     let end = text.char_indices().nth(MAX_CHARS).map(|(end, _)| end);
@@ -69,6 +85,13 @@ pub(super) fn time(time: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quotes_are_escaped_only_within_quotes() {
+        assert_eq!(escaped("a \"b\"\n"), "a \\\"b\\\"\\n");
+        assert_eq!(printable("a \"b\"\n"), "a \"b\"\\n");
+        assert_eq!(printable(&"x".repeat(1_000_000)), escaped(&"x".repeat(1_000_000)));
+    }
 
     #[test]
     fn a_url_is_shown_without_secrets_and_without_a_scheme_that_it_does_not_have() {

@@ -24,6 +24,11 @@ pub(super) struct LoginContext {
 const NOT_KEYSTONE: &str =
     "the response is not from Keystone; correct the auth_url, or the proxy in front of Keystone";
 
+/// The hints if Keystone expects a domain. Names of users and projects are unique within their domain only.
+const USER_DOMAIN: &str = "set the domain of the user: user_domain_name (often Default) or user_domain_id";
+const PROJECT_DOMAIN: &str =
+    "set the domain of the project: project_domain_name (often Default) or project_domain_id";
+
 impl LoginContext {
     pub(super) fn new(
         version: IdentityVersion,
@@ -52,7 +57,13 @@ impl LoginContext {
             400.. => !is_keystone && !needs_tls,
             _ => false,
         };
+        let names_no_domain = |object: &str| {
+            let message = format!("Expecting to find domain in {object}");
+            is_keystone && body.windows(message.len()).any(|part| part == message.as_bytes())
+        };
         let hint = match status.as_u16() {
+            400 if names_no_domain("user") => USER_DOMAIN,
+            400 if names_no_domain("project") => PROJECT_DOMAIN,
             407 => "a proxy requires credentials of its own; give them to the client of the Transport",
             429 => "",
             _ if needs_tls => "that port speaks TLS; use https:// in the auth_url",

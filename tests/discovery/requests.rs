@@ -552,7 +552,7 @@ async fn the_root_cause_of_a_failed_connection_is_in_the_error() {
         Err::<Response<Body>, _>(BoxError::from("invalid peer certificate: not for \"nova\""))
     });
     let error = Discovery::new(Transport::new(untrusted)).document(NOVA).await.unwrap_err();
-    assert!(error.to_string().contains(r#"certificate: not for \"nova\"; check"#), "{error}");
+    assert!(error.to_string().contains(r#"certificate: not for "nova"; check"#), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
