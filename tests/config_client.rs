@@ -463,7 +463,7 @@ async fn a_stream_can_be_sent() {
 
     let (cloud, _served) = serve().await;
     let config = config(&cloud, &[("status_code_retry_delay", "0")]);
-    let https = config.https().build().unwrap();
+    let https = config.https().build().unwrap().with_body();
     let retry = RetryPolicy::replaying().connect_failure(HttpsClient::is_connect_failure);
     let client = config.client_with(https, ReauthPolicy::replaying(), retry).unwrap();
     cloud.fail_next("image", 1, Fault::status(StatusCode::SERVICE_UNAVAILABLE));

@@ -282,7 +282,7 @@ fn a_file_with_a_private_key_is_wiped() {
     std::fs::write(&path, text).unwrap();
     assert_wiped(|| {
         let build = |builder: HttpsClientBuilder| {
-            let built: Result<HttpsClient, _> = builder.build();
+            let built = builder.build();
             assert!(built.unwrap_err().to_string().contains("it contains no certificate"));
         };
         build(HttpsClient::builder().ca_file(&path));

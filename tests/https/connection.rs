@@ -143,7 +143,7 @@ async fn ipv4_is_used_if_it_is_forced() {
 #[tokio::test]
 async fn one_build_serves_several_bodies() {
     let (server, builder, files) = trusted(|ca| ca.issue(&NAMES).server()).await;
-    let client: HttpsClient = builder.build().unwrap();
+    let client = builder.build().unwrap();
     let transport = Transport::new(client.clone());
     // The files are not read again.
     std::fs::remove_file(files.path("ca.pem")).unwrap();
@@ -185,7 +185,7 @@ async fn times_can_be_as_long_as_you_like() {
 
 #[tokio::test]
 async fn only_a_failure_to_connect_that_can_pass_is_retried() {
-    let client: HttpsClient = builder().build().unwrap();
+    let client = builder().build().unwrap();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { drop(listener.accept().await) });

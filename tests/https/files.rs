@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tower_keystone::{Error, HttpsClient, HttpsClientBuilder};
+use tower_keystone::{Error, HttpsClientBuilder};
 
 use crate::{
     builder,
@@ -10,7 +10,7 @@ use crate::{
 };
 
 fn build_error(builder: HttpsClientBuilder) -> Error {
-    let built: Result<HttpsClient, _> = builder.build();
+    let built = builder.build();
     let error = built.unwrap_err();
     assert!(!error.is_transient());
     error
@@ -78,7 +78,7 @@ fn an_unusable_client_certificate_is_named() {
         assert_names(builder, &key, expected);
     }
     let (builder_with_key, _) = with_key(&client.key_pem());
-    let built: Result<HttpsClient, _> = builder_with_key.build();
+    let built = builder_with_key.build();
     assert!(built.is_ok());
 
     assert_names(

@@ -316,7 +316,7 @@ fn a_malformed_proxy_is_named_and_not_shown() {
     ] {
         let by_variable = environment(builder(), &[("HTTPS_PROXY", url)]);
         for (builder, name) in [(builder().proxy(url), "proxy: "), (by_variable, "HTTPS_PROXY: ")] {
-            let built: Result<HttpsClient, _> = builder.build();
+            let built = builder.build();
             let error = built.expect_err(url);
             let text = error.to_string();
             assert!(matches!(error, Error::InvalidClientSetting { .. }), "{error:?}");
@@ -367,7 +367,7 @@ fn the_password_of_a_proxy_is_not_logged() {
 #[tokio::test]
 async fn the_environment_of_the_process_is_read_by_default() {
     if is_child() {
-        let client: HttpsClient = HttpsClient::builder().build().unwrap();
+        let client = HttpsClient::builder().build().unwrap();
         let response = get(&client, "http://service.test/").await.unwrap();
         assert_eq!(response.body(), "forwarded");
         return;

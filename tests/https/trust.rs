@@ -176,7 +176,7 @@ async fn plain_http_on_a_tls_port_is_a_permanent_failure() {
     assert!(!error.is_transient(), "{error}");
     assert!(error.to_string().contains("does not speak TLS"), "{error}");
 
-    let client: HttpsClient = builder().build().unwrap();
+    let client = builder().build().unwrap();
     let service = ErrorContextLayer::new().layer(client);
     let request = Request::get(server.url("localhost")).body(Full::default()).unwrap();
     let error = service.oneshot(request).await.unwrap_err();
@@ -188,9 +188,9 @@ fn a_client_that_accepts_invalid_certificates_logs_a_warning_each_time() {
     let ((), text) = log_of(|| {
         let lax = builder().accept_invalid_certificates();
         for _ in 0..2 {
-            let _: HttpsClient = lax.build().unwrap();
+            let _client = lax.build().unwrap();
         }
-        let _: HttpsClient = builder().build().unwrap();
+        let _client = builder().build().unwrap();
     });
     assert_eq!(text.matches("WARN").count(), 2, "{text}");
     assert_eq!(text.matches("certificates of servers are not verified").count(), 2, "{text}");

@@ -63,7 +63,7 @@ impl CloudConfig {
     /// type Upload = ReplayBody<BoxBody<Bytes, BoxError>>;
     ///
     /// fn upload_client(config: &CloudConfig) -> Result<CloudClient<Upload>, BoxError> {
-    ///     let https = config.https().user_agent("my-program/1.0").build()?;
+    ///     let https = config.https().user_agent("my-program/1.0").build()?.with_body();
     ///     let retry = RetryPolicy::replaying().connect_failure(HttpsClient::is_connect_failure);
     ///     Ok(config.client_with(https, ReauthPolicy::replaying(), retry)?)
     /// }

@@ -1,7 +1,6 @@
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use http::HeaderValue;
-use http_body::Body;
 use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
@@ -236,19 +235,16 @@ impl HttpsClientBuilder {
 
     /// Builds a client.
     ///
-    /// This reads the files, which blocks the thread for a short time. The compiler infers the type of the request
-    /// body. If it cannot, write the type of the client: `HttpsClient` is a client for `Full<Bytes>`.
+    /// This reads the files, which blocks the thread for a short time. The client is for requests with the body
+    /// `Full<Bytes>`; [`HttpsClient::with_body`] makes one for
+    /// another body from it.
     ///
     /// # Errors
     ///
     /// Returns [`Error::InvalidClientSetting`] if a file cannot be read or contains no usable certificate or key, if
     /// the key does not belong to the client certificate, or if the URL of a proxy or the user agent is malformed. The
     /// error names the file or the variable.
-    pub fn build<B>(&self) -> Result<HttpsClient<B>, Error>
-    where
-        B: Body + Send,
-        B::Data: Send,
-    {
+    pub fn build(&self) -> Result<HttpsClient, Error> {
         let user_agent = self.user_agent_header()?;
         let proxies = Arc::new(self.proxies.build()?);
         let tls = self.tls.build()?;

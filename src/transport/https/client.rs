@@ -43,7 +43,7 @@ use crate::{BoxError, error::ConnectFault};
 /// # let builder = HttpsClient::builder().without_proxy();
 /// # #[cfg(any())]
 /// let builder = HttpsClient::builder().ca_file("/etc/ssl/private-cloud.pem");
-/// let client: HttpsClient = builder.user_agent("my-program/1.0").build()?;
+/// let client = builder.user_agent("my-program/1.0").build()?;
 ///
 /// let method = AuthMethod::password(User::new().username("alice").user_domain_name("Default"), "wonderland");
 /// let credentials = V3Credentials::new(auth_url, method);
@@ -114,8 +114,8 @@ impl<B> HttpsClient<B> {
 
     /// Returns a client for another request body, with the same settings and its own connections.
     ///
-    /// The files are not read again. Use it for example to make the client of a [`Transport`](crate::Transport) from a
-    /// client for streams.
+    /// The files are not read again. Use it for example to send streams, while the client that was built sends the
+    /// requests of a [`Transport`](crate::Transport).
     pub fn with_body<C>(&self) -> HttpsClient<C>
     where
         C: Body + Send,
