@@ -18,7 +18,7 @@
 //! # let plugin = AccessInfoPlugin::new(cloud.keystone().issue("alice", Some("demo")).ok_or("no such user")?);
 //! # let client = tower::service_fn(move |request: Request<Full<Bytes>>| {
 //! #     let cloud = cloud.clone();
-//! #     let moved = Response::builder().status(302).header("location", "servers").body(Full::default());
+//! #     let moved = Response::builder().status(302).header("location", "servers").body(Bytes::new().into());
 //! #     async move { match request.uri().path().ends_with("/old") {
 //! #         true => Ok(moved?),
 //! #         false => cloud.oneshot(request).await.map_err(BoxError::from),

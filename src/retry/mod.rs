@@ -57,7 +57,7 @@
 //! # let busy = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
 //! # let client = tower::service_fn(move |request: Request<Full<Bytes>>| {
 //! #     let cloud = cloud.clone();
-//! #     let mut response = Response::new(Full::default());
+//! #     let mut response = Response::new(Bytes::new().into());
 //! #     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
 //! #     let busy = busy.swap(false, std::sync::atomic::Ordering::Relaxed);
 //! #     async move { if busy { Ok(response) } else { cloud.oneshot(request).await } }
