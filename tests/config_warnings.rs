@@ -18,6 +18,7 @@ fn what_has_no_effect_is_logged_once_and_without_values() {
     files_that_are_skipped();
     variables_beside_a_cloud_of_a_file();
     users_that_are_missing();
+    anchors_without_a_value();
 }
 
 fn misspelt_settings() {
@@ -127,6 +128,18 @@ fn users_that_are_missing() {
         warnings(&cloud("application_credential_id: n, application_credential_secret: canary")).is_empty()
     );
     assert!(warnings(&cloud("token: canary")).is_empty());
+}
+
+fn anchors_without_a_value() {
+    let text =
+        "clouds:\n  one:\n    auth:\n      password: &canary\n      username: &u x\n    regions: [&r]\n";
+    assert_eq!(
+        warnings(&with_clouds(text)),
+        [
+            "/cwd/clouds.yaml:4:7: password: the value is empty, because `&` begins an anchor; quote it if it is a \
+          text"
+        ]
+    );
 }
 
 fn with_clouds(text: &str) -> CloudConfigBuilder {

@@ -95,9 +95,31 @@ impl CloudConfigBuilder {
         self
     }
 
+    /// Sets the content of the clouds file (`clouds.yaml`), in YAML, for programs that have their configuration in memory.
+    ///
+    /// No clouds file is read then. A secure file and a file of profiles are read only if
+    /// [`secure_files`](Self::secure_files) and [`public_files`](Self::public_files) set their paths. Errors name the
+    /// content `clouds_yaml`, as in `clouds_yaml:3:5`. It counts as [protected](super#who-receives-secrets).
+    ///
+    /// ```
+    /// use tower_keystone::CloudConfig;
+    ///
+    /// # fn main() -> Result<(), tower_keystone::BoxError> {
+    /// let text = "clouds: {demo: {auth: {auth_url: 'https://keystone.example.com', token: gAAAA}}}";
+    /// let config = CloudConfig::builder().load_envvars(false).clouds_yaml(text).build()?;
+    /// assert_eq!(config.name(), Some("demo"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn clouds_yaml(mut self, text: impl Into<Secret>) -> Self {
+        self.options.clouds_yaml = Some(text.into());
+        self
+    }
+
     /// Sets the paths of the clouds file (`clouds.yaml`). The first one that can be read is used.
     ///
-    /// They replace the search and `OS_CLIENT_CONFIG_FILE`. A relative path is in the working directory.
+    /// They replace the search and `OS_CLIENT_CONFIG_FILE`. A relative path is in the working directory. A secure file is
+    /// still searched for, unless [`secure_files`](Self::secure_files) sets its paths.
     pub fn clouds_files<P: Into<PathBuf>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
         self.options.clouds_files = Some(paths.into_iter().map(Into::into).collect());
         self
@@ -317,6 +339,36 @@ mod tests {
         assert_eq!(config.region_name(), Some("BHS"));
         assert_eq!(config.credentials().unwrap().auth_url(), "https://k");
         assert_eq!(requests.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn the_content_of_the_clouds_file_replaces_all_files() {
+        let one = "clouds:\n  one:\n    auth: {auth_url: 'https://k', user_id: u, password: canary}\n";
+        let files = [
+            ("/cwd/clouds.yaml", "clouds: {two: {}}"),
+            ("/cwd/secure.yaml", "clouds: {one: {verify: false}}"),
+            ("/cwd/clouds-public.yaml", "public-clouds: {acme: {verify: false}}"),
+            ("/mine/secure.yaml", "clouds: {one: {auth: {password: other}, insecure: true}}"),
+        ];
+        let environment = [("OS_CLIENT_CONFIG_FILE", "/cwd/clouds.yaml"), ("OS_CLOUD", "one")];
+        let builder =
+            builder(&files).environment(environment).clouds_yaml(format!("{one}    profile: acme\n"));
+        assert_eq!(builder.names().unwrap(), ["one"]);
+        let config = builder.build().unwrap();
+        assert_eq!((config.name(), config.tls().verify), (Some("one"), true));
+        assert_eq!((config.config_file(), config.secure_file()), (None, None));
+        assert!(!format!("{builder:?} {config:?}").contains("canary"));
+        // Not even without the search for files.
+        assert!(builder.clone().load_files(false).build().is_ok());
+
+        let secured = builder.clone().secure_files(["/mine/secure.yaml"]).build().unwrap();
+        assert!(!secured.tls().verify && secured.secure_file().is_some());
+        assert!(!builder.clone().public_files(["clouds-public.yaml"]).build().unwrap().tls().verify);
+
+        let error = builder.clone().clouds_yaml(format!("{one}    regions: canary\n")).build().unwrap_err();
+        assert_eq!(error.to_string(), "clouds_yaml:4:5: regions: expected a list of regions");
+        let error = builder.cloud("two").build().unwrap_err().to_string();
+        assert_eq!(error, "the argument cloud: there is no cloud \"two\"; the clouds are one");
     }
 
     #[test]

@@ -39,7 +39,10 @@ pub(super) fn build(options: &Options) -> Result<CloudConfig, ConfigError> {
     Ok(CloudConfig::new(Inner {
         name,
         region_name,
-        config_file: clouds.clouds.map(|document| document.source.path.to_path_buf()),
+        config_file: clouds
+            .clouds
+            .filter(|_| options.clouds_yaml.is_none())
+            .map(|document| document.source.path.to_path_buf()),
         secure_file: clouds.secure.map(|document| document.source.path.to_path_buf()),
         identity,
         interfaces: interfaces(&settings)?,

@@ -11,6 +11,7 @@ use std::{
 use http::Uri;
 
 use super::{identity::Prompt, value::Mapping};
+use crate::Secret;
 
 /// Reads a file of the configuration.
 pub(super) type ReadFile = Arc<dyn Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync>;
@@ -36,6 +37,8 @@ pub(super) struct Options {
     pub(super) clouds_files: Option<Vec<PathBuf>>,
     pub(super) secure_files: Option<Vec<PathBuf>>,
     pub(super) public_files: Option<Vec<PathBuf>>,
+    /// The content of the clouds file, which replaces the file and the search for the other files.
+    pub(super) clouds_yaml: Option<Secret>,
     /// `None` reads from the disk.
     pub(super) read_file: Option<ReadFile>,
     pub(super) prompt: Option<Prompt>,
@@ -65,6 +68,7 @@ impl Default for Options {
             clouds_files: None,
             secure_files: None,
             public_files: None,
+            clouds_yaml: None,
             read_file: None,
             prompt: None,
             fetched_profiles: Vec::new(),

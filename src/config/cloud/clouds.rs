@@ -16,7 +16,7 @@ use crate::{
             environment::Environment,
             read_file::{Found, read_first},
             search::{FileKind, candidates, directories, named},
-            trust::SourceFile,
+            trust::{Protection, SourceFile},
             yaml,
         },
         spelling::closest,
@@ -24,6 +24,9 @@ use crate::{
     },
     error::{ConfigError, ConfigErrorKind, ConfigLocation, Names, escaped},
 };
+
+/// What locations call the content that the program provides instead of a clouds file.
+const CLOUDS_YAML: &str = "clouds_yaml";
 
 /// Maximum number of unreadable files that an error lists.
 const MAX_FILES: usize = 10;
@@ -238,13 +241,21 @@ impl Document {
         working_directory: &Path,
         forbidden: &mut Vec<Arc<Path>>,
     ) -> Result<Option<Self>, ConfigError> {
+        if let (FileKind::Clouds, Some(text)) = (kind, &options.clouds_yaml) {
+            let source = SourceFile { path: Path::new(CLOUDS_YAML).into(), protection: Protection::PROVIDED };
+            return Self::parse(kind, source, text.expose().as_bytes()).map(Some);
+        }
         let candidates = candidates(kind, options, environment, working_directory);
         let found = read_first(candidates, options.read_file.as_ref(), working_directory)?;
         let named = named(kind, options, environment, working_directory);
         warn_skipped(&found, named);
         forbidden.extend(found.forbidden);
         let Some(file) = found.file else { return Ok(None) };
-        let root = yaml::read(&file.bytes, &file.source.path)?;
+        Self::parse(kind, file.source, &file.bytes).map(Some)
+    }
+
+    fn parse(kind: FileKind, source: SourceFile, bytes: &[u8]) -> Result<Self, ConfigError> {
+        let root = yaml::read(bytes, &source.path)?;
         let is_empty = matches!(&root.data, Data::Sequence(items) if items.is_empty());
         let mut members = if is_empty { Mapping::default() } else { root.into_mapping()? };
         let name = match kind {
@@ -257,12 +268,12 @@ impl Document {
             Some(entries) => entries.into_mapping().map_err(|error| error.member(name))?,
             None => {
                 if members.iter().next().is_some() {
-                    warn!(file = %file.source.path.display(), "the file has no member `{name}`, so it is ignored");
+                    warn!(file = %source.path.display(), "the file has no member `{name}`, so it is ignored");
                 }
                 Mapping::default()
             }
         };
-        Ok(Some(Self { source: file.source, entries, members, has_entries }))
+        Ok(Self { source, entries, members, has_entries })
     }
 }
 
@@ -467,7 +478,7 @@ mod tests {
         let files =
             [(CLOUDS, "clouds:\n  one: [canary"), ("/etc/openstack/clouds.yaml", "clouds: {site: {}}")];
         let error = selected(&with_files(&files), None).unwrap_err();
-        assert!(error.starts_with(&format!("{CLOUDS}:3:1: ")) && !error.contains("canary"), "{error}");
+        assert!(error.starts_with(&format!("{CLOUDS}:2:8: ")) && !error.contains("canary"), "{error}");
     }
 
     #[test]

@@ -27,11 +27,13 @@ impl FileKind {
 
     /// Returns the paths that the program has set, which replace the search.
     fn paths(self, options: &Options) -> Option<&[PathBuf]> {
-        match self {
+        let paths = match self {
             Self::Clouds => options.clouds_files.as_deref(),
             Self::Secure => options.secure_files.as_deref(),
             Self::Public => options.public_files.as_deref(),
-        }
+        };
+        // A program with the content of the clouds file does not expect that other files are searched.
+        paths.or(options.clouds_yaml.as_ref().map(|_| [].as_slice()))
     }
 
     /// Returns the variable with the path that comes before all others.

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Secret,
     config::value::{Data, Mapping, Value},
-    error::{ConfigError, ConfigLocation},
+    error::{ConfigError, ConfigLocation, escaped},
 };
 
 /// Reads one YAML document. An empty document is null.
@@ -21,7 +21,10 @@ pub(super) fn compose(source: &Source<'_>) -> Result<Value, ConfigError> {
         Composer { source, open: Vec::new(), anchors: HashMap::new(), budget: Budget::new(), document: None };
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|failure| {
-            error(&composer.location(failure.marker()), reason::for_scan_error(&failure))
+            match reason::earlier_slip(&failure, source.text, composer.open_bracket()) {
+                Some((line, column, reason)) => error(&source.location(line, column), reason),
+                None => error(&composer.location(failure.marker()), reason::for_scan_error(&failure)),
+            }
         })?;
         composer.event(event, span)?;
     }
@@ -103,6 +106,9 @@ impl Composer<'_> {
         location: ConfigLocation,
     ) -> Result<(), ConfigError> {
         self.take(Size::of_text(text.expose()), &location)?;
+        if anchor > 0 && plain && tag.is_none() && text.expose().is_empty() {
+            self.warn_empty_anchor();
+        }
         let name = self.expects_name().then(|| Name {
             text: text.expose().into(),
             location: location.clone(),
@@ -206,6 +212,29 @@ impl Composer<'_> {
             },
         }
         Ok(())
+    }
+
+    /// Returns the line and the column of the innermost open bracket, if it is not within other brackets.
+    fn open_bracket(&self) -> Option<(usize, usize)> {
+        let mut brackets = self.open.iter().filter_map(|open| {
+            let ConfigLocation::File { line, column, .. } = open.location else { return None };
+            let character =
+                self.source.text.lines().nth(line.checked_sub(1)?)?.chars().nth(column.checked_sub(1)?)?;
+            matches!(character, '{' | '[').then_some((line, column))
+        });
+        brackets.next().filter(|_| brackets.next().is_none())
+    }
+
+    /// Logs that the next value of the innermost mapping is an anchor alone.
+    fn warn_empty_anchor(&self) {
+        if let Some(Open { content: Content::Mapping(OpenMapping { name: Some(name), .. }), .. }) =
+            self.open.last()
+        {
+            let (location, name) = (&name.location, escaped(&name.text));
+            tracing::warn!(
+                "{location}: {name}: the value is empty, because `&` begins an anchor; quote it if it is a text"
+            );
+        }
     }
 
     /// Returns whether the next node is the name of a member.

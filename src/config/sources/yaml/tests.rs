@@ -279,18 +279,18 @@ fn malformed_yaml_is_an_error_with_its_place() {
         ("a:\n\tb: c", "2:2", "use spaces"),
         ("a: b\n\tc: d", "1:4", "the lines of the text that begins here are indented with tabs"),
         ("a: b: c", "1:5", "`:` is not allowed here"),
-        ("a: 'b", "1:4", "a quoted text is not closed"),
-        ("a: [b", "2:1", "closing bracket is missing"),
-        ("a: {b: c", "2:1", "closing bracket is missing"),
+        ("a: 'b", "1:4", "the closing quote of this text is missing"),
+        ("a: [b", "1:4", "closing bracket is missing"),
+        ("a: {b: c", "1:4", "closing bracket is missing"),
         ("a: b]\nc: ]", "2:4", "a bracket is misplaced"),
         ("a: \"\\q\"", "1:4", "an escape sequence is malformed"),
         ("a: \"\\ud83d\\ude00\"", "1:4", "an escape sequence is malformed"),
         ("a:\n  b: c\n d: e", "3:2", "indentation"),
-        ("a: b\nc", "3:1", "expected `name: value`"),
+        ("a: b\nc", "2:1", "the colon of `name: value` is missing"),
         ("a: 'b' c", "1:8", "followed by more text"),
         ("- a\nb: c", "2:1", "expected `- item`"),
         ("a: [\nb\n]", "2:1", "indent the lines inside brackets, too"),
-        ("a: 'b\nc'", "1:4", "the lines of a quoted text must be indented more"),
+        ("a: 'b\nc'", "1:4", "further lines of a quoted text must be indented more"),
         ("a: *", "1:4", "the name of an anchor is missing"),
     ] {
         assert_fails(yaml(text), place, reason);
@@ -428,4 +428,60 @@ fn malformed_json_is_an_error_with_its_place() {
     ] {
         assert_fails(json(text), place, reason);
     }
+}
+
+/// Returns a file whose line 6 is this one, and whose other lines are right.
+fn with_line(line: &str) -> [String; 3] {
+    let head = "clouds:\n  one:\n    auth:\n      auth_url: https://k\n      username: u\n";
+    [
+        "      project_name: p\n    region_name: R\n",
+        "\n    # comment\n    verify: true\n  two:\n    auth: x\n",
+        "",
+    ]
+    .map(|tail| format!("{head}      {line}\n{tail}"))
+}
+
+#[test]
+fn a_slip_is_located_at_its_own_line() {
+    for (line, place, reason) in [
+        ("password:wonderland", "6:7", "a blank must follow the colon of `name: value`"),
+        ("password wonderland", "6:7", "the colon of `name: value` is missing"),
+        ("password", "6:7", "the colon of `name: value` is missing"),
+        ("password:wonder\n        land", "6:7", "a blank must follow the colon"),
+        ("password: \"wonderland", "6:17", "the closing quote"),
+        ("password: 'wonderland", "6:17", "the closing quote"),
+        (
+            "password: {x",
+            "6:17",
+            "the closing bracket is missing; quote the text if it begins with a bracket",
+        ),
+        (
+            "password: [x",
+            "6:17",
+            "the closing bracket is missing; quote the text if it begins with a bracket",
+        ),
+        ("password: *x", "6:17", "quote the text if it begins with `*`"),
+        ("password: !x", "6:17", "quote the text if it begins with `!`"),
+        ("password: %x", "6:17", "quote the text"),
+        ("password: @x", "6:17", "quote the text"),
+        ("password: `x", "6:17", "quote the text"),
+        ("password: >x", "6:17", "quote the text"),
+        ("password: |x", "6:17", "quote the text"),
+        ("password: ,x", "6:17", "quote the text"),
+        ("password: }x", "6:17", "quote the text"),
+        ("password: ? x", "6:17", "quote the text"),
+        ("password: - x", "6:17", "quote the text"),
+    ] {
+        for text in with_line(line) {
+            assert_fails(yaml(&text), place, reason);
+        }
+    }
+}
+
+#[test]
+fn an_error_within_brackets_is_located_where_it_is() {
+    assert_fails(yaml("{\"a\": {\n  \"b\": 1,\n  \"c\": [1, 2\n}}"), "4:1", "the closing bracket is missing");
+    assert_fails(yaml("a: {\n  b: c,\n  d: [x y\n}"), "4:1", "the closing bracket is missing");
+    yaml("a: &x\n  b: c\nd: *x").unwrap();
+    yaml("a: &x ''\nb: &y null\nc: &z\n  - d").unwrap();
 }
