@@ -121,6 +121,8 @@ const IGNORED: &[&str] = &[
     "message",
     "metrics",
     "mutual_auth",
+    "network",
+    "networks",
     "oauth2_client_id",
     "oauth2_client_secret",
     "oauth2_endpoint",
@@ -186,6 +188,7 @@ impl KnownNames {
     fn new() -> Self {
         let common = SERVICE_ENDS.iter().filter_map(|end| end.strip_prefix('_'));
         let settings = ["auth"].into_iter().chain(top_level::NAMES.iter().copied()).chain(common);
+        let settings = settings.filter(|name| !IGNORED.contains(name));
         Self {
             settings: settings.chain(identity::setting_names()).collect(),
             services: service_types::all().map(|service| service.replace('-', "_")).collect(),
@@ -267,6 +270,7 @@ mod tests {
             ("block_storge_api_version", "block_storage_api_version"),
             ("compute_version", "compute_api_version"),
             ("compute_region", "compute_region_name"),
+            ("api_timout", "api_timeout"),
             ("volumev3_servce_type", "volumev3_service_type"),
         ] {
             assert_eq!(suggestion(name).as_deref(), Some(meant), "{name}");
@@ -295,6 +299,8 @@ mod tests {
             "client_secret",
             "image_format",
             "external_network",
+            "network",
+            "networks",
             "message",
             "cache",
             "type",
@@ -321,5 +327,12 @@ mod tests {
             top.top.insert(&format!("verify{index}"), file("x"));
         }
         assert_eq!(find(&top).len(), MAX_REPORTED);
+    }
+    #[test]
+    fn built_in_profiles_are_spelt_right() {
+        for members in crate::config::cloud::vendors::all_members() {
+            let settings = Settings::from_mapping(members).unwrap();
+            assert!(find(&settings).is_empty(), "{:?}", find(&settings));
+        }
     }
 }

@@ -198,10 +198,7 @@ impl Clouds {
             let is_misspelt = |name: &&str| closest(name, ["clouds"]).is_some();
             let file = path(&document.source.path);
             reasons.push(match document.members.iter().map(|(name, _)| name).find(is_misspelt) {
-                Some(name) => format!(
-                    "{file} has no member `clouds`; did you mean `clouds` instead of `{}`?",
-                    escaped(name)
-                ),
+                Some(name) => format!("{file} has the member `{}` instead of `clouds`", escaped(name)),
                 None => format!("{file} has no member `clouds`"),
             });
         }

@@ -117,8 +117,8 @@ mod tests {
         assert_eq!(
             error(Some("cloud: {a: {}}"), &[]),
             format!(
-                "no cloud is configured: /etc/openstack/clouds.yaml has no member `clouds`; did you mean `clouds` \
-                 instead of `cloud`?; write a clouds.yaml, or set the OS_* variables; {missing}"
+                "no cloud is configured: /etc/openstack/clouds.yaml has the member `cloud` instead of `clouds`; \
+                 write a clouds.yaml, or set the OS_* variables; {missing}"
             )
         );
     }

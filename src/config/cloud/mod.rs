@@ -8,4 +8,4 @@ pub(crate) mod merge;
 pub(crate) mod missing_settings;
 pub(crate) mod profile;
 pub(crate) mod region;
-mod vendors;
+pub(crate) mod vendors;

@@ -177,6 +177,12 @@ static VENDORS: &[Vendor] = &[
     },
 ];
 
+/// Returns the settings of all profiles.
+#[cfg(test)]
+pub(crate) fn all_members() -> impl Iterator<Item = Mapping> {
+    VENDORS.iter().map(Vendor::members)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
