@@ -84,7 +84,7 @@ impl fmt::Display for EndpointNotFound {
         write!(f, "the service catalog has no endpoint for {}", self.requested)?;
         for Absent { name, known } in &self.absent {
             let shown: Vec<_> = known.iter().take(MAX_SHOWN).map(|value| escaped(value)).collect();
-            write!(f, "; there, the {name} is {}", shown.join(" or "))?;
+            write!(f, "; its endpoints have the {name} {}", shown.join(" or "))?;
             match known.len().saturating_sub(MAX_SHOWN) {
                 0 => {}
                 more => write!(f, " or one of {more} more")?,
