@@ -98,9 +98,9 @@ impl ServiceConfig {
         })
     }
 
-    /// Returns the endpoint filter, for the extensions of a request or for
-    /// [`AuthLayer::endpoint`](crate::AuthLayer::endpoint).
+    /// Returns the endpoint filter of the service.
     ///
+    /// Insert it into the extensions of a request, or pass it to [`AuthLayer::endpoint`](crate::AuthLayer::endpoint).
     /// It requests a version if `<type>_api_version` is set. By default, it requests version 2 of `network` and version
     /// 1 of `object-store`, and no version of other services, which then need no version discovery.
     ///

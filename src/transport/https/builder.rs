@@ -236,8 +236,7 @@ impl HttpsClientBuilder {
     /// Builds a client.
     ///
     /// This reads the files, which blocks the thread for a short time. The client is for requests with the body
-    /// `Full<Bytes>`; [`HttpsClient::with_body`] makes one for
-    /// another body from it.
+    /// `Full<Bytes>`. [`HttpsClient::with_body`] makes a client for another body from it.
     ///
     /// # Errors
     ///
