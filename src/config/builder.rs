@@ -95,7 +95,7 @@ impl CloudConfigBuilder {
         self
     }
 
-    /// Sets the content of the clouds file (`clouds.yaml`), in YAML, for programs that have their configuration in memory.
+    /// Sets the content of the clouds file (`clouds.yaml`), in YAML.
     ///
     /// No clouds file is read then. A secure file and a file of profiles are read only if
     /// [`secure_files`](Self::secure_files) and [`public_files`](Self::public_files) set their paths. Errors name the
@@ -118,8 +118,8 @@ impl CloudConfigBuilder {
 
     /// Sets the paths of the clouds file (`clouds.yaml`). The first one that can be read is used.
     ///
-    /// They replace the search and `OS_CLIENT_CONFIG_FILE`. A relative path is in the working directory. A secure file is
-    /// still searched for, unless [`secure_files`](Self::secure_files) sets its paths.
+    /// They replace the search and `OS_CLIENT_CONFIG_FILE`. A relative path is in the working directory. A secure file
+    /// is still searched for, unless [`secure_files`](Self::secure_files) sets its paths.
     pub fn clouds_files<P: Into<PathBuf>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
         self.options.clouds_files = Some(paths.into_iter().map(Into::into).collect());
         self

@@ -73,6 +73,8 @@
 //! A file that does not exist or that you may not read is skipped, and so is a directory. A file that is malformed,
 //! longer than 1 MiB or not a regular file is an error. `/dev/null` counts as an empty file.
 //!
+//! If the program passes the [content](CloudConfigBuilder::clouds_yaml) of the clouds file, no files are searched for.
+//!
 //! # The cloud and its region
 //!
 //! The first of these is the cloud:

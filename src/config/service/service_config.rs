@@ -101,8 +101,8 @@ impl ServiceConfig {
     /// Returns the endpoint filter of the service.
     ///
     /// Insert it into the extensions of a request, or pass it to [`AuthLayer::endpoint`](crate::AuthLayer::endpoint).
-    /// It requests a version if `<type>_api_version` is set. By default, it requests version 2 of `network` and version
-    /// 1 of `object-store`, and no version of other services, which then need no version discovery.
+    /// The filter requests a version if `<type>_api_version` is set. By default, it requests version 2 of `network` and
+    /// version 1 of `object-store`, and no version of other services, which then need no version discovery.
     ///
     /// With a version, request paths do not contain it: `/networks`. Without one, they are relative to the URL in the
     /// catalog. Some clouds have the version in this URL, and others do not: the path is `/images` or `/v2/images`. For
