@@ -1,7 +1,8 @@
 use super::service_settings::{NamedText, ServiceSettings};
 use crate::{error::ConfigError, service_types, version::LATEST};
 
-/// The version of a service's API (`<type>_api_version`): a major version such as `3`, or a microversion such as `2.79`.
+/// The version of a service's API (`<type>_api_version`): a major version such as `3`, or a microversion such as
+/// `2.79`.
 pub(super) struct ApiVersion {
     text: Box<str>,
     pub(super) major: u32,

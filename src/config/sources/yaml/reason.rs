@@ -56,10 +56,10 @@ pub(super) fn for_scan_error(error: &ScanError) -> &'static str {
         .map_or("this is not valid YAML; check the indentation and the quotes", |(_, reason)| reason)
 }
 
-/// Returns the line and the column of the slip that caused an error, both from 1, and what is wrong there. `None` if the
-/// error is where the parser found it.
+/// Returns the line and the column of the mistake that caused an error, both from 1, and what is wrong there.
 ///
-/// `bracket` is the place of the bracket that is open, if it begins a value in a line of its own.
+/// `None` if the mistake is where the parser found it. `bracket` is the position of the open bracket, if it begins a
+/// value in a line of its own.
 pub(super) fn earlier_slip(
     error: &ScanError,
     text: &str,
