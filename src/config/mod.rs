@@ -164,16 +164,14 @@ mod identity;
 mod load;
 #[cfg(test)]
 mod merge_tests;
-mod misspelt;
+mod names;
 mod options;
 mod service;
 pub mod service_defaults;
 mod settings;
 mod sources;
-mod spelling;
 #[cfg(test)]
 mod temp_dir;
-mod top_level;
 mod value;
 
 pub use builder::CloudConfigBuilder;

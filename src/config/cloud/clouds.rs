@@ -10,6 +10,7 @@ use tracing::warn;
 use super::merge::{merge_into, spell_settings};
 use crate::{
     config::{
+        names::closest::closest,
         options::Options,
         settings::Settings,
         sources::{
@@ -19,7 +20,6 @@ use crate::{
             trust::{Protection, SourceFile},
             yaml,
         },
-        spelling::closest,
         value::{Data, Mapping, Value},
     },
     error::{ConfigError, ConfigErrorKind, ConfigLocation, Names, escaped},

@@ -2,11 +2,11 @@
 
 use tracing::{debug, warn};
 
-use super::clouds::{Cloud, Clouds};
-use crate::{
-    config::misspelt::is_known,
-    error::{Names, escaped},
+use super::{
+    clouds::{Cloud, Clouds},
+    misspelt::is_known,
 };
+use crate::error::{Names, escaped};
 
 /// Variables that apply to all clouds.
 const COMMON: [&str; 2] = ["force_ipv4", "prefer_ipv6"];

@@ -1,10 +1,7 @@
 //! Errors about missing settings: which cloud lacks them, and how another one is selected.
 
-use super::clouds::Clouds;
-use crate::{
-    config::misspelt::Misspelt,
-    error::{ConfigError, ConfigErrorKind, Names},
-};
+use super::{clouds::Clouds, misspelt::Misspelt};
+use crate::error::{ConfigError, ConfigErrorKind, Names};
 
 /// Adds a hint to an error about missing settings.
 ///

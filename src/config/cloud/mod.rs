@@ -6,6 +6,7 @@ pub(crate) mod expand;
 pub(crate) mod ignored_variables;
 pub(crate) mod merge;
 pub(crate) mod missing_settings;
+pub(crate) mod misspelt;
 pub(crate) mod profile;
 pub(crate) mod region;
 pub(crate) mod vendors;

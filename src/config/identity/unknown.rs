@@ -5,7 +5,7 @@ use super::{
     select::Selected,
 };
 use crate::{
-    config::{spelling::edit_distance, top_level},
+    config::names::{closest::edit_distance, top_level},
     error::{ConfigError, ConfigErrorKind, ConfigLocation},
 };
 

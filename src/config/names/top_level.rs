@@ -1,7 +1,7 @@
 //! The settings outside `auth`.
 
 /// Settings that belong outside `auth`, one level up.
-pub(super) const NAMES: &[&str] = &[
+pub(crate) const NAMES: &[&str] = &[
     "api_timeout",
     "auth_plugin",
     "auth_type",
@@ -22,7 +22,7 @@ pub(super) const NAMES: &[&str] = &[
 ];
 
 /// The ends of the settings of a service, such as `compute_api_version`, which belong outside `auth`, too.
-pub(super) const SERVICE_ENDS: &[&str] = &[
+pub(crate) const SERVICE_ENDS: &[&str] = &[
     "_api_version",
     "_connect_retries",
     "_connect_retry_delay",
@@ -39,6 +39,6 @@ pub(super) const SERVICE_ENDS: &[&str] = &[
 ];
 
 /// Returns whether a setting belongs outside `auth`.
-pub(super) fn contains(name: &str) -> bool {
+pub(crate) fn contains(name: &str) -> bool {
     NAMES.contains(&name) || SERVICE_ENDS.iter().any(|end| name.ends_with(end))
 }

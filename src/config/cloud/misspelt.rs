@@ -5,13 +5,15 @@
 
 use tracing::warn;
 
-use super::{
-    identity,
-    settings::Settings,
-    spelling::closest,
-    top_level::{self, SERVICE_ENDS},
-};
 use crate::{
+    config::{
+        identity,
+        names::{
+            closest::closest,
+            top_level::{self, SERVICE_ENDS},
+        },
+        settings::Settings,
+    },
     error::{ConfigLocation, escaped},
     service_types,
 };
@@ -27,16 +29,16 @@ const MAX_REPORTED: usize = 20;
 
 /// A setting that is probably misspelt.
 #[derive(Clone, Debug)]
-pub(super) struct Misspelt {
+pub(crate) struct Misspelt {
     /// The name as it was written, but with `_`.
     name: Box<str>,
     location: ConfigLocation,
     /// The setting that is probably meant.
-    pub(super) meant: Box<str>,
+    pub(crate) meant: Box<str>,
 }
 
 /// Returns the settings that are probably misspelt.
-pub(super) fn find(settings: &Settings) -> Vec<Misspelt> {
+pub(crate) fn find(settings: &Settings) -> Vec<Misspelt> {
     let known = KnownNames::new();
     let set = settings.top.iter().filter(|(_, value)| value.is_set()).take(MAX_COMPARED);
     let misspelt = set.filter_map(|(name, value)| {
@@ -47,13 +49,13 @@ pub(super) fn find(settings: &Settings) -> Vec<Misspelt> {
 }
 
 /// Returns whether this crate knows the setting, and does not ignore it.
-pub(super) fn is_known(name: &str) -> bool {
+pub(crate) fn is_known(name: &str) -> bool {
     !IGNORED.contains(&name) && KnownNames::new().contains(name)
 }
 
 impl Misspelt {
     /// Logs that the setting is ignored.
-    pub(super) fn warn(&self) {
+    pub(crate) fn warn(&self) {
         let name = escaped(&self.name);
         warn!(
             "{}: the setting {name} is unknown, so it is ignored; did you mean {}?",
@@ -63,7 +65,7 @@ impl Misspelt {
     }
 
     /// Returns what to write instead, for an error about the setting that is meant.
-    pub(super) fn hint(&self) -> String {
+    pub(crate) fn hint(&self) -> String {
         let meant = self.meant();
         match &self.location {
             ConfigLocation::Variable(variable) => {

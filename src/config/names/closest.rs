@@ -6,33 +6,14 @@ const MAX_LENGTH: usize = 60;
 /// Returns the edit distance of two names.
 ///
 /// It is the number of characters to insert, remove, replace or swap with the next one to get the other name.
-pub(super) fn edit_distance(from: &str, to: &str) -> usize {
-    if from.len().max(to.len()) > MAX_LENGTH {
-        return usize::MAX;
-    }
-    let (from, to) = (from.as_bytes(), to.as_bytes());
-    let mut before: Vec<usize> = Vec::new();
-    let mut above: Vec<usize> = (0..=to.len()).collect();
-    for (row, &character) in from.iter().enumerate() {
-        let mut current = vec![row + 1];
-        for (column, &other) in to.iter().enumerate() {
-            let replaced = above[column] + usize::from(character != other);
-            let mut distance = replaced.min(above[column + 1] + 1).min(current[column] + 1);
-            let is_exchanged = row > 0 && column > 0 && character == to[column - 1] && from[row - 1] == other;
-            if is_exchanged {
-                distance = distance.min(before[column - 1] + 1);
-            }
-            current.push(distance);
-        }
-        before = std::mem::replace(&mut above, current);
-    }
-    above.last().copied().unwrap_or_default()
+pub(crate) fn edit_distance(from: &str, to: &str) -> usize {
+    if from.len().max(to.len()) > MAX_LENGTH { usize::MAX } else { strsim::osa_distance(from, to) }
 }
 
 /// Returns the known name that is closest to a name, and their distance.
 ///
 /// The maximum distance is smaller for shorter names.
-pub(super) fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<(usize, &'a str)> {
+pub(crate) fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<(usize, &'a str)> {
     let distance = |known: &'a str| {
         let limit = match name.len().min(known.len()) {
             0..=2 => 0,
