@@ -22,7 +22,7 @@ use tower_keystone::{BoxError, CloudConfig};
 #[tokio::main]
 async fn main() -> ExitCode {
     let Err(error) = list_servers().await else { return ExitCode::SUCCESS };
-    eprintln!("error: {error}");
+    eprintln!("error: {error:#}");
     ExitCode::FAILURE
 }
 

@@ -90,7 +90,12 @@ async fn a_connection_failure_that_no_retry_can_change_says_what_to_do() {
     );
     let untrusted = || io::Error::other("invalid peer certificate: UnknownIssuer").into();
     let text = send(tls, untrusted).await;
-    assert!(text.contains("failed: its certificate was rejected; check that the client trusts"), "{text}");
+    assert!(
+        text.contains(
+            "failed: its certificate was rejected; check the CA certificates that the client trusts"
+        ),
+        "{text}"
+    );
     let text = send(plain, || "invalid HTTP version parsed".into()).await;
     assert!(text.contains("failed: it does not speak HTTP; check whether the URL needs https://"), "{text}");
 

@@ -1,6 +1,6 @@
 //! The messages of [`Error`].
 
-use std::fmt;
+use std::fmt::{self, Display};
 
 use super::{
     AN_ENDPOINT, ConnectFault, Error,
@@ -8,8 +8,17 @@ use super::{
     format,
 };
 
-impl fmt::Display for Error {
+/// With `{:#}`, the messages of the sources follow.
+impl Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fmt_message(f)?;
+        format::sources(self, f)
+    }
+}
+
+impl Error {
+    /// Writes the message without those of the sources.
+    fn fmt_message(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InvalidResponse { reason, line, column, url } => {
                 let position = format::position(*line, *column);

@@ -1,12 +1,22 @@
 //! Formatting helpers for error messages.
 
-use std::time::SystemTime;
+use std::{error::Error as StdError, fmt, time::SystemTime};
 
 use http::{Uri, uri::Authority};
 use jiff::Timestamp;
 
 /// Maximum length of an untrusted text in a message, in characters.
 const MAX_CHARS: usize = 256;
+
+/// Appends the messages of the sources to the message of an error, if the format is `{:#}`.
+pub(crate) fn sources(error: &dyn StdError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut next = error.source().filter(|_| f.alternate());
+    while let Some(source) = next {
+        write!(f, ": {source}")?;
+        next = source.source();
+    }
+    Ok(())
+}
 
 /// Returns an untrusted text, truncated and with control characters and quotes escaped.
 pub(crate) fn escaped(text: &str) -> String {

@@ -79,7 +79,9 @@ pub use missing_auth_methods::MissingAuthMethods;
 
 pub(crate) use connect_fault::{ConnectFault, failed_proxy, root_cause};
 pub(crate) use failed_login::FailedLogin;
-pub(crate) use format::{escaped, origin as format_origin, truncate, url as format_url};
+pub(crate) use format::{
+    escaped, origin as format_origin, sources as format_sources, truncate, url as format_url,
+};
 pub(crate) use proxy_error::{is_permanent, requires_tls};
 #[cfg(feature = "rustls")]
 pub(crate) use proxy_failure::ProxyFailure;

@@ -4,13 +4,14 @@ use http::{Uri, uri::Scheme};
 
 use crate::{
     BoxError, Error,
-    error::{ConnectFault, escaped, failed_proxy, format_origin, truncate},
+    error::{ConnectFault, escaped, failed_proxy, format_origin, format_sources, truncate},
 };
 
 /// An error that names the service and the origin of a failed request. Its source is the cause.
 ///
 /// If the connection failed for a reason that a retry cannot change, such as a certificate or a server that does not
-/// speak TLS, the message says what to do. It contains neither the path nor the query of the request.
+/// speak TLS, the message says what to do. It contains neither the path nor the query of the request. With `{:#}`, the
+/// messages of the sources follow.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct RequestFailed {
@@ -41,10 +42,10 @@ impl fmt::Display for RequestFailed {
             write!(f, "{} at ", escaped(service_type))?;
         }
         write!(f, "{} failed", self.origin)?;
-        match &self.explanation {
-            Some(explanation) => write!(f, ": {explanation}"),
-            None => Ok(()),
+        if let Some(explanation) = &self.explanation {
+            write!(f, ": {explanation}")?;
         }
+        format_sources(self, f)
     }
 }
 
@@ -69,4 +70,25 @@ fn explain(url: &Uri, origin: &str, error: &(dyn StdError + 'static)) -> Option<
         Some(proxy) => format!("{proxy}: {fault}"),
         None => fault,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn the_alternate_format_appends_the_sources_once() {
+        let cause = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        let url = Uri::from_static("https://nova.example.com/servers");
+        let plugin = Error::plugin(true, cause());
+        let (plugin_message, cause_message) = (plugin.to_string(), cause().to_string());
+        let error = RequestFailed::new(Some("compute"), &url, plugin.into());
+        assert_eq!(error.to_string(), "the request to compute at https://nova.example.com failed");
+        assert_eq!(format!("{error:#}"), format!("{error}: {plugin_message}: {cause_message}"));
+
+        let connect = Error::connect(&url, cause());
+        assert_eq!(format!("{connect:#}"), format!("{connect}: {cause_message}"));
+    }
 }
