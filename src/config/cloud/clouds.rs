@@ -22,7 +22,7 @@ use crate::{
         },
         value::{Data, Mapping, Value},
     },
-    error::{ConfigError, ConfigErrorKind, ConfigLocation, Names, escaped},
+    error::{ConfigError, ConfigErrorKind, Names, escaped},
 };
 
 /// What locations call the content that the program provides instead of a clouds file.
@@ -126,7 +126,7 @@ impl Clouds {
         };
         if let Some(requested) = requested.map(|requested| requested.text()).transpose()?.flatten() {
             let name = requested.text.expose();
-            let cloud = self.cloud(name).map_err(|error| error.at_if_missing_cloud(&requested.location))?;
+            let cloud = self.cloud(name).map_err(|error| error.at(&requested.location))?;
             return Ok(Cloud { is_requested, ..cloud });
         }
         if self.environment.has_cloud() {
@@ -274,16 +274,6 @@ impl Document {
     }
 }
 
-impl ConfigError {
-    /// Adds where the name of the cloud was written, if no cloud has that name.
-    fn at_if_missing_cloud(self, location: &ConfigLocation) -> Self {
-        match self.kind {
-            ConfigErrorKind::CloudNotFound { .. } => self.at(location),
-            _ => self,
-        }
-    }
-}
-
 /// Logs skipped files that exist or that a variable names.
 fn warn_skipped(found: &Found, named: Option<(&str, PathBuf)>) {
     for path in &found.forbidden {
@@ -387,6 +377,20 @@ mod tests {
     }
 
     #[test]
+    fn the_files_that_an_error_lists_are_absolute_and_bounded() {
+        let options = |files: usize, error: fn() -> std::io::Error| Options {
+            clouds_files: Some((0..files).map(|index| format!("{index}.yaml").into()).collect()),
+            read_file: Some(Arc::new(move |_| Err(error()))),
+            ..with_files(&[])
+        };
+        let absent = selected(&options(1, || std::io::ErrorKind::NotFound.into()), Some("x")).unwrap_err();
+        assert!(absent.ends_with("no clouds.yaml was found in /cwd/0.yaml"), "{absent}");
+        let forbidden = options(MAX_FILES + 1, || std::io::ErrorKind::PermissionDenied.into());
+        let error = selected(&forbidden, Some("x")).unwrap_err();
+        assert_eq!(error.matches("may not be read").count(), MAX_FILES, "{error}");
+    }
+
+    #[test]
     fn names_are_in_the_order_of_the_files_and_the_environment_is_the_last() {
         let files = with_files(&[
             (CLOUDS, "clouds: {b: {}, broken: text, a: {}}"),
@@ -436,6 +440,8 @@ mod tests {
                  OS_CLOUD_NAME to another name"
             )
         );
+        let options = with_files(&[(CLOUDS, "clouds: {mine: {}, envvars: {}}")]);
+        let options = with_environment(options, &[("OS_CLOUD_NAME", "mine")]);
         assert!(selected(&Options { load_envvars: false, ..options }, None).is_ok());
     }
 
@@ -467,6 +473,7 @@ mod tests {
         for text in ["42", "[a]", "clouds: canary"] {
             let error = selected(&with_files(&[(CLOUDS, text), site]), None).unwrap_err();
             assert!(error.ends_with("expected a mapping") && error.starts_with(CLOUDS), "{error}");
+            assert_eq!(error.contains(": clouds: "), text == "clouds: canary", "{error}");
         }
     }
 
@@ -486,7 +493,12 @@ mod tests {
         assert_eq!(client.boolean("force_ipv4"), Ok(Some(true)));
         assert_eq!(client.boolean("prefer_ipv6"), Ok(Some(false)));
 
-        let options = with_environment(options, &[("OS_FORCE_IPV4", "no")]);
-        assert_eq!(Clouds::load(&options).unwrap().client().unwrap().boolean("force_ipv4"), Ok(Some(false)));
+        let options = with_environment(options, &[("OS_FORCE_IPV4", "no"), ("OS_PREFER_IPV6", "yes")]);
+        let client = Clouds::load(&options).unwrap().client().unwrap();
+        assert_eq!(client.boolean("force_ipv4"), Ok(Some(false)));
+        assert_eq!(client.boolean("prefer_ipv6"), Ok(Some(true)));
+
+        let error = Clouds::load(&with_files(&[(CLOUDS, "client: canary")])).unwrap().client().err().unwrap();
+        assert_eq!(error.to_string(), format!("{CLOUDS}:1:1: client: expected a mapping"));
     }
 }

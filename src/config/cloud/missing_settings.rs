@@ -29,7 +29,7 @@ pub(crate) fn explain(
         *hint_is_cause = true;
     }
     let documents = || clouds.clouds.iter().chain(&clouds.secure);
-    let written = cloud.filter(|_| !is_environment).and_then(|name| {
+    let written = cloud.and_then(|name| {
         let entry = documents().find_map(|document| document.entries.get(name))?;
         Some((format!("clouds.{name}"), entry.location.clone()))
     });
@@ -107,6 +107,11 @@ mod tests {
                  /etc/xdg/openstack, /etc/openstack; write a clouds.yaml, or set the OS_* variables; {missing}"
             )
         );
+        let without_files = CloudConfig::builder().environment([("HOME", "/home/a")]).load_files(false);
+        assert_eq!(
+            without_files.build().unwrap_err().to_string(),
+            format!("no cloud is configured; write a clouds.yaml, or set the OS_* variables; {missing}")
+        );
         assert_eq!(
             error(Some(TWO), &[]),
             format!("no cloud is selected; set OS_CLOUD to one of a, b; {missing}")
@@ -140,6 +145,31 @@ mod tests {
             error(None, &[("OS_AUTH_URL", "https://k"), ("OS_APPLICATION_CREDENTIAL_SECRET", "x")]),
             "the auth type v3applicationcredential requires OS_APPLICATION_CREDENTIAL_ID or \
              OS_APPLICATION_CREDENTIAL_NAME"
+        );
+    }
+
+    #[test]
+    fn another_hint_is_kept() {
+        let missing = "the auth type password requires";
+        let hint = "for an application credential, set";
+        assert_eq!(
+            error(None, &[("OS_PASSWORD", "p"), ("OS_APPLICATION_CREDENTIAL_ID", "x")]),
+            format!("{missing} OS_AUTH_URL; {hint} OS_AUTH_TYPE=v3applicationcredential")
+        );
+        let arguments = CloudConfig::builder().environment::<&str, &str>([]).load_files(false);
+        let arguments = arguments.set("password", "p").set("application_credential_id", "x");
+        assert_eq!(
+            arguments.build().unwrap_err().to_string(),
+            format!("{missing} auth_url; {hint} auth_type: v3applicationcredential")
+        );
+    }
+
+    #[test]
+    fn a_misspelt_setting_that_is_not_missing_is_no_reason() {
+        let misspelt = "clouds: {a: {regoin_name: x, auth: {auth_url: 'https://k', username: u}}}";
+        assert_eq!(
+            error(Some(misspelt), &[]),
+            "/etc/openstack/clouds.yaml:1:10: clouds.a: the auth type password requires password"
         );
     }
 

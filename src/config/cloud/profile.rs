@@ -170,7 +170,8 @@ fn well_known(url: &str) -> Result<Uri, ConfigError> {
     };
     let parts = url.parse::<Uri>().map_err(|_| invalid())?;
     let authority = parts.authority().map(|authority| authority.as_str()).unwrap_or_default();
-    if parts.scheme_str() != Some("https") || authority.is_empty() || authority.contains('@') {
+    let has_host = parts.host().is_some_and(|host| !host.is_empty());
+    if parts.scheme_str() != Some("https") || !has_host || authority.contains('@') {
         return Err(invalid());
     }
     format!("https://{authority}{WELL_KNOWN_PATH}").parse().map_err(|_| invalid())
@@ -187,7 +188,6 @@ fn read(document: &[u8], name: &str) -> Option<Mapping> {
     if let Some(vendor) = vendors::find(provider.text.expose()) {
         merge_into(&mut profile, vendor.members());
     }
-    profile.remove("profile");
     Some(profile)
 }
 
@@ -233,7 +233,8 @@ mod tests {
 
     #[test]
     fn profiles_come_from_the_file_and_then_from_the_table() {
-        let public = (PUBLIC, "public-clouds: {acme: {auth: {auth_url: a}}, otc: {auth: {auth-url: b}}}");
+        let public =
+            (PUBLIC, "public-clouds: {acme: {auth: {auth_url: a}}, otc: {auth: {auth-url: b}}, envvars: {}}");
         for (cloud, requested, expected) in [
             ("{profile: acme}", None, Some("a")),
             ("{profile: otc}", None, Some("b")),
@@ -243,15 +244,29 @@ mod tests {
             ("{profile: acme}", Some("otc"), Some("b")),
             ("{profile: Acme}", None, None),
             ("{profile: envvars}", None, None),
+            ("{profile: auro}", Some("envvars"), None),
             ("{}", None, None),
         ] {
             let clouds: &'static str = format!("clouds: {{one: {cloud}}}").leak();
             let options = with_files(&[(CLOUDS, clouds), public]);
             let found = profile(&options, requested).unwrap();
+            assert_eq!(found.is_some(), expected.is_some(), "{cloud}");
             assert_eq!(auth_url(found.as_ref()).as_deref(), expected, "{cloud}");
             let is_from_file = matches!(expected, Some("a" | "b"));
             assert_eq!(found.and_then(|found| found.source).is_some(), is_from_file);
         }
+    }
+
+    #[test]
+    fn a_malformed_profile_of_the_file_is_an_error() {
+        let options = with_files(&[
+            (CLOUDS, "clouds: {one: {profile: acme}}"),
+            (PUBLIC, "public-clouds: {acme: canary}"),
+        ]);
+        assert_eq!(
+            profile(&options, None).err().unwrap().to_string(),
+            format!("{PUBLIC}:1:17: public-clouds.acme: expected a mapping")
+        );
     }
 
     #[test]
@@ -287,11 +302,22 @@ mod tests {
     #[test]
     fn only_https_urls_without_a_user_name_are_accepted() {
         let options = with_files(&[(CLOUDS, "clouds: {one: {}}")]);
-        for name in
-            ["http://h", "ftp://h", "https://", "https:///x", "https://u:canary@h", "https://h h", "://"]
-        {
+        for name in [
+            "http://h",
+            "ftp://h",
+            "https://",
+            "https:///x",
+            "https://:443",
+            "https://u:canary@h",
+            "https://h h",
+            "://",
+        ] {
             let error = profile(&options, Some(name)).err().unwrap().to_string();
             assert!(error.contains("it must be an https URL"), "{error}");
+            let clouds = Clouds::load(&options).unwrap();
+            let requested = Some(argument("profile", Secret::new(name)));
+            let remote = remote(&options, &clouds, &clouds.select(None).unwrap(), requested);
+            assert_eq!(remote.err().unwrap().to_string(), error);
             assert!(!error.contains("canary"), "{error}");
         }
     }
@@ -320,6 +346,27 @@ mod tests {
     }
 
     #[test]
+    fn all_values_of_a_fetched_profile_have_it_as_their_location() {
+        let document = br#"{"name": "x", "profile": {"regions": ["R"], "auth": {"auth_url": "a"}}}"#;
+        let profile = read(document, "acme").unwrap();
+        let member = |name: &str| profile.get(name).unwrap();
+        let Data::Sequence(regions) = &member("regions").data else { panic!() };
+        let Data::Mapping(auth) = &member("auth").data else { panic!() };
+        for value in [member("regions"), &regions[0], member("auth"), auth.get("auth_url").unwrap()] {
+            assert_eq!(value.location, ConfigLocation::Profile("acme".into()));
+        }
+    }
+
+    #[test]
+    fn a_profile_that_was_fetched_from_elsewhere_is_not_used() {
+        let mut options = with_files(&[(CLOUDS, "clouds: {one: {}}")]);
+        let url = well_known("https://a").unwrap();
+        options.fetched_profiles.push(FetchedProfile { url, members: Mapping::default() });
+        assert!(profile(&options, Some("https://a")).is_ok());
+        assert!(profile(&options, Some("https://b")).is_err());
+    }
+
+    #[test]
     fn a_built_in_profile_of_the_same_name_takes_precedence() {
         let document = r#"{"name": "zetta", "profile": {"auth": {"auth_url": "https://k/v3"}}}"#;
         assert_eq!(fetched(200, document).unwrap().as_deref(), Some("https://identity.api.zetta.io/v3"));
@@ -344,8 +391,10 @@ mod tests {
                 "{document}"
             );
         }
-        let long = format!(r#"{{"name": "x", "profile": {{}}, "y": "{}"}}"#, "y".repeat(64 * 1024));
-        let error = fetched(200, &long).unwrap_err();
+        let short = r#"{"name": "x", "profile": {}}"#;
+        let longest = format!("{short}{}", " ".repeat(MAX_SIZE - short.len()));
+        assert_eq!(fetched(200, &longest), Ok(None));
+        let error = fetched(200, &format!("{longest} ")).unwrap_err();
         assert_eq!(error, format!("{prefix}the response of {url} is longer than 64 KiB"));
     }
 }

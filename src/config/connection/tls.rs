@@ -113,7 +113,7 @@ fn is_verified(settings: &Settings, verify: Option<&Verify>) -> Result<bool, Con
     let is_argument = |name| settings.top.get(name).is_some_and(|value| value.location.is_argument());
     let by_insecure = insecure != Some(true);
     let by_verify = !matches!(verify, Some(Verify::Boolean(false)));
-    Ok(match (insecure.is_some() && is_argument("insecure"), verify.is_some() && is_argument("verify")) {
+    Ok(match (is_argument("insecure"), is_argument("verify")) {
         (true, false) => by_insecure,
         (false, true) => by_verify,
         _ => by_insecure && by_verify,
@@ -187,6 +187,8 @@ mod tests {
         assert!(!read([("insecure", argument("true")), ("verify", argument("true"))]).verify);
         let bundles = read([("verify", argument("/a.pem")), ("cacert", file("/b.pem"))]);
         assert_eq!(bundles.cacert, Some("/a.pem".into()));
+        let bundles = read([("verify", argument("/a.pem")), ("cacert", argument("/b.pem"))]);
+        assert_eq!(bundles.cacert, Some("/b.pem".into()));
     }
 
     #[test]
@@ -194,6 +196,10 @@ mod tests {
         let found = |members| TlsConfig::new(&settings(members), None, Path::new("/cwd")).unwrap();
         let bundle = found(vec![("verify", file("/own.pem"))]);
         assert_eq!((bundle.verify, bundle.cacert), (true, Some("/own.pem".into())));
+        for path in ["certs/ca", r"certs\ca", "ca.pem"] {
+            let bundle = found(vec![("verify", file(path))]);
+            assert_eq!((bundle.verify, bundle.cacert), (true, Some(Path::new("/cwd").join(path))));
+        }
         let both = found(vec![("verify", file("/own.pem")), ("cacert", file("relative/ca.pem"))]);
         assert_eq!((both.verify, both.cacert), (true, Some("/cwd/relative/ca.pem".into())));
         let off = found(vec![("verify", file("false")), ("cacert", file("/ca.pem"))]);
@@ -208,6 +214,12 @@ mod tests {
         assert_eq!(tls.key, Some("/home/alice/".into()));
         let error = try_read([("cert", file("~bob/secret.pem"))]).unwrap_err();
         assert_eq!(error.member.as_deref(), Some("cert"));
+        for members in [
+            [("verify", file("~bob/ca")), ("cacert", null())],
+            [("verify", argument("~bob/ca")), ("cacert", file("/ca"))],
+        ] {
+            assert_eq!(try_read(members).unwrap_err().member.as_deref(), Some("verify"));
+        }
         assert!(error.location.is_some());
         assert!(error.to_string().contains("~user") && !error.to_string().contains("secret"), "{error}");
         assert!(

@@ -46,7 +46,7 @@ impl Members {
             }
             members.0.push(member);
         }
-        members.share_domain(selected);
+        members.share_domain();
         members.let_arguments_win();
         Ok(members)
     }
@@ -80,7 +80,7 @@ impl Members {
     }
 
     /// Applies the domain to the user and the project, if there is a project. Otherwise the domain is the scope.
-    fn share_domain(&mut self, selected: &Selected) {
+    fn share_domain(&mut self) {
         if self.first(&["project_id", "project_name"]).is_none() {
             return;
         }
@@ -91,7 +91,7 @@ impl Members {
             let Some(index) = self.0.iter().position(|member| member.name == domain) else { continue };
             let domain = self.0.remove(index);
             for name in targets {
-                if selected.knows(name) && self.get(name).is_none() {
+                if self.get(name).is_none() {
                     self.0.push(Member { name, ..domain.clone() });
                 }
             }

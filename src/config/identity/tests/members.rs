@@ -103,6 +103,15 @@ async fn an_argument_with_a_name_replaces_an_id() {
     assert_eq!(both.scope().await, json!({"project": {"id": "p2"}}));
     assert_eq!(file.auth("username", "bob").user().await, json!({"id": "u1", "password": "p"}));
 
+    let domain = Cloud::alice().auth("domain_id", "d1").argument("domain_name", "corp");
+    assert_eq!(domain.scope().await, json!({"domain": {"name": "corp"}}));
+    let default_domain = Cloud::v3()
+        .auth("username", "alice")
+        .auth("password", "p")
+        .auth("default_domain_id", "d1")
+        .argument("default_domain_name", "corp");
+    assert_eq!(default_domain.user().await["domain"], json!({"name": "corp"}));
+
     let credential = Cloud::v3()
         .auth("application_credential_id", "c1")
         .auth("application_credential_secret", "s")
@@ -122,6 +131,8 @@ async fn an_argument_with_an_id_replaces_a_name_in_v2() {
         .argument("user_id", "u1");
     let body = cloud.login().await.1;
     assert_eq!(body["passwordCredentials"], json!({"userId": "u1", "password": "p"}));
+    let body = cloud.auth("tenant_id", "t1").argument("tenant_name", "demo").login().await.1;
+    assert_eq!((&body["tenantId"], &body["tenantName"]), (&Json::Null, &json!("demo")));
 }
 
 #[tokio::test]
@@ -199,6 +210,11 @@ async fn a_domain_is_shared_by_user_and_project() {
     assert_eq!(cloud.user().await["domain"], json!({"id": "d3"}));
     assert_eq!(cloud.scope().await, json!({"project": {"name": "p1", "domain": {"id": "d2"}}}));
 
+    // An argument too.
+    let argument = Cloud::alice().auth("project_name", "p1").argument("domain_id", "d1");
+    assert_eq!(argument.user().await["domain"], json!({"id": "default"}));
+    assert_eq!(argument.scope().await["project"]["domain"], json!({"id": "d1"}));
+
     // Without a project, it is the scope.
     assert_eq!(base.user().await["domain"], Json::Null);
     assert_eq!(base.scope().await, json!({"domain": {"id": "d1"}}));
@@ -242,8 +258,10 @@ async fn scopes_are_sent() {
 async fn multi_factor_logins_take_the_settings_of_their_methods() {
     let cloud = Cloud::alice().top("auth_type", "v3multifactor").auth("passcode", "123456");
     let text = cloud.clone().top("auth_methods", "v3password,v3totp");
+    let null = text.clone().insert(true, "auth_methods", Data::Null, None);
     let sequence = cloud.clone().insert(true, "auth_methods", list(&["v3password", "v3totp"]), None);
-    for cloud in [text, sequence] {
+    let argument = cloud.clone().auth("auth_methods", "v3totp").argument("auth_methods", "v3password,v3totp");
+    for cloud in [text, null, sequence, argument] {
         let user = json!({"name": "alice", "domain": {"id": "default"}});
         let with = |name: &str, secret: &str| {
             let mut user = user.clone();
