@@ -234,6 +234,17 @@ async fn the_region_and_interface_of_a_service_are_used_unless_the_request_sets_
 }
 
 #[tokio::test]
+async fn the_layer_has_the_region_and_the_interfaces_of_the_cloud() {
+    let cloud = Cloud::new(SERVICES).user("alice", "wonderland").project("demo");
+    for setting in [("region_name", "RegionTwo"), ("interface", "secret")] {
+        let layer = config(&cloud, &[setting]).layer(cloud.transport());
+        let nova = ServiceBuilder::new().layer(layer).service(cloud.clone());
+        let error = nova.oneshot(get_from(EndpointFilter::new("compute"), "/servers")).await.unwrap_err();
+        assert!(matches!(Error::find(&*error), Some(Error::EndpointNotFound(_))), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_setting_fails_the_requests_of_its_service_only() {
     let (cloud, _served) = serve().await;
     let client = config(&cloud, &[("compute_endpoint_override", "canary")]).client().unwrap();

@@ -19,6 +19,8 @@ fn what_has_no_effect_is_logged_once_and_without_values() {
     variables_beside_a_cloud_of_a_file();
     users_that_are_missing();
     anchors_without_a_value();
+    profiles_that_are_deprecated();
+    keys_without_a_certificate();
 }
 
 fn misspelt_settings() {
@@ -80,6 +82,11 @@ fn files_that_are_skipped() {
         )
     );
 
+    let with_variables = || with_clouds(&format!("clouds: {{one: {{{AUTH}}}}}")).environment(variables);
+    assert!(warnings(&with_variables().load_files(false)).is_empty());
+    let with_paths = with_variables().clouds_files(["/cwd/clouds.yaml"]).secure_files(["/none"]);
+    assert!(warnings(&with_paths).is_empty());
+
     let builder = with_files([("/cwd/clouds.yaml", Err(io::ErrorKind::PermissionDenied))]);
     let error = builder.cloud("one").search_working_directory(true).build().unwrap_err().to_string();
     assert_eq!(
@@ -140,6 +147,17 @@ fn anchors_without_a_value() {
           text"
         ]
     );
+}
+
+fn profiles_that_are_deprecated() {
+    let cloud = with_clouds(&format!("clouds: {{one: {{profile: fuga, {AUTH}}}}}"));
+    assert_eq!(warnings(&cloud), ["the profile is deprecated: its API no longer responds profile=\"fuga\""]);
+}
+
+fn keys_without_a_certificate() {
+    let cloud = |tls: &str| with_clouds(&format!("clouds: {{one: {{{tls}, {AUTH}}}}}"));
+    assert_eq!(warnings(&cloud("key: k.pem")), ["key has no effect, because cert is not set"]);
+    assert!(warnings(&cloud("key: k.pem, cert: c.pem")).is_empty());
 }
 
 fn with_clouds(text: &str) -> CloudConfigBuilder {

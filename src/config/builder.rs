@@ -314,6 +314,16 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_name_of_a_region_is_none() {
+        let builder = builder(&[(
+            "/cwd/clouds.yaml",
+            "clouds: {one: {regions: [''], auth: {auth_url: 'https://k', user_id: u, password: p}}}",
+        )]);
+        assert_eq!(builder.build().unwrap().region_name(), None);
+        assert!(builder.region_names().unwrap().is_empty());
+    }
+
+    #[test]
     fn only_a_profile_that_has_to_be_fetched_is_requested() {
         let clouds = "clouds: {one: {profile: auro}, two: {}, three: {profile: ovh, auth: {username: u, password: p}}}";
         let builder = builder(&[("/cwd/clouds.yaml", clouds)]);
@@ -495,6 +505,8 @@ mod tests {
             set_mode(&clouds, 0o666);
             let error = of_the_program.build().unwrap_err().to_string();
             assert!(error.contains("secrets of the program are not used with it"), "{error}");
+            let at_the_top = builder(&directory).set("password", "canary").build().unwrap_err();
+            assert_eq!(at_the_top.to_string(), error);
             let error = of_the_user.prompt(|_| panic!("the user was asked")).build().unwrap_err().to_string();
             assert!(error.contains("secrets of the user are not used with it"), "{error}");
             assert!(

@@ -166,15 +166,21 @@ mod tests {
             "token",
             "auth_token",
             "passcode",
+            "passwd",
+            "passphrase",
+            "assertion",
             "application_credential_secret",
             "application-credential-secret",
             "PASSWORD",
             "api_key",
             "client_secret",
             "code",
+            "authorization_code",
             "auth",
             "auth[password]",
+            "auth.password",
             "password!r",
+            "password:9",
             " password ",
         ] {
             let error = auth_url(&format!("https://{{{name}}}.example.com")).unwrap_err();
@@ -227,13 +233,24 @@ mod tests {
     fn top_level_settings_are_expanded_except_for_names_and_secrets() {
         let text = "{region_name: R, compute_endpoint_override: 'https://{region_name}', cacert: '/{region_name}', \
                     password: '{token}', username: '{region_name}', project_name: '{region_name}', \
-                    application_credential_name: '{region_name}', trust_id: '{region_name}'}";
+                    application_credential_name: '{region_name}', trust_id: '{region_name}', \
+                    user_id: '{region_name}', tenant_name: '{region_name}', domain_name: '{region_name}', \
+                    system_scope: '{region_name}'}";
         let settings = expanded(text).unwrap();
         let text = |name: &str| settings.text(name).unwrap().unwrap().text.expose().to_owned();
         assert_eq!(text("compute_endpoint_override"), "https://R");
         assert_eq!(text("cacert"), "/R");
         assert_eq!(text("password"), "{token}");
-        for name in ["username", "project_name", "application_credential_name", "trust_id"] {
+        for name in [
+            "username",
+            "project_name",
+            "application_credential_name",
+            "trust_id",
+            "user_id",
+            "tenant_name",
+            "domain_name",
+            "system_scope",
+        ] {
             assert_eq!(text(name), "{region_name}");
         }
     }

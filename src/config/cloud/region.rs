@@ -175,6 +175,7 @@ mod tests {
                 "regions: [{name: R, values: canary}]",
                 "f.yaml:1:21: regions.values: expected a mapping".to_owned(),
             ),
+            ("region_name: [[canary]]", format!("f.yaml:1:15: region_name: expected {entry}")),
             ("region_name: {a: canary}", "f.yaml:1:1: region_name: expected the name of a region".to_owned()),
         ] {
             assert_eq!(names(cloud, None).unwrap_err(), expected, "{cloud}");

@@ -91,6 +91,8 @@ mod tests {
             (".5", None),
             ("", None),
             ("-1", None),
+            ("+1", None),
+            ("2.+1", None),
             ("1e3", None),
             ("nan", None),
             ("99999999999", None),

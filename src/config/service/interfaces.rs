@@ -76,5 +76,9 @@ mod tests {
         let error = interfaces(&settings(nested)).unwrap_err();
         assert_eq!(error.member.as_deref(), Some("interface"));
         assert!(error.location.is_some() && !error.to_string().contains("secret"), "{error}");
+
+        let mapping = Value { data: Data::Mapping(Default::default()), ..null() };
+        let error = interfaces(&settings([("interface", mapping)])).unwrap_err();
+        assert_eq!(error.to_string(), "/clouds.yaml:3:5: interface: expected an interface or a list of them");
     }
 }

@@ -271,6 +271,7 @@ mod tests {
         assert_eq!(names(with_argument), volume.service_name("a"));
         let hyphens = read("block_storage", [("volumev3_service_name", file("c"))]);
         assert_eq!(hyphens.endpoint(), filter("block-storage").service_name("c"));
+        assert_eq!(read("application_deployment", []).endpoint(), filter("application_deployment"));
     }
 
     #[test]
@@ -322,6 +323,15 @@ mod tests {
             twice("2", "2.60").unwrap().endpoint(),
             filter("compute").version(2, 0).microversion("2.60")
         );
+    }
+
+    #[test]
+    fn a_request_that_chooses_a_version_has_the_microversion_of_its_own_setting_only() {
+        let chosen = EndpointFilter::new("compute").version(3, 0);
+        let defaults = |name, version| read("compute", [(name, file(version))]).defaults_for(&chosen).clone();
+        assert_eq!(defaults("compute_api_version", "2.53"), filter("compute").version(2, 0));
+        let expected = filter("compute").microversion("2.60");
+        assert_eq!(defaults("compute_default_microversion", "2.60"), expected);
     }
 
     #[test]
@@ -400,6 +410,7 @@ mod tests {
         let keystone = filter("identity").endpoint_override("https://keystone/v3");
         assert_eq!(endpoint("identity", "password", vec![]), keystone);
         assert_eq!(endpoint("compute", "password", vec![]), filter("compute"));
+        assert_eq!(endpoint("identity", "none", vec![]), keystone);
         for scope in SCOPES {
             assert_eq!(endpoint("identity", "password", vec![(scope, file("x"))]), filter("identity"));
             assert_eq!(endpoint("identity", "password", vec![(scope, null())]), keystone);
@@ -412,7 +423,26 @@ mod tests {
         );
     }
 
-    const SCOPES: [&str; 5] = ["domain_id", "domain_name", "project_id", "project_name", "system_scope"];
+    const SCOPES: [&str; 7] = [
+        "domain_id",
+        "domain_name",
+        "project_id",
+        "project_name",
+        "system_scope",
+        "tenant_id",
+        "tenant_name",
+    ];
+
+    #[test]
+    fn a_setting_that_is_no_text_is_an_error_with_its_name() {
+        let read = |name| {
+            let settings = settings([(name, list([file("canary")]))]);
+            ServiceConfig::new(&settings, "none", None, &[Interface::Public], "compute").unwrap_err()
+        };
+        for name in ["compute_service_name", "endpoint"] {
+            assert_eq!(read(name).to_string(), format!("/clouds.yaml:3:5: {name}: expected a text"));
+        }
+    }
 
     #[test]
     fn without_authentication_the_endpoint_is_for_every_service() {
@@ -440,7 +470,7 @@ mod tests {
             [
                 ("connect_retries", file("4")),
                 ("connect_retry_delay", file("0.5")),
-                ("image_connect_retries", file("1")),
+                ("image_connect_retries", file(" 1 ")),
                 ("status_code_retries", file("9")),
                 ("image_status_code_retry_delay", file("2")),
                 ("image_retriable_status_codes", file("502, 503")),
@@ -458,6 +488,7 @@ mod tests {
         assert_eq!(baremetal.status_code_retries(), Some(0));
         assert_eq!(baremetal.retriable_status_codes(), Some(&[StatusCode::INTERNAL_SERVER_ERROR][..]));
         assert_eq!(read("compute", [("status_code_retries", file("9"))]).status_code_retries(), Some(9));
+        assert_eq!(read("baremetal-introspection", []).status_code_retries(), Some(5));
 
         let policy = format!("{:?}", image.retry_policy::<()>());
         assert!(policy.contains("connect_retries: 1, status_code_retries: 5"), "{policy}");

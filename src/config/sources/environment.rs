@@ -226,10 +226,12 @@ mod tests {
     #[test]
     fn a_further_prefix_takes_precedence() {
         let variables = [("OS_USERNAME", "a"), ("MY_APP_USERNAME", "b"), ("OS_PASSWORD", "p")];
-        let options = Options { envvar_prefix: Some("MY_APP_".into()), ..with_variables(&variables) };
-        let expected =
-            [("password", "p"), ("username", "b")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(settings(&Environment::new(&options)), expected);
+        for (prefix, username) in [("MY_APP_", "b"), ("MY_APP", "b"), ("", "a")] {
+            let options = Options { envvar_prefix: Some(prefix.into()), ..with_variables(&variables) };
+            let expected = [("password", "p"), ("username", username)]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()));
+            assert_eq!(settings(&Environment::new(&options)), expected);
+        }
     }
 
     #[test]

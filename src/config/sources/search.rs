@@ -160,6 +160,7 @@ mod tests {
         let clouds = candidates(FileKind::Clouds, &options, &environment, Path::new("/cwd"));
         assert_eq!(clouds[0], Path::new("/cwd/~/mine.yaml"));
         assert_eq!(clouds[1], Path::new("/home/a/.config/openstack/clouds.yaml"));
+        assert_eq!(clouds.iter().filter(|path| **path == clouds[1]).count(), 1);
 
         let secure = candidates(FileKind::Secure, &options, &environment, Path::new("/cwd"));
         assert_eq!(secure[2], Path::new("/home/a/.config/openstack/secure.json"));

@@ -49,10 +49,14 @@ impl Protection {
     /// Reads the protection of an open file.
     #[cfg(unix)]
     pub(crate) fn of(file: &File, path: &Path, _working_directory: &Path) -> io::Result<Self> {
+        Self::for_user(user(), file, path)
+    }
+
+    #[cfg(unix)]
+    fn for_user(user: Option<u32>, file: &File, path: &Path) -> io::Result<Self> {
         use std::os::unix::fs::MetadataExt;
 
         let file = file.metadata()?;
-        let user = user();
         let is_own = |owner: u32| owner == 0 || Some(owner) == user;
         let others_write = |mode: u32| mode & 0o022 != 0;
         let mut owner = Some(file.uid());
@@ -179,6 +183,23 @@ mod tests {
     }
 
     #[test]
+    fn files_of_root_are_protected_too() {
+        let directory = TempDir::new();
+        let path = directory.write("a/clouds.yaml", "");
+        let file = File::open(&path).unwrap();
+        let is_protected_for = |user| Protection::for_user(user, &file, &path).unwrap().is_protected;
+        let owner = user().unwrap();
+        assert!(is_protected_for(Some(owner)));
+        for user in [Some(owner + 1), None] {
+            assert_eq!(is_protected_for(user), owner == 0, "{user:?}");
+        }
+        if give_away(&path) {
+            let user = source(&path).protection.owner;
+            assert!(is_protected_for(user) && !is_protected_for(Some(owner)));
+        }
+    }
+
+    #[test]
     fn each_link_to_a_file_is_judged() {
         let directory = TempDir::new();
         let target = directory.write("c/target.yaml", "");
@@ -206,6 +227,24 @@ mod tests {
         fs::rename(directory.write("a/other.yaml", ""), &path).unwrap();
         assert!(!Protection::of(&file, &path, Path::new("/")).unwrap().is_protected);
         assert!(is_protected(&path));
+
+        // Only root can give a file away.
+        let file = File::open(&path).unwrap();
+        if give_away(&path) {
+            fs::rename(directory.write("a/other.yaml", ""), &path).unwrap();
+            assert!(!Protection::of(&file, &path, Path::new("/")).unwrap().is_protected);
+            assert!(is_protected(&path));
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_deleted_is_not_protected() {
+        let directory = TempDir::new();
+        let path = directory.write("a/clouds.yaml", "");
+        let file = File::open(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let expected = Protection { owner: None, is_protected: false };
+        assert_eq!(Protection::of(&file, &path, Path::new("/")).unwrap(), expected);
     }
 
     #[test]
@@ -261,6 +300,17 @@ mod tests {
             };
             assert_eq!(kind, expected);
         }
+    }
+
+    #[test]
+    fn the_error_names_a_file_of_another_directory_if_there_is_one() {
+        let [clouds, secure] = ["/a/clouds.yaml", "/a/secure.yaml"].map(|path| file(path, 1, false));
+        let public = file("/b/clouds-public.yaml", 1, true);
+        let expected = ConfigErrorKind::UntrustedCloudsFile {
+            clouds: Arc::clone(&clouds.path),
+            secure: Arc::clone(&public.path),
+        };
+        assert_eq!(check(&[clouds, secure, public], None).unwrap_err().kind, expected);
     }
 
     #[test]

@@ -144,9 +144,17 @@ async fn an_evident_application_credential_is_chosen() {
 }
 
 #[test]
+fn a_passcode_without_a_user_is_used_with_a_warning() {
+    let cloud = Cloud::v3().auth("passcode", "123456").top("auth_type", "v3totp");
+    let (_, log) = logged(|| cloud.auth_type());
+    assert!(log.contains("clouds.yaml:2:7: auth.passcode: no user is configured for it"), "{log}");
+}
+
+#[test]
 fn an_evident_token_is_chosen() {
     assert_eq!(Cloud::v3().auth("token", "t").auth_type(), "token");
     assert_eq!(Cloud::v3().variable("auth_token", "t").auth_type(), "token");
+    assert_eq!(Cloud::v3().auth("token", "t").auth("password", "").auth_type(), "token");
 }
 
 #[test]
@@ -158,6 +166,13 @@ fn a_configured_auth_type_wins_over_an_evident_one() {
 
 #[test]
 fn beside_a_password_nothing_is_evident() {
+    // Nor is it evident which of an application credential and a token is meant.
+    assert_eq!(
+        credential().variable("token", "t").error().to_string(),
+        "clouds.yaml:2:7: auth.application_credential_id: the auth type password does not know this setting; \
+         remove it, or set auth_type: v3applicationcredential"
+    );
+
     let error = credential().auth("password", "p").error();
     assert_eq!(
         error.to_string(),
@@ -186,7 +201,9 @@ fn an_application_credential_beside_a_password_is_not_evident() {
     let file = cloud.clone().auth("password", "p").top("application_credential_id", "c1");
     assert_eq!(message(file), format!("{credential} auth_type: v3applicationcredential"));
     let variable = cloud.auth("password", "p").variable("application_credential_id", "c1");
-    assert_eq!(message(variable), format!("{credential} OS_AUTH_TYPE=v3applicationcredential"));
+    assert_eq!(message(variable.clone()), format!("{credential} OS_AUTH_TYPE=v3applicationcredential"));
+    let configured = variable.top("auth_type", "password");
+    assert_eq!(message(configured), "the auth type password requires auth_url");
 }
 
 #[test]
@@ -201,7 +218,7 @@ fn unknown_methods_of_a_multi_factor_login_are_errors() {
             panic!("{error}")
         };
         assert_eq!((&**auth_type, known[0]), (unknown, "v3password"));
-        assert_eq!(error.member.as_deref(), Some("auth_methods"));
+        assert!(error.to_string().starts_with("clouds.yaml:6:7: auth_methods: "), "{error}");
     }
     let error = cloud(&["v3password", "password"]).error();
     assert!(

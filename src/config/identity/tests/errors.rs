@@ -75,7 +75,8 @@ fn unknown_members_say_where_they_belong() {
     assert_eq!(&*hint("user"), "write user_id or username");
     assert_eq!(&*hint("default_domain"), "write default_domain_id or default_domain_name");
     assert_eq!(&*hint("os_password"), "write password");
-    assert_eq!(&*hint("pasword"), "write password");
+    assert_eq!(&*hint("paswrd"), "write password");
+    assert!(hint("pswrd").starts_with("the auth type knows "));
     assert_eq!(&*hint("AUTH_URI"), "write auth_url");
     assert_eq!(&*hint("passcode"), "remove it, or set auth_type: v3totp");
     assert_eq!(&*hint("auth_methods"), "remove it, or set auth_type: v3multifactor");
@@ -199,6 +200,17 @@ fn a_scope_beside_an_application_credential_is_to_be_removed() {
         error,
         "clouds.yaml:4:7: auth.project_name: remove it, because Keystone rejects a scope beside an application \
          credential; otherwise, the auth type v3applicationcredential requires project_domain_id or project_domain_name"
+    );
+}
+
+#[test]
+fn a_user_of_an_application_credential_needs_a_domain() {
+    let credential =
+        Cloud::v3().auth("application_credential_name", "i").auth("application_credential_secret", "canary");
+    assert_eq!(
+        credential.auth("username", "alice").error().to_string(),
+        "clouds.yaml:4:7: auth.username: the auth type v3applicationcredential requires user_domain_id or \
+         user_domain_name"
     );
 }
 

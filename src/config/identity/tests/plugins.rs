@@ -26,8 +26,10 @@ async fn fixed_endpoints_get_all_requests() {
     let (url, headers) = send(&none, EndpointFilter::new("compute")).await.unwrap();
     assert_eq!((&*url, headers.len()), ("https://ironic.example.com:6385/servers", 0));
 
-    let token =
-        Cloud::new().top("auth_type", "admin_token").auth("url", "https://n.example.com").auth("token", "t");
+    let token = Cloud::new()
+        .top("auth_type", "admin_token")
+        .auth("url", " https://n.example.com\n")
+        .auth("token", "t");
     let (url, headers) = send(&token, EndpointFilter::new("compute")).await.unwrap();
     assert_eq!((&*url, &headers["x-auth-token"]), ("https://n.example.com/servers", &"t".parse().unwrap()));
 }
