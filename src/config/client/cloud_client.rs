@@ -141,7 +141,7 @@ impl<B> CloudClient<B> {
     /// Its access has the token, the project and the service catalog. The first one causes a login, as a request does:
     ///
     /// ```
-    /// use tower_keystone::{BoxError, CloudConfig, EndpointFilter, IdentityPlugin};
+    /// use tower_keystone::{BoxError, CloudConfig, IdentityPlugin};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), BoxError> {
@@ -152,7 +152,8 @@ impl<B> CloudClient<B> {
     /// let access = client.plugin().access().await?;
     /// let auth_ref = access.auth_ref().ok_or("this auth type has no Keystone")?;
     /// println!("project {}", auth_ref.project_id().ok_or("the token is for no project")?);
-    /// println!("compute at {}", auth_ref.service_catalog().url_for(&EndpointFilter::new("compute"))?);
+    /// let compute = config.service("compute")?.endpoint(); // with the configured region and interface
+    /// println!("compute at {}", auth_ref.service_catalog().url_for(&compute)?);
     /// # assert!(auth_ref.project_id().is_some());
     /// # Ok(())
     /// # }
