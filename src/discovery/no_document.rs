@@ -3,7 +3,7 @@ use http::Uri;
 use crate::{
     Error,
     endpoint::Origin,
-    error::{DiscoveryAttempt, DiscoveryFailure},
+    error::{A_VERSION_DOCUMENT, DiscoveryAttempt, DiscoveryFailure},
 };
 
 /// Why there is no version document at a URL.
@@ -59,6 +59,6 @@ impl NoDocument {
 
 impl From<NoDocument> for Error {
     fn from(no_document: NoDocument) -> Self {
-        DiscoveryFailure::no_document(vec![no_document.attempt], "a version document").into()
+        DiscoveryFailure::no_document(vec![no_document.attempt], A_VERSION_DOCUMENT).into()
     }
 }

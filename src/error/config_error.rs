@@ -93,7 +93,7 @@ pub enum ConfigErrorKind {
         in_environment: bool,
         /// What else may be the reason, such as that no cloud is selected, or what else to do.
         hint: Option<Box<str>>,
-        /// Whether the hint is the likely cause. The message begins with it then.
+        /// Whether the hint is the likely cause. The message consists of it then.
         hint_is_cause: bool,
     },
     /// A member of `auth`, or a setting that belongs there, is unknown to the auth type.
@@ -221,9 +221,9 @@ impl fmt::Display for ConfigError {
                 Names(supported)
             ),
             ConfigErrorKind::MissingSettings { auth_type, names, in_environment, hint, hint_is_cause } => {
-                let (cause, hint) =
-                    if *hint_is_cause { (hint.as_ref(), None) } else { (None, hint.as_ref()) };
-                cause.iter().try_for_each(|cause| write!(f, "{cause}; otherwise, "))?;
+                if let (true, Some(cause)) = (*hint_is_cause, hint) {
+                    return f.write_str(cause);
+                }
                 write!(f, "the auth type {auth_type} requires {}", enumerated(names, *in_environment))?;
                 hint.iter().try_for_each(|hint| write!(f, "; {hint}"))
             }

@@ -110,12 +110,19 @@ impl From<DiscoveryFailure> for Error {
     }
 }
 
+/// What is requested of a service if any version of it can be used.
+pub(crate) const A_VERSION_DOCUMENT: &str = "a version document";
+
 /// Maximum number of versions and of URLs in a message.
 const MAX_SHOWN: usize = 8;
 
 impl fmt::Display for DiscoveryFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot find {}", self.requested)?;
+        let requested = match self.is_login && self.requested == A_VERSION_DOCUMENT {
+            true => "Keystone's version document",
+            false => &*self.requested,
+        };
+        write!(f, "cannot find {requested}")?;
         if let Some((url, versions)) = &self.listed {
             let shown = versions.iter().take(MAX_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
             let shown = if shown.is_empty() { "no version" } else { &shown };
@@ -134,7 +141,12 @@ impl fmt::Display for DiscoveryFailure {
             return Ok(());
         }
         f.write_str(match (self.lists_nothing(), self.is_login) {
-            (true, _) => "; check that the service runs",
+            (true, true) => {
+                return f.write_str(
+                    "; check the auth_url, which usually ends in :5000/v3, and that Keystone runs",
+                );
+            }
+            (true, false) => "; check that the service runs",
             (false, false) => "; request another version",
             (false, true) => "; use credentials that one of these versions supports",
         })?;
@@ -170,6 +182,16 @@ mod tests {
         assert_eq!(
             message(&attempt),
             "cannot find a version of Keystone; tried https://h/ (its certificate is not for \"h\"; check it)"
+        );
+    }
+
+    #[test]
+    fn a_login_without_a_document_names_the_auth_url() {
+        let attempt = DiscoveryAttempt::new("https://h/", "it returned 404 Not Found");
+        assert_eq!(
+            DiscoveryFailure::no_document(vec![attempt], A_VERSION_DOCUMENT).at_login().to_string(),
+            "cannot find Keystone's version document; tried https://h/ (it returned 404 Not Found); check the \
+             auth_url, which usually ends in :5000/v3, and that Keystone runs"
         );
     }
 

@@ -72,6 +72,7 @@ mod retry_after;
 pub(crate) use config_error::Names;
 #[cfg(feature = "config")]
 pub use config_error::{ConfigError, ConfigErrorKind, ConfigLocation};
+pub(crate) use discovery_failure::A_VERSION_DOCUMENT;
 pub use discovery_failure::{DiscoveryAttempt, DiscoveryFailure};
 pub use endpoint_not_found::{EndpointNotFound, NearMiss};
 pub use http_error::HttpError;

@@ -27,6 +27,8 @@ pub(crate) fn explain(
     } else if cloud.is_none() && hint.is_none() {
         *hint = Some(no_cloud(clouds).into());
         *hint_is_cause = true;
+    } else if hint.is_none() {
+        *hint = ignored_variables(clouds, &missing).map(Into::into);
     }
     let documents = || clouds.clouds.iter().chain(&clouds.secure);
     let written = cloud.and_then(|name| {
@@ -49,6 +51,22 @@ fn no_cloud(clouds: &Clouds) -> String {
         }
         (names, _) => format!("no cloud is selected; set OS_CLOUD to one of {}", Names(names)),
     }
+}
+
+/// Returns which variables of missing settings are ignored, because the cloud comes from a file.
+fn ignored_variables(clouds: &Clouds, missing: &[&str]) -> Option<String> {
+    let variables = clouds.environment.cloud_variables();
+    let ignored = variables.filter(|(_, setting)| missing.contains(&&**setting));
+    let mut ignored: Vec<_> = ignored.map(|(variable, _)| variable).collect();
+    ignored.sort_unstable();
+    let (ignored, verb, object) = match &*ignored {
+        [] => return None,
+        [variable] => ((*variable).to_owned(), "is", "it"),
+        variables => (variables.join(" and "), "are", "them"),
+    };
+    Some(format!(
+        "{ignored} {verb} ignored for a cloud of a file; set {object} in clouds.yaml or secure.yaml"
+    ))
 }
 
 /// Returns which of the missing variables are empty, and how to select a cloud of a file instead.
@@ -99,29 +117,21 @@ mod tests {
 
     #[test]
     fn it_is_said_why_no_cloud_is_in_use() {
-        let missing = "otherwise, the auth type password requires auth_url and password";
         assert_eq!(
             error(None, &[("HOME", "/home/a")]),
-            format!(
-                "no cloud is configured: no clouds.yaml was found in the working directory, /home/a/.config/openstack, \
-                 /etc/xdg/openstack, /etc/openstack; write a clouds.yaml, or set the OS_* variables; {missing}"
-            )
+            "no cloud is configured: no clouds.yaml was found in the working directory, /home/a/.config/openstack, \
+             /etc/xdg/openstack, /etc/openstack; write a clouds.yaml, or set the OS_* variables"
         );
         let without_files = CloudConfig::builder().environment([("HOME", "/home/a")]).load_files(false);
         assert_eq!(
             without_files.build().unwrap_err().to_string(),
-            format!("no cloud is configured; write a clouds.yaml, or set the OS_* variables; {missing}")
+            "no cloud is configured; write a clouds.yaml, or set the OS_* variables"
         );
-        assert_eq!(
-            error(Some(TWO), &[]),
-            format!("no cloud is selected; set OS_CLOUD to one of a, b; {missing}")
-        );
+        assert_eq!(error(Some(TWO), &[]), "no cloud is selected; set OS_CLOUD to one of a, b");
         assert_eq!(
             error(Some("cloud: {a: {}}"), &[]),
-            format!(
-                "no cloud is configured: /etc/openstack/clouds.yaml has the member `cloud` instead of `clouds`; \
-                 write a clouds.yaml, or set the OS_* variables; {missing}"
-            )
+            "no cloud is configured: /etc/openstack/clouds.yaml has the member `cloud` instead of `clouds`; write a \
+             clouds.yaml, or set the OS_* variables"
         );
     }
 
@@ -146,6 +156,24 @@ mod tests {
             "the auth type v3applicationcredential requires OS_APPLICATION_CREDENTIAL_ID or \
              OS_APPLICATION_CREDENTIAL_NAME"
         );
+    }
+
+    #[test]
+    fn variables_that_are_ignored_for_a_cloud_of_a_file_are_named() {
+        let start =
+            "/etc/openstack/clouds.yaml:2:3: clouds.a: the auth type password requires auth_url and password";
+        let end = "ignored for a cloud of a file; set";
+        let place = "in clouds.yaml or secure.yaml";
+        let password = ("OS_PASSWORD", "canary");
+        assert_eq!(
+            error(Some(TWO), &[("OS_CLOUD", "a"), password]),
+            format!("{start}; OS_PASSWORD is {end} it {place}")
+        );
+        assert_eq!(
+            error(Some(TWO), &[("OS_CLOUD", "a"), password, ("OS_AUTH_URL", "canary")]),
+            format!("{start}; OS_AUTH_URL and OS_PASSWORD are {end} them {place}")
+        );
+        assert_eq!(error(Some(TWO), &[("OS_CLOUD", "a"), ("OS_PASSWORD", ""), ("OS_USERNAME", "u")]), start);
     }
 
     #[test]

@@ -199,7 +199,7 @@ fn a_scope_beside_an_application_credential_is_to_be_removed() {
     assert_eq!(
         error,
         "clouds.yaml:4:7: auth.project_name: remove it, because Keystone rejects a scope beside an application \
-         credential; otherwise, the auth type v3applicationcredential requires project_domain_id or project_domain_name"
+         credential"
     );
 }
 
