@@ -87,6 +87,14 @@ fn files_that_are_skipped() {
     let with_paths = with_variables().clouds_files(["/cwd/clouds.yaml"]).secure_files(["/none"]);
     assert!(warnings(&with_paths).is_empty());
 
+    let without_files = || with_files([]).clouds_files(["a.yaml", "/b.yaml"]);
+    let none = ["WARN there is none of the clouds files that the program has set: /cwd/a.yaml, /b.yaml"];
+    assert_eq!(events(&without_files()), none);
+    let names = logged(|| assert_eq!(without_files().names().unwrap(), [""; 0]));
+    assert_eq!(names, none);
+    assert!(events(&without_files().load_files(false)).is_empty());
+    assert!(events(&with_files([]).clouds_files::<&str>([])).is_empty());
+
     let builder = with_files([("/cwd/clouds.yaml", Err(io::ErrorKind::PermissionDenied))]);
     let error = builder.cloud("one").search_working_directory(true).build().unwrap_err().to_string();
     assert_eq!(
@@ -186,6 +194,11 @@ fn warnings(builder: &CloudConfigBuilder) -> Vec<String> {
 
 /// Returns the events of a load, each with its level.
 fn events(builder: &CloudConfigBuilder) -> Vec<String> {
+    logged(|| drop(builder.build()))
+}
+
+/// Returns the events of a call, each with its level.
+fn logged(call: impl FnOnce()) -> Vec<String> {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -195,7 +208,7 @@ fn events(builder: &CloudConfigBuilder) -> Vec<String> {
         .without_time()
         .with_writer(move || writer.clone())
         .finish();
-    let _loaded = tracing::subscriber::with_default(subscriber, || builder.build());
+    tracing::subscriber::with_default(subscriber, call);
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(!log.contains("canary"), "{log}");
     log.lines().map(|line| line.trim_start().to_owned()).collect()

@@ -77,6 +77,11 @@ impl CloudConfig {
         &self.inner.interfaces
     }
 
+    #[cfg(feature = "rustls")]
+    pub(super) fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
     /// Returns the TLS settings.
     pub fn tls(&self) -> &TlsConfig {
         &self.inner.tls

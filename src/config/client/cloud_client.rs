@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     BoxError, CloudConfig, Error, HttpsClient, IdentityPlugin, ReauthPolicy, RetryPolicy,
+    config::connection::timeout::at_api_timeout,
     error::ConfigError,
     transport::{HttpsBody, HttpsClientBuilder},
 };
@@ -114,7 +115,7 @@ impl CloudConfig {
     ) -> Result<CloudClient<B>, Error> {
         if self.api_timeout() == Some(Duration::ZERO) {
             let reason = "with a timeout of 0 s every request fails; remove the setting for no timeout";
-            return Err(ConfigError::conflict(reason).member("api_timeout").into());
+            return Err(at_api_timeout(ConfigError::conflict(reason), self.settings()).into());
         }
         let (stack, plugin) = stack(self, https, keystone, reauth, retry);
         Ok(CloudClient { stack, plugin })

@@ -246,6 +246,9 @@ impl Document {
         let found = read_first(candidates, options.read_file.as_ref(), working_directory)?;
         let named = named(kind, options, environment, working_directory);
         warn_skipped(&found, named);
+        if matches!(kind, FileKind::Clouds) && found.file.is_none() && found.forbidden.is_empty() {
+            warn_none(options, environment, working_directory);
+        }
         forbidden.extend(found.forbidden);
         let Some(file) = found.file else { return Ok(None) };
         Self::parse(kind, file.source, &file.bytes).map(Some)
@@ -254,7 +257,7 @@ impl Document {
     fn parse(kind: FileKind, source: SourceFile, bytes: &[u8]) -> Result<Self, ConfigError> {
         let root = yaml::read(bytes, &source.path)?;
         let is_empty = matches!(&root.data, Data::Sequence(items) if items.is_empty());
-        let mut members = if is_empty { Mapping::default() } else { root.into_mapping()? };
+        let mut members = if is_empty { Mapping::default() } else { root.into_document()? };
         let name = match kind {
             FileKind::Clouds | FileKind::Secure => "clouds",
             FileKind::Public => "public-clouds",
@@ -287,6 +290,13 @@ fn warn_skipped(found: &Found, named: Option<(&str, PathBuf)>) {
             "the variable {variable}: there is no file {path} that can be read; the usual places are searched"
         );
     }
+}
+
+/// Logs that there is none of the clouds files that the program has set.
+fn warn_none(options: &Options, environment: &Environment, working_directory: &Path) {
+    let Some([_, ..]) = options.clouds_files.as_deref().filter(|_| options.load_files) else { return };
+    let files = searched_directories(options, environment, working_directory);
+    warn!("there is none of the clouds files that the program has set: {}", Names(&files));
 }
 
 /// Returns where the clouds file is searched for.
@@ -408,7 +418,7 @@ mod tests {
         assert!(selected(&options, Some("null")).is_ok());
         assert_eq!(
             selected(&options, Some("broken")).unwrap_err(),
-            format!("{CLOUDS}:1:19: clouds.broken: expected a mapping")
+            format!("{CLOUDS}:1:19: clouds.broken: expected a mapping; indent its members below it")
         );
     }
 
@@ -472,7 +482,7 @@ mod tests {
         }
         for text in ["42", "[a]", "clouds: canary"] {
             let error = selected(&with_files(&[(CLOUDS, text), site]), None).unwrap_err();
-            assert!(error.ends_with("expected a mapping") && error.starts_with(CLOUDS), "{error}");
+            assert!(error.contains("expected a mapping") && error.starts_with(CLOUDS), "{error}");
             assert_eq!(error.contains(": clouds: "), text == "clouds: canary", "{error}");
         }
     }
@@ -499,6 +509,9 @@ mod tests {
         assert_eq!(client.boolean("prefer_ipv6"), Ok(Some(true)));
 
         let error = Clouds::load(&with_files(&[(CLOUDS, "client: canary")])).unwrap().client().err().unwrap();
-        assert_eq!(error.to_string(), format!("{CLOUDS}:1:1: client: expected a mapping"));
+        assert_eq!(
+            error.to_string(),
+            format!("{CLOUDS}:1:1: client: expected a mapping; indent its members below it")
+        );
     }
 }

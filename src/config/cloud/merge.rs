@@ -88,13 +88,22 @@ impl Settings {
 }
 
 impl Value {
-    /// Returns the members of a mapping. Null counts as a mapping without members.
+    /// Returns the members of a mapping that has a name. Null counts as a mapping without members.
     pub(crate) fn into_mapping(self) -> Result<Mapping, ConfigError> {
+        self.into_members("a mapping; indent its members below it")
+    }
+
+    /// Returns the members of a document.
+    pub(crate) fn into_document(self) -> Result<Mapping, ConfigError> {
+        self.into_members("a mapping")
+    }
+
+    fn into_members(self, expected: &str) -> Result<Mapping, ConfigError> {
         match self.data {
             Data::Mapping(members) => Ok(members),
             Data::Null => Ok(Mapping::default()),
             Data::Scalar { .. } | Data::Sequence(_) => {
-                Err(ConfigError::invalid_value("a mapping").at(&self.location))
+                Err(ConfigError::invalid_value(expected).at(&self.location))
             }
         }
     }
@@ -172,6 +181,6 @@ mod tests {
     fn auth_is_a_mapping_or_null() {
         assert_eq!(line(&Settings::from_mapping(mapping("{auth: }")).unwrap().auth), "{}");
         let error = Settings::from_mapping(mapping("{auth: canary}")).err().unwrap();
-        assert_eq!(error.to_string(), "f.yaml:1:2: auth: expected a mapping");
+        assert_eq!(error.to_string(), "f.yaml:1:2: auth: expected a mapping; indent its members below it");
     }
 }

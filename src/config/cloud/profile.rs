@@ -265,7 +265,7 @@ mod tests {
         ]);
         assert_eq!(
             profile(&options, None).err().unwrap().to_string(),
-            format!("{PUBLIC}:1:17: public-clouds.acme: expected a mapping")
+            format!("{PUBLIC}:1:17: public-clouds.acme: expected a mapping; indent its members below it")
         );
     }
 

@@ -173,7 +173,7 @@ mod tests {
             ("regions: [{values: {}}]", format!("f.yaml:1:11: regions: expected {entry}")),
             (
                 "regions: [{name: R, values: canary}]",
-                "f.yaml:1:21: regions.values: expected a mapping".to_owned(),
+                "f.yaml:1:21: regions.values: expected a mapping; indent its members below it".to_owned(),
             ),
             ("region_name: [[canary]]", format!("f.yaml:1:15: region_name: expected {entry}")),
             ("region_name: {a: canary}", "f.yaml:1:1: region_name: expected the name of a region".to_owned()),

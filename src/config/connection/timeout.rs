@@ -13,13 +13,28 @@ use crate::{
 /// Its old names end with `_timeout`, such as `http_timeout` and `compute_timeout`. As in openstacksdk, they take
 /// precedence, and the last one is used. A plain `timeout` is ignored.
 pub(crate) fn api_timeout(settings: &Settings) -> Result<Option<Duration>, ConfigError> {
+    let names = names(settings);
+    let Some((name, value)) = settings.first(&names) else { return Ok(None) };
+    seconds(value).map_err(|error| error.member(name))
+}
+
+/// Adds to an error which setting is the timeout of a request, and where it was written.
+#[cfg(feature = "rustls")]
+pub(crate) fn at_api_timeout(error: ConfigError, settings: &Settings) -> ConfigError {
+    match settings.first(&names(settings)) {
+        Some((name, value)) => error.at(&value.location).member(name),
+        None => error.member("api_timeout"),
+    }
+}
+
+/// Returns the names of the timeout in the order of precedence.
+fn names(settings: &Settings) -> Vec<&str> {
     let is_old_name = |name: &str| name.ends_with("timeout") && !matches!(name, "timeout" | "api_timeout");
     let mut names: Vec<_> =
         settings.top.iter().map(|(name, _)| name).filter(|name| is_old_name(name)).collect();
     names.reverse();
     names.push("api_timeout");
-    let Some((name, value)) = settings.first(&names) else { return Ok(None) };
-    seconds(value).map_err(|error| error.member(name))
+    names
 }
 
 /// Reads a number of seconds, which may have a fraction.
