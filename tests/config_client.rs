@@ -371,6 +371,30 @@ async fn api_timeout_limits_an_attempt() {
     );
 }
 
+#[test]
+fn an_unusable_ca_file_is_named_with_its_setting() {
+    let base = || empty().set("auth_type", "none").set_auth("endpoint", "https://h");
+    for (builder, expected) in [
+        (
+            base().set("cacert", "/none/a.pem"),
+            "the argument cacert: cacert: CA file `/none/a.pem`: it cannot",
+        ),
+        (
+            base().set("verify", "/none/b.pem"),
+            "the argument verify: verify: CA file `/none/b.pem`: it cannot",
+        ),
+        (
+            base().set("verify", "true").set("cacert", "/none/a.pem"),
+            "the argument cacert: cacert: CA file `/none/a.pem`: it cannot",
+        ),
+    ] {
+        let error = builder.build().unwrap().client().err().unwrap().to_string();
+        assert!(error.starts_with(&format!("cannot build the HTTPS client: {expected}")), "{error}");
+    }
+    let certificate = base().set("cert", "/none/c.pem").build().unwrap().client().err().unwrap().to_string();
+    assert!(certificate.contains("client: client certificate `/none/c.pem`"), "{certificate}");
+}
+
 #[tokio::test]
 async fn a_failure_of_version_discovery_sends_no_request_to_another_url() {
     let cloud = Cloud::new(SERVICES)

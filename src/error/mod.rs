@@ -356,7 +356,8 @@ pub enum Error {
     #[cfg(feature = "rustls")]
     #[non_exhaustive]
     InvalidClientSetting {
-        /// The setting: a file and its purpose, the name of a proxy variable, or the name of another setting.
+        /// The setting: a file and its purpose, the name of a proxy variable, or the name of another setting. If a
+        /// configuration names the CA file, it begins with where that was written.
         setting: Box<str>,
         /// What is wrong, and what was expected. It contains no content of a file and no part of a proxy's URL.
         reason: Box<str>,

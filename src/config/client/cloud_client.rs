@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     BoxError, CloudConfig, Error, HttpsClient, IdentityPlugin, ReauthPolicy, RetryPolicy,
-    config::connection::timeout::at_api_timeout,
+    config::connection::{timeout::at_api_timeout, tls::ca_file_setting},
     error::ConfigError,
     transport::{HttpsBody, HttpsClientBuilder},
 };
@@ -45,7 +45,7 @@ impl CloudConfig {
     /// Returns [`Error::InvalidClientSetting`] if a certificate or a key cannot be read, and [`Error::Config`] if
     /// `api_timeout` is 0.
     pub fn client(&self) -> Result<CloudClient, Error> {
-        let https = self.https().build()?;
+        let https = self.https().build().map_err(|error| self.with_ca_file_setting(error))?;
         let retry = RetryPolicy::new().connect_failure(HttpsClient::is_connect_failure);
         self.build_client(https.clone(), https, ReauthPolicy::new(), retry)
     }
@@ -104,6 +104,18 @@ impl CloudConfig {
             https = https.proxy_from(|name| variables.get(name));
         }
         https
+    }
+
+    /// Adds to an error about the CA file which setting has its path, and where it was written.
+    fn with_ca_file_setting(&self, error: Error) -> Error {
+        match (error, ca_file_setting(self.settings())) {
+            (Error::InvalidClientSetting { setting, reason }, Some((name, location)))
+                if setting.starts_with("CA file ") =>
+            {
+                Error::invalid_client_setting(&format!("{location}: {name}: {setting}"), reason)
+            }
+            (error, _) => error,
+        }
     }
 
     fn build_client<B>(

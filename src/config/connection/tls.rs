@@ -3,6 +3,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[cfg(feature = "rustls")]
+use crate::error::ConfigLocation;
 use crate::{
     config::settings::{Settings, Text},
     error::ConfigError,
@@ -89,6 +91,16 @@ impl Verify {
             Self::Bundle(text) => Some(text),
         }
     }
+}
+
+/// Returns the setting with the path of the CA file, and where it was written.
+#[cfg(feature = "rustls")]
+pub(crate) fn ca_file_setting(settings: &Settings) -> Option<(&'static str, &ConfigLocation)> {
+    let names: &[_] = match read_verify(settings) {
+        Ok(Some(Verify::Bundle(_))) => &["cacert", "verify"],
+        _ => &["cacert"],
+    };
+    settings.first(names).map(|(name, value)| (name, &value.location))
 }
 
 /// Reads `verify`. A text is a path only if it looks like one, so that a misspelt boolean is an error.
