@@ -87,10 +87,10 @@
 //! If there is none of them, all settings come from the program.
 //!
 //! The environment describes a cloud if an `OS_*` variable is set, other than `OS_CLOUD`, `OS_REGION_NAME`,
-//! `OS_CLOUD_NAME` and the two variables for files. The name of this cloud is the value of `OS_CLOUD_NAME`, by default
-//! `envvars`. The variable `OS_USERNAME` is its setting `username`, and so on. Variables never change a cloud of the
-//! files. The command `openstack` is different: it applies variables such as `OS_REGION_NAME` to a cloud of the files.
-//! A variable with an empty value counts as not set.
+//! `OS_CLOUD_NAME`, the two variables for files, and those that begin with `OS_TEST`, `OS_STD` or `OS_LOG`. The name of
+//! this cloud is the value of `OS_CLOUD_NAME`, by default `envvars`. The variable `OS_USERNAME` is its setting
+//! `username`, and so on. Variables never change a cloud of the files. The command `openstack` is different: it applies
+//! variables such as `OS_REGION_NAME` to a cloud of the files. A variable with an empty value counts as not set.
 //!
 //! `regions` lists the regions of a cloud. An entry can have `values`: settings for this region only. The region is the
 //! one that the program [selects](CloudConfigBuilder::region_name), otherwise the first one.
