@@ -67,9 +67,7 @@ pub(super) struct Merged {
 
 /// Selects the cloud and the region, and merges their settings.
 pub(super) fn merge(options: &Options) -> Result<Merged, ConfigError> {
-    let arguments = Arguments::new(options)?;
-    let clouds = Clouds::load(options)?;
-    let cloud = clouds.select(arguments.cloud)?;
+    let (arguments, clouds, cloud) = select(options)?;
     ignored_variables::log(&clouds, &cloud);
     let profile = profile::find(options, &clouds, &cloud, arguments.profile)?;
     let sources = sources(&cloud, profile.as_ref());
@@ -103,6 +101,14 @@ pub(super) fn merge(options: &Options) -> Result<Merged, ConfigError> {
     })
 }
 
+/// Reads the arguments and the files, and selects the cloud.
+fn select(options: &Options) -> Result<(Arguments, Clouds, Cloud), ConfigError> {
+    let mut arguments = Arguments::new(options)?;
+    let clouds = Clouds::load(options)?;
+    let cloud = clouds.select(arguments.cloud.take())?;
+    Ok((arguments, clouds, cloud))
+}
+
 /// Returns the names of the clouds.
 pub(super) fn names(options: &Options) -> Result<Vec<String>, ConfigError> {
     Clouds::load(options)?.names()
@@ -110,9 +116,7 @@ pub(super) fn names(options: &Options) -> Result<Vec<String>, ConfigError> {
 
 /// Returns the names of the regions of the selected cloud.
 pub(super) fn region_names(options: &Options) -> Result<Vec<String>, ConfigError> {
-    let arguments = Arguments::new(options)?;
-    let clouds = Clouds::load(options)?;
-    let cloud = clouds.select(arguments.cloud)?;
+    let (arguments, clouds, cloud) = select(options)?;
     let profile = profile::find(options, &clouds, &cloud, arguments.profile)?;
     let regions = region::regions(&cloud.settings, profile.as_ref().map(|profile| &profile.settings))?;
     let names = regions.into_iter().map(|region| region.name.expose().to_owned());
@@ -129,9 +133,7 @@ pub(super) async fn fetch_profile(options: &Options, transport: &Transport) -> R
 }
 
 fn remote_profile(options: &Options) -> Result<Option<RemoteProfile>, ConfigError> {
-    let arguments = Arguments::new(options)?;
-    let clouds = Clouds::load(options)?;
-    let cloud = clouds.select(arguments.cloud)?;
+    let (arguments, clouds, cloud) = select(options)?;
     profile::remote(options, &clouds, &cloud, arguments.profile)
 }
 
@@ -165,7 +167,7 @@ impl Region {
     /// Returns the settings that apply in this region, with its name.
     fn into_settings(self) -> Settings {
         let mut settings = self.values;
-        let data = Data::Scalar { text: self.name, plain: false };
+        let data = Data::Scalar(self.name);
         settings.top.insert("region_name", Value { data, location: self.location });
         settings
     }

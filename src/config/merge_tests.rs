@@ -152,7 +152,7 @@ fn collect_value(members: &Mapping, path: &[String], leaves: &mut Leaves) {
         let path = [path, &[name.to_owned()]].concat();
         let text = match &value.data {
             Data::Null => "null".into(),
-            Data::Scalar { text, .. } => text.expose().into(),
+            Data::Scalar(text) => text.expose().into(),
             Data::Sequence(items) => format!("{:?}", items.iter().map(text_of).collect::<Vec<_>>()),
             Data::Mapping(members) => {
                 collect_value(members, &path, leaves);
@@ -165,7 +165,7 @@ fn collect_value(members: &Mapping, path: &[String], leaves: &mut Leaves) {
 
 fn text_of(value: &Value) -> &str {
     match &value.data {
-        Data::Scalar { text, .. } => text.expose(),
+        Data::Scalar(text) => text.expose(),
         _ => panic!("{value:?}"),
     }
 }

@@ -48,7 +48,7 @@ impl Value {
     pub(super) fn is_set(&self) -> bool {
         match &self.data {
             Data::Null => false,
-            Data::Scalar { text, .. } => !text.expose().is_empty(),
+            Data::Scalar(text) => !text.expose().is_empty(),
             Data::Sequence(_) | Data::Mapping(_) => true,
         }
     }
@@ -57,10 +57,8 @@ impl Value {
     pub(super) fn text(&self) -> Result<Option<Text>, ConfigError> {
         match &self.data {
             Data::Null => Ok(None),
-            Data::Scalar { text, .. } if text.expose().is_empty() => Ok(None),
-            Data::Scalar { text, .. } => {
-                Ok(Some(Text { text: text.clone(), location: self.location.clone() }))
-            }
+            Data::Scalar(text) if text.expose().is_empty() => Ok(None),
+            Data::Scalar(text) => Ok(Some(Text { text: text.clone(), location: self.location.clone() })),
             Data::Sequence(_) | Data::Mapping(_) => {
                 Err(ConfigError::invalid_value("a text").at(&self.location))
             }
@@ -97,7 +95,7 @@ pub(super) mod testing {
 
     /// Returns a plain text in a file.
     pub(crate) fn file(text: &str) -> Value {
-        Value { data: Data::Scalar { text: text.into(), plain: true }, location: location() }
+        Value { data: Data::Scalar(text.into()), location: location() }
     }
 
     /// Returns a text that is an argument of the program.

@@ -18,12 +18,8 @@ pub(super) struct Value {
 pub(super) enum Data {
     /// A plain `null`, `~` or empty scalar.
     Null,
-    /// A text. If it was written without quotes (`plain`), `yes` can be a boolean.
-    Scalar {
-        text: Secret,
-        #[cfg_attr(not(test), allow(dead_code, reason = "only tests tell quoted texts from plain ones"))]
-        plain: bool,
-    },
+    /// The characters of a text, a number or a boolean.
+    Scalar(Secret),
     /// A list.
     Sequence(Vec<Value>),
     /// A mapping.
@@ -113,7 +109,7 @@ impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.data {
             Data::Null => write!(f, "null at {}", self.location),
-            Data::Scalar { .. } => write!(f, "text at {}", self.location),
+            Data::Scalar(_) => write!(f, "text at {}", self.location),
             Data::Sequence(_) => write!(f, "list at {}", self.location),
             Data::Mapping(mapping) => mapping.fmt(f),
         }

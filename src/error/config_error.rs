@@ -147,6 +147,21 @@ impl ConfigError {
         Self { kind, location: None, member: None }
     }
 
+    /// Creates an error about settings that the auth type requires.
+    pub(crate) fn missing_settings(
+        auth_type: &'static str,
+        names: Vec<&'static str>,
+        hint: Option<Box<str>>,
+    ) -> Self {
+        Self::new(ConfigErrorKind::MissingSettings {
+            auth_type,
+            names,
+            in_environment: false,
+            hint_is_cause: false,
+            hint,
+        })
+    }
+
     /// Creates an error about a value that is of the wrong kind, or malformed.
     pub(crate) fn invalid_value(expected: impl Into<Box<str>>) -> Self {
         Self::new(ConfigErrorKind::InvalidValue { expected: expected.into() })

@@ -41,7 +41,7 @@ impl Arguments {
 
 /// Returns the value of an argument.
 pub(crate) fn argument(name: &str, text: Secret) -> Value {
-    Value { data: Data::Scalar { text, plain: true }, location: ConfigLocation::Argument(name.into()) }
+    Value { data: Data::Scalar(text), location: ConfigLocation::Argument(name.into()) }
 }
 
 /// Spells the names with `_` and without `os_`. A name that the program wrote with `os_` takes precedence.
@@ -59,7 +59,7 @@ fn spell(arguments: &Mapping) -> Mapping {
 }
 
 fn is_given(value: &Value) -> bool {
-    !matches!(&value.data, Data::Scalar { text, .. } if text.expose().is_empty())
+    !matches!(&value.data, Data::Scalar(text) if text.expose().is_empty())
 }
 
 #[cfg(test)]

@@ -66,10 +66,10 @@ fn expand_value(
     room: &mut usize,
     replace: impl FnOnce(Value) -> Option<Value>,
 ) -> Result<(), ConfigError> {
-    let Data::Scalar { text, .. } = &value.data else { return Ok(()) };
+    let Data::Scalar(text) = &value.data else { return Ok(()) };
     let error = |error: ConfigError| error.at(&value.location).member(name);
     if let Some(text) = expand_text(text.expose(), top, room).map_err(error)? {
-        let data = Data::Scalar { text, plain: false };
+        let data = Data::Scalar(text);
         replace(Value { data, location: value.location.clone() });
     }
     Ok(())
@@ -114,7 +114,7 @@ fn setting<'a>(name: &str, top: &'a Mapping) -> Result<Option<&'a Secret>, Confi
         )));
     }
     match top.get(name) {
-        Some(Value { data: Data::Scalar { text, .. }, .. }) => Ok(Some(text)),
+        Some(Value { data: Data::Scalar(text), .. }) => Ok(Some(text)),
         None if name == "region_name" => Err(ConfigError::conflict(
             "it contains {region_name}, but no region is selected; set region_name",
         )),

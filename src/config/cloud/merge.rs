@@ -102,7 +102,7 @@ impl Value {
         match self.data {
             Data::Mapping(members) => Ok(members),
             Data::Null => Ok(Mapping::default()),
-            Data::Scalar { .. } | Data::Sequence(_) => {
+            Data::Scalar(_) | Data::Sequence(_) => {
                 Err(ConfigError::invalid_value(expected).at(&self.location))
             }
         }
@@ -122,7 +122,7 @@ mod tests {
     fn line(mapping: &Mapping) -> String {
         let value = |value: &Value| match &value.data {
             Data::Null => "null".to_owned(),
-            Data::Scalar { text, .. } => text.expose().to_owned(),
+            Data::Scalar(text) => text.expose().to_owned(),
             Data::Sequence(items) => format!("[{}]", items.len()),
             Data::Mapping(members) => line(members),
         };

@@ -195,7 +195,7 @@ fn read(document: &[u8], name: &str) -> Option<Mapping> {
 fn relocate(value: &mut Value, location: &ConfigLocation) {
     value.location = location.clone();
     match &mut value.data {
-        Data::Null | Data::Scalar { .. } => {}
+        Data::Null | Data::Scalar(_) => {}
         Data::Sequence(items) => items.iter_mut().for_each(|item| relocate(item, location)),
         Data::Mapping(members) => members.values_mut().for_each(|member| relocate(member, location)),
     }

@@ -67,7 +67,7 @@ fn list(regions: &Value) -> Result<Vec<Region>, ConfigError> {
     match &regions.data {
         Data::Sequence(regions) => regions.iter().map(entry).collect(),
         Data::Null => Ok(Vec::new()),
-        Data::Scalar { .. } | Data::Mapping(_) => {
+        Data::Scalar(_) | Data::Mapping(_) => {
             Err(ConfigError::invalid_value("a list of regions").at(&regions.location))
         }
     }
@@ -79,12 +79,12 @@ fn entry(region: &Value) -> Result<Region, ConfigError> {
         ConfigError::invalid_value(expected).at(&region.location)
     };
     let (name, values) = match &region.data {
-        Data::Scalar { text, .. } => (text.clone(), Mapping::default()),
+        Data::Scalar(text) => (text.clone(), Mapping::default()),
         Data::Mapping(members) => {
             if members.iter().any(|(name, _)| !matches!(name, "name" | "values")) {
                 return Err(invalid());
             }
-            let Some(Value { data: Data::Scalar { text, .. }, .. }) = members.get("name") else {
+            let Some(Value { data: Data::Scalar(text), .. }) = members.get("name") else {
                 return Err(invalid());
             };
             let values = members.get("values").cloned().map(Value::into_mapping).transpose();
@@ -101,8 +101,8 @@ fn split_names(names: &Value) -> Result<Vec<Region>, ConfigError> {
     let regions = match &names.data {
         Data::Null => Vec::new(),
         Data::Sequence(_) => list(names).map_err(|error| error.member("region_name"))?,
-        Data::Scalar { text, .. } if text.expose().is_empty() => Vec::new(),
-        Data::Scalar { text, .. } => text
+        Data::Scalar(text) if text.expose().is_empty() => Vec::new(),
+        Data::Scalar(text) => text
             .expose()
             .split(',')
             .map(|name| Region {
@@ -139,7 +139,7 @@ mod tests {
     }
 
     fn requested(name: &str) -> Option<Value> {
-        let data = Data::Scalar { text: Secret::new(name), plain: true };
+        let data = Data::Scalar(Secret::new(name));
         Some(Value { data, location: ConfigLocation::Argument("region_name".into()) })
     }
 

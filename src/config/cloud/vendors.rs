@@ -39,10 +39,7 @@ impl Vendor {
     /// Returns the settings of the profile.
     pub(super) fn members(&self) -> Mapping {
         let location = ConfigLocation::Profile(self.name.into());
-        let text = |text: &str| Value {
-            data: Data::Scalar { text: Secret::new(text), plain: false },
-            location: location.clone(),
-        };
+        let text = |text: &str| Value { data: Data::Scalar(Secret::new(text)), location: location.clone() };
         let (mut auth, mut members) = (Mapping::default(), Mapping::default());
         if !self.auth_url.is_empty() {
             auth.insert("auth_url", text(self.auth_url));

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     AuthMethod, AuthUrl, Credentials, Error, FixedEndpointPlugin, GenericCredentials, IdentityPlugin, Scope,
     Secret, User, V2Credentials, V3Credentials,
-    error::{ConfigError, ConfigErrorKind, ConfigLocation},
+    error::{ConfigError, ConfigLocation},
 };
 
 /// How requests are authenticated.
@@ -211,14 +211,7 @@ impl Builder<'_> {
     }
 
     fn missing(&self, name: &'static str) -> ConfigError {
-        let auth_type = self.auth_type;
-        ConfigError::new(ConfigErrorKind::MissingSettings {
-            auth_type,
-            names: vec![name],
-            in_environment: false,
-            hint_is_cause: false,
-            hint: None,
-        })
+        ConfigError::missing_settings(self.auth_type, vec![name], None)
     }
 }
 

@@ -104,13 +104,8 @@ fn listed_methods(settings: &Settings) -> Result<Vec<Method>, ConfigError> {
         .collect();
     values.sort_by_key(|(_, value)| !value.location.is_argument());
     let Some((member, value)) = values.first() else {
-        return Err(ConfigError::new(ConfigErrorKind::MissingSettings {
-            auth_type: "v3multifactor",
-            names: vec!["auth_methods"],
-            in_environment: false,
-            hint_is_cause: false,
-            hint: Some("the methods are auth types, such as v3password".into()),
-        }));
+        let hint = "the methods are auth types, such as v3password";
+        return Err(ConfigError::missing_settings("v3multifactor", vec!["auth_methods"], Some(hint.into())));
     };
     let methods = method_names(value).and_then(|names| {
         // A name that does not exist is reported before one that is no method.

@@ -31,7 +31,7 @@ fn read_interfaces(value: &Value) -> Result<Vec<Interface>, ConfigError> {
         Data::Mapping(_) => {
             return Err(ConfigError::invalid_value("an interface or a list of them").at(&value.location));
         }
-        Data::Null | Data::Scalar { .. } => std::slice::from_ref(value),
+        Data::Null | Data::Scalar(_) => std::slice::from_ref(value),
     };
     let names = values.iter().filter_map(|value| value.text().transpose());
     names.map(|name| Ok(Interface::from(name?.text.expose()))).collect()

@@ -177,7 +177,7 @@ impl Variable {
     fn setting(&self, name: &str) -> Result<Value, ConfigError> {
         let text = self.text(name)?.clone();
         let location = ConfigLocation::Variable(name.into());
-        Ok(Value { data: Data::Scalar { text, plain: true }, location })
+        Ok(Value { data: Data::Scalar(text), location })
     }
 }
 

@@ -106,7 +106,7 @@ impl Cloud {
 }
 
 fn scalar(text: &str) -> Data {
-    Data::Scalar { text: Secret::new(text), plain: false }
+    Data::Scalar(Secret::new(text))
 }
 
 fn list(items: &[&str]) -> Data {

@@ -59,7 +59,7 @@ impl Size {
         let mut size = Self { nodes: 1, ..Self::default() };
         match &value.data {
             Data::Null => {}
-            Data::Scalar { text, .. } => size.text = text.expose().len(),
+            Data::Scalar(text) => size.text = text.expose().len(),
             Data::Sequence(items) => {
                 size.depth = 1;
                 items.iter().for_each(|item| size.add_inner(Self::of(item)));

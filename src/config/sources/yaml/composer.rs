@@ -137,7 +137,7 @@ impl Composer<'_> {
         self.budget.take(size).map_err(|reason| error(&location, reason))?;
         let data = anchored.data.clone();
         match data {
-            Data::Scalar { text, .. } if self.expects_name() => {
+            Data::Scalar(text) if self.expects_name() => {
                 self.name(Name { text: text.expose().into(), location, merges: false });
                 Ok(())
             }

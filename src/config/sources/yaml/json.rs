@@ -61,13 +61,13 @@ impl Reader<'_> {
             Some(b'"') => {
                 let text = Secret::new(self.parse::<String>(json)?);
                 self.take(Size::of_text(text.expose()))?;
-                Data::Scalar { text, plain: false }
+                Data::Scalar(text)
             }
             _ => {
                 self.take(Size::of_text(json))?;
                 match json {
                     "null" => Data::Null,
-                    plain => Data::Scalar { text: plain.into(), plain: true },
+                    literal => Data::Scalar(literal.into()),
                 }
             }
         };

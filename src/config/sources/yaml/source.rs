@@ -74,7 +74,7 @@ impl Position {
     /// Returns the position of a byte of the text. It counts from this position, unless that is after the byte.
     pub(super) fn advance(self, text: &str, offset: usize) -> Self {
         let mut position = if self.offset <= offset { self } else { Self::START };
-        for character in text[position.offset..].chars() {
+        for character in text.get(position.offset..).unwrap_or_default().chars() {
             if position.offset + character.len_utf8() > offset {
                 break;
             }

@@ -18,11 +18,10 @@ pub(super) fn scalar(text: Secret, plain: bool, tag: Option<&Tag>) -> Result<Dat
     let tag = tag.map(name).transpose()?;
     match tag {
         None if plain && is_null(text.expose()) => Ok(Data::Null),
-        None => Ok(Data::Scalar { text, plain }),
+        None => Ok(Data::Scalar(text)),
         Some("null") if is_null(text.expose()) => Ok(Data::Null),
         Some("null") => Err("a value with the tag `!!null` must be empty or `null`"),
-        Some("str" | "!") => Ok(Data::Scalar { text, plain: false }),
-        Some("bool" | "int" | "float" | "timestamp") => Ok(Data::Scalar { text, plain: true }),
+        Some("str" | "!" | "bool" | "int" | "float" | "timestamp") => Ok(Data::Scalar(text)),
         Some("seq") => Err("a value with the tag `!!seq` must be a list"),
         Some("map") => Err("a value with the tag `!!map` must be a mapping"),
         Some(_) => Err(UNKNOWN),
