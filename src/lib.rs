@@ -241,12 +241,15 @@ pub mod retry;
 pub mod secret;
 mod task;
 pub mod transport;
+#[cfg(feature = "validate")]
+#[cfg_attr(docsrs, doc(cfg(feature = "validate")))]
+pub mod validate;
 mod version;
 
 #[doc(inline)]
 pub use access::{AccessInfo, EndpointData, ServiceCatalog};
 #[doc(inline)]
-pub use auth::{Auth, AuthLayer, Microversion, TokenRejected, Unauthenticated};
+pub use auth::{Auth, AuthLayer, Identity, Microversion, TokenRejected, Unauthenticated};
 #[cfg(feature = "config")]
 #[cfg_attr(docsrs, doc(cfg(feature = "config")))]
 #[doc(inline)]
@@ -286,6 +289,13 @@ pub use transport::Transport;
 #[cfg_attr(docsrs, doc(cfg(feature = "rustls")))]
 #[doc(inline)]
 pub use transport::{HttpsClient, HttpsClientBuilder};
+#[cfg(feature = "validate")]
+#[cfg_attr(docsrs, doc(cfg(feature = "validate")))]
+#[doc(inline)]
+pub use validate::{
+    Caller, IdentityStatus, PeerCertificate, Rejection, Require, RequireLayer, SentUri, ValidateToken,
+    ValidateTokenLayer, Validation,
+};
 
 /// Compiles the examples in the README as doc tests.
 #[cfg(doctest)]

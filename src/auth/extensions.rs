@@ -1,9 +1,35 @@
 //! The extensions of requests and responses.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use super::settings::Settings;
-use crate::EndpointFilter;
+use crate::{EndpointFilter, IdentityPlugin};
+
+/// A request extension that replaces the plugin of the layer for this request.
+///
+/// One client stack can then send requests of many users. Clones share the plugin.
+#[derive(Clone)]
+pub struct Identity(Arc<dyn IdentityPlugin>);
+
+impl Identity {
+    /// Creates the extension from a plugin.
+    pub fn new(plugin: impl IdentityPlugin) -> Self {
+        Self::from_arc(Arc::new(plugin))
+    }
+
+    /// Creates the extension from a plugin that is shared.
+    pub(crate) fn from_arc(plugin: Arc<dyn IdentityPlugin>) -> Self {
+        Self(plugin)
+    }
+}
+
+/// The plugin may hold credentials and is not shown.
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let _ = &self.0;
+        f.write_str("Identity")
+    }
+}
 
 /// A request extension that sends the request without the token of the plugin.
 ///

@@ -100,6 +100,13 @@ impl<P> AuthLayer<P> {
         self.update(|settings| settings.overwrite_token = true)
     }
 
+    /// Adds the token of the layer's plugin as `X-Service-Token` to requests that have an
+    /// [`Identity`](crate::Identity).
+    #[must_use]
+    pub fn send_service_token(self) -> Self {
+        self.update(|settings| settings.send_service_token = true)
+    }
+
     fn update(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(Arc::make_mut(&mut self.shared.settings));
         self

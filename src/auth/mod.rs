@@ -49,7 +49,7 @@ mod response;
 mod service;
 mod settings;
 
-pub use extensions::{Microversion, TokenRejected, Unauthenticated};
+pub use extensions::{Identity, Microversion, TokenRejected, Unauthenticated};
 pub use future::ResponseFuture;
 pub use layer::AuthLayer;
 pub use service::Auth;

@@ -29,6 +29,8 @@ pub(super) struct Settings {
     pub(super) allowed_origins: Vec<Origin>,
     pub(super) require_https: bool,
     pub(super) overwrite_token: bool,
+    /// Whether requests with an [`Identity`](super::Identity) carry the token of the plugin as `X-Service-Token`.
+    pub(super) send_service_token: bool,
 }
 
 impl Settings {
@@ -64,6 +66,7 @@ impl fmt::Debug for Settings {
             .field("allowed_origins", &self.allowed_origins)
             .field("require_https", &self.require_https)
             .field("overwrite_token", &self.overwrite_token)
+            .field("send_service_token", &self.send_service_token)
             .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,1 @@
+//! Decides what the answers about the tokens of a request mean for the request.

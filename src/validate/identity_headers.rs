@@ -1,0 +1,1 @@
+//! The identity headers of keystonemiddleware, for applications that read them.

@@ -1,0 +1,228 @@
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use http::{Extensions, Response, Uri};
+use tower_layer::Layer;
+
+use super::{
+    JsonDocument, Rejection, ValidateToken, ValidationMetrics,
+    settings::Settings,
+    token_validator::{Asker, TokenValidator, ValidatorSettings},
+};
+use crate::{AuthUrl, IdentityPlugin, Interface, Transport, renewal::Clock};
+
+/// A layer that validates the token of each incoming request.
+///
+/// All clones of the layer, and all services that they create, share one cache.
+#[derive(Clone)]
+pub struct ValidateTokenLayer<F = JsonDocument> {
+    settings: Arc<Settings>,
+    validator_settings: Arc<ValidatorSettings>,
+    /// Created when the first service is created.
+    validator: Arc<OnceLock<TokenValidator>>,
+    respond: F,
+}
+
+impl ValidateTokenLayer {
+    /// Creates a layer that asks Keystone with the token of `plugin`, the service's own account.
+    pub fn new(plugin: impl IdentityPlugin, transport: Transport) -> Self {
+        Self::with_asker(Asker::Plugin(Arc::new(plugin)), transport)
+    }
+
+    /// Creates a layer that asks Keystone about each token with the token itself, without an account of its own.
+    pub fn self_validating(auth_url: impl Into<AuthUrl>, transport: Transport) -> Self {
+        Self::with_asker(Asker::TokenItself(auth_url.into()), transport)
+    }
+
+    fn with_asker(asker: Asker, transport: Transport) -> Self {
+        Self {
+            settings: Arc::default(),
+            validator_settings: Arc::new(ValidatorSettings::new(asker, transport)),
+            validator: Arc::default(),
+            respond: JsonDocument,
+        }
+    }
+}
+
+impl<F> ValidateTokenLayer<F> {
+    /// Sets the public URL of Keystone that a 401 names: keystonemiddleware's `www_authenticate_uri`.
+    #[must_use]
+    pub fn www_authenticate_uri(self, uri: Uri) -> Self {
+        self.update(|settings| settings.www_authenticate_uri = Some(uri))
+    }
+
+    /// Lets requests without a valid token through. The application decides: keystonemiddleware's option of this name.
+    #[must_use]
+    pub fn delay_auth_decision(self) -> Self {
+        self.update(|settings| settings.delay_auth_decision = true)
+    }
+
+    /// Sets the roles of which a service token needs one. Default: `service`.
+    #[must_use]
+    pub fn service_token_roles<R: Into<Box<str>>>(self, roles: impl IntoIterator<Item = R>) -> Self {
+        let roles = roles.into_iter().map(Into::into).collect();
+        self.update(|settings| settings.service_token_roles = roles)
+    }
+
+    /// Sets whether a service token without these roles is refused. Default: true.
+    #[must_use]
+    pub fn service_token_roles_required(self, required: bool) -> Self {
+        self.update(|settings| settings.service_token_roles_required = required)
+    }
+
+    /// Sets the type of this service, for access rules of application credentials.
+    #[must_use]
+    pub fn service_type(self, service_type: impl Into<Box<str>>) -> Self {
+        self.update(|settings| settings.service_type = Some(service_type.into()))
+    }
+
+    /// Sets the maximum length of a token, in bytes. Default: 8,192. At most 131,072.
+    #[must_use]
+    pub fn max_token_length(self, length: usize) -> Self {
+        self.update(|settings| settings.max_token_length = length)
+    }
+
+    /// Accepts tokens in `Authorization: Bearer` too.
+    #[must_use]
+    pub fn bearer_tokens(self) -> Self {
+        self.update(|settings| settings.bearer_tokens = true)
+    }
+
+    /// Requires that tokens are bound to the client certificate of the request.
+    #[must_use]
+    pub fn require_certificate_bound_tokens(self) -> Self {
+        self.update(|settings| settings.require_certificate_bound_tokens = true)
+    }
+
+    /// Sets a function that returns the URI that the client sent, for routers that remove a prefix from the path.
+    #[must_use]
+    pub fn sent_uri(self, sent_uri: fn(&Extensions) -> Option<&Uri>) -> Self {
+        self.update(|settings| settings.sent_uri = Some(sent_uri))
+    }
+
+    /// Passes the identity to the inner service in headers too, as keystonemiddleware does.
+    #[must_use]
+    pub fn identity_headers(self) -> Self {
+        self.update(|settings| settings.identity_headers = true)
+    }
+
+    /// Sets the interface of the endpoint that tokens are validated at. Default: internal.
+    #[must_use]
+    pub fn interface(self, interface: impl Into<Interface>) -> Self {
+        self.update_validator(|settings| settings.interface = interface.into())
+    }
+
+    /// Sets the region of the endpoint that tokens are validated at.
+    #[must_use]
+    pub fn region(self, region_name: impl Into<Box<str>>) -> Self {
+        self.update_validator(|settings| settings.region_name = Some(region_name.into()))
+    }
+
+    /// Asks Keystone for no service catalog: keystonemiddleware's `include_service_catalog=False`.
+    #[must_use]
+    pub fn without_catalog(self) -> Self {
+        self.update_validator(|settings| settings.include_service_catalog = false)
+    }
+
+    /// Sets how long a valid token is cached. Default: 300 s. Zero turns the cache off.
+    #[must_use]
+    pub fn token_cache_time(self, time: Duration) -> Self {
+        self.update_validator(|settings| settings.token_cache_time = time)
+    }
+
+    /// Sets how long an unknown token is cached. Default: 10 s, and never longer than a valid one.
+    #[must_use]
+    pub fn unknown_token_cache_time(self, time: Duration) -> Self {
+        self.update_validator(|settings| settings.unknown_token_cache_time = time)
+    }
+
+    /// Sets how much longer a cached token is accepted while Keystone is unavailable. Default: zero.
+    #[must_use]
+    pub fn outage_grace(self, grace: Duration) -> Self {
+        self.update_validator(|settings| settings.outage_grace = grace)
+    }
+
+    /// Sets the bounds of the cache of valid tokens: their number, and their memory in bytes.
+    #[must_use]
+    pub fn cache_capacity(self, tokens: usize, bytes: usize) -> Self {
+        self.update_validator(|settings| {
+            (settings.max_cached_tokens, settings.max_cached_bytes) = (tokens, bytes)
+        })
+    }
+
+    /// Sets how many validations may be in flight, and how many more may wait. Default: 64 and 1,024.
+    #[must_use]
+    pub fn max_validations(self, in_flight: usize, waiting: usize) -> Self {
+        self.update_validator(|settings| {
+            (settings.max_in_flight, settings.max_waiting) = (in_flight, waiting)
+        })
+    }
+
+    /// Sets how long a request waits for a validation. Default: 10 s.
+    #[must_use]
+    pub fn validation_timeout(self, timeout: Duration) -> Self {
+        self.update_validator(|settings| settings.validation_timeout = timeout)
+    }
+
+    /// Sets how often a validation is sent again if Keystone cannot be reached. Default: 3.
+    #[must_use]
+    pub fn connect_retries(self, retries: u32) -> Self {
+        self.update_validator(|settings| settings.connect_retries = retries)
+    }
+
+    /// Sets the clock.
+    #[must_use]
+    pub fn clock(self, clock: impl Clock) -> Self {
+        self.update_validator(|settings| settings.clock = Arc::new(clock))
+    }
+
+    /// Sets how a rejection becomes a response, for response bodies that are not `From<Bytes>`.
+    pub fn respond_with<R, G>(self, respond: G) -> ValidateTokenLayer<G>
+    where
+        G: Fn(Rejection) -> Response<R>,
+    {
+        ValidateTokenLayer {
+            settings: self.settings,
+            validator_settings: self.validator_settings,
+            validator: self.validator,
+            respond,
+        }
+    }
+
+    /// Returns a handle to the metrics of all services that this layer creates.
+    pub fn metrics(&self) -> ValidationMetrics {
+        self.validator().metrics()
+    }
+
+    fn validator(&self) -> &TokenValidator {
+        self.validator.get_or_init(|| TokenValidator::new(&self.validator_settings))
+    }
+
+    fn update(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(Arc::make_mut(&mut self.settings));
+        self
+    }
+
+    fn update_validator(mut self, change: impl FnOnce(&mut ValidatorSettings)) -> Self {
+        change(Arc::make_mut(&mut self.validator_settings));
+        self.validator = Arc::default();
+        self
+    }
+}
+
+impl<S, F: Clone> Layer<S> for ValidateTokenLayer<F> {
+    type Service = ValidateToken<S, F>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ValidateToken::new(Arc::clone(&self.settings), self.validator().clone(), self.respond.clone(), inner)
+    }
+}
+
+impl<F> fmt::Debug for ValidateTokenLayer<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ValidateTokenLayer").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,3 @@
+/// Counters of the validations of a layer.
+#[derive(Clone, Debug, Default)]
+pub struct ValidationMetrics {}

@@ -1,0 +1,31 @@
+//! The server layer: validates the token of each incoming request.
+
+#![allow(dead_code, unused_imports, reason = "in construction")]
+
+mod access_rules;
+mod caller;
+mod decide;
+#[cfg(feature = "axum")]
+mod extract;
+mod future;
+mod identity_headers;
+mod layer;
+mod metrics;
+mod rejection;
+mod request;
+pub mod require;
+mod service;
+mod settings;
+mod token_validator;
+mod validation;
+
+pub use caller::Caller;
+pub use future::ResponseFuture;
+pub use layer::ValidateTokenLayer;
+pub use metrics::ValidationMetrics;
+pub use rejection::{JsonDocument, Rejection, Respond};
+pub use request::{PeerCertificate, SentUri};
+#[doc(inline)]
+pub use require::{Require, RequireLayer};
+pub use service::ValidateToken;
+pub use validation::{IdentityStatus, Validation};

@@ -1,0 +1,59 @@
+use http::Extensions;
+
+use super::{Caller, Rejection};
+use crate::AccessInfo;
+
+/// How sure the layer is about a token: keystonemiddleware's `X-Identity-Status`, with two more values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdentityStatus {
+    /// Keystone has confirmed the token.
+    Confirmed,
+    /// The token is malformed, unknown, expired or not allowed for this request.
+    Invalid,
+    /// The request has no token.
+    Absent,
+    /// Keystone could not be asked.
+    Unavailable,
+}
+
+/// What the layer found out about the tokens of a request: an extension of the request.
+#[derive(Clone, Debug)]
+pub struct Validation {
+    caller: Result<Caller, (IdentityStatus, Rejection)>,
+    service_status: IdentityStatus,
+}
+
+impl Validation {
+    /// Returns the validation from the extensions of a request.
+    ///
+    /// # Errors
+    ///
+    /// A rejection with status 500 if no [`ValidateTokenLayer`](super::ValidateTokenLayer) has seen the request.
+    pub fn from_extensions(extensions: &Extensions) -> Result<&Self, Rejection> {
+        extensions.get().ok_or_else(Rejection::missing_layer)
+    }
+
+    /// Returns how sure the layer is about the token of the user.
+    pub fn status(&self) -> IdentityStatus {
+        self.caller.as_ref().map_or_else(|(status, _)| *status, |_| IdentityStatus::Confirmed)
+    }
+
+    /// Returns the confirmed user.
+    ///
+    /// # Errors
+    ///
+    /// The rejection to respond with if there is none: 401, or 503 if Keystone was unavailable.
+    pub fn caller(&self) -> Result<&Caller, Rejection> {
+        self.caller.as_ref().map_err(|(_, rejection)| rejection.clone())
+    }
+
+    /// Returns how sure the layer is about the service token.
+    pub fn service_status(&self) -> IdentityStatus {
+        self.service_status
+    }
+
+    /// Returns the access info of the service token, if it is confirmed and the user is too.
+    pub fn service(&self) -> Option<&AccessInfo> {
+        self.caller.as_ref().ok()?.service()
+    }
+}
