@@ -45,7 +45,7 @@ fn answers(info: &AccessInfo) -> String {
     let credential = (
         info.application_credential(),
         info.application_credential_id(),
-        info.application_credential_access_rules(),
+        info.application_credential_access_rules().map(|rules| rules.collect::<Vec<_>>()),
     );
     let oauth = (
         info.oauth_access_token_id(),

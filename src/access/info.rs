@@ -4,6 +4,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, value::RawValue};
 use zeroize::Zeroizing;
 
+#[cfg(feature = "validate")]
+use super::SharedCatalogs;
 use super::{IdentityVersion, ServiceCatalog, document::Document, token_header};
 use crate::{
     Error, Secret,
@@ -102,6 +104,27 @@ impl AccessInfo {
             return Err(Error::NoToken);
         }
         Ok(access_info)
+    }
+
+    /// Creates an access info from a response as [`from_response`](Self::from_response) does, and shares the catalog with
+    /// the other access infos that were created with these `catalogs` and have an equal one.
+    #[cfg(feature = "validate")]
+    #[allow(dead_code, reason = "in construction")]
+    pub(crate) fn from_response_sharing(
+        headers: &HeaderMap,
+        body: impl AsRef<[u8]>,
+        _catalogs: &SharedCatalogs,
+    ) -> Result<Self, Error> {
+        Self::from_response(headers, body)
+    }
+
+    /// Returns an estimate of the memory that this access info keeps alive, in bytes.
+    ///
+    /// A catalog counts only for the access info that brought it. The estimate never changes.
+    #[cfg(feature = "validate")]
+    #[allow(dead_code, reason = "in construction")]
+    pub(crate) fn memory_size(&self) -> usize {
+        7_000 + 3 * self.0.body.len()
     }
 
     /// Reads an auth state, as written by [`auth_state`](Self::auth_state) or keystoneauth's `get_auth_state`.

@@ -36,6 +36,8 @@ mod info;
 mod known_origins;
 mod lenient;
 mod properties;
+#[cfg(feature = "validate")]
+mod shared_catalogs;
 mod timestamp;
 mod token_header;
 
@@ -43,8 +45,10 @@ pub use catalog::ServiceCatalog;
 pub use endpoint_data::EndpointData;
 pub use identity_version::IdentityVersion;
 pub use info::AccessInfo;
-pub use properties::ServiceProvider;
+pub use properties::{AccessRule, ServiceProvider};
 
 pub(crate) use known_origins::KnownOrigins;
+#[cfg(feature = "validate")]
+pub(crate) use shared_catalogs::SharedCatalogs;
 pub(crate) use timestamp::parse as parse_time;
 pub(crate) use token_header::header_value as token_header;

@@ -19,6 +19,23 @@ pub struct ServiceProvider<'a> {
     pub sp_url: Option<&'a str>,
 }
 
+/// A rule that allows requests with the token of an application credential.
+///
+/// Each member is `None` if the document does not contain it as a text. A rule without a service, a method or a path
+/// allows no request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AccessRule<'a> {
+    /// The id of the rule.
+    pub id: Option<&'a str>,
+    /// The type of the service, such as `compute`.
+    pub service: Option<&'a str>,
+    /// The HTTP method.
+    pub method: Option<&'a str>,
+    /// The path of the request, or a pattern of it.
+    pub path: Option<&'a str>,
+}
+
 /// # Lifetime
 impl AccessInfo {
     /// Returns when the token expires, or `Ok(None)` if the document has no expiry.
@@ -264,10 +281,22 @@ impl AccessInfo {
         self.if_v3(|| self.text(&["application_credential", "id"]))
     }
 
-    /// Returns the access rules of the application credential, if it has any.
-    pub fn application_credential_access_rules(&self) -> Option<&[Value]> {
+    /// Returns the access rules of the application credential, or `None` if it has none and allows all requests.
+    ///
+    /// An empty iterator means that the token allows no request. It is also returned if the document has rules that
+    /// cannot be read because they are not a list.
+    pub fn application_credential_access_rules(&self) -> Option<impl Iterator<Item = AccessRule<'_>>> {
         let rules = self.if_v3(|| self.value(&["application_credential", "access_rules"]))?;
-        rules.as_array().map(Vec::as_slice)
+        let rules = (!rules.is_null()).then(|| rules.as_array().map_or(&[][..], Vec::as_slice))?;
+        Some(rules.iter().map(|rule| {
+            let text = |name| rule.get(name)?.as_str();
+            AccessRule {
+                id: text("id"),
+                service: text("service"),
+                method: text("method"),
+                path: text("path"),
+            }
+        }))
     }
 
     /// Returns the id of the OAuth 1.0a access token that the token was issued for.

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use tower_keystone::{AccessInfo, Error};
+use tower_keystone::{AccessInfo, Error, access::AccessRule};
 
 use crate::{
     Case, Difference, Incomplete,
@@ -90,9 +90,18 @@ fn properties(info: &AccessInfo) -> Properties {
         });
         Value::Object(by_id.collect())
     });
+    let access_rules = info.application_credential_access_rules().map(|rules| {
+        let members = |rule: AccessRule<'_>| {
+            [("id", rule.id), ("path", rule.path), ("method", rule.method), ("service", rule.service)]
+                .into_iter()
+                .filter_map(|(name, text)| Some((name.to_owned(), json!(text?))))
+                .collect()
+        };
+        rules.map(members).map(Value::Object).collect::<Vec<_>>()
+    });
     vec![
         ("application_credential", Ok(json!(info.application_credential()))),
-        ("application_credential_access_rules", Ok(json!(info.application_credential_access_rules()))),
+        ("application_credential_access_rules", Ok(json!(access_rules))),
         ("application_credential_id", Ok(json!(info.application_credential_id()))),
         ("audit_chain_id", Ok(json!(info.audit_chain_id()))),
         ("audit_id", Ok(json!(info.audit_id()))),

@@ -1,0 +1,3 @@
+/// The catalogs of the access infos that are alive, so that equal catalogs are kept once.
+#[derive(Default)]
+pub(crate) struct SharedCatalogs {}
