@@ -56,6 +56,12 @@ impl ServiceCatalog {
         self.services.is_empty()
     }
 
+    /// Returns whether the catalog lists a service of exactly this type, with or without endpoints.
+    #[cfg(feature = "validate")]
+    pub(crate) fn has_service_type(&self, name: &str) -> bool {
+        self.types.iter().any(|service_type| *service_type.name == *name)
+    }
+
     /// Returns the endpoint that matches a filter best: keystoneauth's `endpoint_data_for`.
     ///
     /// The exact service type is preferred to its aliases, and the aliases are tried in the order of

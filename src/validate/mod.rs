@@ -11,6 +11,7 @@ mod future;
 mod identity_headers;
 mod layer;
 mod metrics;
+mod percent_encoding;
 mod rejection;
 mod request;
 pub mod require;
