@@ -99,9 +99,10 @@
 //!
 //! 1. [`Auth`] receives the request. Its `poll_ready` only waits for the inner service. An authentication error is
 //!    returned by the future of the request that it concerns.
-//! 2. The layer reads and removes three extensions of the request. [`EndpointFilter`] selects the endpoint; values that
+//! 2. The layer reads and removes four extensions of the request. [`EndpointFilter`] selects the endpoint; values that
 //!    it does not set are taken from [`AuthLayer::endpoint`]. [`Microversion`] requests a microversion of the API.
-//!    [`Unauthenticated`] sends the request without a token.
+//!    [`Unauthenticated`] sends the request without a token. [`Identity`] replaces the plugin of the layer: where the
+//!    next steps mention the plugin, they mean that of this request.
 //! 3. The layer asks the [`IdentityPlugin`] for a [`ServiceAccess`]: the headers to send and the service catalog. If
 //!    the plugin has a current one, the request is sent in the same call.
 //! 4. Otherwise the request waits for the access. Meanwhile it holds no permit that `poll_ready` of the inner service
@@ -119,7 +120,8 @@
 //! 8. A `Host` header that the caller has set is removed if the request URI is relative. If the URI is absolute, the
 //!    header must name the same host; otherwise the request fails with [`Error::HostNotAllowed`].
 //! 9. The layer inserts `X-Auth-Token`. Its value is marked as sensitive. If the request already has an `X-Auth-Token`,
-//!    it keeps that, unless [`AuthLayer::overwrite_token`] is set.
+//!    it keeps that, unless [`AuthLayer::overwrite_token`] is set. With [`AuthLayer::send_service_token`], a request
+//!    with an [`Identity`] also gets the token of the layer's plugin, as `X-Service-Token`.
 //! 10. If the service rejects the token with a 401, the layer reports that and the origin to the plugin
 //!     ([`invalidate`](IdentityPlugin::invalidate)). It inserts a [`TokenRejected`] into the extensions of the
 //!     response, which says whether to send the request once more. With [`AccessInfoPlugin`] a 401 is final.
@@ -158,9 +160,9 @@
 //! - **`FollowRedirect`** outside: a redirected request passes through the layer again, with an absolute URI, and the
 //!   layer checks its origin. If the URI of the request is relative, `FollowRedirect` cannot resolve the redirect, and
 //!   returns the redirect response. On a redirect to another origin, the default policy of tower-http removes all
-//!   extensions, so an [`Unauthenticated`] request gets a token if the origin is allowed. `RedirectPolicy` keeps
-//!   [`EndpointFilter`], [`Microversion`] and [`Unauthenticated`]. With tower-http's `FilterCredentials`, call
-//!   `allow_extension` for each extension to keep.
+//!   extensions. If the origin is allowed, an [`Unauthenticated`] request or one with an [`Identity`] is then sent with
+//!   the token of the layer's plugin. `RedirectPolicy` keeps [`EndpointFilter`], [`Identity`], [`Microversion`] and
+//!   [`Unauthenticated`]. With tower-http's `FilterCredentials`, call `allow_extension` for each extension to keep.
 //! - **`Trace`** (tower-http): inside it sees the resolved URI, outside the URI of the caller. The token is marked as
 //!   sensitive and is not printed.
 //! - **`SetRequestHeader`** (tower-http), for example for `User-Agent`: anywhere.

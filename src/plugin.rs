@@ -41,6 +41,8 @@
 //! }
 //! ```
 
+mod both;
+
 use std::{
     fmt,
     future::Future,
@@ -57,6 +59,8 @@ use crate::{
     endpoint::{AcceptedOrigins, BaseUrl, Origin, OverrideIds},
     error::secrets_in,
 };
+
+pub(crate) use both::{both, both_ready};
 
 /// The header for the token of the user on whose behalf a request is sent.
 pub(crate) const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
@@ -204,6 +208,14 @@ impl ServiceAccess {
     pub(crate) fn with_encoded_secret(mut self, secret: Secret) -> Self {
         self.encoded_secrets.push(secret);
         self
+    }
+
+    /// Inserts the token of this access as `X-Service-Token`.
+    #[inline]
+    pub(crate) fn insert_service_token(&self, headers: &mut HeaderMap) {
+        if let Some(token) = &self.token {
+            headers.insert(X_SERVICE_TOKEN, token.clone());
+        }
     }
 
     /// Returns the access of `user` with the token of `service` as `X-Service-Token`.

@@ -57,7 +57,7 @@ use http_body::Body;
 use tower_http::follow_redirect::policy::{Action, Attempt, Limited, Policy};
 
 use crate::{
-    EndpointFilter, Microversion, Unauthenticated, endpoint::Origin, error_context::Destination,
+    EndpointFilter, Identity, Microversion, Unauthenticated, endpoint::Origin, error_context::Destination,
     plugin::X_AUTH_TOKEN,
 };
 
@@ -84,7 +84,7 @@ const BODY_HEADERS: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_L
 ///
 /// - To another origin (scheme, host and port) it does not send `X-Auth-Token`, `X-Subject-Token`, `X-Service-Token`,
 ///   `Openstack-Auth-Receipt`, `Authorization`, `Cookie`, `Proxy-Authorization`, `Host`, and headers that are marked as
-///   sensitive. Of the extensions it keeps only [`EndpointFilter`], [`Microversion`] and
+///   sensitive. Of the extensions it keeps only [`EndpointFilter`], [`Identity`], [`Microversion`] and
 ///   [`Unauthenticated`].
 /// - It does not follow redirects from https to http, to another scheme, or to a URL with a user name.
 /// - It keeps the method and the body, also for 301, 302 and 303, as keystoneauth does. If the body cannot be sent
@@ -187,10 +187,13 @@ impl<B: Body + Default, E> Policy<B, E> for RedirectPolicy<B> {
             }
             let extensions = request.extensions_mut();
             let filter = extensions.remove::<EndpointFilter>();
+            // Without it, an `AuthLayer` inside would send the token of its own plugin.
+            let identity = extensions.remove::<Identity>();
             let microversion = extensions.remove::<Microversion>();
             let unauthenticated = extensions.remove::<Unauthenticated>();
             extensions.clear();
             microversion.and_then(|microversion| extensions.insert(microversion));
+            identity.and_then(|identity| extensions.insert(identity));
             filter.and_then(|filter| extensions.insert(filter));
             destination.and_then(|destination| extensions.insert(destination));
             // The token that the caller had set must not be replaced by that of an `AuthLayer` inside.

@@ -2,12 +2,34 @@
 
 use std::{fmt, sync::Arc};
 
+use http::Uri;
+
 use super::settings::Settings;
-use crate::{EndpointFilter, IdentityPlugin};
+use crate::{AccessFuture, EndpointFilter, IdentityPlugin, ServiceAccess, endpoint::Origin};
 
 /// A request extension that replaces the plugin of the layer for this request.
 ///
-/// One client stack can then send requests of many users. Clones share the plugin.
+/// One client stack can then send the requests of many users:
+///
+/// ```
+/// use http::Request;
+/// use tower_keystone::{AccessInfo, AccessInfoPlugin, Identity};
+///
+/// /// Returns a request that is sent with the token of a user.
+/// fn servers_of(user: AccessInfo) -> Result<Request<()>, http::Error> {
+///     let identity = Identity::new(AccessInfoPlugin::new(user));
+///     Request::get("/servers").extension(identity).body(())
+/// }
+/// # let _ = servers_of;
+/// ```
+///
+/// The token, the service catalog, the ids in an endpoint override and the `auth_url` are those of this plugin. A 401
+/// is reported to it alone. The plugin of the layer is not asked, except for a token to send as `X-Service-Token` if
+/// [`AuthLayer::send_service_token`](crate::AuthLayer::send_service_token) is set. The settings of the layer apply to
+/// the request as they do to others.
+///
+/// Clones share the plugin. If a plugin logs in by itself, as [`RenewingPlugin`](crate::RenewingPlugin) does, keep it
+/// for all requests of the user, for example in a [`PluginPool`](crate::PluginPool), which can hold identities too.
 #[derive(Clone)]
 pub struct Identity(Arc<dyn IdentityPlugin>);
 
@@ -17,16 +39,30 @@ impl Identity {
         Self::from_arc(Arc::new(plugin))
     }
 
-    /// Creates the extension from a plugin that is shared.
+    /// Creates the extension from a plugin that is shared, without an allocation.
     pub(crate) fn from_arc(plugin: Arc<dyn IdentityPlugin>) -> Self {
         Self(plugin)
+    }
+}
+
+impl IdentityPlugin for Identity {
+    #[inline]
+    fn access(&self) -> AccessFuture {
+        self.0.access()
+    }
+
+    fn invalidate(&self, access: &Arc<ServiceAccess>, origin: &Origin) -> bool {
+        self.0.invalidate(access, origin)
+    }
+
+    fn auth_url(&self) -> Option<&Uri> {
+        self.0.auth_url()
     }
 }
 
 /// The plugin may hold credentials and is not shown.
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let _ = &self.0;
         f.write_str("Identity")
     }
 }
@@ -91,7 +127,7 @@ impl Microversion {
 
 /// A response extension that marks a 401, and says whether to send the request again.
 ///
-/// The layer inserts it only if the request carried the token of the plugin. It does not read the body of the response.
+/// The layer inserts it only if the request carried the token of its plugin or of an [`Identity`]. It does not read the body of the response.
 ///
 /// ```
 /// use tower_keystone::TokenRejected;

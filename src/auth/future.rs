@@ -11,8 +11,8 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    pending_request::PendingRequest, prepare::SentToken, request::RequestInfo, resolve::Resolving,
-    response::ResponseObserver, settings::Shared,
+    pending_request::PendingRequest, request::RequestInfo, resolve::Resolving, response::ResponseObserver,
+    settings::Settings,
 };
 use crate::{BoxError, IdentityPlugin};
 
@@ -47,8 +47,7 @@ where
 {
     /// Creates the future of a request that was sent.
     #[inline(always)]
-    pub(super) fn sent(response: S::Future, sent: Option<SentToken>, plugin: &Arc<P>) -> Self {
-        let observer = sent.map(|sent| ResponseObserver::new(sent, plugin));
+    pub(super) fn sent(response: S::Future, observer: Option<ResponseObserver<P>>) -> Self {
         Self { state: State::Responding { response, observer } }
     }
 
@@ -57,11 +56,11 @@ where
     pub(super) fn pending(
         resolving: Resolving,
         request: Request<B>,
-        info: RequestInfo,
+        info: RequestInfo<P>,
         inner: S,
-        shared: Shared<P>,
+        settings: Arc<Settings>,
     ) -> Self {
-        let pending = PendingRequest::new(resolving, request, info, inner, shared);
+        let pending = PendingRequest::new(resolving, request, info, inner, settings);
         Self { state: State::Pending { pending: Some(Box::new(pending)) } }
     }
 }
@@ -82,9 +81,8 @@ where
                     let mut request = pending.take().expect("polled after completion");
                     match request.poll_resolved(cx) {
                         Poll::Ready(resolved) => {
-                            let plugin = request.plugin();
-                            let (response, sent) = request.send(resolved?)?;
-                            self.set(Self::sent(response, sent, &plugin));
+                            let (response, observer) = request.send(resolved?)?;
+                            self.set(Self::sent(response, observer));
                         }
                         Poll::Pending => {
                             *pending = Some(request);

@@ -13,7 +13,8 @@ use crate::{EndpointFilter, Error, IdentityPlugin, discovery::Discovery, endpoin
 ///
 /// The inner service must be `Clone`. Wrap it in tower's `Buffer` if it is not.
 ///
-/// All clones of the layer, and all services that they create, share one plugin. See the [crate docs](crate) for an
+/// All clones of the layer, and all services that they create, share one plugin. A request with an
+/// [`Identity`](crate::Identity) in its extensions is sent with that instead. See the [crate docs](crate) for an
 /// example and for the [order of layers](crate#order-of-layers).
 pub struct AuthLayer<P> {
     shared: Shared<P>,
@@ -102,6 +103,16 @@ impl<P> AuthLayer<P> {
 
     /// Adds the token of the layer's plugin as `X-Service-Token` to requests that have an
     /// [`Identity`](crate::Identity).
+    ///
+    /// The plugin of the layer is then that of the service account, and the identity is that of the user. The called
+    /// service accepts a user token that expired during a long operation if the service token has a service role. Such
+    /// a request waits for both tokens.
+    ///
+    /// A 401 does not say which token was rejected. It is reported to the identity only, because a user with a bad
+    /// token must not cause logins of the service account.
+    ///
+    /// A request without an identity is sent with the token of the plugin, as always. Requests that are sent without a
+    /// token, or with one that the caller has set, get no service token.
     #[must_use]
     pub fn send_service_token(self) -> Self {
         self.update(|settings| settings.send_service_token = true)

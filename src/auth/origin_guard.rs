@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Request, header::HOST, uri::Authority};
 
-use super::settings::Shared;
+use super::{request::RequestInfo, settings::Settings, source::Source};
 use crate::{EndpointFilter, Error, IdentityPlugin, ServiceAccess, endpoint::Origin};
 
 /// Returns the origin of an absolute request URI if the token may be sent there.
@@ -12,20 +12,20 @@ use crate::{EndpointFilter, Error, IdentityPlugin, ServiceAccess, endpoint::Orig
 /// # Errors
 ///
 /// Returns [`Error::OriginNotAllowed`] if the origin is not a known one, and [`Error::HostNotAllowed`] if the caller
-/// has set a `Host` header (`has_host`) for another host.
+/// has set a `Host` header for another host.
 #[inline(never)]
 pub(super) fn allowed_origin<B, P: IdentityPlugin>(
     request: &Request<B>,
-    has_host: bool,
     filter: Option<&EndpointFilter>,
     access: &ServiceAccess,
-    shared: &Shared<P>,
+    info: &RequestInfo<P>,
+    settings: &Settings,
 ) -> Result<Arc<Origin>, Error> {
     let uri = request.uri();
     let origin = Origin::from_uri(uri).ok_or_else(|| Error::origin_not_allowed(uri, true))?;
-    let origin =
-        allowed(&origin, filter, access, shared).ok_or_else(|| Error::origin_not_allowed(uri, false))?;
-    if has_host && !matches_host(request.headers(), &origin) {
+    let origin = allowed(&origin, filter, access, &info.source, settings)
+        .ok_or_else(|| Error::origin_not_allowed(uri, false))?;
+    if info.has_host && !matches_host(request.headers(), &origin) {
         return Err(Error::host_not_allowed(uri));
     }
     Ok(origin)
@@ -37,16 +37,17 @@ fn allowed<P: IdentityPlugin>(
     origin: &Origin,
     filter: Option<&EndpointFilter>,
     access: &ServiceAccess,
-    shared: &Shared<P>,
+    source: &Source<P>,
+    settings: &Settings,
 ) -> Option<Arc<Origin>> {
     if let Some(known) = access.known_origin(origin) {
         return Some(Arc::clone(known));
     }
     let endpoint_override = filter.and_then(EndpointFilter::wanted_override);
-    let is_allowed = shared.plugin.auth_url().and_then(Origin::from_uri).as_ref() == Some(origin)
+    let is_allowed = source.auth_url().and_then(Origin::from_uri).as_ref() == Some(origin)
         || endpoint_override
             .is_some_and(|url| url.resolve(|| access.ids()).is_ok_and(|url| **url.origin() == *origin))
-        || shared.settings.allowed_origins.contains(origin);
+        || settings.allowed_origins.contains(origin);
     is_allowed.then(|| Arc::new(origin.clone()))
 }
 

@@ -9,10 +9,11 @@ use http::Request;
 use tower_service::Service;
 
 use super::{
-    prepare::{SentToken, prepare},
+    prepare::prepare,
     request::RequestInfo,
     resolve::{Resolved, Resolving, resolve},
-    settings::Shared,
+    response::ResponseObserver,
+    settings::Settings,
 };
 use crate::{BoxError, Error, IdentityPlugin};
 
@@ -26,9 +27,9 @@ const MAX_RESOLUTIONS: usize = 3;
 pub(super) struct PendingRequest<P, S, B> {
     state: State,
     request: Request<B>,
-    info: RequestInfo,
+    info: RequestInfo<P>,
     inner: S,
-    shared: Shared<P>,
+    settings: Arc<Settings>,
     resolutions_left: usize,
 }
 
@@ -43,22 +44,18 @@ impl<P, S, B> PendingRequest<P, S, B> {
     pub(super) fn new(
         resolving: Resolving,
         request: Request<B>,
-        info: RequestInfo,
+        info: RequestInfo<P>,
         inner: S,
-        shared: Shared<P>,
+        settings: Arc<Settings>,
     ) -> Self {
         Self {
             state: State::Resolving(resolving),
             request,
             info,
             inner,
-            shared,
+            settings,
             resolutions_left: MAX_RESOLUTIONS,
         }
-    }
-
-    pub(super) fn plugin(&self) -> Arc<P> {
-        Arc::clone(&self.shared.plugin)
     }
 }
 
@@ -73,7 +70,7 @@ where
         loop {
             match &mut self.state {
                 State::Resolving(resolving) => {
-                    let resolved = ready!(resolving.poll(cx, &self.info, &self.shared))?;
+                    let resolved = ready!(resolving.poll(cx, &self.info, &self.settings))?;
                     // The access may have been replaced before this task was polled.
                     let resolved = self.resolve_again().unwrap_or(resolved);
                     self.state = State::NotReady { resolved, has_waited: false };
@@ -103,13 +100,17 @@ where
     }
 
     fn resolve_again(&self) -> Result<Resolved, Resolving> {
-        resolve(&self.info, self.info.effective_filter(&self.shared.settings), &self.shared)
+        resolve(&self.info, self.info.effective_filter(&self.settings), &self.settings)
     }
 
     /// Sends the request to the inner service, which must be ready.
-    pub(super) fn send(mut self, resolved: Resolved) -> Result<(S::Future, Option<SentToken>), Error> {
-        let filter = self.info.effective_filter(&self.shared.settings);
-        let sent = prepare(&self.info, &mut self.request, resolved, filter, &self.shared)?;
-        Ok((self.inner.call(self.request), sent))
+    pub(super) fn send(
+        mut self,
+        resolved: Resolved,
+    ) -> Result<(S::Future, Option<ResponseObserver<P>>), Error> {
+        let filter = self.info.effective_filter(&self.settings);
+        let sent = prepare(&self.info, &mut self.request, resolved, filter, &self.settings)?;
+        let observer = sent.map(|sent| ResponseObserver::new(sent, self.info.source));
+        Ok((self.inner.call(self.request), observer))
     }
 }

@@ -7,31 +7,33 @@ use http::{HeaderMap, Request, header::HOST};
 use super::{
     origin_guard::allowed_origin,
     request::{EffectiveFilter, RequestInfo},
+    request_access::RequestAccess,
     request_url::{CowBaseUrl, base_url},
     resolve::Resolved,
-    settings::Shared,
+    settings::Settings,
 };
 use crate::{
-    EndpointFilter, Error, IdentityPlugin, ServiceAccess, discovery::DiscoveredEndpoint, endpoint::Origin,
+    EndpointFilter, Error, IdentityPlugin, discovery::DiscoveredEndpoint, endpoint::Origin,
     error_context::Destination,
 };
 
 /// The access whose token a request carries, and the origin that the request goes to.
 pub(super) struct SentToken {
-    pub(super) access: Arc<ServiceAccess>,
+    pub(super) access: RequestAccess,
     pub(super) origin: Arc<Origin>,
 }
 
 /// Sets the URI and the headers of the request. Returns the token that it carries, if any.
 #[inline(always)]
 pub(super) fn prepare<B, P: IdentityPlugin>(
-    info: &RequestInfo,
+    info: &RequestInfo<P>,
     request: &mut Request<B>,
     resolved: Resolved,
     filter: EffectiveFilter<'_>,
-    shared: &Shared<P>,
+    settings: &Settings,
 ) -> Result<Option<SentToken>, Error> {
     let Resolved { access, discovered } = resolved;
+    let current_access = access.as_ref().map(|access| &*access.access);
     let joined = if info.is_relative {
         if info.has_host {
             // With it, the token would go to a virtual host that the caller chose.
@@ -39,7 +41,7 @@ pub(super) fn prepare<B, P: IdentityPlugin>(
         }
         let base = match &discovered {
             Some(discovered) => CowBaseUrl::Borrowed(&discovered.base),
-            None => base_url(filter, access.as_deref(), shared)?,
+            None => base_url(filter, current_access, &info.source, settings)?,
         };
         base.join(request.uri_mut())?;
         if let Some(destination) = request.extensions().get::<Destination>() {
@@ -55,9 +57,9 @@ pub(super) fn prepare<B, P: IdentityPlugin>(
     let (true, Some(access)) = (info.needs_token, access) else { return Ok(None) };
     let origin = match joined {
         Some(origin) => origin,
-        None => allowed_origin(request, info.has_host, filter.extended, &access, shared)?,
+        None => allowed_origin(request, filter.extended, &access.access, info, settings)?,
     };
-    if shared.settings.require_https && !origin.is_https() {
+    if settings.require_https && !origin.is_https() {
         return Err(Error::https_required(request.uri()));
     }
     access.insert_headers(request.headers_mut());

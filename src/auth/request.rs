@@ -1,22 +1,27 @@
 //! Reads from a request which endpoint and which token it needs.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Request, header::HOST};
 
 use super::{
-    extensions::{Microversion, Unauthenticated},
-    settings::Settings,
+    extensions::{Identity, Microversion, Unauthenticated},
+    settings::{Settings, Shared},
+    source::Source,
 };
 use crate::{
     EndpointFilter, ServiceAccess, endpoint::WantsDiscovery, plugin::X_AUTH_TOKEN, transport::ObtainsToken,
 };
 
 /// What the layer reads from a request.
-pub(super) struct RequestInfo {
+pub(super) struct RequestInfo<P> {
+    /// The plugin that the request is sent with.
+    pub(super) source: Source<P>,
     /// The filter of the request, if it has one. Otherwise the filter of the layer applies.
     own_filter: Option<EndpointFilter>,
     /// True if the request URI is relative.
     pub(super) is_relative: bool,
-    /// True if the layer inserts the token of the plugin.
+    /// True if the layer inserts the token of the plugin in `source`.
     pub(super) needs_token: bool,
     /// True if the caller has set a `Host` header.
     pub(super) has_host: bool,
@@ -33,15 +38,19 @@ pub(super) struct EffectiveFilter<'a> {
     pub(super) extended: Option<&'a EndpointFilter>,
 }
 
-impl RequestInfo {
+impl<P> RequestInfo<P> {
     /// Reads the request, and removes the extensions that are meant for this layer.
     #[inline(always)]
-    pub(super) fn extract<B>(request: &mut Request<B>, settings: &Settings) -> Self {
+    pub(super) fn extract<B>(request: &mut Request<B>, Shared { plugin, settings }: &Shared<P>) -> Self {
         let extensions = request.extensions_mut();
         // Most requests have no extension or one, so the lookups are skipped if none is left.
         let mut own_filter = if extensions.is_empty() { None } else { extensions.remove::<EndpointFilter>() };
         if let Some(filter) = own_filter {
             own_filter = Some(settings.apply_defaults(filter));
+        }
+        let mut identity = None;
+        if !extensions.is_empty() {
+            identity = extensions.remove::<Identity>();
         }
         let (mut obtains_token, mut unauthenticated) = (false, false);
         if !extensions.is_empty() {
@@ -54,7 +63,14 @@ impl RequestInfo {
         let (has_token, has_host) = has_token_and_host(request.headers());
         let needs_token = !unauthenticated && (!has_token || settings.overwrite_token);
         let is_relative = request.uri().scheme().is_none();
-        Self { own_filter, is_relative, needs_token, has_host, obtains_token }
+        let source = match identity {
+            None => Source::Layer(Arc::clone(plugin)),
+            Some(identity) => {
+                let sends_service_token = needs_token && settings.send_service_token;
+                Source::Request { identity, service: sends_service_token.then(|| Arc::clone(plugin)) }
+            }
+        };
+        Self { source, own_filter, is_relative, needs_token, has_host, obtains_token }
     }
 
     /// Returns whether this request is sent to obtain a token. Such a request must not wait for one.

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, ops::Deref};
 
-use super::{request::EffectiveFilter, settings::Shared};
+use super::{request::EffectiveFilter, settings::Settings, source::Source};
 use crate::{EndpointFilter, Error, IdentityPlugin, ServiceAccess, endpoint::BaseUrl};
 
 /// A borrowed or owned [`BaseUrl`], like [`Cow`]. The owned one is boxed, so that the value stays small.
@@ -37,10 +37,11 @@ impl Deref for CowBaseUrl<'_> {
 pub(super) fn base_url<'a, P: IdentityPlugin>(
     filter: EffectiveFilter<'a>,
     access: Option<&'a ServiceAccess>,
-    shared: &'a Shared<P>,
+    source: &'a Source<P>,
+    settings: &'a Settings,
 ) -> Result<CowBaseUrl<'a>, Error> {
     match (filter.extended, access) {
-        (Some(filter), access) => extended_base_url(filter, access, shared),
+        (Some(filter), access) => extended_base_url(filter, access, source, settings),
         (None, Some(access)) => access.base_url_for(filter.filter).map(CowBaseUrl::Borrowed),
         (None, None) => Err(Error::NoEndpointFilter),
     }
@@ -51,16 +52,17 @@ pub(super) fn base_url<'a, P: IdentityPlugin>(
 fn extended_base_url<'a, P: IdentityPlugin>(
     filter: &'a EndpointFilter,
     access: Option<&'a ServiceAccess>,
-    shared: &'a Shared<P>,
+    source: &'a Source<P>,
+    settings: &'a Settings,
 ) -> Result<CowBaseUrl<'a>, Error> {
     if filter.uses_auth_url() {
-        let auth_url = shared.plugin.auth_url().ok_or(Error::NoAuthUrl)?;
-        return Ok(match shared.settings.auth_base_url.get().filter(|cached| cached.url() == auth_url) {
+        let auth_url = source.auth_url().ok_or(Error::NoAuthUrl)?;
+        return Ok(match settings.auth_base_url.get().filter(|cached| cached.url() == auth_url) {
             Some(cached) => CowBaseUrl::Borrowed(cached),
             None => {
                 let url = BaseUrl::new(auth_url.clone())?;
-                // Only the first URL is cached: a plugin usually has one.
-                let _ = shared.settings.auth_base_url.set(url.clone());
+                // Only the first URL is cached: all plugins usually have the same one.
+                let _ = settings.auth_base_url.set(url.clone());
                 CowBaseUrl::Owned(url.into())
             }
         });

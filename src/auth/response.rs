@@ -1,23 +1,20 @@
 //! What the layer does with the status of a response: a 401 is reported to the plugin.
 
-use std::sync::Arc;
-
 use http::{Response, StatusCode};
 
-use super::{extensions::TokenRejected, prepare::SentToken};
-use crate::{IdentityPlugin, ServiceAccess, endpoint::Origin};
+use super::{extensions::TokenRejected, prepare::SentToken, request_access::RequestAccess, source::Source};
+use crate::IdentityPlugin;
 
 /// Reads the response to a request that carried the token of a plugin.
 pub(super) struct ResponseObserver<P> {
-    plugin: Arc<P>,
-    access: Arc<ServiceAccess>,
-    origin: Arc<Origin>,
+    source: Source<P>,
+    sent: SentToken,
 }
 
 impl<P> ResponseObserver<P> {
     #[inline(always)]
-    pub(super) fn new(SentToken { access, origin }: SentToken, plugin: &Arc<P>) -> Self {
-        Self { plugin: Arc::clone(plugin), access, origin }
+    pub(super) fn new(sent: SentToken, source: Source<P>) -> Self {
+        Self { source, sent }
     }
 }
 
@@ -26,18 +23,22 @@ impl<P: IdentityPlugin> ResponseObserver<P> {
     #[inline(always)]
     pub(super) fn observe<ResBody>(&self, response: &mut Response<ResBody>) {
         match response.status().as_u16() < 400 {
-            true => self.access.record_accepted(&self.origin),
+            true => self.sent.access.access.record_accepted(&self.sent.origin),
             false => self.observe_error(response),
         }
     }
 
     /// Reports a rejected token to the plugin, and inserts the extensions of an error response.
+    ///
+    /// A 401 does not say which token was rejected. It is reported for the user's token alone: a user with a bad token
+    /// must not cause renewals of the service's token.
     fn observe_error<ResBody>(&self, response: &mut Response<ResBody>) {
+        let SentToken { access, origin } = &self.sent;
         if response.status() == StatusCode::UNAUTHORIZED {
-            let rejected = TokenRejected::new(self.plugin.invalidate(&self.access, &self.origin));
+            let rejected = TokenRejected::new(self.source.invalidate(&access.access, origin));
             response.extensions_mut().insert(rejected);
         }
-        response.extensions_mut().insert(SentWith(Arc::clone(&self.access)));
+        response.extensions_mut().insert(SentWith(access.clone()));
     }
 }
 
@@ -45,4 +46,4 @@ impl<P: IdentityPlugin> ResponseObserver<P> {
 ///
 /// Only error responses have it. [`RaiseForStatus`](crate::RaiseForStatus) redacts the secrets of this access.
 #[derive(Clone)]
-pub(crate) struct SentWith(pub(crate) Arc<ServiceAccess>);
+pub(crate) struct SentWith(pub(crate) RequestAccess);

@@ -1,5 +1,6 @@
 use std::{
     fmt,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -11,6 +12,7 @@ use super::{
     prepare::prepare,
     request::RequestInfo,
     resolve::{Resolving, resolve},
+    response::ResponseObserver,
     settings::Shared,
 };
 use crate::{BoxError, IdentityPlugin};
@@ -74,18 +76,23 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let info = RequestInfo::extract(&mut request, &self.shared.settings);
-        let filter = info.effective_filter(&self.shared.settings);
-        let prepared = resolve(&info, filter, &self.shared).and_then(|resolved| {
-            prepare(&info, &mut request, resolved, filter, &self.shared).map_err(Resolving::error)
+        let info = RequestInfo::extract(&mut request, &self.shared);
+        let settings = &self.shared.settings;
+        let filter = info.effective_filter(settings);
+        let prepared = resolve(&info, filter, settings).and_then(|resolved| {
+            prepare(&info, &mut request, resolved, filter, settings).map_err(Resolving::error)
         });
         match prepared {
-            Ok(sent) => ResponseFuture::sent(self.inner.call(request), sent, &self.shared.plugin),
+            Ok(sent) => {
+                let observer = sent.map(|sent| ResponseObserver::new(sent, info.source));
+                ResponseFuture::sent(self.inner.call(request), observer)
+            }
             Err(resolving) => {
                 // The ready inner service can hold a permit or a slot in a queue. If a waiting request kept it, it
                 // could block the login. So the service is replaced, and the future polls a clone until it is ready.
+                let settings = Arc::clone(settings);
                 let inner = self.release_readiness();
-                ResponseFuture::pending(resolving, request, info, inner, self.shared.clone())
+                ResponseFuture::pending(resolving, request, info, inner, settings)
             }
         }
     }

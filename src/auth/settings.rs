@@ -23,13 +23,14 @@ pub(super) struct Settings {
     pub(super) endpoint: Option<EndpointFilter>,
     /// Caches the result of [`apply_defaults`](Self::apply_defaults) for each request filter.
     with_defaults: Arc<FilterCache<EndpointFilter, 32>>,
-    /// The parsed `auth_url` of the plugin, set by the first request that goes there.
+    /// The parsed `auth_url` of a plugin, set by the first request that goes there.
     pub(super) auth_base_url: OnceLock<BaseUrl>,
     pub(super) discovery: Option<Discovery>,
     pub(super) allowed_origins: Vec<Origin>,
     pub(super) require_https: bool,
     pub(super) overwrite_token: bool,
-    /// Whether requests with an [`Identity`](super::Identity) carry the token of the plugin as `X-Service-Token`.
+    /// Whether requests with an [`Identity`](super::Identity) carry the token of the layer's plugin as
+    /// `X-Service-Token`.
     pub(super) send_service_token: bool,
 }
 

@@ -1,15 +1,15 @@
 use std::{
-    fmt,
-    future::{Future, poll_fn},
-    mem,
-    pin::pin,
+    fmt, mem,
     sync::{Arc, Mutex, PoisonError, Weak},
-    task::Poll,
 };
 
 use http::Uri;
 
-use crate::{AccessFuture, Error, IdentityPlugin, ServiceAccess, endpoint::Origin};
+use crate::{
+    AccessFuture, IdentityPlugin, ServiceAccess,
+    endpoint::Origin,
+    plugin::{both, both_ready},
+};
 
 /// Adds the token of a service to the requests that it sends for a user: keystoneauth's plugin of this name.
 ///
@@ -67,19 +67,14 @@ where
     S: IdentityPlugin,
 {
     fn access(&self) -> AccessFuture {
-        let pending = match (self.0.user.access().into_ready(), self.0.service.access().into_ready()) {
-            (Ok(user), Ok(service)) => return AccessFuture::ready(Ok(self.0.combine(&user, &service))),
-            (user, service) => (user.err(), service.err()),
+        let accesses = |inner: &Inner<U, S>| (inner.user.access(), inner.service.access());
+        let pending = match both_ready(accesses(&self.0)) {
+            Ok((user, service)) => return AccessFuture::ready(Ok(self.0.combine(&user, &service))),
+            Err(pending) => pending,
         };
         let inner = Arc::clone(&self.0);
         AccessFuture::new(async move {
-            // Calls both plugins again, because one access may expire or be invalidated while the other is obtained.
-            join(wait(pending.0), wait(pending.1)).await?;
-            let (user, service) =
-                match (inner.user.access().into_ready(), inner.service.access().into_ready()) {
-                    (Ok(user), Ok(service)) => (user, service),
-                    (user, service) => join(into_future(user), into_future(service)).await?,
-                };
+            let (user, service) = both(pending, || accesses(&inner)).await?;
             Ok(inner.combine(&user, &service))
         })
     }
@@ -96,48 +91,6 @@ where
     fn auth_url(&self) -> Option<&Uri> {
         self.0.user.auth_url()
     }
-}
-
-/// Waits for both futures concurrently, and fails as soon as one of them does.
-async fn join<T>(
-    first: impl Future<Output = Result<T, Error>>,
-    second: impl Future<Output = Result<T, Error>>,
-) -> Result<(T, T), Error> {
-    let (mut first, mut second) = (pin!(first), pin!(second));
-    let mut results = (None, None);
-    poll_fn(|cx| {
-        if results.0.is_none()
-            && let Poll::Ready(access) = first.as_mut().poll(cx)
-        {
-            results.0 = Some(access?);
-        }
-        if results.1.is_none()
-            && let Poll::Ready(access) = second.as_mut().poll(cx)
-        {
-            results.1 = Some(access?);
-        }
-        match mem::take(&mut results) {
-            (Some(first), Some(second)) => Poll::Ready(Ok((first, second))),
-            incomplete => {
-                results = incomplete;
-                Poll::Pending
-            }
-        }
-    })
-    .await
-}
-
-/// Waits for an access that is not ready yet, and drops it.
-async fn wait(pending: Option<AccessFuture>) -> Result<(), Error> {
-    match pending {
-        Some(access) => access.await.map(drop),
-        None => Ok(()),
-    }
-}
-
-/// Returns a future of an access that may be ready.
-fn into_future(access: Result<Arc<ServiceAccess>, AccessFuture>) -> AccessFuture {
-    access.map_or_else(|pending| pending, |access| AccessFuture::ready(Ok(access)))
 }
 
 impl<U, S> Clone for ServiceTokenAuthWrapper<U, S> {

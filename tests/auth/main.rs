@@ -5,6 +5,7 @@ mod endpoints;
 mod errors;
 mod filters;
 mod hosts;
+mod identities;
 #[path = "../renewal/log.rs"]
 mod log;
 mod microversions;
