@@ -150,10 +150,9 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let cloud = Cloud::new([("compute", "nova")])
+        .service_user("my-service", "secret")
         .user("alice", "wonderland")
-        .user("my-service", "secret")
-        .project("demo")
-        .project("service");
+        .project("demo");
     let _server = cloud.serve().await?;
     let client: Client<_, Body> = Client::builder(TokioExecutor::new()).build_http();
 
