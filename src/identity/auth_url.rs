@@ -45,7 +45,7 @@ impl AuthUrl {
     }
 
     /// Converts into the URL, which may be invalid.
-    pub(super) fn into_uri(self) -> Uri {
+    pub(crate) fn into_uri(self) -> Uri {
         self.url
     }
 

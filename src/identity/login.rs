@@ -37,7 +37,7 @@ pub(super) fn request<'a>(
 /// It follows up to [`MAX_REDIRECTS`] redirects with status 307 or 308 within the origin of the `auth_url`. Any other
 /// redirect is an [`Error::LoginRedirected`]: credentials are never sent to another origin, and the statuses 301, 302
 /// and 303 change the method to GET.
-pub(super) async fn send(
+pub(crate) async fn send(
     transport: &Transport,
     mut request: Request<Bytes>,
 ) -> Result<Response<Bytes>, Error> {

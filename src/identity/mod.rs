@@ -126,3 +126,6 @@ pub use service_token_wrapper::ServiceTokenAuthWrapper;
 pub use user::User;
 pub use v2::V2Credentials;
 pub use v3::V3Credentials;
+
+#[cfg(feature = "validate")]
+pub(crate) use login::send as send_within_origin;

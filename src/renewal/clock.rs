@@ -33,7 +33,7 @@ impl Now {
     }
 
     /// Returns the time that has passed since `earlier`: the larger value of the two clocks.
-    pub(super) fn since(self, earlier: Self) -> Duration {
+    pub(crate) fn since(self, earlier: Self) -> Duration {
         let wall = self.wall.duration_since(earlier.wall).unwrap_or_default();
         wall.max(self.monotonic.saturating_duration_since(earlier.monotonic))
     }
@@ -46,12 +46,12 @@ impl Now {
 
     /// Returns whether either clock has reached `moment`.
     #[inline]
-    pub(super) fn has_reached(self, moment: Self) -> bool {
+    pub(crate) fn has_reached(self, moment: Self) -> bool {
         self.wall >= moment.wall || self.monotonic >= moment.monotonic
     }
 
     /// Returns the moment that is `time` later by both clocks. Adds 30 years at most.
-    pub(super) fn after(self, time: Duration) -> Self {
+    pub(crate) fn after(self, time: Duration) -> Self {
         let time = time.min(MAX_AHEAD);
         Self {
             wall: self.wall.checked_add(time).unwrap_or(self.wall),

@@ -23,7 +23,7 @@ mod validation;
 pub use caller::Caller;
 pub use future::ResponseFuture;
 pub use layer::ValidateTokenLayer;
-pub use metrics::ValidationMetrics;
+pub use metrics::{LatencySnapshot, MetricsSnapshot, RejectionCounts, ValidationMetrics};
 pub use rejection::{JsonDocument, Rejection, Respond};
 pub use request::{PeerCertificate, SentUri};
 #[doc(inline)]

@@ -1,7 +1,17 @@
 //! Validates tokens: from the cache, or by a request to Keystone.
 
+mod answer;
+mod cache;
+mod in_flight;
+mod key;
+mod keystone;
+mod report;
 mod settings;
+mod spellings;
+#[cfg(test)]
+mod tests;
 mod validated_token;
+mod validation_task;
 mod validator;
 
 pub(super) use settings::{Asker, ValidatorSettings};

@@ -1,8 +1,18 @@
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
 
 use http::Uri;
 
-use crate::{AccessFuture, AccessInfo, IdentityPlugin, ServiceAccess, endpoint::Origin};
+use super::{key::TokenKey, keystone::Keystone, validator::WeakValidator};
+use crate::{AccessFuture, AccessInfo, IdentityPlugin, ServiceAccess, endpoint::Origin, renewal::Now};
+
+/// Time between two validations of a token in the background if the first one has no result.
+const REFRESH_PAUSE: Duration = Duration::from_secs(1);
 
 /// A token that Keystone has confirmed.
 ///
@@ -10,12 +20,132 @@ use crate::{AccessFuture, AccessInfo, IdentityPlugin, ServiceAccess, endpoint::O
 pub(in crate::validate) struct ValidatedToken {
     access_info: AccessInfo,
     access: Arc<ServiceAccess>,
+    /// When the token expires, by the time of day.
+    expires: Option<SystemTime>,
+    lifetime: Lifetime,
+    refresh: Refresh,
+    memory: usize,
+    key: TokenKey,
+    validator: WeakValidator,
+    keystone: Arc<Keystone>,
+}
+
+/// How long what Keystone has said about a token counts. It begins when the question is sent.
+#[derive(Clone, Copy)]
+pub(super) struct Lifetime {
+    pub(super) asked_at: Now,
+    /// From then on, a request that uses the token causes a validation in the background.
+    pub(super) soft_end: Now,
+    /// From then on, requests wait for a validation.
+    pub(super) end: Now,
+    /// From then on, requests do not use the token even if Keystone is unavailable.
+    pub(super) grace_end: Now,
+}
+
+/// What may be done with a cached token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judgement {
+    /// Keystone has confirmed it a short time ago.
+    Use,
+    /// It can be used, and has to be validated again in the background.
+    UseAndRefresh,
+    /// The token has expired.
+    Expired,
+    /// It has to be validated again.
+    Validate,
+}
+
+impl Lifetime {
+    /// Returns the lifetime of an answer to a question that was sent at this moment.
+    ///
+    /// `random` is from 0 to 1. It spreads the validations of many processes.
+    pub(super) fn new(asked_at: Now, time: Duration, grace: Duration, random: f64) -> Self {
+        let end = asked_at.after(time);
+        Self {
+            asked_at,
+            soft_end: asked_at.after(time.mul_f64(0.75 + 0.1 * random)),
+            end,
+            grace_end: end.after(grace),
+        }
+    }
 }
 
 impl ValidatedToken {
+    pub(super) fn new(
+        access_info: AccessInfo,
+        access: ServiceAccess,
+        expires: Option<SystemTime>,
+        mut lifetime: Lifetime,
+        key: TokenKey,
+        validator: WeakValidator,
+        keystone: Arc<Keystone>,
+    ) -> Self {
+        if let Some(expires) = expires {
+            // A look at one moment is enough while the token is fresh.
+            lifetime.soft_end.wall = lifetime.soft_end.wall.min(expires);
+        }
+        let memory = estimate_memory(&access_info);
+        let access = Arc::new(access);
+        let refresh = Refresh::default();
+        Self { access_info, access, expires, lifetime, refresh, memory, key, validator, keystone }
+    }
+
     pub(in crate::validate) fn access_info(&self) -> &AccessInfo {
         &self.access_info
     }
+
+    /// Returns whether the token can be used without a closer look.
+    #[inline]
+    pub(super) fn is_fresh(&self, now: Now) -> bool {
+        !now.has_reached(self.lifetime.soft_end)
+    }
+
+    /// Returns what may be done with the token.
+    pub(super) fn judge(&self, allow_expired: bool, now: Now) -> Judgement {
+        match () {
+            () if self.has_expired(now) && allow_expired => Judgement::Validate,
+            () if self.has_expired(now) => Judgement::Expired,
+            () if self.is_fresh(now) => Judgement::Use,
+            () if !now.has_reached(self.lifetime.end) => Judgement::UseAndRefresh,
+            () if self.refresh.has_failed() && self.is_usable(now) => Judgement::UseAndRefresh,
+            () => Judgement::Validate,
+        }
+    }
+
+    /// Returns whether the token has expired. At the very moment of its expiry, it has not.
+    pub(super) fn has_expired(&self, now: Now) -> bool {
+        self.expires.is_some_and(|expires| expires < now.wall)
+    }
+
+    /// Returns whether the token may be used if Keystone is unavailable.
+    pub(super) fn is_usable(&self, now: Now) -> bool {
+        !self.has_expired(now) && !now.has_reached(self.lifetime.grace_end)
+    }
+
+    /// Returns whether to validate the token in the background now. Only one caller gets true.
+    pub(super) fn start_refresh(&self, now: Now) -> bool {
+        self.refresh.start(now.since(self.lifetime.asked_at))
+    }
+
+    /// Records that a validation in the background has ended without a result, or was not started. The next one is made
+    /// after a pause.
+    pub(super) fn end_refresh(&self, now: Now) {
+        self.refresh.end(now.since(self.lifetime.asked_at).saturating_add(REFRESH_PAUSE));
+    }
+
+    /// Records that Keystone was unavailable. The next validation in the background is made after `pause`.
+    pub(super) fn fail_refresh(&self, now: Now, pause: Duration) {
+        self.refresh.fail(now.since(self.lifetime.asked_at).saturating_add(pause));
+    }
+
+    /// Returns an estimate of the memory that the token takes, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.memory
+    }
+}
+
+fn estimate_memory(access_info: &AccessInfo) -> usize {
+    size_of::<ValidatedToken>() + 7 * 1024 + access_info.body().len() * 5 / 2
 }
 
 impl IdentityPlugin for ValidatedToken {
@@ -25,10 +155,48 @@ impl IdentityPlugin for ValidatedToken {
 
     /// Removes the token from the cache, and returns false, because the token cannot be renewed.
     fn invalidate(&self, _access: &Arc<ServiceAccess>, _origin: &Origin) -> bool {
+        self.validator.remove_rejected(&self.key);
         false
     }
 
     fn auth_url(&self) -> Option<&Uri> {
-        None
+        self.keystone.auth_url()
     }
+}
+
+/// The validation in the background.
+#[derive(Default)]
+struct Refresh {
+    /// When it may be started, in milliseconds after the last question. [`IN_FLIGHT`] while it is made.
+    next: AtomicU64,
+    has_failed: AtomicBool,
+}
+
+const IN_FLIGHT: u64 = u64::MAX;
+
+impl Refresh {
+    fn start(&self, elapsed: Duration) -> bool {
+        let next = self.next.load(Ordering::Relaxed);
+        next <= millis(elapsed)
+            && self.next.compare_exchange(next, IN_FLIGHT, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    fn end(&self, next: Duration) {
+        let next = millis(next);
+        let _ = self.next.compare_exchange(IN_FLIGHT, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    fn fail(&self, next: Duration) {
+        self.has_failed.store(true, Ordering::Relaxed);
+        self.next.store(millis(next), Ordering::Relaxed);
+    }
+
+    fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Relaxed)
+    }
+}
+
+/// Returns a duration in milliseconds, always less than [`IN_FLIGHT`].
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(IN_FLIGHT).min(IN_FLIGHT - 1)
 }

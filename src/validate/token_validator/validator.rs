@@ -1,19 +1,61 @@
 use std::{
+    fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Weak, atomic::AtomicBool},
     task::{Context, Poll},
     time::Duration,
 };
 
 use http::{HeaderValue, Uri};
+use tokio::runtime::Handle;
 
-use super::{ValidatedToken, ValidatorSettings};
-use crate::validate::ValidationMetrics;
+use super::{
+    ValidatedToken, ValidatorSettings,
+    cache::TokenCache,
+    in_flight::{AskedAt, Flight, InFlight, Kind, Question},
+    key::{KeyMaker, TokenKey},
+    keystone::Keystone,
+    validated_token::Judgement,
+};
+use crate::{
+    renewal::{Clock, Now},
+    task::{SingleFlight, Waited, catch_panic, runtime},
+    validate::ValidationMetrics,
+};
+
+/// When to try again after Keystone was unavailable, unless Keystone names a time.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Maximum number of validations that a request waits for.
+///
+/// One may not be enough: the token may be removed meanwhile, or the runtime of the validation may be shut down.
+const MAX_VALIDATIONS: usize = 3;
+
+/// How much longer requests wait for a validation than its timeout. A validation that has not ended by then runs on a
+/// runtime that is not driven.
+const WAIT_GRACE: Duration = Duration::from_secs(1);
 
 /// Validates tokens. Clones share the cache.
 #[derive(Clone)]
-pub(in crate::validate) struct TokenValidator {}
+pub(in crate::validate) struct TokenValidator(Arc<Shared>);
+
+/// What clones of a validator share.
+pub(super) struct Shared {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) keys: KeyMaker,
+    pub(super) cache: Arc<TokenCache>,
+    pub(super) in_flight: InFlight,
+    pub(super) keystone: Arc<Keystone>,
+    pub(super) metrics: ValidationMetrics,
+    /// How long a valid token is cached. Zero turns the cache off.
+    pub(super) valid_time: Duration,
+    pub(super) unknown_time: Duration,
+    pub(super) outage_grace: Duration,
+    pub(super) timeout: Duration,
+    /// Whether the last validation failed because Keystone was unavailable.
+    pub(super) is_unavailable: AtomicBool,
+}
 
 /// What is known about a token.
 #[derive(Clone)]
@@ -28,39 +70,265 @@ pub(in crate::validate) enum Outcome {
 }
 
 /// The outcome of a validation in flight.
-pub(in crate::validate) struct PendingOutcome {}
+///
+/// It can be dropped at any time: the validation goes on, and others may wait for it.
+#[must_use = "futures do nothing unless polled"]
+pub(in crate::validate) struct PendingOutcome(Pin<Box<dyn Future<Output = Outcome> + Send>>);
+
+/// What the cache says about a token.
+struct Known {
+    outcome: Outcome,
+    /// The token to validate in the background.
+    due: Option<Arc<ValidatedToken>>,
+}
+
+/// How a request gets its outcome.
+enum Next {
+    Known(Outcome),
+    Wait(Flight),
+}
 
 impl TokenValidator {
-    pub(in crate::validate) fn new(_settings: &ValidatorSettings) -> Self {
-        Self {}
+    pub(in crate::validate) fn new(settings: &ValidatorSettings) -> Self {
+        let cache = Arc::new(TokenCache::new(settings));
+        let measured = Arc::clone(&cache);
+        Self(Arc::new(Shared {
+            clock: Arc::clone(&settings.clock),
+            keys: KeyMaker::new(),
+            cache,
+            in_flight: InFlight::new(settings),
+            keystone: Arc::new(Keystone::new(settings)),
+            metrics: ValidationMetrics::new(move || measured.size()),
+            valid_time: settings.token_cache_time,
+            unknown_time: settings.unknown_token_cache_time.min(settings.token_cache_time),
+            outage_grace: settings.outage_grace,
+            timeout: settings.validation_timeout,
+            is_unavailable: AtomicBool::new(false),
+        }))
     }
 
     /// Returns the outcome for a token if it is cached, or the future that resolves to it.
     ///
     /// `allow_expired` asks for an expired token too: a service token with a service role allows that. Such an outcome
     /// is never cached as if the token were alive.
+    ///
+    /// The token must not have blanks around it.
+    #[inline]
     pub(in crate::validate) fn validate(
         &self,
-        _token: &HeaderValue,
-        _allow_expired: bool,
+        token: &HeaderValue,
+        allow_expired: bool,
     ) -> Result<Outcome, PendingOutcome> {
-        Err(PendingOutcome {})
+        let shared = &self.0;
+        let key = shared.keys.key(token.as_bytes());
+        let Some(now) = shared.now() else { return Ok(Outcome::Unavailable(RETRY_AFTER)) };
+        match shared.cache.get(&key) {
+            Some(token) if token.is_fresh(now) => {
+                shared.metrics.record_hit();
+                Ok(Outcome::Valid(token))
+            }
+            cached => shared.look_closer(Question { key, allow_expired }, cached, token, now),
+        }
     }
 
     /// Returns the URL of Keystone, for the challenge of a 401.
     pub(in crate::validate) fn auth_url(&self) -> Option<&Uri> {
-        None
+        self.0.keystone.auth_url()
     }
 
     pub(in crate::validate) fn metrics(&self) -> ValidationMetrics {
-        ValidationMetrics::default()
+        self.0.metrics.clone()
+    }
+}
+
+impl Shared {
+    /// Returns the time, or `None` if the clock panics.
+    #[inline]
+    pub(super) fn now(&self) -> Option<Now> {
+        catch_panic(|| self.clock.now()).ok()
+    }
+
+    /// Returns the outcome for a token that is not cached, or not fresh.
+    #[cold]
+    #[inline(never)]
+    fn look_closer(
+        self: &Arc<Self>,
+        question: Question,
+        cached: Option<Arc<ValidatedToken>>,
+        token: &HeaderValue,
+        now: Now,
+    ) -> Result<Outcome, PendingOutcome> {
+        if let Some(Known { outcome, due }) = self.known(&question, cached, now) {
+            self.record_known(&outcome);
+            if let Some(due) = due {
+                self.refresh(due, question.key, token, now);
+            }
+            return Ok(outcome);
+        }
+        if token.is_empty() || !token.as_bytes().iter().all(u8::is_ascii_graphic) {
+            // Such a text is no token of Keystone's, and servers differ in how they read it.
+            return Ok(Outcome::Unknown);
+        }
+        match runtime().map(|runtime| self.next(&runtime, question, token, now)) {
+            Ok(Next::Known(outcome)) => Ok(outcome),
+            Ok(Next::Wait(flight)) => Err(self.pending(question, token, Some(flight))),
+            Err(_) => Err(self.pending(question, token, None)),
+        }
+    }
+
+    /// Returns what the cache says about a token.
+    fn known(&self, question: &Question, cached: Option<Arc<ValidatedToken>>, now: Now) -> Option<Known> {
+        let &Question { key, allow_expired } = question;
+        let known = |outcome| Some(Known { outcome, due: None });
+        if let Some(token) = cached {
+            match token.judge(allow_expired, now) {
+                Judgement::Use => return known(Outcome::Valid(token)),
+                Judgement::UseAndRefresh => {
+                    return Some(Known { outcome: Outcome::Valid(Arc::clone(&token)), due: Some(token) });
+                }
+                Judgement::Expired => return known(Outcome::Unknown),
+                Judgement::Validate => {}
+            }
+        }
+        if self.cache.is_unknown(&key, allow_expired, now) { known(Outcome::Unknown) } else { None }
+    }
+
+    fn record_known(&self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Valid(_) => self.metrics.record_hit(),
+            _ => self.metrics.record_unknown_hit(),
+        }
+    }
+
+    /// Returns the outcome if it is known meanwhile, or the validation to wait for, which is started if there is none.
+    fn next(self: &Arc<Self>, runtime: &Handle, question: Question, token: &HeaderValue, now: Now) -> Next {
+        let (flight, start) = SingleFlight::new();
+        let asked_at = AskedAt::default();
+        {
+            let mut flights = self.in_flight.lock();
+            // A validation may have ended since the first look.
+            if let Some(known) = self.known(&question, self.cache.get(&question.key), now) {
+                self.record_known(&known.outcome);
+                return Next::Known(known.outcome);
+            }
+            self.metrics.record_miss();
+            if let Some(flight) = flights.get(&question) {
+                self.metrics.record_coalesced();
+                return Next::Wait(flight.clone());
+            }
+            let max = self.in_flight.max_flights();
+            if !flights.insert(question, &flight, &asked_at, Kind::Foreground, max) {
+                self.metrics.record_refused();
+                return Next::Known(Outcome::Unavailable(RETRY_AFTER));
+            }
+        }
+        self.spawn(runtime, start, flight.clone(), asked_at, question, token, Kind::Foreground, None, now);
+        Next::Wait(flight)
+    }
+
+    /// Validates a cached token in the background.
+    fn refresh(self: &Arc<Self>, due: Arc<ValidatedToken>, key: TokenKey, token: &HeaderValue, now: Now) {
+        if !due.start_refresh(now) {
+            return;
+        }
+        let Ok(runtime) = runtime() else { return due.end_refresh(now) };
+        let question = Question { key, allow_expired: false };
+        let (flight, start) = SingleFlight::new();
+        let asked_at = AskedAt::default();
+        let is_inserted = {
+            let mut flights = self.in_flight.lock();
+            let max = self.in_flight.max_flights();
+            flights.get(&question).is_none()
+                && flights.insert(question, &flight, &asked_at, Kind::Background, max)
+        };
+        if is_inserted {
+            self.metrics.record_background();
+            self.spawn(&runtime, start, flight, asked_at, question, token, Kind::Background, Some(due), now);
+        } else {
+            due.end_refresh(now);
+        }
+    }
+
+    fn pending(
+        self: &Arc<Self>,
+        question: Question,
+        token: &HeaderValue,
+        first: Option<Flight>,
+    ) -> PendingOutcome {
+        PendingOutcome(Box::pin(Arc::clone(self).wait(question, token.clone(), first)))
+    }
+
+    /// Waits for a validation, and for another one if the first one has no result.
+    async fn wait(
+        self: Arc<Self>,
+        question: Question,
+        token: HeaderValue,
+        mut first: Option<Flight>,
+    ) -> Outcome {
+        let _waiting = self.metrics.enter_wait();
+        for _ in 0..MAX_VALIDATIONS {
+            let next = match first.take() {
+                Some(flight) => Next::Wait(flight),
+                None => match (runtime(), self.now()) {
+                    (Ok(runtime), Some(now)) => self.next(&runtime, question, &token, now),
+                    _ => break,
+                },
+            };
+            let flight = match next {
+                Next::Known(outcome) => return outcome,
+                Next::Wait(flight) => flight,
+            };
+            match flight.wait(self.timeout.saturating_add(WAIT_GRACE)).await {
+                Waited::Done(Some(outcome)) => return outcome,
+                Waited::Done(None) => {}
+                Waited::Lost => drop(self.in_flight.lock().remove(&question, &flight)),
+                Waited::TimedOut => {
+                    self.in_flight.lock().remove(&question, &flight);
+                    break;
+                }
+                Waited::NoRuntime => break,
+            }
+        }
+        Outcome::Unavailable(RETRY_AFTER)
+    }
+
+    /// Removes a token that a service has rejected. Validations whose question has been sent already do not count.
+    fn remove_rejected(&self, key: &TokenKey) {
+        let Some(now) = self.now() else { return };
+        let mut flights = self.in_flight.lock();
+        if self.cache.remove_rejected(key, now) {
+            flights.remove_asked(*key);
+        }
+    }
+}
+
+/// A handle to a validator that does not keep it alive.
+pub(super) struct WeakValidator(pub(super) Weak<Shared>);
+
+impl WeakValidator {
+    /// Removes a token that a service has rejected.
+    pub(super) fn remove_rejected(&self, key: &TokenKey) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.remove_rejected(key);
+        }
     }
 }
 
 impl Future for PendingOutcome {
     type Output = Outcome;
 
-    fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(Outcome::Unavailable(Duration::from_secs(1)))
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+/// Shows no token.
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Valid(token) => f.debug_tuple("Valid").field(token.access_info()).finish(),
+            Self::Unknown => f.write_str("Unknown"),
+            Self::Unavailable(retry_after) => f.debug_tuple("Unavailable").field(retry_after).finish(),
+        }
     }
 }

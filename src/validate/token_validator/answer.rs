@@ -1,0 +1,100 @@
+//! What Keystone's response to the question about a token means.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode};
+
+use super::keystone::Unreachable;
+use crate::{AccessInfo, BoxError, Error, ServiceAccess, access::IdentityVersion, error::retry_after};
+
+/// What Keystone has said about a token.
+pub(super) enum Answer {
+    Valid(Box<ValidAnswer>),
+    /// Keystone does not know the token.
+    Unknown,
+    /// Keystone has said nothing about the token.
+    Unavailable(Failure),
+}
+
+/// The document of a token.
+pub(super) struct ValidAnswer {
+    pub(super) access_info: AccessInfo,
+    pub(super) access: ServiceAccess,
+    pub(super) expires: Option<SystemTime>,
+}
+
+/// Why Keystone has said nothing about a token.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// The cause for the log. It contains neither a token nor a response body.
+    pub(super) reason: String,
+    /// When Keystone asks to be asked again.
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl Failure {
+    pub(super) fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), retry_after: None }
+    }
+}
+
+impl Answer {
+    /// Reads Keystone's response to the question about `token`.
+    ///
+    /// `by_itself` says whether the token itself was sent with the question: a 401 is then about that token.
+    pub(super) fn read(
+        token: &HeaderValue,
+        by_itself: bool,
+        response: Result<Response<Bytes>, BoxError>,
+    ) -> Self {
+        let response = match response {
+            Ok(response) => response,
+            Err(error) => return Self::Unavailable(failure(&error)),
+        };
+        match response.status().as_u16() {
+            200 | 201 | 203 => match read_document(token, response.body()) {
+                Ok(valid) => Self::Valid(Box::new(valid)),
+                Err(error) => Self::Unavailable(Failure::new(error.to_string())),
+            },
+            404 => Self::Unknown,
+            401 if by_itself => Self::Unknown,
+            // The header with the token is too large for Keystone, or for a proxy in front of it.
+            431 => Self::Unknown,
+            _ => Self::Unavailable(failure_status(&response)),
+        }
+    }
+}
+
+fn read_document(token: &HeaderValue, body: &[u8]) -> Result<ValidAnswer, Error> {
+    let token = token.to_str().unwrap_or_default();
+    let access_info = AccessInfo::new(token, body)?;
+    if access_info.version() != IdentityVersion::V3 {
+        return Err(Error::invalid_response("it is a token document of another API version", 0, 0));
+    }
+    let expires = access_info.expires()?;
+    let access = ServiceAccess::from_auth_ref(access_info.clone())?;
+    // Collected now, rather than by the first request on behalf of the user.
+    access_info.service_catalog().origins();
+    Ok(ValidAnswer { access_info, access, expires })
+}
+
+fn failure(error: &BoxError) -> Failure {
+    let retry_after = Error::find(&**error).and_then(Error::retry_after);
+    let reason = match error.downcast_ref::<Unreachable>() {
+        Some(Unreachable(error)) => error.to_string(),
+        None => error.to_string(),
+    };
+    Failure { reason, retry_after }
+}
+
+fn failure_status(response: &Response<Bytes>) -> Failure {
+    let status = response.status();
+    let hint = match status {
+        StatusCode::UNAUTHORIZED => "; check the account of this service",
+        StatusCode::FORBIDDEN => "; the account of this service needs the role `service`",
+        _ => "",
+    };
+    let retry_after = retry_after(response.headers(), SystemTime::now());
+    Failure { reason: format!("Keystone returned {status}{hint}"), retry_after }
+}

@@ -1,0 +1,151 @@
+//! The caches of tokens: those that Keystone has confirmed, and those that it does not know.
+
+use std::{sync::Arc, time::Duration};
+
+use quick_cache::{
+    OptionsBuilder, UnitWeighter, Weighter,
+    sync::{Cache, DefaultLifecycle},
+};
+
+use super::{
+    ValidatedToken, ValidatorSettings,
+    key::{BuildKeyHasher, TokenKey},
+    spellings::Spellings,
+};
+use crate::renewal::Now;
+
+/// Minimum capacity of a cache with [`SHARDS`] shards. A smaller one has a single shard, so that it can be filled.
+const MIN_SHARDED_CAPACITY: usize = 10_000;
+
+/// Number of shards of a large cache. Each has its own lock.
+const SHARDS: usize = 8;
+
+/// Maximum number of unknown tokens.
+///
+/// They have a cache of their own, so that no number of unknown tokens evicts a valid one.
+const MAX_UNKNOWN: usize = 4_096;
+
+/// Maximum number of removals that are tracked.
+const MAX_REMOVALS: usize = 4_096;
+
+/// Minimum time between two removals of a token because a service has rejected it.
+const REMOVAL_INTERVAL: Duration = Duration::from_secs(10);
+
+/// All that is known about tokens.
+pub(super) struct TokenCache {
+    valid: Cache<TokenKey, Arc<ValidatedToken>, MemoryWeighter, BuildKeyHasher>,
+    unknown: Cache<TokenKey, UnknownToken, UnitWeighter, BuildKeyHasher>,
+    /// When tokens were removed because a service had rejected them.
+    removals: Cache<TokenKey, Now, UnitWeighter, BuildKeyHasher>,
+    spellings: Spellings,
+}
+
+/// A token that Keystone does not know.
+#[derive(Clone, Copy)]
+struct UnknownToken {
+    until: Now,
+    /// Whether Keystone would have confirmed the token if it had only expired.
+    allow_expired: bool,
+}
+
+impl TokenCache {
+    pub(super) fn new(settings: &ValidatorSettings) -> Self {
+        let tokens = settings.max_cached_tokens.max(1);
+        let capacity = settings.max_cached_bytes;
+        let weighter = MemoryWeighter { least: (capacity / tokens).max(1) as u64 };
+        let shards = if tokens < MIN_SHARDED_CAPACITY { 1 } else { SHARDS };
+        let mut options = OptionsBuilder::new();
+        options.shards(shards).estimated_items_capacity(tokens).weight_capacity(capacity as u64);
+        let valid = match options.build() {
+            Ok(options) => {
+                Cache::with_options(options, weighter, BuildKeyHasher::default(), DefaultLifecycle::default())
+            }
+            Err(_) => Cache::with(
+                tokens,
+                capacity as u64,
+                weighter,
+                BuildKeyHasher::default(),
+                DefaultLifecycle::default(),
+            ),
+        };
+        Self {
+            valid,
+            unknown: unit_weight_cache(MAX_UNKNOWN),
+            removals: unit_weight_cache(MAX_REMOVALS),
+            spellings: Spellings::new(tokens),
+        }
+    }
+
+    /// Returns a token that Keystone has confirmed. The caller checks whether it is still valid.
+    #[inline]
+    pub(super) fn get(&self, key: &TokenKey) -> Option<Arc<ValidatedToken>> {
+        self.valid.get(key)
+    }
+
+    /// Returns whether Keystone has said a short time ago that it does not know a token.
+    pub(super) fn is_unknown(&self, key: &TokenKey, allow_expired: bool, now: Now) -> bool {
+        self.unknown.get(key).is_some_and(|unknown| {
+            (unknown.allow_expired || !allow_expired) && !now.has_reached(unknown.until)
+        })
+    }
+
+    /// Inserts a token, and evicts another spelling of it if there are too many.
+    ///
+    /// Must not be called by two threads at the same time.
+    pub(super) fn insert(&self, key: TokenKey, audit_id: Option<TokenKey>, token: Arc<ValidatedToken>) {
+        if let Some(replaced) = audit_id.and_then(|audit_id| self.spellings.add(audit_id, key)) {
+            self.valid.remove(&replaced);
+        }
+        self.valid.insert(key, token);
+    }
+
+    /// Removes a token, and remembers until this moment that Keystone does not know it.
+    pub(super) fn insert_unknown(&self, key: TokenKey, allow_expired: bool, until: Now) {
+        self.valid.remove(&key);
+        self.unknown.insert(key, UnknownToken { until, allow_expired });
+    }
+
+    /// Removes a token that a service has rejected, at most once in [`REMOVAL_INTERVAL`]. Returns whether it did.
+    ///
+    /// Must not be called by two threads at the same time.
+    pub(super) fn remove_rejected(&self, key: &TokenKey, now: Now) -> bool {
+        if self.removals.get(key).is_some_and(|removed_at| now.since(removed_at) < REMOVAL_INTERVAL) {
+            return false;
+        }
+        self.removals.insert(*key, now);
+        self.valid.remove(key);
+        true
+    }
+
+    /// Returns the number of valid tokens, and an estimate of their memory in bytes.
+    pub(super) fn size(&self) -> (usize, u64) {
+        (self.valid.len(), self.valid.iter().map(|(_, token)| token.memory() as u64).sum())
+    }
+}
+
+/// Returns an empty cache of this many entries.
+pub(super) fn unit_weight_cache<V: Clone>(
+    capacity: usize,
+) -> Cache<TokenKey, V, UnitWeighter, BuildKeyHasher> {
+    let shards = if capacity < MIN_SHARDED_CAPACITY { 1 } else { SHARDS };
+    let (hasher, lifecycle) = (BuildKeyHasher::default(), DefaultLifecycle::default());
+    let mut options = OptionsBuilder::new();
+    options.shards(shards).estimated_items_capacity(capacity).weight_capacity(capacity as u64);
+    match options.build() {
+        Ok(options) => Cache::with_options(options, UnitWeighter, hasher, lifecycle),
+        Err(_) => Cache::with(capacity, capacity as u64, UnitWeighter, hasher, lifecycle),
+    }
+}
+
+/// Weighs tokens by their memory, and so that the sum also limits their number.
+#[derive(Clone)]
+struct MemoryWeighter {
+    /// The share of the capacity that each token may take if the cache holds as many as it may.
+    least: u64,
+}
+
+impl Weighter<TokenKey, Arc<ValidatedToken>> for MemoryWeighter {
+    fn weight(&self, _key: &TokenKey, token: &Arc<ValidatedToken>) -> u64 {
+        (token.memory() as u64).max(self.least)
+    }
+}

@@ -1,0 +1,6 @@
+mod stub;
+
+mod asking;
+mod caching;
+mod in_flight;
+mod outage;

@@ -1,0 +1,1 @@
+//! What happens while Keystone is unavailable.

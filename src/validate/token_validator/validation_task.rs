@@ -1,0 +1,200 @@
+//! The task that validates a token.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use http::HeaderValue;
+use tokio::{runtime::Handle, time::timeout};
+
+use super::{
+    Outcome, ValidatedToken,
+    answer::{Answer, Failure, ValidAnswer},
+    in_flight::{AskedAt, Flight, Kind, Question},
+    report,
+    validated_token::Lifetime,
+    validator::{RETRY_AFTER, Shared, WeakValidator},
+};
+use crate::{
+    renewal::Now,
+    task::{Start, catch_panic},
+    validate::metrics::ValidationResult,
+};
+
+/// The limits of the time after which a request should be sent again, which Keystone can name.
+const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// A validation in flight.
+///
+/// Dropping it takes it out of the flights, however it ended.
+struct Validation {
+    shared: Arc<Shared>,
+    flight: Flight,
+    asked_at: AskedAt,
+    question: Question,
+    kind: Kind,
+    /// The cached token that is validated in the background.
+    due: Option<Arc<ValidatedToken>>,
+    started_at: Now,
+}
+
+impl Shared {
+    /// Spawns the task of a validation.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a validation")]
+    pub(super) fn spawn(
+        self: &Arc<Self>,
+        runtime: &Handle,
+        start: Start<Option<Outcome>>,
+        flight: Flight,
+        asked_at: AskedAt,
+        question: Question,
+        token: &HeaderValue,
+        kind: Kind,
+        due: Option<Arc<ValidatedToken>>,
+        started_at: Now,
+    ) {
+        let shared = Arc::clone(self);
+        let validation = Validation { shared, flight, asked_at, question, kind, due, started_at };
+        let panicked = Arc::clone(self);
+        start.run(runtime, validation.run(token.clone()), move || {
+            Some(panicked.finish_panicked(kind, started_at))
+        });
+    }
+
+    fn finish_panicked(&self, kind: Kind, now: Now) -> Outcome {
+        let failure = Failure::new("code outside this crate panicked: an HTTP client, a plugin or a clock");
+        self.record(ValidationResult::Unavailable, None, kind, Some(&failure), now);
+        Outcome::Unavailable(RETRY_AFTER)
+    }
+
+    /// Counts and logs a validation.
+    fn record(
+        &self,
+        result: ValidationResult,
+        latency: Option<Duration>,
+        kind: Kind,
+        failure: Option<&Failure>,
+        now: Now,
+    ) {
+        self.metrics.record_result(result);
+        if let Some(latency) = latency {
+            self.metrics.record_latency(latency);
+        }
+        let was_unavailable = self.is_unavailable.swap(failure.is_some(), Ordering::Relaxed);
+        // A log subscriber that panics must not change the outcome.
+        let _ = catch_panic(|| {
+            report::log_validation(result, latency, kind);
+            match failure {
+                Some(failure) if !was_unavailable => report::log_failure(&self.keystone, failure, now),
+                None if was_unavailable => report::log_recovery(&self.keystone, now),
+                _ => {}
+            }
+        });
+    }
+}
+
+impl Validation {
+    /// Validates the token, and returns the outcome for those who wait: `None` if they have to ask again.
+    async fn run(self, token: HeaderValue) -> Option<Outcome> {
+        let _in_flight = self.shared.metrics.enter_flight();
+        let limit = self.shared.timeout;
+        let answer = timeout(limit, self.ask(&token)).await.unwrap_or_else(|_| {
+            let what =
+                if self.asked_at.get().is_some() { "Keystone did not answer" } else { "no permit was free" };
+            Answer::Unavailable(Failure::new(format!("{what} within {} ms", limit.as_millis())))
+        });
+        let now = self.shared.clock.now();
+        let latency = self.asked_at.get().map(|&asked_at| now.since(asked_at));
+        let (result, failure, outcome) = match answer {
+            Answer::Valid(valid) => {
+                let asked_at = self.asked_at.get().copied().unwrap_or(now);
+                let (result, outcome) = self.finish_valid(*valid, asked_at, now);
+                (result, None, outcome)
+            }
+            Answer::Unknown => (ValidationResult::Unknown, None, self.finish_unknown(now)),
+            Answer::Unavailable(failure) => {
+                let outcome = self.finish_unavailable(&failure, now);
+                (ValidationResult::Unavailable, Some(failure), outcome)
+            }
+        };
+        self.shared.record(result, latency, self.kind, failure.as_ref(), now);
+        outcome
+    }
+
+    /// Waits for a permit and asks Keystone.
+    async fn ask(&self, token: &HeaderValue) -> Answer {
+        // It is never closed.
+        let _permit = self.shared.in_flight.permits(self.kind).acquire().await;
+        let _ = self.asked_at.set(self.shared.clock.now());
+        self.shared.keystone.ask(token, self.question.allow_expired).await
+    }
+
+    fn finish_valid(
+        &self,
+        valid: ValidAnswer,
+        asked_at: Now,
+        now: Now,
+    ) -> (ValidationResult, Option<Outcome>) {
+        let ValidAnswer { access_info, access, expires } = valid;
+        let Question { key, allow_expired } = self.question;
+        let shared = &self.shared;
+        let audit_id = access_info.audit_id().map(|id| shared.keys.key(id.as_bytes()));
+        let lifetime = Lifetime::new(asked_at, shared.valid_time, shared.outage_grace, fastrand::f64());
+        let token = Arc::new(ValidatedToken::new(
+            access_info,
+            access,
+            expires,
+            lifetime,
+            key,
+            WeakValidator(Arc::downgrade(shared)),
+            Arc::clone(&shared.keystone),
+        ));
+        let has_expired = token.has_expired(now);
+        if has_expired && !allow_expired {
+            return (ValidationResult::Unknown, self.finish_unknown(now));
+        }
+        let mut flights = shared.in_flight.lock();
+        if !flights.remove(&self.question, &self.flight) {
+            return (ValidationResult::Valid, None);
+        }
+        if !has_expired && !shared.valid_time.is_zero() {
+            shared.cache.insert(key, audit_id, Arc::clone(&token));
+        }
+        (ValidationResult::Valid, Some(Outcome::Valid(token)))
+    }
+
+    fn finish_unknown(&self, now: Now) -> Option<Outcome> {
+        let Question { key, allow_expired } = self.question;
+        let asked_at = self.asked_at.get().copied().unwrap_or(now);
+        let mut flights = self.shared.in_flight.lock();
+        if flights.remove(&self.question, &self.flight) {
+            flights.remove_asked(key);
+            self.shared.cache.insert_unknown(key, allow_expired, asked_at.after(self.shared.unknown_time));
+        }
+        Some(Outcome::Unknown)
+    }
+
+    /// Leaves the cache as it is. Within the grace for outages, the cached token is the outcome.
+    fn finish_unavailable(&self, failure: &Failure, now: Now) -> Option<Outcome> {
+        let retry_after = failure.retry_after.unwrap_or(RETRY_AFTER).clamp(MIN_RETRY_AFTER, MAX_RETRY_AFTER);
+        let cached = self.shared.cache.get(&self.question.key);
+        if let Some(token) = &cached {
+            token.fail_refresh(now, retry_after);
+        }
+        Some(match cached.filter(|token| token.is_usable(now)) {
+            Some(token) => Outcome::Valid(token),
+            None => Outcome::Unavailable(retry_after),
+        })
+    }
+}
+
+impl Drop for Validation {
+    fn drop(&mut self) {
+        self.shared.in_flight.lock().remove(&self.question, &self.flight);
+        if let Some(due) = &self.due {
+            due.end_refresh(self.started_at);
+        }
+    }
+}
