@@ -185,8 +185,12 @@ impl ServiceAccess {
     ///
     /// Unusable endpoints that were reported for the previous catalog are not reported again.
     pub(crate) fn with_previous_origins(mut self, origins: Option<Arc<KnownOrigins>>) -> Self {
-        if let (Some(origins), Some(previous)) = (self.origins(), &origins) {
-            origins.inherit_reports(previous);
+        if let (Some(auth_ref), Some(previous)) = (&self.auth_ref, &origins) {
+            let catalog = auth_ref.service_catalog();
+            // Nothing is reported for an empty catalog, which all accesses without endpoints share.
+            if !catalog.is_empty() {
+                catalog.origins().inherit_reports(previous);
+            }
         }
         self.previous_origins = origins;
         self

@@ -1,19 +1,19 @@
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, OnceLock},
-};
+use std::{fmt, sync::Arc};
 
 use tracing::warn;
 
 use super::{
-    catalog_entry::{CatalogEndpoint, CatalogService, RawEndpoint, RawService},
+    IdentityVersion, catalog_document,
+    catalog_entry::{CatalogEndpoint, LazyBaseUrl},
+    catalog_index::{CachedUrl, CatalogIndex, ServiceType},
     endpoint_data::EndpointData,
     known_origins::KnownOrigins,
+    project_urls::ProjectUrls,
+    text::Slice,
 };
 use crate::{
     EndpointFilter, Error, Interface,
-    endpoint::{BaseUrl, FilterCache, InvalidBaseUrl, WantedInterfaces, service_types},
+    endpoint::{BaseUrl, InvalidBaseUrl, WantedInterfaces, service_types},
     error::{EndpointNotFound, truncate},
 };
 
@@ -26,40 +26,22 @@ use crate::{
 /// a type, an endpoint without a URL) are skipped, and the others are used.
 ///
 /// See the [module docs](super) for an example.
-#[derive(Default)]
 pub struct ServiceCatalog {
-    services: Vec<CatalogService>,
-    endpoints: Vec<CatalogEndpoint>,
-    /// The service types in the order of their first appearance in the document.
-    types: Vec<ServiceType>,
-    /// Indexes into `types` by official type. A type that [`service_types`] does not list is its own key.
-    by_official_type: HashMap<Box<str>, Vec<usize>>,
-    origins: OnceLock<Arc<KnownOrigins>>,
-    /// The base URLs of the first 8 filters that were looked up.
-    base_urls: FilterCache<BaseUrl, 8>,
-}
-
-/// The services and endpoints that the document lists under one service type.
-struct ServiceType {
-    name: Box<str>,
-    /// The rank among the names of the same official type. The lowest is preferred. It is 0 for an official type, and
-    /// for a type that [`service_types`] does not list. See [`service_types::official_with_rank`].
-    rank: usize,
-    /// Indexes into the services and endpoints of the catalog.
-    services: Vec<usize>,
-    endpoints: Vec<usize>,
+    index: Arc<CatalogIndex>,
+    /// The URLs that contain the id of the project, if `index` is shared with other projects.
+    project: Option<Box<ProjectUrls>>,
 }
 
 impl ServiceCatalog {
     /// Returns whether the catalog lists no service.
     pub fn is_empty(&self) -> bool {
-        self.services.is_empty()
+        self.index.services.is_empty()
     }
 
     /// Returns whether the catalog lists a service of exactly this type, with or without endpoints.
     #[cfg(feature = "validate")]
     pub(crate) fn has_service_type(&self, name: &str) -> bool {
-        self.types.iter().any(|service_type| *service_type.name == *name)
+        self.index.types.iter().any(|service_type| self.type_name(service_type) == name)
     }
 
     /// Returns the endpoint that matches a filter best: keystoneauth's `endpoint_data_for`.
@@ -113,16 +95,31 @@ impl ServiceCatalog {
             let best = by_type.iter().position(|(_, endpoints)| !endpoints.is_empty());
             by_type = by_type.into_iter().skip(best.unwrap_or(0)).take(1).collect();
         }
-        by_type.into_iter().map(|(service_type, endpoints)| (&*service_type.name, endpoints)).collect()
+        by_type
+            .into_iter()
+            .map(|(service_type, endpoints)| (self.type_name(service_type), endpoints))
+            .collect()
     }
 
     /// Returns the base URL of requests with this filter: the URL of the first match that requests can be sent to.
     #[inline(always)]
     pub(crate) fn base_url_for<'a>(&'a self, filter: &EndpointFilter) -> Result<&'a BaseUrl, Error> {
-        match self.base_urls.get(filter, |cached| cached.selects_same_endpoint(filter)) {
-            Some(url) => Ok(url),
+        match self.index.base_urls.get(filter, |cached| cached.selects_same_endpoint(filter)) {
+            Some(CachedUrl::Common(url)) => Ok(url),
+            Some(CachedUrl::OfProject(endpoint)) => self.project_base_url(*endpoint, filter),
             None => self.look_up_base_url(filter),
         }
+    }
+
+    fn project_base_url<'a>(
+        &'a self,
+        endpoint: usize,
+        filter: &EndpointFilter,
+    ) -> Result<&'a BaseUrl, Error> {
+        let endpoint = self.index.endpoints.get(endpoint);
+        let url =
+            endpoint.map(|endpoint| self.url(endpoint)).and_then(|(url, base_url)| base_url.get(url).ok());
+        url.map_or_else(|| self.look_up_base_url(filter), Ok)
     }
 
     fn look_up_base_url<'a>(&'a self, filter: &EndpointFilter) -> Result<&'a BaseUrl, Error> {
@@ -130,8 +127,16 @@ impl ServiceCatalog {
         if filter.wanted_service_type().is_none() {
             return Err(Error::NoEndpointFilter);
         }
-        let (_, url) = self.first_usable(filter)?;
-        self.base_urls.insert(filter, url);
+        let (endpoint, url) = self.first_usable(filter)?;
+        let cached = match endpoint.project_endpoint() {
+            None => CachedUrl::Common(url.clone()),
+            Some(endpoint) => {
+                let is_same = |other: &CatalogEndpoint| std::ptr::eq(endpoint, other);
+                let index = self.index.endpoints.iter().position(is_same);
+                CachedUrl::OfProject(index.unwrap_or(usize::MAX))
+            }
+        };
+        self.index.base_urls.insert(filter, &cached);
         Ok(url)
     }
 
@@ -159,13 +164,7 @@ impl ServiceCatalog {
 
     /// Returns the origins of all endpoints. They are collected at the first call.
     pub(crate) fn origins(&self) -> &Arc<KnownOrigins> {
-        self.origins.get_or_init(|| {
-            let urls = self.endpoints.iter().filter_map(|endpoint| {
-                let service = self.services.get(endpoint.service)?;
-                service.text(&endpoint.url)
-            });
-            KnownOrigins::from_urls(urls).into()
-        })
+        self.index.origins()
     }
 
     /// Logs that a requested endpoint cannot be used, unless it was logged before.
@@ -207,15 +206,18 @@ impl ServiceCatalog {
     /// Returns the types that match the service type of a filter, the best first, or all types if the filter has none.
     fn matching_types<'a>(&'a self, filter: &EndpointFilter) -> impl Iterator<Item = &'a ServiceType> {
         let requested = filter.wanted_service_type();
-        let indexes = filter.official_type().or(requested).and_then(|name| self.by_official_type.get(name));
-        let same_service = indexes.into_iter().flatten().filter_map(|&index| self.types.get(index));
-        let exact = same_service.clone().filter(move |service_type| Some(&*service_type.name) == requested);
+        let indexes =
+            filter.official_type().or(requested).and_then(|name| self.index.by_official_type.get(name));
+        let same_service = indexes.into_iter().flatten().filter_map(|&index| self.index.types.get(index));
+        let exact =
+            same_service.clone().filter(move |service_type| Some(self.type_name(service_type)) == requested);
         let others = same_service.filter(move |service_type| {
             requested.is_some_and(|requested| {
-                &*service_type.name != requested && service_types::is_match(requested, &service_type.name)
+                self.type_name(service_type) != requested
+                    && service_types::is_match(requested, self.type_name(service_type))
             })
         });
-        let all = self.types.iter().filter(move |_| requested.is_none());
+        let all = self.index.types.iter().filter(move |_| requested.is_none());
         exact.chain(others).chain(all)
     }
 
@@ -223,8 +225,8 @@ impl ServiceCatalog {
         service_type
             .services
             .iter()
-            .filter_map(|&index| self.services.get(index))
-            .any(|service| service.mismatch(filter).is_none())
+            .filter_map(|&index| self.index.services.get(index))
+            .any(|service| service.mismatch(self, filter).is_none())
     }
 
     /// Returns the matching endpoints of a type. Of the wanted interfaces, only the first that has a match is used.
@@ -249,12 +251,12 @@ impl ServiceCatalog {
         interface: Option<&'f Interface>,
     ) -> impl Iterator<Item = EndpointData<'a>> {
         service_type.endpoints.iter().filter_map(move |&index| {
-            let endpoint = self.endpoints.get(index)?;
+            let endpoint = self.index.endpoints.get(index)?;
             if interface.is_some() && endpoint.interface.as_ref() != interface {
                 return None;
             }
-            let service = self.services.get(endpoint.service)?;
-            let data = EndpointData::new(&service_type.name, service, endpoint);
+            let service = self.index.services.get(endpoint.service as usize)?;
+            let data = EndpointData::new(self, self.type_name(service_type), service, endpoint);
             data.mismatch(filter).is_none().then_some(data)
         })
     }
@@ -282,16 +284,19 @@ impl ServiceCatalog {
         }
         self.add_absent(filter, &mut error);
         if self.matching_types(filter).next().is_none() {
-            self.types.iter().for_each(|service_type| error.add_service_type(&service_type.name));
+            self.index
+                .types
+                .iter()
+                .for_each(|service_type| error.add_service_type(self.type_name(service_type)));
         }
         Error::EndpointNotFound(error.into())
     }
 
     fn all_of_type<'a>(&'a self, service_type: &'a ServiceType) -> impl Iterator<Item = EndpointData<'a>> {
         service_type.endpoints.iter().filter_map(|&index| {
-            let endpoint = self.endpoints.get(index)?;
-            let service = self.services.get(endpoint.service)?;
-            Some(EndpointData::new(&service_type.name, service, endpoint))
+            let endpoint = self.index.endpoints.get(index)?;
+            let service = self.index.services.get(endpoint.service as usize)?;
+            Some(EndpointData::new(self, self.type_name(service_type), service, endpoint))
         })
     }
 
@@ -314,78 +319,60 @@ impl ServiceCatalog {
 
 // Construction from a token document.
 impl ServiceCatalog {
-    /// Adds a service and its endpoints. Skips a service without a type and endpoints without a URL.
-    ///
-    /// `text` is an empty buffer to concatenate the strings in. It is empty again on return.
-    pub(super) fn add_service<'a>(
-        &mut self,
-        service: RawService<'a>,
-        endpoints: impl Iterator<Item = RawEndpoint<'a>>,
-        text: &mut String,
-    ) {
-        let Some(service_type) = service.service_type else { return };
-        let mut append = |string: Option<&str>| {
-            let start = text.len();
-            text.push_str(string.unwrap_or_default());
-            start..text.len()
-        };
-        let (name, id) = (append(service.name), append(service.id));
-        let (service_index, first_endpoint) = (self.services.len(), self.endpoints.len());
-        for RawEndpoint { interface, region_name, id, url } in endpoints {
-            // Catalogs are written by hand and by templates, which leave spaces and line breaks around a URL.
-            let url = url.map(str::trim_ascii).filter(|url| !url.is_empty());
-            if url.is_none() {
-                continue;
-            }
-            self.endpoints.push(CatalogEndpoint {
-                service: service_index,
-                interface: interface.cloned(),
-                region_name: append(region_name),
-                id: append(id),
-                url: append(url),
-                base_url: OnceLock::new(),
-            });
-        }
-        self.services.push(CatalogService { text: (&**text).into(), name, id });
-        text.clear();
-        let type_index = self.type_index(service_type);
-        let Some(service_type) = self.types.get_mut(type_index) else { return };
-        service_type.services.push(service_index);
-        service_type.endpoints.extend(first_endpoint..self.endpoints.len());
+    pub(super) fn new(index: Arc<CatalogIndex>, project_id: Option<&str>) -> Self {
+        let project_id = project_id.filter(|_| index.has_project_urls());
+        Self { project: project_id.map(|id| Box::new(ProjectUrls::new(id))), index }
     }
 
-    /// Reserves capacity for this many more endpoints.
-    pub(super) fn reserve(&mut self, endpoints: usize) {
-        self.endpoints.reserve(endpoints);
+    /// Reads the JSON text of a catalog, without sharing it. The error is the reason why the document is rejected.
+    pub(super) fn read(
+        version: IdentityVersion,
+        json: &str,
+        _project_id: Option<&str>,
+    ) -> Result<Self, &'static str> {
+        Ok(Self::new(catalog_document::read(version, json)?.into(), None))
     }
 
-    /// Sorts the aliases of each type by preference. Call it once, when all services are added.
-    pub(super) fn finish(mut self) -> Self {
-        for indexes in self.by_official_type.values_mut() {
-            indexes.sort_by_key(|&index| self.types.get(index).map(|service_type| service_type.rank));
-        }
-        self.services.shrink_to_fit();
-        self.endpoints.shrink_to_fit();
-        self.types.shrink_to_fit();
-        self
+    /// Returns the number of catalogs that share the parsed catalog, with this one.
+    #[cfg(feature = "validate")]
+    pub(super) fn sharers(&self) -> usize {
+        Arc::strong_count(&self.index)
     }
 
-    /// Returns the index of a service type in `types`, and adds it if it is new.
-    fn type_index(&mut self, name: &str) -> usize {
-        let (official, rank) = service_types::official_with_rank(name).unwrap_or((name, 0));
-        let indexes = self.by_official_type.entry(official.into()).or_default();
-        let is_same =
-            |index: &usize| self.types.get(*index).is_some_and(|service_type| *service_type.name == *name);
-        indexes.iter().copied().find(is_same).unwrap_or_else(|| {
-            indexes.push(self.types.len());
-            self.types.push(ServiceType {
-                name: name.into(),
-                rank,
-                services: Vec::new(),
-                endpoints: Vec::new(),
-            });
-            self.types.len() - 1
-        })
+    /// Returns the length of the JSON text that the catalog was read from.
+    pub(super) fn json_len(&self) -> usize {
+        self.index.json_len()
+    }
+
+    /// Appends the JSON text that the catalog was read from.
+    pub(super) fn push_json(&self, result: &mut String) {
+        self.index.push_json(self.project.as_deref(), result);
+    }
+
+    /// Returns the URL of an endpoint, and its base URL.
+    pub(super) fn url<'a>(&'a self, endpoint: &'a CatalogEndpoint) -> (&'a str, &'a LazyBaseUrl) {
+        self.index.url(endpoint, self.project.as_deref())
+    }
+
+    /// Returns a string of the catalog.
+    pub(super) fn text(&self, slice: Slice) -> Option<&str> {
+        self.index.text(slice)
+    }
+
+    /// Returns an estimate of the memory of the catalog, in bytes: of what it shares, and of the rest.
+    #[cfg(feature = "validate")]
+    pub(super) fn memory_size(&self) -> (usize, usize) {
+        (self.index.memory_size(), self.project.as_ref().map_or(0, |project| project.memory_size()))
+    }
+
+    fn type_name(&self, service_type: &ServiceType) -> &str {
+        self.text(service_type.name).unwrap_or_default()
+    }
+}
+
+impl Default for ServiceCatalog {
+    fn default() -> Self {
+        Self { index: CatalogIndex::empty(), project: None }
     }
 }
 
@@ -393,9 +380,10 @@ impl ServiceCatalog {
 impl fmt::Debug for ServiceCatalog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let types = self
+            .index
             .types
             .iter()
-            .map(|service_type| (truncate(&service_type.name), service_type.endpoints.len()));
+            .map(|service_type| (truncate(self.type_name(service_type)), service_type.endpoints.len()));
         f.debug_map().entries(types).finish()
     }
 }

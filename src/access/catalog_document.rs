@@ -1,40 +1,60 @@
 //! Deserializes the service catalog of a v3 or v2.0 token document.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, collections::HashMap, fmt};
 
-use serde::de::{IgnoredAny, MapAccess, SeqAccess};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{
-    ServiceCatalog,
+    IdentityVersion,
     catalog_entry::{RawEndpoint, RawService},
+    catalog_index::{CatalogBuilder, CatalogIndex},
     lenient::{self, Lenient, List, OrDefault, Text},
+    memory_limits::{MEMORY_PER_BYTE, MIN_CATALOG_BUDGET, NESTED_TOO_DEEPLY, count_objects},
 };
 use crate::Interface;
 
-/// The value of `catalog` (v3). Each endpoint is an object with an `interface` and a `url`.
-#[derive(Default)]
-pub(super) struct V3Catalog(pub(super) ServiceCatalog);
+/// Maximum memory of one URL of a v2.0 endpoint, in bytes. The endpoint without its URLs also takes at most this much.
+const URL_COST: usize = 300;
 
-/// The value of `serviceCatalog` (v2.0). One object has the endpoints of all interfaces: `publicURL`, `internalURL` and
-/// so on.
-#[derive(Default)]
-pub(super) struct V2Catalog(pub(super) ServiceCatalog);
-
-impl<'de> Lenient<'de> for V3Catalog {
-    fn from_seq<A: SeqAccess<'de>>(seq: A) -> Result<Self, A::Error> {
-        read_catalog::<false, A>(seq).map(Self)
+/// Reads the JSON text of a catalog. A text that is not a list is an empty catalog.
+///
+/// In v3, each endpoint is an object with an `interface` and a `url`. In v2.0, one object has the endpoints of all
+/// interfaces: `publicURL`, `internalURL` and so on.
+///
+/// # Errors
+///
+/// The reason why the document is rejected.
+pub(super) fn read(version: IdentityVersion, json: &str) -> Result<CatalogIndex, &'static str> {
+    let mut catalog = CatalogBuilder::new(json);
+    if json.starts_with('[') {
+        let mut reader = serde_json::Deserializer::from_str(json);
+        let read = match version {
+            IdentityVersion::V3 => reader.deserialize_seq(CatalogVisitor::<false>(&mut catalog)),
+            IdentityVersion::V2 => {
+                check_url_count(json)?;
+                reader.deserialize_seq(CatalogVisitor::<true>(&mut catalog))
+            }
+        };
+        read.map_err(|_| NESTED_TOO_DEEPLY)?;
     }
+    Ok(catalog.build())
 }
 
-impl<'de> Lenient<'de> for V2Catalog {
-    fn from_seq<A: SeqAccess<'de>>(seq: A) -> Result<Self, A::Error> {
-        read_catalog::<true, A>(seq).map(Self)
+/// Counts the URLs of a v2.0 catalog before it is read, because an endpoint can have any number of them.
+fn check_url_count(json: &str) -> Result<(), &'static str> {
+    let OrDefault(UrlCount(urls)) = serde_json::from_str(json).map_err(|_| NESTED_TOO_DEEPLY)?;
+    let entries = count_objects(json);
+    if entries.saturating_add(urls).saturating_mul(URL_COST)
+        > MIN_CATALOG_BUDGET.max(MEMORY_PER_BYTE * json.len())
+    {
+        return Err("its catalog has too many URLs for its length, which would take too much memory");
     }
+    Ok(())
 }
 
 /// The number of members of a v2.0 catalog whose names end in `URL`.
 #[derive(Default)]
-pub(super) struct UrlCount(pub(super) usize);
+struct UrlCount(usize);
 
 impl<'de> Lenient<'de> for UrlCount {
     fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Self, A::Error> {
@@ -55,27 +75,31 @@ impl<'de> Lenient<'de> for UrlCount {
     }
 }
 
-/// Reads a catalog. Adds each service as soon as it is read, and frees its [`ServiceDocument`] before the next one is
-/// read.
-fn read_catalog<'de, const V2: bool, A: SeqAccess<'de>>(mut seq: A) -> Result<ServiceCatalog, A::Error> {
-    let mut catalog = ServiceCatalog::default();
-    let mut text = String::new();
-    while let Some(OrDefault(service)) = seq.next_element()? {
-        let ServiceDocument::<V2> { service_type, name, id, endpoints } = service;
-        let List(endpoints) = endpoints;
-        let service = RawService { service_type: service_type.get(), name: name.get(), id: id.get() };
-        if V2 {
-            catalog.reserve(endpoints.iter().map(|endpoint| endpoint.urls.len()).sum());
-            catalog.add_service(
-                service,
-                endpoints.iter().flat_map(EndpointDocument::v2_endpoints),
-                &mut text,
-            );
-        } else {
-            catalog.add_service(service, endpoints.iter().map(EndpointDocument::v3_endpoint), &mut text);
-        }
+/// Adds each service as soon as it is read, and frees its [`ServiceDocument`] before the next one is read.
+struct CatalogVisitor<'b, 'de, const V2: bool>(&'b mut CatalogBuilder<'de>);
+
+impl<'de, const V2: bool> Visitor<'de> for CatalogVisitor<'_, 'de, V2> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
     }
-    Ok(catalog.finish())
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let CatalogVisitor(catalog) = self;
+        while let Some(OrDefault(service)) = seq.next_element()? {
+            let ServiceDocument::<V2> { service_type, name, id, endpoints } = service;
+            let List(endpoints) = endpoints;
+            let service = RawService { service_type: service_type.get(), name: name.get(), id: id.get() };
+            if V2 {
+                catalog.reserve(endpoints.iter().map(|endpoint| endpoint.urls.len()).sum());
+                catalog.add_service(service, endpoints.iter().flat_map(EndpointDocument::v2_endpoints));
+            } else {
+                catalog.add_service(service, endpoints.iter().map(EndpointDocument::v3_endpoint));
+            }
+        }
+        Ok(())
+    }
 }
 
 #[derive(Default)]

@@ -1,5 +1,6 @@
-use std::{ops::Range, sync::OnceLock};
+use std::sync::OnceLock;
 
+use super::text::Slice;
 use crate::{
     Interface,
     endpoint::{BaseUrl, InvalidBaseUrl},
@@ -20,45 +21,32 @@ pub(super) struct RawEndpoint<'a> {
     pub(super) url: Option<&'a str>,
 }
 
-/// A service of the catalog, with the strings of its endpoints.
+/// A service of the catalog. The slices are slices of the text of the catalog.
 pub(super) struct CatalogService {
-    /// All strings of the service and its endpoints, one after the other. The ranges below are slices of it.
-    pub(super) text: Box<str>,
-    pub(super) name: Range<usize>,
-    pub(super) id: Range<usize>,
+    pub(super) name: Slice,
+    pub(super) id: Slice,
 }
 
-/// An endpoint of the catalog.
+/// An endpoint of the catalog. The slices are slices of the text of the catalog.
 pub(super) struct CatalogEndpoint {
     /// The index of its service in the catalog.
-    pub(super) service: usize,
+    pub(super) service: u32,
+    /// The index among the endpoints whose URL contains the id of the project, if it is one of these.
+    pub(super) project_url: Option<u32>,
     pub(super) interface: Option<Interface>,
-    /// Ranges of the text of the service. The range of a missing string is empty.
-    pub(super) region_name: Range<usize>,
-    pub(super) id: Range<usize>,
-    pub(super) url: Range<usize>,
-    /// Parsed when a request first needs it. It is boxed because most endpoints never need it.
-    pub(super) base_url: OnceLock<Box<Result<BaseUrl, InvalidBaseUrl>>>,
+    pub(super) region_name: Slice,
+    pub(super) id: Slice,
+    pub(super) url: Slice,
+    pub(super) base_url: LazyBaseUrl,
 }
 
-impl CatalogService {
-    /// Returns one of the strings, unless it is missing.
-    pub(super) fn text(&self, range: &Range<usize>) -> Option<&str> {
-        self.text.get(range.clone()).filter(|text| !text.is_empty())
-    }
+/// A base URL that is parsed when a request first needs it. It is boxed because most endpoints never need it.
+#[derive(Default)]
+pub(super) struct LazyBaseUrl(OnceLock<Box<Result<BaseUrl, InvalidBaseUrl>>>);
 
-    pub(super) fn name(&self) -> Option<&str> {
-        self.text(&self.name)
-    }
-
-    pub(super) fn id(&self) -> Option<&str> {
-        self.text(&self.id)
-    }
-}
-
-impl CatalogEndpoint {
-    pub(super) fn base_url(&self, service: &CatalogService) -> Result<&BaseUrl, InvalidBaseUrl> {
-        let parse = || Box::new(BaseUrl::parse(service.text(&self.url).unwrap_or_default()));
-        Result::as_ref(self.base_url.get_or_init(parse)).map_err(|unusable| *unusable)
+impl LazyBaseUrl {
+    pub(super) fn get(&self, url: &str) -> Result<&BaseUrl, InvalidBaseUrl> {
+        let parse = || Box::new(BaseUrl::parse(url));
+        Result::as_ref(self.0.get_or_init(parse)).map_err(|unusable| *unusable)
     }
 }

@@ -1,6 +1,10 @@
-use std::{fmt, ops::Range};
+use std::fmt;
 
-use super::catalog_entry::{CatalogEndpoint, CatalogService};
+use super::{
+    ServiceCatalog,
+    catalog_entry::{CatalogEndpoint, CatalogService},
+    text::Slice,
+};
 use crate::{
     EndpointFilter, Interface,
     endpoint::{BaseUrl, InvalidBaseUrl},
@@ -11,6 +15,7 @@ use crate::{
 /// An endpoint of a [`ServiceCatalog`](super::ServiceCatalog), with its service.
 #[derive(Clone, Copy)]
 pub struct EndpointData<'a> {
+    catalog: &'a ServiceCatalog,
     service_type: &'a str,
     service: &'a CatalogService,
     endpoint: &'a CatalogEndpoint,
@@ -18,16 +23,18 @@ pub struct EndpointData<'a> {
 
 impl<'a> EndpointData<'a> {
     pub(super) fn new(
+        catalog: &'a ServiceCatalog,
         service_type: &'a str,
         service: &'a CatalogService,
         endpoint: &'a CatalogEndpoint,
     ) -> Self {
-        Self { service_type, service, endpoint }
+        Self { catalog, service_type, service, endpoint }
     }
 
     /// Returns the URL as written in the catalog.
     pub fn url(&self) -> &'a str {
-        self.text(&self.endpoint.url).unwrap_or_default()
+        let (url, _) = self.catalog.url(self.endpoint);
+        url
     }
 
     /// Returns the service type that the catalog lists the endpoint under. It can be an alias of the requested one.
@@ -37,12 +44,12 @@ impl<'a> EndpointData<'a> {
 
     /// Returns the name of the service, if the catalog contains it.
     pub fn service_name(&self) -> Option<&'a str> {
-        self.service.name()
+        self.text(self.service.name)
     }
 
     /// Returns the id of the service. v2.0 catalogs have none.
     pub fn service_id(&self) -> Option<&'a str> {
-        self.service.id()
+        self.text(self.service.id)
     }
 
     /// Returns the interface of the endpoint.
@@ -52,12 +59,12 @@ impl<'a> EndpointData<'a> {
 
     /// Returns the region: the `region_id` in the document or, if that is missing, the `region`.
     pub fn region_name(&self) -> Option<&'a str> {
-        self.text(&self.endpoint.region_name)
+        self.text(self.endpoint.region_name)
     }
 
     /// Returns the id of the endpoint.
     pub fn endpoint_id(&self) -> Option<&'a str> {
-        self.text(&self.endpoint.id)
+        self.text(self.endpoint.id)
     }
 
     /// Returns the API version in the path of the URL, if there is one. See [`Version::from_url`].
@@ -65,12 +72,18 @@ impl<'a> EndpointData<'a> {
         Version::from_url(self.url())
     }
 
-    fn text(&self, range: &Range<usize>) -> Option<&'a str> {
-        self.service.text(range)
+    fn text(&self, slice: Slice) -> Option<&'a str> {
+        self.catalog.text(slice)
     }
 
     pub(super) fn base_url(&self) -> Result<&'a BaseUrl, InvalidBaseUrl> {
-        self.endpoint.base_url(self.service)
+        let (url, base_url) = self.catalog.url(self.endpoint);
+        base_url.get(url)
+    }
+
+    /// Returns the endpoint if its URL contains the id of the project, and other projects share the catalog.
+    pub(super) fn project_endpoint(&self) -> Option<&'a CatalogEndpoint> {
+        self.endpoint.project_url.map(|_| self.endpoint)
     }
 
     /// Returns the first property that does not match the filter, if any. The interface is not compared.
@@ -79,7 +92,7 @@ impl<'a> EndpointData<'a> {
             (requested.is_some() && requested != actual).then_some(Mismatch { name, actual })
         };
         self.service
-            .mismatch(filter)
+            .mismatch(self.catalog, filter)
             .or_else(|| compare("region", filter.wanted_region(), self.region_name()))
             .or_else(|| compare("endpoint id", filter.wanted_endpoint_id(), self.endpoint_id()))
     }
@@ -119,13 +132,17 @@ impl fmt::Debug for EndpointData<'_> {
 impl CatalogService {
     /// Returns the first property that does not match the filter, if any. A name or id that is missing in the catalog
     /// always matches.
-    pub(super) fn mismatch<'a>(&'a self, filter: &EndpointFilter) -> Option<Mismatch<'a>> {
+    pub(super) fn mismatch<'a>(
+        &self,
+        catalog: &'a ServiceCatalog,
+        filter: &EndpointFilter,
+    ) -> Option<Mismatch<'a>> {
         let compare = |name, requested: Option<&str>, actual: Option<&'a str>| {
             (requested.is_some() && actual.is_some() && requested != actual)
                 .then_some(Mismatch { name, actual })
         };
-        compare("service name", filter.wanted_service_name(), self.name())
-            .or_else(|| compare("service id", filter.wanted_service_id(), self.id()))
+        compare("service name", filter.wanted_service_name(), catalog.text(self.name))
+            .or_else(|| compare("service id", filter.wanted_service_id(), catalog.text(self.id)))
     }
 }
 

@@ -1,12 +1,18 @@
 use std::{fmt, sync::Arc, time::SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 #[cfg(feature = "validate")]
 use super::SharedCatalogs;
-use super::{IdentityVersion, ServiceCatalog, document::Document, token_header};
+use super::{
+    IdentityVersion, ServiceCatalog,
+    document::Document,
+    property_slices::PropertySlices,
+    text::{Slice, TextBuilder},
+    token_header,
+};
 use crate::{
     Error, Secret,
     error::{date, truncate},
@@ -32,15 +38,28 @@ pub struct AccessInfo(Arc<Inner>);
 struct Inner {
     token: Option<HeaderValue>,
     version: IdentityVersion,
-    /// The members of `token` or `access` that properties are read from, without the catalog and the token.
-    members: Map<String, Value>,
+    /// The document without its catalog, and after it the strings of properties that have an escape sequence in it.
+    text: Zeroizing<Box<str>>,
+    /// The length of the document without its catalog.
+    document_len: usize,
+    /// Where the catalog was in the document.
+    catalog_start: usize,
+    properties: PropertySlices,
     /// Empty if the document has no catalog.
     catalog: ServiceCatalog,
     has_catalog: bool,
-    body: Zeroizing<Box<str>>,
+    /// The number of access infos that shared the catalog when this one was created, with this one.
+    #[cfg(feature = "validate")]
+    catalog_sharers: usize,
     /// The `Date` of the response. It is not part of the auth state.
     date: Option<SystemTime>,
 }
+
+/// Reads the catalog of a document, given its version, the JSON text of the catalog, and the id of the project.
+///
+/// The error is the reason why the document is rejected.
+type ReadCatalog<'a> =
+    dyn Fn(IdentityVersion, &str, Option<&str>) -> Result<ServiceCatalog, &'static str> + 'a;
 
 impl AccessInfo {
     /// Creates an access info from a token and its document, for example after reading both from a cache.
@@ -81,29 +100,7 @@ impl AccessInfo {
     /// Those of [`new`](Self::new), [`Error::NoToken`] if the response has no token, and [`Error::InvalidToken`] if it
     /// has `X-Subject-Token` headers with different values.
     pub fn from_response(headers: &HeaderMap, body: impl AsRef<[u8]>) -> Result<Self, Error> {
-        let mut values = headers.get_all(&X_SUBJECT_TOKEN).iter();
-        let first = values.next();
-        if values.any(|value| Some(value) != first) {
-            let length = first.map_or(0, HeaderValue::len);
-            return Err(Error::InvalidToken {
-                reason: "it differs between the X-Subject-Token headers of the response",
-                length,
-                offset: None,
-            });
-        }
-        let token = match first {
-            None => None,
-            Some(value) => Some(value.to_str().map_err(|_| Error::InvalidToken {
-                reason: "it contains a byte that is not visible ASCII",
-                length: value.len(),
-                offset: value.as_bytes().iter().position(|byte| !byte.is_ascii_graphic()),
-            })?),
-        };
-        let access_info = Self::build(token, body.as_ref(), date(headers))?;
-        if access_info.0.token.is_none() {
-            return Err(Error::NoToken);
-        }
-        Ok(access_info)
+        Self::read_response(headers, body.as_ref(), &ServiceCatalog::read)
     }
 
     /// Creates an access info from a response as [`from_response`](Self::from_response) does, and shares the catalog with
@@ -113,18 +110,28 @@ impl AccessInfo {
     pub(crate) fn from_response_sharing(
         headers: &HeaderMap,
         body: impl AsRef<[u8]>,
-        _catalogs: &SharedCatalogs,
+        catalogs: &SharedCatalogs,
     ) -> Result<Self, Error> {
-        Self::from_response(headers, body)
+        let read = |version, json: &str, project_id: Option<&str>| catalogs.read(version, json, project_id);
+        Self::read_response(headers, body.as_ref(), &read)
     }
 
-    /// Returns an estimate of the memory that this access info keeps alive, in bytes.
+    /// Returns an estimate of the memory that this access info keeps alive, in bytes. It never changes.
     ///
-    /// A catalog counts only for the access info that brought it. The estimate never changes.
+    /// Of a shared catalog, the access info keeps a part: the n-th that shares it keeps an n-th of it. The URLs that are
+    /// made for the project when they are used are not counted.
     #[cfg(feature = "validate")]
-    #[allow(dead_code, reason = "in construction")]
     pub(crate) fn memory_size(&self) -> usize {
-        7_000 + 3 * self.0.body.len()
+        /// Of the token's `Bytes`, and of the reference counts of the access info.
+        const OVERHEAD: usize = 64;
+        let (shared, own) = self.0.catalog.memory_size();
+        size_of::<Inner>()
+            + OVERHEAD
+            + self.auth_token().map_or(0, str::len)
+            + self.0.text.len()
+            + self.0.properties.memory_size()
+            + own
+            + shared / self.0.catalog_sharers
     }
 
     /// Reads an auth state, as written by [`auth_state`](Self::auth_state) or keystoneauth's `get_auth_state`.
@@ -157,7 +164,7 @@ impl AccessInfo {
     /// [`from_auth_state`](Self::from_auth_state) and keystoneauth's `set_auth_state` read it.
     pub fn auth_state(&self) -> Secret {
         // Allocate once: a string that grows leaves copies of the token in freed memory.
-        let length = 2 * self.auth_token().map_or(0, str::len) + self.0.body.len();
+        let length = 2 * self.auth_token().map_or(0, str::len) + self.body_len();
         let mut state = String::with_capacity(length + r#"{"auth_token": null, "body": }"#.len());
         state.push_str(r#"{"auth_token": "#);
         match self.auth_token() {
@@ -175,14 +182,18 @@ impl AccessInfo {
             }
         }
         state.push_str(r#", "body": "#);
-        state.push_str(&self.0.body);
+        self.push_body(&mut state);
         state.push('}');
         Secret::new(state)
     }
 
     /// Returns the document as it was received, except for a byte order mark. A v2.0 document contains the token.
-    pub fn body(&self) -> &str {
-        &self.0.body
+    ///
+    /// The document is put together at each call, because its catalog may be shared with other access infos.
+    pub fn body(&self) -> Secret {
+        let mut body = String::with_capacity(self.body_len());
+        self.push_body(&mut body);
+        Secret::new(body)
     }
 
     /// Returns the version of the Identity API that the document comes from.
@@ -218,21 +229,100 @@ impl AccessInfo {
         self.0.date
     }
 
-    pub(super) fn members(&self) -> &Map<String, Value> {
-        &self.0.members
+    #[inline]
+    pub(super) fn properties(&self) -> &PropertySlices {
+        &self.0.properties
+    }
+
+    /// Returns the string of a property.
+    #[inline]
+    pub(super) fn text(&self, slice: Slice) -> Option<&str> {
+        slice.get(&self.0.text)
+    }
+
+    fn body_len(&self) -> usize {
+        self.0.document_len + self.0.catalog.json_len()
+    }
+
+    fn push_body(&self, result: &mut String) {
+        let Inner { text, document_len, catalog_start, catalog, .. } = &*self.0;
+        result.push_str(text.get(..*catalog_start).unwrap_or_default());
+        catalog.push_json(result);
+        result.push_str(text.get(*catalog_start..*document_len).unwrap_or_default());
+    }
+
+    fn read_response(
+        headers: &HeaderMap,
+        body: &[u8],
+        read_catalog: &ReadCatalog<'_>,
+    ) -> Result<Self, Error> {
+        let mut values = headers.get_all(&X_SUBJECT_TOKEN).iter();
+        let first = values.next();
+        if values.any(|value| Some(value) != first) {
+            let length = first.map_or(0, HeaderValue::len);
+            return Err(Error::InvalidToken {
+                reason: "it differs between the X-Subject-Token headers of the response",
+                length,
+                offset: None,
+            });
+        }
+        let token = match first {
+            None => None,
+            Some(value) => Some(value.to_str().map_err(|_| Error::InvalidToken {
+                reason: "it contains a byte that is not visible ASCII",
+                length: value.len(),
+                offset: value.as_bytes().iter().position(|byte| !byte.is_ascii_graphic()),
+            })?),
+        };
+        let access_info = Self::build_with(token, body, date(headers), read_catalog)?;
+        if access_info.0.token.is_none() {
+            return Err(Error::NoToken);
+        }
+        Ok(access_info)
     }
 
     fn build(token: Option<&str>, body: &[u8], date: Option<SystemTime>) -> Result<Self, Error> {
+        Self::build_with(token, body, date, &ServiceCatalog::read)
+    }
+
+    fn build_with(
+        token: Option<&str>,
+        body: &[u8],
+        date: Option<SystemTime>,
+        read_catalog: &ReadCatalog<'_>,
+    ) -> Result<Self, Error> {
         let body = std::str::from_utf8(json::without_bom(body))
             .map_err(|_| Error::invalid_response("it is not UTF-8", 0, 0))?;
-        let Document { version, members, token: document_token, catalog, .. } = Document::read(body)?;
+        let Document { version, members, token: document_token, catalog: catalog_json, .. } =
+            Document::read(body)?;
+        let mut text = TextBuilder::new(body, catalog_json);
+        let properties = PropertySlices::read(version, &members, &mut text);
+        drop(members);
+        let (document_len, catalog_start) = text.source_len();
+        let text = Zeroizing::new(text.build());
+
+        let project_id = properties.project_id.get(&text);
+        let catalog = catalog_json.map(|json| read_catalog(version, json, project_id)).transpose();
+        let catalog = catalog.map_err(|reason| Error::invalid_response(reason, 0, 0))?;
+        let (has_catalog, catalog) = (catalog.is_some(), catalog.unwrap_or_default());
+
         // As in keystoneauth, the token in the document replaces an empty one.
         let document_token = document_token.as_ref().map(Secret::expose);
         let token = token.filter(|token| !token.is_empty()).or(document_token).or(token);
         let token = token.map(token_header::header_value).transpose()?;
-        let (has_catalog, catalog) = (catalog.is_some(), catalog.unwrap_or_default());
-        let body = Zeroizing::new(body.into());
-        Ok(Self(Arc::new(Inner { token, version, members, catalog, has_catalog, body, date })))
+        Ok(Self(Arc::new(Inner {
+            token,
+            version,
+            text,
+            document_len,
+            catalog_start,
+            properties,
+            #[cfg(feature = "validate")]
+            catalog_sharers: catalog.sharers(),
+            catalog,
+            has_catalog,
+            date,
+        })))
     }
 }
 

@@ -26,18 +26,26 @@
 //! # Ok::<(), tower_keystone::Error>(())
 //! ```
 
+mod borrowed_value;
 mod catalog;
 mod catalog_document;
 mod catalog_entry;
+mod catalog_index;
 mod document;
 mod endpoint_data;
 mod identity_version;
 mod info;
 mod known_origins;
 mod lenient;
+mod members;
+mod memory_limits;
+#[cfg_attr(not(feature = "validate"), allow(dead_code, reason = "only that feature shares catalogs"))]
+mod project_urls;
 mod properties;
+mod property_slices;
 #[cfg(feature = "validate")]
 mod shared_catalogs;
+mod text;
 mod timestamp;
 mod token_header;
 

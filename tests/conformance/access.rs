@@ -35,7 +35,7 @@ pub(crate) fn replay(case: &Case, differences: &mut Vec<Difference>) -> Result<(
     // A restored token has the same properties.
     let restored = AccessInfo::from_auth_state(&access_info.auth_state());
     let stored = match &restored {
-        Ok(restored) => Ok(json!([restored.body(), debug_values(&properties(restored))])),
+        Ok(restored) => Ok(json!([restored.body().expose(), debug_values(&properties(restored))])),
         Err(error) => Err(error_to_json(error)),
     };
     comparison::compare(
@@ -75,7 +75,7 @@ pub(crate) fn summary(info: AccessInfo) -> Value {
 type Properties = Vec<(&'static str, Result<Value, Error>)>;
 
 fn properties(info: &AccessInfo) -> Properties {
-    let body: Value = serde_json::from_str(info.body()).unwrap_or_default();
+    let body: Value = serde_json::from_str(info.body().expose()).unwrap_or_default();
     // The raw catalog of the document, or an empty one if there is none, as in keystoneauth.
     let catalog = ["token", "access"]
         .iter()

@@ -145,7 +145,7 @@ impl ValidatedToken {
 }
 
 fn estimate_memory(access_info: &AccessInfo) -> usize {
-    size_of::<ValidatedToken>() + 7 * 1024 + access_info.body().len() * 5 / 2
+    size_of::<ValidatedToken>() + size_of::<ServiceAccess>() + access_info.memory_size()
 }
 
 impl IdentityPlugin for ValidatedToken {
