@@ -8,11 +8,15 @@ use http::{Extensions, Response, Uri};
 use tower_layer::Layer;
 
 use super::{
-    JsonDocument, Rejection, ValidateToken, ValidationMetrics,
+    JsonDocument, RawResponse, Rejection, ValidateToken, ValidationMetrics,
     settings::Settings,
+    shared::Shared,
     token_validator::{Asker, TokenValidator, ValidatorSettings},
 };
 use crate::{AuthUrl, IdentityPlugin, Interface, Transport, renewal::Clock};
+
+/// Maximum of [`ValidateTokenLayer::max_token_length`], in bytes: the maximum length of a token that can be sent.
+const MAX_TOKEN_LENGTH: usize = 128 * 1024;
 
 /// A layer that validates the token of each incoming request.
 ///
@@ -21,8 +25,10 @@ use crate::{AuthUrl, IdentityPlugin, Interface, Transport, renewal::Clock};
 pub struct ValidateTokenLayer<F = JsonDocument> {
     settings: Arc<Settings>,
     validator_settings: Arc<ValidatorSettings>,
-    /// Created when the first service is created.
+    /// Created when it is first needed.
     validator: Arc<OnceLock<TokenValidator>>,
+    /// Created when the first service is created.
+    shared: Arc<OnceLock<Arc<Shared>>>,
     respond: F,
 }
 
@@ -42,6 +48,7 @@ impl ValidateTokenLayer {
             settings: Arc::default(),
             validator_settings: Arc::new(ValidatorSettings::new(asker, transport)),
             validator: Arc::default(),
+            shared: Arc::default(),
             respond: JsonDocument,
         }
     }
@@ -82,7 +89,7 @@ impl<F> ValidateTokenLayer<F> {
     /// Sets the maximum length of a token, in bytes. Default: 8,192. At most 131,072.
     #[must_use]
     pub fn max_token_length(self, length: usize) -> Self {
-        self.update(|settings| settings.max_token_length = length)
+        self.update(|settings| settings.max_token_length = length.min(MAX_TOKEN_LENGTH))
     }
 
     /// Accepts tokens in `Authorization: Bearer` too.
@@ -180,14 +187,44 @@ impl<F> ValidateTokenLayer<F> {
     }
 
     /// Sets how a rejection becomes a response, for response bodies that are not `From<Bytes>`.
+    ///
+    /// The function chooses the body, and can add headers. The layer sets the status, `WWW-Authenticate` and
+    /// `Retry-After` afterwards.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http_body_util::{BodyExt, Full, combinators::BoxBody};
+    /// # use tower_keystone::{JsonDocument, ValidateTokenLayer};
+    ///
+    /// # fn example(layer: ValidateTokenLayer) {
+    /// let layer = layer.respond_with(|rejection| rejection.respond(|json| BoxBody::new(Full::new(json))));
+    /// # let _ = layer;
+    /// # }
+    /// ```
     pub fn respond_with<R, G>(self, respond: G) -> ValidateTokenLayer<G>
     where
         G: Fn(Rejection) -> Response<R>,
     {
+        self.with_respond(respond)
+    }
+
+    /// Sets how a rejection becomes a response, which is then sent as it is.
+    ///
+    /// Use it for protocols that have their own way to say that a request is rejected, such as gRPC, whose status is
+    /// always 200. The function is responsible for the status and the headers.
+    pub fn respond_with_raw<R, G>(self, respond: G) -> ValidateTokenLayer<RawResponse<G>>
+    where
+        G: Fn(Rejection) -> Response<R>,
+    {
+        self.with_respond(RawResponse(respond))
+    }
+
+    fn with_respond<G>(self, respond: G) -> ValidateTokenLayer<G> {
         ValidateTokenLayer {
             settings: self.settings,
             validator_settings: self.validator_settings,
             validator: self.validator,
+            shared: self.shared,
             respond,
         }
     }
@@ -201,14 +238,21 @@ impl<F> ValidateTokenLayer<F> {
         self.validator.get_or_init(|| TokenValidator::new(&self.validator_settings))
     }
 
+    fn shared(&self) -> &Arc<Shared> {
+        self.shared
+            .get_or_init(|| Arc::new(Shared::new(Arc::clone(&self.settings), self.validator().clone())))
+    }
+
     fn update(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(Arc::make_mut(&mut self.settings));
+        self.shared = Arc::default();
         self
     }
 
     fn update_validator(mut self, change: impl FnOnce(&mut ValidatorSettings)) -> Self {
         change(Arc::make_mut(&mut self.validator_settings));
         self.validator = Arc::default();
+        self.shared = Arc::default();
         self
     }
 }
@@ -217,7 +261,7 @@ impl<S, F: Clone> Layer<S> for ValidateTokenLayer<F> {
     type Service = ValidateToken<S, F>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ValidateToken::new(Arc::clone(&self.settings), self.validator().clone(), self.respond.clone(), inner)
+        ValidateToken::new(Arc::clone(self.shared()), self.respond.clone(), inner)
     }
 }
 

@@ -7,20 +7,57 @@ use std::{
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::{Respond, ResponseFuture, settings::Settings, token_validator::TokenValidator};
+use super::{
+    Respond, ResponseFuture,
+    admit::admit,
+    rejection::respond_with,
+    request::{PresentedTokens, sanitize},
+    shared::Shared,
+    validating::Validating,
+};
 
 /// Middleware that validates the token of each incoming request.
+///
+/// The inner service must be `Clone`. Wrap it in tower's `Buffer` if it is not.
+///
+/// It is ready when the inner service is ready, and it fails only with errors of the inner service. If the token is
+/// cached, the inner service is called immediately. A request that has to wait for Keystone, or that is rejected, gives
+/// the readiness of the inner service back: it holds no permit of the inner service meanwhile.
+///
+/// See the [module docs](super) for an example.
 #[derive(Clone)]
 pub struct ValidateToken<S, F> {
-    settings: Arc<Settings>,
-    validator: TokenValidator,
+    shared: Arc<Shared>,
     respond: F,
     inner: S,
 }
 
 impl<S, F> ValidateToken<S, F> {
-    pub(super) fn new(settings: Arc<Settings>, validator: TokenValidator, respond: F, inner: S) -> Self {
-        Self { settings, validator, respond, inner }
+    pub(super) fn new(shared: Arc<Shared>, respond: F, inner: S) -> Self {
+        Self { shared, respond, inner }
+    }
+
+    /// Returns a reference to the inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns a mutable reference to the inner service.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Consumes this middleware and returns the inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+
+    /// Replaces the ready inner service with a clone that is not ready.
+    fn release_readiness(&mut self)
+    where
+        S: Clone,
+    {
+        self.inner = self.inner.clone();
     }
 }
 
@@ -31,22 +68,39 @@ where
 {
     type Response = Response<R>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = ResponseFuture<S, F, B>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let _ = (&self.settings, &self.validator, &self.respond);
-        ResponseFuture::inner(self.inner.call(request))
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        sanitize(request.headers_mut());
+        let presented = PresentedTokens::read(request.headers(), &self.shared.settings);
+        match Validating::start(presented, &request, &self.shared) {
+            Ok(results) => match admit(&mut request, results, &self.shared) {
+                Ok(()) => ResponseFuture::responding(self.inner.call(request), Arc::clone(&self.shared)),
+                Err(rejection) => {
+                    self.release_readiness();
+                    ResponseFuture::rejected(respond_with(&self.respond, rejection))
+                }
+            },
+            Err(validating) => {
+                // The ready inner service can hold a permit or a slot in a queue. If a waiting request kept it, requests
+                // of other users could not be sent.
+                self.release_readiness();
+                let (inner, respond) = (self.inner.clone(), self.respond.clone());
+                ResponseFuture::waiting(validating, request, inner, respond, Arc::clone(&self.shared))
+            }
+        }
     }
 }
 
+/// Shows the settings and the inner service, and no token.
 impl<S: fmt::Debug, F> fmt::Debug for ValidateToken<S, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ValidateToken")
-            .field("settings", &self.settings)
+            .field("settings", &self.shared.settings)
             .field("inner", &self.inner)
             .finish_non_exhaustive()
     }

@@ -1,6 +1,13 @@
+use std::sync::Arc;
+
 use http::Extensions;
 
-use super::{Caller, Rejection};
+use super::{
+    Caller, Rejection,
+    decide::{NotConfirmed, TokenResults},
+    shared::Shared,
+    token_validator::ValidatedToken,
+};
 use crate::AccessInfo;
 
 /// How sure the layer is about a token: keystonemiddleware's `X-Identity-Status`, with two more values.
@@ -17,13 +24,26 @@ pub enum IdentityStatus {
 }
 
 /// What the layer found out about the tokens of a request: an extension of the request.
+///
+/// Without [`delay_auth_decision`](crate::ValidateTokenLayer::delay_auth_decision) the user is always confirmed, because
+/// all other requests are rejected.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct Validation {
     caller: Result<Caller, (IdentityStatus, Rejection)>,
-    service_status: IdentityStatus,
+    service: Result<Arc<ValidatedToken>, IdentityStatus>,
 }
 
 impl Validation {
+    pub(super) fn new(results: TokenResults, shared: &Shared) -> Self {
+        let service = results.service.map_err(NotConfirmed::status);
+        let caller = match results.user {
+            Ok(user) => Ok(Caller::new(user, service.as_ref().ok().cloned())),
+            Err(reason) => Err((reason.status(), shared.rejection(reason))),
+        };
+        Self { caller, service }
+    }
+
     /// Returns the validation from the extensions of a request.
     ///
     /// # Errors
@@ -49,11 +69,21 @@ impl Validation {
 
     /// Returns how sure the layer is about the service token.
     pub fn service_status(&self) -> IdentityStatus {
-        self.service_status
+        self.service.as_ref().map_or_else(|status| *status, |_| IdentityStatus::Confirmed)
     }
 
-    /// Returns the access info of the service token, if it is confirmed and the user is too.
+    /// Returns the access info of the service token, if it is confirmed.
     pub fn service(&self) -> Option<&AccessInfo> {
-        self.caller.as_ref().ok()?.service()
+        self.service.as_deref().ok().map(ValidatedToken::access_info)
+    }
+}
+
+impl NotConfirmed {
+    fn status(self) -> IdentityStatus {
+        match self {
+            Self::Absent => IdentityStatus::Absent,
+            Self::Unavailable(_) => IdentityStatus::Unavailable,
+            _ => IdentityStatus::Invalid,
+        }
     }
 }

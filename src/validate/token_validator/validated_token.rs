@@ -1,4 +1,5 @@
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -113,7 +114,7 @@ impl ValidatedToken {
     }
 
     /// Returns whether the token has expired. At the very moment of its expiry, it has not.
-    pub(super) fn has_expired(&self, now: Now) -> bool {
+    pub(in crate::validate) fn has_expired(&self, now: Now) -> bool {
         self.expires.is_some_and(|expires| expires < now.wall)
     }
 
@@ -141,6 +142,27 @@ impl ValidatedToken {
     /// Returns an estimate of the memory that the token takes, in bytes.
     pub(super) fn memory(&self) -> usize {
         self.memory
+    }
+}
+
+#[cfg(test)]
+impl ValidatedToken {
+    /// Returns a token that is not cached.
+    pub(in crate::validate) fn for_test(access_info: AccessInfo) -> Arc<Self> {
+        use crate::renewal::{Clock, SystemClock};
+
+        let access = ServiceAccess::from_auth_ref(access_info.clone()).unwrap();
+        let expires = access_info.expires().unwrap();
+        let lifetime = Lifetime::new(SystemClock.now(), Duration::ZERO, Duration::ZERO, 0.0);
+        let client = tower::service_fn(|_: http::Request<bytes::Bytes>| {
+            std::future::ready(Ok::<_, crate::BoxError>(http::Response::new(String::new())))
+        });
+        let asker = super::Asker::TokenItself("http://keystone.test".into());
+        let settings = super::ValidatorSettings::new(asker, crate::Transport::new(client));
+        let (keystone, validator) =
+            (Arc::new(Keystone::new(&settings)), WeakValidator(std::sync::Weak::new()));
+        let key = super::key::KeyMaker::new().key(b"");
+        Arc::new(Self::new(access_info, access, expires, lifetime, key, validator, keystone))
     }
 }
 
@@ -199,4 +221,11 @@ impl Refresh {
 /// Returns a duration in milliseconds, always less than [`IN_FLIGHT`].
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(IN_FLIGHT).min(IN_FLIGHT - 1)
+}
+
+/// Shows the access info, which does not show the token.
+impl fmt::Debug for ValidatedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ValidatedToken").field(&self.access_info).finish()
+    }
 }

@@ -19,7 +19,7 @@ use super::{
     validated_token::Judgement,
 };
 use crate::{
-    renewal::{Clock, Now},
+    renewal::{Clock, Now, SystemClock},
     task::{SingleFlight, Waited, catch_panic, runtime},
     validate::ValidationMetrics,
 };
@@ -129,6 +129,11 @@ impl TokenValidator {
             }
             cached => shared.look_closer(Question { key, allow_expired }, cached, token, now),
         }
+    }
+
+    /// Returns the time, by the clock of the layer.
+    pub(in crate::validate) fn now(&self) -> Now {
+        self.0.now().unwrap_or_else(|| SystemClock.now())
     }
 
     /// Returns the URL of Keystone, for the challenge of a 401.

@@ -1,0 +1,87 @@
+//! Lets a request through with what is known about its tokens, or rejects it.
+
+use http::Request;
+use tracing::{Span, debug, level_filters::LevelFilter};
+
+use super::{
+    Rejection, Validation,
+    decide::{NotConfirmed, Refusal, TokenResults, decide},
+    identity_headers,
+    metrics::RejectionCause,
+    shared::Shared,
+};
+
+/// Inserts the [`Validation`] into the extensions of a request.
+///
+/// # Errors
+///
+/// The rejection to respond with, if the request is not let through.
+pub(super) fn admit<B>(
+    request: &mut Request<B>,
+    results: TokenResults,
+    shared: &Shared,
+) -> Result<(), Rejection> {
+    let results = decide(results, &shared.facts(request), &shared.settings);
+    if let Some(refusal) = results.refusal(&shared.settings) {
+        return Err(reject(refusal, shared));
+    }
+    if LevelFilter::current() != LevelFilter::OFF {
+        record(&results);
+    }
+    let validation = Validation::new(results, shared);
+    if shared.settings.identity_headers {
+        identity_headers::insert(request.headers_mut(), &validation);
+    }
+    request.extensions_mut().insert(validation);
+    Ok(())
+}
+
+/// Returns the rejection of a request, and logs and counts the reason.
+#[cold]
+pub(super) fn reject(refusal: Refusal, shared: &Shared) -> Rejection {
+    let reason = refusal.reason();
+    let rejection = shared.rejection(reason);
+    let is_service_token = matches!(refusal, Refusal::Service(_));
+    debug!(%reason, is_service_token, status = rejection.status().as_u16(), "rejected a request");
+    shared.validator.metrics().record_rejection(cause(refusal));
+    rejection
+}
+
+fn cause(refusal: Refusal) -> RejectionCause {
+    match refusal {
+        Refusal::User(NotConfirmed::Unavailable(_)) | Refusal::Service(NotConfirmed::Unavailable(_)) => {
+            RejectionCause::Unavailable
+        }
+        Refusal::Service(_) | Refusal::User(NotConfirmed::NoServiceRole) => RejectionCause::ServiceToken,
+        Refusal::User(NotConfirmed::Absent | NotConfirmed::NotAsked) => RejectionCause::NoToken,
+        Refusal::User(NotConfirmed::Malformed) => RejectionCause::MalformedToken,
+        Refusal::User(NotConfirmed::Unknown) => RejectionCause::UnknownToken,
+        Refusal::User(NotConfirmed::Expired) => RejectionCause::ExpiredToken,
+        Refusal::User(NotConfirmed::AccessRules(_)) => RejectionCause::AccessRules,
+        Refusal::User(NotConfirmed::NotCertificateBound | NotConfirmed::OtherCertificate) => {
+            RejectionCause::Certificate
+        }
+    }
+}
+
+/// Records the user and the project in the current span, if it has such fields, and logs why a token is not confirmed.
+#[cold]
+fn record(results: &TokenResults) {
+    match &results.user {
+        Ok(user) => {
+            let (span, access_info) = (Span::current(), user.access_info());
+            for (field, id) in [("user_id", access_info.user_id()), ("project_id", access_info.project_id())]
+            {
+                if let Some(id) = id {
+                    span.record(field, id);
+                }
+            }
+        }
+        Err(reason) => debug!(%reason, "let a request through without a confirmed user"),
+    }
+    if let Err(reason) = &results.service
+        && *reason != NotConfirmed::Absent
+    {
+        debug!(%reason, "let a request through without a confirmed service");
+    }
+}

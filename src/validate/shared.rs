@@ -1,0 +1,53 @@
+//! What all services of a layer share.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Request, Uri};
+use tracing::warn;
+
+use super::{
+    Rejection,
+    decide::{NotConfirmed, RequestFacts},
+    rejection::challenge,
+    settings::Settings,
+    token_validator::TokenValidator,
+};
+
+/// The settings of a layer, its validator, and what is made from both.
+pub(super) struct Shared {
+    pub(super) settings: Arc<Settings>,
+    pub(super) validator: TokenValidator,
+    /// The `WWW-Authenticate` of a 401.
+    pub(super) challenge: HeaderValue,
+}
+
+impl Shared {
+    pub(super) fn new(settings: Arc<Settings>, validator: TokenValidator) -> Self {
+        let uri = settings.www_authenticate_uri.as_ref();
+        if uri.is_none() {
+            warn!(
+                "www_authenticate_uri is not set; a 401 names the auth_url of the service's own account, which clients \
+                 may not be able to reach"
+            );
+        }
+        let challenge = challenge(uri.or_else(|| validator.auth_url()));
+        Self { settings, validator, challenge }
+    }
+
+    pub(super) fn facts<'a, B>(&self, request: &'a Request<B>) -> RequestFacts<'a> {
+        RequestFacts {
+            now: self.validator.now(),
+            method: request.method(),
+            uri: request.uri(),
+            extensions: request.extensions(),
+        }
+    }
+
+    /// Returns the rejection of a request whose token is not confirmed.
+    pub(super) fn rejection(&self, reason: NotConfirmed) -> Rejection {
+        match reason {
+            NotConfirmed::Unavailable(retry_after) => Rejection::unavailable(retry_after),
+            _ => Rejection::unauthorized(self.challenge.clone()),
+        }
+    }
+}
