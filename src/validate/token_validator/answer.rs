@@ -3,10 +3,14 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
-use super::keystone::Unreachable;
-use crate::{AccessInfo, BoxError, Error, ServiceAccess, access::IdentityVersion, error::retry_after};
+use super::keystone::{Unreachable, X_SUBJECT_TOKEN};
+use crate::{
+    AccessInfo, BoxError, Error, ServiceAccess,
+    access::{IdentityVersion, SharedCatalogs},
+    error::retry_after,
+};
 
 /// What Keystone has said about a token.
 pub(super) enum Answer {
@@ -46,6 +50,7 @@ impl Answer {
     pub(super) fn read(
         token: &HeaderValue,
         by_itself: bool,
+        catalogs: &SharedCatalogs,
         response: Result<Response<Bytes>, BoxError>,
     ) -> Self {
         let response = match response {
@@ -53,7 +58,7 @@ impl Answer {
             Err(error) => return Self::Unavailable(failure(&error)),
         };
         match response.status().as_u16() {
-            200 | 201 | 203 => match read_document(token, response.body()) {
+            200 | 201 | 203 => match read_document(token, response.body(), catalogs) {
                 Ok(valid) => Self::Valid(Box::new(valid)),
                 Err(error) => Self::Unavailable(Failure::new(error.to_string())),
             },
@@ -66,9 +71,10 @@ impl Answer {
     }
 }
 
-fn read_document(token: &HeaderValue, body: &[u8]) -> Result<ValidAnswer, Error> {
-    let token = token.to_str().unwrap_or_default();
-    let access_info = AccessInfo::new(token, body)?;
+/// Reads the document of `token`, whatever token the response names: the answer is about the one that was asked about.
+fn read_document(token: &HeaderValue, body: &[u8], catalogs: &SharedCatalogs) -> Result<ValidAnswer, Error> {
+    let headers = HeaderMap::from_iter([(X_SUBJECT_TOKEN.clone(), token.clone())]);
+    let access_info = AccessInfo::from_response_sharing(&headers, body, catalogs)?;
     if access_info.version() != IdentityVersion::V3 {
         return Err(Error::invalid_response("it is a token document of another API version", 0, 0));
     }

@@ -17,11 +17,12 @@ use tower_service::Service;
 use super::{Asker, ValidatorSettings, answer::Answer};
 use crate::{
     AccessFuture, Auth, AuthLayer, BoxError, EndpointFilter, Error, IdentityPlugin, Interface, ReauthPolicy,
-    RetryPolicy, ServiceAccess, Transport, endpoint::Origin, identity::send_within_origin,
+    RetryPolicy, ServiceAccess, Transport, access::SharedCatalogs, endpoint::Origin,
+    identity::send_within_origin,
 };
 
 /// The header with the token in question.
-static X_SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
+pub(super) static X_SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
 
 /// The header with the token of the asker.
 static X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
@@ -40,6 +41,7 @@ pub(super) struct Keystone {
     plugin: Arc<dyn IdentityPlugin>,
     service: KeystoneService,
     transport: Transport,
+    catalogs: SharedCatalogs,
     include_service_catalog: bool,
     /// Whether the token in question is sent as the token of the asker too.
     by_itself: bool,
@@ -74,6 +76,7 @@ impl Keystone {
             plugin,
             service: Retry::new(ReauthPolicy::new(), service),
             transport,
+            catalogs: SharedCatalogs::default(),
             include_service_catalog: settings.include_service_catalog,
             by_itself,
         }
@@ -82,7 +85,7 @@ impl Keystone {
     /// Asks Keystone about a token.
     pub(super) async fn ask(&self, token: &HeaderValue, allow_expired: bool) -> Answer {
         let response = self.send(self.question(token, allow_expired)).await;
-        Answer::read(token, self.by_itself, response)
+        Answer::read(token, self.by_itself, &self.catalogs, response)
     }
 
     /// Returns the URL of Keystone.

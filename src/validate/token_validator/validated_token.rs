@@ -24,6 +24,8 @@ pub(in crate::validate) struct ValidatedToken {
     /// When the token expires, by the time of day.
     expires: Option<SystemTime>,
     lifetime: Lifetime,
+    /// The sooner one of the soft end of the lifetime and the expiry: most requests look at this moment only.
+    fresh_until: Now,
     refresh: Refresh,
     memory: usize,
     key: TokenKey,
@@ -76,19 +78,30 @@ impl ValidatedToken {
         access_info: AccessInfo,
         access: ServiceAccess,
         expires: Option<SystemTime>,
-        mut lifetime: Lifetime,
+        lifetime: Lifetime,
         key: TokenKey,
         validator: WeakValidator,
         keystone: Arc<Keystone>,
     ) -> Self {
+        let mut fresh_until = lifetime.soft_end;
         if let Some(expires) = expires {
-            // A look at one moment is enough while the token is fresh.
-            lifetime.soft_end.wall = lifetime.soft_end.wall.min(expires);
+            fresh_until.wall = fresh_until.wall.min(expires);
         }
-        let memory = estimate_memory(&access_info);
+        let memory = size_of::<Self>() + size_of::<ServiceAccess>() + access_info.memory_size();
         let access = Arc::new(access);
         let refresh = Refresh::default();
-        Self { access_info, access, expires, lifetime, refresh, memory, key, validator, keystone }
+        Self {
+            access_info,
+            access,
+            expires,
+            lifetime,
+            fresh_until,
+            refresh,
+            memory,
+            key,
+            validator,
+            keystone,
+        }
     }
 
     pub(in crate::validate) fn access_info(&self) -> &AccessInfo {
@@ -98,7 +111,7 @@ impl ValidatedToken {
     /// Returns whether the token can be used without a closer look.
     #[inline]
     pub(super) fn is_fresh(&self, now: Now) -> bool {
-        !now.has_reached(self.lifetime.soft_end)
+        !now.has_reached(self.fresh_until)
     }
 
     /// Returns what may be done with the token.
@@ -106,7 +119,7 @@ impl ValidatedToken {
         match () {
             () if self.has_expired(now) && allow_expired => Judgement::Validate,
             () if self.has_expired(now) => Judgement::Expired,
-            () if self.is_fresh(now) => Judgement::Use,
+            () if !now.has_reached(self.lifetime.soft_end) => Judgement::Use,
             () if !now.has_reached(self.lifetime.end) => Judgement::UseAndRefresh,
             () if self.refresh.has_failed() && self.is_usable(now) => Judgement::UseAndRefresh,
             () => Judgement::Validate,
@@ -164,10 +177,6 @@ impl ValidatedToken {
         let key = super::key::KeyMaker::new().key(b"");
         Arc::new(Self::new(access_info, access, expires, lifetime, key, validator, keystone))
     }
-}
-
-fn estimate_memory(access_info: &AccessInfo) -> usize {
-    size_of::<ValidatedToken>() + size_of::<ServiceAccess>() + access_info.memory_size()
 }
 
 impl IdentityPlugin for ValidatedToken {

@@ -115,8 +115,9 @@ impl Stub {
         self.0.asked.lock().unwrap().push(asked.clone());
         let in_flight = self.0.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         self.0.most_in_flight.fetch_max(in_flight, Ordering::Relaxed);
-        let (script, latency) = (self.0.script.lock().unwrap().clone(), *self.0.latency.lock().unwrap());
+        let latency = *self.0.latency.lock().unwrap();
         sleep(latency).await;
+        let script = self.0.script.lock().unwrap().clone();
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
         let reply = script(&asked);
         let mut response = Response::new(Full::default());
