@@ -78,6 +78,9 @@ fn read_document(token: &HeaderValue, body: &[u8], catalogs: &SharedCatalogs) ->
     if access_info.version() != IdentityVersion::V3 {
         return Err(Error::invalid_response("it is a token document of another API version", 0, 0));
     }
+    if access_info.user_id().is_none() {
+        return Err(Error::invalid_response("it is a token document without a user", 0, 0));
+    }
     let expires = access_info.expires()?;
     let access = ServiceAccess::from_auth_ref(access_info.clone())?;
     // Collected now, rather than by the first request on behalf of the user.

@@ -70,7 +70,8 @@ async fn a_document_of_an_expired_token_is_not_valid() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_without_an_expiry_is_cached_for_the_lifetime() {
-    let stub = Stub::new(|_| Reply::Document(r#"{"token": {"expires_at": null}}"#.to_owned()));
+    let document = r#"{"token": {"user": {"id": "u"}, "expires_at": null}}"#;
+    let stub = Stub::new(|_| Reply::Document(document.to_owned()));
     let validator = validator(&stub);
     assert_eq!(validate(&validator, "good").await, "valid");
     pass(299).await;
