@@ -188,6 +188,7 @@ def boot(cloud):
         "demo_password": DEMO_PASSWORD,
         "demo_project_name": "demo",
         "keystone_pid": keystone_process.pid,
+        "python": str(cloud.bin / "python"),
     }
 
 

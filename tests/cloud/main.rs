@@ -13,3 +13,4 @@ mod renewal;
 mod requests;
 mod support;
 mod tls;
+mod validation;

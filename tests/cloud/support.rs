@@ -161,8 +161,16 @@ impl Real {
 
     /// Logs in as this person.
     pub(crate) async fn login(&self, person: &Person) -> AccessInfo {
-        let credentials = person.credentials(self.auth_url());
+        self.login_with(&person.credentials(self.auth_url())).await
+    }
+
+    pub(crate) async fn login_with(&self, credentials: &V3Credentials) -> AccessInfo {
         credentials.get_auth_ref(self.transport()).await.expect("Keystone gives a token")
+    }
+
+    /// Logs in as this person, to call Keystone.
+    pub(crate) async fn caller(&self, person: &Person) -> Caller {
+        Caller(self.openstack(&self.login(person).await))
     }
 
     /// Returns the administrator, to call Keystone.
@@ -289,6 +297,21 @@ impl Caller {
         let person = Person { id, name, project_id, role };
         self.grant(&format!("projects/{}", person.project_id), &person, role).await;
         person
+    }
+
+    pub(crate) async fn delete(&self, path: &str) {
+        self.ask(Method::DELETE, path, Value::Null).await;
+    }
+
+    /// Revokes this token.
+    pub(crate) async fn revoke(&self, token: &str) {
+        let request = Request::delete("/auth/tokens")
+            .header("x-subject-token", token)
+            .extension(keystone())
+            .body(body_of(""))
+            .expect("a request");
+        let response = self.0.clone().oneshot(request).await.expect("Keystone answers");
+        assert_eq!(response.status(), StatusCode::NO_CONTENT);
     }
 
     /// Updates a user in Keystone.

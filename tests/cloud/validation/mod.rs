@@ -1,0 +1,11 @@
+//! Services that validate the tokens of their callers.
+
+mod application;
+mod lifetime;
+mod on_behalf;
+mod python_client;
+mod reference;
+mod self_validation;
+mod side_by_side;
+mod table;
+mod world;
