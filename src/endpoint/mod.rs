@@ -78,5 +78,7 @@ pub(crate) use endpoint_override::OverrideIds;
 pub(crate) use filter_cache::FilterCache;
 pub(crate) use microversion_headers::MicroversionHeaders;
 pub(crate) use origin::OriginRef;
+#[cfg(feature = "validate")]
+pub(crate) use path_traversal::has_path_traversal;
 pub(crate) use wanted_interfaces::WantedInterfaces;
 pub(crate) use wanted_versions::WantsDiscovery;

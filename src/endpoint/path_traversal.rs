@@ -4,7 +4,7 @@
 ///
 /// Servers and proxies differ in what they decode, strip and normalize, so a path can have several meanings. The result
 /// is true if at least one combination of the possible [meanings](Meanings) of its characters leads above the start.
-pub(super) fn has_path_traversal(path: &str) -> bool {
+pub(crate) fn has_path_traversal(path: &str) -> bool {
     let mut rest = path.as_bytes();
     if !rest.iter().any(may_be_decoded) && !rest.windows(2).any(|two| two == b"..") {
         return false;

@@ -194,7 +194,7 @@ impl<F> ValidateTokenLayer<F> {
     /// ```
     /// use bytes::Bytes;
     /// use http_body_util::{BodyExt, Full, combinators::BoxBody};
-    /// # use tower_keystone::{JsonDocument, ValidateTokenLayer};
+    /// # use tower_keystone::ValidateTokenLayer;
     ///
     /// # fn example(layer: ValidateTokenLayer) {
     /// let layer = layer.respond_with(|rejection| rejection.respond(|json| BoxBody::new(Full::new(json))));

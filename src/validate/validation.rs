@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use http::Extensions;
+use tracing::error;
 
 use super::{
     Caller, Rejection,
@@ -44,13 +45,22 @@ impl Validation {
         Self { caller, service }
     }
 
+    #[cfg(test)]
+    pub(super) fn for_test(caller: Result<Caller, (IdentityStatus, Rejection)>) -> Self {
+        Self { caller, service: Err(IdentityStatus::Absent) }
+    }
+
     /// Returns the validation from the extensions of a request.
     ///
     /// # Errors
     ///
-    /// A rejection with status 500 if no [`ValidateTokenLayer`](super::ValidateTokenLayer) has seen the request.
+    /// A rejection with status 500 if no [`ValidateTokenLayer`](super::ValidateTokenLayer) has seen the request. This
+    /// is also logged as an error.
     pub fn from_extensions(extensions: &Extensions) -> Result<&Self, Rejection> {
-        extensions.get().ok_or_else(Rejection::missing_layer)
+        extensions.get().ok_or_else(|| {
+            error!("no ValidateTokenLayer has seen this request: add one around the service that asks for the caller");
+            Rejection::missing_layer()
+        })
     }
 
     /// Returns how sure the layer is about the token of the user.
