@@ -4,7 +4,7 @@ use http::Response;
 use tower_layer::Layer;
 
 use super::{Require, path_pattern::PathPattern, requirement::Requirement};
-use crate::validate::{Caller, JsonDocument, Rejection};
+use crate::validate::{Caller, JsonDocument, RawResponse, Rejection};
 
 /// A layer that lets through only callers that satisfy a requirement, and responds to others with 403.
 ///
@@ -112,6 +112,17 @@ impl<F> RequireLayer<F> {
         G: Fn(Rejection) -> Response<R>,
     {
         RequireLayer { requirements: self.requirements, respond }
+    }
+
+    /// Sets a function that makes the response to a rejected request, which is then sent as it is.
+    ///
+    /// Use it for protocols whose HTTP status does not say that a request is rejected, such as gRPC. The function is
+    /// responsible for the status and the headers.
+    pub fn respond_with_raw<R, G>(self, respond: G) -> RequireLayer<RawResponse<G>>
+    where
+        G: Fn(Rejection) -> Response<R>,
+    {
+        RequireLayer { requirements: self.requirements, respond: RawResponse(respond) }
     }
 }
 

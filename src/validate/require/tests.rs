@@ -203,6 +203,14 @@ async fn a_function_makes_the_body_but_not_the_status() {
     assert_eq!((response.status(), &response.body()[..]), (StatusCode::FORBIDDEN, &b"own"[..]));
 }
 
+#[tokio::test]
+async fn a_raw_response_is_sent_as_it_is() {
+    let layer = RequireLayer::system().respond_with_raw(|_| Response::new(Bytes::from_static(b"own")));
+    let response = send(&layer, "/", Some(caller(&[], project()))).await;
+    assert_eq!((response.status(), &response.body()[..]), (StatusCode::OK, &b"own"[..]));
+    assert_eq!(response.extensions().get(), Some(&Rejection::forbidden()));
+}
+
 #[test]
 fn a_pattern_without_a_project_is_refused() {
     let panic = std::panic::catch_unwind(|| RequireLayer::project_in_path("/v1/projects")).unwrap_err();
