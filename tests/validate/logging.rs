@@ -1,0 +1,65 @@
+//! What is logged about a request.
+
+use std::sync::{Arc, Mutex};
+
+use tracing::{
+    field::{Field, Visit},
+    span,
+};
+use tracing_subscriber::{
+    Layer,
+    layer::{Context, SubscriberExt},
+    registry::LookupSpan,
+};
+
+use crate::support::*;
+
+/// Collects the fields of all events, and those that are recorded in a span later.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+struct Lines<'a>(&'a Log);
+
+impl Visit for Lines<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.0.0.lock().unwrap().push(format!("{field}={value:?}"));
+    }
+}
+
+impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
+    fn on_record(&self, _: &span::Id, values: &span::Record<'_>, _: Context<'_, S>) {
+        values.record(&mut Lines(self));
+    }
+
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        event.record(&mut Lines(self));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn reasons_and_users_are_logged_without_tokens() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+    let layer = Keystone::new().layer();
+    let span =
+        tracing::info_span!("request", user_id = tracing::field::Empty, project_id = tracing::field::Empty);
+    let entered = span.enter();
+    admitted(&layer, &[("x-auth-token", "good")]).await;
+    for (headers, reason) in [
+        (&[][..], "reason=the request has no token"),
+        (&[("x-auth-token", "canary")], "reason=the token is unknown to Keystone"),
+        (&[("x-auth-token", "canary"), ("x-auth-token", "good")], "reason=the token is malformed"),
+        (
+            &[("x-auth-token", "good"), ("x-service-token", "plain")],
+            "reason=the service token has none of the service roles",
+        ),
+    ] {
+        rejected(&layer, headers).await;
+        assert!(log.0.lock().unwrap().iter().any(|line| line == reason), "{reason}: {:?}", log.0);
+    }
+    drop(entered);
+    let lines = log.0.lock().unwrap();
+    assert!(lines.contains(&r#"user_id="u-alice""#.to_owned()), "{lines:?}");
+    assert!(lines.contains(&r#"project_id="p""#.to_owned()));
+    assert!(!lines.iter().any(|line| line.contains("canary") || line.contains("good")), "{lines:?}");
+}

@@ -1,0 +1,12 @@
+//! Requests through `ValidateTokenLayer`.
+
+mod answers;
+mod axum_router;
+mod bearer;
+mod logging;
+mod modes;
+mod readiness;
+mod response_bodies;
+mod service_tokens;
+mod spoofed;
+mod support;
