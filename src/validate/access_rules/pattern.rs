@@ -297,6 +297,10 @@ mod tests {
         ) {
             prop_assert_eq!(matches(&pattern, &path), matches_naively(pattern.as_bytes(), path.as_bytes()));
         }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
 
         #[test]
         fn so_do_patterns_of_several_blocks(
