@@ -40,13 +40,32 @@ pub(super) async fn ask(client: &Client, application: &Uri, path: &str, token: &
 async fn report(request: extract::Request) -> Json<Value> {
     let validation = Validation::from_extensions(request.extensions()).expect("the layer has seen it");
     let service_status = validation.service_status();
-    Json(json!({
+    let mut report = json!({
         "status": format!("{:?}", validation.status()),
         "service_status": (service_status != IdentityStatus::Absent).then(|| format!("{service_status:?}")),
         "user": validation.caller().ok().map(|caller| identity(caller.access_info())),
         "service": validation.service().map(identity),
         "forged": forged(request.headers()),
-    }))
+    });
+    if request.uri().path() == "/headers" {
+        report["headers"] = identity_headers(request.headers());
+    }
+    Json(report)
+}
+
+fn identity_headers(headers: &HeaderMap) -> Value {
+    let headers = headers.iter().filter_map(|(name, value)| {
+        let name = name.as_str().to_uppercase().replace('-', "_");
+        let is_identity =
+            (name.starts_with("X_") || name.starts_with("OPENSTACK_")) && !name.ends_with("_TOKEN");
+        let value = value.to_str().expect("the names are ASCII");
+        let value = match &*name {
+            "X_SERVICE_CATALOG" => serde_json::from_str(value).expect("JSON"),
+            _ => Value::from(value),
+        };
+        is_identity.then_some((name, value))
+    });
+    Value::Object(headers.collect())
 }
 
 fn identity(info: &AccessInfo) -> Value {

@@ -30,6 +30,8 @@ def application(environ, start_response):
     system_scope = environ.get("HTTP_OPENSTACK_SYSTEM_SCOPE")
     if report["user"] and system_scope:
         report["user"]["system"] = system_scope
+    if environ["PATH_INFO"] == "/headers":
+        report["headers"] = identity_headers(environ)
     start_response("200 OK", [("Content-Type", "application/json")])
     return [json.dumps(report).encode()]
 
@@ -42,6 +44,18 @@ def identity(environ, prefix):
     found["roles"] = [role for role in environ[prefix + "ROLES"].split(",") if role]
     found["system"] = None
     return found
+
+
+def identity_headers(environ):
+    prefixes = ("HTTP_X_", "HTTP_OPENSTACK_")
+    headers = {
+        name.removeprefix("HTTP_"): value
+        for name, value in environ.items()
+        if name.startswith(prefixes) and not name.endswith("_TOKEN") and value is not None
+    }
+    if "X_SERVICE_CATALOG" in headers:
+        headers["X_SERVICE_CATALOG"] = json.loads(headers["X_SERVICE_CATALOG"])
+    return headers
 
 
 def mounted(application, prefix):

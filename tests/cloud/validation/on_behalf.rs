@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::{Json, Router, extract::Request as Incoming, routing::get};
+use axum::{Json, Router, routing::get};
 use http::{Request, StatusCode, Uri};
 use serde_json::{Value, json};
 use tower::{ServiceBuilder, ServiceExt};
@@ -28,9 +28,7 @@ impl Service {
                 AuthLayer::new(own.clone()).endpoint(EndpointFilter::new("placement")).send_service_token(),
             )
             .service(real.client());
-        let handler = |request: Incoming| async move {
-            let caller =
-                Caller::from_extensions(request.extensions()).expect("the layer lets no other through");
+        let handler = |caller: Caller| async move {
             let mut providers = providers();
             providers.extensions_mut().insert(caller.identity());
             let response = placement.oneshot(providers).await.expect("Placement answers");

@@ -275,7 +275,7 @@ async fn serve_all(
     let role_missing = Account::password(real, real.auth_url(), &world.stranger, PASSWORD);
     let silent = format!("http://{}/v3", silent.local_addr().expect("it is bound")).parse().expect("a URL");
     let silence = Account::fixed(real, &silent, &world.service);
-    let configurations: [Configuration<'_>; 13] = [
+    let configurations: [Configuration<'_>; 14] = [
         ("default", &good, json!({}), |layer| layer),
         ("optional", &good, optional(), Layer::delay_auth_decision),
         ("roles optional", &good, json!({"service_token_roles_required": false}), |layer| {
@@ -283,6 +283,7 @@ async fn serve_all(
         }),
         ("no catalog", &good, json!({"include_service_catalog": false}), Layer::without_catalog),
         ("identity", &good, json!({"service_type": "identity"}), |layer| layer.service_type("identity")),
+        ("headers", &good, json!({}), Layer::identity_headers),
         ("mounted", &good, json!({"mount": "/mount"}), |layer| layer),
         ("cached", &good, json!({"token_cache_time": 300}), cached),
         ("wrong password", &wrong_password, json!({}), |layer| layer),

@@ -101,6 +101,7 @@ pub(super) fn table(world: &World) -> Vec<Row> {
     rows.extend(service_tokens(world));
     rows.extend(access_rules(world));
     rows.extend(forged_headers(world));
+    rows.extend(identity_headers(world));
     rows.extend(optional(world));
     rows.extend(own_account(world));
     rows
@@ -359,6 +360,21 @@ fn forged_headers(world: &World) -> Vec<Row> {
             to("optional").user(&world.project).forged(),
             CONFIRMED,
         ),
+    ]
+}
+
+/// At this path, both applications report the identity headers that they got, which must be the same.
+fn identity_headers(world: &World) -> Vec<Row> {
+    let user = |token: &String| to("headers").path("/headers").user(token);
+    vec![
+        Row::new("headers: project token", user(&world.project), CONFIRMED),
+        Row::new("headers: domain token", user(&world.domain), CONFIRMED),
+        Row::new("headers: system token", user(&world.system), CONFIRMED),
+        Row::new("headers: unscoped token", user(&world.unscoped), CONFIRMED),
+        Row::new("headers: trust token", user(&world.trust), CONFIRMED),
+        Row::new("headers: application credential", user(&world.application_credential), CONFIRMED),
+        Row::new("headers: service token", user(&world.project).service(&world.service), BOTH_CONFIRMED),
+        Row::new("headers: forged headers", user(&world.project).forged(), CONFIRMED),
     ]
 }
 
