@@ -15,7 +15,7 @@
 //! | `identity.v2.Password`, `Token` | [`RenewingPlugin`] with [`V2Credentials`] |
 //! | `identity.generic.Password`, `Token` (`password`, `token`) | [`RenewingPlugin`] with [`GenericCredentials`] |
 //! | `noauth`, `http_basic`, `admin_token` | [`FixedEndpointPlugin`] |
-//! | `ServiceTokenAuthWrapper` | [`ServiceTokenAuthWrapper`] |
+//! | `ServiceTokenAuthWrapper` | [`AuthLayer::send_service_token`] and an [`Identity`] in each request, or [`ServiceTokenAuthWrapper`] for one user |
 //! | `get_auth_ref(session)` | [`Credentials::get_auth_ref`], which always logs in; [`ServiceAccess::auth_ref`] returns the current one |
 //! | `get_token(session)` | [`AccessInfo::auth_token`] |
 //! | `get_headers(session)` | [`ServiceAccess::insert_headers`] |
@@ -67,6 +67,7 @@
 //! | keystoneauth1 | this crate |
 //! |---|---|
 //! | `Session(auth=plugin)` | [`AuthLayer::new`] around any HTTP client |
+//! | a session for each user, or `session.get(path, auth=plugin)` | one client, and an [`Identity`] in the extensions of each request |
 //! | `Adapter(session, service_type=..., interface=..., region_name=...)` | [`AuthLayer::endpoint`] |
 //! | `session.get(path, endpoint_filter={...})` | a request with an [`EndpointFilter`] in its extensions |
 //! | `endpoint_override='https://.../%(project_id)s'` | [`EndpointFilter::endpoint_override`] |

@@ -76,12 +76,13 @@
 //! | a password or a token, for a Keystone whose API version you do not know | [`RenewingPlugin`] with [`GenericCredentials`] |
 //! | a Keystone that supports only the v2.0 API | [`RenewingPlugin`] with [`V2Credentials`] |
 //! | a token and its document, obtained elsewhere | [`AccessInfoPlugin`] |
-//! | the token of a user, and a service account that acts for the user | [`ServiceTokenAuthWrapper`] around two plugins |
+//! | many users, whose requests one client sends | an [`Identity`] with any of these plugins in each request; see [below](#many-users) |
+//! | the token of one user, and a service account that acts for the user | [`ServiceTokenAuthWrapper`] around two plugins |
 //! | one service without Keystone: no authentication, an admin token, HTTP basic | [`FixedEndpointPlugin`] |
 //! | credentials of another kind | [`RenewingPlugin`] with your own [`Credentials`] |
 //! | another source of tokens | your own [`IdentityPlugin`] |
 //!
-//! A [`PluginPool`] holds one plugin for each of many users or projects. See [`identity`] for examples.
+//! See [`identity`] for examples.
 //!
 //! [`AccessInfoPlugin`] is for a token that was obtained elsewhere, for example by the middleware that validated an
 //! incoming request. It cannot renew the token:
@@ -94,6 +95,17 @@
 //!     Ok(AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute").region("RegionOne")))
 //! }
 //! ```
+//!
+//! ## Many users
+//!
+//! An [`Identity`] in the extensions of a request replaces the plugin of the layer for this request, so one client stack
+//! serves all users of a program, and nothing is built for each of them. The identity can hold an [`AccessInfoPlugin`]
+//! with the token of an incoming request. If the program logs in for its users, a [`PluginPool`] holds an identity with a
+//! [`RenewingPlugin`] for each of them. With [`AuthLayer::send_service_token`], the program adds the token of its own
+//! account as `X-Service-Token`.
+//!
+//! A request **without** an identity is sent with the token of the layer's plugin. Set the identity where all requests
+//! for users pass.
 //!
 //! # Request flow
 //!

@@ -312,7 +312,7 @@ impl ServiceAccess {
     }
 
     /// Records that an origin has accepted this access, and the accesses that it was combined from.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn record_accepted(&self, origin: &Origin) {
         if self.accepted.insert(origin) {
             for part in &self.parts {

@@ -19,8 +19,8 @@ use log::Log;
 use tokio::{net::TcpListener, time::Instant};
 use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_keystone::{
-    BoxError, CloudConfig, EndpointFilter, Error, HttpsClient, IdentityPlugin, ReauthPolicy, RenewalPolicy,
-    ReplayBody, RetryPolicy,
+    AccessInfoPlugin, BoxError, CloudConfig, EndpointFilter, Error, HttpsClient, Identity, IdentityPlugin,
+    ReauthPolicy, RenewalPolicy, ReplayBody, RetryPolicy,
     config::{CloudClient, CloudConfigBuilder, ConfigError, ServiceRetryPolicy},
     fixture::{Cloud, Discovery, Fault, ServedCloud},
 };
@@ -590,4 +590,30 @@ fn the_client_and_its_futures_can_be_sent_to_other_threads() {
     }
     is_shared::<CloudClient>();
     is_sent::<CloudClient>(|_| ());
+}
+
+#[tokio::test]
+async fn one_client_sends_the_requests_of_many_identities() {
+    let (cloud, _served) = serve().await;
+    let cloud = cloud.user("bob", "builder");
+    let client = config(&cloud, &[("status_code_retry_delay", "0")]).client().unwrap();
+    let nova = client.service("compute").unwrap();
+    let bob = Identity::new(AccessInfoPlugin::new(cloud.keystone().issue("bob", Some("demo")).unwrap()));
+    let mut to_glance = get_from(EndpointFilter::new("image"), "/v2/images");
+    to_glance.extensions_mut().insert(bob.clone());
+    let mut to_nova = get("/servers");
+    to_nova.extensions_mut().insert(bob.clone());
+    assert_eq!(client.oneshot(to_glance).await.unwrap().status(), 200);
+    assert_eq!(nova.clone().oneshot(to_nova.clone()).await.unwrap().status(), 200);
+    assert_eq!(cloud.keystone().logins(), 0, "the user of the configuration is not needed");
+
+    // The second attempt has the same identity.
+    cloud.fail_next("compute", 1, Fault::status(StatusCode::SERVICE_UNAVAILABLE));
+    assert_eq!(nova.clone().oneshot(to_nova.clone()).await.unwrap().status(), 200);
+    let access = bob.access().await.unwrap();
+    cloud.keystone().revoke(access.auth_ref().unwrap().auth_token().unwrap());
+    assert_eq!(nova.clone().oneshot(to_nova).await.unwrap().status(), 401);
+    assert_eq!(cloud.keystone().logins(), 0);
+    assert_eq!(nova.oneshot(get("/servers")).await.unwrap().status(), 200);
+    assert_eq!(cloud.keystone().logins(), 1);
 }

@@ -16,12 +16,12 @@ use std::{
 
 use bytes::Bytes;
 use counting::allocations;
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt};
 use tower_keystone::{
-    AccessInfo, AccessInfoPlugin, AuthLayer, CloudConfig, EndpointFilter, Interface, RaiseForStatusLayer,
-    Transport,
+    AccessInfo, AccessInfoPlugin, AuthLayer, CloudConfig, EndpointFilter, Identity, Interface,
+    RaiseForStatusLayer, Transport,
     fixture::{CatalogService, Discovery as Versions, V3Token},
 };
 
@@ -80,15 +80,23 @@ fn filter() -> EndpointFilter {
 /// Sends [`REQUESTS`] requests through this layer, and returns the number of allocations, without those for building
 /// the requests, and the number of clones of the inner service.
 fn cost_of_requests(layer: &AuthLayer<Plugin>, uri: &str, filter: Option<EndpointFilter>) -> (usize, usize) {
+    cost_of_requests_with(layer, uri, |extensions| {
+        drop(filter.clone().map(|filter| extensions.insert(filter)))
+    })
+}
+
+/// The same for requests with these extensions.
+fn cost_of_requests_with(
+    layer: &AuthLayer<Plugin>,
+    uri: &str,
+    insert: impl Fn(&mut Extensions),
+) -> (usize, usize) {
     let inner = Inner::default();
     let (calls, clones) = (Arc::clone(&inner.calls), Arc::clone(&inner.clones));
     let mut auth = layer.layer(inner);
     let mut send = || {
-        let mut request = Request::get(uri).header("accept", "application/json");
-        if let Some(filter) = filter.clone() {
-            request = request.extension(filter);
-        }
-        let request = request.body(()).unwrap();
+        let mut request = Request::get(uri).header("accept", "application/json").body(()).unwrap();
+        insert(request.extensions_mut());
         let mut cx = Context::from_waker(Waker::noop());
         allocations(|| {
             let Poll::Ready(Ok(())) = Service::<Request<()>>::poll_ready(&mut auth, &mut cx) else {
@@ -131,6 +139,18 @@ fn auth_url_and_override_cost_no_more_allocations() {
     for filter in [filter().interface(Interface::Auth), filter().endpoint_override(url)] {
         let layer = AuthLayer::new(plugin.clone()).endpoint(filter);
         assert_eq!(cost_of_requests(&layer, "/servers/detail?limit=9", None), (REQUESTS, 0));
+    }
+}
+
+#[test]
+fn an_identity_costs_no_more_allocations_and_no_clone() {
+    let identity = Identity::new(AccessInfoPlugin::new(access_info(20)));
+    for layer in [layer(), layer().send_service_token()] {
+        let layer = layer.endpoint(filter());
+        let cost = cost_of_requests_with(&layer, "/servers/detail?limit=9", |extensions| {
+            extensions.insert(identity.clone());
+        });
+        assert_eq!(cost, (REQUESTS, 0));
     }
 }
 

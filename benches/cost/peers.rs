@@ -19,14 +19,27 @@ use tower::{BoxError, Service};
 
 pub const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
+pub const X_SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token");
+
 /// A minimal layer: it joins a request to one endpoint, inserts a token that can change, and notices a 401.
 ///
 /// It has no catalog and no origin guard.
 #[derive(Clone)]
 pub struct Baseline<S> {
     current: Arc<Snapshot>,
+    source: Source,
     keep: bool,
     inner: S,
+}
+
+/// Where the baseline takes the token from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Layer,
+    /// The `Arc<Snapshot>` in the extensions of the request.
+    Request,
+    /// The same, and the token of the layer is sent as `X-Service-Token`.
+    RequestAndLayer,
 }
 
 pub struct Snapshot {
@@ -36,7 +49,13 @@ pub struct Snapshot {
 
 impl<S> Baseline<S> {
     pub fn new(current: Snapshot, inner: S) -> Self {
-        Self { current: Arc::new(current), keep: false, inner }
+        Self { current: Arc::new(current), source: Source::Layer, keep: false, inner }
+    }
+
+    /// Takes the token from the extensions of the request.
+    pub fn for_identities(current: Snapshot, sends_service_token: bool, inner: S) -> Self {
+        let source = if sends_service_token { Source::RequestAndLayer } else { Source::Request };
+        Self { source, ..Self::new(current, inner) }
     }
 
     /// Also keeps a clone of each request, to send it again.
@@ -60,11 +79,17 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let kept = self.keep.then(|| request.clone());
-        let used = Arc::clone(&self.current);
+        let used = match self.source {
+            Source::Layer => Arc::clone(&self.current),
+            _ => Arc::clone(request.extensions().get().expect("a snapshot in the request")),
+        };
         if request.uri().scheme().is_none() {
             *request.uri_mut() = join(&used.endpoint, request.uri());
         }
         request.headers_mut().insert(X_AUTH_TOKEN, used.token.clone());
+        if self.source == Source::RequestAndLayer {
+            request.headers_mut().insert(X_SERVICE_TOKEN, self.current.token.clone());
+        }
         BaselineFuture { response: self.inner.call(request), used, kept }
     }
 }

@@ -7,13 +7,16 @@ use std::{
     future::{Future, Ready, ready},
     hint::black_box,
     pin::pin,
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
 use http::{HeaderValue, Request, Response, Uri};
-use tower::{Service, ServiceBuilder, retry::RetryLayer};
+use tower::{Layer, Service, ServiceBuilder, retry::RetryLayer};
 use tower_http::auth::AddAuthorizationLayer;
-use tower_keystone::{AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, IdentityPlugin, ReauthPolicy};
+use tower_keystone::{
+    AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Identity, IdentityPlugin, ReauthPolicy,
+};
 
 use crate::{
     callgrind::{counted, per_call},
@@ -40,6 +43,10 @@ enum Stack {
     RenewingPlugin,
     ReauthAccessInfo,
     ReauthRenewing,
+    IdentityBaseline,
+    ServiceTokenBaseline,
+    Identity,
+    ServiceToken,
 }
 
 /// The form of the request.
@@ -53,9 +60,11 @@ enum Form {
     NewFilter,
     /// Relative, with a filter that inherits the region from the filter of the layer.
     OpenFilter,
+    /// Relative, with an `Identity` in its extensions, or an `Arc` for the baseline.
+    Identity,
 }
 
-const STACKS: [(Stack, &str); 11] = [
+const STACKS: [(Stack, &str); 15] = [
     (Stack::Bare, "the bare service"),
     (Stack::AddAuthorization, "AddAuthorization"),
     (Stack::Baseline, "baseline"),
@@ -67,17 +76,22 @@ const STACKS: [(Stack, &str); 11] = [
     (Stack::RenewingPlugin, "AuthLayer(RenewingPlugin)"),
     (Stack::ReauthAccessInfo, "RetryLayer(ReauthPolicy), AuthLayer(AccessInfoPlugin)"),
     (Stack::ReauthRenewing, "RetryLayer(ReauthPolicy), AuthLayer(RenewingPlugin)"),
+    (Stack::IdentityBaseline, "baseline that takes its token from the request"),
+    (Stack::ServiceTokenBaseline, "baseline with a service token"),
+    (Stack::Identity, "AuthLayer(AccessInfoPlugin)"),
+    (Stack::ServiceToken, "AuthLayer(AccessInfoPlugin), service token"),
 ];
 
-const FORMS: [(Form, &str); 5] = [
+const FORMS: [(Form, &str); 6] = [
     (Form::Relative, "relative URI"),
     (Form::Absolute, "absolute URI"),
     (Form::Filter, "filter in the request"),
     (Form::NewFilter, "new filter in the request"),
     (Form::OpenFilter, "filter that inherits the region"),
+    (Form::Identity, "identity in the request"),
 ];
 
-const CASES: [(Stack, Form, usize); 29] = [
+const CASES: [(Stack, Form, usize); 35] = [
     (Stack::AddAuthorization, Form::Relative, 20),
     (Stack::Baseline, Form::Relative, 20),
     (Stack::ExpiringBaseline, Form::Relative, 20),
@@ -107,6 +121,12 @@ const CASES: [(Stack, Form, usize); 29] = [
     (Stack::ReauthAccessInfo, Form::Relative, 1_000),
     (Stack::ReauthRenewing, Form::Relative, 20),
     (Stack::ReauthRenewing, Form::Relative, 1_000),
+    (Stack::IdentityBaseline, Form::Identity, 20),
+    (Stack::Identity, Form::Identity, 20),
+    (Stack::Identity, Form::Identity, 1_000),
+    (Stack::ServiceTokenBaseline, Form::Identity, 20),
+    (Stack::ServiceToken, Form::Identity, 20),
+    (Stack::ServiceToken, Form::Identity, 1_000),
 ];
 
 pub fn run(gates: &mut Gates) {
@@ -130,12 +150,19 @@ pub fn run(gates: &mut Gates) {
     for (stack, form, services) in CASES {
         let (instructions, allocations) = beyond_bare(stack, form, services);
         let baseline = match (stack.renews(), stack.keeps_a_clone()) {
+            _ if matches!(stack, Stack::ServiceToken | Stack::ServiceTokenBaseline) => {
+                Stack::ServiceTokenBaseline
+            }
+            _ if form == Form::Identity => Stack::IdentityBaseline,
             (false, false) => Stack::Baseline,
             (false, true) => Stack::BaselineAndClone,
             (true, false) => Stack::ExpiringBaseline,
             (true, true) => Stack::ExpiringBaselineAndClone,
         };
-        let baseline_form = if form == Form::Absolute { form } else { Form::Relative };
+        let baseline_form = match form {
+            Form::Absolute | Form::Identity => form,
+            _ => Form::Relative,
+        };
         let ratio_to_baseline = instructions / beyond_bare(baseline, baseline_form, 20).0;
         table.row([
             format!("{}, {}", name(&STACKS, stack), name(&FORMS, form)),
@@ -153,6 +180,10 @@ pub fn run(gates: &mut Gates) {
         };
         let compared_with = name(&STACKS, baseline);
         let (what, most) = match (stack.keeps_a_clone(), form) {
+            _ if stack == Stack::ServiceToken => {
+                ("instructions with an identity and a service token", Some(1.4))
+            }
+            (_, Form::Identity) => ("instructions with an identity in the request", Some(1.4)),
             (true, _) => ("instructions with `ReauthPolicy` around the layer", Some(most)),
             (_, Form::Relative) => ("instructions of a request", Some(most)),
             (_, Form::Filter) => ("instructions with a filter in the request", Some(1.5)),
@@ -217,6 +248,8 @@ fn case(arguments: &[&str]) -> (Client, impl Fn() -> Request<Body> + use<>) {
     let absolute: Uri = format!("{ENDPOINT}{PATH}").parse().unwrap();
     let uri = if form == Form::Absolute { absolute } else { Uri::from_static(PATH) };
     let open = EndpointFilter::new(SERVICE_TYPE);
+    let identity = Identity::new(AccessInfoPlugin::new(access_info(services)));
+    let user = Arc::new(snapshot());
     let request = move || {
         let request = Request::get(uri.clone()).header("accept", "application/json");
         let request = match form {
@@ -224,6 +257,8 @@ fn case(arguments: &[&str]) -> (Client, impl Fn() -> Request<Body> + use<>) {
             Form::Filter => request.extension(filter()),
             Form::NewFilter => request.extension(new_filter()),
             Form::OpenFilter => request.extension(open.clone()),
+            Form::Identity if stack.is_ours() => request.extension(identity.clone()),
+            Form::Identity => request.extension(Arc::clone(&user)),
         };
         request.body(Body::default()).unwrap()
     };
@@ -233,7 +268,7 @@ fn case(arguments: &[&str]) -> (Client, impl Fn() -> Request<Body> + use<>) {
 
 impl Stack {
     fn is_ours(self) -> bool {
-        matches!(self, Self::AccessInfo | Self::RenewingPlugin)
+        matches!(self, Self::AccessInfo | Self::RenewingPlugin | Self::Identity | Self::ServiceToken)
             || matches!(self, Self::ReauthAccessInfo | Self::ReauthRenewing)
     }
 
@@ -252,11 +287,7 @@ impl Stack {
     }
 
     fn client(self, services: usize, filter: Option<EndpointFilter>) -> Client {
-        let snapshot = || Snapshot {
-            token: HeaderValue::from_static(TOKEN),
-            endpoint: ENDPOINT.parse().expect("a URL"),
-        };
-        let access_info = || AccessInfo::new(TOKEN, document(services)).expect("a document");
+        let access_info = || access_info(services);
         match self {
             Self::Bare => client(Inner),
             Self::AddAuthorization => {
@@ -271,8 +302,23 @@ impl Stack {
             Self::RenewingPlugin => auth(renewing(&access_info()), filter, false),
             Self::ReauthAccessInfo => auth(AccessInfoPlugin::new(access_info()), filter, true),
             Self::ReauthRenewing => auth(renewing(&access_info()), filter, true),
+            Self::IdentityBaseline => client(Baseline::for_identities(snapshot(), false, Inner)),
+            Self::ServiceTokenBaseline => client(Baseline::for_identities(snapshot(), true, Inner)),
+            Self::Identity => auth(AccessInfoPlugin::new(access_info()), filter, false),
+            Self::ServiceToken => {
+                let layer = AuthLayer::new(AccessInfoPlugin::new(access_info())).send_service_token();
+                client(layer.endpoint(filter.expect("a filter of the layer")).layer(Inner))
+            }
         }
     }
+}
+
+fn snapshot() -> Snapshot {
+    Snapshot { token: HeaderValue::from_static(TOKEN), endpoint: ENDPOINT.parse().expect("a URL") }
+}
+
+fn access_info(services: usize) -> AccessInfo {
+    AccessInfo::new(TOKEN, document(services)).expect("a document")
 }
 
 fn auth<P>(plugin: P, filter: Option<EndpointFilter>, reauth: bool) -> Client

@@ -3,17 +3,14 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{
-    pending_request::PendingRequest, request::RequestInfo, resolve::Resolving, response::ResponseObserver,
-    settings::Settings,
-};
+use super::{request_future::RequestFuture, source::RequestIdentity};
 use crate::{BoxError, IdentityPlugin};
 
 pin_project! {
@@ -24,19 +21,21 @@ pin_project! {
         S: Service<Request<B>>,
     {
         #[pin]
-        state: State<P, S, S::Future, B>,
+        request: SendingPlugin<P, S, S::Future, B>,
     }
 }
 
 pin_project! {
-    #[project = StateProj]
-    enum State<P, S, F, B> {
-        // Boxed, so that the future of a request that need not wait stays small. `None` after completion.
-        Pending { pending: Option<Box<PendingRequest<P, S, B>>> },
-        Responding {
+    /// The future of the request, for the plugin that it is sent with.
+    #[project = FutureProj]
+    enum SendingPlugin<P, S, F, B> {
+        Layer {
             #[pin]
-            response: F,
-            observer: Option<ResponseObserver<P>>,
+            future: RequestFuture<Arc<P>, S, F, B>,
+        },
+        Identity {
+            #[pin]
+            future: RequestFuture<RequestIdentity<P>, S, F, B>,
         },
     }
 }
@@ -45,23 +44,16 @@ impl<P, S, B> ResponseFuture<P, S, B>
 where
     S: Service<Request<B>>,
 {
-    /// Creates the future of a request that was sent.
+    /// Creates the future of a request that is sent with the plugin of the layer.
     #[inline(always)]
-    pub(super) fn sent(response: S::Future, observer: Option<ResponseObserver<P>>) -> Self {
-        Self { state: State::Responding { response, observer } }
+    pub(super) fn with_layer(future: RequestFuture<Arc<P>, S, S::Future, B>) -> Self {
+        Self { request: SendingPlugin::Layer { future } }
     }
 
-    /// Creates the future of a request that is sent when its access and endpoint are resolved and the inner service
-    /// is ready.
-    pub(super) fn pending(
-        resolving: Resolving,
-        request: Request<B>,
-        info: RequestInfo<P>,
-        inner: S,
-        settings: Arc<Settings>,
-    ) -> Self {
-        let pending = PendingRequest::new(resolving, request, info, inner, settings);
-        Self { state: State::Pending { pending: Some(Box::new(pending)) } }
+    /// Creates the future of a request that is sent with an identity.
+    #[inline(always)]
+    pub(super) fn with_identity(future: RequestFuture<RequestIdentity<P>, S, S::Future, B>) -> Self {
+        Self { request: SendingPlugin::Identity { future } }
     }
 }
 
@@ -74,32 +66,18 @@ where
     type Output = Result<Response<ResBody>, BoxError>;
 
     #[inline(always)]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        loop {
-            match self.as_mut().project().state.project() {
-                StateProj::Pending { pending } => {
-                    let mut request = pending.take().expect("polled after completion");
-                    match request.poll_resolved(cx) {
-                        Poll::Ready(resolved) => {
-                            let (response, observer) = request.send(resolved?)?;
-                            self.set(Self::sent(response, observer));
-                        }
-                        Poll::Pending => {
-                            *pending = Some(request);
-                            return Poll::Pending;
-                        }
-                    }
-                }
-                StateProj::Responding { response, observer } => {
-                    let mut result = ready!(response.poll(cx)).map_err(Into::into);
-                    if let (Ok(response), Some(observer)) = (&mut result, observer) {
-                        observer.observe(response);
-                    }
-                    return Poll::Ready(result);
-                }
-            }
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().request.project() {
+            FutureProj::Layer { future } => future.poll(cx),
+            FutureProj::Identity { future } => poll_out_of_line(future, cx),
         }
     }
+}
+
+/// Keeps the code for one kind of request out of that for the other.
+#[inline(never)]
+fn poll_out_of_line<F: Future>(future: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    future.poll(cx)
 }
 
 /// Shows the state of the request.
@@ -108,10 +86,9 @@ where
     S: Service<Request<B>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.state {
-            State::Pending { pending: Some(_) } => "ResponseFuture(pending)",
-            State::Pending { pending: None } => "ResponseFuture(completed)",
-            State::Responding { .. } => "ResponseFuture(sent)",
-        })
+        match &self.request {
+            SendingPlugin::Layer { future } => future.fmt(f),
+            SendingPlugin::Identity { future } => future.fmt(f),
+        }
     }
 }

@@ -17,7 +17,7 @@ use crate::{EndpointFilter, Error, IdentityPlugin, discovery::Discovery, endpoin
 /// [`Identity`](crate::Identity) in its extensions is sent with that instead. See the [crate docs](crate) for an
 /// example and for the [order of layers](crate#order-of-layers).
 pub struct AuthLayer<P> {
-    shared: Shared<P>,
+    shared: Shared<Arc<P>>,
 }
 
 impl<P: IdentityPlugin> AuthLayer<P> {

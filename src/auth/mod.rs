@@ -45,6 +45,7 @@ mod pending_request;
 mod prepare;
 mod request;
 mod request_access;
+mod request_future;
 mod request_url;
 mod resolve;
 mod response;

@@ -4,28 +4,28 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Request, header::HOST, uri::Authority};
 
-use super::{request::RequestInfo, settings::Settings, source::Source};
-use crate::{EndpointFilter, Error, IdentityPlugin, ServiceAccess, endpoint::Origin};
+use super::{settings::Shared, source::Source};
+use crate::{EndpointFilter, Error, ServiceAccess, endpoint::Origin};
 
 /// Returns the origin of an absolute request URI if the token may be sent there.
 ///
 /// # Errors
 ///
 /// Returns [`Error::OriginNotAllowed`] if the origin is not a known one, and [`Error::HostNotAllowed`] if the caller
-/// has set a `Host` header for another host.
+/// has set a `Host` header (`has_host`) for another host.
 #[inline(never)]
-pub(super) fn allowed_origin<B, P: IdentityPlugin>(
+pub(super) fn allowed_origin<B, Src: Source>(
     request: &Request<B>,
+    has_host: bool,
     filter: Option<&EndpointFilter>,
     access: &ServiceAccess,
-    info: &RequestInfo<P>,
-    settings: &Settings,
+    shared: &Shared<Src>,
 ) -> Result<Arc<Origin>, Error> {
     let uri = request.uri();
     let origin = Origin::from_uri(uri).ok_or_else(|| Error::origin_not_allowed(uri, true))?;
-    let origin = allowed(&origin, filter, access, &info.source, settings)
-        .ok_or_else(|| Error::origin_not_allowed(uri, false))?;
-    if info.has_host && !matches_host(request.headers(), &origin) {
+    let origin =
+        allowed(&origin, filter, access, shared).ok_or_else(|| Error::origin_not_allowed(uri, false))?;
+    if has_host && !matches_host(request.headers(), &origin) {
         return Err(Error::host_not_allowed(uri));
     }
     Ok(origin)
@@ -33,21 +33,20 @@ pub(super) fn allowed_origin<B, P: IdentityPlugin>(
 
 /// Returns the origin if it is that of an endpoint in the catalog, of the `auth_url` or of the endpoint override, or if
 /// `AuthLayer::allow_origin` allows it.
-fn allowed<P: IdentityPlugin>(
+fn allowed<Src: Source>(
     origin: &Origin,
     filter: Option<&EndpointFilter>,
     access: &ServiceAccess,
-    source: &Source<P>,
-    settings: &Settings,
+    shared: &Shared<Src>,
 ) -> Option<Arc<Origin>> {
     if let Some(known) = access.known_origin(origin) {
         return Some(Arc::clone(known));
     }
     let endpoint_override = filter.and_then(EndpointFilter::wanted_override);
-    let is_allowed = source.auth_url().and_then(Origin::from_uri).as_ref() == Some(origin)
+    let is_allowed = shared.plugin.auth_url().and_then(Origin::from_uri).as_ref() == Some(origin)
         || endpoint_override
             .is_some_and(|url| url.resolve(|| access.ids()).is_ok_and(|url| **url.origin() == *origin))
-        || settings.allowed_origins.contains(origin);
+        || shared.settings.allowed_origins.contains(origin);
     is_allowed.then(|| Arc::new(origin.clone()))
 }
 

@@ -1,9 +1,6 @@
 //! A request that cannot be sent immediately.
 
-use std::{
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::task::{Context, Poll, ready};
 
 use http::Request;
 use tower_service::Service;
@@ -13,9 +10,10 @@ use super::{
     request::RequestInfo,
     resolve::{Resolved, Resolving, resolve},
     response::ResponseObserver,
-    settings::Settings,
+    settings::Shared,
+    source::{Accesses, Source},
 };
-use crate::{BoxError, Error, IdentityPlugin};
+use crate::{BoxError, Error};
 
 /// Maximum number of times that a request waits for a new access because its access expired or was rejected before the
 /// inner service was ready.
@@ -24,53 +22,56 @@ const MAX_RESOLUTIONS: usize = 3;
 /// A request that waits for its access and endpoint, and then for the inner service to be ready.
 ///
 /// While it waits for its access, it does not hold the readiness of the inner service.
-pub(super) struct PendingRequest<P, S, B> {
-    state: State,
+pub(super) struct PendingRequest<Src: Accesses, S, B> {
+    state: State<Src>,
     request: Request<B>,
-    info: RequestInfo<P>,
+    info: RequestInfo,
     inner: S,
-    settings: Arc<Settings>,
+    shared: Shared<Src>,
     resolutions_left: usize,
 }
 
-enum State {
+enum State<Src: Accesses> {
     /// Waits for the access and the endpoint.
-    Resolving(Resolving),
+    Resolving(Resolving<Src>),
     /// Waits until the inner service is ready. `has_waited` is true if it was not ready at the first poll.
-    NotReady { resolved: Resolved, has_waited: bool },
+    NotReady { resolved: Resolved<Src::Access>, has_waited: bool },
 }
 
-impl<P, S, B> PendingRequest<P, S, B> {
+impl<Src: Accesses, S, B> PendingRequest<Src, S, B> {
     pub(super) fn new(
-        resolving: Resolving,
+        resolving: Resolving<Src>,
         request: Request<B>,
-        info: RequestInfo<P>,
+        info: RequestInfo,
         inner: S,
-        settings: Arc<Settings>,
+        shared: Shared<Src>,
     ) -> Self {
         Self {
             state: State::Resolving(resolving),
             request,
             info,
             inner,
-            settings,
+            shared,
             resolutions_left: MAX_RESOLUTIONS,
         }
     }
 }
 
-impl<P, S, B> PendingRequest<P, S, B>
+impl<Src, S, B> PendingRequest<Src, S, B>
 where
-    P: IdentityPlugin,
+    Src: Source,
     S: Service<Request<B>> + Clone,
     S::Error: Into<BoxError>,
 {
     /// Resolves to the access and endpoint of the request, once the inner service is ready too.
-    pub(super) fn poll_resolved(&mut self, cx: &mut Context<'_>) -> Poll<Result<Resolved, BoxError>> {
+    pub(super) fn poll_resolved(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Resolved<Src::Access>, BoxError>> {
         loop {
             match &mut self.state {
                 State::Resolving(resolving) => {
-                    let resolved = ready!(resolving.poll(cx, &self.info, &self.settings))?;
+                    let resolved = ready!(resolving.poll(cx, &self.info, &self.shared))?;
                     // The access may have been replaced before this task was polled.
                     let resolved = self.resolve_again().unwrap_or(resolved);
                     self.state = State::NotReady { resolved, has_waited: false };
@@ -99,18 +100,18 @@ where
         }
     }
 
-    fn resolve_again(&self) -> Result<Resolved, Resolving> {
-        resolve(&self.info, self.info.effective_filter(&self.settings), &self.settings)
+    fn resolve_again(&self) -> Result<Resolved<Src::Access>, Resolving<Src>> {
+        resolve(&self.info, self.info.effective_filter(&self.shared.settings), &self.shared)
     }
 
     /// Sends the request to the inner service, which must be ready.
     pub(super) fn send(
         mut self,
-        resolved: Resolved,
-    ) -> Result<(S::Future, Option<ResponseObserver<P>>), Error> {
-        let filter = self.info.effective_filter(&self.settings);
-        let sent = prepare(&self.info, &mut self.request, resolved, filter, &self.settings)?;
-        let observer = sent.map(|sent| ResponseObserver::new(sent, self.info.source));
+        resolved: Resolved<Src::Access>,
+    ) -> Result<(S::Future, Option<ResponseObserver<Src>>), Error> {
+        let filter = self.info.effective_filter(&self.shared.settings);
+        let sent = prepare(&self.info, &mut self.request, resolved, filter, &self.shared)?;
+        let observer = sent.map(|sent| ResponseObserver::new(sent, &self.shared.plugin));
         Ok((self.inner.call(self.request), observer))
     }
 }

@@ -10,30 +10,30 @@ use super::{
     request_access::RequestAccess,
     request_url::{CowBaseUrl, base_url},
     resolve::Resolved,
-    settings::Settings,
+    settings::Shared,
+    source::Source,
 };
 use crate::{
-    EndpointFilter, Error, IdentityPlugin, discovery::DiscoveredEndpoint, endpoint::Origin,
-    error_context::Destination,
+    EndpointFilter, Error, discovery::DiscoveredEndpoint, endpoint::Origin, error_context::Destination,
 };
 
 /// The access whose token a request carries, and the origin that the request goes to.
-pub(super) struct SentToken {
-    pub(super) access: RequestAccess,
+pub(super) struct SentToken<A> {
+    pub(super) access: A,
     pub(super) origin: Arc<Origin>,
 }
 
 /// Sets the URI and the headers of the request. Returns the token that it carries, if any.
 #[inline(always)]
-pub(super) fn prepare<B, P: IdentityPlugin>(
-    info: &RequestInfo<P>,
+pub(super) fn prepare<B, Src: Source>(
+    info: &RequestInfo,
     request: &mut Request<B>,
-    resolved: Resolved,
+    resolved: Resolved<Src::Access>,
     filter: EffectiveFilter<'_>,
-    settings: &Settings,
-) -> Result<Option<SentToken>, Error> {
+    shared: &Shared<Src>,
+) -> Result<Option<SentToken<Src::Access>>, Error> {
     let Resolved { access, discovered } = resolved;
-    let current_access = access.as_ref().map(|access| &*access.access);
+    let current_access = access.as_ref().map(|access| &**access.access());
     let joined = if info.is_relative {
         if info.has_host {
             // With it, the token would go to a virtual host that the caller chose.
@@ -41,7 +41,7 @@ pub(super) fn prepare<B, P: IdentityPlugin>(
         }
         let base = match &discovered {
             Some(discovered) => CowBaseUrl::Borrowed(&discovered.base),
-            None => base_url(filter, current_access, &info.source, settings)?,
+            None => base_url(filter, current_access, shared)?,
         };
         base.join(request.uri_mut())?;
         if let Some(destination) = request.extensions().get::<Destination>() {
@@ -57,12 +57,15 @@ pub(super) fn prepare<B, P: IdentityPlugin>(
     let (true, Some(access)) = (info.needs_token, access) else { return Ok(None) };
     let origin = match joined {
         Some(origin) => origin,
-        None => allowed_origin(request, filter.extended, &access.access, info, settings)?,
+        None => allowed_origin(request, info.has_host, filter.extended, access.access(), shared)?,
     };
-    if settings.require_https && !origin.is_https() {
+    if shared.settings.require_https && !origin.is_https() {
         return Err(Error::https_required(request.uri()));
     }
-    access.insert_headers(request.headers_mut());
+    access.access().insert_headers(request.headers_mut());
+    if let Some(service_access) = access.service_access() {
+        service_access.insert_service_token(request.headers_mut());
+    }
     Ok(Some(SentToken { access, origin }))
 }
 

@@ -1,27 +1,22 @@
 //! Reads from a request which endpoint and which token it needs.
 
-use std::sync::Arc;
-
 use http::{HeaderMap, Request, header::HOST};
 
 use super::{
     extensions::{Identity, Microversion, Unauthenticated},
-    settings::{Settings, Shared},
-    source::Source,
+    settings::Settings,
 };
 use crate::{
     EndpointFilter, ServiceAccess, endpoint::WantsDiscovery, plugin::X_AUTH_TOKEN, transport::ObtainsToken,
 };
 
 /// What the layer reads from a request.
-pub(super) struct RequestInfo<P> {
-    /// The plugin that the request is sent with.
-    pub(super) source: Source<P>,
+pub(super) struct RequestInfo {
     /// The filter of the request, if it has one. Otherwise the filter of the layer applies.
     own_filter: Option<EndpointFilter>,
     /// True if the request URI is relative.
     pub(super) is_relative: bool,
-    /// True if the layer inserts the token of the plugin in `source`.
+    /// True if the layer inserts the token of the plugin.
     pub(super) needs_token: bool,
     /// True if the caller has set a `Host` header.
     pub(super) has_host: bool,
@@ -38,21 +33,25 @@ pub(super) struct EffectiveFilter<'a> {
     pub(super) extended: Option<&'a EndpointFilter>,
 }
 
-impl<P> RequestInfo<P> {
-    /// Reads the request, and removes the extensions that are meant for this layer.
+impl RequestInfo {
+    /// Reads a request that has no extensions.
     #[inline(always)]
-    pub(super) fn extract<B>(request: &mut Request<B>, Shared { plugin, settings }: &Shared<P>) -> Self {
+    pub(super) fn without_extensions<B>(request: &Request<B>, settings: &Settings) -> Self {
+        let (has_token, has_host) = has_token_and_host(request.headers());
+        let needs_token = !has_token || settings.overwrite_token;
+        let is_relative = request.uri().scheme().is_none();
+        Self { own_filter: None, is_relative, needs_token, has_host, obtains_token: false }
+    }
+
+    /// Reads the request, and removes the extensions that are meant for this layer. Returns the identity that replaces
+    /// the plugin of the layer, if there is one.
+    #[inline(always)]
+    pub(super) fn extract<B>(request: &mut Request<B>, settings: &Settings) -> (Self, Option<Identity>) {
         let extensions = request.extensions_mut();
-        // Most requests have no extension or one, so the lookups are skipped if none is left.
-        let mut own_filter = if extensions.is_empty() { None } else { extensions.remove::<EndpointFilter>() };
-        if let Some(filter) = own_filter {
-            own_filter = Some(settings.apply_defaults(filter));
-        }
-        let mut identity = None;
-        if !extensions.is_empty() {
-            identity = extensions.remove::<Identity>();
-        }
-        let (mut obtains_token, mut unauthenticated) = (false, false);
+        let own_filter = extensions.remove::<EndpointFilter>().map(|filter| settings.apply_defaults(filter));
+        // Most requests have one or two extensions, so the other lookups are skipped if none is left.
+        let identity = if extensions.is_empty() { None } else { extensions.remove::<Identity>() };
+        let (mut own_filter, mut obtains_token, mut unauthenticated) = (own_filter, false, false);
         if !extensions.is_empty() {
             obtains_token = extensions.remove::<ObtainsToken>().is_some();
             unauthenticated = extensions.remove::<Unauthenticated>().is_some();
@@ -60,17 +59,9 @@ impl<P> RequestInfo<P> {
                 own_filter = Some(microversion.apply_to(own_filter, settings));
             }
         }
-        let (has_token, has_host) = has_token_and_host(request.headers());
-        let needs_token = !unauthenticated && (!has_token || settings.overwrite_token);
-        let is_relative = request.uri().scheme().is_none();
-        let source = match identity {
-            None => Source::Layer(Arc::clone(plugin)),
-            Some(identity) => {
-                let sends_service_token = needs_token && settings.send_service_token;
-                Source::Request { identity, service: sends_service_token.then(|| Arc::clone(plugin)) }
-            }
-        };
-        Self { source, own_filter, is_relative, needs_token, has_host, obtains_token }
+        let mut info = Self { own_filter, obtains_token, ..Self::without_extensions(request, settings) };
+        info.needs_token &= !unauthenticated;
+        (info, identity)
     }
 
     /// Returns whether this request is sent to obtain a token. Such a request must not wait for one.

@@ -5,80 +5,84 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::HeaderMap;
-
-use super::source::Source;
+use super::extensions::Identity;
 use crate::{
     AccessFuture, Error, IdentityPlugin, ServiceAccess,
     plugin::{both, both_ready},
 };
 
-/// The access of a request, and the one whose token is sent as `X-Service-Token`.
+/// What a request is sent with.
+pub(super) trait RequestAccess: Clone + Send + Sync + 'static {
+    /// Returns the access whose headers are sent, and whose endpoints are used.
+    fn access(&self) -> &Arc<ServiceAccess>;
+
+    /// Returns the access whose token is sent as `X-Service-Token`, if any.
+    fn service_access(&self) -> Option<&Arc<ServiceAccess>>;
+}
+
+impl RequestAccess for Arc<ServiceAccess> {
+    #[inline(always)]
+    fn access(&self) -> &Arc<ServiceAccess> {
+        self
+    }
+
+    #[inline(always)]
+    fn service_access(&self) -> Option<&Arc<ServiceAccess>> {
+        None
+    }
+}
+
+/// The access of an identity, and the one whose token is sent as `X-Service-Token`.
 #[derive(Clone)]
-pub(crate) struct RequestAccess {
+pub(super) struct WithServiceToken {
     pub(super) access: Arc<ServiceAccess>,
     pub(super) service_access: Option<Arc<ServiceAccess>>,
 }
 
-/// The future of a [`RequestAccess`] that is not ready.
+/// The future of a [`WithServiceToken`] that is not ready.
 pub(super) enum PendingAccess {
     Access(AccessFuture),
-    WithServiceToken(Pin<Box<dyn Future<Output = Result<RequestAccess, Error>> + Send>>),
+    Both(Pin<Box<dyn Future<Output = Result<WithServiceToken, Error>> + Send>>),
 }
 
-impl RequestAccess {
-    /// Asks for the access that a request is sent with. Returns it if it is ready, or else its future.
+impl RequestAccess for WithServiceToken {
     #[inline(always)]
-    pub(super) fn current<P: IdentityPlugin>(source: &Source<P>) -> Result<Self, PendingAccess> {
-        let access = source.access();
-        match source.service() {
-            None => access.into_ready().map(Self::without_service_token).map_err(PendingAccess::Access),
-            Some(service) => Self::with_service_token(access, source, service),
-        }
+    fn access(&self) -> &Arc<ServiceAccess> {
+        &self.access
     }
 
     #[inline(always)]
-    fn without_service_token(access: Arc<ServiceAccess>) -> Self {
-        Self { access, service_access: None }
+    fn service_access(&self) -> Option<&Arc<ServiceAccess>> {
+        self.service_access.as_ref()
     }
+}
 
-    fn with_service_token<P: IdentityPlugin>(
-        access: AccessFuture,
-        source: &Source<P>,
+impl WithServiceToken {
+    /// Returns the accesses of the user and of the service if both are ready, or else their future.
+    #[inline]
+    pub(super) fn current<P: IdentityPlugin>(
+        identity: &Identity,
         service: &Arc<P>,
     ) -> Result<Self, PendingAccess> {
         let new = |(access, service_access)| Self { access, service_access: Some(service_access) };
-        both_ready((access, service.access())).map(new).map_err(|pending| {
-            let (source, service) = (source.clone(), Arc::clone(service));
-            let access = async move { both(pending, || (source.access(), service.access())).await.map(new) };
-            PendingAccess::WithServiceToken(Box::pin(access))
+        both_ready((identity.access(), service.access())).map(new).map_err(|pending| {
+            let (identity, service) = (identity.clone(), Arc::clone(service));
+            let access =
+                async move { both(pending, || (identity.access(), service.access())).await.map(new) };
+            PendingAccess::Both(Box::pin(access))
         })
-    }
-
-    /// Inserts the headers of the access and the service token.
-    #[inline(always)]
-    pub(super) fn insert_headers(&self, headers: &mut HeaderMap) {
-        self.access.insert_headers(headers);
-        if let Some(service_access) = &self.service_access {
-            service_access.insert_service_token(headers);
-        }
-    }
-
-    /// Returns the secrets that the request carries.
-    pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> + Clone {
-        self.access.secrets().chain(self.service_access.iter().flat_map(|access| access.secrets()))
     }
 }
 
 impl Future for PendingAccess {
-    type Output = Result<RequestAccess, Error>;
+    type Output = Result<WithServiceToken, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut *self {
-            Self::Access(access) => {
-                Pin::new(access).poll(cx).map(|access| access.map(RequestAccess::without_service_token))
-            }
-            Self::WithServiceToken(access) => access.as_mut().poll(cx),
+            Self::Access(access) => Pin::new(access)
+                .poll(cx)
+                .map(|access| Ok(WithServiceToken { access: access?, service_access: None })),
+            Self::Both(access) => access.as_mut().poll(cx),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::{borrow::Cow, ops::Deref};
 
-use super::{request::EffectiveFilter, settings::Settings, source::Source};
-use crate::{EndpointFilter, Error, IdentityPlugin, ServiceAccess, endpoint::BaseUrl};
+use super::{request::EffectiveFilter, settings::Shared, source::Source};
+use crate::{EndpointFilter, Error, ServiceAccess, endpoint::BaseUrl};
 
 /// A borrowed or owned [`BaseUrl`], like [`Cow`]. The owned one is boxed, so that the value stays small.
 pub(super) enum CowBaseUrl<'a> {
@@ -34,14 +34,13 @@ impl Deref for CowBaseUrl<'_> {
 
 /// Returns the URL that a relative URI is joined to.
 #[inline(always)]
-pub(super) fn base_url<'a, P: IdentityPlugin>(
+pub(super) fn base_url<'a, Src: Source>(
     filter: EffectiveFilter<'a>,
     access: Option<&'a ServiceAccess>,
-    source: &'a Source<P>,
-    settings: &'a Settings,
+    shared: &'a Shared<Src>,
 ) -> Result<CowBaseUrl<'a>, Error> {
     match (filter.extended, access) {
-        (Some(filter), access) => extended_base_url(filter, access, source, settings),
+        (Some(filter), access) => extended_base_url(filter, access, shared),
         (None, Some(access)) => access.base_url_for(filter.filter).map(CowBaseUrl::Borrowed),
         (None, None) => Err(Error::NoEndpointFilter),
     }
@@ -49,20 +48,19 @@ pub(super) fn base_url<'a, P: IdentityPlugin>(
 
 /// Returns the URL for a filter that may select the `auth_url` (`Interface::Auth`) or have an endpoint override.
 #[inline(never)]
-fn extended_base_url<'a, P: IdentityPlugin>(
+fn extended_base_url<'a, Src: Source>(
     filter: &'a EndpointFilter,
     access: Option<&'a ServiceAccess>,
-    source: &'a Source<P>,
-    settings: &'a Settings,
+    shared: &'a Shared<Src>,
 ) -> Result<CowBaseUrl<'a>, Error> {
     if filter.uses_auth_url() {
-        let auth_url = source.auth_url().ok_or(Error::NoAuthUrl)?;
-        return Ok(match settings.auth_base_url.get().filter(|cached| cached.url() == auth_url) {
+        let auth_url = shared.plugin.auth_url().ok_or(Error::NoAuthUrl)?;
+        return Ok(match shared.settings.auth_base_url.get().filter(|cached| cached.url() == auth_url) {
             Some(cached) => CowBaseUrl::Borrowed(cached),
             None => {
                 let url = BaseUrl::new(auth_url.clone())?;
                 // Only the first URL is cached: all plugins usually have the same one.
-                let _ = settings.auth_base_url.set(url.clone());
+                let _ = shared.settings.auth_base_url.set(url.clone());
                 CowBaseUrl::Owned(url.into())
             }
         });

@@ -1,7 +1,7 @@
 //! Resolves what a request needs before it can be sent: its access and, with version discovery, its endpoint.
 
 use std::{
-    future::Future,
+    future::{self, Future},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -9,83 +9,84 @@ use std::{
 
 use super::{
     request::{EffectiveFilter, RequestInfo},
-    request_access::{PendingAccess, RequestAccess},
-    settings::Settings,
-    source::Source,
+    request_access::RequestAccess,
+    settings::Shared,
+    source::{Accesses, Source},
 };
 use crate::{
-    AccessFuture, EndpointFilter, Error, IdentityPlugin, ServiceAccess,
+    EndpointFilter, Error, ServiceAccess,
     discovery::{DiscoveredEndpoint, Discovery},
     endpoint::WantsDiscovery,
 };
 
 /// The access and the discovered endpoint of a request. Each is `None` if the request does not need it.
 #[derive(Clone)]
-pub(super) struct Resolved {
-    pub(super) access: Option<RequestAccess>,
+pub(super) struct Resolved<A> {
+    pub(super) access: Option<A>,
     pub(super) discovered: Option<Arc<DiscoveredEndpoint>>,
 }
 
+type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+
 /// What a request waits for before it can be sent.
-pub(super) enum Resolving {
+pub(super) enum Resolving<Src: Accesses> {
     /// The access. The endpoint is resolved afterwards.
-    Access(PendingAccess),
-    /// Version discovery, and then the access that is current.
-    Discovery(Pin<Box<dyn Future<Output = Result<Resolved, Error>> + Send>>),
+    Access(Src::Pending),
+    /// Version discovery, and then the access that is current. Also an error that is ready.
+    Discovery(BoxFuture<Resolved<Src::Access>>),
 }
 
 /// Returns the access and the endpoint of a request if both are available now, or what the request has to wait for.
 #[inline(always)]
-pub(super) fn resolve<P: IdentityPlugin>(
-    info: &RequestInfo<P>,
+pub(super) fn resolve<Src: Source>(
+    info: &RequestInfo,
     filter: EffectiveFilter<'_>,
-    settings: &Arc<Settings>,
-) -> Result<Resolved, Resolving> {
+    shared: &Shared<Src>,
+) -> Result<Resolved<Src::Access>, Resolving<Src>> {
     if let Some(filter) = filter.extended {
         filter.check().map_err(Resolving::error)?;
     }
     let access = match info.needs_access(filter) {
         true if info.obtains_token() => return Err(Resolving::error(Error::Recursion)),
-        true => Some(RequestAccess::current(&info.source).map_err(Resolving::Access)?),
+        true => Some(shared.plugin.request_access().map_err(Resolving::Access)?),
         false => None,
     };
     match filter.extended {
         None => Ok(Resolved { access, discovered: None }),
-        Some(filter) => resolve_endpoint(access, filter, info, settings),
+        Some(filter) => resolve_endpoint(access, filter, info, shared),
     }
 }
 
 /// Continues [`resolve`] with the access that the request has waited for.
-fn resolve_with_access<P: IdentityPlugin>(
-    access: RequestAccess,
-    info: &RequestInfo<P>,
-    settings: &Arc<Settings>,
-) -> Result<Resolved, Resolving> {
-    match info.effective_filter(settings).extended {
+fn resolve_with_access<Src: Source>(
+    access: Src::Access,
+    info: &RequestInfo,
+    shared: &Shared<Src>,
+) -> Result<Resolved<Src::Access>, Resolving<Src>> {
+    match info.effective_filter(&shared.settings).extended {
         None => Ok(Resolved { access: Some(access), discovered: None }),
-        Some(filter) => resolve_endpoint(Some(access), filter, info, settings),
+        Some(filter) => resolve_endpoint(Some(access), filter, info, shared),
     }
 }
 
 /// Resolves the endpoint with version discovery, if the filter asks for a version.
-fn resolve_endpoint<P: IdentityPlugin>(
-    access: Option<RequestAccess>,
+fn resolve_endpoint<Src: Source>(
+    access: Option<Src::Access>,
     filter: &EndpointFilter,
-    info: &RequestInfo<P>,
-    settings: &Arc<Settings>,
-) -> Result<Resolved, Resolving> {
-    let current_access = access.as_ref().map(|access| &*access.access);
+    info: &RequestInfo,
+    shared: &Shared<Src>,
+) -> Result<Resolved<Src::Access>, Resolving<Src>> {
+    let current_access = access.as_ref().map(|access| &**access.access());
     let wants_discovery = info.wants_discovery(filter, current_access);
-    let discovered = match (wants_discovery, &settings.discovery) {
+    let discovered = match (wants_discovery, &shared.settings.discovery) {
         (WantsDiscovery::No, _) | (WantsDiscovery::IfConfigured, None) => None,
         (WantsDiscovery::Yes, None) => return Err(Resolving::error(Error::NoDiscovery)),
         (_, Some(discovery)) => {
-            match discovery.cached_endpoint_for(filter, current_access, info.source.auth_url()) {
+            match discovery.cached_endpoint_for(filter, current_access, shared.plugin.auth_url()) {
                 Some(discovered) => Some(discovered),
                 None => {
-                    let access = access.map(|access| access.access);
-                    let (source, settings) = (info.source.clone(), Arc::clone(settings));
-                    let discovering = discover(discovery.clone(), filter.clone(), access, source, settings);
+                    let access = access.as_ref().map(|access| Arc::clone(access.access()));
+                    let discovering = discover(discovery.clone(), filter.clone(), access, shared.clone());
                     return Err(Resolving::Discovery(Box::pin(discovering)));
                 }
             }
@@ -95,49 +96,48 @@ fn resolve_endpoint<P: IdentityPlugin>(
 }
 
 /// Runs version discovery, a second time with a new token if the token is rejected and the plugin can renew it.
-async fn discover<P: IdentityPlugin>(
+async fn discover<Src: Source>(
     discovery: Discovery,
     filter: EndpointFilter,
     access: Option<Arc<ServiceAccess>>,
-    source: Source<P>,
-    settings: Arc<Settings>,
-) -> Result<Resolved, Error> {
-    let search = |access| discovery.discover(&filter, access, source.auth_url(), settings.require_https);
+    Shared { plugin, settings }: Shared<Src>,
+) -> Result<Resolved<Src::Access>, Error> {
+    let search = |access| discovery.discover(&filter, access, plugin.auth_url(), settings.require_https);
     let Some(access) = access else {
         return Ok(Resolved { access: None, discovered: Some(search(None).await.result?) });
     };
     let mut outcome = search(Some(&access)).await;
-    if outcome.report_rejections(&source, &access) {
-        let access = source.access().await?;
+    if outcome.report_rejections(&plugin, &access) {
+        let access = plugin.access().await?;
         outcome = search(Some(&access)).await;
-        outcome.report_rejections(&source, &access);
+        outcome.report_rejections(&plugin, &access);
     }
     let discovered = outcome.result?;
-    // A token may have expired during discovery.
-    let access = match RequestAccess::current(&source) {
+    // The token may have expired during discovery.
+    let access = match plugin.request_access() {
         Ok(access) => access,
         Err(pending) => pending.await?,
     };
     Ok(Resolved { access: Some(access), discovered: Some(discovered) })
 }
 
-impl Resolving {
+impl<Src: Source> Resolving<Src> {
     /// Creates a resolution that fails with this error.
     pub(super) fn error(error: Error) -> Self {
-        Self::Access(PendingAccess::Access(AccessFuture::ready(Err(error))))
+        Self::Discovery(Box::pin(future::ready(Err(error))))
     }
 
-    pub(super) fn poll<P: IdentityPlugin>(
+    pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        info: &RequestInfo<P>,
-        settings: &Arc<Settings>,
-    ) -> Poll<Result<Resolved, Error>> {
+        info: &RequestInfo,
+        shared: &Shared<Src>,
+    ) -> Poll<Result<Resolved<Src::Access>, Error>> {
         loop {
             *self = match self {
                 Self::Access(access) => {
                     let access = ready!(Pin::new(access).poll(cx))?;
-                    match resolve_with_access(access, info, settings) {
+                    match resolve_with_access(access, info, shared) {
                         Ok(resolved) => return Poll::Ready(Ok(resolved)),
                         Err(resolving) => resolving,
                     }

@@ -1,29 +1,34 @@
 //! What the layer does with the status of a response: a 401 is reported to the plugin.
 
+use std::sync::Arc;
+
 use http::{Response, StatusCode};
 
-use super::{extensions::TokenRejected, prepare::SentToken, request_access::RequestAccess, source::Source};
-use crate::IdentityPlugin;
+use super::{
+    extensions::TokenRejected,
+    prepare::SentToken,
+    request_access::RequestAccess,
+    source::{Accesses, Source},
+};
+use crate::ServiceAccess;
 
 /// Reads the response to a request that carried the token of a plugin.
-pub(super) struct ResponseObserver<P> {
-    source: Source<P>,
-    sent: SentToken,
+pub(super) struct ResponseObserver<Src: Accesses> {
+    plugin: Src,
+    sent: SentToken<Src::Access>,
 }
 
-impl<P> ResponseObserver<P> {
+impl<Src: Source> ResponseObserver<Src> {
     #[inline(always)]
-    pub(super) fn new(sent: SentToken, source: Source<P>) -> Self {
-        Self { source, sent }
+    pub(super) fn new(sent: SentToken<Src::Access>, plugin: &Src) -> Self {
+        Self { plugin: plugin.clone(), sent }
     }
-}
 
-impl<P: IdentityPlugin> ResponseObserver<P> {
     /// Records that the origin accepted the token, or handles an error status.
     #[inline(always)]
     pub(super) fn observe<ResBody>(&self, response: &mut Response<ResBody>) {
         match response.status().as_u16() < 400 {
-            true => self.sent.access.access.record_accepted(&self.sent.origin),
+            true => self.sent.access.access().record_accepted(&self.sent.origin),
             false => self.observe_error(response),
         }
     }
@@ -35,15 +40,26 @@ impl<P: IdentityPlugin> ResponseObserver<P> {
     fn observe_error<ResBody>(&self, response: &mut Response<ResBody>) {
         let SentToken { access, origin } = &self.sent;
         if response.status() == StatusCode::UNAUTHORIZED {
-            let rejected = TokenRejected::new(self.source.invalidate(&access.access, origin));
+            let rejected = TokenRejected::new(self.plugin.invalidate(access.access(), origin));
             response.extensions_mut().insert(rejected);
         }
-        response.extensions_mut().insert(SentWith(access.clone()));
+        let (access, service_access) = (Arc::clone(access.access()), access.service_access().cloned());
+        response.extensions_mut().insert(SentWith { access, service_access });
     }
 }
 
-/// A response extension that holds the access that the request was sent with.
+/// A response extension that holds the accesses that the request was sent with.
 ///
-/// Only error responses have it. [`RaiseForStatus`](crate::RaiseForStatus) redacts the secrets of this access.
+/// Only error responses have it. [`RaiseForStatus`](crate::RaiseForStatus) redacts the secrets of these accesses.
 #[derive(Clone)]
-pub(crate) struct SentWith(pub(crate) RequestAccess);
+pub(crate) struct SentWith {
+    access: Arc<ServiceAccess>,
+    service_access: Option<Arc<ServiceAccess>>,
+}
+
+impl SentWith {
+    /// Returns the secrets that the request carried.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> + Clone {
+        self.access.secrets().chain(self.service_access.iter().flat_map(|access| access.secrets()))
+    }
+}

@@ -8,12 +8,8 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use super::{
-    future::ResponseFuture,
-    prepare::prepare,
-    request::RequestInfo,
-    resolve::{Resolving, resolve},
-    response::ResponseObserver,
-    settings::Shared,
+    future::ResponseFuture, request::RequestInfo, request_future::RequestFuture, settings::Shared,
+    source::RequestIdentity,
 };
 use crate::{BoxError, IdentityPlugin};
 
@@ -26,12 +22,12 @@ use crate::{BoxError, IdentityPlugin};
 ///
 /// See the [crate docs](crate) for an example.
 pub struct Auth<P, S> {
-    shared: Shared<P>,
+    shared: Shared<Arc<P>>,
     inner: S,
 }
 
 impl<P, S> Auth<P, S> {
-    pub(super) fn new(shared: Shared<P>, inner: S) -> Self {
+    pub(super) fn new(shared: Shared<Arc<P>>, inner: S) -> Self {
         Self { shared, inner }
     }
 
@@ -50,14 +46,27 @@ impl<P, S> Auth<P, S> {
         self.inner
     }
 
-    /// Replaces the ready inner service with a clone that is not ready, and returns another clone for the future.
-    fn release_readiness(&mut self) -> S
+    /// Sends a request that has extensions.
+    #[inline(never)]
+    fn call_with_extensions<B>(&mut self, mut request: Request<B>) -> ResponseFuture<P, S, B>
     where
-        S: Clone,
+        P: IdentityPlugin,
+        S: Service<Request<B>> + Clone,
     {
-        let inner = self.inner.clone();
-        self.inner = inner.clone();
-        inner
+        let Shared { plugin, settings } = &self.shared;
+        let (info, identity) = RequestInfo::extract(&mut request, settings);
+        let Some(identity) = identity else {
+            return ResponseFuture::with_layer(RequestFuture::new(
+                info,
+                request,
+                &mut self.inner,
+                &self.shared,
+            ));
+        };
+        let sends_service_token = info.needs_token && settings.send_service_token;
+        let service = sends_service_token.then(|| Arc::clone(plugin));
+        let shared = Shared { plugin: RequestIdentity { identity, service }, settings: Arc::clone(settings) };
+        ResponseFuture::with_identity(RequestFuture::new(info, request, &mut self.inner, &shared))
     }
 }
 
@@ -75,26 +84,13 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let info = RequestInfo::extract(&mut request, &self.shared);
-        let settings = &self.shared.settings;
-        let filter = info.effective_filter(settings);
-        let prepared = resolve(&info, filter, settings).and_then(|resolved| {
-            prepare(&info, &mut request, resolved, filter, settings).map_err(Resolving::error)
-        });
-        match prepared {
-            Ok(sent) => {
-                let observer = sent.map(|sent| ResponseObserver::new(sent, info.source));
-                ResponseFuture::sent(self.inner.call(request), observer)
-            }
-            Err(resolving) => {
-                // The ready inner service can hold a permit or a slot in a queue. If a waiting request kept it, it
-                // could block the login. So the service is replaced, and the future polls a clone until it is ready.
-                let settings = Arc::clone(settings);
-                let inner = self.release_readiness();
-                ResponseFuture::pending(resolving, request, info, inner, settings)
-            }
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        // Requests without extensions are the cheapest: nothing of them has to be looked up.
+        if !request.extensions().is_empty() {
+            return self.call_with_extensions(request);
         }
+        let info = RequestInfo::without_extensions(&request, &self.shared.settings);
+        ResponseFuture::with_layer(RequestFuture::new(info, request, &mut self.inner, &self.shared))
     }
 }
 

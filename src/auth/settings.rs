@@ -11,9 +11,12 @@ use crate::{
     endpoint::{BaseUrl, FilterCache, Origin},
 };
 
-/// The plugin and the settings, shared by the layer and all services that it creates.
-pub(super) struct Shared<P> {
-    pub(super) plugin: Arc<P>,
+/// The plugin that a request is sent with, and the settings of the layer.
+///
+/// The layer and all services that it creates share one plugin, `Arc<P>`.
+#[derive(Clone)]
+pub(super) struct Shared<Src> {
+    pub(super) plugin: Src,
     pub(super) settings: Arc<Settings>,
 }
 
@@ -69,11 +72,5 @@ impl fmt::Debug for Settings {
             .field("overwrite_token", &self.overwrite_token)
             .field("send_service_token", &self.send_service_token)
             .finish_non_exhaustive()
-    }
-}
-
-impl<P> Clone for Shared<P> {
-    fn clone(&self) -> Self {
-        Self { plugin: Arc::clone(&self.plugin), settings: Arc::clone(&self.settings) }
     }
 }

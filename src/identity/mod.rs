@@ -65,20 +65,40 @@
 //! # Ok::<(), tower_keystone::Error>(())
 //! ```
 //!
-//! A service that sends requests with a user's token can add a token of its own with [`ServiceTokenAuthWrapper`]. The
+//! # For many users
+//!
+//! A service that sends requests for its users needs one client only. An [`Identity`](crate::Identity) in the extensions
+//! of a request replaces the plugin of the layer for this request. With
+//! [`send_service_token`](crate::AuthLayer::send_service_token), the service adds its own token to such a request. The
 //! called service then accepts a user token that expired during a long operation:
 //!
 //! ```
-//! use tower_keystone::{
-//!     AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, IdentityPlugin, RenewingPlugin,
-//!     ServiceTokenAuthWrapper, V3Credentials,
-//! };
+//! use bytes::Bytes;
+//! use http::Request;
+//! use http_body_util::Empty;
+//! use tower::{Layer, ServiceExt};
+//! use tower_keystone::{AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Identity};
 //!
-//! fn for_caller(caller: AccessInfo, service: &RenewingPlugin<V3Credentials>) -> AuthLayer<impl IdentityPlugin> {
-//!     let plugin = ServiceTokenAuthWrapper::new(AccessInfoPlugin::new(caller), service.clone());
-//!     AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute"))
-//! }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), tower_keystone::BoxError> {
+//! # let cloud = tower_keystone::fixture::Cloud::new([("compute", "nova")]).user("alice", "pw").project("demo");
+//! # let cloud = cloud.service_user("glance", "pw");
+//! # let issue = |user, project| cloud.keystone().issue(user, Some(project)).ok_or("no such user");
+//! # let (alice, client) = (issue("alice", "demo")?, cloud.clone());
+//! # let service = AccessInfoPlugin::new(issue("glance", "service")?);
+//! // `service` is the plugin of the service account. All requests of the program share this client.
+//! let nova = AuthLayer::new(service).send_service_token().endpoint(EndpointFilter::new("compute")).layer(client);
+//!
+//! let user = Identity::new(AccessInfoPlugin::new(alice));
+//! let request = Request::get("/servers").extension(user).body(Empty::<Bytes>::new())?;
+//! let response = nova.oneshot(request).await?;
+//! assert_eq!(response.status(), 200);
+//! # Ok(())
+//! # }
 //! ```
+//!
+//! If the program logs in for each user, a [`PluginPool`] holds their identities. [`ServiceTokenAuthWrapper`] is a plugin
+//! that sends both tokens with all of its requests.
 //!
 //! # Without Keystone
 //!

@@ -37,12 +37,17 @@ const SHARDS: usize = 8;
 /// Each plugin has its own back-off after a failed login. So a password that has become wrong is tried once for each
 /// key, and again if a plugin was dropped and is made anew.
 ///
+/// To send the requests of all of them through one client, hold each plugin as an [`Identity`](crate::Identity), and put
+/// a clone of it into the extensions of a request.
+///
 /// The pool also holds values other than plugins, if they are `Clone`: for example a whole stack of services as tower's
 /// `BoxCloneSyncService`. If all stacks use one [`Discovery`](crate::discovery::Discovery), they share its cache. If
 /// their `RetryPolicy`s use one [`budget`](crate::RetryPolicy::budget), it limits the retries of all stacks together.
 ///
 /// ```
-/// use tower_keystone::{AuthMethod, PluginPool, RenewingPlugin, Scope, User, V3Credentials, fixture::Cloud};
+/// use tower_keystone::{
+///     AuthMethod, Identity, PluginPool, RenewingPlugin, Scope, User, V3Credentials, fixture::Cloud,
+/// };
 ///
 /// # let cloud = Cloud::new([]);
 /// # let auth_url = cloud.keystone().auth_url();
@@ -55,12 +60,13 @@ const SHARDS: usize = 8;
 /// let in_project = |project_id: &str| {
 ///     pool.get_or_insert_with(project_id.to_owned(), || {
 ///         let scope = Scope::new().project_id(project_id);
-///         RenewingPlugin::new(credentials.clone().scope(scope), transport.clone())
+///         Identity::new(RenewingPlugin::new(credentials.clone().scope(scope), transport.clone()))
 ///     })
 /// };
-/// in_project("p1");
+/// let request = http::Request::get("/servers").extension(in_project("p1"));
 /// in_project("p2");
 /// in_project("p1");
+/// # let _ = request;
 /// assert_eq!(pool.len(), 2);
 /// ```
 pub struct PluginPool<K, P>(Arc<Inner<K, P>>);

@@ -13,6 +13,10 @@ use crate::{
 
 /// Adds the token of a service to the requests that it sends for a user: keystoneauth's plugin of this name.
 ///
+/// A service with many users needs a wrapper for each of them. An [`Identity`](crate::Identity) in each request and
+/// [`AuthLayer::send_service_token`](crate::AuthLayer::send_service_token) do the same with one client, and a 401 then
+/// does not concern the service token.
+///
 /// With the service token (`X-Service-Token`), the called service accepts a user token that expired during a long
 /// operation. So do not set [`refuse_expired`](super::AccessInfoPlugin::refuse_expired) on the user's plugin.
 ///

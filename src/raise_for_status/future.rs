@@ -77,7 +77,7 @@ impl<B: Body> ErrorResponse<B> {
         let Parts { status, headers, extensions, .. } = &*this.parts;
         let caller_secrets = this.secrets.iter().flat_map(secrets_in);
         let sent_with: Option<&SentWith> = extensions.get();
-        let layer_secrets = sent_with.into_iter().flat_map(|SentWith(access)| access.secrets());
+        let layer_secrets = sent_with.into_iter().flat_map(SentWith::secrets);
         let secrets = caller_secrets.chain(layer_secrets);
         let mut error = HttpError::read(*status, headers, this.read, is_truncated, secrets);
         error.token_renewable = extensions.get().map(|rejected: &TokenRejected| !rejected.is_final());

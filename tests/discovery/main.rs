@@ -4,5 +4,6 @@ mod allocations;
 mod caching;
 mod documents;
 mod hostile;
+mod identities;
 mod requests;
 mod support;
