@@ -132,7 +132,7 @@ pub struct ServiceAccess {
     encoded_secrets: Vec<Secret>,
     auth_ref: Option<AccessInfo>,
     /// The endpoint of all requests. If it is set, the catalog is not used.
-    endpoint: Option<BaseUrl>,
+    endpoint: Option<Box<BaseUrl>>,
     /// The accesses that this one was combined from.
     parts: Vec<Arc<ServiceAccess>>,
     /// The origins of the previous token's catalog.
@@ -162,7 +162,7 @@ impl ServiceAccess {
     ///
     /// Returns [`Error::InvalidEndpoint`] if paths cannot be appended to the URL.
     pub fn fixed(endpoint: Uri) -> Result<Self, Error> {
-        let endpoint = BaseUrl::new(endpoint)?;
+        let endpoint = Box::new(BaseUrl::new(endpoint)?);
         Ok(Self { endpoint: Some(endpoint), ..Self::empty() })
     }
 
@@ -285,7 +285,7 @@ impl ServiceAccess {
     /// Returns the endpoint of all requests, if the access was created for a fixed one.
     #[inline]
     pub(crate) fn fixed_endpoint(&self) -> Option<&Uri> {
-        self.endpoint.as_ref().map(BaseUrl::url)
+        self.endpoint.as_deref().map(BaseUrl::url)
     }
 
     /// Returns the URL that relative request URIs with this filter are joined to.
@@ -301,7 +301,7 @@ impl ServiceAccess {
 
     /// Returns this origin if an endpoint of this access, or of the previous token's catalog, has it.
     pub(crate) fn known_origin(&self, origin: &Origin) -> Option<&Arc<Origin>> {
-        let fixed = self.endpoint.as_ref().map(BaseUrl::origin).filter(|fixed| ***fixed == *origin);
+        let fixed = self.endpoint.as_deref().map(BaseUrl::origin).filter(|fixed| ***fixed == *origin);
         fixed.or_else(|| self.origins()?.get(origin)).or_else(|| self.previous_origins.as_ref()?.get(origin))
     }
 

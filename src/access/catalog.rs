@@ -27,7 +27,7 @@ use crate::{
 ///
 /// See the [module docs](super) for an example.
 pub struct ServiceCatalog {
-    index: Arc<CatalogIndex>,
+    pub(super) index: Arc<CatalogIndex>,
     /// The URLs that contain the id of the project, if `index` is shared with other projects.
     project: Option<Box<ProjectUrls>>,
 }
@@ -335,8 +335,8 @@ impl ServiceCatalog {
 
     /// Returns the number of catalogs that share the parsed catalog, with this one.
     #[cfg(feature = "validate")]
-    pub(super) fn sharers(&self) -> usize {
-        Arc::strong_count(&self.index)
+    pub(super) fn sharers(&self) -> u32 {
+        u32::try_from(Arc::strong_count(&self.index)).unwrap_or(u32::MAX)
     }
 
     /// Returns the length of the JSON text that the catalog was read from.

@@ -143,6 +143,7 @@ impl CatalogIndex {
             + types
             + by_type
             + self.by_official_type.capacity() * entry * 8 / 7
+            + self.origins.get().map_or(0, |origins| origins.memory_size())
             + self.project_ids.as_ref().map_or(0, ProjectIds::memory_size)
     }
 }

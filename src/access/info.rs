@@ -41,16 +41,16 @@ struct Inner {
     /// The document without its catalog, and after it the strings of properties that have an escape sequence in it.
     text: Zeroizing<Box<str>>,
     /// The length of the document without its catalog.
-    document_len: usize,
+    document_len: u32,
     /// Where the catalog was in the document.
-    catalog_start: usize,
+    catalog_start: u32,
     properties: PropertySlices,
     /// Empty if the document has no catalog.
     catalog: ServiceCatalog,
     has_catalog: bool,
     /// The number of access infos that shared the catalog when this one was created, with this one.
     #[cfg(feature = "validate")]
-    catalog_sharers: usize,
+    catalog_sharers: u32,
     /// The `Date` of the response. It is not part of the auth state.
     date: Option<SystemTime>,
 }
@@ -72,6 +72,18 @@ impl AccessInfo {
     /// [`Error::InvalidResponse`] if the body is not a token document.
     pub fn new(token: impl AsRef<str>, body: impl AsRef<[u8]>) -> Result<Self, Error> {
         Self::build(Some(token.as_ref()), body.as_ref(), None)
+    }
+
+    /// Creates an access info as [`new`](Self::new) does. It shares its catalog with the others that were created with
+    /// these `catalogs`, if theirs is equal.
+    #[cfg(feature = "validate")]
+    pub(crate) fn new_sharing(
+        token: impl AsRef<str>,
+        body: impl AsRef<[u8]>,
+        catalogs: &SharedCatalogs,
+    ) -> Result<Self, Error> {
+        let read = |version, json: &str, project_id: Option<&str>| catalogs.read(version, json, project_id);
+        Self::build_with(Some(token.as_ref()), body.as_ref(), None, &read)
     }
 
     /// Creates an access info from a document only.
@@ -100,23 +112,32 @@ impl AccessInfo {
     /// Those of [`new`](Self::new), [`Error::NoToken`] if the response has no token, and [`Error::InvalidToken`] if it
     /// has `X-Subject-Token` headers with different values.
     pub fn from_response(headers: &HeaderMap, body: impl AsRef<[u8]>) -> Result<Self, Error> {
-        Self::read_response(headers, body.as_ref(), &ServiceCatalog::read)
+        let mut values = headers.get_all(&X_SUBJECT_TOKEN).iter();
+        let first = values.next();
+        if values.any(|value| Some(value) != first) {
+            let length = first.map_or(0, HeaderValue::len);
+            return Err(Error::InvalidToken {
+                reason: "it differs between the X-Subject-Token headers of the response",
+                length,
+                offset: None,
+            });
+        }
+        let token = match first {
+            None => None,
+            Some(value) => Some(value.to_str().map_err(|_| Error::InvalidToken {
+                reason: "it contains a byte that is not visible ASCII",
+                length: value.len(),
+                offset: value.as_bytes().iter().position(|byte| !byte.is_ascii_graphic()),
+            })?),
+        };
+        let access_info = Self::build(token, body.as_ref(), date(headers))?;
+        if access_info.0.token.is_none() {
+            return Err(Error::NoToken);
+        }
+        Ok(access_info)
     }
 
-    /// Creates an access info from a response as [`from_response`](Self::from_response) does, and shares the catalog with
-    /// the other access infos that were created with these `catalogs` and have an equal one.
-    #[cfg(feature = "validate")]
-    #[allow(dead_code, reason = "in construction")]
-    pub(crate) fn from_response_sharing(
-        headers: &HeaderMap,
-        body: impl AsRef<[u8]>,
-        catalogs: &SharedCatalogs,
-    ) -> Result<Self, Error> {
-        let read = |version, json: &str, project_id: Option<&str>| catalogs.read(version, json, project_id);
-        Self::read_response(headers, body.as_ref(), &read)
-    }
-
-    /// Returns an estimate of the memory that this access info keeps alive, in bytes. It never changes.
+    /// Returns an estimate of the memory that this access info keeps alive now, in bytes.
     ///
     /// Of a shared catalog, the access info keeps a part: the n-th that shares it keeps an n-th of it. The URLs that are
     /// made for the project when they are used are not counted.
@@ -131,7 +152,7 @@ impl AccessInfo {
             + self.0.text.len()
             + self.0.properties.memory_size()
             + own
-            + shared / self.0.catalog_sharers
+            + shared / self.0.catalog_sharers as usize
     }
 
     /// Reads an auth state, as written by [`auth_state`](Self::auth_state) or keystoneauth's `get_auth_state`.
@@ -241,44 +262,14 @@ impl AccessInfo {
     }
 
     fn body_len(&self) -> usize {
-        self.0.document_len + self.0.catalog.json_len()
+        self.0.document_len as usize + self.0.catalog.json_len()
     }
 
     fn push_body(&self, result: &mut String) {
         let Inner { text, document_len, catalog_start, catalog, .. } = &*self.0;
-        result.push_str(text.get(..*catalog_start).unwrap_or_default());
+        result.push_str(text.get(..*catalog_start as usize).unwrap_or_default());
         catalog.push_json(result);
-        result.push_str(text.get(*catalog_start..*document_len).unwrap_or_default());
-    }
-
-    fn read_response(
-        headers: &HeaderMap,
-        body: &[u8],
-        read_catalog: &ReadCatalog<'_>,
-    ) -> Result<Self, Error> {
-        let mut values = headers.get_all(&X_SUBJECT_TOKEN).iter();
-        let first = values.next();
-        if values.any(|value| Some(value) != first) {
-            let length = first.map_or(0, HeaderValue::len);
-            return Err(Error::InvalidToken {
-                reason: "it differs between the X-Subject-Token headers of the response",
-                length,
-                offset: None,
-            });
-        }
-        let token = match first {
-            None => None,
-            Some(value) => Some(value.to_str().map_err(|_| Error::InvalidToken {
-                reason: "it contains a byte that is not visible ASCII",
-                length: value.len(),
-                offset: value.as_bytes().iter().position(|byte| !byte.is_ascii_graphic()),
-            })?),
-        };
-        let access_info = Self::build_with(token, body, date(headers), read_catalog)?;
-        if access_info.0.token.is_none() {
-            return Err(Error::NoToken);
-        }
-        Ok(access_info)
+        result.push_str(text.get(*catalog_start as usize..*document_len as usize).unwrap_or_default());
     }
 
     fn build(token: Option<&str>, body: &[u8], date: Option<SystemTime>) -> Result<Self, Error> {

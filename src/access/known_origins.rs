@@ -31,6 +31,14 @@ impl KnownOrigins {
         self.origins.get(origin)
     }
 
+    /// Returns an estimate of the memory of the origins, in bytes.
+    #[cfg(feature = "validate")]
+    pub(super) fn memory_size(&self) -> usize {
+        /// Of an entry of the set, the reference counts and the text of the authority.
+        const OVERHEAD: usize = 16 + 16 + 32;
+        size_of::<Self>() + self.origins.len() * (size_of::<Origin>() + OVERHEAD)
+    }
+
     /// Records a report. Returns whether to log it: only if it is new and fewer than [`MAX_REPORTS`] were recorded.
     pub(super) fn record_report(&self, report: &impl Hash) -> bool {
         let report = BuildHasherDefault::<DefaultHasher>::new().hash_one(report);

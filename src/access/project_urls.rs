@@ -16,7 +16,8 @@ pub(super) struct ProjectIds {
 /// The URLs of one project in a catalog that projects share. Each is made when it is first used.
 pub(super) struct ProjectUrls {
     project_id: Box<str>,
-    urls: OnceLock<Box<[OnceLock<ProjectUrl>]>>,
+    /// Boxed, because most URLs are never used.
+    urls: OnceLock<Box<[OnceLock<Box<ProjectUrl>>]>>,
 }
 
 pub(super) struct ProjectUrl {
@@ -102,9 +103,9 @@ impl ProjectUrls {
         let make = || {
             let mut url = String::new();
             make(&mut url);
-            ProjectUrl { url: url.into(), base_url: LazyBaseUrl::default() }
+            Box::new(ProjectUrl { url: url.into(), base_url: LazyBaseUrl::default() })
         };
-        Some(urls.get(index)?.get_or_init(make))
+        urls.get(index).map(|url| &**url.get_or_init(make))
     }
 
     pub(super) fn memory_size(&self) -> usize {

@@ -172,17 +172,17 @@ impl AccessInfo {
 
     /// Returns the id of the domain that the token is scoped to.
     pub fn domain_id(&self) -> Option<&str> {
-        self.text(self.properties().domain_id)
+        self.text(self.properties().rare().domain_id)
     }
 
     /// Returns the name of the domain that the token is scoped to.
     pub fn domain_name(&self) -> Option<&str> {
-        self.text(self.properties().domain_name)
+        self.text(self.properties().rare().domain_name)
     }
 
     /// Returns the system scope, which is always `{"all": true}` today.
     pub fn system(&self) -> Option<Value> {
-        self.json(self.properties().system)
+        self.json(self.properties().rare().system)
     }
 
     /// Returns whether the token is scoped to a project.
@@ -210,7 +210,7 @@ impl AccessInfo {
 impl AccessInfo {
     /// Returns the id of the trust that the token was issued with.
     pub fn trust_id(&self) -> Option<&str> {
-        self.text(self.properties().trust_id)
+        self.text(self.properties().rare().trust_id)
     }
 
     /// Returns whether the token was issued with a trust.
@@ -220,22 +220,22 @@ impl AccessInfo {
 
     /// Returns the id of the trustee: the user that the trust delegates roles to.
     pub fn trustee_user_id(&self) -> Option<&str> {
-        self.text(self.properties().trustee_user_id)
+        self.text(self.properties().rare().trustee_user_id)
     }
 
     /// Returns the id of the trustor: the user whose roles the trust delegates. v2.0 has none.
     pub fn trustor_user_id(&self) -> Option<&str> {
-        self.text(self.properties().trustor_user_id)
+        self.text(self.properties().rare().trustor_user_id)
     }
 
     /// Returns the `application_credential` of the document: the credential that the user logged in with.
     pub fn application_credential(&self) -> Option<Value> {
-        self.json(self.properties().application_credential)
+        self.json(self.properties().rare().application_credential)
     }
 
     /// Returns the id of the application credential.
     pub fn application_credential_id(&self) -> Option<&str> {
-        self.text(self.properties().application_credential_id)
+        self.text(self.properties().rare().application_credential_id)
     }
 
     /// Returns the access rules of the application credential, or `None` if it has none and allows all requests.
@@ -243,7 +243,7 @@ impl AccessInfo {
     /// An empty iterator means that the token allows no request. It is also returned if the document has rules that
     /// cannot be read because they are not a list.
     pub fn application_credential_access_rules(&self) -> Option<impl Iterator<Item = AccessRule<'_>>> {
-        let rules = self.properties().access_rules.as_deref()?;
+        let rules = self.properties().rare().access_rules.as_deref()?;
         Some(rules.iter().map(|rule| AccessRule {
             id: self.text(rule.id),
             service: self.text(rule.service),
@@ -254,12 +254,12 @@ impl AccessInfo {
 
     /// Returns the id of the OAuth 1.0a access token that the token was issued for.
     pub fn oauth_access_token_id(&self) -> Option<&str> {
-        self.text(self.properties().oauth_access_token_id)
+        self.text(self.properties().rare().oauth_access_token_id)
     }
 
     /// Returns the id of the OAuth 1.0a consumer.
     pub fn oauth_consumer_id(&self) -> Option<&str> {
-        self.text(self.properties().oauth_consumer_id)
+        self.text(self.properties().rare().oauth_consumer_id)
     }
 
     /// Returns the `oauth2_credential` of the document: the client certificate that an OAuth 2.0 token is bound to.
@@ -267,19 +267,19 @@ impl AccessInfo {
     /// Keystone issues such tokens to clients that log in with OAuth 2.0 and mutual TLS. The object contains only the
     /// [thumbprint](Self::oauth2_credential_thumbprint) of the certificate.
     pub fn oauth2_credential(&self) -> Option<Value> {
-        self.json(self.properties().oauth2_credential)
+        self.json(self.properties().rare().oauth2_credential)
     }
 
     /// Returns the thumbprint of the certificate that an OAuth 2.0 token is bound to (`x5t#S256`, RFC 8705).
     pub fn oauth2_credential_thumbprint(&self) -> Option<&str> {
-        self.text(self.properties().oauth2_credential_thumbprint)
+        self.text(self.properties().rare().oauth2_credential_thumbprint)
     }
 
     /// Returns the `bind` of the document: the external authentication that the token is bound to.
     ///
     /// For example, a request with a token that is bound to a Kerberos principal also needs Kerberos authentication.
     pub fn bind(&self) -> Option<Value> {
-        self.json(self.properties().bind)
+        self.json(self.properties().rare().bind)
     }
 
     /// Returns the audit id: a random id to track the use of the token without exposing the token.
@@ -307,7 +307,7 @@ impl AccessInfo {
     pub fn service_providers(&self) -> Option<impl Iterator<Item = ServiceProvider<'_>>> {
         let is_v3 = self.version() == IdentityVersion::V3;
         is_v3.then(|| {
-            self.properties().service_providers.iter().filter_map(|provider| {
+            self.properties().rare().service_providers.iter().flatten().filter_map(|provider| {
                 Some(ServiceProvider {
                     id: self.text(provider.id)?,
                     auth_url: self.text(provider.auth_url),

@@ -24,6 +24,22 @@ pub(super) struct PropertySlices {
     pub(super) project_name: Slice,
     pub(super) project_domain_id: Slice,
     pub(super) project_domain_name: Slice,
+    pub(super) audit_id: Slice,
+    pub(super) audit_chain_id: Slice,
+    pub(super) role_ids: Box<[Slice]>,
+    pub(super) role_names: Box<[Slice]>,
+    rare: Option<Box<RareSlices>>,
+    pub(super) project_is_domain: Option<bool>,
+    pub(super) is_federated: bool,
+    pub(super) is_admin_project: bool,
+    pub(super) domain_scoped: bool,
+    pub(super) system_scoped: bool,
+    pub(super) trust_scoped: bool,
+}
+
+/// The properties that few tokens have.
+#[derive(PartialEq)]
+pub(super) struct RareSlices {
     pub(super) domain_id: Slice,
     pub(super) domain_name: Slice,
     pub(super) trust_id: Slice,
@@ -33,23 +49,13 @@ pub(super) struct PropertySlices {
     pub(super) oauth_access_token_id: Slice,
     pub(super) oauth_consumer_id: Slice,
     pub(super) oauth2_credential_thumbprint: Slice,
-    pub(super) audit_id: Slice,
-    pub(super) audit_chain_id: Slice,
     /// The JSON texts of values that are parsed each time they are asked for.
     pub(super) system: Slice,
     pub(super) application_credential: Slice,
     pub(super) oauth2_credential: Slice,
     pub(super) bind: Slice,
-    pub(super) role_ids: Box<[Slice]>,
-    pub(super) role_names: Box<[Slice]>,
     pub(super) access_rules: Option<Box<[AccessRuleSlices]>>,
-    pub(super) service_providers: Box<[ServiceProviderSlices]>,
-    pub(super) project_is_domain: Option<bool>,
-    pub(super) is_federated: bool,
-    pub(super) is_admin_project: bool,
-    pub(super) domain_scoped: bool,
-    pub(super) system_scoped: bool,
-    pub(super) trust_scoped: bool,
+    pub(super) service_providers: Option<Box<[ServiceProviderSlices]>>,
 }
 
 /// A time of the document.
@@ -60,6 +66,7 @@ pub(super) enum Time {
     At(SystemTime),
 }
 
+#[derive(PartialEq)]
 pub(super) struct AccessRuleSlices {
     pub(super) id: Slice,
     pub(super) service: Slice,
@@ -67,6 +74,7 @@ pub(super) struct AccessRuleSlices {
     pub(super) path: Slice,
 }
 
+#[derive(PartialEq)]
 pub(super) struct ServiceProviderSlices {
     pub(super) id: Slice,
     pub(super) auth_url: Slice,
@@ -86,58 +94,42 @@ impl PropertySlices {
     pub(super) fn memory_size(&self) -> usize {
         size_of_val(&*self.role_ids)
             + size_of_val(&*self.role_names)
-            + size_of_val(&*self.service_providers)
-            + self.access_rules.as_deref().map_or(0, size_of_val)
+            + self.rare.as_deref().map_or(0, |rare| {
+                size_of_val(rare)
+                    + rare.access_rules.as_deref().map_or(0, size_of_val)
+                    + rare.service_providers.as_deref().map_or(0, size_of_val)
+            })
     }
 
     fn read_v3(members: &Members<'_>, text: &mut TextBuilder<'_>) -> Self {
         let is_truthy = |path: &[&str]| members.value(path).is_some_and(BorrowedValue::is_truthy);
         let audit_ids = members.list(&["audit_ids"]);
         let roles = members.list(&["roles"]);
+        let role_ids = slices(roles.iter().map(|role| role.get("id")), text);
+        let role_names = slices(roles.iter().map(|role| role.get("name")), text);
+        let mut slice = |path: &[&str]| text.insert(members.text(path));
         Self {
             expires: Time::read(members.value(&["expires_at"])),
             issued: Time::read(members.value(&["issued_at"])),
-            role_ids: slices(roles.iter().map(|role| role.get("id")), text),
-            role_names: slices(roles.iter().map(|role| role.get("name")), text),
-            access_rules: access_rules(members, text),
-            service_providers: service_providers(members, text),
+            user_id: slice(&["user", "id"]),
+            username: slice(&["user", "name"]),
+            user_domain_id: slice(&["user", "domain", "id"]),
+            user_domain_name: slice(&["user", "domain", "name"]),
+            project_id: slice(&["project", "id"]),
+            project_name: slice(&["project", "name"]),
+            project_domain_id: slice(&["project", "domain", "id"]),
+            project_domain_name: slice(&["project", "domain", "name"]),
             audit_id: text.insert(audit_id(audit_ids)),
             audit_chain_id: text.insert(audit_chain_id(audit_ids)),
-            system: text.insert(members.json("system")),
-            application_credential: text.insert(members.json("application_credential")),
-            oauth2_credential: text.insert(members.json("oauth2_credential")),
-            bind: text.insert(members.json("bind")),
+            role_ids,
+            role_names,
             project_is_domain: members.value(&["is_domain"]).and_then(BorrowedValue::as_bool),
             is_federated: members.value(&["user", "OS-FEDERATION"]).is_some(),
             is_admin_project: members.value(&["is_admin_project"]).is_none_or(BorrowedValue::is_truthy),
             domain_scoped: is_truthy(&["domain"]),
             system_scoped: is_truthy(&["system", "all"]),
             trust_scoped: is_truthy(&["OS-TRUST:trust"]),
-            ..Self::texts(|path| text.insert(members.text(path)))
-        }
-    }
-
-    /// Reads the texts of a v3 document.
-    fn texts(mut text: impl FnMut(&[&str]) -> Slice) -> Self {
-        Self {
-            user_id: text(&["user", "id"]),
-            username: text(&["user", "name"]),
-            user_domain_id: text(&["user", "domain", "id"]),
-            user_domain_name: text(&["user", "domain", "name"]),
-            project_id: text(&["project", "id"]),
-            project_name: text(&["project", "name"]),
-            project_domain_id: text(&["project", "domain", "id"]),
-            project_domain_name: text(&["project", "domain", "name"]),
-            domain_id: text(&["domain", "id"]),
-            domain_name: text(&["domain", "name"]),
-            trust_id: text(&["OS-TRUST:trust", "id"]),
-            trustee_user_id: text(&["OS-TRUST:trust", "trustee_user", "id"]),
-            trustor_user_id: text(&["OS-TRUST:trust", "trustor_user", "id"]),
-            application_credential_id: text(&["application_credential", "id"]),
-            oauth_access_token_id: text(&["OS-OAUTH1", "access_token_id"]),
-            oauth_consumer_id: text(&["OS-OAUTH1", "consumer_id"]),
-            oauth2_credential_thumbprint: text(&["oauth2_credential", "x5t#S256"]),
-            ..Self::none()
+            rare: RareSlices::read_v3(members, text).boxed(),
         }
     }
 
@@ -150,58 +142,87 @@ impl PropertySlices {
             issued: Time::read(members.value(&["token", "issued_at"])),
             user_id: text.insert(members.text(&["user", "id"])),
             username: text.insert(user_name.or_else(|| members.text(&["user", "username"]))),
+            user_domain_id: Slice::NONE,
+            user_domain_name: Slice::NONE,
             project_id: text.insert(tenant(members, "id", "tenantId")),
             project_name: text.insert(tenant(members, "name", "tenantName")),
-            trust_id: text.insert(members.text(&["trust", "id"])),
-            trustee_user_id: text.insert(members.text(&["trust", "trustee_user_id"])),
+            project_domain_id: Slice::NONE,
+            project_domain_name: Slice::NONE,
             audit_id: text.insert(audit_id(audit_ids)),
             audit_chain_id: text.insert(audit_chain_id(audit_ids)),
-            bind: text.insert(members.inner_json("token", "bind")),
             role_ids: slices(members.list(&["metadata", "roles"]).iter().map(Some), text),
             role_names: slices(role_names, text),
             project_is_domain: Some(false),
-            trust_scoped: members.value(&["trust"]).is_some_and(BorrowedValue::is_truthy),
-            ..Self::none()
-        }
-    }
-
-    fn none() -> Self {
-        Self {
-            expires: Time::Missing,
-            issued: Time::Missing,
-            user_id: Slice::NONE,
-            username: Slice::NONE,
-            user_domain_id: Slice::NONE,
-            user_domain_name: Slice::NONE,
-            project_id: Slice::NONE,
-            project_name: Slice::NONE,
-            project_domain_id: Slice::NONE,
-            project_domain_name: Slice::NONE,
-            domain_id: Slice::NONE,
-            domain_name: Slice::NONE,
-            trust_id: Slice::NONE,
-            trustee_user_id: Slice::NONE,
-            trustor_user_id: Slice::NONE,
-            application_credential_id: Slice::NONE,
-            oauth_access_token_id: Slice::NONE,
-            oauth_consumer_id: Slice::NONE,
-            oauth2_credential_thumbprint: Slice::NONE,
-            audit_id: Slice::NONE,
-            audit_chain_id: Slice::NONE,
-            system: Slice::NONE,
-            application_credential: Slice::NONE,
-            oauth2_credential: Slice::NONE,
-            bind: Slice::NONE,
-            role_ids: Box::default(),
-            role_names: Box::default(),
-            access_rules: None,
-            service_providers: Box::default(),
-            project_is_domain: None,
             is_federated: false,
             is_admin_project: true,
             domain_scoped: false,
             system_scoped: false,
-            trust_scoped: false,
+            trust_scoped: members.value(&["trust"]).is_some_and(BorrowedValue::is_truthy),
+            rare: RareSlices::read_v2(members, text).boxed(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn rare(&self) -> &RareSlices {
+        self.rare.as_deref().unwrap_or(&RareSlices::NONE)
+    }
+}
+
+impl RareSlices {
+    const NONE: Self = Self {
+        domain_id: Slice::NONE,
+        domain_name: Slice::NONE,
+        trust_id: Slice::NONE,
+        trustee_user_id: Slice::NONE,
+        trustor_user_id: Slice::NONE,
+        application_credential_id: Slice::NONE,
+        oauth_access_token_id: Slice::NONE,
+        oauth_consumer_id: Slice::NONE,
+        oauth2_credential_thumbprint: Slice::NONE,
+        system: Slice::NONE,
+        application_credential: Slice::NONE,
+        oauth2_credential: Slice::NONE,
+        bind: Slice::NONE,
+        access_rules: None,
+        service_providers: None,
+    };
+
+    fn boxed(self) -> Option<Box<Self>> {
+        (self != Self::NONE).then(|| Box::new(self))
+    }
+
+    fn read_v3(members: &Members<'_>, text: &mut TextBuilder<'_>) -> Self {
+        let access_rules = access_rules(members, text);
+        let service_providers = service_providers(members, text);
+        let json = ["system", "application_credential", "oauth2_credential", "bind"];
+        let [system, application_credential, oauth2_credential, bind] =
+            json.map(|name| text.insert(members.json(name)));
+        let mut slice = |path: &[&str]| text.insert(members.text(path));
+        Self {
+            domain_id: slice(&["domain", "id"]),
+            domain_name: slice(&["domain", "name"]),
+            trust_id: slice(&["OS-TRUST:trust", "id"]),
+            trustee_user_id: slice(&["OS-TRUST:trust", "trustee_user", "id"]),
+            trustor_user_id: slice(&["OS-TRUST:trust", "trustor_user", "id"]),
+            application_credential_id: slice(&["application_credential", "id"]),
+            oauth_access_token_id: slice(&["OS-OAUTH1", "access_token_id"]),
+            oauth_consumer_id: slice(&["OS-OAUTH1", "consumer_id"]),
+            oauth2_credential_thumbprint: slice(&["oauth2_credential", "x5t#S256"]),
+            system,
+            application_credential,
+            oauth2_credential,
+            bind,
+            access_rules,
+            service_providers,
+        }
+    }
+
+    fn read_v2(members: &Members<'_>, text: &mut TextBuilder<'_>) -> Self {
+        Self {
+            trust_id: text.insert(members.text(&["trust", "id"])),
+            trustee_user_id: text.insert(members.text(&["trust", "trustee_user_id"])),
+            bind: text.insert(members.inner_json("token", "bind")),
+            ..Self::NONE
         }
     }
 }
@@ -250,14 +271,18 @@ fn access_rules(members: &Members<'_>, text: &mut TextBuilder<'_>) -> Option<Box
     Some(rules.collect())
 }
 
-fn service_providers(members: &Members<'_>, text: &mut TextBuilder<'_>) -> Box<[ServiceProviderSlices]> {
+fn service_providers(
+    members: &Members<'_>,
+    text: &mut TextBuilder<'_>,
+) -> Option<Box<[ServiceProviderSlices]>> {
     let providers = members.list(&["service_providers"]).iter();
     let providers = providers.filter(|provider| provider.get("id").is_some_and(|id| id.as_text().is_some()));
     let providers = providers.map(|provider| {
         let mut slice = |name| text.insert(provider.get(name).and_then(BorrowedValue::as_text));
         ServiceProviderSlices { id: slice("id"), auth_url: slice("auth_url"), sp_url: slice("sp_url") }
     });
-    providers.collect()
+    let providers: Box<[_]> = providers.collect();
+    (!providers.is_empty()).then_some(providers)
 }
 
 /// Returns the id or the name of the project of a v2.0 document, which is a member of its `tenant` object.

@@ -96,3 +96,6 @@ fn key(version: IdentityVersion, json: &str, project_id: Option<&str>) -> Key {
     }
     hash.finalize().into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,8 +48,9 @@ impl<'a> TextBuilder<'a> {
     }
 
     /// Returns the length of the source without the removed part, and the position of that part in it.
-    pub(super) fn source_len(&self) -> (usize, usize) {
-        (self.source.len() - self.removed.len(), self.removed.start)
+    pub(super) fn source_len(&self) -> (u32, u32) {
+        let to_u32 = |length| u32::try_from(length).unwrap_or(u32::MAX);
+        (to_u32(self.source.len() - self.removed.len()), to_u32(self.removed.start))
     }
 
     /// Returns the slice for a string. It is added to the text unless it is a slice of the source.
@@ -61,7 +62,7 @@ impl<'a> TextBuilder<'a> {
                 Slice::new(range.start - self.removed.len(), range.len())
             }
             _ => {
-                let (source_len, _) = self.source_len();
+                let source_len = self.source.len() - self.removed.len();
                 let start = source_len + self.decoded.len();
                 self.decoded.push_str(string);
                 Slice::new(start, string.len())
@@ -71,7 +72,7 @@ impl<'a> TextBuilder<'a> {
 
     /// Returns the text. It is allocated once, so that nothing of it is left in freed memory.
     pub(super) fn build(self) -> Box<str> {
-        let (source_len, _) = self.source_len();
+        let source_len = self.source.len() - self.removed.len();
         let mut text = String::with_capacity(source_len + self.decoded.len());
         text.push_str(self.source.get(..self.removed.start).unwrap_or_default());
         text.push_str(self.source.get(self.removed.end..).unwrap_or_default());

@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 
-use super::keystone::{Unreachable, X_SUBJECT_TOKEN};
+use super::keystone::Unreachable;
 use crate::{
     AccessInfo, BoxError, Error, ServiceAccess,
     access::{IdentityVersion, SharedCatalogs},
@@ -46,7 +46,8 @@ impl Failure {
 impl Answer {
     /// Reads Keystone's response to the question about `token`.
     ///
-    /// `by_itself` says whether the token itself was sent with the question: a 401 is then about that token.
+    /// `by_itself` says whether the token itself was sent with the question: a 401 is then about that token. The catalog
+    /// of a valid token is shared with equal ones in `catalogs`.
     pub(super) fn read(
         token: &HeaderValue,
         by_itself: bool,
@@ -73,8 +74,8 @@ impl Answer {
 
 /// Reads the document of `token`, whatever token the response names: the answer is about the one that was asked about.
 fn read_document(token: &HeaderValue, body: &[u8], catalogs: &SharedCatalogs) -> Result<ValidAnswer, Error> {
-    let headers = HeaderMap::from_iter([(X_SUBJECT_TOKEN.clone(), token.clone())]);
-    let access_info = AccessInfo::from_response_sharing(&headers, body, catalogs)?;
+    let token = token.to_str().unwrap_or_default();
+    let access_info = AccessInfo::new_sharing(token, body, catalogs)?;
     if access_info.version() != IdentityVersion::V3 {
         return Err(Error::invalid_response("it is a token document of another API version", 0, 0));
     }

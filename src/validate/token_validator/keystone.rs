@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The header with the token in question.
-pub(super) static X_SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
+static X_SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
 
 /// The header with the token of the asker.
 static X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
