@@ -20,6 +20,15 @@ const MIN_SHARDED_CAPACITY: usize = 10_000;
 /// Number of shards of a large cache. Each has its own lock.
 const SHARDS: usize = 8;
 
+/// Maximum capacity in bytes, so that sums of weights do not overflow.
+const MAX_CAPACITY: usize = usize::MAX >> 16;
+
+/// Maximum number of entries for which memory is reserved at the start.
+const MAX_ESTIMATE: usize = 32 * 1024;
+
+/// Minimum memory of a cached token, in bytes.
+const MIN_MEMORY: usize = size_of::<ValidatedToken>();
+
 /// Maximum number of unknown tokens.
 ///
 /// They have a cache of their own, so that no number of unknown tokens evicts a valid one.
@@ -50,12 +59,17 @@ struct UnknownToken {
 
 impl TokenCache {
     pub(super) fn new(settings: &ValidatorSettings) -> Self {
-        let tokens = settings.max_cached_tokens.max(1);
-        let capacity = settings.max_cached_bytes;
-        let weighter = MemoryWeighter { least: (capacity / tokens).max(1) as u64 };
+        let capacity = settings.max_cached_bytes.min(MAX_CAPACITY);
+        let tokens = settings.max_cached_tokens.clamp(1, (capacity / MIN_MEMORY).max(1));
+        // The cache takes no entry that fills it.
+        let least = (capacity / tokens).min(capacity / 10 * 9).max(1);
+        let weighter = MemoryWeighter { least: least as u64 };
         let shards = if tokens < MIN_SHARDED_CAPACITY { 1 } else { SHARDS };
         let mut options = OptionsBuilder::new();
-        options.shards(shards).estimated_items_capacity(tokens).weight_capacity(capacity as u64);
+        options
+            .shards(shards)
+            .estimated_items_capacity(tokens.min(MAX_ESTIMATE))
+            .weight_capacity(capacity as u64);
         let valid = match options.build() {
             Ok(options) => {
                 Cache::with_options(options, weighter, BuildKeyHasher::default(), DefaultLifecycle::default())
@@ -130,7 +144,10 @@ pub(super) fn unit_weight_cache<V: Clone>(
     let shards = if capacity < MIN_SHARDED_CAPACITY { 1 } else { SHARDS };
     let (hasher, lifecycle) = (BuildKeyHasher::default(), DefaultLifecycle::default());
     let mut options = OptionsBuilder::new();
-    options.shards(shards).estimated_items_capacity(capacity).weight_capacity(capacity as u64);
+    options
+        .shards(shards)
+        .estimated_items_capacity(capacity.min(MAX_ESTIMATE))
+        .weight_capacity(capacity as u64);
     match options.build() {
         Ok(options) => Cache::with_options(options, UnitWeighter, hasher, lifecycle),
         Err(_) => Cache::with(capacity, capacity as u64, UnitWeighter, hasher, lifecycle),

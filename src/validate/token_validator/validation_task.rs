@@ -26,43 +26,25 @@ use crate::{
 const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
+/// Minimum number of validations in the background that can be made in the lifetime of a cached token during an outage.
+/// So a token that is in steady use outlives a short outage, even if its lifetime is short.
+const MIN_REFRESHES: u32 = 20;
+
 /// A validation in flight.
 ///
 /// Dropping it takes it out of the flights, however it ended.
-struct Validation {
-    shared: Arc<Shared>,
-    flight: Flight,
-    asked_at: AskedAt,
-    question: Question,
-    kind: Kind,
+pub(super) struct Validation {
+    pub(super) shared: Arc<Shared>,
+    pub(super) question: Question,
+    pub(super) flight: Flight,
+    pub(super) asked_at: AskedAt,
+    pub(super) kind: Kind,
     /// The cached token that is validated in the background.
-    due: Option<Arc<ValidatedToken>>,
-    started_at: Now,
+    pub(super) due: Option<Arc<ValidatedToken>>,
+    pub(super) started_at: Now,
 }
 
 impl Shared {
-    /// Spawns the task of a validation.
-    #[expect(clippy::too_many_arguments, reason = "the parts of a validation")]
-    pub(super) fn spawn(
-        self: &Arc<Self>,
-        runtime: &Handle,
-        start: Start<Option<Outcome>>,
-        flight: Flight,
-        asked_at: AskedAt,
-        question: Question,
-        token: &HeaderValue,
-        kind: Kind,
-        due: Option<Arc<ValidatedToken>>,
-        started_at: Now,
-    ) {
-        let shared = Arc::clone(self);
-        let validation = Validation { shared, flight, asked_at, question, kind, due, started_at };
-        let panicked = Arc::clone(self);
-        start.run(runtime, validation.run(token.clone()), move || {
-            Some(panicked.finish_panicked(kind, started_at))
-        });
-    }
-
     fn finish_panicked(&self, kind: Kind, now: Now) -> Outcome {
         let failure = Failure::new("code outside this crate panicked: an HTTP client, a plugin or a clock");
         self.record(ValidationResult::Unavailable, None, kind, Some(&failure), now);
@@ -96,6 +78,12 @@ impl Shared {
 }
 
 impl Validation {
+    /// Spawns the task. No lock may be held, because the validation is dropped at once if the runtime is shut down.
+    pub(super) fn spawn(self, runtime: &Handle, start: Start<Option<Outcome>>, token: &HeaderValue) {
+        let (shared, kind, started_at) = (Arc::clone(&self.shared), self.kind, self.started_at);
+        start.run(runtime, self.run(token.clone()), move || Some(shared.finish_panicked(kind, started_at)));
+    }
+
     /// Validates the token, and returns the outcome for those who wait: `None` if they have to ask again.
     async fn run(self, token: HeaderValue) -> Option<Outcome> {
         let _in_flight = self.shared.metrics.enter_flight();
@@ -181,7 +169,8 @@ impl Validation {
         let retry_after = failure.retry_after.unwrap_or(RETRY_AFTER).clamp(MIN_RETRY_AFTER, MAX_RETRY_AFTER);
         let cached = self.shared.cache.get(&self.question.key);
         if let Some(token) = &cached {
-            token.fail_refresh(now, retry_after);
+            let pause = retry_after.min(self.shared.valid_time / MIN_REFRESHES);
+            token.fail_refresh(now, pause);
         }
         Some(match cached.filter(|token| token.is_usable(now)) {
             Some(token) => Outcome::Valid(token),

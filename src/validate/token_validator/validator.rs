@@ -17,6 +17,7 @@ use super::{
     key::{KeyMaker, TokenKey},
     keystone::Keystone,
     validated_token::Judgement,
+    validation_task::Validation,
 };
 use crate::{
     renewal::{Clock, Now, SystemClock},
@@ -227,8 +228,10 @@ impl Shared {
                 return Next::Known(Outcome::Unavailable(RETRY_AFTER));
             }
         }
-        self.spawn(runtime, start, flight.clone(), asked_at, question, token, Kind::Foreground, None, now);
-        Next::Wait(flight)
+        let (shared, kind, waiting) = (Arc::clone(self), Kind::Foreground, flight.clone());
+        let validation = Validation { shared, question, flight, asked_at, kind, due: None, started_at: now };
+        validation.spawn(runtime, start, token);
+        Next::Wait(waiting)
     }
 
     /// Validates a cached token in the background.
@@ -248,7 +251,9 @@ impl Shared {
         };
         if is_inserted {
             self.metrics.record_background();
-            self.spawn(&runtime, start, flight, asked_at, question, token, Kind::Background, Some(due), now);
+            let (shared, kind, due) = (Arc::clone(self), Kind::Background, Some(due));
+            let validation = Validation { shared, question, flight, asked_at, kind, due, started_at: now };
+            validation.spawn(&runtime, start, token);
         } else {
             due.end_refresh(now);
         }

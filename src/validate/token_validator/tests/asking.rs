@@ -265,4 +265,18 @@ async fn a_token_can_validate_itself() {
     }
     stub.set(|_| Reply::Status(503));
     assert_eq!(validate(&validator, "another").await, "unavailable");
+    stub.set(|asked| match asked.url.as_str() {
+        "http://keystone.public/" => Reply::Document(
+            r#"{"versions": {"values": [{"id": "v3.14", "status": "stable",
+                "links": [{"rel": "self", "href": "http://keystone.public/v3/"}]}]}}"#
+                .to_owned(),
+        ),
+        _ => Reply::Document(document("good", 60)),
+    });
+    let validator = validator_with(&stub, |settings| {
+        settings.asker = Asker::TokenItself("http://keystone.public".into());
+    });
+    assert_eq!(validate(&validator, "good").await, "valid", "at a URL without a version");
+    let invalid = validator_with(&stub, |settings| settings.asker = Asker::TokenItself("keystone".into()));
+    assert_eq!(validate(&invalid, "good").await, "unavailable");
 }

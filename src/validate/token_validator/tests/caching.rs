@@ -184,7 +184,8 @@ async fn an_expired_token_is_valid_only_if_that_is_allowed() {
     assert_eq!(validate_expired(&validator, "good").await, "valid");
     assert_eq!(cached(&validator, "good"), "unknown", "it was not cached as alive");
     assert_eq!(validate_expired(&validator, "good").await, "valid");
-    assert_eq!(stub.questions(), 3, "it was not cached at all");
+    assert_eq!(stub.questions(), 3);
+    assert_eq!(validator.metrics().snapshot().cached_tokens, 0, "it was not cached at all");
     pass(60).await;
     assert_eq!(validate(&validator, "good").await, "unknown");
 }
@@ -304,12 +305,70 @@ async fn the_cache_is_bounded_by_entries_and_by_bytes() {
     let texts: Vec<_> = tokens.iter().map(String::as_str).collect();
     let stub = Stub::knowing(&texts);
     let by_entries = validator_with(&stub, |settings| settings.max_cached_tokens = 10);
-    let by_bytes = validator_with(&stub, |settings| settings.max_cached_bytes = 200 * 1024);
+    let by_bytes = validator_with(&stub, |settings| settings.max_cached_bytes = 32 * 1024);
     for token in &texts {
         assert_eq!(validate(&by_entries, token).await, "valid");
         assert_eq!(validate(&by_bytes, token).await, "valid");
     }
     assert_eq!(by_entries.metrics().snapshot().cached_tokens, 10);
     let snapshot = by_bytes.metrics().snapshot();
-    assert!(snapshot.cached_bytes <= 200 * 1024 && snapshot.cached_tokens >= 10, "{snapshot:?}");
+    assert!(snapshot.cached_bytes <= 32 * 1024 && snapshot.cached_tokens >= 5, "{snapshot:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_bounds_can_be_set() {
+    let stub = Stub::knowing(&["good"]);
+    for (tokens, bytes, expected) in
+        [(0, 0, 0), (0, usize::MAX, 1), (usize::MAX, 0, 0), (usize::MAX, usize::MAX, 1), (1, 1 << 20, 1)]
+    {
+        let validator = validator_with(&stub, |settings| {
+            (settings.max_cached_tokens, settings.max_cached_bytes) = (tokens, bytes);
+        });
+        assert_eq!(validate(&validator, "good").await, "valid");
+        assert_eq!(validator.metrics().snapshot().cached_tokens, expected, "{tokens} {bytes}");
+    }
+    let validator = validator_with(&stub, |settings| {
+        settings.token_cache_time = Duration::MAX;
+        settings.unknown_token_cache_time = Duration::MAX;
+        settings.outage_grace = Duration::MAX;
+        settings.validation_timeout = Duration::MAX;
+        (settings.max_in_flight, settings.max_waiting) = (usize::MAX, usize::MAX);
+    });
+    assert_eq!((validate(&validator, "good").await, validate(&validator, "bad").await), ("valid", "unknown"));
+    let none = validator_with(&stub, |settings| (settings.max_in_flight, settings.max_waiting) = (0, 0));
+    assert_eq!(validate(&none, "good").await, "valid");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_does_not_void_a_validation_that_waits_for_a_permit() {
+    let stub = Stub::knowing(&["good"]);
+    let validator = validator_with(&stub, |settings| settings.max_in_flight = 1);
+    let Outcome::Valid(token) = outcome(&validator, "good", false).await else { panic!("not valid") };
+    let access = token.access().await.unwrap();
+    pass(300).await;
+    stub.set_latency(Duration::from_secs(2));
+    stub.questions();
+    let slow = validator.validate(&"other".parse().unwrap(), false);
+    let Err(waiting) = validator.validate(&"good".parse().unwrap(), false) else { panic!("cached") };
+    pass(1).await;
+    token.invalidate(&access, &origin());
+    assert_eq!(name(&waiting.await), "valid");
+    assert_eq!(stub.questions(), 2);
+    drop(slow);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_token_voids_an_earlier_question_about_it() {
+    let stub = Stub::new(|asked| match asked.url.contains("allow_expired=1") {
+        true => Reply::Status(404), // revoked meanwhile
+        false => Reply::Document(document("good", 7_200)),
+    });
+    let validator = validator(&stub);
+    stub.set_latency(Duration::from_secs(2));
+    let Err(slow) = validator.validate(&"good".parse().unwrap(), false) else { panic!("cached") };
+    pass(1).await;
+    stub.set_latency(Duration::from_millis(10));
+    assert_eq!(validate_expired(&validator, "good").await, "unknown");
+    assert_eq!(name(&slow.await), "unknown");
+    assert_eq!((cached(&validator, "good"), stub.questions()), ("unknown", 2));
 }

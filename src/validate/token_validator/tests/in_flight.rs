@@ -223,3 +223,22 @@ async fn a_panic_of_the_clock_is_an_outage() {
     panics.store(false, Ordering::Relaxed);
     assert_eq!((cached(&validator, "good"), validate(&validator, "other").await), ("valid", "valid"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn after_a_panic_in_the_background_the_next_validation_is_made_after_a_pause() {
+    let stub = Stub::knowing(&["good"]);
+    let validator = validator(&stub);
+    validate(&validator, "good").await;
+    pass(256).await;
+    stub.questions();
+    stub.set(|_| Reply::Panic);
+    for _ in 0..9 {
+        assert_eq!(cached(&validator, "good"), "valid");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(stub.questions(), 1);
+    pass(1).await;
+    assert_eq!(cached(&validator, "good"), "valid");
+    pass(1).await;
+    assert_eq!(stub.questions(), 1, "another one");
+}
