@@ -34,24 +34,18 @@ pub(super) struct EffectiveFilter<'a> {
 }
 
 impl RequestInfo {
-    /// Reads a request that has no extensions.
-    #[inline(always)]
-    pub(super) fn without_extensions<B>(request: &Request<B>, settings: &Settings) -> Self {
-        let (has_token, has_host) = has_token_and_host(request.headers());
-        let needs_token = !has_token || settings.overwrite_token;
-        let is_relative = request.uri().scheme().is_none();
-        Self { own_filter: None, is_relative, needs_token, has_host, obtains_token: false }
-    }
-
     /// Reads the request, and removes the extensions that are meant for this layer. Returns the identity that replaces
     /// the plugin of the layer, if there is one.
     #[inline(always)]
     pub(super) fn extract<B>(request: &mut Request<B>, settings: &Settings) -> (Self, Option<Identity>) {
         let extensions = request.extensions_mut();
-        let own_filter = extensions.remove::<EndpointFilter>().map(|filter| settings.apply_defaults(filter));
-        // Most requests have one or two extensions, so the other lookups are skipped if none is left.
+        // Most requests have no extension or one, so the lookups are skipped if none is left.
+        let mut own_filter = if extensions.is_empty() { None } else { extensions.remove::<EndpointFilter>() };
+        if let Some(filter) = own_filter {
+            own_filter = Some(settings.apply_defaults(filter));
+        }
         let identity = if extensions.is_empty() { None } else { extensions.remove::<Identity>() };
-        let (mut own_filter, mut obtains_token, mut unauthenticated) = (own_filter, false, false);
+        let (mut obtains_token, mut unauthenticated) = (false, false);
         if !extensions.is_empty() {
             obtains_token = extensions.remove::<ObtainsToken>().is_some();
             unauthenticated = extensions.remove::<Unauthenticated>().is_some();
@@ -59,9 +53,10 @@ impl RequestInfo {
                 own_filter = Some(microversion.apply_to(own_filter, settings));
             }
         }
-        let mut info = Self { own_filter, obtains_token, ..Self::without_extensions(request, settings) };
-        info.needs_token &= !unauthenticated;
-        (info, identity)
+        let (has_token, has_host) = has_token_and_host(request.headers());
+        let needs_token = !unauthenticated && (!has_token || settings.overwrite_token);
+        let is_relative = request.uri().scheme().is_none();
+        (Self { own_filter, is_relative, needs_token, has_host, obtains_token }, identity)
     }
 
     /// Returns whether this request is sent to obtain a token. Such a request must not wait for one.

@@ -8,8 +8,8 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use super::{
-    future::ResponseFuture, request::RequestInfo, request_future::RequestFuture, settings::Shared,
-    source::RequestIdentity,
+    extensions::Identity, future::ResponseFuture, request::RequestInfo, request_future::RequestFuture,
+    settings::Shared, source::RequestIdentity,
 };
 use crate::{BoxError, IdentityPlugin};
 
@@ -46,23 +46,19 @@ impl<P, S> Auth<P, S> {
         self.inner
     }
 
-    /// Sends a request that has extensions.
+    /// Sends a request with the identity that replaces the plugin of the layer.
     #[inline(never)]
-    fn call_with_extensions<B>(&mut self, mut request: Request<B>) -> ResponseFuture<P, S, B>
+    fn call_as<B>(
+        &mut self,
+        identity: Identity,
+        info: RequestInfo,
+        request: Request<B>,
+    ) -> ResponseFuture<P, S, B>
     where
         P: IdentityPlugin,
         S: Service<Request<B>> + Clone,
     {
         let Shared { plugin, settings } = &self.shared;
-        let (info, identity) = RequestInfo::extract(&mut request, settings);
-        let Some(identity) = identity else {
-            return ResponseFuture::with_layer(RequestFuture::new(
-                info,
-                request,
-                &mut self.inner,
-                &self.shared,
-            ));
-        };
         let sends_service_token = info.needs_token && settings.send_service_token;
         let service = sends_service_token.then(|| Arc::clone(plugin));
         let shared = Shared { plugin: RequestIdentity { identity, service }, settings: Arc::clone(settings) };
@@ -84,13 +80,14 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        // Requests without extensions are the cheapest: nothing of them has to be looked up.
-        if !request.extensions().is_empty() {
-            return self.call_with_extensions(request);
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let (info, identity) = RequestInfo::extract(&mut request, &self.shared.settings);
+        match identity {
+            None => {
+                ResponseFuture::with_layer(RequestFuture::new(info, request, &mut self.inner, &self.shared))
+            }
+            Some(identity) => self.call_as(identity, info, request),
         }
-        let info = RequestInfo::without_extensions(&request, &self.shared.settings);
-        ResponseFuture::with_layer(RequestFuture::new(info, request, &mut self.inner, &self.shared))
     }
 }
 
