@@ -20,7 +20,12 @@ const MAX_TOKEN_LENGTH: usize = 128 * 1024;
 
 /// A layer that validates the token of each incoming request.
 ///
-/// All clones of the layer, and all services that they create, share one cache.
+/// All clones of the layer, and all services that they create, share one cache. A setting that concerns the cache or
+/// the requests to Keystone starts an empty one, so clone the layer after it is configured.
+///
+/// If the response body of the inner service is not `From<Bytes>`, call [`respond_with`](Self::respond_with).
+///
+/// See the [module docs](super) for an example.
 #[derive(Clone)]
 pub struct ValidateTokenLayer<F = JsonDocument> {
     settings: Arc<Settings>,
@@ -34,11 +39,17 @@ pub struct ValidateTokenLayer<F = JsonDocument> {
 
 impl ValidateTokenLayer {
     /// Creates a layer that asks Keystone with the token of `plugin`, the service's own account.
+    ///
+    /// The account needs the role `service`, or `admin`. A [`RenewingPlugin`](crate::RenewingPlugin) keeps its token
+    /// valid. The endpoint of Keystone is in its service catalog.
     pub fn new(plugin: impl IdentityPlugin, transport: Transport) -> Self {
         Self::with_asker(Asker::Plugin(Arc::new(plugin)), transport)
     }
 
     /// Creates a layer that asks Keystone about each token with the token itself, without an account of its own.
+    ///
+    /// A 401 of Keystone then means that the token is not valid. Expired tokens are never accepted, also not with a
+    /// service token.
     pub fn self_validating(auth_url: impl Into<AuthUrl>, transport: Transport) -> Self {
         Self::with_asker(Asker::TokenItself(auth_url.into()), transport)
     }
@@ -56,61 +67,88 @@ impl ValidateTokenLayer {
 
 impl<F> ValidateTokenLayer<F> {
     /// Sets the public URL of Keystone that a 401 names: keystonemiddleware's `www_authenticate_uri`.
+    ///
+    /// Default: the `auth_url` of the service's own account. Clients may not be able to reach it, so a warning is
+    /// logged.
     #[must_use]
     pub fn www_authenticate_uri(self, uri: Uri) -> Self {
         self.update(|settings| settings.www_authenticate_uri = Some(uri))
     }
 
-    /// Lets requests without a valid token through. The application decides: keystonemiddleware's option of this name.
+    /// Lets requests without a valid token through: keystonemiddleware's option of this name.
+    ///
+    /// The application decides by the [`Validation`](crate::Validation). It can tell a bad token from an outage of
+    /// Keystone.
     #[must_use]
     pub fn delay_auth_decision(self) -> Self {
         self.update(|settings| settings.delay_auth_decision = true)
     }
 
-    /// Sets the roles of which a service token needs one. Default: `service`.
+    /// Sets the roles of which a service token needs one. Default: `service`. They are compared exactly.
+    ///
+    /// With such a role, a service token lets expired tokens of users through, for the time that Keystone allows, and
+    /// lifts their access rules.
     #[must_use]
     pub fn service_token_roles<R: Into<Box<str>>>(self, roles: impl IntoIterator<Item = R>) -> Self {
         let roles = roles.into_iter().map(Into::into).collect();
         self.update(|settings| settings.service_token_roles = roles)
     }
 
-    /// Sets whether a service token without these roles is refused. Default: true.
+    /// Sets whether a request is rejected if its service token has none of these roles. Default: true.
+    ///
+    /// If it is false, any valid token counts as a service token, but only one with a role has the effects that
+    /// [`service_token_roles`](Self::service_token_roles) describes.
     #[must_use]
     pub fn service_token_roles_required(self, required: bool) -> Self {
         self.update(|settings| settings.service_token_roles_required = required)
     }
 
-    /// Sets the type of this service, for access rules of application credentials.
+    /// Sets the type of this service, such as `compute`, for access rules of application credentials.
+    ///
+    /// Without it, tokens with access rules are rejected. An access rule must name exactly this type.
     #[must_use]
     pub fn service_type(self, service_type: impl Into<Box<str>>) -> Self {
         self.update(|settings| settings.service_type = Some(service_type.into()))
     }
 
     /// Sets the maximum length of a token, in bytes. Default: 8,192. At most 131,072.
+    ///
+    /// A longer token is malformed: the response is a 401, and Keystone is not asked.
     #[must_use]
     pub fn max_token_length(self, length: usize) -> Self {
         self.update(|settings| settings.max_token_length = length.min(MAX_TOKEN_LENGTH))
     }
 
     /// Accepts tokens in `Authorization: Bearer` too.
+    ///
+    /// Such a token is used even if the request has an `X-Auth-Token`. The scheme must be spelt `Bearer`. A header with
+    /// another scheme is ignored.
     #[must_use]
     pub fn bearer_tokens(self) -> Self {
         self.update(|settings| settings.bearer_tokens = true)
     }
 
-    /// Requires that tokens are bound to the client certificate of the request.
+    /// Requires that tokens are bound to the client certificate of the connection (RFC 8705).
+    ///
+    /// A bound token is always accepted only with a [`PeerCertificate`](crate::PeerCertificate) that matches. With this
+    /// setting, a token that is not bound is rejected too.
     #[must_use]
     pub fn require_certificate_bound_tokens(self) -> Self {
         self.update(|settings| settings.require_certificate_bound_tokens = true)
     }
 
     /// Sets a function that returns the URI that the client sent, for routers that remove a prefix from the path.
+    ///
+    /// It is needed only if access rules are used. See [`SentUri`](crate::SentUri) for the alternatives.
     #[must_use]
     pub fn sent_uri(self, sent_uri: fn(&Extensions) -> Option<&Uri>) -> Self {
         self.update(|settings| settings.sent_uri = Some(sent_uri))
     }
 
     /// Passes the identity to the inner service in headers too, as keystonemiddleware does.
+    ///
+    /// A value that cannot stand in a header is left out, and so is a role with a comma in its name: the names in
+    /// `X-Roles` are separated by commas.
     #[must_use]
     pub fn identity_headers(self) -> Self {
         self.update(|settings| settings.identity_headers = true)
@@ -189,7 +227,7 @@ impl<F> ValidateTokenLayer<F> {
     /// Sets how a rejection becomes a response, for response bodies that are not `From<Bytes>`.
     ///
     /// The function chooses the body, and can add headers. The layer sets the status, `WWW-Authenticate` and
-    /// `Retry-After` afterwards.
+    /// `Retry-After` afterwards, and inserts the [`Rejection`] into the extensions.
     ///
     /// ```
     /// use bytes::Bytes;

@@ -86,8 +86,8 @@ where
                 }
             },
             Err(validating) => {
-                // The ready inner service can hold a permit or a slot in a queue. If a waiting request kept it, requests
-                // of other users could not be sent.
+                // The ready inner service can hold a permit or a slot in a queue. If a waiting request kept it,
+                // requests of other users could not be sent.
                 self.release_readiness();
                 let (inner, respond) = (self.inner.clone(), self.respond.clone());
                 ResponseFuture::waiting(validating, request, inner, respond, Arc::clone(&self.shared))

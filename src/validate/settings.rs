@@ -1,11 +1,15 @@
 //! The settings of a [`ValidateTokenLayer`](super::ValidateTokenLayer) that concern single requests.
 
+use std::fmt;
+
 use http::{Extensions, Uri};
+
+use super::rejection::challenge;
 
 /// Maximum length of a token by default, in bytes.
 const MAX_TOKEN_LENGTH: usize = 8_192;
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Settings {
     pub(super) www_authenticate_uri: Option<Uri>,
     pub(super) delay_auth_decision: bool,
@@ -33,5 +37,37 @@ impl Default for Settings {
             sent_uri: None,
             identity_headers: false,
         }
+    }
+}
+
+/// Shows the URL as a challenge does, without a password that it may contain by mistake.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field(
+                "www_authenticate_uri",
+                &self.www_authenticate_uri.as_ref().map(|uri| challenge(Some(uri))),
+            )
+            .field("delay_auth_decision", &self.delay_auth_decision)
+            .field("service_token_roles", &self.service_token_roles)
+            .field("service_token_roles_required", &self.service_token_roles_required)
+            .field("service_type", &self.service_type)
+            .field("max_token_length", &self.max_token_length)
+            .field("bearer_tokens", &self.bearer_tokens)
+            .field("require_certificate_bound_tokens", &self.require_certificate_bound_tokens)
+            .field("identity_headers", &self.identity_headers)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_the_url_is_not_shown() {
+        let uri = Some("https://user:canary@keystone.example.com".parse().unwrap());
+        let shown = format!("{:?}", Settings { www_authenticate_uri: uri, ..Settings::default() });
+        assert!(shown.contains("keystone.example.com") && !shown.contains("canary"), "{shown}");
     }
 }

@@ -29,7 +29,7 @@ impl Validating {
     ) -> Result<TokenResults, Self> {
         let PresentedTokens { user, service } = presented;
         if let (false, Some(reason)) = (shared.settings.delay_auth_decision, user.fault()) {
-            // No service token could make up for it.
+            // The request is rejected whatever its service token is.
             return Ok(TokenResults { user: Err(reason), service: Err(NotConfirmed::NotAsked) });
         }
         match validate(&service, false, shared) {

@@ -26,8 +26,8 @@ pub enum IdentityStatus {
 
 /// What the layer found out about the tokens of a request: an extension of the request.
 ///
-/// Without [`delay_auth_decision`](crate::ValidateTokenLayer::delay_auth_decision) the user is always confirmed, because
-/// all other requests are rejected.
+/// Without [`delay_auth_decision`](crate::ValidateTokenLayer::delay_auth_decision) the user is always confirmed,
+/// because all other requests are rejected.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Validation {

@@ -48,8 +48,8 @@ pub(crate) struct Question {
 }
 
 impl Keystone {
-    /// Creates a Keystone that knows the tokens `good` of `alice`, `service` of a service, and `plain` of a user without
-    /// roles.
+    /// Creates a Keystone that knows the tokens `good` of `alice`, `service` of a service, and `plain` of a user
+    /// without roles.
     pub(crate) fn new() -> Self {
         let keystone = Self(Arc::new(State {
             answers: Mutex::default(),

@@ -8,14 +8,14 @@ use sha2::{Digest, Sha256};
 
 /// The client certificate of the connection: a request extension that the TLS acceptor of the server sets.
 ///
-/// The layer compares it with the certificate that a token is bound to. It is never read from a header, because a client
-/// can send any header.
+/// The layer compares it with the certificate that a token is bound to. It is never read from a header, because a
+/// client can send any header.
 ///
 /// ```
 /// use http::Request;
 /// use tower_keystone::PeerCertificate;
 ///
-/// /// Called for each request of a connection, with `tokio_rustls::server::TlsStream::get_ref().1.peer_certificates()`.
+/// /// Called for each request of a connection, with the `peer_certificates()` of its TLS session.
 /// fn with_certificate<B>(mut request: Request<B>, peer_certificates: Option<&[Vec<u8>]>) -> Request<B> {
 ///     if let Some([certificate, ..]) = peer_certificates {
 ///         request.extensions_mut().insert(PeerCertificate::from_der(certificate.as_slice()));
@@ -40,8 +40,8 @@ impl PeerCertificate {
 
     /// Returns whether this is the certificate with a thumbprint (`x5t#S256`).
     ///
-    /// The thumbprint of RFC 8705 is the SHA-256 of the DER in base64url without padding. Keystone issues the SHA-256 of
-    /// the PEM text, with padding.
+    /// The thumbprint of RFC 8705 is the SHA-256 of the DER in base64url without padding. Keystone issues the SHA-256
+    /// of the PEM text, with padding.
     pub(in crate::validate) fn has_thumbprint(&self, thumbprint: &str) -> bool {
         thumbprint == URL_SAFE_NO_PAD.encode(Sha256::digest(&self.0))
             || thumbprint == URL_SAFE.encode(Sha256::digest(self.to_pem()))
