@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::Case;
 
 /// A result that differs from the result of keystoneauth.
+#[derive(Clone)]
 pub(crate) struct Difference {
     /// Index of the call, if the case has calls.
     pub(crate) call: usize,

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     future::Future,
     io,
+    ops::Deref,
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
@@ -28,13 +29,50 @@ pub(crate) struct Exchange {
     pub(crate) method: String,
     pub(crate) url: String,
     when_token: Option<WhenToken>,
+    /// The value of `X-Subject-Token`.
+    pub(crate) when_subject: Option<Text>,
     pub(crate) status: u16,
     #[serde(default)]
     headers: BTreeMap<String, String>,
     #[serde(default, deserialize_with = "compact_json")]
     json: Option<Box<RawValue>>,
-    body: Option<String>,
+    body: Option<Text>,
     pub(crate) error: Option<String>,
+}
+
+/// A text of the data, which can be written as `{"repeat": TEXT, "times": NUMBER}`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "WrittenText")]
+pub(crate) struct Text(String);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WrittenText {
+    Plain(String),
+    Repeated { repeat: String, times: usize },
+}
+
+impl From<WrittenText> for Text {
+    fn from(written: WrittenText) -> Self {
+        match written {
+            WrittenText::Plain(text) => Self(text),
+            WrittenText::Repeated { repeat, times } => Self(repeat.repeat(times)),
+        }
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
 }
 
 #[derive(Clone, Deserialize)]
@@ -109,6 +147,7 @@ impl Exchange {
             method: "GET".to_owned(),
             url: url.to_owned(),
             when_token: None,
+            when_subject: None,
             status: 404,
             headers: BTreeMap::new(),
             json: None,
@@ -133,8 +172,11 @@ impl Exchange {
     }
 
     /// Replaces the document by the result of `change`, if there is one.
-    pub(crate) fn with_document(&self, change: fn(&RawValue) -> Option<Box<RawValue>>) -> Option<Self> {
-        let written = self.body.clone().and_then(|body| RawValue::from_string(body).ok());
+    pub(crate) fn with_document(
+        &self,
+        change: impl FnOnce(&RawValue) -> Option<Box<RawValue>>,
+    ) -> Option<Self> {
+        let written = self.body.clone().and_then(|body| RawValue::from_string(body.0).ok());
         let changed = change(self.json.as_deref().or(written.as_deref())?)?;
         Some(Self { json: Some(changed), body: None, ..self.clone() })
     }
@@ -162,13 +204,14 @@ impl Exchange {
         self.text().contains(text) || any(&self.document(), text)
     }
 
-    fn is_match(&self, method: &str, url: &str, token: Option<&str>) -> bool {
+    fn is_match(&self, method: &str, url: &str, token: Option<&str>, subject: Option<&str>) -> bool {
         let when_token = match &self.when_token {
             None => true,
             Some(WhenToken::Any(wanted)) => token.is_some() == *wanted,
             Some(WhenToken::This(wanted)) => token == Some(wanted),
         };
-        when_token && self.method == method && normalized(&self.url) == url
+        let when_subject = self.when_subject.as_deref().is_none_or(|wanted| subject == Some(wanted));
+        when_token && when_subject && self.method == method && normalized(&self.url) == url
     }
 
     fn respond(&self) -> Result<Response<Body>, BoxError> {
@@ -239,9 +282,12 @@ impl Servers {
 impl Table {
     fn respond(&mut self, request: &Request<Bytes>) -> Result<Response<Body>, BoxError> {
         let token = request.headers().get("x-auth-token").and_then(|token| token.to_str().ok());
+        let subject = request.headers().get("x-subject-token").map(|token| latin1_text(token.as_bytes()));
         let (method, url) = (request.method().as_str(), uri_text(request.uri()));
         self.sent.push((Instant::now(), request_to_json(request)));
-        let is_match = |(exchange, _): &&mut (Exchange, bool)| exchange.is_match(method, &url, token);
+        let is_match = |(exchange, _): &&mut (Exchange, bool)| {
+            exchange.is_match(method, &url, token, subject.as_deref())
+        };
         let unused = self.exchanges.iter_mut().filter(is_match).find(|(_, used)| !used);
         if let Some((exchange, used)) = unused {
             *used = true;
@@ -293,8 +339,13 @@ fn request_to_json(request: &Request<Bytes>) -> Value {
 }
 
 pub(crate) fn headers(headers: &HeaderMap) -> Value {
-    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    headers.iter().map(|(name, value)| (name.as_str().to_owned(), Value::from(text(value)))).collect()
+    let text = |value: &http::HeaderValue| Value::from(latin1_text(value.as_bytes()));
+    headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
+}
+
+/// Returns bytes of a header as text: each byte is one character.
+pub(crate) fn latin1_text(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
 }
 
 fn body(headers: &HeaderMap, body: &Bytes) -> Value {
