@@ -1,4 +1,4 @@
-//! The layer against a real Keystone and a real Placement.
+//! The layers against a real Keystone, a real Placement and keystonemiddleware.
 //!
 //! `boot.py` installs them from PyPI into a virtual environment in `target/cloud`, and starts them on loopback ports
 //! with SQLite databases. If the services cannot be started, the tests fail. `TOWER_KEYSTONE_NO_CLOUD=1` skips these tests,

@@ -12,7 +12,7 @@ pub(super) struct Row {
     /// The outcome with keystonemiddleware: the status, and what the application saw if it was called.
     pub(super) reference: &'static str,
     pub(super) ours: &'static str,
-    /// Why our outcome is another one. Empty if it is the same.
+    /// Why our outcome is the better one. Empty if it is the same.
     pub(super) reason: &'static str,
 }
 
@@ -21,6 +21,7 @@ impl Row {
         Self { name, sent, reference: outcome, ours: outcome, reason: "" }
     }
 
+    /// Sets another outcome for our layer, and why it is the better one.
     fn but(self, ours: &'static str, reason: &'static str) -> Self {
         Self { ours, reason, ..self }
     }
@@ -89,9 +90,10 @@ fn to(configuration: &'static str) -> Sent {
 }
 
 const CONFIRMED: &str = "200 Confirmed";
+const BOTH_CONFIRMED: &str = "200 Confirmed + Confirmed";
+
 const TOO_LONG: &str = "a token that is too long is a bad token, not an outage";
 const TWICE: &str = "both headers are one and the same token";
-const BOTH_CONFIRMED: &str = "200 Confirmed + Confirmed";
 
 pub(super) fn table(world: &World) -> Vec<Row> {
     let mut rows = scopes(world);

@@ -34,7 +34,7 @@ pub(super) struct World {
     pub(super) changed_password: String,
     pub(super) deleted_trust: String,
     pub(super) deleted_credential: String,
-    /// The id of an application credential of the account that has been deleted.
+    /// The id of an application credential of the account, which has been deleted.
     pub(super) account_credential: String,
     /// An account without the role `service`.
     pub(super) stranger: Person,
