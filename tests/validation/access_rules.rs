@@ -9,8 +9,8 @@ use crate::{
     responses::{is_exception, rejected},
 };
 
-/// Returns whether the result is the one that the access rules require, and keystonemiddleware has no such rules, or ended
-/// with one of these exceptions.
+/// Returns whether the result is the one that the access rules require, and the recorded one is that of a token without
+/// access rules, or one of these exceptions.
 pub(crate) fn is_decided_by_rules(
     case: &Case,
     difference: &Difference,

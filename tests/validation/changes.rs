@@ -27,8 +27,8 @@ pub(crate) fn step<'a>(case: &'a Case, difference: &Difference) -> &'a Step {
     &case.steps[difference.call]
 }
 
-/// Returns whether the case shows this flaw of keystonemiddleware.
-pub(crate) fn has_flaw(case: &Case, flaw: &str) -> bool {
+/// Returns whether another implementation may differ in this respect.
+pub(crate) fn may_differ_in(case: &Case, flaw: &str) -> bool {
     case.flaws.iter().any(|name| name == flaw)
 }
 

@@ -8,8 +8,8 @@ use crate::{
     access_rules::is_decided_by_rules,
     changed_case::{differences_after, same_result_after},
     changes::{
-        agrees_after, change_tokens, document, elements, has_flaw, remove_header, step, token, user_token,
-        without_access_rules, without_failed_login,
+        agrees_after, change_tokens, document, elements, may_differ_in, remove_header, step, token,
+        user_token, without_access_rules, without_failed_login,
     },
     input::{Middleware, Step, application_decides},
     replay::Rule,
@@ -39,7 +39,7 @@ pub(crate) const RESPONSES: &[Rule] = &[
                 _ => false,
             };
             caught
-                && has_flaw(case, "uncaught")
+                && may_differ_in(case, "uncaught")
                 && is_keystone_in_trouble(case, difference)
                 && is_result_of_outage(case, difference)
         },
@@ -48,7 +48,7 @@ pub(crate) const RESPONSES: &[Rule] = &[
         decision: "a login of the service itself that fails with 404 is an outage, and says nothing about the token",
         covers: |case, difference, _| {
             difference.subject == "response"
-                && has_flaw(case, "own-failure-as-401")
+                && may_differ_in(case, "own-failure-as-401")
                 && difference.expected == unauthorized(case, step(case, difference))
                 && is_unavailable(case, difference)
         },
@@ -194,7 +194,7 @@ pub(crate) const RESPONSES: &[Rule] = &[
             let claim = claimed.map(|(_, value)| value.to_string().into());
             let with_claim = with_member(&difference.got, SYSTEM_SCOPE, claim);
             difference.subject == "application: identity"
-                && has_flaw(case, "system-scope-spoofed")
+                && may_differ_in(case, "system-scope-spoofed")
                 && claimed.is_some()
                 && difference.got.get(SYSTEM_SCOPE).is_none()
                 && difference.expected == with_claim
@@ -213,7 +213,7 @@ pub(crate) const RESPONSES: &[Rule] = &[
             let of_user = scope(user_token(step), "x-identity-status");
             let of_service = scope(token(step, "x-service-token"), "x-service-identity-status");
             difference.subject == "application: identity"
-                && has_flaw(case, "system-scope-of-service")
+                && may_differ_in(case, "system-scope-of-service")
                 && difference.expected.get(SYSTEM_SCOPE) == of_service.as_ref()
                 && difference.got == with_member(&difference.expected, SYSTEM_SCOPE, of_user)
         },
@@ -223,7 +223,7 @@ pub(crate) const RESPONSES: &[Rule] = &[
         covers: |case, difference, _| {
             let without = without_roles_with_comma(case, step(case, difference), &difference.expected);
             matches!(&*difference.subject, "application: identity" | "typed identity")
-                && has_flaw(case, "role-with-comma")
+                && may_differ_in(case, "role-with-comma")
                 && difference.got == without
         },
     },
@@ -231,13 +231,13 @@ pub(crate) const RESPONSES: &[Rule] = &[
         decision: "the path of an access rule is compared literally",
         covers: |case, difference, replay| {
             // `error` is the class of a broken regular expression.
-            has_flaw(case, "rule-is-regex") && is_decided_by_rules(case, difference, replay, &["error"])
+            may_differ_in(case, "rule-is-regex") && is_decided_by_rules(case, difference, replay, &["error"])
         },
     },
     Rule {
         decision: "access rules are enforced without a service catalog, too",
         covers: |case, difference, replay| {
-            has_flaw(case, "uncaught") && is_decided_by_rules(case, difference, replay, &["KeyError"])
+            may_differ_in(case, "uncaught") && is_decided_by_rules(case, difference, replay, &["KeyError"])
         },
     },
     Rule {

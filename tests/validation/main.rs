@@ -9,8 +9,8 @@
 //! keystonemiddleware runs behind WSGI, which joins the values of a repeated header by a comma, and which does not
 //! distinguish `-` and `_` in the name of a header. The replay sends the headers as the client does.
 //!
-//! A case has one of the outcomes of the conformance test, and the rules in `differences*.rs` are checked as there. A
-//! case that keystonemiddleware itself gets wrong has the name of the flaw in `flaws`.
+//! A case has one of the outcomes of the conformance test, and the rules in `differences*.rs` are checked as there. The
+//! `flaws` of a case name the respects in which another implementation may differ.
 
 #[path = "../conformance/changed_case.rs"]
 #[allow(dead_code, reason = "the conformance test uses more of it")]
@@ -67,7 +67,7 @@ struct Case {
     options: input::Options,
     exchanges: Vec<servers::Exchange>,
     steps: Vec<input::Step>,
-    /// Names of the defects of keystonemiddleware that this case shows.
+    /// Names of the respects in which another implementation may differ.
     #[serde(default)]
     flaws: Vec<String>,
     /// What is expected of each step, in the form that [`expected`] describes.

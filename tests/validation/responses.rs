@@ -8,7 +8,7 @@ use crate::{
     input::{Step, application_decides},
 };
 
-/// Exception classes that keystonemiddleware does not handle if Keystone cannot be asked, or responds with nonsense.
+/// Exception classes of keystonemiddleware if Keystone cannot be asked, or responds with nonsense.
 pub(crate) const EXCEPTIONS: [&str; 8] = [
     "ConnectTimeout",
     "EmptyCatalog",
