@@ -216,6 +216,7 @@ fn documents_and_stored_tokens_are_wiped() {
         let in_body = AccessInfo::from_body(V2_DOCUMENT).unwrap();
         assert_eq!(in_body.auth_token(), Some(SECRET));
         assert!(AccessInfo::from_auth_state(&in_body.auth_state()).is_ok());
+        assert_eq!(in_body.body().expose(), V2_DOCUMENT);
         (state, from_state, AccessInfo::from_response(&headers, r#"{"token": {}}"#).unwrap(), in_body)
     });
     assert_wiped(|| {
