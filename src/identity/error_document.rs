@@ -9,7 +9,7 @@ const MAX_ENTRIES: usize = 16;
 
 /// Returns whether a body is an error document of Keystone, such as
 /// `{"error": {"code": 401, "message": "…", "title": "…"}}`.
-pub(super) fn is_error_document(body: &str) -> bool {
+pub(crate) fn is_error_document(body: &str) -> bool {
     let Some(error) = member(body, "error") else { return false };
     let starts_with = |name, is_start: fn(char) -> bool| {
         member(error.get(), name).is_some_and(|value| value.get().starts_with(is_start))

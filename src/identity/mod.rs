@@ -148,4 +148,6 @@ pub use v2::V2Credentials;
 pub use v3::V3Credentials;
 
 #[cfg(feature = "validate")]
+pub(crate) use error_document::is_error_document;
+#[cfg(feature = "validate")]
 pub(crate) use login::send as send_within_origin;

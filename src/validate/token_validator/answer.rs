@@ -10,6 +10,8 @@ use crate::{
     AccessInfo, BoxError, Error, ServiceAccess,
     access::{IdentityVersion, SharedCatalogs},
     error::retry_after,
+    identity::is_error_document,
+    json,
 };
 
 /// What Keystone has said about a token.
@@ -63,8 +65,8 @@ impl Answer {
                 Ok(valid) => Self::Valid(Box::new(valid)),
                 Err(error) => Self::Unavailable(Failure::new(error.to_string())),
             },
-            404 => Self::Unknown,
-            401 if by_itself => Self::Unknown,
+            404 if is_by_keystone(&response) => Self::Unknown,
+            401 if by_itself && is_by_keystone(&response) => Self::Unknown,
             // The header with the token is too large for Keystone, or for a proxy in front of it.
             431 => Self::Unknown,
             _ => Self::Unavailable(failure_status(&response)),
@@ -89,6 +91,11 @@ fn read_document(token: &HeaderValue, body: &[u8], catalogs: &SharedCatalogs) ->
     Ok(ValidAnswer { access_info, access, expires })
 }
 
+/// Returns whether the error comes from Keystone and not from a proxy in front of it, which says nothing about the token.
+fn is_by_keystone(response: &Response<Bytes>) -> bool {
+    str::from_utf8(json::without_bom(response.body())).is_ok_and(is_error_document)
+}
+
 fn failure(error: &BoxError) -> Failure {
     let retry_after = Error::find(&**error).and_then(Error::retry_after);
     let reason = match error.downcast_ref::<Unreachable>() {
@@ -101,6 +108,9 @@ fn failure(error: &BoxError) -> Failure {
 fn failure_status(response: &Response<Bytes>) -> Failure {
     let status = response.status();
     let hint = match status {
+        StatusCode::NOT_FOUND if !is_by_keystone(response) => {
+            " without an error document; check the URL of Keystone, and the proxy in front of it"
+        }
         StatusCode::UNAUTHORIZED => "; check the account of this service",
         StatusCode::FORBIDDEN => "; the account of this service needs the role `service`",
         _ => "",

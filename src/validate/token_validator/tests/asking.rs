@@ -62,7 +62,8 @@ async fn answers_have_their_meaning() {
     let other_version = r#"{"access": {"token": {"id": "good", "expires": "2026-01-15T23:00:00Z"}}}"#;
     let document = |text: &str| Reply::Document(text.to_owned());
     for (reply, expected) in [
-        (Reply::Status(404), "unknown"),
+        (Reply::Error(404), "unknown"),
+        (Reply::Status(404), "unavailable"),
         (Reply::Status(431), "unknown"),
         (Reply::Status(204), "unavailable"),
         (Reply::Status(300), "unavailable"),
@@ -168,7 +169,7 @@ async fn an_endpoint_without_a_version_is_discovered() {
                 .to_owned(),
         ),
         "http://keystone.internal/identity/v3/auth/tokens" => Reply::Document(document("good", 60)),
-        _ => Reply::Status(404),
+        _ => Reply::Error(404),
     });
     let validator = validator_of(&stub, plugin("http://keystone.internal/identity"), |_| {});
     assert_eq!(validate(&validator, "good").await, "valid");
@@ -259,6 +260,9 @@ async fn a_token_can_validate_itself() {
     assert_eq!((asked.token.as_deref(), asked.subject.as_deref()), (Some("good"), Some("good")));
     for status in [401, 404] {
         stub.set(move |_| Reply::Status(status));
+        assert_eq!(validate(&validator, "bad").await, "unavailable");
+        assert_eq!(stub.questions(), 1);
+        stub.set(move |_| Reply::Error(status));
         let token = format!("bad{status}");
         assert_eq!(validate(&validator, &token).await, "unknown");
         assert_eq!((cached(&validator, &token), stub.questions()), ("unknown", 1));

@@ -176,7 +176,7 @@ async fn a_revoked_token_is_removed_by_the_background_validation() {
 async fn an_expired_token_is_valid_only_if_that_is_allowed() {
     let stub = Stub::new(|asked| match asked.url.contains("allow_expired=1") {
         true => Reply::Document(document("good", 60)),
-        false => Reply::Status(404),
+        false => Reply::Error(404),
     });
     let validator = validator(&stub);
     pass(100).await;
@@ -197,7 +197,7 @@ async fn a_token_that_expires_in_the_cache_is_asked_about_if_expired_ones_are_al
     assert_eq!(validate_expired(&validator, "good").await, "valid");
     assert_eq!(cached(&validator, "good"), "valid", "it is alive");
     pass(61).await;
-    stub.set(|_| Reply::Status(404)); // revoked
+    stub.set(|_| Reply::Error(404)); // revoked
     assert_eq!(cached(&validator, "good"), "unknown");
     assert_eq!(validate_expired(&validator, "good").await, "unknown");
     assert_eq!(stub.questions(), 2);
@@ -360,7 +360,7 @@ async fn a_removal_does_not_void_a_validation_that_waits_for_a_permit() {
 #[tokio::test(start_paused = true)]
 async fn an_unknown_token_voids_an_earlier_question_about_it() {
     let stub = Stub::new(|asked| match asked.url.contains("allow_expired=1") {
-        true => Reply::Status(404), // revoked meanwhile
+        true => Reply::Error(404), // revoked meanwhile
         false => Reply::Document(document("good", 7_200)),
     });
     let validator = validator(&stub);

@@ -151,7 +151,7 @@ pub(super) fn knowing(tokens: &[&str]) -> impl Fn(&Asked) -> Reply + Send + Sync
         tokens.iter().map(|token| (token.to_string(), document(token, 12 * 3_600 - 1))).collect();
     move |asked| {
         let subject = asked.subject.as_deref().unwrap_or_default();
-        documents.get(subject).cloned().map_or(Reply::Status(404), Reply::Document)
+        documents.get(subject).cloned().map_or(Reply::Error(404), Reply::Document)
     }
 }
 
