@@ -51,47 +51,318 @@
 //! # }
 //! ```
 //!
+//! # The account of the service
+//!
+//! The layer asks Keystone with the token of an account of the service. The account needs the role `service` (or
+//! `admin`), usually in the project `service`. Any [`IdentityPlugin`](crate::IdentityPlugin) can supply its token, such
+//! as a [`RenewingPlugin`](crate::RenewingPlugin), or `CloudConfig::plugin` with the account in a `clouds.yaml` or in
+//! `OS_*` variables (feature `config`).
+//!
+//! A program without an account uses [`ValidateTokenLayer::self_validating`]. Keystone is then asked about each token
+//! with the token itself.
+//!
 //! # What is read from a request
 //!
 //! - The token of the user: `X-Auth-Token`, or `X-Storage-Token` if the request has no `X-Auth-Token`. With
 //!   [`bearer_tokens`](ValidateTokenLayer::bearer_tokens), `Authorization: Bearer` comes before both.
-//! - The token of a service that sends the request for the user: `X-Service-Token`. With one of the
-//!   [service roles](ValidateTokenLayer::service_token_roles), the token of the user may have expired, and its access
-//!   rules do not apply.
-//! - An empty header is no token. Blanks around a token are ignored. A token that is too long, or a header with several
-//!   different values, is a malformed token, about which Keystone is not asked.
-//! - No method and no path is exempt. Add routes that need no token outside of the layer.
+//! - The token of a service that sends the request for the user: `X-Service-Token`.
+//! - An empty header is no token. Blanks around a token are ignored. A token that is longer than
+//!   [`max_token_length`](ValidateTokenLayer::max_token_length), or a header with several different values, is a
+//!   malformed token. Keystone is not asked about it.
+//! - No method and no path is exempt. [Health checks](#health-checks) and other routes that need no token are added
+//!   outside of the layer.
+//! - The body is not read.
 //!
-//! The layer removes the identity headers that keystonemiddleware would set (`X-User-Id`, `X-Roles` and so on, also
-//! with `_` in their names), because a client can send them. The extensions are the only source of identity.
+//! The layer removes the headers in which keystonemiddleware passes the identity (`X-User-Id`, `X-Roles` and so on,
+//! also with `_` in their names), because a client could send them. It does so for every request. The extensions are
+//! the only source of identity. The tokens stay in the request, marked as sensitive.
 //!
-//! # Responses
+//! # What the client gets
 //!
-//! - **401** with `WWW-Authenticate` and Keystone's JSON document: no token, or one that is malformed, unknown,
-//!   expired, or not allowed for this request. The reason is logged (level debug), but the client does not learn it.
-//! - **503** with `Retry-After`: Keystone is unavailable, or does not accept the account of this service.
-//! - A 401 of the application gets the same `WWW-Authenticate`, beside its own.
+//! By default, every request needs a valid token. With
+//! [`delay_auth_decision`](ValidateTokenLayer::delay_auth_decision), all requests are let through, and the application
+//! decides by the [`status`](Validation::status) of the [`Validation`]:
 //!
-//! With [`delay_auth_decision`](ValidateTokenLayer::delay_auth_decision) all requests are let through, and the
-//! application decides. See [`Validation::status`].
+//! | cause | response | status with `delay_auth_decision` |
+//! |---|---|---|
+//! | no token | 401 | `Absent` |
+//! | the token is malformed | 401 | `Invalid` |
+//! | Keystone does not know the token: it is revoked, the user is disabled, it was never issued, and so on | 401 | `Invalid` |
+//! | the token has expired | 401 | `Invalid` |
+//! | the [access rules](#access-rules) of the token do not allow the request | 401 | `Invalid` |
+//! | the token is bound to another [certificate](#certificate-bound-tokens) | 401 | `Invalid` |
+//! | the [service token](#service-tokens) is not valid, or has none of the service roles | 401 | that of the token of the user; [`service_status`](Validation::service_status) is `Invalid` |
+//! | Keystone cannot be reached, takes too long, returns an error or nonsense, or rejects the account of this service | 503 | `Unavailable` |
+//! | too many requests wait for Keystone | 503 | `Unavailable` |
+//! | a [`RequireLayer`] requires a role or a scope that the caller does not have | 403 | the same |
+//! | the application asks for the caller, but has no `ValidateTokenLayer` | 500 | the same |
+//!
+//! - A **401** has `WWW-Authenticate: Keystone uri="..."` with the URL that
+//!   [`www_authenticate_uri`](ValidateTokenLayer::www_authenticate_uri) sets. A 401 of the application gets this
+//!   header, too, beside its own.
+//! - A **503** has `Retry-After`: the time that Keystone names, from 1 to 60 s, or 5 s.
+//! - The body is a JSON document like those of Keystone. The client does not learn the reason. It is logged at level
+//!   debug.
+//!
+//! With `delay_auth_decision`, the extractor of [`Caller`] and [`Caller::from_extensions`] still return a 401 or a 503
+//! if there is no confirmed user. The extractor of `Option<Caller>` returns `None` only if the request has no token.
+//!
+//! Roles and scopes are checked by the module [`require`].
+//!
+//! # Requests on behalf of the caller
+//!
+//! [`Caller::identity`] is a request extension for [`Auth`](crate::Auth): the request is sent with the token and the
+//! service catalog of the caller. One client serves all callers. With
+//! [`send_service_token`](crate::AuthLayer::send_service_token), the token of the service's own account is added:
+//!
+//! ```
+//! use http::Request;
+//! use tower_keystone::{AuthLayer, Caller, EndpointFilter, IdentityPlugin};
+//!
+//! /// The layer of a client for nova, which is built once.
+//! fn nova<P: IdentityPlugin>(account: P) -> AuthLayer<P> {
+//!     AuthLayer::new(account).endpoint(EndpointFilter::new("compute")).send_service_token()
+//! }
+//!
+//! /// A request to nova with the token of the caller.
+//! fn servers_of(caller: &Caller) -> Result<Request<()>, http::Error> {
+//!     Request::get("/servers").extension(caller.identity()).body(())
+//! }
+//! # let _ = (nova::<tower_keystone::AccessInfoPlugin>, servers_of);
+//! ```
+//!
+//! If nova responds with 401, the token is removed from the cache, at most once in 10 s. The next request with it is
+//! validated at Keystone. Pass the 401 on to the caller, who needs a new token. The example `axum_service` is a
+//! complete program.
+//!
+//! # Service tokens
+//!
+//! A service that calls another one for a user sends the token of the user as `X-Auth-Token`, and its own as
+//! `X-Service-Token`. If the service token has one of the
+//! [`service_token_roles`](ValidateTokenLayer::service_token_roles) (by default `service`):
+//!
+//! - the token of the user may have expired, so that a long operation can end. Keystone limits for how long
+//!   (`allow_expired_window`, 48 h by default). The token is then validated for each request and is not cached;
+//! - the access rules of the user's token do not apply.
+//!
+//! A service token without such a role is rejected, unless
+//! [`service_token_roles_required`](ValidateTokenLayer::service_token_roles_required) is false. It then has no effect
+//! except that [`Caller::service`] returns it. The service token is validated first. If it is rejected, Keystone is not
+//! asked about the token of the user. A service token alone identifies no user.
+//!
+//! # Access rules
+//!
+//! An application credential can be restricted to certain requests. A rule names a method, a path and a type of
+//! service. Set the type of your service with [`service_type`](ValidateTokenLayer::service_type); without it,
+//! restricted tokens are rejected. A rule allows a request if:
+//!
+//! - the method and the service type are the same, in the same case, and without aliases;
+//! - the path is the same as that of the request, without the query. In the path of a rule, `*` and `{name}` match one
+//!   or more characters except `/`, and `**` matches any characters. All other characters match themselves.
+//!
+//! If the token has a service catalog, it must also list the service type. An empty list of rules allows nothing.
+//!
+//! The path is the one that the client sent. axum's `nest` removes a prefix from the path of the request; with the
+//! feature `axum`, the layer finds the original path. For other routers see [`SentUri`].
+//!
+//! # Certificate-bound tokens
+//!
+//! A token can be bound to a TLS client certificate (RFC 8705). It is then accepted only from a connection with this
+//! certificate. The TLS acceptor of your server passes the certificate of the connection in the extension
+//! [`PeerCertificate`]. A header cannot set it. With
+//! [`require_certificate_bound_tokens`](ValidateTokenLayer::require_certificate_bound_tokens), tokens that are not
+//! bound are rejected too.
+//!
+//! # Cache
+//!
+//! All clones of a layer share one cache in memory. It contains no token as a key, but a salted SHA-256.
+//!
+//! - **Valid tokens** are cached for 300 s ([`token_cache_time`](ValidateTokenLayer::token_cache_time)), from the
+//!   moment when Keystone is asked, and not beyond their expiry. The expiry is checked for each request.
+//! - **Unknown tokens** are cached for 10 s
+//!   ([`unknown_token_cache_time`](ValidateTokenLayer::unknown_token_cache_time)), in a cache of their own: no number
+//!   of them evicts a valid token.
+//! - **A token in steady use** is validated again in the background when 75 to 85 % of its time has passed. Its
+//!   requests do not wait.
+//! - **Requests with the same new token** share one validation. It goes on if the client of the first request
+//!   disconnects.
+//! - **At most 64 validations** are in flight, and 1,024 more wait
+//!   ([`max_validations`](ValidateTokenLayer::max_validations)). A request that needs yet another one gets a 503.
+//!   Background validations have a limit of their own.
+//! - **The size** is limited to 20,000 tokens and 128 MiB ([`cache_capacity`](ValidateTokenLayer::cache_capacity)).
+//!   Equal service catalogs are stored once.
+//!
+//! **A revoked token is accepted until its time in the cache ends**, at most 300 s. The same is true for a disabled
+//! user or a removed role. A shorter time means more requests to Keystone. Zero turns the cache off. Keystone has a
+//! cache of its own, which may add to this time.
+//!
+//! # Outages of Keystone
+//!
+//! While Keystone is unavailable, cached tokens are accepted to the end of their time. Requests with other tokens get a
+//! 503, at the latest after 10 s ([`validation_timeout`](ValidateTokenLayer::validation_timeout)). This includes the
+//! login of the service's account, and up to three repeats if Keystone cannot be reached
+//! ([`connect_retries`](ValidateTokenLayer::connect_retries)).
+//!
+//! With [`outage_grace`](ValidateTokenLayer::outage_grace), cached tokens are accepted longer during an outage, but not
+//! beyond their expiry. A revocation may then be noticed that much later.
+//!
+//! # Metrics and logs
+//!
+//! [`ValidateTokenLayer::metrics`] returns a handle that can be kept, for example by the handler of `/metrics`:
+//!
+//! ```
+//! use tower_keystone::validate::ValidationMetrics;
+//!
+//! fn text(metrics: &ValidationMetrics) -> String {
+//!     let now = metrics.snapshot();
+//!     format!(
+//!         "hits {}, misses {}, unavailable {}, slowest validation {:?}, rejected expired tokens {}",
+//!         now.hits, now.misses, now.unavailable, now.latency.max, now.rejections.expired_token,
+//!     )
+//! }
+//! # let _ = text;
+//! ```
+//!
+//! A warning is logged when validations start to fail, and an info event when they succeed again. The events of single
+//! requests have the level debug: each validation, and each rejection with its reason. If the span of a request has the
+//! empty fields `user_id` and `project_id`, the layer records them. Neither tokens nor response bodies are logged.
 //!
 //! # Order of layers
 //!
-//! CORS and tracing go outside, so that a preflight needs no token and rejections are traced. If the span of the
-//! request has the empty fields `user_id` and `project_id`, the layer records them. A `Timeout` outside must be longer
-//! than the [`validation_timeout`](ValidateTokenLayer::validation_timeout); otherwise clients see its error instead of
-//! a 503. The `Transport` must not share a concurrency limit with the inner service.
+//! From the outermost to the innermost:
+//!
+//! - **`SetSensitiveRequestHeaders`** (tower-http): for the tokens, so that no layer below prints them. `ValidateToken`
+//!   marks them too, but only for the layers inside of it.
+//! - **`SetRequestId`, `Trace`, `PropagateRequestId`** (tower-http): outside, so that a 401 and a 503 are traced.
+//! - **`Cors`** (tower-http): outside. A preflight has no token, and the client can read a 401 only if it has the
+//!   headers of CORS. Expose `WWW-Authenticate` and `Retry-After`.
+//! - **`Compression`** (tower-http): anywhere.
+//! - **`LoadShed`, `ConcurrencyLimit`**: outside, they also limit the requests that wait for Keystone. A limit for each
+//!   client belongs there too: many requests with unknown tokens delay the first request of other users.
+//! - **`Timeout`**: outside, and longer than the `validation_timeout` (10 s). Otherwise the client gets the error of
+//!   the timeout instead of a 503 with `Retry-After`.
+//! - **[`ValidateToken`]**
+//! - **[`Require`]**: inside, for single routes.
+//!
+//! The [`Transport`](crate::Transport) of the layer must not share a concurrency limit with the application. Requests
+//! that wait for Keystone could then hold all permits.
+//!
+//! In an axum application:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use axum::{Router, body::Body, error_handling::HandleErrorLayer, routing::get};
+//! use http::{HeaderName, HeaderValue, Request, StatusCode, header};
+//! use tower::{BoxError, ServiceBuilder};
+//! use tower_http::{
+//!     cors::CorsLayer,
+//!     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
+//!     sensitive_headers::SetSensitiveRequestHeadersLayer,
+//!     trace::TraceLayer,
+//! };
+//! use tower_keystone::{Caller, RequireLayer, ValidateTokenLayer};
+//! use tracing::{field::Empty, info_span};
+//!
+//! const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+//! const X_SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token");
+//!
+//! async fn servers(caller: Caller) -> String {
+//!     format!("the servers of {:?}", caller.access_info().project_id())
+//! }
+//!
+//! fn app(validate: ValidateTokenLayer) -> Router {
+//!     let trace = TraceLayer::new_for_http().make_span_with(|request: &Request<Body>| {
+//!         info_span!("request", method = %request.method(), user_id = Empty, project_id = Empty)
+//!     });
+//!     let cors = CorsLayer::new()
+//!         .allow_origin(HeaderValue::from_static("https://dashboard.example.com"))
+//!         .allow_headers([X_AUTH_TOKEN])
+//!         .expose_headers([header::WWW_AUTHENTICATE, header::RETRY_AFTER]);
+//!     let layers = ServiceBuilder::new()
+//!         .layer(SetSensitiveRequestHeadersLayer::new([X_AUTH_TOKEN, X_SERVICE_TOKEN, header::AUTHORIZATION]))
+//!         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+//!         .layer(trace)
+//!         .layer(PropagateRequestIdLayer::x_request_id())
+//!         .layer(cors)
+//!         .layer(HandleErrorLayer::new(async |_: BoxError| StatusCode::SERVICE_UNAVAILABLE))
+//!         .load_shed()
+//!         .concurrency_limit(1_000)
+//!         .timeout(Duration::from_secs(60))
+//!         .layer(validate);
+//!     Router::new()
+//!         .route("/servers", get(servers).route_layer(RequireLayer::any_role(["member", "reader"])))
+//!         .layer(layers)
+//!         .route("/healthcheck", get(|| async { "OK" })) // after the layers: needs no token
+//! }
+//! # let _ = app;
+//! ```
+//!
+//! # Health checks
+//!
+//! axum's `Router::layer` applies to the routes that were added before it. So a route that is added afterwards needs no
+//! token, as `/healthcheck` above. `health.merge(api)` has the same effect, for a router `api` with the layer. Do not
+//! write `api.merge(health)`, which drops the layer for unknown paths.
+//!
+//! With `Router::layer`, an unknown path without a token is a 401. With `Router::route_layer`, it is a 404, and
+//! Keystone is not asked.
+//!
+//! # Response bodies
+//!
+//! A rejection has a body. If the body type of your service is `From<Bytes>`, such as that of axum or `Full<Bytes>`,
+//! the layer makes it. For other types, such as `BoxBody`, say how with
+//! [`respond_with`](ValidateTokenLayer::respond_with). For gRPC, whose status is always 200, use
+//! [`respond_with_raw`](ValidateTokenLayer::respond_with_raw):
+//!
+//! ```
+//! use http_body_util::{BodyExt, Full};
+//! use tower_keystone::ValidateTokenLayer;
+//! # mod tonic {
+//! #     pub struct Status;
+//! #     impl Status {
+//! #         pub fn unauthenticated(_: &str) -> Self { Self }
+//! #         pub fn unavailable(_: &str) -> Self { Self }
+//! #         pub fn into_http(self) -> http::Response<String> { http::Response::default() }
+//! #     }
+//! # }
+//!
+//! # fn example(layer: ValidateTokenLayer) {
+//! # let other = layer.clone();
+//! let boxed = layer.respond_with(|rejection| rejection.respond(|json| Full::new(json).boxed()));
+//! # let layer = other;
+//! let tonic = layer.respond_with_raw(|rejection| match rejection.status().as_u16() {
+//!     503 => tonic::Status::unavailable("Keystone is unavailable").into_http(),
+//!     _ => tonic::Status::unauthenticated("a valid token is required").into_http(),
+//! });
+//! # drop((boxed, tonic));
+//! # }
+//! ```
+//!
+//! # Tests of your service
+//!
+//! The module `fixture::writing_service_tests` (features `fixture` and `axum`) has tests to copy: a service in front of
+//! an in-memory Keystone with roles, service tokens, access rules and outages. They need no network.
+//!
+//! # Applications that read headers
+//!
+//! [`identity_headers`](ValidateTokenLayer::identity_headers) adds the headers of keystonemiddleware (`X-User-Id`,
+//! `X-Roles` and so on), for an application behind a proxy in Rust. The application must not be reachable in another
+//! way, because it believes these headers.
+//!
+//! # Source files
 //!
 //! The source files of this module, in the order in which a request passes through them:
 //!
 //! 1. `service` receives the request. `layer` and `settings` hold the configuration, and `shared` what is made from it.
 //! 2. `request` removes the identity headers, and reads the tokens, the certificate and the URI of the request.
 //! 3. `validating` asks `token_validator` about both tokens. `pending_request` holds the request while it waits.
-//! 4. `decide` decides what the answers mean for the request, with `access_rules`. It does no I/O.
-//! 5. `admit` inserts the `validation` with its `caller`, and the `identity_headers`, or makes a `rejection`.
-//! 6. `future` waits for the response of the inner service.
-
-#![allow(dead_code, unused_imports, reason = "in construction")]
+//! 4. `token_validator` has the answer in its `cache`, or waits for a validation `in_flight`: a `validation_task` asks
+//!    `keystone` and reads the `answer`.
+//! 5. `decide` decides what the answers mean for the request, with `access_rules`. It does no I/O.
+//! 6. `admit` inserts the `validation` with its `caller`, and the `identity_headers`, or makes a `rejection`.
+//! 7. `future` waits for the response of the inner service.
+//!
+//! `require` and `extract` read the extension that `admit` inserts.
 
 mod access_rules;
 mod admit;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, Uri};
+use http::{HeaderValue, Request};
 use tracing::warn;
 
 use super::{

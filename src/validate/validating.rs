@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderValue, Request};
+use http::Request;
 
 use super::{
     decide::{NotConfirmed, TokenResult, TokenResults, allow_expired},
