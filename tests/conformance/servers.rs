@@ -35,7 +35,7 @@ pub(crate) struct Exchange {
     #[serde(default)]
     headers: BTreeMap<String, String>,
     #[serde(default, deserialize_with = "compact_json")]
-    json: Option<Box<RawValue>>,
+    pub(crate) json: Option<Box<RawValue>>,
     body: Option<Text>,
     pub(crate) error: Option<String>,
 }

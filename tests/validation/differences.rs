@@ -79,6 +79,23 @@ pub(crate) const RESPONSES: &[Rule] = &[
         },
     },
     Rule {
+        decision: "a 404 without an error document of Keystone says nothing about the token",
+        covers: |case, difference, _| {
+            let step = step(case, difference);
+            let user = user_token(step);
+            let is_from_a_proxy = case.exchanges.iter().any(|exchange| {
+                exchange.status == 404
+                    && exchange.json.is_none()
+                    && user.is_some()
+                    && exchange.when_subject.as_deref() == user
+            });
+            difference.subject == "response"
+                && is_from_a_proxy
+                && difference.expected == unauthorized(case, step)
+                && is_unavailable(case, difference)
+        },
+    },
+    Rule {
         decision: "a service token that rejects the request decides, whether Keystone can be asked about the user or not",
         covers: |case, difference, replay| {
             let step = step(case, difference);
