@@ -4,7 +4,7 @@ use http::Request;
 use tracing::{Span, debug, level_filters::LevelFilter};
 
 use super::{
-    Rejection, Validation,
+    Rejection, SentUri, Validation,
     decide::{NotConfirmed, Refusal, TokenResults, decide},
     identity_headers,
     metrics::RejectionCause,
@@ -31,6 +31,10 @@ pub(super) fn admit<B>(
     let validation = Validation::new(results, shared);
     if shared.settings.identity_headers {
         identity_headers::insert(request.headers_mut(), &validation);
+    }
+    if let Some(uri) = shared.settings.sent_uri.and_then(|sent_uri| sent_uri(request.extensions())).cloned() {
+        // A guard behind this layer has no such function.
+        request.extensions_mut().insert(SentUri(uri));
     }
     request.extensions_mut().insert(validation);
     Ok(())

@@ -139,7 +139,8 @@ impl<F> ValidateTokenLayer<F> {
 
     /// Sets a function that returns the URI that the client sent, for routers that remove a prefix from the path.
     ///
-    /// It is needed only if access rules are used. See [`SentUri`](crate::SentUri) for the alternatives.
+    /// It is needed only for access rules and [`RequireLayer::project_in_path`](crate::RequireLayer::project_in_path).
+    /// The layer inserts the result as [`SentUri`](crate::SentUri), whose docs list the alternatives.
     #[must_use]
     pub fn sent_uri(self, sent_uri: fn(&Extensions) -> Option<&Uri>) -> Self {
         self.update(|settings| settings.sent_uri = Some(sent_uri))

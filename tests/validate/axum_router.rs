@@ -55,7 +55,9 @@ async fn a_layer_outside_can_say_what_the_client_sent() {
     assert_eq!(status(router.layer(insert), "/x", "rules").await, 200);
 
     let own = layer_with_rules().sent_uri(|extensions| extensions.get::<http::Uri>());
-    let router = Router::new().route("/x", route(username)).layer(own);
+    // A `RequireLayer` around the handler reads the extension.
+    let handler = async |Extension(SentUri(uri)): Extension<SentUri>| assert_eq!(uri, "/a/b/x");
+    let router = Router::new().route("/x", route(handler)).layer(own);
     let insert = Extension(http::Uri::from_static("/a/b/x"));
     assert_eq!(status(router.layer(insert), "/x", "rules").await, 200);
 }
