@@ -16,6 +16,8 @@ mod origins;
 mod processes;
 mod requests;
 mod support;
+mod validation;
+mod validation_answers;
 mod wire;
 mod wire_requests;
 
@@ -35,7 +37,7 @@ use std::{
 /// Number of faults in each group.
 const GROUPS: [(char, usize); 3] = [('a', 22), ('b', 14), ('c', 13)];
 
-const CASES: [&[support::Case]; 9] = [
+const CASES: [&[support::Case]; 10] = [
     logins::CASES,
     login_responses::CASES,
     clocks::CASES,
@@ -45,6 +47,7 @@ const CASES: [&[support::Case]; 9] = [
     requests::CASES,
     origins::CASES,
     wire::CASES,
+    validation_answers::CASES,
 ];
 
 fn main() -> ExitCode {

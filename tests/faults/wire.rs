@@ -303,7 +303,7 @@ async fn a12_a_broken_connection_is_retried() {
     assert_eq!(keystone.connections(), 1);
 }
 
-fn over_tls() -> Transport {
+pub(crate) fn over_tls() -> Transport {
     let tls = HttpsConnectorBuilder::new().with_webpki_roots().https_only().enable_http1();
     Transport::hyper().connector(|http| tls.wrap_connector(http)).build()
 }
