@@ -1,11 +1,12 @@
-//! The fault matrix: 49 numbered faults, each with at least one test case.
+//! The fault matrix: 103 numbered faults, each with at least one test case.
 //!
-//! Group `a` contains faults of Keystone (or of the connection to it), group `b` faults of concurrent requests, and
-//! group `c` faults of requests to services. A case is a function: its name starts with the number of the fault and
-//! states the expected result. Most cases count the requests that reach Keystone or the service.
+//! Group `a` contains faults of Keystone (or of the connection to it), group `b` faults of concurrent requests, group
+//! `c` faults of requests to services, and group `d` faults of the validation of incoming tokens. A case is a function:
+//! its name starts with the number of the fault and states the expected result. Most cases count the requests that reach
+//! Keystone or the service.
 //!
 //! `cargo test --test faults a08` runs the cases whose names contain `a08`. A fault is covered if it has a case and all
-//! its cases pass. Without a filter, the run fails unless all 49 faults are covered.
+//! its cases pass. Without a filter, the run fails unless all 103 faults are covered.
 
 mod clocks;
 mod concurrency;
@@ -17,7 +18,10 @@ mod processes;
 mod requests;
 mod support;
 mod validation;
+mod validation_accounts;
 mod validation_answers;
+mod validation_cache;
+mod validation_tokens;
 mod wire;
 mod wire_requests;
 
@@ -35,9 +39,9 @@ use std::{
 };
 
 /// Number of faults in each group.
-const GROUPS: [(char, usize); 3] = [('a', 22), ('b', 14), ('c', 13)];
+const GROUPS: [(char, usize); 4] = [('a', 22), ('b', 14), ('c', 13), ('d', 54)];
 
-const CASES: [&[support::Case]; 10] = [
+const CASES: [&[support::Case]; 13] = [
     logins::CASES,
     login_responses::CASES,
     clocks::CASES,
@@ -48,6 +52,9 @@ const CASES: [&[support::Case]; 10] = [
     origins::CASES,
     wire::CASES,
     validation_answers::CASES,
+    validation_accounts::CASES,
+    validation_tokens::CASES,
+    validation_cache::CASES,
 ];
 
 fn main() -> ExitCode {

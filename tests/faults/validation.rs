@@ -195,7 +195,7 @@ impl Keystone {
         match reply {
             Reply::Respond(response) => Ok(response),
             Reply::Fail(error) => Err(error),
-            Reply::Panic => panic!("{}", EXPECTED_PANIC),
+            Reply::Panic => std::panic::panic_any(EXPECTED_PANIC),
             Reply::Hang | Reply::After(..) => pending().await,
         }
     }
@@ -230,15 +230,18 @@ pub(crate) struct Service {
 
 /// Returns the plugin of a service account whose token is not renewed.
 pub(crate) fn own_plugin(identity_url: &str) -> AccessInfoPlugin {
-    let catalog = json!([{"type": "identity", "endpoints": [{"interface": "internal", "url": identity_url}]}]);
+    let catalog =
+        json!([{"type": "identity", "endpoints": [{"interface": "internal", "url": identity_url}]}]);
     let own = json!({"token": with(user("own", &["service"]), "catalog", catalog)});
     AccessInfoPlugin::new(AccessInfo::new("canary-own", own.to_string()).unwrap())
 }
 
 /// Returns a service that rejects requests without a user, and one that lets them through (`delay_auth_decision`).
+///
+/// The time of each starts when the iterator returns it.
 pub(crate) fn services(
     script: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static + Clone,
-) -> [Service; 2] {
+) -> impl Iterator<Item = Service> {
     services_with(script, |keystone, _| {
         ValidateTokenLayer::new(own_plugin("https://keystone.test/v3"), keystone.transport())
     })
@@ -248,8 +251,8 @@ pub(crate) fn services(
 pub(crate) fn services_with(
     script: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static + Clone,
     layer: impl Fn(&Keystone, &SimulatedTime) -> ValidateTokenLayer,
-) -> [Service; 2] {
-    [false, true].map(|delays_decision| {
+) -> impl Iterator<Item = Service> {
+    [false, true].into_iter().map(move |delays_decision| {
         let (keystone, time) = (Keystone::new(Arc::new(script.clone())), SimulatedTime::new());
         let layer = layer(&keystone, &time)
             .clock(time.clone())

@@ -82,7 +82,8 @@ async fn d02_a_document_of_an_expired_token_is_a_401() {
 }
 
 async fn d03_a_404_is_a_401() {
-    for body in ["", "<html>canary</html>", r#"{"error": {"message": "Could not find token: canary-alice"}}"#] {
+    for body in ["", "<html>canary</html>", r#"{"error": {"message": "Could not find token: canary-alice"}}"#]
+    {
         for service in services(move |_, _| with_body(404, &[], body)) {
             service.expect(ALICE, INVALID).await;
             assert_eq!(service.keystone.questions(), 1);
@@ -156,7 +157,11 @@ async fn d08_a_response_that_never_comes_is_a_503_within_the_timeout() {
             });
             let start = Instant::now();
             service.expect(ALICE, UNAVAILABLE).await;
-            assert!(start.elapsed() >= limit && start.elapsed() < limit + millis(10), "{:?}", start.elapsed());
+            assert!(
+                start.elapsed() >= limit && start.elapsed() < limit + millis(10),
+                "{:?}",
+                start.elapsed()
+            );
             assert_eq!(service.keystone.questions(), 1);
             assert_eq!(service.layer.metrics().snapshot().in_flight, 0);
         }
@@ -191,7 +196,6 @@ async fn d09_a_tls_failure_is_a_503_and_not_repeated() {
         let url = format!("https://localhost:{}/v3", server.address.port());
         for (number, service) in
             services_with(|_, _| Reply::Hang, |_, _| ValidateTokenLayer::new(own_plugin(&url), over_tls()))
-                .into_iter()
                 .enumerate()
         {
             service.expect(ALICE, UNAVAILABLE).await;
@@ -219,7 +223,9 @@ async fn d10_no_redirect_leads_to_another_origin() {
 }
 
 async fn d10_a_redirect_without_end_or_target_is_a_503() {
-    for service in services(|_, _| with_body(307, &[("location", "https://keystone.test/v3/auth/tokens")], "")) {
+    for service in
+        services(|_, _| with_body(307, &[("location", "https://keystone.test/v3/auth/tokens")], ""))
+    {
         service.expect(ALICE, UNAVAILABLE).await;
         let questions = service.keystone.questions();
         assert!((2..=31).contains(&questions), "{questions}");
@@ -250,7 +256,9 @@ async fn d11_a_body_without_a_token_document_is_a_503() {
         "\u{0}",
     ] {
         for code in [200, 201, 203] {
-            for service in services(move |_, _| with_body(code, &[("content-type", "application/json")], body)) {
+            for service in
+                services(move |_, _| with_body(code, &[("content-type", "application/json")], body))
+            {
                 service.expect(ALICE, UNAVAILABLE).await;
                 assert_eq!(service.keystone.questions(), 1, "{body}");
             }
@@ -413,7 +421,8 @@ async fn d16_retry_after_is_passed_on_within_limits() {
                 let seconds = match seen {
                     None => response.headers()["retry-after"].to_str().unwrap().to_owned(),
                     Some(seen) => {
-                        let rejection = tower_keystone::Caller::from_extensions(&seen.extensions).unwrap_err();
+                        let rejection =
+                            tower_keystone::Caller::from_extensions(&seen.extensions).unwrap_err();
                         rejection.retry_after().unwrap().as_secs().to_string()
                     }
                 };
