@@ -14,6 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PUBLIC = {"bytes", "http", "http_body", "serde_json", "tower_layer", "tower_service"}
 # And these, for one reason each.
 REASONS = {
+    "axum_core": (
+        ("axum_core::extract::", "axum_core::response::"),
+        "the extractors and the rejection of the feature `axum` implement axum's traits",
+    ),
     "hyper_util": ("hyper_util::client::legacy::connect::", "the connector of Transport::hyper can be wrapped"),
     "http_body_util": ("http_body_util::full::Full", "the bodies of a login's requests"),
     "tower": (("tower::retry::policy::Policy", "tower::BoxError"), "the policies and the error type are tower's"),
@@ -35,6 +39,8 @@ PACKAGES = {
     "config": r"With `config` there are (\d+)",
     "rustls": r"with `rustls` (\d+)",
     "config,rustls": r"with both (\d+)",
+    "validate": r"With `validate` there are (\d+)",
+    "axum": r"With `axum` there are (\d+)",
 }
 
 
@@ -76,10 +82,16 @@ def public_types() -> list[str]:
     document = json.loads((target / "doc" / "tower_keystone.json").read_text())
     crates = {int(crate): about["name"] for crate, about in document["external_crates"].items()}
 
-    used: dict[str, set[str]] = {}
-    for item in document["index"].values():
+    index = document["index"]
+    automatic = set()
+    for key, item in index.items():
         implementation = item["inner"].get("impl", {})
         if implementation.get("blanket_impl") or implementation.get("is_synthetic"):
+            automatic |= {key, *map(str, implementation["items"])}
+
+    used: dict[str, set[str]] = {}
+    for key, item in index.items():
+        if key in automatic:
             continue
         for referred_to in referred(item["inner"]):
             about = document["paths"].get(str(referred_to))

@@ -3,6 +3,10 @@
 //! keystoneauth1 is the reference for the behaviour of this crate, and most names are the same. Where a method of
 //! keystoneauth sends a request to get a value, this crate often has a value that was fetched before. The tests replay
 //! 2,807 cases that were recorded with keystoneauth.
+#![cfg_attr(
+    feature = "validate",
+    doc = "\nThe module [`keystonemiddleware`] maps the options and names of the middleware for services."
+)]
 //!
 //! # Plugins
 //!
@@ -152,6 +156,10 @@
 //! [`ServiceAccess::insert_headers`]: crate::ServiceAccess::insert_headers
 //! [`ServiceAccess::user_id`]: crate::ServiceAccess::user_id
 //! [`ServiceAccess::project_id`]: crate::ServiceAccess::project_id
+
+#[cfg(feature = "validate")]
+#[cfg_attr(docsrs, doc(cfg(feature = "validate")))]
+pub mod keystonemiddleware;
 
 #[cfg(doc)]
 use crate::*;

@@ -1,6 +1,8 @@
-//! OpenStack Keystone authentication as [tower](https://docs.rs/tower) middleware. [`AuthLayer`] wraps an HTTP client:
-//! it logs in to Keystone, finds the endpoint of each request in the service catalog, and sends the request with a
-//! token. Its behaviour follows Python's keystoneauth1.
+//! OpenStack Keystone authentication as [tower](https://docs.rs/tower) middleware, for clients and for services.
+//! [`AuthLayer`] wraps an HTTP client: it logs in to Keystone, finds the endpoint of each request in the service
+//! catalog, and sends the request with a token. Its behaviour follows Python's keystoneauth1. `ValidateTokenLayer`
+//! (feature `validate`) wraps a service: it validates the token of each incoming request, as Python's
+//! keystonemiddleware does. See [services](#services).
 //!
 //! ```
 //! use bytes::Bytes;
@@ -77,6 +79,7 @@
 //! | a Keystone that supports only the v2.0 API | [`RenewingPlugin`] with [`V2Credentials`] |
 //! | a token and its document, obtained elsewhere | [`AccessInfoPlugin`] |
 //! | many users, whose requests one client sends | an [`Identity`] with any of these plugins in each request; see [below](#many-users) |
+//! | the caller of your service, whose token `ValidateTokenLayer` has validated | the [`Identity`] that `Caller::identity` returns, in each request; see [services](#services) |
 //! | the token of one user, and a service account that acts for the user | [`ServiceTokenAuthWrapper`] around two plugins |
 //! | one service without Keystone: no authentication, an admin token, HTTP basic | [`FixedEndpointPlugin`] |
 //! | credentials of another kind | [`RenewingPlugin`] with your own [`Credentials`] |
@@ -84,8 +87,8 @@
 //!
 //! See [`identity`] for examples.
 //!
-//! [`AccessInfoPlugin`] is for a token that was obtained elsewhere, for example by the middleware that validated an
-//! incoming request. It cannot renew the token:
+//! [`AccessInfoPlugin`] is for a token that was obtained elsewhere, for example from a cache. It cannot renew the
+//! token:
 //!
 //! ```
 //! use tower_keystone::{AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Error};
@@ -98,16 +101,46 @@
 //!
 //! ## Many users
 //!
-//! An [`Identity`] in the extensions of a request replaces the plugin of the layer for this request, so one client stack
-//! serves all users of a program, and nothing is built for each of them. The identity can hold an [`AccessInfoPlugin`]
-//! with the token of an incoming request. If the program logs in for its users, a [`PluginPool`] holds an identity with a
-//! [`RenewingPlugin`] for each of them. With [`AuthLayer::send_service_token`], the program adds the token of its own
-//! account as `X-Service-Token`.
+//! An [`Identity`] in the extensions of a request replaces the plugin of the layer for this request, so one client
+//! stack serves all users of a program, and nothing is built for each of them. In a service, `Caller::identity` is the
+//! identity of an incoming request. An identity can also hold an [`AccessInfoPlugin`]. If the program logs in for its
+//! users, a [`PluginPool`] holds an identity with a [`RenewingPlugin`] for each of them. With
+//! [`AuthLayer::send_service_token`], the program adds the token of its own account as `X-Service-Token`.
 //!
 //! A request **without** an identity is sent with the token of the layer's plugin. Set the identity where all requests
 //! for users pass.
 //!
+//! # Services
+//!
+//! A service that takes part in an OpenStack cloud gets a token with each request, and has to ask Keystone whose it is.
+//! The feature `validate` adds `ValidateTokenLayer`, a layer around the service. The feature `axum` adds extractors:
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use tower_keystone::{Caller, IdentityPlugin, RequireLayer, Transport, ValidateTokenLayer};
+//!
+//! async fn servers(caller: Caller) -> String {
+//!     format!("the servers of project {:?}", caller.access_info().project_id())
+//! }
+//!
+//! /// `account` logs in with the service's own account.
+//! fn app(account: impl IdentityPlugin, transport: Transport) -> Router {
+//!     Router::new()
+//!         .route("/servers", get(servers).route_layer(RequireLayer::any_role(["member", "reader"])))
+//!         .layer(ValidateTokenLayer::new(account, transport))
+//! }
+//! # let _ = |account: tower_keystone::AccessInfoPlugin, transport| app(account, transport);
+//! ```
+//!
+//! A request without a valid token gets a 401, a caller without the role gets a 403, and a request whose token cannot
+//! be validated because Keystone is unavailable gets a 503. Valid tokens are cached for up to 300 s. The service calls
+//! other services with the token of the caller: it inserts `Caller::identity` into the extensions of its requests. The
+//! module `validate` describes all of this, and the order of the layers around a service. `coming_from_keystoneauth`
+//! has a page for keystonemiddleware.
+//!
 //! # Request flow
+//!
+//! These are the steps of a request through [`AuthLayer`]. The module `validate` has those of an incoming request.
 //!
 //! 1. [`Auth`] receives the request. Its `poll_ready` only waits for the inner service. An authentication error is
 //!    returned by the future of the request that it concerns.
@@ -141,7 +174,7 @@
 //!
 //! # Order of layers
 //!
-//! From the outermost to the innermost:
+//! Around a client, from the outermost to the innermost:
 //!
 //! - **[`ErrorContext`]**: the outermost layer. Errors then name the service and the origin of the request.
 //! - **[`RaiseForStatus`]**: outside of all retry layers. It turns statuses of 400 and above into errors.
@@ -196,6 +229,8 @@
 //!   info event when they succeed again. Requests need not fail meanwhile: they use the current token until it expires;
 //! - a warning if the clocks of Keystone and of this machine differ by more than 30 s. The plugins that use clones of
 //!   one [`Transport`] log this at most once an hour for each `auth_url`;
+//! - with the feature `validate`, a warning when tokens of incoming requests cannot be validated, and an info event
+//!   when they can again;
 //! - a warning if a filter matches an endpoint in the catalog that cannot be used, for example because its URL is
 //!   malformed. A plugin logs this once for each service, interface and reason;
 //! - with the feature `config`, a warning for each setting that is deprecated or has no effect, when a configuration is
@@ -214,6 +249,7 @@
 //!
 //! None is enabled by default. Without features there is no HTTP client and no TLS.
 //!
+//! - `axum`: extractors for `Caller` and `Validation`, for services that are written with axum. Includes `validate`.
 //! - `config`: `CloudConfig`, configuration by `clouds.yaml` and `OS_*` variables. If `rustls` is on, too, it makes a
 //!   client for all services of a cloud.
 //! - `fixture`: the module `fixture`, an OpenStack cloud in memory for tests.
@@ -223,8 +259,10 @@
 //! - `rustls`: `HttpsClient`, an HTTPS client for services and for requests to Keystone.
 //! - `rustls-native-roots`: `HttpsClientBuilder::native_roots`, which trusts the CA certificates of the operating
 //!   system.
+//! - `validate`: the module `validate` with `ValidateTokenLayer`, which validates the tokens of incoming requests, and
+//!   `RequireLayer`, which checks roles and scopes.
 //!
-//! [`RenewingPlugin`] and version discovery run their requests in tasks of a tokio runtime.
+//! [`RenewingPlugin`], version discovery and `ValidateTokenLayer` run their requests in tasks of a tokio runtime.
 
 #![forbid(unsafe_code)]
 #![warn(missing_debug_implementations, missing_docs, unreachable_pub, clippy::await_holding_lock)]
