@@ -6,6 +6,7 @@ use std::{
 };
 
 use http::Request;
+use tokio::time::Instant;
 
 use super::{
     decide::{NotConfirmed, TokenResult, TokenResults, allow_expired},
@@ -32,8 +33,8 @@ impl Validating {
             // The request is rejected whatever its service token is.
             return Ok(TokenResults { user: Err(reason), service: Err(NotConfirmed::NotAsked) });
         }
-        match validate(&service, false, shared) {
-            Ok(service) => Self::validate_user(user, service, request, shared),
+        match validate(&service, false, None, shared) {
+            Ok(service) => Self::validate_user(user, service, None, request, shared),
             Err(pending) => Err(Self::Service { pending, user }),
         }
     }
@@ -41,13 +42,14 @@ impl Validating {
     fn validate_user<B>(
         user: PresentedToken,
         service: TokenResult,
+        waiting_since: Option<Instant>,
         request: &Request<B>,
         shared: &Shared,
     ) -> Result<TokenResults, Self> {
         let Some(allow_expired) = allow_expired(&service, &shared.facts(request), &shared.settings) else {
             return Ok(TokenResults { user: Err(NotConfirmed::NotAsked), service });
         };
-        match validate(&user, allow_expired, shared) {
+        match validate(&user, allow_expired, waiting_since, shared) {
             Ok(user) => Ok(TokenResults { user, service }),
             Err(pending) => Err(Self::User { pending, service }),
         }
@@ -63,9 +65,10 @@ impl Validating {
         loop {
             match self {
                 Self::Service { pending, user } => {
+                    let waiting_since = Some(pending.waiting_since());
                     let service = result(ready!(Pin::new(pending).poll(cx)));
                     let user = std::mem::replace(user, PresentedToken::Absent);
-                    match Self::validate_user(user, service, request, shared) {
+                    match Self::validate_user(user, service, waiting_since, request, shared) {
                         Ok(results) => return Poll::Ready(results),
                         Err(validating) => *self = validating,
                     }
@@ -93,12 +96,15 @@ impl PresentedToken {
 fn validate(
     token: &PresentedToken,
     allow_expired: bool,
+    waiting_since: Option<Instant>,
     shared: &Shared,
 ) -> Result<TokenResult, PendingOutcome> {
     match token {
         PresentedToken::Absent => Ok(Err(NotConfirmed::Absent)),
         PresentedToken::Malformed => Ok(Err(NotConfirmed::Malformed)),
-        PresentedToken::Token(token) => shared.validator.validate(token, allow_expired).map(result),
+        PresentedToken::Token(token) => {
+            shared.validator.validate(token, allow_expired, waiting_since).map(result)
+        }
     }
 }
 

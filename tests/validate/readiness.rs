@@ -3,11 +3,13 @@
 use std::{task::Poll, time::Duration};
 
 use http::{Request, Response};
+use tokio::time::{Instant, sleep};
 use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task};
 use tower::{
     Layer, Service, ServiceBuilder, ServiceExt, buffer::Buffer, limit::ConcurrencyLimit,
     util::BoxCloneSyncService,
 };
+use tower_keystone::IdentityStatus;
 
 use crate::support::*;
 
@@ -194,4 +196,37 @@ async fn a_request_waits_for_two_validations_at_most() {
     keystone.release(1);
     assert_eq!(response.await.unwrap().status(), 200);
     assert_eq!(keystone.asked(), ["service", "old"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_waits_no_longer_for_two_tokens_than_for_one() {
+    let (keystone, app) = (Keystone::new(), App::new());
+    keystone.hold();
+    let slow = keystone.clone();
+    tokio::spawn(async move {
+        sleep(Duration::from_secs(9)).await;
+        slow.release(1);
+        sleep(Duration::from_secs(9)).await;
+        slow.release(1);
+    });
+    let layer = keystone.layer();
+    let started = Instant::now();
+    let headers = [("x-auth-token", "good"), ("x-service-token", "service")];
+    let response = send(&layer, &app, &headers).await;
+    assert_eq!((response.status().as_u16(), started.elapsed().as_secs()), (503, 10));
+    assert_eq!(keystone.asked(), ["service", "good"]);
+
+    assert_eq!(send(&layer, &app, &headers).await.status(), 200);
+    assert_eq!((keystone.asked().len(), started.elapsed().as_secs()), (2, 18), "the validation went on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_delayed_decision_both_tokens_have_one_timeout_too() {
+    let (keystone, app) = (Keystone::new(), App::new());
+    keystone.hold();
+    let layer = keystone.layer().delay_auth_decision();
+    let started = Instant::now();
+    send(&layer, &app, &[("x-auth-token", "good"), ("x-service-token", "service")]).await;
+    assert_eq!(started.elapsed().as_secs(), 10);
+    assert_eq!(statuses(&app.request()), (IdentityStatus::Unavailable, IdentityStatus::Unavailable));
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::{HeaderValue, Uri};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::Instant};
 
 use super::{
     ValidatedToken, ValidatorSettings,
@@ -74,7 +74,10 @@ pub(in crate::validate) enum Outcome {
 ///
 /// It can be dropped at any time: the validation goes on, and others may wait for it.
 #[must_use = "futures do nothing unless polled"]
-pub(in crate::validate) struct PendingOutcome(Pin<Box<dyn Future<Output = Outcome> + Send>>);
+pub(in crate::validate) struct PendingOutcome {
+    outcome: Pin<Box<dyn Future<Output = Outcome> + Send>>,
+    waiting_since: Instant,
+}
 
 /// What the cache says about a token.
 struct Known {
@@ -113,12 +116,15 @@ impl TokenValidator {
     /// `allow_expired` asks for an expired token too: a service token with a service role allows that. Such an outcome
     /// is never cached as if the token were alive.
     ///
+    /// A request that waited for its other token before says since when: it waits no longer for both than for one.
+    ///
     /// The token must not have blanks around it.
     #[inline]
     pub(in crate::validate) fn validate(
         &self,
         token: &HeaderValue,
         allow_expired: bool,
+        waiting_since: Option<Instant>,
     ) -> Result<Outcome, PendingOutcome> {
         let shared = &self.0;
         let key = shared.keys.key(token.as_bytes());
@@ -128,7 +134,7 @@ impl TokenValidator {
                 shared.metrics.record_hit();
                 Ok(Outcome::Valid(token))
             }
-            cached => shared.look_closer(Question { key, allow_expired }, cached, token, now),
+            cached => shared.look_closer(Question { key, allow_expired }, cached, token, waiting_since, now),
         }
     }
 
@@ -162,6 +168,7 @@ impl Shared {
         question: Question,
         cached: Option<Arc<ValidatedToken>>,
         token: &HeaderValue,
+        waiting_since: Option<Instant>,
         now: Now,
     ) -> Result<Outcome, PendingOutcome> {
         if let Some(Known { outcome, due }) = self.known(&question, cached, now) {
@@ -177,8 +184,8 @@ impl Shared {
         }
         match runtime().map(|runtime| self.next(&runtime, question, token, now)) {
             Ok(Next::Known(outcome)) => Ok(outcome),
-            Ok(Next::Wait(flight)) => Err(self.pending(question, token, Some(flight))),
-            Err(_) => Err(self.pending(question, token, None)),
+            Ok(Next::Wait(flight)) => Err(self.pending(question, token, waiting_since, Some(flight))),
+            Err(_) => Err(self.pending(question, token, waiting_since, None)),
         }
     }
 
@@ -263,9 +270,11 @@ impl Shared {
         self: &Arc<Self>,
         question: Question,
         token: &HeaderValue,
+        waiting_since: Option<Instant>,
         first: Option<Flight>,
     ) -> PendingOutcome {
-        PendingOutcome(Box::pin(Arc::clone(self).wait(question, token.clone(), first)))
+        let outcome = Box::pin(Arc::clone(self).wait(question, token.clone(), waiting_since, first));
+        PendingOutcome { outcome, waiting_since: waiting_since.unwrap_or_else(Instant::now) }
     }
 
     /// Waits for a validation, and for another one if the first one has no result.
@@ -273,9 +282,17 @@ impl Shared {
         self: Arc<Self>,
         question: Question,
         token: HeaderValue,
+        waiting_since: Option<Instant>,
         mut first: Option<Flight>,
     ) -> Outcome {
         let _waiting = self.metrics.enter_wait();
+        let started_at = waiting_since.unwrap_or_else(Instant::now);
+        let time_left = || self.timeout.saturating_sub(started_at.elapsed());
+        // The first validation ends by itself, with its own outcome.
+        let mut limit = match waiting_since {
+            None => self.timeout.saturating_add(WAIT_GRACE),
+            Some(_) => time_left(),
+        };
         for _ in 0..MAX_VALIDATIONS {
             let next = match first.take() {
                 Some(flight) => Next::Wait(flight),
@@ -288,16 +305,17 @@ impl Shared {
                 Next::Known(outcome) => return outcome,
                 Next::Wait(flight) => flight,
             };
-            match flight.wait(self.timeout.saturating_add(WAIT_GRACE)).await {
+            match flight.wait(limit).await {
                 Waited::Done(Some(outcome)) => return outcome,
                 Waited::Done(None) => {}
                 Waited::Lost => drop(self.in_flight.lock().remove(&question, &flight)),
-                Waited::TimedOut => {
+                Waited::TimedOut if limit > self.timeout => {
                     self.in_flight.lock().remove(&question, &flight);
                     break;
                 }
-                Waited::NoRuntime => break,
+                Waited::TimedOut | Waited::NoRuntime => break,
             }
+            limit = time_left();
         }
         Outcome::Unavailable(RETRY_AFTER)
     }
@@ -324,11 +342,18 @@ impl WeakValidator {
     }
 }
 
+impl PendingOutcome {
+    /// Returns since when the request waits.
+    pub(in crate::validate) fn waiting_since(&self) -> Instant {
+        self.waiting_since
+    }
+}
+
 impl Future for PendingOutcome {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.as_mut().poll(cx)
+        self.outcome.as_mut().poll(cx)
     }
 }
 

@@ -152,7 +152,9 @@ async fn a_background_validation_replaces_the_document_and_the_soft_end_is_sprea
                 break;
             }
         }
-        let Ok(Outcome::Valid(token)) = validator.validate(&"good".parse().unwrap(), false) else { panic!() };
+        let Ok(Outcome::Valid(token)) = validator.validate(&"good".parse().unwrap(), false, None) else {
+            panic!()
+        };
         assert_eq!(token.access_info().role_names().collect::<Vec<_>>(), ["admin"]);
     }
     let (least, most) = (*soft_ends.iter().min().unwrap(), *soft_ends.iter().max().unwrap());
@@ -273,7 +275,7 @@ async fn a_removal_voids_the_validation_in_flight() {
     assert_eq!(cached(&validator, "good"), "valid"); // starts a validation in the background
     pass(1).await;
     token.invalidate(&access, &origin());
-    let waiting = validator.validate(&"good".parse().unwrap(), false);
+    let waiting = validator.validate(&"good".parse().unwrap(), false, None);
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     stub.set(knowing(&[])); // the first question was answered before
     let Err(waiting) = waiting else { panic!("cached") };
@@ -290,7 +292,7 @@ async fn requests_that_wait_for_a_voided_validation_ask_again() {
     pass(300).await;
     stub.set_latency(Duration::from_secs(2));
     stub.questions();
-    let Err(waiting) = validator.validate(&"good".parse().unwrap(), false) else { panic!("cached") };
+    let Err(waiting) = validator.validate(&"good".parse().unwrap(), false, None) else { panic!("cached") };
     pass(1).await;
     token.invalidate(&access, &origin());
     tokio::time::sleep(Duration::from_millis(1_500)).await;
@@ -348,8 +350,8 @@ async fn a_removal_does_not_void_a_validation_that_waits_for_a_permit() {
     pass(300).await;
     stub.set_latency(Duration::from_secs(2));
     stub.questions();
-    let slow = validator.validate(&"other".parse().unwrap(), false);
-    let Err(waiting) = validator.validate(&"good".parse().unwrap(), false) else { panic!("cached") };
+    let slow = validator.validate(&"other".parse().unwrap(), false, None);
+    let Err(waiting) = validator.validate(&"good".parse().unwrap(), false, None) else { panic!("cached") };
     pass(1).await;
     token.invalidate(&access, &origin());
     assert_eq!(name(&waiting.await), "valid");
@@ -365,7 +367,7 @@ async fn an_unknown_token_voids_an_earlier_question_about_it() {
     });
     let validator = validator(&stub);
     stub.set_latency(Duration::from_secs(2));
-    let Err(slow) = validator.validate(&"good".parse().unwrap(), false) else { panic!("cached") };
+    let Err(slow) = validator.validate(&"good".parse().unwrap(), false, None) else { panic!("cached") };
     pass(1).await;
     stub.set_latency(Duration::from_millis(10));
     assert_eq!(validate_expired(&validator, "good").await, "unknown");

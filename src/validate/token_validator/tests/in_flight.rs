@@ -19,7 +19,7 @@ use crate::{
 };
 
 fn start(validator: &TokenValidator, token: &str) -> PendingOutcome {
-    match validator.validate(&token.parse().unwrap(), false) {
+    match validator.validate(&token.parse().unwrap(), false, None) {
         Ok(outcome) => panic!("{outcome:?}"),
         Err(pending) => pending,
     }
@@ -66,8 +66,9 @@ async fn validations_that_cannot_wait_are_refused_at_once() {
         (settings.max_in_flight, settings.max_waiting) = (4, 6);
     });
     validate(&validator, "good").await;
-    let outcomes: Vec<_> =
-        (0..30).map(|number| validator.validate(&format!("bad{number}").parse().unwrap(), false)).collect();
+    let outcomes: Vec<_> = (0..30)
+        .map(|number| validator.validate(&format!("bad{number}").parse().unwrap(), false, None))
+        .collect();
     let refused = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Outcome::Unavailable(_)))).count();
     assert_eq!(refused, 20);
     assert_eq!(validator.metrics().snapshot().refused, 20);

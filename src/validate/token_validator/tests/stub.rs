@@ -227,7 +227,7 @@ pub(super) async fn validate_expired(validator: &TokenValidator, token: &str) ->
 }
 
 pub(super) async fn outcome(validator: &TokenValidator, token: &str, allow_expired: bool) -> Outcome {
-    match validator.validate(&token.parse().unwrap(), allow_expired) {
+    match validator.validate(&token.parse().unwrap(), allow_expired, None) {
         Ok(outcome) => outcome,
         Err(pending) => pending.await,
     }
@@ -235,7 +235,7 @@ pub(super) async fn outcome(validator: &TokenValidator, token: &str, allow_expir
 
 /// Returns the outcome that is cached: `valid` or `unknown`, or `none`.
 pub(super) fn cached(validator: &TokenValidator, token: &str) -> &'static str {
-    match validator.validate(&token.parse().unwrap(), false) {
+    match validator.validate(&token.parse().unwrap(), false, None) {
         Ok(outcome) => name(&outcome),
         Err(_) => "none",
     }
