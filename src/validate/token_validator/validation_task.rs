@@ -144,7 +144,8 @@ impl Validation {
             return (ValidationResult::Unknown, self.finish_unknown(now));
         }
         let mut flights = shared.in_flight.lock();
-        if !flights.remove(&self.question, &self.flight) {
+        // The answer about an expired token is not cached, so a removal from the cache does not concern it.
+        if !flights.remove(&self.question, &self.flight) && !has_expired {
             return (ValidationResult::Valid, None);
         }
         if !has_expired && !shared.valid_time.is_zero() {

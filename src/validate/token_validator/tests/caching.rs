@@ -374,3 +374,25 @@ async fn an_unknown_token_voids_an_earlier_question_about_it() {
     assert_eq!(name(&slow.await), "unknown");
     assert_eq!((cached(&validator, "good"), stub.questions()), ("unknown", 2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_token_is_valid_for_a_service_while_others_ask_about_it_too() {
+    let stub = Stub::new(|asked| match asked.url.contains("allow_expired=1") {
+        true => Reply::Document(document("old", 0)),
+        false => Reply::Error(404),
+    });
+    let validator = validator_with(&stub, |settings| settings.token_cache_time = Duration::ZERO);
+    pass(1).await;
+    let others = validator.clone();
+    let asking = tokio::spawn(async move {
+        loop {
+            assert_eq!(validate(&others, "old").await, "unknown");
+        }
+    });
+    stub.set_latency(Duration::from_millis(4));
+    tokio::task::yield_now().await;
+    stub.set_latency(Duration::from_millis(10));
+    assert_eq!(validate_expired(&validator, "old").await, "valid");
+    assert!(!asking.is_finished());
+    asking.abort();
+}
