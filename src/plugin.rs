@@ -214,17 +214,23 @@ impl ServiceAccess {
         self
     }
 
-    /// Inserts the token of this access as `X-Service-Token`.
+    /// Inserts the token of this access as `X-Service-Token`, if the user has a token.
     #[inline]
-    pub(crate) fn insert_service_token(&self, headers: &mut HeaderMap) {
-        if let Some(token) = &self.token {
+    pub(crate) fn insert_service_token(&self, user: &Self, headers: &mut HeaderMap) {
+        if let Some(token) = self.token_beside(user) {
             headers.insert(X_SERVICE_TOKEN, token.clone());
         }
     }
 
-    /// Returns the access of `user` with the token of `service` as `X-Service-Token`.
+    /// Returns the token to send as `X-Service-Token`. Without a token of the user it would act for nobody.
+    #[inline]
+    fn token_beside(&self, user: &Self) -> Option<&HeaderValue> {
+        self.token.as_ref().filter(|_| user.token.is_some())
+    }
+
+    /// Returns the access of `user` with the token of `service` as `X-Service-Token`, if the user has a token.
     pub(crate) fn with_service_token(user: &Arc<Self>, service: &Arc<Self>) -> Self {
-        let token = service.token.clone().map(|token| (X_SERVICE_TOKEN, token));
+        let token = service.token_beside(user).map(|token| (X_SERVICE_TOKEN, token.clone()));
         Self {
             token: user.token.clone(),
             headers: user.headers.iter().cloned().chain(token).collect(),

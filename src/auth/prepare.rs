@@ -64,7 +64,7 @@ pub(super) fn prepare<B, Src: Source>(
     }
     access.access().insert_headers(request.headers_mut());
     if let Some(service_access) = access.service_access() {
-        service_access.insert_service_token(request.headers_mut());
+        service_access.insert_service_token(access.access(), request.headers_mut());
     }
     Ok(Some(SentToken { access, origin }))
 }

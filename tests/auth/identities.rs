@@ -10,9 +10,10 @@ use tower::{
 };
 use tower_http::follow_redirect::FollowRedirectLayer;
 use tower_keystone::{
-    AccessFuture, AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, EndpointFilter, Error, Identity,
-    IdentityPlugin, Interface, Microversion, PluginPool, RaiseForStatusLayer, ReauthPolicy, RedirectPolicy,
-    RenewingPlugin, RetryPolicy, Scope, ServiceAccess, TokenRejected, Unauthenticated, User, V3Credentials,
+    AccessFuture, AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, EndpointFilter, Error,
+    FixedEndpointPlugin, Identity, IdentityPlugin, Interface, Microversion, PluginPool, RaiseForStatusLayer,
+    ReauthPolicy, RedirectPolicy, RenewingPlugin, RetryPolicy, Scope, ServiceAccess, ServiceTokenAuthWrapper,
+    TokenRejected, Unauthenticated, User, V3Credentials,
     endpoint::Origin,
     fixture::{CatalogService, Cloud, V3Token},
 };
@@ -375,6 +376,23 @@ async fn the_service_token_is_added_to_requests_with_an_identity() {
 
     let seen = sent(&layer, get("/servers")).await;
     assert_eq!((tokens(&seen), service_tokens(&seen.headers)), (vec!["token-1"], vec![]));
+}
+
+/// The token of a service says that it acts for the user of the other token. Without that one it would act for nobody.
+#[tokio::test]
+async fn the_service_token_is_not_sent_without_a_token_of_the_user() {
+    let no_auth = FixedEndpointPlugin::no_auth(uri("https://ironic.example.com")).unwrap();
+    let basic =
+        FixedEndpointPlugin::http_basic(uri("https://ironic.example.com"), "bob", &"pw".into()).unwrap();
+    for identity in [no_auth, basic] {
+        let layer = service_layer(&ScriptedPlugin::default());
+        let seen = sent(&layer, get_as(identity.clone(), "/nodes")).await;
+        assert_eq!((tokens(&seen), service_tokens(&seen.headers)), (vec![], vec![]));
+
+        let wrapper = ServiceTokenAuthWrapper::new(identity, ScriptedPlugin::default());
+        let seen = sent(&AuthLayer::new(wrapper), get("/nodes")).await;
+        assert_eq!((tokens(&seen), service_tokens(&seen.headers)), (vec![], vec![]));
+    }
 }
 
 #[tokio::test]
