@@ -405,3 +405,18 @@ fn untrusted_texts_are_escaped_and_truncated_in_errors() {
     let error = hostile("1").parse::<tower_keystone::discovery::Version>().unwrap_err().to_string();
     assert!(error.len() < 200 && !error.contains(['\n', '\u{1b}']), "{error}");
 }
+
+#[test]
+fn a_value_that_is_not_json_is_not_only_called_nested() {
+    for value in ["1e999", r#""\ud800""#] {
+        for body in [
+            format!(r#"{{"token": {{"user": {{"name": {value}}}}}}}"#),
+            format!(r#"{{"token": {{"catalog": [{{"type": {value}}}]}}}}"#),
+            format!(r#"{{"access": {{"serviceCatalog": [{{"type": {value}}}]}}}}"#),
+        ] {
+            let error = AccessInfo::new("gAAAA", &body).unwrap_err();
+            assert!(matches!(error, Error::InvalidResponse { .. }), "{error:?}");
+            assert!(error.to_string().contains("not valid JSON"), "{body}: {error}");
+        }
+    }
+}

@@ -9,7 +9,7 @@ use super::{
     catalog_entry::{RawEndpoint, RawService},
     catalog_index::{CatalogBuilder, CatalogIndex},
     lenient::{self, Lenient, List, OrDefault, Text},
-    memory_limits::{MEMORY_PER_BYTE, MIN_CATALOG_BUDGET, NESTED_TOO_DEEPLY, count_objects},
+    memory_limits::{MEMORY_PER_BYTE, MIN_CATALOG_BUDGET, UNREADABLE_VALUE, count_objects},
 };
 use crate::Interface;
 
@@ -35,14 +35,14 @@ pub(super) fn read(version: IdentityVersion, json: &str) -> Result<CatalogIndex,
                 reader.deserialize_seq(CatalogVisitor::<true>(&mut catalog))
             }
         };
-        read.map_err(|_| NESTED_TOO_DEEPLY)?;
+        read.map_err(|_| UNREADABLE_VALUE)?;
     }
     Ok(catalog.build())
 }
 
 /// Counts the URLs of a v2.0 catalog before it is read, because an endpoint can have any number of them.
 fn check_url_count(json: &str) -> Result<(), &'static str> {
-    let OrDefault(UrlCount(urls)) = serde_json::from_str(json).map_err(|_| NESTED_TOO_DEEPLY)?;
+    let OrDefault(UrlCount(urls)) = serde_json::from_str(json).map_err(|_| UNREADABLE_VALUE)?;
     let entries = count_objects(json);
     if entries.saturating_add(urls).saturating_mul(URL_COST)
         > MIN_CATALOG_BUDGET.max(MEMORY_PER_BYTE * json.len())

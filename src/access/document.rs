@@ -10,7 +10,7 @@ use super::{
     borrowed_value::BorrowedValue,
     lenient::{self, Lenient},
     members::{Members, take_token},
-    memory_limits::{MEMORY_PER_BYTE, MIN_CATALOG_BUDGET, NESTED_TOO_DEEPLY, count_objects},
+    memory_limits::{MEMORY_PER_BYTE, MIN_CATALOG_BUDGET, UNREADABLE_VALUE, count_objects},
 };
 use crate::{Error, Secret};
 
@@ -172,7 +172,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
                 continue;
             }
             let Ok(mut value) = serde_json::from_str(text) else {
-                document.fault = Some(NESTED_TOO_DEEPLY);
+                document.fault = Some(UNREADABLE_VALUE);
                 continue;
             };
             if version == IdentityVersion::V2 && name == "token" {

@@ -9,8 +9,8 @@ pub(super) const MEMORY_PER_BYTE: usize = 8;
 /// Memory that the catalog may take even if its text is short, in bytes.
 pub(super) const MIN_CATALOG_BUDGET: usize = 512 * 1024;
 
-/// Why a document is rejected if serde_json reaches its recursion limit.
-pub(super) const NESTED_TOO_DEEPLY: &str = "it is nested too deeply";
+/// Why a document is rejected if serde_json can skip one of its values, but cannot read it.
+pub(super) const UNREADABLE_VALUE: &str = "a value in it is nested too deeply, or is not valid JSON";
 
 /// Returns the number of `{` in a JSON text: it has at most this many objects.
 pub(super) fn count_objects(json: &str) -> usize {
