@@ -4,7 +4,7 @@ use tracing::warn;
 
 use super::{
     IdentityVersion, catalog_document,
-    catalog_entry::{CatalogEndpoint, LazyBaseUrl},
+    catalog_entry::{CatalogEndpoint, CatalogService, LazyBaseUrl},
     catalog_index::{CachedUrl, CatalogIndex, ServiceType},
     endpoint_data::EndpointData,
     known_origins::KnownOrigins,
@@ -226,7 +226,7 @@ impl ServiceCatalog {
             .services
             .iter()
             .filter_map(|&index| self.index.services.get(index))
-            .any(|service| service.mismatch(self, filter).is_none())
+            .any(|service| service.mismatch(&self.index, filter).is_none())
     }
 
     /// Returns the matching endpoints of a type. Of the wanted interfaces, only the first that has a match is used.
@@ -256,7 +256,7 @@ impl ServiceCatalog {
                 return None;
             }
             let service = self.index.services.get(endpoint.service as usize)?;
-            let data = EndpointData::new(self, self.type_name(service_type), service, endpoint);
+            let data = self.endpoint_data(service_type, service, endpoint);
             data.mismatch(filter).is_none().then_some(data)
         })
     }
@@ -296,8 +296,18 @@ impl ServiceCatalog {
         service_type.endpoints.iter().filter_map(|&index| {
             let endpoint = self.index.endpoints.get(index)?;
             let service = self.index.services.get(endpoint.service as usize)?;
-            Some(EndpointData::new(self, self.type_name(service_type), service, endpoint))
+            Some(self.endpoint_data(service_type, service, endpoint))
         })
+    }
+
+    fn endpoint_data<'a>(
+        &'a self,
+        service_type: &'a ServiceType,
+        service: &'a CatalogService,
+        endpoint: &'a CatalogEndpoint,
+    ) -> EndpointData<'a> {
+        let service_type = self.type_name(service_type);
+        EndpointData::new(&self.index, self.project.as_deref(), service_type, service, endpoint)
     }
 
     /// Adds the interface and the region, if no endpoint of the service type has the requested one.

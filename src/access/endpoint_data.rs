@@ -1,8 +1,9 @@
 use std::fmt;
 
 use super::{
-    ServiceCatalog,
     catalog_entry::{CatalogEndpoint, CatalogService},
+    catalog_index::CatalogIndex,
+    project_urls::ProjectUrls,
     text::Slice,
 };
 use crate::{
@@ -15,7 +16,8 @@ use crate::{
 /// An endpoint of a [`ServiceCatalog`](super::ServiceCatalog), with its service.
 #[derive(Clone, Copy)]
 pub struct EndpointData<'a> {
-    catalog: &'a ServiceCatalog,
+    index: &'a CatalogIndex,
+    project: Option<&'a ProjectUrls>,
     service_type: &'a str,
     service: &'a CatalogService,
     endpoint: &'a CatalogEndpoint,
@@ -23,17 +25,18 @@ pub struct EndpointData<'a> {
 
 impl<'a> EndpointData<'a> {
     pub(super) fn new(
-        catalog: &'a ServiceCatalog,
+        index: &'a CatalogIndex,
+        project: Option<&'a ProjectUrls>,
         service_type: &'a str,
         service: &'a CatalogService,
         endpoint: &'a CatalogEndpoint,
     ) -> Self {
-        Self { catalog, service_type, service, endpoint }
+        Self { index, project, service_type, service, endpoint }
     }
 
     /// Returns the URL as written in the catalog.
     pub fn url(&self) -> &'a str {
-        let (url, _) = self.catalog.url(self.endpoint);
+        let (url, _) = self.index.url(self.endpoint, self.project);
         url
     }
 
@@ -73,11 +76,11 @@ impl<'a> EndpointData<'a> {
     }
 
     fn text(&self, slice: Slice) -> Option<&'a str> {
-        self.catalog.text(slice)
+        self.index.text(slice)
     }
 
     pub(super) fn base_url(&self) -> Result<&'a BaseUrl, InvalidBaseUrl> {
-        let (url, base_url) = self.catalog.url(self.endpoint);
+        let (url, base_url) = self.index.url(self.endpoint, self.project);
         base_url.get(url)
     }
 
@@ -92,7 +95,7 @@ impl<'a> EndpointData<'a> {
             (requested.is_some() && requested != actual).then_some(Mismatch { name, actual })
         };
         self.service
-            .mismatch(self.catalog, filter)
+            .mismatch(self.index, filter)
             .or_else(|| compare("region", filter.wanted_region(), self.region_name()))
             .or_else(|| compare("endpoint id", filter.wanted_endpoint_id(), self.endpoint_id()))
     }
@@ -134,15 +137,15 @@ impl CatalogService {
     /// always matches.
     pub(super) fn mismatch<'a>(
         &self,
-        catalog: &'a ServiceCatalog,
+        index: &'a CatalogIndex,
         filter: &EndpointFilter,
     ) -> Option<Mismatch<'a>> {
         let compare = |name, requested: Option<&str>, actual: Option<&'a str>| {
             (requested.is_some() && actual.is_some() && requested != actual)
                 .then_some(Mismatch { name, actual })
         };
-        compare("service name", filter.wanted_service_name(), catalog.text(self.name))
-            .or_else(|| compare("service id", filter.wanted_service_id(), catalog.text(self.id)))
+        compare("service name", filter.wanted_service_name(), index.text(self.name))
+            .or_else(|| compare("service id", filter.wanted_service_id(), index.text(self.id)))
     }
 }
 

@@ -1,7 +1,5 @@
 use std::{fmt, sync::Arc};
 
-use http::Extensions;
-
 use super::{Rejection, token_validator::ValidatedToken};
 use crate::{AccessInfo, auth::Identity};
 
@@ -18,16 +16,6 @@ pub struct Caller {
 impl Caller {
     pub(super) fn new(user: Arc<ValidatedToken>, service: Option<Arc<ValidatedToken>>) -> Self {
         Self { user, service }
-    }
-
-    /// Returns the caller from the extensions of a request.
-    ///
-    /// # Errors
-    ///
-    /// The rejection to respond with: 401 if the request has no valid token, 503 if Keystone was unavailable, and 500
-    /// if no [`ValidateTokenLayer`](super::ValidateTokenLayer) has seen the request.
-    pub fn from_extensions(extensions: &Extensions) -> Result<&Self, Rejection> {
-        super::Validation::from_extensions(extensions)?.caller()
     }
 
     /// Returns the access info of the user's token.

@@ -88,6 +88,18 @@ impl Validation {
     }
 }
 
+impl Caller {
+    /// Returns the caller from the extensions of a request.
+    ///
+    /// # Errors
+    ///
+    /// The rejection to respond with: 401 if the request has no valid token, 503 if Keystone was unavailable, and 500
+    /// if no [`ValidateTokenLayer`](super::ValidateTokenLayer) has seen the request.
+    pub fn from_extensions(extensions: &Extensions) -> Result<&Self, Rejection> {
+        Validation::from_extensions(extensions)?.caller()
+    }
+}
+
 impl NotConfirmed {
     fn status(self) -> IdentityStatus {
         match self {

@@ -2,29 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use quick_cache::{
-    OptionsBuilder, UnitWeighter, Weighter,
-    sync::{Cache, DefaultLifecycle},
-};
+use quick_cache::Weighter;
 
 use super::{
     ValidatedToken, ValidatorSettings,
-    key::{BuildKeyHasher, TokenKey},
+    key::TokenKey,
+    key_cache::{KeyCache, UnitKeyCache, new_cache, unit_weight_cache},
     spellings::Spellings,
 };
 use crate::renewal::Now;
 
-/// Minimum capacity of a cache with [`SHARDS`] shards. A smaller one has a single shard, so that it can be filled.
-const MIN_SHARDED_CAPACITY: usize = 10_000;
-
-/// Number of shards of a large cache. Each has its own lock.
-const SHARDS: usize = 8;
-
 /// Maximum capacity in bytes, so that sums of weights do not overflow.
 const MAX_CAPACITY: usize = usize::MAX >> 16;
-
-/// Maximum number of entries for which memory is reserved at the start.
-const MAX_ESTIMATE: usize = 32 * 1024;
 
 /// Minimum memory of a cached token, in bytes.
 const MIN_MEMORY: usize = size_of::<ValidatedToken>();
@@ -42,10 +31,10 @@ const REMOVAL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// All that is known about tokens.
 pub(super) struct TokenCache {
-    valid: Cache<TokenKey, Arc<ValidatedToken>, MemoryWeighter, BuildKeyHasher>,
-    unknown: Cache<TokenKey, UnknownToken, UnitWeighter, BuildKeyHasher>,
+    valid: KeyCache<Arc<ValidatedToken>, MemoryWeighter>,
+    unknown: UnitKeyCache<UnknownToken>,
     /// When tokens were removed because a service had rejected them.
-    removals: Cache<TokenKey, Now, UnitWeighter, BuildKeyHasher>,
+    removals: UnitKeyCache<Now>,
     spellings: Spellings,
 }
 
@@ -63,25 +52,7 @@ impl TokenCache {
         let tokens = settings.max_cached_tokens.clamp(1, (capacity / MIN_MEMORY).max(1));
         // The cache takes no entry that fills it.
         let least = (capacity / tokens).min(capacity / 10 * 9).max(1);
-        let weighter = MemoryWeighter { least: least as u64 };
-        let shards = if tokens < MIN_SHARDED_CAPACITY { 1 } else { SHARDS };
-        let mut options = OptionsBuilder::new();
-        options
-            .shards(shards)
-            .estimated_items_capacity(tokens.min(MAX_ESTIMATE))
-            .weight_capacity(capacity as u64);
-        let valid = match options.build() {
-            Ok(options) => {
-                Cache::with_options(options, weighter, BuildKeyHasher::default(), DefaultLifecycle::default())
-            }
-            Err(_) => Cache::with(
-                tokens,
-                capacity as u64,
-                weighter,
-                BuildKeyHasher::default(),
-                DefaultLifecycle::default(),
-            ),
-        };
+        let valid = new_cache(tokens, capacity as u64, MemoryWeighter { least: least as u64 });
         Self {
             valid,
             unknown: unit_weight_cache(MAX_UNKNOWN),
@@ -134,23 +105,6 @@ impl TokenCache {
     /// Returns the number of valid tokens, and an estimate of their memory in bytes.
     pub(super) fn size(&self) -> (usize, u64) {
         (self.valid.len(), self.valid.iter().map(|(_, token)| token.memory() as u64).sum())
-    }
-}
-
-/// Returns an empty cache of this many entries.
-pub(super) fn unit_weight_cache<V: Clone>(
-    capacity: usize,
-) -> Cache<TokenKey, V, UnitWeighter, BuildKeyHasher> {
-    let shards = if capacity < MIN_SHARDED_CAPACITY { 1 } else { SHARDS };
-    let (hasher, lifecycle) = (BuildKeyHasher::default(), DefaultLifecycle::default());
-    let mut options = OptionsBuilder::new();
-    options
-        .shards(shards)
-        .estimated_items_capacity(capacity.min(MAX_ESTIMATE))
-        .weight_capacity(capacity as u64);
-    match options.build() {
-        Ok(options) => Cache::with_options(options, UnitWeighter, hasher, lifecycle),
-        Err(_) => Cache::with(capacity, capacity as u64, UnitWeighter, hasher, lifecycle),
     }
 }
 

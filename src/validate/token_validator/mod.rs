@@ -4,6 +4,7 @@ mod answer;
 mod cache;
 mod in_flight;
 mod key;
+mod key_cache;
 mod keystone;
 mod report;
 mod settings;

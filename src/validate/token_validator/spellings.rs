@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use quick_cache::{UnitWeighter, sync::Cache};
-
 use super::{
-    cache::unit_weight_cache,
-    key::{BuildKeyHasher, TokenKey},
+    key::TokenKey,
+    key_cache::{UnitKeyCache, unit_weight_cache},
 };
 
 /// Maximum number of spellings of one token.
@@ -15,7 +13,7 @@ use super::{
 const MAX_SPELLINGS: usize = 4;
 
 /// The keys under which each token is cached.
-pub(super) struct Spellings(Cache<TokenKey, Arc<[TokenKey]>, UnitWeighter, BuildKeyHasher>);
+pub(super) struct Spellings(UnitKeyCache<Arc<[TokenKey]>>);
 
 impl Spellings {
     /// Creates a record of the spellings of this many tokens.
