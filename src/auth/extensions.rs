@@ -127,7 +127,8 @@ impl Microversion {
 
 /// A response extension that marks a 401, and says whether to send the request again.
 ///
-/// The layer inserts it only if the request carried the token of its plugin or of an [`Identity`]. It does not read the body of the response.
+/// The layer inserts it only if the request carried the token of its plugin or of an [`Identity`]. It does not read the
+/// body of the response.
 ///
 /// ```
 /// use tower_keystone::TokenRejected;

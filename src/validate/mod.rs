@@ -51,6 +51,9 @@
 //! # }
 //! ```
 //!
+//! With the feature `axum`, a handler takes a [`Caller`] as an argument. [Below](#order-of-layers) is an axum
+//! application with all layers that it usually has.
+//!
 //! # The account of the service
 //!
 //! The layer asks Keystone with the token of an account of the service. The account needs the role `service` (or
@@ -71,7 +74,7 @@
 //!   malformed token. Keystone is not asked about it.
 //! - No method and no path is exempt. [Health checks](#health-checks) and other routes that need no token are added
 //!   outside of the layer.
-//! - The body is not read.
+//! - The body is not read. A rejection does not wait until the client has sent it.
 //!
 //! The layer removes the headers in which keystonemiddleware passes the identity (`X-User-Id`, `X-Roles` and so on,
 //! also with `_` in their names), because a client could send them. It does so for every request. The extensions are
@@ -107,7 +110,8 @@
 //! With `delay_auth_decision`, the extractor of [`Caller`] and [`Caller::from_extensions`] still return a 401 or a 503
 //! if there is no confirmed user. The extractor of `Option<Caller>` returns `None` only if the request has no token.
 //!
-//! Roles and scopes are checked by the module [`require`].
+//! Any user of the cloud is a confirmed caller, with any role. [`RequireLayer`] checks roles and scopes: see
+//! [`require`].
 //!
 //! # Requests on behalf of the caller
 //!
@@ -175,7 +179,7 @@
 //!
 //! # Cache
 //!
-//! All clones of a layer share one cache in memory. It contains no token as a key, but a salted SHA-256.
+//! All clones of a layer share one cache in memory. Its keys are salted SHA-256 hashes of the tokens.
 //!
 //! - **Valid tokens** are cached for 300 s ([`token_cache_time`](ValidateTokenLayer::token_cache_time)), from the
 //!   moment when Keystone is asked, and not beyond their expiry. The expiry is checked for each request.
