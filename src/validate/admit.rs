@@ -1,5 +1,7 @@
 //! Lets a request through with what is known about its tokens, or rejects it.
 
+use std::sync::Arc;
+
 use http::Request;
 use tracing::{Span, debug, level_filters::LevelFilter};
 
@@ -9,6 +11,7 @@ use super::{
     identity_headers,
     metrics::RejectionCause,
     shared::Shared,
+    token_validator::ValidatedToken,
 };
 
 /// Inserts the [`Validation`] into the extensions of a request.
@@ -28,7 +31,22 @@ pub(super) fn admit<B>(
     if LevelFilter::current() != LevelFilter::OFF {
         record(&results);
     }
-    let validation = Validation::new(results, shared);
+    insert(request, Validation::new(results, shared), shared);
+    Ok(())
+}
+
+/// Inserts the [`Validation`] into the extensions of a request whose only token is `token`, which is fresh and not
+/// restricted.
+#[inline(always)]
+pub(super) fn admit_fresh<B>(request: &mut Request<B>, token: Arc<ValidatedToken>, shared: &Shared) {
+    if LevelFilter::current() != LevelFilter::OFF {
+        record_user(&token);
+    }
+    insert(request, Validation::confirmed(token), shared);
+}
+
+#[inline(always)]
+fn insert<B>(request: &mut Request<B>, validation: Validation, shared: &Shared) {
     if shared.settings.identity_headers {
         identity_headers::insert(request.headers_mut(), &validation);
     }
@@ -37,7 +55,6 @@ pub(super) fn admit<B>(
         request.extensions_mut().insert(SentUri(uri));
     }
     request.extensions_mut().insert(validation);
-    Ok(())
 }
 
 /// Returns the rejection of a request, and logs and counts the reason.
@@ -72,20 +89,22 @@ fn cause(refusal: Refusal) -> RejectionCause {
 #[cold]
 fn record(results: &TokenResults) {
     match &results.user {
-        Ok(user) => {
-            let (span, access_info) = (Span::current(), user.access_info());
-            for (field, id) in [("user_id", access_info.user_id()), ("project_id", access_info.project_id())]
-            {
-                if let Some(id) = id {
-                    span.record(field, id);
-                }
-            }
-        }
+        Ok(user) => record_user(user),
         Err(reason) => debug!(%reason, "let a request through without a confirmed user"),
     }
     if let Err(reason) = &results.service
         && *reason != NotConfirmed::Absent
     {
         debug!(%reason, "let a request through without a confirmed service");
+    }
+}
+
+#[cold]
+fn record_user(user: &ValidatedToken) {
+    let (span, access_info) = (Span::current(), user.access_info());
+    for (field, id) in [("user_id", access_info.user_id()), ("project_id", access_info.project_id())] {
+        if let Some(id) = id {
+            span.record(field, id);
+        }
     }
 }

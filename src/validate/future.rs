@@ -3,7 +3,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header::WWW_AUTHENTICATE};
@@ -22,13 +22,13 @@ pin_project! {
         S: Service<Request<B>>,
     {
         #[pin]
-        state: State<S, S::Future, S::Response, F, B>,
+        pub(super) state: State<S, S::Future, S::Response, F, B>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, T, R, F, B> {
+    pub(super) enum State<S, T, R, F, B> {
         Responding {
             #[pin]
             response: T,
@@ -46,6 +46,7 @@ where
     S: Service<Request<B>>,
 {
     /// Creates the future of a request that was sent to the inner service.
+    #[inline(always)]
     pub(super) fn responding(response: S::Future, shared: Arc<Shared>) -> Self {
         Self { state: State::Responding { response, shared } }
     }
@@ -75,16 +76,35 @@ where
 {
     type Output = Result<Response<R>, S::Error>;
 
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.as_mut().project().state.project() {
+            StateProj::Responding { response, shared } => {
+                let mut polled = response.poll(cx);
+                if let Poll::Ready(Ok(response)) = &mut polled
+                    && response.status() == StatusCode::UNAUTHORIZED
+                {
+                    add_challenge(response.headers_mut(), &shared.challenge);
+                }
+                polled
+            }
+            _ => self.poll_not_sent(cx),
+        }
+    }
+}
+
+impl<S, F, B, R> ResponseFuture<S, F, B>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    F: Respond<R>,
+{
+    /// Polls the future of a request that was not sent immediately.
+    #[cold]
+    #[inline(never)]
+    fn poll_not_sent(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Response<R>, S::Error>> {
         loop {
             match self.as_mut().project().state.project() {
-                StateProj::Responding { response, shared } => {
-                    let mut response = ready!(response.poll(cx))?;
-                    if response.status() == StatusCode::UNAUTHORIZED {
-                        add_challenge(response.headers_mut(), &shared.challenge);
-                    }
-                    return Poll::Ready(Ok(response));
-                }
+                StateProj::Responding { .. } => return self.poll(cx),
                 StateProj::Rejected { response } => {
                     return Poll::Ready(Ok(response.take().expect("polled after completion")));
                 }

@@ -9,7 +9,8 @@ use tower_service::Service;
 
 use super::{
     Respond, ResponseFuture,
-    admit::admit,
+    admit::{admit, admit_fresh},
+    future::State,
     rejection::respond_with,
     request::{PresentedTokens, sanitize},
     shared::Shared,
@@ -52,6 +53,33 @@ impl<S, F> ValidateToken<S, F> {
         self.inner
     }
 
+    /// Handles a request whose tokens need a closer look.
+    #[cold]
+    #[inline(never)]
+    fn look_closer<B, R>(&mut self, mut request: Request<B>) -> ResponseFuture<S, F, B>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone,
+        F: Respond<R> + Clone,
+    {
+        let presented = PresentedTokens::read(request.headers(), &self.shared.settings);
+        match Validating::start(presented, &request, &self.shared) {
+            Ok(results) => match admit(&mut request, results, &self.shared) {
+                Ok(()) => ResponseFuture::responding(self.inner.call(request), Arc::clone(&self.shared)),
+                Err(rejection) => {
+                    self.release_readiness();
+                    ResponseFuture::rejected(respond_with(&self.respond, rejection))
+                }
+            },
+            Err(validating) => {
+                // The ready inner service can hold a permit or a slot in a queue. If a waiting request kept it,
+                // requests of other users could not be sent.
+                self.release_readiness();
+                let (inner, respond) = (self.inner.clone(), self.respond.clone());
+                ResponseFuture::waiting(validating, request, inner, respond, Arc::clone(&self.shared))
+            }
+        }
+    }
+
     /// Replaces the ready inner service with a clone that is not ready.
     fn release_readiness(&mut self)
     where
@@ -74,24 +102,17 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline(always)]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        sanitize(request.headers_mut());
-        let presented = PresentedTokens::read(request.headers(), &self.shared.settings);
-        match Validating::start(presented, &request, &self.shared) {
-            Ok(results) => match admit(&mut request, results, &self.shared) {
-                Ok(()) => ResponseFuture::responding(self.inner.call(request), Arc::clone(&self.shared)),
-                Err(rejection) => {
-                    self.release_readiness();
-                    ResponseFuture::rejected(respond_with(&self.respond, rejection))
-                }
-            },
-            Err(validating) => {
-                // The ready inner service can hold a permit or a slot in a queue. If a waiting request kept it,
-                // requests of other users could not be sent.
-                self.release_readiness();
-                let (inner, respond) = (self.inner.clone(), self.respond.clone());
-                ResponseFuture::waiting(validating, request, inner, respond, Arc::clone(&self.shared))
+        let credentials = sanitize(request.headers_mut());
+        match self.shared.fresh_token(request.headers(), &credentials) {
+            Some(token) => {
+                admit_fresh(&mut request, token, &self.shared);
+                let shared = Arc::clone(&self.shared);
+                // Constructed in place: each function in between would move the future once more.
+                ResponseFuture { state: State::Responding { response: self.inner.call(request), shared } }
             }
+            None => self.look_closer(request),
         }
     }
 }

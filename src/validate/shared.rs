@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Request};
 use tracing::warn;
 
 use super::{
     Rejection,
     decide::{NotConfirmed, RequestFacts},
     rejection::challenge,
+    request::{Credentials, X_AUTH_TOKEN},
     settings::Settings,
-    token_validator::TokenValidator,
+    token_validator::{TokenValidator, ValidatedToken},
 };
 
 /// The settings of a layer, its validator, and what is made from both.
@@ -32,6 +33,28 @@ impl Shared {
         }
         let challenge = challenge(uri.or_else(|| validator.auth_url()));
         Self { settings, validator, challenge }
+    }
+
+    /// Returns the token of a request that is let through without a closer look at its tokens and at the request.
+    ///
+    /// Most requests have one token, which Keystone has confirmed a short time ago, and which can be used for all
+    /// requests. It is looked up before blanks are removed: a token with blanks around it is not found.
+    #[inline]
+    pub(super) fn fresh_token(
+        &self,
+        headers: &HeaderMap,
+        credentials: &Credentials,
+    ) -> Option<Arc<ValidatedToken>> {
+        if !credentials.is_one_auth_token() || self.settings.require_certificate_bound_tokens {
+            return None;
+        }
+        let text = headers.get(&X_AUTH_TOKEN)?;
+        let token = self.validator.fresh(text)?;
+        if token.is_restricted() || text.len() > self.settings.max_token_length {
+            return None;
+        }
+        self.validator.record_hit();
+        Some(token)
     }
 
     pub(super) fn facts<'a, B>(&self, request: &'a Request<B>) -> RequestFacts<'a> {

@@ -31,7 +31,8 @@ pub enum IdentityStatus {
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Validation {
-    caller: Result<Caller, (IdentityStatus, Rejection)>,
+    /// Boxed, so that the validation of a confirmed user stays small.
+    caller: Result<Caller, Box<(IdentityStatus, Rejection)>>,
     service: Result<Arc<ValidatedToken>, IdentityStatus>,
 }
 
@@ -40,14 +41,20 @@ impl Validation {
         let service = results.service.map_err(NotConfirmed::status);
         let caller = match results.user {
             Ok(user) => Ok(Caller::new(user, service.as_ref().ok().cloned())),
-            Err(reason) => Err((reason.status(), shared.rejection(reason))),
+            Err(reason) => Err(Box::new((reason.status(), shared.rejection(reason)))),
         };
         Self { caller, service }
     }
 
+    /// Creates the validation of a request with a confirmed user and without a service token.
+    #[inline(always)]
+    pub(super) fn confirmed(user: Arc<ValidatedToken>) -> Self {
+        Self { caller: Ok(Caller::new(user, None)), service: Err(IdentityStatus::Absent) }
+    }
+
     #[cfg(test)]
     pub(super) fn for_test(caller: Result<Caller, (IdentityStatus, Rejection)>) -> Self {
-        Self { caller, service: Err(IdentityStatus::Absent) }
+        Self { caller: caller.map_err(Box::new), service: Err(IdentityStatus::Absent) }
     }
 
     /// Returns the validation from the extensions of a request.
@@ -65,7 +72,7 @@ impl Validation {
 
     /// Returns how sure the layer is about the token of the user.
     pub fn status(&self) -> IdentityStatus {
-        self.caller.as_ref().map_or_else(|(status, _)| *status, |_| IdentityStatus::Confirmed)
+        self.caller.as_ref().map_or_else(|error| error.0, |_| IdentityStatus::Confirmed)
     }
 
     /// Returns the confirmed user.
@@ -74,7 +81,7 @@ impl Validation {
     ///
     /// The rejection to respond with if there is none: 401, or 503 if Keystone was unavailable.
     pub fn caller(&self) -> Result<&Caller, Rejection> {
-        self.caller.as_ref().map_err(|(_, rejection)| rejection.clone())
+        self.caller.as_ref().map_err(|error| error.1.clone())
     }
 
     /// Returns how sure the layer is about the service token.

@@ -3,6 +3,7 @@
 mod answers;
 mod axum_router;
 mod bearer;
+mod cached;
 mod logging;
 mod modes;
 mod readiness;

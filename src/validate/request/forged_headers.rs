@@ -2,21 +2,42 @@
 
 use http::{HeaderMap, HeaderName};
 
+/// The number of headers that contain tokens.
+pub(in crate::validate) struct Credentials {
+    auth_tokens: usize,
+    others: usize,
+}
+
+impl Credentials {
+    /// Returns whether one `X-Auth-Token` is the only header that contains a token.
+    pub(in crate::validate) fn is_one_auth_token(&self) -> bool {
+        self.auth_tokens == 1 && self.others == 0
+    }
+}
+
 /// Removes all identity headers, and marks the headers that contain tokens as sensitive.
 ///
 /// In each name any `-` may be `_` instead: a WSGI server does not distinguish them.
-pub(in crate::validate) fn sanitize(headers: &mut HeaderMap) {
+pub(in crate::validate) fn sanitize(headers: &mut HeaderMap) -> Credentials {
     let mut is_forged = false;
+    let mut credentials = Credentials { auth_tokens: 0, others: 0 };
     for (name, value) in headers.iter_mut() {
-        match Meaning::of(name) {
-            Meaning::Other => {}
-            Meaning::Credential => value.set_sensitive(true),
-            Meaning::Identity => is_forged = true,
-        }
+        let count = match Meaning::of(name) {
+            Meaning::Other => continue,
+            Meaning::Identity => {
+                is_forged = true;
+                continue;
+            }
+            Meaning::AuthToken => &mut credentials.auth_tokens,
+            Meaning::Credential => &mut credentials.others,
+        };
+        *count += 1;
+        value.set_sensitive(true);
     }
     if is_forged {
         remove_identity(headers);
     }
+    credentials
 }
 
 #[cold]
@@ -30,6 +51,8 @@ fn remove_identity(headers: &mut HeaderMap) {
 
 enum Meaning {
     Identity,
+    AuthToken,
+    /// Another token, or `X-Auth-Token` in another spelling.
     Credential,
     Other,
 }
@@ -39,7 +62,7 @@ const MAX_LENGTH: usize = 29;
 
 impl Meaning {
     /// Returns the meaning of a header. The name is in lower case, as in each `HeaderName`.
-    #[inline]
+    #[inline(always)]
     fn of(name: &HeaderName) -> Self {
         let name = name.as_str().as_bytes();
         match name {
@@ -48,7 +71,11 @@ impl Meaning {
         }
     }
 
+    #[inline(never)]
     fn of_candidate(name: &[u8]) -> Self {
+        if name == b"x-auth-token" {
+            return Self::AuthToken;
+        }
         let mut buffer = [0; MAX_LENGTH];
         let Some(normalized) = buffer.get_mut(..name.len()) else { return Self::Other };
         for (to, &from) in normalized.iter_mut().zip(name) {

@@ -27,6 +27,7 @@ pub(in crate::validate) struct ValidatedToken {
     /// The sooner one of the soft end of the lifetime and the expiry: most requests look at this moment only.
     fresh_until: Now,
     refresh: Refresh,
+    is_restricted: bool,
     memory: usize,
     key: TokenKey,
     validator: WeakValidator,
@@ -88,6 +89,8 @@ impl ValidatedToken {
             fresh_until.wall = fresh_until.wall.min(expires);
         }
         let memory = size_of::<Self>() + size_of::<ServiceAccess>() + access_info.memory_size();
+        let is_restricted = access_info.application_credential_access_rules().is_some()
+            || access_info.oauth2_credential().is_some_and(|credential| !credential.is_null());
         let access = Arc::new(access);
         let refresh = Refresh::default();
         Self {
@@ -97,6 +100,7 @@ impl ValidatedToken {
             lifetime,
             fresh_until,
             refresh,
+            is_restricted,
             memory,
             key,
             validator,
@@ -106,6 +110,12 @@ impl ValidatedToken {
 
     pub(in crate::validate) fn access_info(&self) -> &AccessInfo {
         &self.access_info
+    }
+
+    /// Returns whether the token can be used for some requests only: it has access rules, or is bound to a certificate.
+    #[inline]
+    pub(in crate::validate) fn is_restricted(&self) -> bool {
+        self.is_restricted
     }
 
     /// Returns whether the token can be used without a closer look.

@@ -138,6 +138,22 @@ impl TokenValidator {
         }
     }
 
+    /// Returns a token that can be used without a closer look: it is cached, and its lifetime has not nearly ended.
+    ///
+    /// If it returns `None`, nothing is known about the token.
+    #[inline]
+    pub(in crate::validate) fn fresh(&self, token: &HeaderValue) -> Option<Arc<ValidatedToken>> {
+        let shared = &self.0;
+        let cached = shared.cache.get(&shared.keys.key(token.as_bytes()))?;
+        cached.is_fresh(shared.now()?).then_some(cached)
+    }
+
+    /// Records that a token of [`fresh`](Self::fresh) was used.
+    #[inline]
+    pub(in crate::validate) fn record_hit(&self) {
+        self.0.metrics.record_hit();
+    }
+
     /// Returns the time, by the clock of the layer.
     pub(in crate::validate) fn now(&self) -> Now {
         self.0.now().unwrap_or_else(|| SystemClock.now())
