@@ -48,6 +48,12 @@ pub fn allocations<T>(work: impl FnOnce() -> T) -> usize {
     ALLOCATIONS.get() - before
 }
 
+/// Returns the memory in use that this thread has allocated, less what it has freed, in bytes.
+#[allow(dead_code)] // not every program that counts is interested
+pub fn bytes_in_use() -> isize {
+    BYTES.get()
+}
+
 /// Returns the size in memory of the result of this work, in bytes.
 #[allow(dead_code)] // not every program that counts is interested
 pub fn held<T>(work: impl FnOnce() -> T) -> usize {

@@ -55,8 +55,8 @@ pub fn run(gates: &mut Gates) {
     let headers =
         ["client", "services", "instructions", "x bare", "one by one", "x bare", "64 at once", "x bare"];
     let mut table = Table::new(&headers);
-    for (protocol, name) in PROTOCOLS {
-        let server = Process::start(protocol);
+    for (_, name) in PROTOCOLS {
+        let server = Process::start(&["loopback", "serve", name, "0"]);
         let mut bare = None;
         for (case, services) in CASES {
             let services = services.to_string();
@@ -64,8 +64,9 @@ pub fn run(gates: &mut Gates) {
             let instructions = per_go(&of_case, 200);
             let compared = instructions / *bare.get_or_insert(instructions);
             let of_bare = [name, BARE, "20", &*server.url];
-            let [one_by_one, at_once] =
-                [1, AT_ONCE].map(|at_once| Rate::of(&of_case[1..], &of_bare, at_once));
+            let [one_by_one, at_once] = [1, AT_ONCE].map(|at_once| {
+                Rate::of(|| send(&of_case[1..], TIMED, at_once), || send(&of_bare, TIMED, at_once), TIMED)
+            });
             table.row([
                 format!("{name}, {case}"),
                 services,
@@ -90,17 +91,17 @@ pub fn run(gates: &mut Gates) {
     table.print();
 }
 
-struct Rate {
-    a_second: f64,
-    ratio_to_bare: f64,
+/// Requests per second.
+pub struct Rate {
+    pub a_second: f64,
+    pub ratio_to_bare: f64,
 }
 
 impl Rate {
-    /// Returns the median of alternating rounds, so that other load on the machine affects both clients.
-    fn of(case: &[&str], bare: &[&str], at_once: usize) -> Self {
+    /// Returns the median of alternating rounds, so that other load on the machine affects both.
+    pub fn of(case: impl Fn() -> Duration, bare: impl Fn() -> Duration, requests: usize) -> Self {
         let mut rounds = [(); 5].map(|()| {
-            let [bare, of_case] =
-                [bare, case].map(|case| TIMED as f64 / send(case, TIMED, at_once).as_secs_f64());
+            let [bare, of_case] = [bare(), case()].map(|time| requests as f64 / time.as_secs_f64());
             (of_case / bare, of_case)
         });
         rounds.sort_by(|one, other| one.0.total_cmp(&other.0));
@@ -131,16 +132,17 @@ fn serve(protocol: Protocol) {
 }
 
 /// A child process that runs the server, and is killed when this is dropped.
-struct Process {
+pub struct Process {
     process: Child,
-    url: String,
+    pub url: String,
 }
 
 impl Process {
-    fn start(protocol: Protocol) -> Self {
-        let name = PROTOCOLS.into_iter().find(|(known, _)| *known == protocol).expect("a protocol").1;
+    /// Starts this program as a child with these arguments. It writes its URL first.
+    pub fn start(arguments: &[&str]) -> Self {
         let mut process = Command::new(env::current_exe().expect("this program has a file"))
-            .args(["child", "loopback", "serve", name, "0"])
+            .arg("child")
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -203,7 +205,8 @@ fn with(uri: Uri) -> impl Fn() -> Request<Body> + Clone + Send + 'static {
     move || Request::get(uri.clone()).body(Body::default()).unwrap()
 }
 
-async fn drive<S>(
+/// Returns the time to send this many requests through a service.
+pub async fn drive<S>(
     service: S,
     request: impl Fn() -> Request<Body> + Clone + Send + 'static,
     requests: usize,

@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo bench --bench cost               # all parts
-//! cargo bench --bench cost -- request    # one part: request, document, discovery, loopback, burst, pool
+//! cargo bench --bench cost -- request    # one part: request, document, discovery, loopback, burst, pool, validate
 //! ```
 //!
 //! valgrind's callgrind counts instructions, and a counting allocator counts allocations. The last table shows the
@@ -14,13 +14,20 @@ mod counting;
 mod discovery;
 mod document;
 mod expiring_baseline;
+mod hand_written;
+mod keystone;
+mod keystonemiddleware;
 mod loopback;
+mod many_tokens;
 mod peers;
 mod pool;
 mod request;
 mod sample;
 mod server;
 mod table;
+mod validate;
+mod validate_loopback;
+mod validate_memory;
 
 use std::{env, process::ExitCode};
 
@@ -29,13 +36,17 @@ use table::Gates;
 /// A part of the bench: its name, its function, and the function that its child process runs under callgrind.
 type Part = (&'static str, fn(&mut Gates), fn(&[&str], usize));
 
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 10] = [
     ("request", request::run, request::child),
     ("document", document::run, document::child),
     ("discovery", discovery::run, discovery::child),
     ("loopback", loopback::run, loopback::child),
     ("burst", burst::run, burst::child),
     ("pool", pool::run, pool::child),
+    ("validate", validate::run, validate::child),
+    ("validate-loopback", validate_loopback::run, validate_loopback::child),
+    ("keystonemiddleware", keystonemiddleware::run, keystonemiddleware::child),
+    ("validate-memory", validate_memory::run, validate_memory::child),
 ];
 
 fn main() -> ExitCode {

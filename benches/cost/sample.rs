@@ -25,6 +25,13 @@ pub const PATH: &str = "/servers/detail?limit=9&status=ACTIVE";
 pub const TOKEN: &str = "gAAAAABnZ3V5-b3BlbnN0YWNrIGtleXN0b25lIHRva2VuIG9mIHRoZSB1c3VhbCBsZW5ndGg_\
     IHdoaWNoIGlzIDE4MyBieXRlcywgYXMgRmVybmV0IG1ha2VzIHRoZW0gZm9yIGEgcHJvamVjdC4gTm90aGluZyBpcyBpbiBpdC4";
 
+/// The audit id in the documents.
+pub const AUDIT_ID: &str = "5Y7XGVAbRHiJW9Z0FhUyKw";
+
+/// The ids of the user and the project in the documents.
+pub const USER_ID: &str = "fe0a18befc31ac2e0ad8326d9cedc835";
+pub const PROJECT_ID: &str = "5ddcb7c47918dc462213a47adcedc835";
+
 const INTERFACES: [&str; 3] = ["admin", "internal", "public"];
 
 const TYPES: [(&str, &str); 20] = [
@@ -76,11 +83,11 @@ pub fn document(services: usize) -> String {
         let id = id(number * 4 + 3);
         write!(catalog, "], \"id\": \"{id}\", \"type\": \"{service_type}\", \"name\": \"{name}\"}}").unwrap();
     }
-    let (user, project) = (id(1 << 30), id(1 << 31));
+    let (user, project) = (USER_ID, PROJECT_ID);
     format!(
         "{{\"token\": {{\"methods\": [\"password\"], \"user\": {{\"domain\": {{\"id\": \"default\", \
          \"name\": \"Default\"}}, \"id\": \"{user}\", \"name\": \"alice\", \"password_expires_at\": null}}, \
-         \"audit_ids\": [\"5Y7XGVAbRHiJW9Z0FhUyKw\"], \"expires_at\": \"2126-01-15T13:00:00.000000Z\", \
+         \"audit_ids\": [\"{AUDIT_ID}\"], \"expires_at\": \"2126-01-15T13:00:00.000000Z\", \
          \"issued_at\": \"2026-01-15T12:00:00.000000Z\", \"project\": {{\"domain\": {{\"id\": \"default\", \
          \"name\": \"Default\"}}, \"id\": \"{project}\", \"name\": \"demo\"}}, \"is_domain\": false, \
          \"roles\": [{{\"id\": \"{project}\", \"name\": \"member\"}}, {{\"id\": \"{user}\", \"name\": \"reader\"}}], \
