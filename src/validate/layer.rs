@@ -148,8 +148,8 @@ impl<F> ValidateTokenLayer<F> {
 
     /// Passes the identity to the inner service in headers too, as keystonemiddleware does.
     ///
-    /// A value that cannot stand in a header is left out, and so is one with blanks around it, which would be lost on the
-    /// way. A role with a comma in its name is left out too: the names in `X-Roles` are separated by commas.
+    /// A value that cannot stand in a header is left out, and so is a role with a comma in its name: the names in
+    /// `X-Roles` are separated by commas.
     #[must_use]
     pub fn identity_headers(self) -> Self {
         self.update(|settings| settings.identity_headers = true)
