@@ -107,8 +107,9 @@
 //! users, a [`PluginPool`] holds an identity with a [`RenewingPlugin`] for each of them. With
 //! [`AuthLayer::send_service_token`], the program adds the token of its own account as `X-Service-Token`.
 //!
-//! A request **without** an identity is sent with the token of the layer's plugin. Set the identity where all requests
-//! for users pass.
+//! A request **without** an identity is sent with the token of the layer's plugin, which may be allowed more than the
+//! user. If the layer sends requests for users only, refuse such a request with [`AuthLayer::require_identity`]: it then
+//! fails with [`Error::NoIdentity`].
 //!
 //! # Services
 //!

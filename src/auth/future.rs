@@ -3,14 +3,14 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{request_future::RequestFuture, source::RequestIdentity};
+use super::{pending_request::PendingRequest, response::Observer, source::RequestIdentity};
 use crate::{BoxError, IdentityPlugin};
 
 pin_project! {
@@ -21,22 +21,38 @@ pin_project! {
         S: Service<Request<B>>,
     {
         #[pin]
-        request: SendingPlugin<P, S, S::Future, B>,
+        state: State<P, S, S::Future, B>,
     }
 }
 
 pin_project! {
-    /// The future of the request, for the plugin that it is sent with.
-    #[project = FutureProj]
-    enum SendingPlugin<P, S, F, B> {
-        Layer {
+    #[project = StateProj]
+    enum State<P, S, F, B> {
+        // Boxed, so that the future of a request that need not wait stays small. `None` after completion.
+        Pending { pending: Option<Box<Pending<P, S, B>>> },
+        Responding {
             #[pin]
-            future: RequestFuture<Arc<P>, S, F, B>,
+            response: F,
+            observer: Observer<P>,
         },
-        Identity {
-            #[pin]
-            future: RequestFuture<RequestIdentity<P>, S, F, B>,
-        },
+    }
+}
+
+/// A request that waits, with the plugin of the layer or with an identity.
+pub(super) enum Pending<P, S, B> {
+    Layer(PendingRequest<Arc<P>, S, B>),
+    Identity(PendingRequest<RequestIdentity<P>, S, B>),
+}
+
+impl<P, S, B> From<PendingRequest<Arc<P>, S, B>> for Pending<P, S, B> {
+    fn from(request: PendingRequest<Arc<P>, S, B>) -> Self {
+        Self::Layer(request)
+    }
+}
+
+impl<P, S, B> From<PendingRequest<RequestIdentity<P>, S, B>> for Pending<P, S, B> {
+    fn from(request: PendingRequest<RequestIdentity<P>, S, B>) -> Self {
+        Self::Identity(request)
     }
 }
 
@@ -44,16 +60,16 @@ impl<P, S, B> ResponseFuture<P, S, B>
 where
     S: Service<Request<B>>,
 {
-    /// Creates the future of a request that is sent with the plugin of the layer.
+    /// Creates the future of a request that was sent.
     #[inline(always)]
-    pub(super) fn with_layer(future: RequestFuture<Arc<P>, S, S::Future, B>) -> Self {
-        Self { request: SendingPlugin::Layer { future } }
+    pub(super) fn sent(response: S::Future, observer: Observer<P>) -> Self {
+        Self { state: State::Responding { response, observer } }
     }
 
-    /// Creates the future of a request that is sent with an identity.
-    #[inline(always)]
-    pub(super) fn with_identity(future: RequestFuture<RequestIdentity<P>, S, S::Future, B>) -> Self {
-        Self { request: SendingPlugin::Identity { future } }
+    /// Creates the future of a request that is sent when its access and endpoint are resolved and the inner service is
+    /// ready.
+    pub(super) fn pending(request: impl Into<Pending<P, S, B>>) -> Self {
+        Self { state: State::Pending { pending: Some(Box::new(request.into())) } }
     }
 }
 
@@ -66,18 +82,29 @@ where
     type Output = Result<Response<ResBody>, BoxError>;
 
     #[inline(always)]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().request.project() {
-            FutureProj::Layer { future } => future.poll(cx),
-            FutureProj::Identity { future } => poll_out_of_line(future, cx),
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match self.as_mut().project().state.project() {
+                StateProj::Pending { pending } => {
+                    let request = pending.as_deref_mut().expect("polled after completion");
+                    let sent = ready!(match request {
+                        Pending::Layer(request) => request.poll_sent(cx),
+                        Pending::Identity(request) => request.poll_sent(cx),
+                    });
+                    *pending = None;
+                    let (response, observer) = sent?;
+                    self.set(Self::sent(response, observer));
+                }
+                StateProj::Responding { response, observer } => {
+                    let mut result = ready!(response.poll(cx)).map_err(Into::into);
+                    if let Ok(response) = &mut result {
+                        observer.observe(response);
+                    }
+                    return Poll::Ready(result);
+                }
+            }
         }
     }
-}
-
-/// Keeps the code for one kind of request out of that for the other.
-#[inline(never)]
-fn poll_out_of_line<F: Future>(future: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
-    future.poll(cx)
 }
 
 /// Shows the state of the request.
@@ -86,9 +113,10 @@ where
     S: Service<Request<B>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.request {
-            SendingPlugin::Layer { future } => future.fmt(f),
-            SendingPlugin::Identity { future } => future.fmt(f),
-        }
+        f.write_str(match self.state {
+            State::Pending { pending: Some(_) } => "ResponseFuture(pending)",
+            State::Pending { pending: None } => "ResponseFuture(completed)",
+            State::Responding { .. } => "ResponseFuture(sent)",
+        })
     }
 }

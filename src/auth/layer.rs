@@ -111,15 +111,29 @@ impl<P> AuthLayer<P> {
     /// A 401 does not say which token was rejected. It is reported to the identity only, because a user with a bad
     /// token must not cause logins of the service account.
     ///
-    /// A request without an identity is sent with the token of the plugin, as always. Requests that are sent without a
+    /// A request without an identity is sent with the token of the plugin, as always, unless
+    /// [`require_identity`](Self::require_identity) is set. Requests that are sent without a
     /// token, or with one that the caller has set, get no service token.
     #[must_use]
     pub fn send_service_token(self) -> Self {
         self.update(|settings| settings.send_service_token = true)
     }
 
+    /// Refuses requests that would carry the token of the layer's plugin ([`Error::NoIdentity`]).
+    ///
+    /// All requests must then have an [`Identity`](crate::Identity), except for
+    /// [`Unauthenticated`](crate::Unauthenticated) ones and those that keep a token of the caller. A program that sends
+    /// the requests of its users cannot send one with the rights of its own account by mistake.
+    ///
+    /// The plugin of the layer is still asked for the token that [`send_service_token`](Self::send_service_token) adds,
+    /// and for the endpoints of requests that are sent without an identity.
+    #[must_use]
+    pub fn require_identity(self) -> Self {
+        self.update(|settings| settings.require_identity = true)
+    }
+
     fn update(mut self, change: impl FnOnce(&mut Settings)) -> Self {
-        change(Arc::make_mut(&mut self.shared.settings));
+        self.shared.update(change);
         self
     }
 }

@@ -29,8 +29,8 @@
 //! The source files of this module, in the order in which a request passes through them:
 //!
 //! 1. `service` receives the request. `layer` and `settings` hold the configuration, which all requests share.
-//! 2. `request` reads the headers and the extensions of the request (`extensions`), and determines the plugin that it
-//!    is sent with (`source`).
+//! 2. `request` reads the headers and the extensions of the request (`extensions`). If one is an `Identity`, it replaces
+//!    the plugin of the layer (`source`).
 //! 3. `resolve` gets the access and, if the filter asks for a version, the discovered endpoint.
 //! 4. `pending_request` holds the request while the access or the endpoint is not available yet.
 //! 5. `prepare` sets the URI (`request_url`), checks the origin (`origin_guard`) and inserts the headers.
@@ -45,7 +45,6 @@ mod pending_request;
 mod prepare;
 mod request;
 mod request_access;
-mod request_future;
 mod request_url;
 mod resolve;
 mod response;

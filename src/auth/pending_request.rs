@@ -9,11 +9,11 @@ use super::{
     prepare::prepare,
     request::RequestInfo,
     resolve::{Resolved, Resolving, resolve},
-    response::ResponseObserver,
+    response::{Observer, ResponseObserver},
     settings::Shared,
     source::{Accesses, Source},
 };
-use crate::{BoxError, Error};
+use crate::BoxError;
 
 /// Maximum number of times that a request waits for a new access because its access expired or was rejected before the
 /// inner service was ready.
@@ -24,7 +24,8 @@ const MAX_RESOLUTIONS: usize = 3;
 /// While it waits for its access, it does not hold the readiness of the inner service.
 pub(super) struct PendingRequest<Src: Accesses, S, B> {
     state: State<Src>,
-    request: Request<B>,
+    /// `None` after it was sent.
+    request: Option<Request<B>>,
     info: RequestInfo,
     inner: S,
     shared: Shared<Src>,
@@ -38,6 +39,9 @@ enum State<Src: Accesses> {
     NotReady { resolved: Resolved<Src::Access>, has_waited: bool },
 }
 
+/// The response future of a request that was sent, and its observer.
+type Sent<F, P> = Result<(F, Observer<P>), BoxError>;
+
 impl<Src: Accesses, S, B> PendingRequest<Src, S, B> {
     pub(super) fn new(
         resolving: Resolving<Src>,
@@ -48,7 +52,7 @@ impl<Src: Accesses, S, B> PendingRequest<Src, S, B> {
     ) -> Self {
         Self {
             state: State::Resolving(resolving),
-            request,
+            request: Some(request),
             info,
             inner,
             shared,
@@ -63,11 +67,21 @@ where
     S: Service<Request<B>> + Clone,
     S::Error: Into<BoxError>,
 {
+    /// Sends the request to the inner service when its access and endpoint are resolved and the service is ready.
+    pub(super) fn poll_sent<P>(&mut self, cx: &mut Context<'_>) -> Poll<Sent<S::Future, P>>
+    where
+        ResponseObserver<Src>: Into<Observer<P>>,
+    {
+        let resolved = ready!(self.poll_resolved(cx))?;
+        let mut request = self.request.take().expect("polled after completion");
+        let filter = self.info.effective_filter(&self.shared.settings);
+        let sent = prepare(&self.info, &mut request, resolved, filter, &self.shared)?;
+        let response = self.inner.call(request);
+        Poll::Ready(Ok((response, Observer::new(sent, &self.shared.plugin))))
+    }
+
     /// Resolves to the access and endpoint of the request, once the inner service is ready too.
-    pub(super) fn poll_resolved(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Resolved<Src::Access>, BoxError>> {
+    fn poll_resolved(&mut self, cx: &mut Context<'_>) -> Poll<Result<Resolved<Src::Access>, BoxError>> {
         loop {
             match &mut self.state {
                 State::Resolving(resolving) => {
@@ -102,16 +116,5 @@ where
 
     fn resolve_again(&self) -> Result<Resolved<Src::Access>, Resolving<Src>> {
         resolve(&self.info, self.info.effective_filter(&self.shared.settings), &self.shared)
-    }
-
-    /// Sends the request to the inner service, which must be ready.
-    pub(super) fn send(
-        mut self,
-        resolved: Resolved<Src::Access>,
-    ) -> Result<(S::Future, Option<ResponseObserver<Src>>), Error> {
-        let filter = self.info.effective_filter(&self.shared.settings);
-        let sent = prepare(&self.info, &mut self.request, resolved, filter, &self.shared)?;
-        let observer = sent.map(|sent| ResponseObserver::new(sent, &self.shared.plugin));
-        Ok((self.inner.call(self.request), observer))
     }
 }

@@ -1,13 +1,14 @@
 //! Reads from a request which endpoint and which token it needs.
 
-use http::{HeaderMap, Request, header::HOST};
+use http::{Extensions, HeaderMap, Request, header::HOST};
 
 use super::{
-    extensions::{Identity, Microversion, Unauthenticated},
+    extensions::{Microversion, Unauthenticated},
     settings::Settings,
 };
 use crate::{
-    EndpointFilter, ServiceAccess, endpoint::WantsDiscovery, plugin::X_AUTH_TOKEN, transport::ObtainsToken,
+    EndpointFilter, Error, ServiceAccess, endpoint::WantsDiscovery, plugin::X_AUTH_TOKEN,
+    transport::ObtainsToken,
 };
 
 /// What the layer reads from a request.
@@ -20,8 +21,28 @@ pub(super) struct RequestInfo {
     pub(super) needs_token: bool,
     /// True if the caller has set a `Host` header.
     pub(super) has_host: bool,
-    /// True if the request is sent to obtain a token.
-    obtains_token: bool,
+    /// The reason why the request must not be sent if it needs an access.
+    refusal: Option<Refusal>,
+}
+
+#[derive(Clone, Copy)]
+enum Refusal {
+    /// It is sent to obtain a token, so it must not wait for one.
+    ObtainsToken,
+    /// It has no identity, which the layer requires.
+    NoIdentity,
+}
+
+/// Removes the filter of a request, and completes it from the filter of the layer.
+///
+/// Most requests have no extension or one. So this lookup comes first, and the others are skipped if none is left.
+#[inline(always)]
+pub(super) fn remove_filter(extensions: &mut Extensions, settings: &Settings) -> Option<EndpointFilter> {
+    if extensions.is_empty() {
+        return None;
+    }
+    let filter = extensions.remove::<EndpointFilter>()?;
+    Some(settings.apply_defaults(filter))
 }
 
 /// The endpoint filter that applies to a request.
@@ -34,17 +55,16 @@ pub(super) struct EffectiveFilter<'a> {
 }
 
 impl RequestInfo {
-    /// Reads the request, and removes the extensions that are meant for this layer. Returns the identity that replaces
-    /// the plugin of the layer, if there is one.
+    /// Reads the request, whose filter and identity have been removed, and removes the other extensions that are meant
+    /// for this layer.
     #[inline(always)]
-    pub(super) fn extract<B>(request: &mut Request<B>, settings: &Settings) -> (Self, Option<Identity>) {
+    pub(super) fn extract<B>(
+        request: &mut Request<B>,
+        mut own_filter: Option<EndpointFilter>,
+        has_identity: bool,
+        settings: &Settings,
+    ) -> Self {
         let extensions = request.extensions_mut();
-        // Most requests have no extension or one, so the lookups are skipped if none is left.
-        let mut own_filter = if extensions.is_empty() { None } else { extensions.remove::<EndpointFilter>() };
-        if let Some(filter) = own_filter {
-            own_filter = Some(settings.apply_defaults(filter));
-        }
-        let identity = if extensions.is_empty() { None } else { extensions.remove::<Identity>() };
         let (mut obtains_token, mut unauthenticated) = (false, false);
         if !extensions.is_empty() {
             obtains_token = extensions.remove::<ObtainsToken>().is_some();
@@ -55,13 +75,25 @@ impl RequestInfo {
         }
         let (has_token, has_host) = has_token_and_host(request.headers());
         let needs_token = !unauthenticated && (!has_token || settings.overwrite_token);
+        let refusal = if obtains_token {
+            Some(Refusal::ObtainsToken)
+        } else if settings.require_identity && needs_token && !has_identity {
+            Some(Refusal::NoIdentity)
+        } else {
+            None
+        };
         let is_relative = request.uri().scheme().is_none();
-        (Self { own_filter, is_relative, needs_token, has_host, obtains_token }, identity)
+        Self { own_filter, is_relative, needs_token, has_host, refusal }
     }
 
-    /// Returns whether this request is sent to obtain a token. Such a request must not wait for one.
-    pub(super) fn obtains_token(&self) -> bool {
-        self.obtains_token
+    /// Checks that the request, which needs an access, may be sent.
+    #[inline(always)]
+    pub(super) fn check(&self) -> Result<(), Error> {
+        match self.refusal {
+            None => Ok(()),
+            Some(Refusal::ObtainsToken) => Err(Error::Recursion),
+            Some(Refusal::NoIdentity) => Err(Error::NoIdentity),
+        }
     }
 
     /// Returns whether the request needs an access: for the token, for the catalog, or for the ids in an endpoint

@@ -47,8 +47,10 @@ pub(super) fn resolve<Src: Source>(
         filter.check().map_err(Resolving::error)?;
     }
     let access = match info.needs_access(filter) {
-        true if info.obtains_token() => return Err(Resolving::error(Error::Recursion)),
-        true => Some(shared.plugin.request_access().map_err(Resolving::Access)?),
+        true => {
+            info.check().map_err(Resolving::error)?;
+            Some(shared.plugin.request_access().map_err(Resolving::Access)?)
+        }
         false => None,
     };
     match filter.extended {

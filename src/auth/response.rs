@@ -8,9 +8,56 @@ use super::{
     extensions::TokenRejected,
     prepare::SentToken,
     request_access::RequestAccess,
-    source::{Accesses, Source},
+    source::{Accesses, RequestIdentity, Source},
 };
-use crate::ServiceAccess;
+use crate::{IdentityPlugin, ServiceAccess};
+
+/// Reads the response to a request, if that carried the token of the layer's plugin or of an identity.
+pub(super) enum Observer<P> {
+    None,
+    Layer(ResponseObserver<Arc<P>>),
+    Identity(ResponseObserver<RequestIdentity<P>>),
+}
+
+impl<P> From<ResponseObserver<Arc<P>>> for Observer<P> {
+    #[inline(always)]
+    fn from(observer: ResponseObserver<Arc<P>>) -> Self {
+        Self::Layer(observer)
+    }
+}
+
+impl<P> From<ResponseObserver<RequestIdentity<P>>> for Observer<P> {
+    #[inline(always)]
+    fn from(observer: ResponseObserver<RequestIdentity<P>>) -> Self {
+        Self::Identity(observer)
+    }
+}
+
+impl<P> Observer<P> {
+    /// Creates the observer of a request that carried this token.
+    #[inline(always)]
+    pub(super) fn new<Src: Source>(sent: Option<SentToken<Src::Access>>, plugin: &Src) -> Self
+    where
+        ResponseObserver<Src>: Into<Self>,
+    {
+        match sent {
+            Some(sent) => ResponseObserver { plugin: plugin.clone(), sent }.into(),
+            None => Self::None,
+        }
+    }
+}
+
+impl<P: IdentityPlugin> Observer<P> {
+    /// Records that the origin accepted the token, or handles an error status.
+    #[inline(always)]
+    pub(super) fn observe<ResBody>(&self, response: &mut Response<ResBody>) {
+        match self {
+            Self::None => {}
+            Self::Layer(observer) => observer.observe(response),
+            Self::Identity(observer) => observer.observe(response),
+        }
+    }
+}
 
 /// Reads the response to a request that carried the token of a plugin.
 pub(super) struct ResponseObserver<Src: Accesses> {
@@ -20,13 +67,7 @@ pub(super) struct ResponseObserver<Src: Accesses> {
 
 impl<Src: Source> ResponseObserver<Src> {
     #[inline(always)]
-    pub(super) fn new(sent: SentToken<Src::Access>, plugin: &Src) -> Self {
-        Self { plugin: plugin.clone(), sent }
-    }
-
-    /// Records that the origin accepted the token, or handles an error status.
-    #[inline(always)]
-    pub(super) fn observe<ResBody>(&self, response: &mut Response<ResBody>) {
+    fn observe<ResBody>(&self, response: &mut Response<ResBody>) {
         match response.status().as_u16() < 400 {
             true => self.sent.access.access().record_accepted(&self.sent.origin),
             false => self.observe_error(response),

@@ -8,10 +8,17 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use super::{
-    extensions::Identity, future::ResponseFuture, request::RequestInfo, request_future::RequestFuture,
-    settings::Shared, source::RequestIdentity,
+    extensions::Identity,
+    future::{Pending, ResponseFuture},
+    pending_request::PendingRequest,
+    prepare::{SentToken, prepare},
+    request::{RequestInfo, remove_filter},
+    resolve::{Resolving, resolve},
+    response::Observer,
+    settings::Shared,
+    source::{RequestIdentity, Source},
 };
-use crate::{BoxError, IdentityPlugin};
+use crate::{BoxError, EndpointFilter, IdentityPlugin};
 
 /// Middleware that gives each request the URL of its service and a token.
 ///
@@ -47,23 +54,65 @@ impl<P, S> Auth<P, S> {
     }
 
     /// Sends a request with the identity that replaces the plugin of the layer.
+    ///
+    /// It is marked as cold so that the compiler optimizes `call` for requests without an identity.
+    #[cold]
     #[inline(never)]
     fn call_as<B>(
         &mut self,
         identity: Identity,
-        info: RequestInfo,
-        request: Request<B>,
+        own_filter: Option<EndpointFilter>,
+        mut request: Request<B>,
     ) -> ResponseFuture<P, S, B>
     where
         P: IdentityPlugin,
         S: Service<Request<B>> + Clone,
     {
         let Shared { plugin, settings } = &self.shared;
+        let info = RequestInfo::extract(&mut request, own_filter, true, settings);
         let sends_service_token = info.needs_token && settings.send_service_token;
         let service = sends_service_token.then(|| Arc::clone(plugin));
         let shared = Shared { plugin: RequestIdentity { identity, service }, settings: Arc::clone(settings) };
-        ResponseFuture::with_identity(RequestFuture::new(info, request, &mut self.inner, &shared))
+        match resolve_and_prepare(&info, &mut request, &shared) {
+            Ok(sent) => ResponseFuture::sent(self.inner.call(request), Observer::new(sent, &shared.plugin)),
+            Err(resolving) => self.wait(resolving, info, request, shared),
+        }
     }
+
+    /// Returns the future of a request that cannot be sent immediately.
+    ///
+    /// The ready inner service can hold a permit or a slot in a queue. If a waiting request kept it, it could block the
+    /// login. So the service is replaced, and the future polls a clone until it is ready.
+    #[cold]
+    #[inline(never)]
+    fn wait<B, Src>(
+        &mut self,
+        resolving: Resolving<Src>,
+        info: RequestInfo,
+        request: Request<B>,
+        shared: Shared<Src>,
+    ) -> ResponseFuture<P, S, B>
+    where
+        S: Service<Request<B>> + Clone,
+        Src: Source,
+        PendingRequest<Src, S, B>: Into<Pending<P, S, B>>,
+    {
+        let inner = self.inner.clone();
+        self.inner = inner.clone();
+        ResponseFuture::pending(PendingRequest::new(resolving, request, info, inner, shared))
+    }
+}
+
+/// Prepares the request if its access and endpoint are available, or returns what it has to wait for.
+#[inline(always)]
+fn resolve_and_prepare<B, Src: Source>(
+    info: &RequestInfo,
+    request: &mut Request<B>,
+    shared: &Shared<Src>,
+) -> Result<Option<SentToken<Src::Access>>, Resolving<Src>> {
+    let filter = info.effective_filter(&shared.settings);
+    let resolved = resolve(info, filter, shared)?;
+    prepare(info, request, resolved, filter, shared).map_err(Resolving::error)
 }
 
 impl<P, S, B, ResBody> Service<Request<B>> for Auth<P, S>
@@ -81,12 +130,20 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let (info, identity) = RequestInfo::extract(&mut request, &self.shared.settings);
-        match identity {
-            None => {
-                ResponseFuture::with_layer(RequestFuture::new(info, request, &mut self.inner, &self.shared))
+        let settings = &*self.shared.settings;
+        let extensions = request.extensions_mut();
+        let own_filter = remove_filter(extensions, settings);
+        if !extensions.is_empty()
+            && let Some(identity) = extensions.remove::<Identity>()
+        {
+            return self.call_as(identity, own_filter, request);
+        }
+        let info = RequestInfo::extract(&mut request, own_filter, false, settings);
+        match resolve_and_prepare(&info, &mut request, &self.shared) {
+            Ok(sent) => {
+                ResponseFuture::sent(self.inner.call(request), Observer::new(sent, &self.shared.plugin))
             }
-            Some(identity) => self.call_as(identity, info, request),
+            Err(resolving) => self.wait(resolving, info, request, self.shared.clone()),
         }
     }
 }

@@ -35,6 +35,14 @@ pub(super) struct Settings {
     /// Whether requests with an [`Identity`](super::Identity) carry the token of the layer's plugin as
     /// `X-Service-Token`.
     pub(super) send_service_token: bool,
+    /// Whether requests that need a token must have an [`Identity`](super::Identity).
+    pub(super) require_identity: bool,
+}
+
+impl<Src> Shared<Src> {
+    pub(super) fn update(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(Arc::make_mut(&mut self.settings));
+    }
 }
 
 impl Settings {
@@ -71,6 +79,7 @@ impl fmt::Debug for Settings {
             .field("require_https", &self.require_https)
             .field("overwrite_token", &self.overwrite_token)
             .field("send_service_token", &self.send_service_token)
+            .field("require_identity", &self.require_identity)
             .finish_non_exhaustive()
     }
 }

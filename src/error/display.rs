@@ -96,6 +96,10 @@ impl Error {
                 "the identity plugin has neither a service catalog nor an endpoint; give the service an endpoint \
                  override, such as `compute_endpoint_override` in clouds.yaml, or configure `endpoint`",
             ),
+            Self::NoIdentity => f.write_str(
+                "the request has no Identity, which AuthLayer::require_identity demands; insert an Identity into its \
+                 extensions",
+            ),
             Self::NoAuthUrl => f.write_str(
                 "Interface::Auth was requested, but the identity plugin has no auth_url; give the plugin its auth_url",
             ),

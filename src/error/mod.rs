@@ -211,6 +211,10 @@ pub enum Error {
     /// [`endpoint_override`](crate::EndpointFilter::endpoint_override).
     NoEndpoint,
 
+    /// A request needs the token of an [`Identity`](crate::Identity) and has none
+    /// ([`AuthLayer::require_identity`](crate::AuthLayer::require_identity)).
+    NoIdentity,
+
     /// A filter requests [`Interface::Auth`](crate::Interface::Auth), and the plugin has no `auth_url`.
     NoAuthUrl,
 

@@ -6,11 +6,14 @@ use http::{HeaderMap, Request, Response, Uri, request::Parts};
 use http_body_util::Full;
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::{
-    Layer, Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimit, retry::RetryLayer, service_fn,
+    Layer, Service, ServiceBuilder, ServiceExt,
+    limit::ConcurrencyLimit,
+    retry::{Retry, RetryLayer},
+    service_fn,
 };
 use tower_http::follow_redirect::FollowRedirectLayer;
 use tower_keystone::{
-    AccessFuture, AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, EndpointFilter, Error,
+    AccessFuture, AccessInfo, AccessInfoPlugin, Auth, AuthLayer, AuthMethod, EndpointFilter, Error,
     FixedEndpointPlugin, Identity, IdentityPlugin, Interface, Microversion, PluginPool, RaiseForStatusLayer,
     ReauthPolicy, RedirectPolicy, RenewingPlugin, RetryPolicy, Scope, ServiceAccess, ServiceTokenAuthWrapper,
     TokenRejected, Unauthenticated, User, V3Credentials,
@@ -290,37 +293,47 @@ async fn a_token_set_by_the_caller_is_kept_unless_it_is_overwritten() {
 
 #[tokio::test(start_paused = true)]
 async fn an_identity_survives_retries() {
-    let plugin = ScriptedPlugin::default();
-    let inner = Inner::with_statuses([503, 401, 503]);
-    let stack = ServiceBuilder::new()
+    for layer in [untouched(), untouched().require_identity()] {
+        let inner = Inner::with_statuses([503, 401, 503]);
+        let response = retrying(layer, &inner).oneshot(get_as(ScriptedPlugin::default(), "/servers")).await;
+        assert_eq!(response.unwrap().status(), 200);
+        assert_eq!(inner.tokens(), ["token-1", "token-1", "token-2", "token-2"]);
+    }
+}
+
+type Retrying<S> = Retry<ReauthPolicy<()>, Retry<RetryPolicy<()>, S>>;
+
+fn retrying(layer: AuthLayer<Untouched>, inner: &Inner) -> Retrying<Auth<Untouched, Inner>> {
+    ServiceBuilder::new()
         .layer(RetryLayer::new(ReauthPolicy::new()))
         .layer(RetryLayer::new(RetryPolicy::new().status_code_retries(2)))
-        .layer(untouched())
-        .service(inner.clone());
-    let response = stack.oneshot(get_as(plugin, "/servers")).await.unwrap();
-    assert_eq!(response.status(), 200);
-    assert_eq!(inner.tokens(), ["token-1", "token-1", "token-2", "token-2"]);
+        .layer(layer)
+        .service(inner.clone())
 }
 
 type Body = Full<bytes::Bytes>;
 
 /// Sends a request that is redirected to `location` through a redirect policy outside of the layer.
 async fn redirected(location: &'static str) -> (Inner<Body>, Result<Response<()>, tower::BoxError>) {
+    let nova = CatalogService::new("compute").standard_endpoints("RegionOne", USER_NOVA);
+    let other = CatalogService::new("other").standard_endpoints("RegionOne", "https://other.example.com");
+    let user = V3Token::new("u", "u").service(&nova).service(&other).access_info("user-token").unwrap();
+    redirected_with(location, |request| request.extension(Identity::new(AccessInfoPlugin::new(user)))).await
+}
+
+async fn redirected_with(
+    location: &'static str,
+    complete: impl FnOnce(http::request::Builder) -> http::request::Builder,
+) -> (Inner<Body>, Result<Response<()>, tower::BoxError>) {
     let inner = Inner::<Body>::respond_with(move |request: &Parts| match request.uri.path() {
         "/v2.1/old" => Response::builder().status(302).header("location", location).body(()).unwrap(),
         _ => status(200),
     });
     let service = ServiceBuilder::new()
         .layer(FollowRedirectLayer::with_policy(RedirectPolicy::new()))
-        .layer(untouched())
+        .layer(untouched().require_identity())
         .service(inner.clone());
-    let nova = CatalogService::new("compute").standard_endpoints("RegionOne", USER_NOVA);
-    let other = CatalogService::new("other").standard_endpoints("RegionOne", "https://other.example.com");
-    let user = V3Token::new("u", "u").service(&nova).service(&other).access_info("user-token").unwrap();
-    let request = Request::get(format!("{USER_NOVA}/old"))
-        .extension(Identity::new(AccessInfoPlugin::new(user)))
-        .body(Body::default())
-        .unwrap();
+    let request = complete(Request::get(format!("{USER_NOVA}/old"))).body(Body::default()).unwrap();
     let result = service.oneshot(request).await;
     (inner, result)
 }
@@ -336,6 +349,59 @@ async fn an_identity_survives_redirects() {
     let error = result.unwrap_err();
     assert!(matches!(Error::find(&*error), Some(Error::OriginNotAllowed { .. })), "{error}");
     assert_eq!(inner.count(), 1);
+}
+
+#[tokio::test]
+async fn a_request_without_a_required_identity_is_refused() {
+    let layer = untouched().require_identity();
+    for uri in ["/servers", "https://nova.example.com/v2.1/servers"] {
+        assert!(matches!(refused(&layer, get(uri)).await, Error::NoIdentity));
+    }
+    let mut request = get("/servers");
+    request.extensions_mut().insert(EndpointFilter::new("compute").microversion("2.79"));
+    request.extensions_mut().insert(Microversion::new("2.79"));
+    assert!(matches!(refused(&layer.clone().send_service_token(), request).await, Error::NoIdentity));
+
+    let mut request = get("/servers");
+    request.headers_mut().insert("x-auth-token", "own".parse().unwrap());
+    assert!(matches!(refused(&layer.overwrite_token(), request).await, Error::NoIdentity));
+}
+
+#[tokio::test]
+async fn the_refusal_of_a_request_without_an_identity_is_not_retried() {
+    let inner = Inner::new();
+    let error = retrying(untouched().require_identity(), &inner).oneshot(get("/servers")).await.unwrap_err();
+    let error = Error::find(&*error).unwrap();
+    assert!(matches!(error, Error::NoIdentity) && !error.is_transient(), "{error}");
+    assert_eq!(inner.count(), 0);
+}
+
+#[tokio::test]
+async fn a_required_identity_is_that_of_requests_which_need_a_token() {
+    let layer = AuthLayer::new(fixed_token()).endpoint(EndpointFilter::new("compute")).require_identity();
+    assert_eq!(tokens(&sent(&layer, get_as(user(), "/servers")).await), ["user-token"]);
+
+    let mut unauthenticated = get("/servers");
+    unauthenticated.extensions_mut().insert(Unauthenticated);
+    assert!(tokens(&sent(&layer, unauthenticated).await).is_empty());
+    let mut own = get("/servers");
+    own.headers_mut().insert("x-auth-token", "own".parse().unwrap());
+    assert_eq!(tokens(&sent(&layer, own).await), ["own"]);
+
+    let seen = sent(&layer.send_service_token(), get_as(user(), "/servers")).await;
+    assert_eq!((tokens(&seen), service_tokens(&seen.headers)), (vec!["user-token"], vec!["token-1"]));
+}
+
+/// The token of the caller stays behind, and the redirected request carries none.
+#[tokio::test]
+async fn a_request_with_a_token_of_the_caller_can_be_redirected_without_a_required_identity() {
+    let own = |request: http::request::Builder| request.header("x-auth-token", "own");
+    let (inner, result) = redirected_with("new", own).await;
+    assert_eq!(result.unwrap().status(), 200);
+    assert_eq!(inner.tokens(), ["own", "own"]);
+    let (inner, result) = redirected_with("https://evil.example.org/", own).await;
+    assert_eq!(result.unwrap().status(), 200);
+    assert_eq!((inner.tokens(), inner.count()), (vec!["own".to_owned()], 2));
 }
 
 #[test]
