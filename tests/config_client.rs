@@ -617,3 +617,35 @@ async fn one_client_sends_the_requests_of_many_identities() {
     assert_eq!(nova.oneshot(get("/servers")).await.unwrap().status(), 200);
     assert_eq!(cloud.keystone().logins(), 1);
 }
+
+#[tokio::test]
+async fn a_client_sends_its_token_as_service_token_and_requires_identities() {
+    let (cloud, _served) = serve().await;
+    let cloud = cloud.user("bob", "builder").role("alice", "demo", "service");
+    let plain = config(&cloud, &[]).client().unwrap();
+    let client = plain.clone().send_service_token().require_identity();
+    let bob = Identity::new(AccessInfoPlugin::new(cloud.keystone().issue("bob", Some("demo")).unwrap()));
+    for nova in [client.service("compute").unwrap(), client.clone().service("compute").unwrap()] {
+        let mut request = get("/servers");
+        request.extensions_mut().insert(bob.clone());
+        assert_eq!(nova.clone().oneshot(request).await.unwrap().status(), 200);
+        let received = cloud.received_requests("compute");
+        let access = client.plugin().access().await.unwrap();
+        let service_audit_id = received.last().unwrap().service_audit_id();
+        assert!(service_audit_id.is_some() && service_audit_id == access.auth_ref().unwrap().audit_id());
+
+        let error = nova.oneshot(get("/servers")).await.unwrap_err();
+        assert!(matches!(Error::find(&*error), Some(Error::NoIdentity)), "{error}");
+        assert_eq!(cloud.requests_to("compute"), received.len());
+    }
+    assert_eq!(cloud.keystone().logins(), 1);
+
+    let nova = plain.service("compute").unwrap();
+    let mut request = get("/servers");
+    request.extensions_mut().insert(bob);
+    for request in [request, get("/servers")] {
+        assert_eq!(nova.clone().oneshot(request).await.unwrap().status(), 200);
+        let received = cloud.received_requests("compute");
+        assert!(!received.last().unwrap().headers().contains_key("x-service-token"));
+    }
+}

@@ -53,6 +53,16 @@ impl<P, S> Auth<P, S> {
         self.inner
     }
 
+    #[cfg(feature = "rustls")]
+    pub(crate) fn set_send_service_token(&mut self) {
+        self.shared.update(|settings| settings.send_service_token = true);
+    }
+
+    #[cfg(feature = "rustls")]
+    pub(crate) fn set_require_identity(&mut self) {
+        self.shared.update(|settings| settings.require_identity = true);
+    }
+
     /// Sends a request with the identity that replaces the plugin of the layer.
     ///
     /// It is marked as cold so that the compiler optimizes `call` for requests without an identity.

@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use super::{
     ResponseFuture,
-    stack::{Stack, stack},
+    stack::{Stack, auth_mut, stack},
 };
 use crate::{
     BoxError, CloudConfig, Error, HttpsClient, IdentityPlugin, ReauthPolicy, RetryPolicy,
@@ -147,6 +147,27 @@ impl<B> CloudClient<B> {
         let mut client = self.clone();
         client.stack.set_service(service_type)?;
         Ok(client)
+    }
+
+    /// Adds the token of the client as `X-Service-Token` to requests that have an [`Identity`](crate::Identity).
+    ///
+    /// The services of the returned client and its clones do so too. See [`AuthLayer::send_service_token`].
+    ///
+    /// [`AuthLayer::send_service_token`]: crate::AuthLayer::send_service_token
+    #[must_use]
+    pub fn send_service_token(mut self) -> Self {
+        auth_mut(&mut self.stack).set_send_service_token();
+        self
+    }
+
+    /// Refuses requests that would carry the token of the client: they must have an [`Identity`](crate::Identity).
+    ///
+    /// This applies to the services of the returned client and to its clones too. See
+    /// [`AuthLayer::require_identity`](crate::AuthLayer::require_identity).
+    #[must_use]
+    pub fn require_identity(mut self) -> Self {
+        auth_mut(&mut self.stack).set_require_identity();
+        self
     }
 
     /// Returns the identity plugin of the client. All clones of the client share it.

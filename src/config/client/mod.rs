@@ -41,6 +41,9 @@
 //!   an upload that takes longer. It also limits each request to Keystone;
 //! - [`HttpsClient`](crate::HttpsClient), with the TLS settings of the cloud.
 //!
+//! A client can also send the requests of [many users](crate#many-users), with an [`Identity`](crate::Identity) in each
+//! request. See [`CloudClient::send_service_token`] and [`CloudClient::require_identity`].
+//!
 //! Request paths are relative to the endpoint of the service.
 //! [`ServiceConfig::endpoint`](super::ServiceConfig::endpoint) describes which of them begin with a version.
 //!

@@ -42,6 +42,12 @@ pub(super) fn stack<B>(
     (config.service_layer().layer(ErrorContextLayer::new().layer(retried)), plugin)
 }
 
+/// Returns the middleware that adds the tokens.
+pub(super) fn auth_mut<B>(stack: &mut Stack<B>) -> &mut Auth<Arc<dyn IdentityPlugin>, Attempt<B>> {
+    let reauth = stack.get_mut().get_mut();
+    reauth.get_mut().get_mut()
+}
+
 fn attempt<B>(https: HttpsClient<B>, timeout: Option<Duration>) -> Attempt<B> {
     option_layer(timeout.map(TimeoutLayer::new)).layer(https)
 }
