@@ -41,7 +41,8 @@
 //! - **Outside of `AuthLayer`** a redirected request passes through the layer again. Origins in the service catalog get
 //!   the token; for others the request fails with [`Error::OriginNotAllowed`](crate::Error::OriginNotAllowed). But
 //!   `FollowRedirect` can follow a redirect only if the caller sent the request with an absolute URI. If the URI was
-//!   relative, the caller gets the redirect response.
+//!   relative, the caller gets the redirect response. A policy that drops extensions, as the default one does at another
+//!   origin, also drops the [`Identity`]: the redirected request is then sent with the token of the layer's plugin.
 
 use std::fmt;
 
