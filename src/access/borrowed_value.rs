@@ -6,6 +6,9 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::json;
 
+/// The member that stands for a number if some crate of the program enables serde_json's `arbitrary_precision`.
+const NUMBER: &str = "$serde_json::private::Number";
+
 /// A JSON value. A string is a slice of the text unless it has an escape sequence.
 #[derive(Debug)]
 pub(super) enum BorrowedValue<'a> {
@@ -124,6 +127,29 @@ impl<'de> Visitor<'de> for ValueVisitor {
         while let Some((json::Name(name), value)) = object.next_entry()? {
             members.push((name, value));
         }
-        Ok(BorrowedValue::Object(members))
+        Ok(match members.as_slice() {
+            [(name, BorrowedValue::Text(number))] if name == NUMBER => {
+                BorrowedValue::Number(number.parse().unwrap_or(f64::NAN))
+            }
+            _ => BorrowedValue::Object(members),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_any_precision_are_numbers() {
+        fn read(json: &str) -> BorrowedValue<'_> {
+            serde_json::from_str(json).unwrap()
+        }
+        for (number, is_truthy) in [("0", false), ("-0.0", false), ("1", true), ("1e999", true)] {
+            let value = format!(r#"{{"{NUMBER}": "{number}"}}"#);
+            assert!(matches!(read(&value), BorrowedValue::Number(_)), "{number}");
+            assert_eq!(read(&value).is_truthy(), is_truthy, "{number}");
+        }
+        assert!(read(r#"{"id": "0"}"#).is_object());
     }
 }
