@@ -12,7 +12,7 @@ use http::{Request, Response};
 use serde_json::json;
 use tokio::runtime::Builder;
 use tokio_test::{assert_pending, task};
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service as _, ServiceExt, limit::ConcurrencyLimit, service_fn};
 use tower_keystone::{
     AccessFuture, AuthLayer, BoxError, Caller, EndpointFilter, IdentityPlugin, ServiceAccess,
     ValidateTokenLayer,
@@ -26,6 +26,7 @@ cases![
     paused d38_a_revocation_is_seen_by_the_end_of_the_lifetime,
     paused d38_a_revocation_is_seen_in_the_background,
     paused d39_the_expiry_is_judged_on_each_hit,
+    paused d39_a_token_that_expires_while_the_application_is_not_ready_is_a_401,
     paused d40_an_outage_changes_nothing_until_the_lifetime_ends,
     paused d41_a_grace_lasts_as_long_as_it_says_and_never_beyond_the_token,
     paused d42_a_401_of_another_service_removes_the_token_once_in_ten_seconds,
@@ -79,6 +80,36 @@ async fn d39_the_expiry_is_judged_on_each_hit() {
             service.expect(&short, expected).await;
         }
         assert!(service.keystone.questions() <= 2);
+    }
+}
+
+async fn d39_a_token_that_expires_while_the_application_is_not_ready_is_a_401() {
+    for service in services(|asked, _| known(asked)) {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let app = {
+            let calls = Arc::clone(&calls);
+            service_fn(move |request: Request<()>| {
+                calls.fetch_add(1, Ordering::Relaxed);
+                let status = Caller::from_extensions(request.extensions()).unwrap_err().status();
+                std::future::ready(Ok::<_, BoxError>(Response::builder().status(status).body("").unwrap()))
+            })
+        };
+        let mut busy = ConcurrencyLimit::new(app, 1);
+        let app = busy.clone();
+        busy.ready().await.unwrap();
+        let request = Request::get("/").header("x-auth-token", "canary-short").body(()).unwrap();
+        let layer = service.layer.clone().respond_with(|rejection| rejection.respond(|_| ""));
+        let mut layered = layer.layer(app);
+        // The token is not cached, so that this clone is polled ready only after the validation.
+        let mut waiting = task::spawn(async move { layered.call(request).await });
+        assert_pending!(waiting.poll());
+        settle().await;
+        assert_pending!(waiting.poll());
+        sleep_secs(61).await;
+        drop(busy);
+        assert_eq!(waiting.await.unwrap().status(), 401);
+        assert_eq!(calls.load(Ordering::Relaxed), usize::from(service.delays_decision));
+        assert_eq!(service.keystone.questions(), 1);
     }
 }
 

@@ -12,6 +12,8 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+use tower_keystone::{BoxError, Transport, ValidateTokenLayer};
+
 use crate::support::*;
 
 /// Collects the fields of all events, and those that are recorded in a span later.
@@ -62,4 +64,32 @@ async fn reasons_and_users_are_logged_without_tokens() {
     assert!(lines.contains(&r#"user_id="u-alice""#.to_owned()), "{lines:?}");
     assert!(lines.contains(&r#"project_id="p""#.to_owned()));
     assert!(!lines.iter().any(|line| line.contains("canary") || line.contains("good")), "{lines:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_service_token_that_is_there_can_be_unconfirmed() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+    let layer = Keystone::new().layer().delay_auth_decision();
+    let message = "message=let a request through without a confirmed service".to_owned();
+    admitted(&layer, &[("x-auth-token", "good")]).await;
+    admitted(&layer, &[("x-auth-token", "good"), ("x-service-token", "service")]).await;
+    assert!(!log.0.lock().unwrap().contains(&message));
+    admitted(&layer, &[("x-auth-token", "good"), ("x-service-token", "plain")]).await;
+    assert!(log.0.lock().unwrap().contains(&message), "{:?}", log.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_layer_without_a_public_url_is_warned_about() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+    let warned = || log.0.lock().unwrap().iter().any(|line| line.contains("www_authenticate_uri is not set"));
+    rejected(&Keystone::new().layer(), &[]).await;
+    assert!(!warned());
+    let transport = Transport::new(tower::service_fn(|_: http::Request<bytes::Bytes>| {
+        std::future::ready(Ok::<_, BoxError>(http::Response::new(String::new())))
+    }));
+    let layer = ValidateTokenLayer::self_validating("https://keystone.example.com/v3", transport);
+    rejected(&layer, &[]).await;
+    assert!(warned(), "{:?}", log.0);
 }

@@ -230,3 +230,19 @@ async fn with_a_delayed_decision_both_tokens_have_one_timeout_too() {
     assert_eq!(started.elapsed().as_secs(), 10);
     assert_eq!(statuses(&app.request()), (IdentityStatus::Unavailable, IdentityStatus::Unavailable));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_request_does_not_wait_for_the_application() {
+    let (keystone, app) = (Keystone::new(), App::new());
+    let mut busy = ConcurrencyLimit::new(app.clone(), 1);
+    let mut service = keystone.layer().layer(busy.clone());
+    busy.ready().await.unwrap();
+    for token in ["unknown", "unknown"] {
+        let response = service.call(get("/", &[("x-auth-token", token)]));
+        let response =
+            tokio::time::timeout(Duration::from_secs(1), response).await.expect("it does not wait");
+        assert_eq!(response.unwrap().status(), 401);
+    }
+    assert_eq!((app.count(), keystone.questions().len()), (0, 1));
+    drop(busy);
+}
