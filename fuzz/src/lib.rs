@@ -2,6 +2,7 @@
 //!
 //! Inputs are texts that can be written by hand: an HTTP response, a document, or a few lines.
 
+pub mod access_rules;
 pub mod auth_response;
 pub mod auth_state;
 pub mod catalog;
@@ -10,7 +11,11 @@ pub mod discovery;
 mod input;
 pub mod join;
 pub mod origin_guard;
+pub mod project_in_path;
 mod requests;
 pub mod retry_after;
+mod service;
 pub mod timestamp;
 pub mod token_header;
+pub mod validated_request;
+pub mod validation_answer;

@@ -66,7 +66,8 @@ macro_rules! targets {
 }
 
 targets! {
-    auth_response, auth_state, catalog, config, discovery, join, origin_guard, retry_after, timestamp, token_header
+    access_rules, auth_response, auth_state, catalog, config, discovery, join, origin_guard, project_in_path,
+    retry_after, timestamp, token_header, validated_request, validation_answer
 }
 
 fn replay(name: &str, target: fn(&[u8])) {
