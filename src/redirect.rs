@@ -42,7 +42,8 @@
 //!   the token; for others the request fails with [`Error::OriginNotAllowed`](crate::Error::OriginNotAllowed). But
 //!   `FollowRedirect` can follow a redirect only if the caller sent the request with an absolute URI. If the URI was
 //!   relative, the caller gets the redirect response. A policy that drops extensions, as the default one does at another
-//!   origin, also drops the [`Identity`]: the redirected request is then sent with the token of the layer's plugin.
+//!   origin, also drops the [`Identity`]: the redirected request is then sent with the token of the layer's plugin,
+//!   or fails if [`require_identity`](crate::AuthLayer::require_identity) is set.
 
 use std::fmt;
 

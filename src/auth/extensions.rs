@@ -28,7 +28,8 @@ use crate::{AccessFuture, EndpointFilter, IdentityPlugin, ServiceAccess, endpoin
 /// [`AuthLayer::send_service_token`](crate::AuthLayer::send_service_token) is set. The settings of the layer apply to
 /// the request as they do to others.
 ///
-/// Without the extension, a request is sent with the plugin of the layer. So layers outside of `AuthLayer` must keep the
+/// Without the extension, a request is sent with the plugin of the layer, or fails if
+/// [`AuthLayer::require_identity`](crate::AuthLayer::require_identity) is set. So layers outside of `AuthLayer` must keep the
 /// extensions of a request, also of one that they send again. The layers of this crate do.
 ///
 /// Clones share the plugin. If a plugin logs in by itself, as [`RenewingPlugin`](crate::RenewingPlugin) does, keep it
