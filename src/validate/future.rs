@@ -22,13 +22,13 @@ pin_project! {
         S: Service<Request<B>>,
     {
         #[pin]
-        pub(super) state: State<S, S::Future, S::Response, F, B>,
+        state: State<S, S::Future, S::Response, F, B>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    pub(super) enum State<S, T, R, F, B> {
+    enum State<S, T, R, F, B> {
         Responding {
             #[pin]
             response: T,

@@ -10,7 +10,6 @@ use tower_service::Service;
 use super::{
     Respond, ResponseFuture,
     admit::{admit, admit_fresh},
-    future::State,
     rejection::respond_with,
     request::{PresentedTokens, sanitize},
     shared::Shared,
@@ -108,9 +107,7 @@ where
         match self.shared.fresh_token(request.headers(), &credentials) {
             Some(token) => {
                 admit_fresh(&mut request, token, &self.shared);
-                let shared = Arc::clone(&self.shared);
-                // Constructed in place: each function in between would move the future once more.
-                ResponseFuture { state: State::Responding { response: self.inner.call(request), shared } }
+                ResponseFuture::responding(self.inner.call(request), Arc::clone(&self.shared))
             }
             None => self.look_closer(request),
         }
