@@ -34,9 +34,8 @@ pin_project! {
             response: T,
             shared: Arc<Shared>,
         },
-        // `None` after completion.
-        Rejected { response: Option<R> },
-        // Boxed, so that the future of a request that need not wait stays small. `None` after completion.
+        // Both are boxed, so that the future of a request that need not wait stays small. `None` after completion.
+        Rejected { response: Option<Box<R>> },
         Waiting { pending: Option<Box<PendingRequest<S, F, B>>> },
     }
 }
@@ -53,7 +52,7 @@ where
 
     /// Creates the future of a request that was rejected.
     pub(super) fn rejected(response: S::Response) -> Self {
-        Self { state: State::Rejected { response: Some(response) } }
+        Self { state: State::Rejected { response: Some(Box::new(response)) } }
     }
 
     /// Creates the future of a request whose tokens are not validated yet.
@@ -106,7 +105,7 @@ where
             match self.as_mut().project().state.project() {
                 StateProj::Responding { .. } => return self.poll(cx),
                 StateProj::Rejected { response } => {
-                    return Poll::Ready(Ok(response.take().expect("polled after completion")));
+                    return Poll::Ready(Ok(*response.take().expect("polled after completion")));
                 }
                 StateProj::Waiting { pending } => {
                     let mut request = pending.take().expect("polled after completion");

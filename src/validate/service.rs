@@ -11,7 +11,7 @@ use super::{
     Respond, ResponseFuture,
     admit::{admit, admit_fresh},
     rejection::respond_with,
-    request::{PresentedTokens, sanitize},
+    request::{PresentedTokens, mark_credentials, remove_identity},
     shared::Shared,
     validating::Validating,
 };
@@ -60,6 +60,7 @@ impl<S, F> ValidateToken<S, F> {
         S: Service<Request<B>, Response = Response<R>> + Clone,
         F: Respond<R> + Clone,
     {
+        remove_identity(request.headers_mut());
         let presented = PresentedTokens::read(request.headers(), &self.shared.settings);
         match Validating::start(presented, &request, &self.shared) {
             Ok(results) => match admit(&mut request, results, &self.shared) {
@@ -103,8 +104,8 @@ where
 
     #[inline(always)]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let credentials = sanitize(request.headers_mut());
-        match self.shared.fresh_token(request.headers(), &credentials) {
+        let only_token = mark_credentials(request.headers_mut());
+        match only_token.and_then(|token| self.shared.fresh_token(token)) {
             Some(token) => {
                 admit_fresh(&mut request, token, &self.shared);
                 ResponseFuture::responding(self.inner.call(request), Arc::clone(&self.shared))

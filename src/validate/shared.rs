@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderValue, Request};
 use tracing::warn;
 
 use super::{
     Rejection,
     decide::{NotConfirmed, RequestFacts},
     rejection::challenge,
-    request::{Credentials, X_AUTH_TOKEN},
     settings::Settings,
     token_validator::{TokenValidator, ValidatedToken},
 };
@@ -38,17 +37,12 @@ impl Shared {
     /// Returns the token of a request that is let through without a closer look at its tokens and at the request.
     ///
     /// Most requests have one token, which Keystone has confirmed a short time ago, and which can be used for all
-    /// requests. It is looked up before blanks are removed: a token with blanks around it is not found.
+    /// requests. `text` is the only header of the request with a token. A token with blanks around it is not found here.
     #[inline]
-    pub(super) fn fresh_token(
-        &self,
-        headers: &HeaderMap,
-        credentials: &Credentials,
-    ) -> Option<Arc<ValidatedToken>> {
-        if !credentials.is_one_auth_token() || self.settings.require_certificate_bound_tokens {
+    pub(super) fn fresh_token(&self, text: &HeaderValue) -> Option<Arc<ValidatedToken>> {
+        if self.settings.require_certificate_bound_tokens {
             return None;
         }
-        let text = headers.get(&X_AUTH_TOKEN)?;
         let token = self.validator.fresh(text)?;
         if token.is_restricted() || text.len() > self.settings.max_token_length {
             return None;

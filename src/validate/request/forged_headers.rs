@@ -1,54 +1,40 @@
 //! Removes the identity headers that a client could forge, and marks its credentials as sensitive.
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The number of headers that contain tokens.
-pub(in crate::validate) struct Credentials {
-    auth_tokens: usize,
-    others: usize,
-}
-
-impl Credentials {
-    /// Returns whether one `X-Auth-Token` is the only header that contains a token.
-    pub(in crate::validate) fn is_one_auth_token(&self) -> bool {
-        self.auth_tokens == 1 && self.others == 0
+/// Marks the headers that contain tokens as sensitive.
+///
+/// Returns the value of `X-Auth-Token` if no other header contains a token, and there is no identity header to remove.
+#[inline]
+pub(in crate::validate) fn mark_credentials(headers: &mut HeaderMap) -> Option<&HeaderValue> {
+    let mut token = None;
+    let mut is_only_one = true;
+    for (name, value) in headers.iter_mut() {
+        let meaning = Meaning::of(name);
+        if meaning == Meaning::Other {
+            continue;
+        }
+        if meaning != Meaning::Identity {
+            value.set_sensitive(true);
+        }
+        is_only_one &= meaning == Meaning::AuthToken && token.is_none();
+        token = Some(&*value);
     }
+    token.filter(|_| is_only_one)
 }
 
-/// Removes all identity headers, and marks the headers that contain tokens as sensitive.
+/// Removes all identity headers.
 ///
 /// In each name any `-` may be `_` instead: a WSGI server does not distinguish them.
-pub(in crate::validate) fn sanitize(headers: &mut HeaderMap) -> Credentials {
-    let mut is_forged = false;
-    let mut credentials = Credentials { auth_tokens: 0, others: 0 };
-    for (name, value) in headers.iter_mut() {
-        let count = match Meaning::of(name) {
-            Meaning::Other => continue,
-            Meaning::Identity => {
-                is_forged = true;
-                continue;
-            }
-            Meaning::AuthToken => &mut credentials.auth_tokens,
-            Meaning::Credential => &mut credentials.others,
-        };
-        *count += 1;
-        value.set_sensitive(true);
-    }
-    if is_forged {
-        remove_identity(headers);
-    }
-    credentials
-}
-
-#[cold]
-fn remove_identity(headers: &mut HeaderMap) {
+pub(in crate::validate) fn remove_identity(headers: &mut HeaderMap) {
     let forged: Vec<HeaderName> =
-        headers.keys().filter(|name| matches!(Meaning::of(name), Meaning::Identity)).cloned().collect();
+        headers.keys().filter(|name| Meaning::of(name) == Meaning::Identity).cloned().collect();
     for name in forged {
         headers.remove(name);
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     Identity,
     AuthToken,
@@ -123,7 +109,6 @@ fn is_identity(name: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;
@@ -190,6 +175,11 @@ mod tests {
         prop_oneof![4 => known, 1 => "[xX][-_a-z]{1,12}", 1 => "[a-zA-Z_-]{1,12}"]
     }
 
+    fn sanitize(headers: &mut HeaderMap) {
+        mark_credentials(headers);
+        remove_identity(headers);
+    }
+
     proptest! {
         #[test]
         fn the_same_headers_are_removed_as_by_comparing_each_name(names in prop::collection::vec(names(), 0..12)) {
@@ -211,6 +201,32 @@ mod tests {
             for (name, value) in &headers {
                 prop_assert_eq!(value.is_sensitive(), is_listed(&credentials, name.as_str()), "{}", name);
             }
+        }
+    }
+
+    #[test]
+    fn a_token_is_returned_only_without_others_and_without_identity_headers() {
+        let token = |names: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for &name in names {
+                headers.append(name, HeaderValue::from_static("v"));
+            }
+            mark_credentials(&mut headers).is_some()
+        };
+        assert!(token(&["x-auth-token"]) && token(&["host", "x-auth-token", "accept", "x-trace"]));
+        assert!(
+            !token(&[]) && !token(&["host"]) && !token(&["x_auth_token"]) && !token(&["x-storage-token"])
+        );
+        let all = identity_headers();
+        let others = all.iter().map(|name| name.to_lowercase().leak() as &'static str);
+        for other in others.chain([
+            "x-auth-token",
+            "x_auth_token",
+            "x-service-token",
+            "x-storage-token",
+            "authorization",
+        ]) {
+            assert!(!token(&["x-auth-token", other]) && !token(&[other, "x-auth-token"]), "{other}");
         }
     }
 

@@ -8,6 +8,6 @@ mod sent_uri;
 pub use peer_certificate::PeerCertificate;
 pub use sent_uri::SentUri;
 
-pub(super) use forged_headers::{Credentials, sanitize};
-pub(super) use presented_token::{PresentedToken, PresentedTokens, X_AUTH_TOKEN};
+pub(super) use forged_headers::{mark_credentials, remove_identity};
+pub(super) use presented_token::{PresentedToken, PresentedTokens};
 pub(super) use sent_uri::sent_uri;

@@ -7,7 +7,7 @@ use http::{
 
 use crate::validate::settings::Settings;
 
-pub(in crate::validate) static X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+static X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 static X_STORAGE_TOKEN: HeaderName = HeaderName::from_static("x-storage-token");
 static X_SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token");
 
