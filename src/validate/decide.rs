@@ -90,6 +90,14 @@ pub(super) fn decide(results: TokenResults, facts: &RequestFacts<'_>, settings: 
         check_access_rules(token.access_info(), is_service, facts, settings)?;
         Ok(token)
     });
+    let user = match (user, &service) {
+        // The service token might have changed that.
+        (
+            Err(NotConfirmed::Unknown | NotConfirmed::Expired | NotConfirmed::AccessRules(_)),
+            Err(NotConfirmed::Unavailable(retry_after)),
+        ) => Err(NotConfirmed::Unavailable(*retry_after)),
+        (user, _) => user,
+    };
     TokenResults { user, service }
 }
 

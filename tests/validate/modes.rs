@@ -97,3 +97,24 @@ async fn the_system_scope_is_that_of_the_user() {
         assert_eq!(request.headers.contains_key("openstack-system-scope"), expected, "{user} {service}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_that_hides_a_service_is_not_taken_for_a_bad_token() {
+    let keystone = Keystone::new();
+    let rules = json!({"access_rules": [{"service": "compute", "method": "GET", "path": "/other"}]});
+    keystone.add("rules", Answer::Token(with(user("alice", &[]), "application_credential", rules)));
+    let layer = keystone.layer().delay_auth_decision().service_type("compute");
+    for (user, service, expected) in [
+        ("old", "service", Confirmed),
+        ("rules", "service", Confirmed),
+        ("old", "down", Unavailable),
+        ("rules", "down", Unavailable),
+        ("old", "unknown", Invalid),
+        ("rules", "unknown", Invalid),
+        (" ", "down", Invalid),
+        ("", "down", Absent),
+    ] {
+        let request = admitted(&layer, &[("x-auth-token", user), ("x-service-token", service)]).await;
+        assert_eq!(validation(&request).status(), expected, "{user} {service}");
+    }
+}
