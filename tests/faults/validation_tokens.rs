@@ -84,7 +84,7 @@ async fn d29_a_service_token_that_cannot_be_validated_is_a_503() {
         service.expect(&both("canary-down", "canary-service"), (503, Unavailable, Confirmed)).await;
         service.expect(&both("canary-down", "canary-down"), (503, Unavailable, Unavailable)).await;
         service.expect(&both("canary-down", "canary-unknown"), (401, Unavailable, Invalid)).await;
-        service.expect(&both("canary-unknown", "canary-down"), (503, Invalid, Unavailable)).await;
+        service.expect(&both("canary-unknown", "canary-down"), (503, Unavailable, Unavailable)).await;
     }
 }
 
@@ -227,7 +227,7 @@ async fn d36_only_a_confirmed_service_role_lifts_access_rules() {
             ("canary-service", (200, Confirmed, Confirmed)),
             ("canary-plain", (401, Invalid, Invalid)),
             ("canary-unknown", (401, Invalid, Invalid)),
-            ("canary-down", (503, Invalid, Unavailable)),
+            ("canary-down", (503, Unavailable, Unavailable)),
             (" ", (401, Invalid, Invalid)),
         ] {
             service.expect(&both("canary-alice", other), expected).await;
