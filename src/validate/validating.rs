@@ -111,6 +111,7 @@ fn validate(
 fn result(outcome: Outcome) -> TokenResult {
     match outcome {
         Outcome::Valid(token) => Ok(token),
+        Outcome::Expired => Err(NotConfirmed::Expired),
         Outcome::Unknown => Err(NotConfirmed::Unknown),
         Outcome::Unavailable(retry_after) => Err(NotConfirmed::Unavailable(retry_after)),
     }

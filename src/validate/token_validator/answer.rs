@@ -1,11 +1,13 @@
 //! What Keystone's response to the question about a token means.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
 
-use super::keystone::Unreachable;
 use crate::{
     AccessInfo, BoxError, Error, ServiceAccess,
     access::{IdentityVersion, SharedCatalogs},
@@ -118,3 +120,17 @@ fn failure_status(response: &Response<Bytes>) -> Failure {
     let retry_after = retry_after(response.headers(), SystemTime::now());
     Failure { reason: format!("Keystone returned {status}{hint}"), retry_after }
 }
+
+/// Keystone could not be reached, which may be over in a moment.
+///
+/// It has no source, so that this error is not taken for that of a login, which is not repeated here.
+#[derive(Debug)]
+pub(super) struct Unreachable(pub(super) Error);
+
+impl fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Unreachable {}

@@ -14,7 +14,10 @@ use tower::retry::Retry;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Asker, ValidatorSettings, answer::Answer};
+use super::{
+    Asker, ValidatorSettings,
+    answer::{Answer, Unreachable},
+};
 use crate::{
     AccessFuture, Auth, AuthLayer, BoxError, EndpointFilter, Error, IdentityPlugin, Interface, ReauthPolicy,
     RetryPolicy, ServiceAccess, Transport, access::SharedCatalogs, endpoint::Origin,
@@ -127,20 +130,6 @@ impl Keystone {
 }
 
 type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Bytes>, BoxError>> + Send>>;
-
-/// Keystone could not be reached, which may be over in a moment.
-///
-/// It has no source, so that this error is not taken for that of a login, which is not repeated here.
-#[derive(Debug)]
-pub(super) struct Unreachable(pub(super) Error);
-
-impl fmt::Display for Unreachable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Unreachable {}
 
 /// A [`Transport`] as a service.
 #[derive(Clone)]

@@ -6,8 +6,10 @@ mod in_flight;
 mod key;
 mod key_cache;
 mod keystone;
+mod outcome;
 mod report;
 mod settings;
+mod shared;
 mod spellings;
 #[cfg(test)]
 mod tests;
@@ -15,6 +17,7 @@ mod validated_token;
 mod validation_task;
 mod validator;
 
+pub(super) use outcome::Outcome;
 pub(super) use settings::{Asker, ValidatorSettings};
 pub(super) use validated_token::ValidatedToken;
-pub(super) use validator::{Outcome, PendingOutcome, TokenValidator};
+pub(super) use validator::{PendingOutcome, TokenValidator};

@@ -1,7 +1,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
@@ -9,7 +9,7 @@ use std::{
 
 use http::Uri;
 
-use super::{key::TokenKey, keystone::Keystone, validator::WeakValidator};
+use super::{key::TokenKey, keystone::Keystone};
 use crate::{AccessFuture, AccessInfo, IdentityPlugin, ServiceAccess, endpoint::Origin, renewal::Now};
 
 /// Time between two validations of a token in the background if the first one has no result.
@@ -30,8 +30,14 @@ pub(in crate::validate) struct ValidatedToken {
     is_restricted: bool,
     memory: usize,
     key: TokenKey,
-    validator: WeakValidator,
+    rejected: Weak<dyn RejectedTokens>,
     keystone: Arc<Keystone>,
+}
+
+/// The cache that a token is in.
+pub(super) trait RejectedTokens: Send + Sync {
+    /// Removes a token that a service has rejected.
+    fn remove(&self, key: &TokenKey);
 }
 
 /// How long what Keystone has said about a token counts. It begins when the question is sent.
@@ -81,7 +87,7 @@ impl ValidatedToken {
         expires: Option<SystemTime>,
         lifetime: Lifetime,
         key: TokenKey,
-        validator: WeakValidator,
+        rejected: Weak<dyn RejectedTokens>,
         keystone: Arc<Keystone>,
     ) -> Self {
         let mut fresh_until = lifetime.soft_end;
@@ -103,7 +109,7 @@ impl ValidatedToken {
             is_restricted,
             memory,
             key,
-            validator,
+            rejected,
             keystone,
         }
     }
@@ -169,6 +175,14 @@ impl ValidatedToken {
 }
 
 #[cfg(test)]
+struct NoCache;
+
+#[cfg(test)]
+impl RejectedTokens for NoCache {
+    fn remove(&self, _key: &TokenKey) {}
+}
+
+#[cfg(test)]
 impl ValidatedToken {
     /// Returns a token that is not cached.
     pub(in crate::validate) fn for_test(access_info: AccessInfo) -> Arc<Self> {
@@ -182,10 +196,9 @@ impl ValidatedToken {
         });
         let asker = super::Asker::TokenItself("http://keystone.test".into());
         let settings = super::ValidatorSettings::new(asker, crate::Transport::new(client));
-        let (keystone, validator) =
-            (Arc::new(Keystone::new(&settings)), WeakValidator(std::sync::Weak::new()));
-        let key = super::key::KeyMaker::new().key(b"");
-        Arc::new(Self::new(access_info, access, expires, lifetime, key, validator, keystone))
+        let (keystone, key) = (Arc::new(Keystone::new(&settings)), super::key::KeyMaker::new().key(b""));
+        let rejected = Weak::<NoCache>::new();
+        Arc::new(Self::new(access_info, access, expires, lifetime, key, rejected, keystone))
     }
 }
 
@@ -196,7 +209,9 @@ impl IdentityPlugin for ValidatedToken {
 
     /// Removes the token from the cache, and returns false, because the token cannot be renewed.
     fn invalidate(&self, _access: &Arc<ServiceAccess>, _origin: &Origin) -> bool {
-        self.validator.remove_rejected(&self.key);
+        if let Some(rejected) = self.rejected.upgrade() {
+            rejected.remove(&self.key);
+        }
         false
     }
 

@@ -12,9 +12,10 @@ use super::{
     Outcome, ValidatedToken,
     answer::{Answer, Failure, ValidAnswer},
     in_flight::{AskedAt, Flight, Kind, Question},
+    outcome::RETRY_AFTER,
     report,
+    shared::Shared,
     validated_token::Lifetime,
-    validator::{RETRY_AFTER, Shared, WeakValidator},
 };
 use crate::{
     renewal::Now,
@@ -136,7 +137,7 @@ impl Validation {
             expires,
             lifetime,
             key,
-            WeakValidator(Arc::downgrade(shared)),
+            Arc::downgrade(shared) as _,
             Arc::clone(&shared.keystone),
         ));
         let has_expired = token.has_expired(now);

@@ -1,8 +1,7 @@
 use std::{
-    fmt,
     future::Future,
     pin::Pin,
-    sync::{Arc, Weak, atomic::AtomicBool},
+    sync::{Arc, atomic::AtomicBool},
     task::{Context, Poll},
     time::Duration,
 };
@@ -11,22 +10,21 @@ use http::{HeaderValue, Uri};
 use tokio::{runtime::Handle, time::Instant};
 
 use super::{
-    ValidatedToken, ValidatorSettings,
+    Outcome, ValidatedToken, ValidatorSettings,
     cache::TokenCache,
     in_flight::{AskedAt, Flight, InFlight, Kind, Question},
     key::{KeyMaker, TokenKey},
     keystone::Keystone,
+    outcome::RETRY_AFTER,
+    shared::Shared,
     validated_token::Judgement,
     validation_task::Validation,
 };
 use crate::{
     renewal::{Clock, Now, SystemClock},
-    task::{SingleFlight, Waited, catch_panic, runtime},
+    task::{SingleFlight, Waited, runtime},
     validate::ValidationMetrics,
 };
-
-/// When to try again after Keystone was unavailable, unless Keystone names a time.
-pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Maximum number of validations that a request waits for.
 ///
@@ -40,35 +38,6 @@ const WAIT_GRACE: Duration = Duration::from_secs(1);
 /// Validates tokens. Clones share the cache.
 #[derive(Clone)]
 pub(in crate::validate) struct TokenValidator(Arc<Shared>);
-
-/// What clones of a validator share.
-pub(super) struct Shared {
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) keys: KeyMaker,
-    pub(super) cache: Arc<TokenCache>,
-    pub(super) in_flight: InFlight,
-    pub(super) keystone: Arc<Keystone>,
-    pub(super) metrics: ValidationMetrics,
-    /// How long a valid token is cached. Zero turns the cache off.
-    pub(super) valid_time: Duration,
-    pub(super) unknown_time: Duration,
-    pub(super) outage_grace: Duration,
-    pub(super) timeout: Duration,
-    /// Whether the last validation failed because Keystone was unavailable.
-    pub(super) is_unavailable: AtomicBool,
-}
-
-/// What is known about a token.
-#[derive(Clone)]
-pub(in crate::validate) enum Outcome {
-    /// Keystone has confirmed the token. It may have expired since, or before if expired tokens are allowed: the caller
-    /// checks that.
-    Valid(Arc<ValidatedToken>),
-    /// Keystone does not know the token, or it has expired.
-    Unknown,
-    /// Keystone could not be asked. The caller should try again after this time.
-    Unavailable(Duration),
-}
 
 /// The outcome of a validation in flight.
 ///
@@ -170,12 +139,6 @@ impl TokenValidator {
 }
 
 impl Shared {
-    /// Returns the time, or `None` if the clock panics.
-    #[inline]
-    pub(super) fn now(&self) -> Option<Now> {
-        catch_panic(|| self.clock.now()).ok()
-    }
-
     /// Returns the outcome for a token that is not cached, or not fresh.
     #[cold]
     #[inline(never)]
@@ -215,7 +178,7 @@ impl Shared {
                 Judgement::UseAndRefresh => {
                     return Some(Known { outcome: Outcome::Valid(Arc::clone(&token)), due: Some(token) });
                 }
-                Judgement::Expired => return known(Outcome::Unknown),
+                Judgement::Expired => return known(Outcome::Expired),
                 Judgement::Validate => {}
             }
         }
@@ -335,27 +298,6 @@ impl Shared {
         }
         Outcome::Unavailable(RETRY_AFTER)
     }
-
-    /// Removes a token that a service has rejected. Validations whose question has been sent already do not count.
-    fn remove_rejected(&self, key: &TokenKey) {
-        let Some(now) = self.now() else { return };
-        let mut flights = self.in_flight.lock();
-        if self.cache.remove_rejected(key, now) {
-            flights.remove_asked(*key);
-        }
-    }
-}
-
-/// A handle to a validator that does not keep it alive.
-pub(super) struct WeakValidator(pub(super) Weak<Shared>);
-
-impl WeakValidator {
-    /// Removes a token that a service has rejected.
-    pub(super) fn remove_rejected(&self, key: &TokenKey) {
-        if let Some(shared) = self.0.upgrade() {
-            shared.remove_rejected(key);
-        }
-    }
 }
 
 impl PendingOutcome {
@@ -370,16 +312,5 @@ impl Future for PendingOutcome {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.outcome.as_mut().poll(cx)
-    }
-}
-
-/// Shows no token.
-impl fmt::Debug for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Valid(token) => f.debug_tuple("Valid").field(token.access_info()).finish(),
-            Self::Unknown => f.write_str("Unknown"),
-            Self::Unavailable(retry_after) => f.debug_tuple("Unavailable").field(retry_after).finish(),
-        }
     }
 }

@@ -54,7 +54,7 @@ async fn the_expiry_is_judged_on_each_hit() {
     tokio::time::sleep(Duration::from_millis(58_990)).await;
     assert_eq!(cached(&validator, "good"), "valid", "at the moment of the expiry");
     tokio::time::sleep(Duration::from_millis(1)).await;
-    assert_eq!(cached(&validator, "good"), "unknown");
+    assert_eq!(cached(&validator, "good"), "expired");
     assert_eq!(stub.questions(), 1, "no question is needed");
 }
 
@@ -200,7 +200,7 @@ async fn a_token_that_expires_in_the_cache_is_asked_about_if_expired_ones_are_al
     assert_eq!(cached(&validator, "good"), "valid", "it is alive");
     pass(61).await;
     stub.set(|_| Reply::Error(404)); // revoked
-    assert_eq!(cached(&validator, "good"), "unknown");
+    assert_eq!(cached(&validator, "good"), "expired");
     assert_eq!(validate_expired(&validator, "good").await, "unknown");
     assert_eq!(stub.questions(), 2);
     assert_eq!(validate_expired(&validator, "good").await, "unknown");

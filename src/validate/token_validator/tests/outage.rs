@@ -104,7 +104,7 @@ async fn the_grace_ends_with_the_token() {
     pass(320).await;
     assert_eq!(validate(&validator, "good").await, "valid");
     pass(31).await;
-    assert_eq!(validate(&validator, "good").await, "unknown", "it has expired");
+    assert_eq!(validate(&validator, "good").await, "expired", "it has expired");
     assert_eq!(validate_expired(&validator, "good").await, "unavailable");
 }
 

@@ -244,6 +244,7 @@ pub(super) fn cached(validator: &TokenValidator, token: &str) -> &'static str {
 pub(super) fn name(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Valid(_) => "valid",
+        Outcome::Expired => "expired",
         Outcome::Unknown => "unknown",
         Outcome::Unavailable(_) => "unavailable",
     }

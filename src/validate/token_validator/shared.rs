@@ -1,0 +1,55 @@
+//! What clones of a validator, and its validations in flight, share.
+
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use super::{
+    cache::TokenCache,
+    in_flight::InFlight,
+    key::{KeyMaker, TokenKey},
+    keystone::Keystone,
+    validated_token::RejectedTokens,
+};
+use crate::{
+    renewal::{Clock, Now},
+    task::catch_panic,
+    validate::ValidationMetrics,
+};
+
+/// What clones of a validator share.
+pub(super) struct Shared {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) keys: KeyMaker,
+    pub(super) cache: Arc<TokenCache>,
+    pub(super) in_flight: InFlight,
+    pub(super) keystone: Arc<Keystone>,
+    pub(super) metrics: ValidationMetrics,
+    /// How long a valid token is cached. Zero turns the cache off.
+    pub(super) valid_time: Duration,
+    pub(super) unknown_time: Duration,
+    pub(super) outage_grace: Duration,
+    pub(super) timeout: Duration,
+    /// Whether the last validation failed because Keystone was unavailable.
+    pub(super) is_unavailable: AtomicBool,
+}
+
+impl Shared {
+    /// Returns the time, or `None` if the clock panics.
+    #[inline]
+    pub(super) fn now(&self) -> Option<Now> {
+        catch_panic(|| self.clock.now()).ok()
+    }
+}
+
+impl RejectedTokens for Shared {
+    /// Validations whose question has been sent already do not count.
+    fn remove(&self, key: &TokenKey) {
+        let Some(now) = self.now() else { return };
+        let mut flights = self.in_flight.lock();
+        if self.cache.remove_rejected(key, now) {
+            flights.remove_asked(*key);
+        }
+    }
+}
