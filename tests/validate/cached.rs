@@ -1,6 +1,15 @@
 //! Requests with a token that is cached are decided as those with a new one.
 
-use tower_keystone::Caller;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use serde_json::json;
+use tower_keystone::{
+    Caller, SystemClock,
+    renewal::{Clock, Now},
+};
 
 use crate::support::*;
 
@@ -42,4 +51,32 @@ async fn layers_that_share_a_cache_have_their_own_settings() {
         &rejected(&bearer, &[("x-auth-token", "good"), ("authorization", "Bearer unknown")]).await,
     );
     assert_eq!(keystone.asked(), ["good", "unknown"]);
+}
+
+static IS_LATE: AtomicBool = AtomicBool::new(false);
+
+struct ClockOfTest;
+
+impl Clock for ClockOfTest {
+    fn now(&self) -> Now {
+        let now = SystemClock.now();
+        let ahead = if IS_LATE.load(Ordering::Relaxed) { 100 } else { 0 };
+        Now::new(now.wall + Duration::from_secs(ahead), now.monotonic)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_expires_in_the_cache_is_counted_as_expired() {
+    let keystone = Keystone::new();
+    let expires_at = SystemClock.now().wall + Duration::from_secs(50);
+    let seconds = expires_at.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let expires_at = jiff::Timestamp::from_second(seconds.cast_signed()).unwrap().to_string();
+    keystone.add("short", Answer::Token(with(user("alice", &[]), "expires_at", json!(expires_at))));
+    let layer = keystone.layer().clock(ClockOfTest);
+    admitted(&layer, &[("x-auth-token", "short")]).await;
+    IS_LATE.store(true, Ordering::Relaxed);
+    assert_unauthorized(&rejected(&layer, &[("x-auth-token", "short")]).await);
+    let rejections = layer.metrics().snapshot().rejections;
+    assert_eq!((rejections.expired_token, rejections.unknown_token), (1, 0));
+    assert_eq!(keystone.asked(), ["short"]);
 }
