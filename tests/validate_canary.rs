@@ -320,3 +320,14 @@ async fn validations_do_not_show_secrets() {
     }
     output.lines().for_each(assert_clean);
 }
+
+#[test]
+fn a_secret_in_the_output_is_found() {
+    let in_base64 =
+        ["", "a", "ab"].map(|before| BASE64_STANDARD_NO_PAD.encode(format!("{before}{CANARY}:pw")));
+    let shown = [CANARY.to_owned(), format!("{:?}", CANARY.as_bytes()), format!("{CANARY}-token")];
+    for text in shown.into_iter().chain(in_base64) {
+        assert!(std::panic::catch_unwind(|| assert_clean(&format!("x {text} y"))).is_err(), "{text}");
+    }
+    assert_clean("canary");
+}
