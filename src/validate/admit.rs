@@ -10,6 +10,7 @@ use super::{
     decide::{NotConfirmed, Refusal, TokenResults, decide},
     identity_headers,
     metrics::RejectionCause,
+    reason::Reason,
     shared::Shared,
     token_validator::ValidatedToken,
 };
@@ -26,10 +27,10 @@ pub(super) fn admit<B>(
 ) -> Result<(), Rejection> {
     let results = decide(results, &shared.facts(request), &shared.settings);
     if let Some(refusal) = results.refusal(&shared.settings) {
-        return Err(reject(refusal, shared));
+        return Err(reject(refusal, request, shared));
     }
     if LevelFilter::current() != LevelFilter::OFF {
-        record(&results);
+        record(&results, request, shared);
     }
     insert(request, Validation::new(results, shared), shared);
     Ok(())
@@ -59,9 +60,9 @@ fn insert<B>(request: &mut Request<B>, validation: Validation, shared: &Shared) 
 
 /// Returns the rejection of a request, and logs and counts the reason.
 #[cold]
-pub(super) fn reject(refusal: Refusal, shared: &Shared) -> Rejection {
-    let reason = refusal.reason();
-    let rejection = shared.rejection(reason);
+pub(super) fn reject<B>(refusal: Refusal, request: &Request<B>, shared: &Shared) -> Rejection {
+    let rejection = shared.rejection(refusal.reason());
+    let reason = Reason { not_confirmed: refusal.reason(), request, settings: &shared.settings };
     let is_service_token = matches!(refusal, Refusal::Service(_));
     debug!(%reason, is_service_token, status = rejection.status().as_u16(), "rejected a request");
     shared.validator.metrics().record_rejection(cause(refusal));
@@ -87,15 +88,16 @@ fn cause(refusal: Refusal) -> RejectionCause {
 
 /// Records the user and the project in the current span, if it has such fields, and logs why a token is not confirmed.
 #[cold]
-fn record(results: &TokenResults) {
+fn record<B>(results: &TokenResults, request: &Request<B>, shared: &Shared) {
+    let reason = |not_confirmed| Reason { not_confirmed, request, settings: &shared.settings };
     match &results.user {
         Ok(user) => record_user(user),
-        Err(reason) => debug!(%reason, "let a request through without a confirmed user"),
+        Err(error) => debug!(reason = %reason(*error), "let a request through without a confirmed user"),
     }
-    if let Err(reason) = &results.service
-        && *reason != NotConfirmed::Absent
+    if let Err(error) = &results.service
+        && *error != NotConfirmed::Absent
     {
-        debug!(%reason, "let a request through without a confirmed service");
+        debug!(reason = %reason(*error), "let a request through without a confirmed service");
     }
 }
 

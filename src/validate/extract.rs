@@ -254,7 +254,20 @@ mod tests {
         assert!(!body.contains("auditor"));
         let log = log.take();
         assert!(log.contains("DEBUG") && log.contains(r#"any of the roles ["auditor", "admin"]"#), "{log}");
-        assert!(log.contains(r#"user_id="u" project_id="p1""#), "{log}");
+        assert!(log.contains(r#"roles=["member"] user_id="u" project_id="p1""#), "{log}");
+    }
+
+    #[tokio::test]
+    async fn the_log_names_the_segment_that_is_not_the_project_of_the_caller() {
+        let log = Log::default();
+        let _guard = tracing::subscriber::set_default(log.subscriber());
+        let router = Router::new()
+            .route("/v1/{project_id}/servers/{id}", get(async || "let through"))
+            .route_layer(RequireLayer::project_in_path("/v1/{project_id}/servers/{id}"))
+            .layer(Extension(confirmed()));
+        assert_eq!(get_path(router, "/v1/p1/servers/s1").await.0, 403);
+        let log = log.take();
+        assert!(log.contains(r#"path_segment="s1" "#) && log.contains(r#"project_id="p1""#), "{log}");
     }
 
     #[tokio::test]

@@ -363,7 +363,8 @@
 //! 4. `token_validator` has the answer in its `cache`, or waits for a validation `in_flight`: a `validation_task` asks
 //!    `keystone` and reads the `answer`.
 //! 5. `decide` decides what the answers mean for the request, with `access_rules`. It does no I/O.
-//! 6. `admit` inserts the `validation` with its `caller`, and the `identity_headers`, or makes a `rejection`.
+//! 6. `admit` inserts the `validation` with its `caller`, and the `identity_headers`, or makes a `rejection`. It logs
+//!    the `reason`.
 //! 7. `future` waits for the response of the inner service.
 //!
 //! `require` and `extract` read the extension that `admit` inserts.
@@ -380,6 +381,7 @@ mod layer;
 mod metrics;
 mod pending_request;
 mod percent_encoding;
+mod reason;
 mod rejection;
 mod request;
 pub mod require;

@@ -65,7 +65,7 @@ where
                     let settings = &self.shared.settings;
                     let decided = decide(results.clone(), &self.shared.facts(&self.request), settings);
                     if let Some(reason) = decided.refusal(settings) {
-                        return Poll::Ready(Ok(Err(reject(reason, &self.shared))));
+                        return Poll::Ready(Ok(Err(reject(reason, &self.request, &self.shared))));
                     }
                     self.state = State::NotReady(results);
                 }

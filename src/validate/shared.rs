@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, Uri};
 use tracing::warn;
 
 use super::{
@@ -24,13 +24,19 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(settings: Arc<Settings>, validator: TokenValidator) -> Self {
         let uri = settings.www_authenticate_uri.as_ref();
-        if uri.is_none() {
-            warn!(
-                "www_authenticate_uri is not set; a 401 names the auth_url of the service's own account, which clients \
-                 may not be able to reach"
-            );
-        }
         let challenge = challenge(uri.or_else(|| validator.auth_url()));
+        match uri {
+            None => warn!(
+                "www_authenticate_uri is not set; a 401 names the auth_url that this service uses, which clients may \
+                 not be able to reach"
+            ),
+            Some(uri) if !is_public_url(uri) => warn!(
+                www_authenticate = ?challenge,
+                "www_authenticate_uri is not a URL that clients can use; set it to the public URL of Keystone, such as \
+                 `https://keystone.example.com/v3`"
+            ),
+            Some(_) => {}
+        }
         Self { settings, validator, challenge }
     }
 
@@ -67,4 +73,9 @@ impl Shared {
             _ => Rejection::unauthorized(self.challenge.clone()),
         }
     }
+}
+
+/// Returns whether a client can connect to a URL: `keystone.example.com` and `/v3` have no scheme.
+fn is_public_url(uri: &Uri) -> bool {
+    matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
 }

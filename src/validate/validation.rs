@@ -65,7 +65,10 @@ impl Validation {
     /// is also logged as an error.
     pub fn from_extensions(extensions: &Extensions) -> Result<&Self, Rejection> {
         extensions.get().ok_or_else(|| {
-            error!("no ValidateTokenLayer has seen this request: add one around the service that asks for the caller");
+            error!(
+                "no ValidateTokenLayer has seen this request: add one around the service that asks for the caller (in \
+                 axum, the layer that is added last is outermost)"
+            );
             Rejection::missing_layer()
         })
     }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use serde_json::json;
 use tracing::{
     field::{Field, Visit},
     span,
@@ -80,6 +81,66 @@ async fn only_a_service_token_that_is_there_can_be_unconfirmed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_bearer_token_that_is_not_read_is_named_in_the_reason() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+    let is_logged =
+        |reason: &str| log.0.lock().unwrap().drain(..).any(|line| line == format!("reason={reason}"));
+    let ignored = "the request has no token; Authorization is ignored without bearer_tokens";
+    let layer = Keystone::new().layer();
+    rejected(&layer, &[("authorization", "Bearer canary")]).await;
+    assert!(is_logged(ignored), "{:?}", log.0);
+    rejected(&layer, &[("authorization", "Basic canary")]).await;
+    assert!(is_logged("the request has no token"), "{:?}", log.0);
+    rejected(&layer.clone().bearer_tokens(), &[]).await;
+    assert!(is_logged("the request has no token"), "{:?}", log.0);
+    admitted(&layer.delay_auth_decision(), &[("authorization", "bearer canary")]).await;
+    assert!(is_logged(ignored), "{:?}", log.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_reason_names_the_request_and_the_service_type_that_access_rules_do_not_allow() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+    let is_logged =
+        |reason: &str| log.0.lock().unwrap().drain(..).any(|line| line == format!("reason={reason}"));
+    let keystone = Keystone::new();
+    let rules =
+        json!({"id": "c", "access_rules": [{"service": "compute", "method": "GET", "path": "/images"}]});
+    let restricted = with(user("alice", &["member"]), "application_credential", rules);
+    let catalog = json!([{"type": "compute", "endpoints": []}]);
+    keystone.add("restricted", Answer::Token(with(restricted, "catalog", catalog)));
+    let layer = keystone.layer();
+    rejected(&layer.clone().service_type("compute"), &[("x-auth-token", "restricted")]).await;
+    assert!(is_logged("no access rule of the token allows the request: GET /servers"), "{:?}", log.0);
+    rejected(&layer.service_type("volume"), &[("x-auth-token", "restricted")]).await;
+    assert!(
+        is_logged("the service catalog of the token does not list the type of this service: volume"),
+        "{:?}",
+        log.0
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_public_url_that_clients_cannot_use_is_warned_about() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+    let warned =
+        || log.0.lock().unwrap().drain(..).any(|line| line.contains("www_authenticate_uri is not a URL"));
+    for (uri, expected) in [
+        ("keystone.example.com", true),
+        ("/v3", true),
+        ("keystone.example.com:5000", true),
+        ("ftp://keystone.example.com/v3", true),
+        ("https://keystone.example.com/v3", false),
+        ("HTTP://[::1]:5000", false),
+    ] {
+        rejected(&Keystone::new().layer().www_authenticate_uri(uri.parse().unwrap()), &[]).await;
+        assert_eq!(warned(), expected, "{uri}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_layer_without_a_public_url_is_warned_about() {
     let log = Log::default();
     let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
@@ -92,4 +153,5 @@ async fn a_layer_without_a_public_url_is_warned_about() {
     let layer = ValidateTokenLayer::self_validating("https://keystone.example.com/v3", transport);
     rejected(&layer, &[]).await;
     assert!(warned(), "{:?}", log.0);
+    assert!(!log.0.lock().unwrap().iter().any(|line| line.contains("account")), "{:?}", log.0);
 }

@@ -9,5 +9,5 @@ pub use peer_certificate::PeerCertificate;
 pub use sent_uri::SentUri;
 
 pub(super) use forged_headers::{mark_credentials, remove_identity};
-pub(super) use presented_token::{PresentedToken, PresentedTokens};
+pub(super) use presented_token::{PresentedToken, PresentedTokens, has_bearer_token};
 pub(super) use sent_uri::sent_uri;

@@ -47,6 +47,11 @@ impl PresentedTokens {
     }
 }
 
+/// Returns whether a header has the scheme `Bearer`, in any case.
+pub(in crate::validate) fn has_bearer_token(headers: &HeaderMap) -> bool {
+    headers.get_all(AUTHORIZATION).iter().any(is_bearer)
+}
+
 impl PresentedToken {
     fn limited_to(self, max_length: usize) -> Self {
         match self {

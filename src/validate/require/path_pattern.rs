@@ -14,11 +14,13 @@ enum Segment {
 }
 
 impl PathPattern {
-    /// Reads a pattern. The last `{name}` is the project.
+    /// Reads a pattern. The last `{name}` is the project. A slash at the end has no meaning.
     ///
     /// Returns `None` if it does not start with `/`, or contains no `{name}`.
     pub(super) fn parse(pattern: &str) -> Option<Self> {
-        let segments: Vec<_> = pattern.strip_prefix('/')?.split('/').map(Segment::parse).collect();
+        let path = pattern.strip_prefix('/')?;
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let segments: Vec<_> = path.split('/').map(Segment::parse).collect();
         let project = segments.iter().rposition(|segment| *segment == Segment::Any)?;
         let (before, rest) = segments.split_at_checked(project)?;
         let (_, after) = rest.split_first()?;
@@ -40,6 +42,16 @@ impl PathPattern {
             && next().is_some_and(|text| decode(text).eq(project_id.bytes()))
             && self.after.iter().all(|segment| next().is_some_and(|text| segment.matches(text)))
             && rest.is_none_or(|rest| !has_path_traversal(rest))
+    }
+
+    /// Returns the segment of a path that must be the id of the project, as it was sent, for the log.
+    ///
+    /// Returns `None` if the path does not start like this pattern.
+    pub(super) fn project_segment<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let mut segments = path.strip_prefix('/')?.split('/');
+        let mut starts = self.before.iter();
+        let is_alike = starts.all(|segment| segments.next().is_some_and(|text| segment.matches(text)));
+        is_alike.then(|| segments.next()).flatten()
     }
 }
 
@@ -77,6 +89,11 @@ mod tests {
             ("/v1/{project_id}", "/v1/p1"),
             ("/v1/{project_id}", "/v1/p1/"),
             ("/v1/{project_id}", "/v1/p1/servers/.."),
+            ("/v1/{project_id}/", "/v1/p1"),
+            ("/v1/{project_id}/", "/v1/p1/"),
+            ("/v1/{project_id}/", "/v1/p1/servers"),
+            ("/projects/{id}/quota/", "/projects/p1/quota"),
+            ("/projects/{id}/quota/", "/projects/p1/quota/cores"),
             ("/v1/{project_id}", "/%761/%701"),
             ("/{}", "/p1"),
             ("/{region}/{project_id}", "/x/p1/servers"),
@@ -114,6 +131,26 @@ mod tests {
             ("/{region}/{id}", "//p1"),
         ] {
             assert!(!matches(pattern, path), "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn the_segment_of_the_project_is_found_in_matching_paths() {
+        for (pattern, path, segment) in [
+            ("/v1/{id}", "/v1/p2/servers", Some("p2")),
+            ("/v1/{id}/", "/v1/p2", Some("p2")),
+            ("/v1/{project_id}/servers/{id}", "/v1/p1/servers/s1", Some("s1")),
+            ("/v1/{id}", "/v1/%70", Some("%70")),
+            ("/v1/{id}", "/v1/", Some("")),
+            ("/v1/{id}", "/v1", None),
+            ("/v1/{id}", "/v2/p1", None),
+            ("/v1/{id}", "*", None),
+        ] {
+            assert_eq!(
+                PathPattern::parse(pattern).unwrap().project_segment(path),
+                segment,
+                "{pattern} {path}"
+            );
         }
     }
 

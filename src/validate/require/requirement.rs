@@ -36,6 +36,14 @@ impl Requirement {
             Self::That(is_allowed) => is_allowed(caller),
         }
     }
+
+    /// Returns the segment of a path that this requirement compares with the project of the caller.
+    pub(super) fn project_segment<'a>(&self, path: &'a str) -> Option<&'a str> {
+        match self {
+            Self::ProjectInPath { parsed, .. } => parsed.project_segment(path),
+            _ => None,
+        }
+    }
 }
 
 /// Writes the requirement for the log: `any of the roles ["member", "reader"]`.

@@ -11,7 +11,7 @@ use tracing::debug;
 use super::{ResponseFuture, requirement::Requirement};
 use crate::{
     error::truncate,
-    validate::{Caller, JsonDocument, Rejection, Respond, rejection::respond_with},
+    validate::{Caller, JsonDocument, Rejection, Respond, rejection::respond_with, request::sent_uri},
 };
 
 /// Middleware that lets through only callers that satisfy a requirement.
@@ -52,10 +52,15 @@ impl<S, F> Require<S, F> {
         match self.requirements.iter().find(|requirement| !is_satisfied(requirement)) {
             None => Ok(()),
             Some(requirement) => {
+                let access_info = caller.access_info();
+                let path = sent_uri(request.extensions(), request.uri(), None).path();
                 debug!(
                     %requirement,
-                    user_id = caller.access_info().user_id().map(truncate),
-                    project_id = caller.access_info().project_id().map(truncate),
+                    path = truncate(path),
+                    path_segment = requirement.project_segment(path).map(truncate),
+                    roles = ?access_info.role_names().map(truncate).collect::<Vec<_>>(),
+                    user_id = access_info.user_id().map(truncate),
+                    project_id = access_info.project_id().map(truncate),
                     "the caller may not send this request"
                 );
                 Err(Rejection::forbidden())
