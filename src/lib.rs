@@ -223,15 +223,15 @@
 //!
 //! # Logging
 //!
-//! The crate logs with [tracing](https://docs.rs/tracing). It does not log single requests, because their errors say
-//! what went wrong. It logs:
+//! The crate logs with [tracing](https://docs.rs/tracing). It does not log the single requests that it sends, because
+//! their errors say what went wrong. It logs:
 //!
 //! - a warning when logins start to fail, with the `auth_url`, the error and whether the error is transient, and an
 //!   info event when they succeed again. Requests need not fail meanwhile: they use the current token until it expires;
 //! - a warning if the clocks of Keystone and of this machine differ by more than 30 s. The plugins that use clones of
 //!   one [`Transport`] log this at most once an hour for each `auth_url`;
 //! - with the feature `validate`, a warning when tokens of incoming requests cannot be validated, and an info event
-//!   when they can again;
+//!   when they can again. Each validation, and each request that is rejected, is logged at level debug;
 //! - a warning if a filter matches an endpoint in the catalog that cannot be used, for example because its URL is
 //!   malformed. A plugin logs this once for each service, interface and reason;
 //! - with the feature `config`, a warning for each setting that is deprecated or has no effect, when a configuration is

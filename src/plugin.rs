@@ -73,6 +73,10 @@ const X_SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token");
 /// The layer calls these methods for every request, so they must not block.
 ///
 /// See the [module docs](self) for an example.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an identity plugin",
+    note = "use `RenewingPlugin::new(credentials, transport)` or `CloudConfig::plugin`"
+)]
 pub trait IdentityPlugin: Send + Sync + 'static {
     /// Returns the access to send a request with: keystoneauth's `get_access`.
     ///

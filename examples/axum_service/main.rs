@@ -4,9 +4,9 @@
 //! cargo run --example axum_service
 //! ```
 //!
-//! This file is the service. Copy it, and change `main` as its comments say. It needs the features `axum`, `config` and
-//! `rustls` of this crate, and `timeout` and `util` of tower. The file `demonstration.rs` starts an in-memory cloud, calls
-//! the service, and ends the program.
+//! This file is the service. Copy it, delete the line `mod demonstration;`, and change `main` as its comments say. It
+//! needs the features `axum`, `config` and `rustls` of this crate, and `timeout` and `util` of tower. The file
+//! `demonstration.rs` starts an in-memory cloud, calls the service, and ends the program.
 //!
 //! 1. `ValidateTokenLayer` asks Keystone about the token of the caller, with the token of the service's own account. It
 //!    caches the result. A request without a valid token gets a 401.

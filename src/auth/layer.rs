@@ -111,6 +111,12 @@ impl<P> AuthLayer<P> {
     /// A 401 does not say which token was rejected. It is reported to the identity only, because a user with a bad
     /// token must not cause logins of the service account.
     ///
+    /// A service token that was revoked is renewed only after a 401 to a request of the service itself, such as the
+    /// validation of a token by a `ValidateTokenLayer` with the same plugin.
+    ///
+    /// The service token goes to the origins in the service catalog of the identity, as the token of the user does. So
+    /// use identities of your own cloud only.
+    ///
     /// A request without an identity is sent with the token of the plugin, as always, unless
     /// [`require_identity`](Self::require_identity) is set. Requests that are sent without a
     /// token, or with one that the caller has set, get no service token.

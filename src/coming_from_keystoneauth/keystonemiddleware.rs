@@ -104,7 +104,7 @@
 //! | `X-Domain-Id`, `X-Domain-Name` | [`domain_id`](AccessInfo::domain_id), [`domain_name`](AccessInfo::domain_name) |
 //! | `OpenStack-System-Scope` | [`system_scoped`](AccessInfo::system_scoped) |
 //! | `X-Roles` | [`role_names`](AccessInfo::role_names) |
-//! | `X-Is-Admin-Project` | [`is_admin_project`](AccessInfo::is_admin_project) |
+//! | `X-Is-Admin-Project` | [`is_admin_project`](AccessInfo::is_admin_project), which is true if Keystone has no admin project |
 //! | `X-Service-Catalog` | [`service_catalog`](AccessInfo::service_catalog) |
 //! | `X-Service-User-Id`, `X-Service-Project-Id`, `X-Service-Roles` and so on | the same methods of [`Caller::service`] |
 //! | `X-User`, `X-Tenant`, `X-Tenant-Id`, `X-Tenant-Name`, `X-Role` (deprecated) | as `X-User-Name`, `X-Project-Id`, `X-Project-Name` and `X-Roles` |
@@ -134,7 +134,7 @@
 //! | `scope_types=['project']`, `scope_types=['domain']` | [`RequireLayer::project`], [`RequireLayer::domain`] |
 //! | `user_id:%(user_id)s`, `domain_id:%(domain_id)s`, `not`, `or` of different checks | [`RequireLayer::that`] with a closure, or a line in the handler |
 //! | `rule:a and rule:b` | [`RequireLayer::and`] |
-//! | `@` (always), `!` (never) | no layer; [`RequireLayer::any_role`] with an empty list |
+//! | `@` (always), `!` (never) | no layer; [`RequireLayer::any_role::<&str>([])`](RequireLayer::any_role) |
 //! | the target of a check is read from a database | in the handler: `return Err(Rejection::forbidden())` |
 //!
 //! Names of roles are compared exactly, including their case. A role that another role implies is in the token already.

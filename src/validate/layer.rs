@@ -23,7 +23,9 @@ const MAX_TOKEN_LENGTH: usize = 128 * 1024;
 /// All clones of the layer, and all services that they create, share one cache. A setting that concerns the cache or
 /// the requests to Keystone starts an empty one, so clone the layer after it is configured.
 ///
-/// If the response body of the inner service is not `From<Bytes>`, call [`respond_with`](Self::respond_with).
+/// If the response body of the inner service is not `From<Bytes>`, call [`respond_with`](Self::respond_with). The inner
+/// service must be `Clone`. If the compiler says that `oneshot` (or `call`) exists but its trait bounds were not
+/// satisfied, one of these two is missing.
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone)]
@@ -42,6 +44,9 @@ impl ValidateTokenLayer {
     ///
     /// The account needs the role `service`, or `admin`. A [`RenewingPlugin`](crate::RenewingPlugin) keeps its token
     /// valid. The endpoint of Keystone is in its service catalog.
+    ///
+    /// The layer does not use the region and the interface of the `CloudConfig` that a plugin comes from. Set them with
+    /// [`region`](Self::region) and [`interface`](Self::interface).
     pub fn new(plugin: impl IdentityPlugin, transport: Transport) -> Self {
         Self::with_asker(Asker::Plugin(Arc::new(plugin)), transport)
     }
@@ -50,6 +55,8 @@ impl ValidateTokenLayer {
     ///
     /// A 401 of Keystone then means that the token is not valid. Expired tokens are never accepted, also not with a
     /// service token.
+    ///
+    /// Keystone is asked at `auth_url`, so [`region`](Self::region) and [`interface`](Self::interface) have no effect.
     pub fn self_validating(auth_url: impl Into<AuthUrl>, transport: Transport) -> Self {
         Self::with_asker(Asker::TokenItself(auth_url.into()), transport)
     }
@@ -68,8 +75,11 @@ impl ValidateTokenLayer {
 impl<F> ValidateTokenLayer<F> {
     /// Sets the public URL of Keystone that a 401 names: keystonemiddleware's `www_authenticate_uri`.
     ///
-    /// Default: the `auth_url` of the service's own account. Clients may not be able to reach it, so a warning is
-    /// logged.
+    /// It is an absolute URL, such as `https://keystone.example.com/v3`. A warning is logged if it has no scheme
+    /// (`keystone.example.com`, `/v3`), but it is sent as it is.
+    ///
+    /// Default: the `auth_url` of the service's own account, or the one given to
+    /// [`self_validating`](Self::self_validating). Clients may not be able to reach it, so a warning is logged.
     #[must_use]
     pub fn www_authenticate_uri(self, uri: Uri) -> Self {
         self.update(|settings| settings.www_authenticate_uri = Some(uri))
@@ -121,8 +131,9 @@ impl<F> ValidateTokenLayer<F> {
 
     /// Accepts tokens in `Authorization: Bearer` too.
     ///
-    /// Such a token is used even if the request has an `X-Auth-Token`. The scheme must be spelt `Bearer`. A header with
-    /// another scheme is ignored.
+    /// Such a token is used even if the request has an `X-Auth-Token`. The scheme must be spelt `Bearer`: with `bearer`
+    /// or `BEARER`, the token is malformed and the response is a 401, also if the request has a valid `X-Auth-Token`. A
+    /// header with another scheme, such as `Basic`, is ignored.
     #[must_use]
     pub fn bearer_tokens(self) -> Self {
         self.update(|settings| settings.bearer_tokens = true)
@@ -156,12 +167,18 @@ impl<F> ValidateTokenLayer<F> {
     }
 
     /// Sets the interface of the endpoint that tokens are validated at. Default: internal.
+    ///
+    /// The interface of a `CloudConfig` is not used. A layer that is [`self_validating`](Self::self_validating) has no
+    /// catalog, and ignores this setting.
     #[must_use]
     pub fn interface(self, interface: impl Into<Interface>) -> Self {
         self.update_validator(|settings| settings.interface = interface.into())
     }
 
-    /// Sets the region of the endpoint that tokens are validated at.
+    /// Sets the region of the endpoint that tokens are validated at. Default: any region.
+    ///
+    /// The region of a `CloudConfig` is not used: pass its `region_name()` here. A layer that is
+    /// [`self_validating`](Self::self_validating) has no catalog, and ignores this setting.
     #[must_use]
     pub fn region(self, region_name: impl Into<Box<str>>) -> Self {
         self.update_validator(|settings| settings.region_name = Some(region_name.into()))
@@ -230,15 +247,27 @@ impl<F> ValidateTokenLayer<F> {
     /// The function chooses the body, and can add headers. The layer sets the status, `WWW-Authenticate` and
     /// `Retry-After` afterwards, and inserts the [`Rejection`] into the extensions.
     ///
-    /// ```
-    /// use bytes::Bytes;
-    /// use http_body_util::{BodyExt, Full, combinators::BoxBody};
-    /// # use tower_keystone::ValidateTokenLayer;
+    /// It makes the responses of this layer only: a 403 of [`RequireLayer`](crate::RequireLayer) is made by
+    /// [that layer's `respond_with`](crate::RequireLayer::respond_with), and the extractors of axum respond with
+    /// Keystone's JSON document.
     ///
-    /// # fn example(layer: ValidateTokenLayer) {
-    /// let layer = layer.respond_with(|rejection| rejection.respond(|json| BoxBody::new(Full::new(json))));
-    /// # let _ = layer;
-    /// # }
+    /// The type of a closure has no name. A function that returns the layer returns
+    /// `ValidateTokenLayer<impl Fn(Rejection) -> Response<Body> + Clone>`, for the body type of its service:
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    ///
+    /// use bytes::Bytes;
+    /// use http::Response;
+    /// use http_body_util::{Full, combinators::BoxBody};
+    /// use tower_keystone::{Rejection, ValidateTokenLayer};
+    ///
+    /// type Body = BoxBody<Bytes, Infallible>;
+    ///
+    /// fn boxed(layer: ValidateTokenLayer) -> ValidateTokenLayer<impl Fn(Rejection) -> Response<Body> + Clone> {
+    ///     layer.respond_with(|rejection| rejection.respond(|json| BoxBody::new(Full::new(json))))
+    /// }
+    /// # let _ = boxed;
     /// ```
     pub fn respond_with<R, G>(self, respond: G) -> ValidateTokenLayer<G>
     where

@@ -2,16 +2,17 @@
 //!
 //! [`ValidateTokenLayer`] wraps a `Service<http::Request<B>>` of any request body in [`ValidateToken`]. It asks
 //! Keystone about the token of each request, caches the answer, and inserts a [`Validation`] into the extensions of the
-//! request. The application reads the [`Caller`] from there:
+//! request. The application reads the [`Caller`] from there. This program needs the features `fixture` and `validate`
+//! of this crate, `util` of tower, and `macros` and `rt` of tokio:
 //!
 //! ```
 //! use bytes::Bytes;
 //! use http::{Request, Response};
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //! use tower_keystone::{
-//!     AuthMethod, Caller, Rejection, RenewingPlugin, Scope, User, V3Credentials, ValidateTokenLayer,
+//!     AuthMethod, BoxError, Caller, RenewingPlugin, Scope, User, V3Credentials, ValidateTokenLayer,
+//!     fixture::Cloud,
 //! };
-//! # use tower_keystone::{BoxError, fixture::Cloud};
 //!
 //! async fn whoami(request: Request<Bytes>) -> Result<Response<Bytes>, BoxError> {
 //!     let caller = match Caller::from_extensions(request.extensions()) {
@@ -22,37 +23,45 @@
 //!     Ok(Response::new(format!("hello {name}").into()))
 //! }
 //!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), BoxError> {
-//! # let cloud = Cloud::new([]).service_user("greeter", "hush").user("alice", "wonderland").project("demo");
-//! # let (auth_url, transport) = (cloud.keystone().auth_url(), cloud.transport());
-//! let account = User::new().username("greeter").user_domain_name("Default");
-//! let credentials = V3Credentials::new(auth_url, AuthMethod::password(account, "hush"))
-//!     .scope(Scope::new().project_name("service").project_domain_name("Default"));
-//! let plugin = RenewingPlugin::new(credentials, transport.clone());
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), BoxError> {
+//!     // A cloud in memory (feature `fixture`). Your program has an `auth_url` and `Transport::new(client)` instead.
+//!     let cloud = Cloud::new([]).service_user("greeter", "hush").user("alice", "wonderland").project("demo");
+//!     let (auth_url, transport) = (cloud.keystone().auth_url(), cloud.transport());
 //!
-//! let service = ServiceBuilder::new()
-//!     .layer(
-//!         ValidateTokenLayer::new(plugin, transport)
-//!             .www_authenticate_uri("https://keystone.example.com/v3".parse()?),
-//!     )
-//!     .service(service_fn(whoami));
+//!     let account = User::new().username("greeter").user_domain_name("Default");
+//!     let credentials = V3Credentials::new(auth_url, AuthMethod::password(account, "hush"))
+//!         .scope(Scope::new().project_name("service").project_domain_name("Default"));
+//!     let plugin = RenewingPlugin::new(credentials, transport.clone());
+//!     let service = ServiceBuilder::new()
+//!         .layer(
+//!             ValidateTokenLayer::new(plugin, transport)
+//!                 .www_authenticate_uri("https://keystone.example.com/v3".parse()?),
+//!         )
+//!         .service(service_fn(whoami));
 //!
-//! # let alice = cloud.keystone().issue("alice", Some("demo")).ok_or("no such user")?;
-//! # let token = alice.auth_token().ok_or("no token")?;
-//! let request = Request::get("/").header("X-Auth-Token", token).body(Bytes::new())?;
-//! let response = service.clone().oneshot(request).await?;
-//! assert_eq!(response.body(), "hello alice");
+//!     let alice = cloud.keystone().issue("alice", Some("demo")).ok_or("no such user")?;
+//!     let token = alice.auth_token().ok_or("no token")?;
+//!     let request = Request::get("/").header("X-Auth-Token", token).body(Bytes::new())?;
+//!     let response = service.clone().oneshot(request).await?;
+//!     assert_eq!(response.body(), "hello alice");
 //!
-//! let response = service.oneshot(Request::get("/").body(Bytes::new())?).await?;
-//! assert_eq!(response.status(), 401);
-//! assert_eq!(response.headers()["www-authenticate"], r#"Keystone uri="https://keystone.example.com/v3""#);
-//! # Ok(())
-//! # }
+//!     let response = service.oneshot(Request::get("/").body(Bytes::new())?).await?;
+//!     assert_eq!(response.status(), 401);
+//!     assert_eq!(response.headers()["www-authenticate"], r#"Keystone uri="https://keystone.example.com/v3""#);
+//!     Ok(())
+//! }
 //! ```
 //!
 //! With the feature `axum`, a handler takes a [`Caller`] as an argument. [Below](#order-of-layers) is an axum
 //! application with all layers that it usually has.
+//!
+//! If the compiler only says that `Handler` is not implemented, axum's `debug_handler` names the argument. These are
+//! the likely causes:
+//!
+//! - the feature `axum` of this crate is not enabled;
+//! - the [`Caller`] comes after the argument that takes the body, which must be the last;
+//! - the handler takes an `Option<Validation>`. There is always a [`Validation`], so take it without `Option`.
 //!
 //! # The account of the service
 //!
@@ -98,7 +107,7 @@
 //! | Keystone cannot be reached, takes too long, returns an error or nonsense, or rejects the account of this service | 503 | `Unavailable` |
 //! | too many requests wait for Keystone | 503 | `Unavailable` |
 //! | a [`RequireLayer`] requires a role or a scope that the caller does not have | 403 | the same |
-//! | the application asks for the caller, but has no `ValidateTokenLayer` | 500 | the same |
+//! | the application or a [`RequireLayer`] asks for the caller, but no `ValidateTokenLayer` is around it | 500 | the same |
 //!
 //! - A **401** has `WWW-Authenticate: Keystone uri="..."` with the URL that
 //!   [`www_authenticate_uri`](ValidateTokenLayer::www_authenticate_uri) sets. A 401 of the application gets this
@@ -315,8 +324,9 @@
 //!
 //! A rejection has a body. If the body type of your service is `From<Bytes>`, such as that of axum or `Full<Bytes>`,
 //! the layer makes it. For other types, such as `BoxBody`, say how with
-//! [`respond_with`](ValidateTokenLayer::respond_with). For gRPC, whose status is always 200, use
-//! [`respond_with_raw`](ValidateTokenLayer::respond_with_raw):
+//! [`respond_with`](ValidateTokenLayer::respond_with). If the compiler says that `oneshot` exists but its trait bounds
+//! were not satisfied, the body needs `respond_with`, or the service is not `Clone`. For gRPC, whose status is always
+//! 200, use [`respond_with_raw`](ValidateTokenLayer::respond_with_raw):
 //!
 //! ```
 //! use http_body_util::{BodyExt, Full};

@@ -6,6 +6,9 @@ use super::Rejection;
 /// Makes the response to a request that is not let through.
 ///
 /// It is implemented for functions, and for [`JsonDocument`] if the body of responses is `From<Bytes>`.
+///
+/// If the compiler says that the method `oneshot` exists but its trait bounds were not satisfied, the body needs
+/// [`respond_with`](crate::ValidateTokenLayer::respond_with), or the service is not `Clone`.
 #[diagnostic::on_unimplemented(
     message = "rejections cannot be turned into responses with the body `{R}`",
     note = "add `.respond_with(|rejection| rejection.respond(|json| ..))` to the layer, which makes the body from `Bytes`"

@@ -51,9 +51,13 @@ impl RequireLayer {
 
     /// Requires a token that is scoped to the project in the path: `/v1/{project_id}`.
     ///
-    /// The path of the request must start with the segments of the pattern. `{name}` matches any segment, and the last
-    /// one is the id of the project. Segments of the request are percent-decoded. Requests with other paths are not let
-    /// through, nor are those in which `..` may lead to the path of another project.
+    /// The path of the request must start with the segments of the pattern. `{name}` matches any segment, and **the
+    /// last one is the id of the project**. The names do not matter: `/v1/{project_id}/servers/{id}` compares the id of
+    /// the server, so end the pattern after the project. A slash at the end of the pattern is ignored.
+    ///
+    /// Segments of the request are percent-decoded. Requests with other paths are not let through, nor are those in
+    /// which `..` may lead to the path of another project. The segment that is not the project of the caller is logged
+    /// at level debug.
     ///
     /// The path is the one that the client sent: of the extension [`SentUri`](crate::SentUri), else of axum's
     /// `OriginalUri` (feature `axum`), else of the request. So a pattern also contains the prefix that axum's `nest`

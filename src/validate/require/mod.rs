@@ -28,6 +28,9 @@
 //! # drop(router);
 //! ```
 //!
+//! A layer applies to the methods that were added before it: `get(list).route_layer(layer).post(create)` leaves
+//! `create` open. Write `get(list).post(create).route_layer(layer)`, or give each method its own layer as above.
+//!
 //! A condition that depends on more than the caller is a line of the handler:
 //!
 //! ```
@@ -56,7 +59,7 @@
 //! Without [`delay_auth_decision`], the `ValidateTokenLayer` sends the responses with status 401 and 503 itself.
 //!
 //! The body is a JSON document like those of Keystone, which does not say what is required. The requirement that the
-//! caller does not satisfy is logged at debug level.
+//! caller does not satisfy is logged at debug level, with the roles and the project of the caller.
 //!
 //! [`delay_auth_decision`]: crate::ValidateTokenLayer::delay_auth_decision
 
