@@ -50,7 +50,7 @@ impl AuthUrl {
     }
 
     /// Returns the URL if it is valid, or [`Error::InvalidEndpoint`].
-    pub(super) fn valid_uri(&self) -> Result<&Uri, Error> {
+    pub(crate) fn valid_uri(&self) -> Result<&Uri, Error> {
         match self.invalid_reason {
             None => Ok(&self.url),
             Some(reason) => Err(Error::InvalidEndpoint { what: "the auth_url", reason }),

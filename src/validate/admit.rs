@@ -71,7 +71,8 @@ pub(super) fn reject<B>(refusal: Refusal, request: &Request<B>, shared: &Shared)
 
 fn cause(refusal: Refusal) -> RejectionCause {
     match refusal {
-        Refusal::User(NotConfirmed::Unavailable(_)) | Refusal::Service(NotConfirmed::Unavailable(_)) => {
+        Refusal::User(NotConfirmed::Unavailable(_) | NotConfirmed::Overloaded(_))
+        | Refusal::Service(NotConfirmed::Unavailable(_) | NotConfirmed::Overloaded(_)) => {
             RejectionCause::Unavailable
         }
         Refusal::Service(_) | Refusal::User(NotConfirmed::NoServiceRole) => RejectionCause::ServiceToken,

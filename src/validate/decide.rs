@@ -40,6 +40,8 @@ pub(super) enum NotConfirmed {
     AccessRules(Forbidden),
     /// Keystone could not be asked. The client should try again after this time.
     Unavailable(Duration),
+    /// Too many validations are in flight or waiting. The client should try again after this time.
+    Overloaded(Duration),
 }
 
 /// Why a request is not let through.
@@ -94,8 +96,8 @@ pub(super) fn decide(results: TokenResults, facts: &RequestFacts<'_>, settings: 
         // The service token might have changed that.
         (
             Err(NotConfirmed::Unknown | NotConfirmed::Expired | NotConfirmed::AccessRules(_)),
-            Err(NotConfirmed::Unavailable(retry_after)),
-        ) => Err(NotConfirmed::Unavailable(*retry_after)),
+            Err(reason @ (NotConfirmed::Unavailable(_) | NotConfirmed::Overloaded(_))),
+        ) => Err(*reason),
         (user, _) => user,
     };
     TokenResults { user, service }
@@ -200,7 +202,8 @@ impl fmt::Display for NotConfirmed {
             Self::NoServiceRole => "the service token has none of the service roles",
             Self::NotCertificateBound => "the token is not bound to a client certificate",
             Self::OtherCertificate => "the token is bound to another client certificate",
-            Self::Unavailable(_) => "Keystone is unavailable",
+            Self::Unavailable(_) => "the token could not be validated",
+            Self::Overloaded(_) => "too many validations are in flight or waiting (max_validations)",
         })
     }
 }

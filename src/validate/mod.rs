@@ -236,9 +236,11 @@
 //! # let _ = text;
 //! ```
 //!
-//! A warning is logged when validations start to fail, and an info event when they succeed again. The events of single
-//! requests have the level debug: each validation, and each rejection with its reason. If the span of a request has the
-//! empty fields `user_id` and `project_id`, the layer records them. Neither tokens nor response bodies are logged.
+//! A warning is logged when validations start to fail, when the cause changes, and when there are too many validations.
+//! A layer repeats a warning after a minute at the earliest. An info event is logged when validations succeed again. The
+//! events of single requests have the level debug: each validation with the cause of its failure, and each rejection
+//! with its reason. If the span of a request has the empty fields `user_id` and `project_id`, the layer records them.
+//! Neither tokens nor response bodies are logged.
 //!
 //! # Order of layers
 //!

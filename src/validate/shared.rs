@@ -69,7 +69,9 @@ impl Shared {
     /// Returns the rejection of a request whose token is not confirmed.
     pub(super) fn rejection(&self, reason: NotConfirmed) -> Rejection {
         match reason {
-            NotConfirmed::Unavailable(retry_after) => Rejection::unavailable(retry_after),
+            NotConfirmed::Unavailable(retry_after) | NotConfirmed::Overloaded(retry_after) => {
+                Rejection::unavailable(retry_after)
+            }
             _ => Rejection::unauthorized(self.challenge.clone()),
         }
     }

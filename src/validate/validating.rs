@@ -114,5 +114,6 @@ fn result(outcome: Outcome) -> TokenResult {
         Outcome::Expired => Err(NotConfirmed::Expired),
         Outcome::Unknown => Err(NotConfirmed::Unknown),
         Outcome::Unavailable(retry_after) => Err(NotConfirmed::Unavailable(retry_after)),
+        Outcome::Overloaded(retry_after) => Err(NotConfirmed::Overloaded(retry_after)),
     }
 }

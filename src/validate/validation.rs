@@ -114,7 +114,7 @@ impl NotConfirmed {
     fn status(self) -> IdentityStatus {
         match self {
             Self::Absent => IdentityStatus::Absent,
-            Self::Unavailable(_) => IdentityStatus::Unavailable,
+            Self::Unavailable(_) | Self::Overloaded(_) => IdentityStatus::Unavailable,
             _ => IdentityStatus::Invalid,
         }
     }

@@ -39,11 +39,13 @@ pub(super) struct Failure {
     pub(super) reason: String,
     /// When Keystone asks to be asked again.
     pub(super) retry_after: Option<Duration>,
+    /// Whether Keystone refuses the account of this service, or its token.
+    pub(super) is_refusal: bool,
 }
 
 impl Failure {
     pub(super) fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), retry_after: None }
+        Self { reason: reason.into(), retry_after: None, is_refusal: false }
     }
 }
 
@@ -104,7 +106,7 @@ fn failure(error: &BoxError) -> Failure {
         Some(Unreachable(error)) => error.to_string(),
         None => error.to_string(),
     };
-    Failure { reason, retry_after }
+    Failure { reason, retry_after, is_refusal: false }
 }
 
 fn failure_status(response: &Response<Bytes>) -> Failure {
@@ -118,7 +120,8 @@ fn failure_status(response: &Response<Bytes>) -> Failure {
         _ => "",
     };
     let retry_after = retry_after(response.headers(), SystemTime::now());
-    Failure { reason: format!("Keystone returned {status}{hint}"), retry_after }
+    let is_refusal = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+    Failure { reason: format!("Keystone returned {status}{hint}"), retry_after, is_refusal }
 }
 
 /// Keystone could not be reached, which may be over in a moment.

@@ -6,21 +6,23 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, Uri, header::ACCEPT};
+use tokio::time::timeout;
 use tower::retry::Retry;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
     Asker, ValidatorSettings,
-    answer::{Answer, Unreachable},
+    answer::{Answer, Failure, Unreachable},
 };
 use crate::{
-    AccessFuture, Auth, AuthLayer, BoxError, EndpointFilter, Error, IdentityPlugin, Interface, ReauthPolicy,
-    RetryPolicy, ServiceAccess, Transport, access::SharedCatalogs, endpoint::Origin,
+    AccessFuture, Auth, AuthLayer, AuthUrl, BoxError, EndpointFilter, Error, IdentityPlugin, Interface,
+    ReauthPolicy, RetryPolicy, ServiceAccess, Transport, access::SharedCatalogs, endpoint::Origin,
     identity::send_within_origin,
 };
 
@@ -43,28 +45,28 @@ type KeystoneService =
 pub(super) struct Keystone {
     plugin: Arc<dyn IdentityPlugin>,
     service: KeystoneService,
-    transport: Transport,
     catalogs: SharedCatalogs,
     include_service_catalog: bool,
-    /// Whether the token in question is sent as the token of the asker too.
-    by_itself: bool,
+    /// The URL of Keystone, if the token in question is sent as the token of the asker too.
+    by_itself_at: Option<AuthUrl>,
 }
 
 impl Keystone {
     pub(super) fn new(settings: &ValidatorSettings) -> Self {
         let filter = EndpointFilter::new("identity").version(3, 0);
-        let (plugin, filter, by_itself) = match &settings.asker {
+        let (plugin, filter, by_itself_at) = match &settings.asker {
             Asker::Plugin(plugin) => {
                 let filter = filter.interface(settings.interface.clone());
                 let filter = match &settings.region_name {
                     Some(region_name) => filter.region(region_name),
                     None => filter,
                 };
-                (Arc::clone(plugin), filter, false)
+                (Arc::clone(plugin), filter, None)
             }
             Asker::TokenItself(auth_url) => {
                 let plugin = Arc::new(NoAccount { auth_url: auth_url.clone().into_uri() });
-                (plugin as Arc<dyn IdentityPlugin>, filter.interface(Interface::Auth), true)
+                let filter = filter.interface(Interface::Auth);
+                (plugin as Arc<dyn IdentityPlugin>, filter, Some(auth_url.clone()))
             }
         };
         let transport = settings.transport.clone();
@@ -74,30 +76,43 @@ impl Keystone {
             .retriable_status_codes([])
             .without_jitter();
         let layer = AuthLayer::new(Arc::clone(&plugin)).endpoint(filter).discovery(transport.clone());
-        let service = Retry::new(retries, layer.layer(TransportService(transport.clone())));
+        let service = Retry::new(retries, layer.layer(TransportService(transport)));
         Self {
             plugin,
             service: Retry::new(ReauthPolicy::new(), service),
-            transport,
             catalogs: SharedCatalogs::default(),
             include_service_catalog: settings.include_service_catalog,
-            by_itself,
+            by_itself_at,
         }
     }
 
     /// Asks Keystone about a token.
     pub(super) async fn ask(&self, token: &HeaderValue, allow_expired: bool) -> Answer {
+        if let Some(Err(error)) = self.by_itself_at.as_ref().map(AuthUrl::valid_uri) {
+            return Answer::Unavailable(Failure::new(error.to_string()));
+        }
         let response = self.send(self.question(token, allow_expired)).await;
-        Answer::read(token, self.by_itself, &self.catalogs, response)
+        Answer::read(token, self.by_itself_at.is_some(), &self.catalogs, response)
+    }
+
+    /// Returns why a question has no answer after this time.
+    ///
+    /// The first part of the time is spent on the token of the service's account, if there is none yet.
+    pub(super) async fn timed_out(&self, limit: Duration) -> Failure {
+        let what = match &self.by_itself_at {
+            Some(_) => "Keystone did not answer",
+            None => match timeout(Duration::ZERO, self.plugin.access()).await {
+                Ok(Ok(_)) => "Keystone did not answer",
+                Ok(Err(error)) => return Failure::new(error.to_string()),
+                Err(_) => "the login of the service's account did not end",
+            },
+        };
+        Failure::new(format!("{what} within {} ms", limit.as_millis()))
     }
 
     /// Returns the URL of Keystone.
     pub(super) fn auth_url(&self) -> Option<&Uri> {
         self.plugin.auth_url()
-    }
-
-    pub(super) fn transport(&self) -> &Transport {
-        &self.transport
     }
 
     fn question(&self, token: &HeaderValue, allow_expired: bool) -> Request<Bytes> {
@@ -113,7 +128,7 @@ impl Keystone {
         let headers = request.headers_mut();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(&ACCESS_RULES, HeaderValue::from_static("1"));
-        if self.by_itself {
+        if self.by_itself_at.is_some() {
             headers.insert(&X_AUTH_TOKEN, token.clone());
         }
         headers.insert(&X_SUBJECT_TOKEN, token);

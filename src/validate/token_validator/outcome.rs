@@ -17,6 +17,8 @@ pub(in crate::validate) enum Outcome {
     Unknown,
     /// Keystone could not be asked. The caller should try again after this time.
     Unavailable(Duration),
+    /// Too many validations are in flight or waiting. The caller should try again after this time.
+    Overloaded(Duration),
 }
 
 /// Shows no token.
@@ -27,6 +29,7 @@ impl fmt::Debug for Outcome {
             Self::Expired => f.write_str("Expired"),
             Self::Unknown => f.write_str("Unknown"),
             Self::Unavailable(retry_after) => f.debug_tuple("Unavailable").field(retry_after).finish(),
+            Self::Overloaded(retry_after) => f.debug_tuple("Overloaded").field(retry_after).finish(),
         }
     }
 }

@@ -1,15 +1,13 @@
 //! What clones of a validator, and its validations in flight, share.
 
-use std::{
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use super::{
     cache::TokenCache,
     in_flight::InFlight,
     key::{KeyMaker, TokenKey},
     keystone::Keystone,
+    report::OutageLog,
     validated_token::RejectedTokens,
 };
 use crate::{
@@ -31,8 +29,7 @@ pub(super) struct Shared {
     pub(super) unknown_time: Duration,
     pub(super) outage_grace: Duration,
     pub(super) timeout: Duration,
-    /// Whether the last validation failed because Keystone was unavailable.
-    pub(super) is_unavailable: AtomicBool,
+    pub(super) outage_log: OutageLog,
 }
 
 impl Shared {

@@ -1,9 +1,6 @@
 //! The task that validates a token.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use http::HeaderValue;
 use tokio::{runtime::Handle, time::timeout};
@@ -53,7 +50,7 @@ impl Shared {
     }
 
     /// Counts and logs a validation.
-    fn record(
+    pub(super) fn record(
         &self,
         result: ValidationResult,
         latency: Option<Duration>,
@@ -65,14 +62,12 @@ impl Shared {
         if let Some(latency) = latency {
             self.metrics.record_latency(latency);
         }
-        let was_unavailable = self.is_unavailable.swap(failure.is_some(), Ordering::Relaxed);
         // A log subscriber that panics must not change the outcome.
         let _ = catch_panic(|| {
-            report::log_validation(result, latency, kind);
+            report::log_validation(result, latency, kind, failure);
             match failure {
-                Some(failure) if !was_unavailable => report::log_failure(&self.keystone, failure, now),
-                None if was_unavailable => report::log_recovery(&self.keystone, now),
-                _ => {}
+                Some(failure) => self.outage_log.log_failure(&self.keystone, failure, now),
+                None => self.outage_log.log_answer(&self.keystone, result == ValidationResult::Valid),
             }
         });
     }
@@ -88,12 +83,10 @@ impl Validation {
     /// Validates the token, and returns the outcome for those who wait: `None` if they have to ask again.
     async fn run(self, token: HeaderValue) -> Option<Outcome> {
         let _in_flight = self.shared.metrics.enter_flight();
-        let limit = self.shared.timeout;
-        let answer = timeout(limit, self.ask(&token)).await.unwrap_or_else(|_| {
-            let what =
-                if self.asked_at.get().is_some() { "Keystone did not answer" } else { "no permit was free" };
-            Answer::Unavailable(Failure::new(format!("{what} within {} ms", limit.as_millis())))
-        });
+        let answer = match timeout(self.shared.timeout, self.ask(&token)).await {
+            Ok(answer) => answer,
+            Err(_) => Answer::Unavailable(self.timed_out().await),
+        };
         let now = self.shared.clock.now();
         let latency = self.asked_at.get().map(|&asked_at| now.since(asked_at));
         let (result, failure, outcome) = match answer {
@@ -118,6 +111,15 @@ impl Validation {
         let _permit = self.shared.in_flight.permits(self.kind).acquire().await;
         let _ = self.asked_at.set(self.shared.clock.now());
         self.shared.keystone.ask(token, self.question.allow_expired).await
+    }
+
+    /// Returns what the validation waited for when its time was over.
+    async fn timed_out(&self) -> Failure {
+        let limit = self.shared.timeout;
+        match self.asked_at.get() {
+            Some(_) => self.shared.keystone.timed_out(limit).await,
+            None => Failure::new(format!("no permit was free within {} ms", limit.as_millis())),
+        }
     }
 
     fn finish_valid(

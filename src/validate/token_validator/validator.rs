@@ -1,7 +1,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -11,25 +11,30 @@ use tokio::{runtime::Handle, time::Instant};
 
 use super::{
     Outcome, ValidatedToken, ValidatorSettings,
+    answer::Failure,
     cache::TokenCache,
     in_flight::{AskedAt, Flight, InFlight, Kind, Question},
     key::{KeyMaker, TokenKey},
     keystone::Keystone,
     outcome::RETRY_AFTER,
+    report::OutageLog,
     shared::Shared,
     validated_token::Judgement,
     validation_task::Validation,
 };
 use crate::{
     renewal::{Clock, Now, SystemClock},
-    task::{SingleFlight, Waited, runtime},
-    validate::ValidationMetrics,
+    task::{SingleFlight, Waited, catch_panic, runtime},
+    validate::{ValidationMetrics, metrics::ValidationResult},
 };
 
 /// Maximum number of validations that a request waits for.
 ///
 /// One may not be enough: the token may be removed meanwhile, or the runtime of the validation may be shut down.
 const MAX_VALIDATIONS: usize = 3;
+
+/// Why a token gets no validation.
+const TOO_MANY: &str = "too many validations are in flight or waiting (max_validations)";
 
 /// How much longer requests wait for a validation than its timeout. A validation that has not ended by then runs on a
 /// runtime that is not driven.
@@ -76,7 +81,7 @@ impl TokenValidator {
             unknown_time: settings.unknown_token_cache_time.min(settings.token_cache_time),
             outage_grace: settings.outage_grace,
             timeout: settings.validation_timeout,
-            is_unavailable: AtomicBool::new(false),
+            outage_log: OutageLog::default(),
         }))
     }
 
@@ -196,7 +201,7 @@ impl Shared {
     fn next(self: &Arc<Self>, runtime: &Handle, question: Question, token: &HeaderValue, now: Now) -> Next {
         let (flight, start) = SingleFlight::new();
         let asked_at = AskedAt::default();
-        {
+        let is_inserted = {
             let mut flights = self.in_flight.lock();
             // A validation may have ended since the first look.
             if let Some(known) = self.known(&question, self.cache.get(&question.key), now) {
@@ -209,15 +214,30 @@ impl Shared {
                 return Next::Wait(flight.clone());
             }
             let max = self.in_flight.max_flights();
-            if !flights.insert(question, &flight, &asked_at, Kind::Foreground, max) {
-                self.metrics.record_refused();
-                return Next::Known(Outcome::Unavailable(RETRY_AFTER));
-            }
+            flights.insert(question, &flight, &asked_at, Kind::Foreground, max)
+        };
+        if !is_inserted {
+            self.refuse(now);
+            return Next::Known(Outcome::Overloaded(RETRY_AFTER));
         }
         let (shared, kind, waiting) = (Arc::clone(self), Kind::Foreground, flight.clone());
         let validation = Validation { shared, question, flight, asked_at, kind, due: None, started_at: now };
         validation.spawn(runtime, start, token);
         Next::Wait(waiting)
+    }
+
+    /// Counts and logs that a token gets no validation, because there are too many.
+    fn refuse(&self, now: Now) {
+        self.metrics.record_refused();
+        // A log subscriber that panics must not change the outcome.
+        let _ = catch_panic(|| self.outage_log.log_refused(&self.keystone, TOO_MANY, now));
+    }
+
+    /// Counts and logs a validation that cannot be started outside a runtime.
+    fn fail_without_runtime(&self, now: Now) {
+        self.metrics.record_miss();
+        let failure = Failure::new("no tokio runtime with time: run the service in one");
+        self.record(ValidationResult::Unavailable, None, Kind::Foreground, Some(&failure), now);
     }
 
     /// Validates a cached token in the background.
@@ -277,7 +297,11 @@ impl Shared {
                 Some(flight) => Next::Wait(flight),
                 None => match (runtime(), self.now()) {
                     (Ok(runtime), Some(now)) => self.next(&runtime, question, &token, now),
-                    _ => break,
+                    (Err(_), Some(now)) => {
+                        self.fail_without_runtime(now);
+                        break;
+                    }
+                    (_, None) => break,
                 },
             };
             let flight = match next {

@@ -69,7 +69,7 @@ async fn validations_that_cannot_wait_are_refused_at_once() {
     let outcomes: Vec<_> = (0..30)
         .map(|number| validator.validate(&format!("bad{number}").parse().unwrap(), false, None))
         .collect();
-    let refused = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Outcome::Unavailable(_)))).count();
+    let refused = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Outcome::Overloaded(_)))).count();
     assert_eq!(refused, 20);
     assert_eq!(validator.metrics().snapshot().refused, 20);
     // A flood does not keep tokens from being joined or used.

@@ -3,4 +3,5 @@ mod stub;
 mod asking;
 mod caching;
 mod in_flight;
+mod logging;
 mod outage;

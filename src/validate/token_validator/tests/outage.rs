@@ -1,10 +1,6 @@
 //! What happens while Keystone is unavailable.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
 use super::stub::*;
 
@@ -106,64 +102,4 @@ async fn the_grace_ends_with_the_token() {
     pass(31).await;
     assert_eq!(validate(&validator, "good").await, "expired", "it has expired");
     assert_eq!(validate_expired(&validator, "good").await, "unavailable");
-}
-
-/// What is logged, as text.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn take(&self) -> String {
-        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_beginning_and_the_end_of_an_outage_are_logged_once() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::DEBUG)
-        .with_writer(move || writer.clone())
-        .with_ansi(false)
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    // With a single dispatcher, tracing would ask the thread of another test whether to log.
-    let _other = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
-    let stub = Stub::knowing(&["good-canary"]);
-    let validator = validator(&stub);
-    let count = |log: &str, level: &str| log.lines().filter(|line| line.contains(level)).count();
-
-    validate(&validator, "good-canary").await;
-    validate(&validator, "bad-canary").await;
-    let text = log.take();
-    assert_eq!((count(&text, "DEBUG"), count(&text, "WARN"), count(&text, "INFO")), (2, 0, 0), "{text}");
-    assert!(text.contains(r#"outcome="valid" latency_ms=10 background=false"#), "{text}");
-    assert!(text.contains(r#"outcome="unknown""#) && !text.contains("canary"), "{text}");
-
-    stub.set(|_| Reply::Error(403));
-    for number in 0..5 {
-        validate(&validator, &format!("canary{number}")).await;
-    }
-    let text = log.take();
-    assert_eq!((count(&text, "DEBUG"), count(&text, "WARN"), count(&text, "INFO")), (5, 1, 0), "{text}");
-    assert!(text.contains("Keystone returned 403 Forbidden; the account of this service needs"), "{text}");
-    assert!(text.contains("http://keystone.public/v3") && !text.contains("canary"), "{text}");
-
-    stub.set(knowing(&["good"]));
-    validate(&validator, "good").await;
-    validate(&validator, "bad").await;
-    let text = log.take();
-    assert_eq!((count(&text, "DEBUG"), count(&text, "WARN"), count(&text, "INFO")), (2, 0, 1), "{text}");
 }

@@ -246,7 +246,7 @@ pub(super) fn name(outcome: &Outcome) -> &'static str {
         Outcome::Valid(_) => "valid",
         Outcome::Expired => "expired",
         Outcome::Unknown => "unknown",
-        Outcome::Unavailable(_) => "unavailable",
+        Outcome::Unavailable(_) | Outcome::Overloaded(_) => "unavailable",
     }
 }
 
