@@ -32,6 +32,7 @@ const MAX_TOKEN_LENGTH: usize = 128 * 1024;
 pub struct ValidateTokenLayer<F = JsonDocument> {
     settings: Arc<Settings>,
     validator_settings: Arc<ValidatorSettings>,
+    metrics: ValidationMetrics,
     /// Created when it is first needed.
     validator: Arc<OnceLock<TokenValidator>>,
     /// Created when the first service is created.
@@ -65,6 +66,7 @@ impl ValidateTokenLayer {
         Self {
             settings: Arc::default(),
             validator_settings: Arc::new(ValidatorSettings::new(asker, transport)),
+            metrics: ValidationMetrics::new(),
             validator: Arc::default(),
             shared: Arc::default(),
             respond: JsonDocument,
@@ -291,6 +293,7 @@ impl<F> ValidateTokenLayer<F> {
         ValidateTokenLayer {
             settings: self.settings,
             validator_settings: self.validator_settings,
+            metrics: self.metrics,
             validator: self.validator,
             shared: self.shared,
             respond,
@@ -298,12 +301,15 @@ impl<F> ValidateTokenLayer<F> {
     }
 
     /// Returns a handle to the metrics of all services that this layer creates.
+    ///
+    /// It stays the handle of the layer when more settings follow. A clone of the layer shares the metrics as long as it
+    /// shares the cache.
     pub fn metrics(&self) -> ValidationMetrics {
-        self.validator().metrics()
+        self.metrics.clone()
     }
 
     fn validator(&self) -> &TokenValidator {
-        self.validator.get_or_init(|| TokenValidator::new(&self.validator_settings))
+        self.validator.get_or_init(|| TokenValidator::new(&self.validator_settings, self.metrics.clone()))
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -319,6 +325,10 @@ impl<F> ValidateTokenLayer<F> {
 
     fn update_validator(mut self, change: impl FnOnce(&mut ValidatorSettings)) -> Self {
         change(Arc::make_mut(&mut self.validator_settings));
+        if Arc::get_mut(&mut self.validator).is_none() {
+            // The cache and the metrics stay with a clone of this layer.
+            self.metrics = ValidationMetrics::new();
+        }
         self.validator = Arc::default();
         self.shared = Arc::default();
         self

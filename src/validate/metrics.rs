@@ -1,7 +1,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -32,11 +32,11 @@ struct Metrics {
     latency_max: AtomicU64,
     latency_buckets: [AtomicU64; BUCKETS.len() + 1],
     rejections: [AtomicU64; RejectionCause::COUNT],
-    cache_size: CacheSize,
+    cache_size: Mutex<CacheSize>,
 }
 
 /// Returns the number of cached tokens and their memory.
-type CacheSize = Box<dyn Fn() -> (usize, u64) + Send + Sync>;
+type CacheSize = Arc<dyn Fn() -> (usize, u64) + Send + Sync>;
 
 /// The metrics of a [`ValidateTokenLayer`](super::ValidateTokenLayer) at one moment.
 ///
@@ -90,7 +90,10 @@ pub struct LatencySnapshot {
     pub buckets: Vec<(Duration, u64)>,
 }
 
-/// The number of rejected requests, by cause.
+/// The number of requests that [`ValidateToken`](super::ValidateToken) has rejected, by cause.
+///
+/// Requests that [`delay_auth_decision`](super::ValidateTokenLayer::delay_auth_decision) lets through are not counted,
+/// and neither is a 403 of [`RequireLayer`](super::RequireLayer) or a rejection by an extractor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RejectionCounts {
@@ -108,7 +111,7 @@ pub struct RejectionCounts {
     pub access_rules: u64,
     /// The token is bound to another certificate, or to none.
     pub certificate: u64,
-    /// Keystone was unavailable.
+    /// Keystone was unavailable, or too many validations were in flight or waiting.
     pub unavailable: u64,
 }
 
@@ -138,8 +141,8 @@ pub(super) enum ValidationResult {
 }
 
 impl ValidationMetrics {
-    /// Creates metrics of a cache with this size.
-    pub(super) fn new(cache_size: impl Fn() -> (usize, u64) + Send + Sync + 'static) -> Self {
+    /// Creates metrics of a cache that is empty until [`set_cache_size`](Self::set_cache_size) is called.
+    pub(super) fn new() -> Self {
         Self(Arc::new(Metrics {
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
@@ -156,8 +159,13 @@ impl ValidationMetrics {
             latency_max: AtomicU64::new(0),
             latency_buckets: Default::default(),
             rejections: Default::default(),
-            cache_size: Box::new(cache_size),
+            cache_size: Mutex::new(Arc::new(|| (0, 0))),
         }))
+    }
+
+    /// Sets the function that returns the size of the cache.
+    pub(super) fn set_cache_size(&self, cache_size: impl Fn() -> (usize, u64) + Send + Sync + 'static) {
+        *self.0.cache_size.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(cache_size);
     }
 
     /// Returns the metrics at this moment.
@@ -168,7 +176,8 @@ impl ValidationMetrics {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let [no_token, malformed, unknown, expired, service, rules, certificate, unavailable] =
             metrics.rejections.each_ref().map(get);
-        let (cached_tokens, cached_bytes) = (metrics.cache_size)();
+        let cache_size = Arc::clone(&metrics.cache_size.lock().unwrap_or_else(PoisonError::into_inner));
+        let (cached_tokens, cached_bytes) = cache_size();
         MetricsSnapshot {
             hits: get(&metrics.hits),
             misses: get(&metrics.misses),
@@ -313,7 +322,8 @@ mod tests {
 
     #[test]
     fn latencies_are_counted_in_buckets() {
-        let metrics = ValidationMetrics::new(|| (3, 4_096));
+        let metrics = ValidationMetrics::new();
+        metrics.set_cache_size(|| (3, 4_096));
         for millis in [1, 5, 6, 2_500, 9_000] {
             metrics.record_latency(Duration::from_millis(millis));
         }
@@ -328,7 +338,7 @@ mod tests {
     #[test]
     fn each_cause_of_a_rejection_has_its_counter() {
         use RejectionCause::*;
-        let metrics = ValidationMetrics::new(|| (0, 0));
+        let metrics = ValidationMetrics::new();
         let causes = [
             NoToken,
             MalformedToken,
@@ -357,7 +367,7 @@ mod tests {
 
     #[test]
     fn gauges_go_down_again() {
-        let metrics = ValidationMetrics::new(|| (0, 0));
+        let metrics = ValidationMetrics::new();
         let entered = (metrics.enter_flight(), metrics.enter_wait(), metrics.enter_wait());
         assert_eq!((metrics.snapshot().in_flight, metrics.snapshot().waiting), (1, 2));
         drop(entered);

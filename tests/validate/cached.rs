@@ -80,3 +80,29 @@ async fn a_token_that_expires_in_the_cache_is_counted_as_expired() {
     assert_eq!((rejections.expired_token, rejections.unknown_token), (1, 0));
     assert_eq!(keystone.asked(), ["short"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_to_the_metrics_survives_later_settings() {
+    let keystone = Keystone::new();
+    let layer = keystone.layer();
+    let metrics = layer.metrics();
+    let layer = layer.token_cache_time(Duration::from_secs(60)).bearer_tokens().cache_capacity(100, 1 << 20);
+    admitted(&layer, &[("x-auth-token", "good")]).await;
+    admitted(&layer, &[("x-auth-token", "good")]).await;
+    rejected(&layer, &[]).await;
+    let snapshot = metrics.snapshot();
+    assert_eq!((snapshot.misses, snapshot.hits, snapshot.cached_tokens), (1, 1, 1));
+    assert_eq!((snapshot.valid, snapshot.rejections.no_token), (1, 1));
+    assert_eq!(layer.metrics().snapshot(), snapshot);
+}
+
+#[tokio::test(start_paused = true)]
+async fn layers_with_caches_of_their_own_have_metrics_of_their_own() {
+    let keystone = Keystone::new();
+    let layer = keystone.layer();
+    let other = layer.clone().token_cache_time(Duration::from_secs(60));
+    admitted(&layer, &[("x-auth-token", "good")]).await;
+    let (snapshot, of_other) = (layer.metrics().snapshot(), other.metrics().snapshot());
+    assert_eq!((snapshot.misses, snapshot.cached_tokens), (1, 1));
+    assert_eq!((of_other.misses, of_other.cached_tokens), (0, 0));
+}

@@ -155,3 +155,23 @@ async fn a_layer_without_a_public_url_is_warned_about() {
     assert!(warned(), "{:?}", log.0);
     assert!(!log.0.lock().unwrap().iter().any(|line| line.contains("account")), "{:?}", log.0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_because_of_too_many_validations_says_so() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+    let keystone = Keystone::new();
+    keystone.hold();
+    let layer = keystone.layer().max_validations(1, 0);
+    let app = App::new();
+    let first = send(&layer, &app, &[("x-auth-token", "good")]);
+    let second = async {
+        tokio::task::yield_now().await;
+        assert_unavailable(&rejected(&layer, &[("x-auth-token", "other")]).await);
+        keystone.release(1);
+    };
+    assert_eq!(tokio::join!(first, second).0.status(), 200);
+    let reason = "reason=too many validations are in flight or waiting (max_validations)";
+    assert!(log.0.lock().unwrap().iter().any(|line| line == reason), "{:?}", log.0);
+    assert_eq!(layer.metrics().snapshot().rejections.unavailable, 1);
+}

@@ -67,16 +67,17 @@ enum Next {
 }
 
 impl TokenValidator {
-    pub(in crate::validate) fn new(settings: &ValidatorSettings) -> Self {
+    pub(in crate::validate) fn new(settings: &ValidatorSettings, metrics: ValidationMetrics) -> Self {
         let cache = Arc::new(TokenCache::new(settings));
         let measured = Arc::clone(&cache);
+        metrics.set_cache_size(move || measured.size());
         Self(Arc::new(Shared {
             clock: Arc::clone(&settings.clock),
             keys: KeyMaker::new(),
             cache,
             in_flight: InFlight::new(settings),
             keystone: Arc::new(Keystone::new(settings)),
-            metrics: ValidationMetrics::new(move || measured.size()),
+            metrics,
             valid_time: settings.token_cache_time,
             unknown_time: settings.unknown_token_cache_time.min(settings.token_cache_time),
             outage_grace: settings.outage_grace,

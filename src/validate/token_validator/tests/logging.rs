@@ -13,7 +13,7 @@ use tracing::{
 };
 
 use super::{
-    super::{Asker, TokenValidator, ValidatorSettings},
+    super::{Asker, ValidatorSettings},
     stub::*,
 };
 use crate::{AuthMethod, RenewingPlugin, V3Credentials};
@@ -240,7 +240,7 @@ async fn an_invalid_auth_url_is_named_as_what_is_wrong() {
         let (log, _guard) = Log::start();
         let stub = Stub::knowing(&["good"]);
         let settings = ValidatorSettings::new(Asker::TokenItself(url.into()), stub.transport());
-        assert_eq!(validate(&TokenValidator::new(&settings), "good").await, "unavailable");
+        assert_eq!(validate(&validator_from(&settings), "good").await, "unavailable");
         let text = log.take();
         assert!(text.contains(&format!("the auth_url cannot be used: {reason}")), "{text}");
         assert!(
@@ -258,7 +258,7 @@ async fn each_layer_of_a_transport_warns() {
     let transport = stub.transport();
     for _ in 0..2 {
         let asker = Asker::TokenItself("http://keystone.test/v3".into());
-        validate(&TokenValidator::new(&ValidatorSettings::new(asker, transport.clone())), "a").await;
+        validate(&validator_from(&ValidatorSettings::new(asker, transport.clone())), "a").await;
     }
     let text = log.take();
     assert_eq!(count(&text, "WARN"), 2, "{text}");

@@ -19,6 +19,7 @@ use super::super::{Asker, Outcome, TokenValidator, ValidatorSettings};
 use crate::{
     AccessInfo, AccessInfoPlugin, BoxError, IdentityPlugin, Transport,
     renewal::{Clock, Now},
+    validate::ValidationMetrics,
 };
 
 /// A question, or another request, as Keystone received it.
@@ -213,7 +214,12 @@ pub(super) fn validator_of(
     let mut settings = ValidatorSettings::new(Asker::Plugin(Arc::new(plugin)), stub.transport());
     settings.clock = Arc::new(TestClock::new());
     change(&mut settings);
-    TokenValidator::new(&settings)
+    validator_from(&settings)
+}
+
+/// Returns a validator with exactly these settings.
+pub(super) fn validator_from(settings: &ValidatorSettings) -> TokenValidator {
+    TokenValidator::new(settings, ValidationMetrics::new())
 }
 
 /// Validates a token, and returns `valid`, `unknown` or `unavailable`.
