@@ -36,6 +36,9 @@ const MAX_VALIDATIONS: usize = 3;
 /// Why a token gets no validation.
 const TOO_MANY: &str = "too many validations are in flight or waiting (max_validations)";
 
+/// Why a request cannot wait for a validation.
+const NO_RUNTIME: &str = "no tokio runtime with time: run the service in one";
+
 /// How much longer requests wait for a validation than its timeout. A validation that has not ended by then runs on a
 /// runtime that is not driven.
 const WAIT_GRACE: Duration = Duration::from_secs(1);
@@ -218,7 +221,8 @@ impl Shared {
             flights.insert(question, &flight, &asked_at, Kind::Foreground, max)
         };
         if !is_inserted {
-            self.refuse(now);
+            self.metrics.record_refused();
+            self.log_refused(TOO_MANY);
             return Next::Known(Outcome::Overloaded(RETRY_AFTER));
         }
         let (shared, kind, waiting) = (Arc::clone(self), Kind::Foreground, flight.clone());
@@ -227,17 +231,16 @@ impl Shared {
         Next::Wait(waiting)
     }
 
-    /// Counts and logs that a token gets no validation, because there are too many.
-    fn refuse(&self, now: Now) {
-        self.metrics.record_refused();
-        // A log subscriber that panics must not change the outcome.
-        let _ = catch_panic(|| self.outage_log.log_refused(&self.keystone, TOO_MANY, now));
+    /// Logs that a token is not validated for a request, although Keystone may be available.
+    fn log_refused(&self, reason: &str) {
+        // A clock or a log subscriber that panics must not change the outcome.
+        let _ = catch_panic(|| self.outage_log.log_refused(&self.keystone, reason, self.clock.now()));
     }
 
     /// Counts and logs a validation that cannot be started outside a runtime.
     fn fail_without_runtime(&self, now: Now) {
         self.metrics.record_miss();
-        let failure = Failure::new("no tokio runtime with time: run the service in one");
+        let failure = Failure::new(NO_RUNTIME);
         self.record(ValidationResult::Unavailable, None, Kind::Foreground, Some(&failure), now);
     }
 
@@ -317,7 +320,11 @@ impl Shared {
                     self.in_flight.lock().remove(&question, &flight);
                     break;
                 }
-                Waited::TimedOut | Waited::NoRuntime => break,
+                Waited::NoRuntime => {
+                    self.log_refused(NO_RUNTIME);
+                    break;
+                }
+                Waited::TimedOut => break,
             }
             limit = time_left();
         }

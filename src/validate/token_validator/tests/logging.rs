@@ -194,6 +194,22 @@ fn a_missing_runtime_is_warned_about() {
     assert_eq!((snapshot.misses, snapshot.unavailable, snapshot.latency.count), (3, 3, 0));
 }
 
+#[test]
+fn a_wait_outside_the_runtime_of_the_validation_is_warned_about() {
+    let (log, _guard) = Log::start();
+    let stub = Stub::knowing(&["good"]);
+    let validator = validator(&stub);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let pending = runtime.block_on(async { validator.validate(&"good".parse().unwrap(), false, None) });
+    let outcome = pin!(pending.unwrap_err()).poll(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready(outcome) = outcome else { panic!("it waits without a runtime") };
+    assert_eq!(name(&outcome), "unavailable");
+    let text = log.take();
+    assert_eq!(count(&text, "WARN"), 1, "{text}");
+    assert!(text.contains("no tokio runtime with time: run the service in one"), "{text}");
+    assert_eq!(validator.metrics().snapshot().unavailable, 0, "the validation has not ended");
+}
+
 #[tokio::test(start_paused = true)]
 async fn too_many_validations_are_warned_about() {
     let (log, _guard) = Log::start();
