@@ -270,6 +270,12 @@ impl AccessInfo {
         self.json(self.properties().rare().oauth2_credential)
     }
 
+    /// Returns whether the token is bound to a client certificate, also if the `oauth2_credential` is malformed.
+    #[cfg(feature = "validate")]
+    pub(crate) fn is_certificate_bound(&self) -> bool {
+        self.text(self.properties().rare().oauth2_credential).is_some_and(|json| json != "null")
+    }
+
     /// Returns the thumbprint of the certificate that an OAuth 2.0 token is bound to (`x5t#S256`, RFC 8705).
     pub fn oauth2_credential_thumbprint(&self) -> Option<&str> {
         self.text(self.properties().rare().oauth2_credential_thumbprint)

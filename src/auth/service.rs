@@ -53,12 +53,12 @@ impl<P, S> Auth<P, S> {
         self.inner
     }
 
-    #[cfg(feature = "rustls")]
+    #[cfg(all(feature = "config", feature = "rustls"))]
     pub(crate) fn set_send_service_token(&mut self) {
         self.shared.update(|settings| settings.send_service_token = true);
     }
 
-    #[cfg(feature = "rustls")]
+    #[cfg(all(feature = "config", feature = "rustls"))]
     pub(crate) fn set_require_identity(&mut self) {
         self.shared.update(|settings| settings.require_identity = true);
     }

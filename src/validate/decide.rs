@@ -1,4 +1,4 @@
-//! Decides what is known about the tokens of a request means for the request.
+//! Decides what the answers about its tokens mean for a request.
 //!
 //! The functions here do no I/O and read no clock.
 
@@ -68,7 +68,7 @@ pub(super) struct RequestFacts<'a> {
     pub(super) extensions: &'a Extensions,
 }
 
-/// Returns whether Keystone accepts an expired token of the user, given the service token of the request.
+/// Returns whether Keystone is asked to accept an expired token of the user, given the service token of the request.
 ///
 /// It is `None` if the service token refuses the request, so that the token of the user need not be validated.
 pub(super) fn allow_expired(
@@ -130,7 +130,7 @@ fn check_certificate(
     facts: &RequestFacts<'_>,
     settings: &Settings,
 ) -> Result<(), NotConfirmed> {
-    if access_info.oauth2_credential().is_none_or(|credential| credential.is_null()) {
+    if !access_info.is_certificate_bound() {
         return match settings.require_certificate_bound_tokens {
             true => Err(NotConfirmed::NotCertificateBound),
             false => Ok(()),

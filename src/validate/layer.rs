@@ -99,7 +99,7 @@ impl<F> ValidateTokenLayer<F> {
     /// Sets the roles of which a service token needs one. Default: `service`. They are compared exactly.
     ///
     /// With such a role, a service token lets expired tokens of users through, for the time that Keystone allows, and
-    /// lifts their access rules.
+    /// lifts the list of their access rules.
     #[must_use]
     pub fn service_token_roles<R: Into<Box<str>>>(self, roles: impl IntoIterator<Item = R>) -> Self {
         let roles = roles.into_iter().map(Into::into).collect();

@@ -46,9 +46,9 @@ type CacheSize = Arc<dyn Fn() -> (usize, u64) + Send + Sync>;
 pub struct MetricsSnapshot {
     /// Tokens that were found in the cache of valid tokens.
     pub hits: u64,
-    /// Tokens about which nothing was cached, so that the request waited for Keystone.
+    /// Tokens about which nothing usable was cached, so that Keystone had to be asked.
     pub misses: u64,
-    /// Tokens that were found in the cache of unknown tokens.
+    /// Tokens that were found in the cache and are not valid: unknown, or expired since.
     pub unknown_hits: u64,
     /// Misses that waited for a validation that was in flight already.
     pub coalesced: u64,

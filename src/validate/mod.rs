@@ -75,8 +75,8 @@
 //!
 //! # What is read from a request
 //!
-//! - The token of the user: `X-Auth-Token`, or `X-Storage-Token` if the request has no `X-Auth-Token`. With
-//!   [`bearer_tokens`](ValidateTokenLayer::bearer_tokens), `Authorization: Bearer` comes before both.
+//! - The token of the user: `X-Auth-Token`, or `X-Storage-Token` if the request has no `X-Auth-Token` header, not even an
+//!   empty one. With [`bearer_tokens`](ValidateTokenLayer::bearer_tokens), `Authorization: Bearer` comes before both.
 //! - The token of a service that sends the request for the user: `X-Service-Token`.
 //! - An empty header is no token. Blanks around a token are ignored. A token that is longer than
 //!   [`max_token_length`](ValidateTokenLayer::max_token_length), or a header with several different values, is a
@@ -156,7 +156,8 @@
 //!
 //! - the token of the user may have expired, so that a long operation can end. Keystone limits for how long
 //!   (`allow_expired_window`, 48 h by default). The token is then validated for each request and is not cached;
-//! - the access rules of the user's token do not apply.
+//! - the list of access rules of the user's token does not apply. The type of this service must still be set, and be in
+//!   the catalog of the token.
 //!
 //! A service token without such a role is rejected, unless
 //! [`service_token_roles_required`](ValidateTokenLayer::service_token_roles_required) is false. It then has no effect
@@ -174,6 +175,10 @@
 //!   or more characters except `/`, and `**` matches any characters. All other characters match themselves.
 //!
 //! If the token has a service catalog, it must also list the service type. An empty list of rules allows nothing.
+//!
+//! Percent-encoded characters are decoded before paths are compared (`%2F` is `/`), and `.` and `..` are compared as they
+//! are: refuse them if something behind this service resolves them. `GET` of `/v3/auth/tokens` is always allowed at a
+//! service of the type `identity`.
 //!
 //! The path is the one that the client sent. axum's `nest` removes a prefix from the path of the request; with the
 //! feature `axum`, the layer finds the original path. For other routers see [`SentUri`].

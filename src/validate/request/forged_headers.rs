@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Marks the headers that contain tokens as sensitive.
 ///
-/// Returns the value of `X-Auth-Token` if no other header contains a token, and there is no identity header to remove.
+/// Returns the value of `X-Auth-Token` if the request has no other credential, and no identity header to remove.
 #[inline]
 pub(in crate::validate) fn mark_credentials(headers: &mut HeaderMap) -> Option<&HeaderValue> {
     let mut token = None;

@@ -95,6 +95,14 @@ impl Flights {
         self.entries.get(question).map(|entry| &entry.flight)
     }
 
+    /// Returns the validation that a request joins. It joins none in the background that still waits for a permit: there
+    /// are fewer of those permits.
+    pub(super) fn to_join(&self, question: &Question) -> Option<&Flight> {
+        let entry = self.entries.get(question)?;
+        let is_asked = entry.kind == Kind::Foreground || entry.asked_at.get().is_some();
+        is_asked.then_some(&entry.flight)
+    }
+
     /// Adds a validation. Returns false if there are `max` of its kind already.
     pub(super) fn insert(
         &mut self,

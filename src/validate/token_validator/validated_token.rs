@@ -2,7 +2,7 @@ use std::{
     fmt,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -95,8 +95,8 @@ impl ValidatedToken {
             fresh_until.wall = fresh_until.wall.min(expires);
         }
         let memory = size_of::<Self>() + size_of::<ServiceAccess>() + access_info.memory_size();
-        let is_restricted = access_info.application_credential_access_rules().is_some()
-            || access_info.oauth2_credential().is_some_and(|credential| !credential.is_null());
+        let is_restricted =
+            access_info.application_credential_access_rules().is_some() || access_info.is_certificate_bound();
         let access = Arc::new(access);
         let refresh = Refresh::default();
         Self {
@@ -137,7 +137,9 @@ impl ValidatedToken {
             () if self.has_expired(now) => Judgement::Expired,
             () if !now.has_reached(self.lifetime.soft_end) => Judgement::Use,
             () if !now.has_reached(self.lifetime.end) => Judgement::UseAndRefresh,
-            () if self.refresh.has_failed() && self.is_usable(now) => Judgement::UseAndRefresh,
+            () if self.refresh.has_just_failed(now.since(self.lifetime.asked_at)) && self.is_usable(now) => {
+                Judgement::UseAndRefresh
+            }
             () => Judgement::Validate,
         }
     }
@@ -165,7 +167,7 @@ impl ValidatedToken {
 
     /// Records that Keystone was unavailable. The next validation in the background is made after `pause`.
     pub(super) fn fail_refresh(&self, now: Now, pause: Duration) {
-        self.refresh.fail(now.since(self.lifetime.asked_at).saturating_add(pause));
+        self.refresh.fail(now.since(self.lifetime.asked_at), pause);
     }
 
     /// Returns an estimate of the memory that the token takes, in bytes.
@@ -225,8 +227,12 @@ impl IdentityPlugin for ValidatedToken {
 struct Refresh {
     /// When it may be started, in milliseconds after the last question. [`IN_FLIGHT`] while it is made.
     next: AtomicU64,
-    has_failed: AtomicBool,
+    /// Until when the last failure says that Keystone is unavailable, in milliseconds after the last question.
+    failed_until: AtomicU64,
 }
+
+/// For how many pauses a failure says that Keystone is unavailable. A token in steady use is validated once in a pause.
+const PAUSES: u32 = 3;
 
 const IN_FLIGHT: u64 = u64::MAX;
 
@@ -242,13 +248,14 @@ impl Refresh {
         let _ = self.next.compare_exchange(IN_FLIGHT, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    fn fail(&self, next: Duration) {
-        self.has_failed.store(true, Ordering::Relaxed);
-        self.next.store(millis(next), Ordering::Relaxed);
+    fn fail(&self, elapsed: Duration, pause: Duration) {
+        let until = elapsed.saturating_add(pause.saturating_mul(PAUSES));
+        self.failed_until.store(millis(until), Ordering::Relaxed);
+        self.next.store(millis(elapsed.saturating_add(pause)), Ordering::Relaxed);
     }
 
-    fn has_failed(&self) -> bool {
-        self.has_failed.load(Ordering::Relaxed)
+    fn has_just_failed(&self, elapsed: Duration) -> bool {
+        millis(elapsed) < self.failed_until.load(Ordering::Relaxed)
     }
 }
 

@@ -151,7 +151,8 @@ impl Validation {
         if !flights.remove(&self.question, &self.flight) && !has_expired {
             return (ValidationResult::Valid, None);
         }
-        if !has_expired && !shared.valid_time.is_zero() {
+        let may_have_expired = has_expired || (allow_expired && expires.is_none());
+        if !may_have_expired && !shared.valid_time.is_zero() {
             shared.cache.insert(key, audit_id, Arc::clone(&token));
         }
         (ValidationResult::Valid, Some(Outcome::Valid(token)))

@@ -118,7 +118,7 @@ impl TokenValidator {
 
     /// Returns a token that can be used without a closer look: it is cached, and its lifetime has not nearly ended.
     ///
-    /// If it returns `None`, nothing is known about the token.
+    /// `None` says nothing about the token: call [`validate`](Self::validate).
     #[inline]
     pub(in crate::validate) fn fresh(&self, token: &HeaderValue) -> Option<Arc<ValidatedToken>> {
         let shared = &self.0;
@@ -213,7 +213,7 @@ impl Shared {
                 return Next::Known(known.outcome);
             }
             self.metrics.record_miss();
-            if let Some(flight) = flights.get(&question) {
+            if let Some(flight) = flights.to_join(&question) {
                 self.metrics.record_coalesced();
                 return Next::Wait(flight.clone());
             }

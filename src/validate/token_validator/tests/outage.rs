@@ -92,6 +92,21 @@ async fn the_grace_is_only_for_outages() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_outage_that_is_over_gives_no_grace() {
+    let stub = Stub::knowing(&["good"]);
+    let validator = validator_with(&stub, |settings| settings.outage_grace = Duration::from_secs(3_600));
+    validate(&validator, "good").await;
+    stub.set(|_| Reply::Status(500));
+    pass(260).await;
+    assert_eq!(validate(&validator, "good").await, "valid");
+    pass(1).await;
+    stub.set(knowing(&[])); // revoked
+    pass(600).await;
+    assert_eq!(cached(&validator, "good"), "none", "Keystone is asked");
+    assert_eq!(validate(&validator, "good").await, "unknown");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_grace_ends_with_the_token() {
     let stub = Stub::new(|_| Reply::Document(document("good", 350)));
     let validator = validator_with(&stub, |settings| settings.outage_grace = Duration::from_secs(100));
