@@ -271,6 +271,7 @@
 
 pub mod access;
 pub mod auth;
+mod cache;
 pub mod coming_from_keystoneauth;
 #[cfg(feature = "config")]
 #[cfg_attr(docsrs, doc(cfg(feature = "config")))]

@@ -2,13 +2,9 @@
 
 use std::hash::Hash;
 
-use quick_cache::{
-    DefaultHashBuilder, OptionsBuilder, Weighter,
-    sync::{Cache, DefaultLifecycle},
-};
+use quick_cache::{Weighter, sync::Cache};
 
-/// Number of shards of a cache. Each shard has its own lock.
-const SHARDS: usize = 8;
+use crate::cache::{SHARDS, new_cache};
 
 /// Memory that the cache needs for an entry in addition to its key and value, in bytes.
 const ENTRY_OVERHEAD: usize = 64;
@@ -39,19 +35,5 @@ where
     K: Eq + Hash + Weight,
     V: Clone + Weight,
 {
-    let (entries, max_weight) = (max_weight / typical_weight, max_weight as u64);
-    match OptionsBuilder::new()
-        .shards(SHARDS)
-        .estimated_items_capacity(entries)
-        .weight_capacity(max_weight)
-        .build()
-    {
-        Ok(options) => Cache::with_options(
-            options,
-            ByteWeighter,
-            DefaultHashBuilder::default(),
-            DefaultLifecycle::default(),
-        ),
-        Err(_) => Cache::with_weighter(entries, max_weight, ByteWeighter),
-    }
+    new_cache(SHARDS, max_weight / typical_weight, max_weight as u64, ByteWeighter)
 }

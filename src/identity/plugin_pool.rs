@@ -10,20 +10,10 @@ use std::{
     time::Duration,
 };
 
-use quick_cache::{
-    DefaultHashBuilder, OptionsBuilder, UnitWeighter,
-    sync::{Cache, DefaultLifecycle},
-};
+use quick_cache::{UnitWeighter, sync::Cache};
 use tokio::time::Instant;
 
-/// Minimum capacity of a pool with [`SHARDS`] shards. A smaller pool has one shard.
-///
-/// A full shard evicts a plugin even if another shard has room. Keys are distributed unevenly over the shards, and the
-/// smaller the pool, the larger the difference.
-const MIN_SHARDED_CAPACITY: usize = 10_000;
-
-/// Number of parts of a large pool. Each has its own lock.
-const SHARDS: usize = 8;
+use crate::cache::{new_cache, shards_for};
 
 /// A bounded pool of plugins, one for each identity.
 ///
@@ -97,19 +87,8 @@ impl<K: Eq + Hash, P: Clone> PluginPool<K, P> {
     /// A pool of 10,000 or more may evict plugins a little before it is full. Make it a tenth larger than needed.
     pub fn new(capacity: usize) -> Self {
         let capacity = capacity.max(1);
-        let shards = if capacity < MIN_SHARDED_CAPACITY { 1 } else { SHARDS };
-        let mut options = OptionsBuilder::new();
-        options.shards(shards).estimated_items_capacity(capacity);
-        options.weight_capacity((capacity / shards * shards) as u64);
-        let entries = match options.build() {
-            Ok(options) => Cache::with_options(
-                options,
-                UnitWeighter,
-                DefaultHashBuilder::default(),
-                DefaultLifecycle::default(),
-            ),
-            Err(_) => Cache::new(capacity),
-        };
+        let shards = shards_for(capacity);
+        let entries = new_cache(shards, capacity, (capacity / shards * shards) as u64, UnitWeighter);
         Self(Arc::new(Inner {
             entries,
             insert_lock: Mutex::new(()),
@@ -249,6 +228,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::cache::MIN_SHARDED_ENTRIES;
 
     /// Counts how often a plugin was made for each key.
     #[derive(Default)]
@@ -281,7 +261,7 @@ mod tests {
     #[test]
     fn it_holds_no_more_than_its_capacity() {
         assert!(PluginPool::<u8, ()>::new(usize::MAX).is_empty());
-        for capacity in [0, 1, 2, 3, 100, MIN_SHARDED_CAPACITY + 1] {
+        for capacity in [0, 1, 2, 3, 100, MIN_SHARDED_ENTRIES + 1] {
             let (pool, made) = (PluginPool::new(capacity), Made::default());
             for key in 0..3 * capacity + 3 {
                 made.get(&pool, key);
@@ -296,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_burst_of_keys_that_are_used_once_evicts_nothing_in_use() {
-        for capacity in [10, 1_000, MIN_SHARDED_CAPACITY] {
+        for capacity in [10, 1_000, MIN_SHARDED_ENTRIES] {
             let (pool, made) = (PluginPool::new(capacity), Made::default());
             let in_use = capacity / 2;
             for _ in 0..3 {
