@@ -1,15 +1,16 @@
 //! Logins and requests with secrets of all kinds, to servers that echo them. No log, error or `Debug` output contains a
 //! secret in any encoding.
 
+#[path = "canary/output.rs"]
+mod output;
+
 use std::{
     collections::BTreeSet,
     error::Error as StdError,
     fmt::{Debug, Display, Write as _},
-    io,
-    sync::{Arc, Mutex, Once},
+    sync::Arc,
 };
 
-use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD, Engine};
 use bytes::Bytes;
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
@@ -28,8 +29,7 @@ use tower_keystone::{
     identity::AuthRefFuture,
 };
 
-/// A text that every secret contains.
-const CANARY: &str = "canary-7d1f-6b2a";
+use output::{CANARY, OUTPUT, assert_clean, capture_output, debug};
 
 const KEYSTONE: &str = "https://keystone.example.com/v3";
 const NOVA: &str = "https://nova.example.com/v2.1";
@@ -41,42 +41,6 @@ fn password() -> String {
 
 fn token(name: &str) -> String {
     format!("{CANARY}-{name}")
-}
-
-/// All log lines, panic messages, and `Debug` and `Display` output so far.
-static OUTPUT: Mutex<String> = Mutex::new(String::new());
-
-struct Log;
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        OUTPUT.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn capture_output() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(|| Log).init();
-        std::panic::set_hook(Box::new(|panic| {
-            let text = format!("{panic} {panic:?}\n");
-            OUTPUT.lock().unwrap().push_str(&text);
-            if !text.contains("no credentials here") {
-                eprintln!("{panic}");
-            }
-        }));
-    });
-}
-
-fn debug(value: &dyn Debug) {
-    let shown = format!("{value:?}\n{value:#?}\n");
-    assert_clean(&shown);
-    OUTPUT.lock().unwrap().push_str(&shown);
 }
 
 fn display(value: &dyn Display) {
@@ -95,48 +59,6 @@ fn error(error: &(dyn StdError + 'static)) -> String {
     }
     let found = format!("{:?}", Error::find(error).expect("an error of this crate"));
     found.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
-}
-
-/// Returns the encodings of the canary, which are found whatever text surrounds it.
-fn forms() -> Vec<String> {
-    let hex: String = CANARY.bytes().map(|byte| format!("{byte:02x}")).collect();
-    let percent: String = CANARY.bytes().map(|byte| format!("%{byte:02x}")).collect();
-    let mut forms = vec![CANARY.to_owned(), hex, percent];
-    for before in 0..3_usize {
-        // Base64 encodes groups of three bytes. Only the groups that lie completely within the canary are known.
-        let whole = &CANARY[(3 - before) % 3..];
-        let whole = &whole[..whole.len() / 3 * 3];
-        forms.extend([BASE64_STANDARD_NO_PAD.encode(whole), BASE64_URL_SAFE_NO_PAD.encode(whole)]);
-    }
-    forms
-}
-
-fn leaked(text: &str) -> Option<String> {
-    let lower = text.to_ascii_lowercase();
-    forms().into_iter().find(|form| text.contains(&**form) || lower.contains(&**form))
-}
-
-#[track_caller]
-fn assert_clean(shown: &str) {
-    if let Some(form) = leaked(shown) {
-        panic!("the secret is shown as {form} in: {}", shown.replace(&form, "<HERE>"));
-    }
-}
-
-#[test]
-fn a_secret_is_found_in_every_encoding() {
-    let secret = password();
-    for before in ["", "a", "ab", "admin:"] {
-        let text = format!("{before}{secret}");
-        let hex: String = text.bytes().map(|byte| format!("{byte:02X}")).collect();
-        let percent: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        for shown in
-            [BASE64_STANDARD_NO_PAD.encode(&text), BASE64_URL_SAFE_NO_PAD.encode(&text), hex, percent, text]
-        {
-            assert!(leaked(&format!("x {shown} y")).is_some(), "{shown}");
-        }
-    }
-    assert!(leaked("canary-7d1f").is_none());
 }
 
 /// How a server echoes a request.

@@ -4,32 +4,12 @@ use std::sync::Arc;
 
 use http::{Request, Uri};
 use tower::{BoxError, Layer, ServiceExt};
-use tower_keystone::{
-    AccessFuture, AccessInfoPlugin, AuthLayer, EndpointFilter, Identity, IdentityPlugin, Interface,
-    ServiceAccess, endpoint::Origin,
-};
+use tower_keystone::{AccessInfoPlugin, AuthLayer, EndpointFilter, Identity, IdentityPlugin, Interface};
 
-use crate::support::*;
+use crate::{support::*, untouched::Untouched};
 
 const NOVA: &str = "https://nova.example.com/";
 const VERSIONED: &str = "https://nova.example.com/v2.1/servers +token";
-
-/// The plugin of the layer, which must not be asked for anything.
-struct Untouched;
-
-impl IdentityPlugin for Untouched {
-    fn access(&self) -> AccessFuture {
-        panic!("the plugin of the layer was asked for its access")
-    }
-
-    fn invalidate(&self, _: &Arc<ServiceAccess>, _: &Origin) -> bool {
-        panic!("a 401 was reported to the plugin of the layer")
-    }
-
-    fn auth_url(&self) -> Option<&Uri> {
-        panic!("the plugin of the layer was asked for its auth_url")
-    }
-}
 
 fn layer(servers: &Servers) -> AuthLayer<Untouched> {
     AuthLayer::new(Untouched).discovery(servers.discovery())

@@ -7,3 +7,5 @@ mod hostile;
 mod identities;
 mod requests;
 mod support;
+#[path = "../auth/untouched.rs"]
+mod untouched;
