@@ -66,7 +66,7 @@ pub(crate) use both::{both, both_ready};
 pub(crate) const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
 /// The header for the token of a service that sends a request on behalf of a user.
-const X_SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token");
+pub(crate) const X_SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token");
 
 /// Obtains the token and the service catalog for requests: keystoneauth's auth plugin.
 ///

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The response header that contains a v3 token.
-static X_SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
+pub(crate) static X_SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
 
 /// A token and its document: keystoneauth's `AccessInfo`, also called the `auth_ref`.
 ///

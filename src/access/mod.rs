@@ -53,6 +53,8 @@ pub use catalog::ServiceCatalog;
 pub use endpoint_data::EndpointData;
 pub use identity_version::IdentityVersion;
 pub use info::AccessInfo;
+#[cfg(feature = "validate")]
+pub(crate) use info::X_SUBJECT_TOKEN;
 pub use properties::{AccessRule, ServiceProvider};
 
 pub(crate) use known_origins::KnownOrigins;

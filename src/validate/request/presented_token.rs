@@ -5,11 +5,12 @@ use http::{
     header::{AUTHORIZATION, GetAll},
 };
 
-use crate::validate::settings::Settings;
+use crate::{
+    plugin::{X_AUTH_TOKEN, X_SERVICE_TOKEN},
+    validate::settings::Settings,
+};
 
-static X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
-static X_STORAGE_TOKEN: HeaderName = HeaderName::from_static("x-storage-token");
-static X_SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token");
+const X_STORAGE_TOKEN: HeaderName = HeaderName::from_static("x-storage-token");
 
 /// The token of the user and the token of the calling service.
 #[derive(Debug)]
@@ -39,10 +40,10 @@ impl PresentedTokens {
         let max_length = settings.max_token_length;
         let bearer = settings.bearer_tokens.then(|| bearer_token(headers.get_all(AUTHORIZATION))).flatten();
         let user = bearer.unwrap_or_else(|| {
-            let name = if headers.contains_key(&X_AUTH_TOKEN) { &X_AUTH_TOKEN } else { &X_STORAGE_TOKEN };
+            let name = if headers.contains_key(X_AUTH_TOKEN) { X_AUTH_TOKEN } else { X_STORAGE_TOKEN };
             header_token(headers.get_all(name))
         });
-        let service = header_token(headers.get_all(&X_SERVICE_TOKEN));
+        let service = header_token(headers.get_all(X_SERVICE_TOKEN));
         Self { user: user.limited_to(max_length), service: service.limited_to(max_length) }
     }
 }

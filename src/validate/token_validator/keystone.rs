@@ -22,15 +22,12 @@ use super::{
 };
 use crate::{
     AccessFuture, Auth, AuthLayer, AuthUrl, BoxError, EndpointFilter, Error, IdentityPlugin, Interface,
-    ReauthPolicy, RetryPolicy, ServiceAccess, Transport, access::SharedCatalogs, endpoint::Origin,
+    ReauthPolicy, RetryPolicy, ServiceAccess, Transport,
+    access::{SharedCatalogs, X_SUBJECT_TOKEN},
+    endpoint::Origin,
     identity::send_within_origin,
+    plugin::X_AUTH_TOKEN,
 };
-
-/// The header with the token in question.
-static X_SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
-
-/// The header with the token of the asker.
-static X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
 /// Tells Keystone that the asker enforces access rules. Without it, Keystone does not confirm tokens that have any.
 static ACCESS_RULES: HeaderName = HeaderName::from_static("openstack-identity-access-rules");
@@ -129,7 +126,7 @@ impl Keystone {
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(&ACCESS_RULES, HeaderValue::from_static("1"));
         if self.by_itself_at.is_some() {
-            headers.insert(&X_AUTH_TOKEN, token.clone());
+            headers.insert(X_AUTH_TOKEN, token.clone());
         }
         headers.insert(&X_SUBJECT_TOKEN, token);
         request

@@ -8,7 +8,7 @@ use super::{
     key::{KeyMaker, TokenKey},
     keystone::Keystone,
     report::OutageLog,
-    validated_token::RejectedTokens,
+    validated_token::RemoveRejected,
 };
 use crate::{
     renewal::{Clock, Now},
@@ -40,7 +40,7 @@ impl Shared {
     }
 }
 
-impl RejectedTokens for Shared {
+impl RemoveRejected for Shared {
     /// Validations whose question has been sent already do not count.
     fn remove(&self, key: &TokenKey) {
         let Some(now) = self.now() else { return };

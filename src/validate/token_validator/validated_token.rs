@@ -30,12 +30,12 @@ pub(in crate::validate) struct ValidatedToken {
     is_restricted: bool,
     memory: usize,
     key: TokenKey,
-    rejected: Weak<dyn RejectedTokens>,
+    rejected: Weak<dyn RemoveRejected>,
     keystone: Arc<Keystone>,
 }
 
-/// The cache that a token is in.
-pub(super) trait RejectedTokens: Send + Sync {
+/// Removes tokens from the cache that they are in.
+pub(super) trait RemoveRejected: Send + Sync {
     /// Removes a token that a service has rejected.
     fn remove(&self, key: &TokenKey);
 }
@@ -87,7 +87,7 @@ impl ValidatedToken {
         expires: Option<SystemTime>,
         lifetime: Lifetime,
         key: TokenKey,
-        rejected: Weak<dyn RejectedTokens>,
+        rejected: Weak<dyn RemoveRejected>,
         keystone: Arc<Keystone>,
     ) -> Self {
         let mut fresh_until = lifetime.soft_end;
@@ -180,7 +180,7 @@ impl ValidatedToken {
 struct NoCache;
 
 #[cfg(test)]
-impl RejectedTokens for NoCache {
+impl RemoveRejected for NoCache {
     fn remove(&self, _key: &TokenKey) {}
 }
 

@@ -31,7 +31,7 @@ const MIN_REFRESHES: u32 = 20;
 /// A validation in flight.
 ///
 /// Dropping it takes it out of the flights, however it ended.
-pub(super) struct Validation {
+pub(super) struct ValidationTask {
     pub(super) shared: Arc<Shared>,
     pub(super) question: Question,
     pub(super) flight: Flight,
@@ -73,7 +73,7 @@ impl Shared {
     }
 }
 
-impl Validation {
+impl ValidationTask {
     /// Spawns the task. No lock may be held, because the validation is dropped at once if the runtime is shut down.
     pub(super) fn spawn(self, runtime: &Handle, start: Start<Option<Outcome>>, token: &HeaderValue) {
         let (shared, kind, started_at) = (Arc::clone(&self.shared), self.kind, self.started_at);
@@ -184,7 +184,7 @@ impl Validation {
     }
 }
 
-impl Drop for Validation {
+impl Drop for ValidationTask {
     fn drop(&mut self) {
         self.shared.in_flight.lock().remove(&self.question, &self.flight);
         if let Some(due) = &self.due {

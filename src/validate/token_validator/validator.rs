@@ -20,7 +20,7 @@ use super::{
     report::OutageLog,
     shared::Shared,
     validated_token::Judgement,
-    validation_task::Validation,
+    validation_task::ValidationTask,
 };
 use crate::{
     renewal::{Clock, Now, SystemClock},
@@ -226,7 +226,8 @@ impl Shared {
             return Next::Known(Outcome::Overloaded(RETRY_AFTER));
         }
         let (shared, kind, waiting) = (Arc::clone(self), Kind::Foreground, flight.clone());
-        let validation = Validation { shared, question, flight, asked_at, kind, due: None, started_at: now };
+        let validation =
+            ValidationTask { shared, question, flight, asked_at, kind, due: None, started_at: now };
         validation.spawn(runtime, start, token);
         Next::Wait(waiting)
     }
@@ -262,7 +263,8 @@ impl Shared {
         if is_inserted {
             self.metrics.record_background();
             let (shared, kind, due) = (Arc::clone(self), Kind::Background, Some(due));
-            let validation = Validation { shared, question, flight, asked_at, kind, due, started_at: now };
+            let validation =
+                ValidationTask { shared, question, flight, asked_at, kind, due, started_at: now };
             validation.spawn(&runtime, start, token);
         } else {
             due.end_refresh(now);
