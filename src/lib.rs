@@ -285,6 +285,10 @@ pub mod error_context;
 pub mod fixture;
 pub mod identity;
 mod json;
+#[cfg(test)]
+#[allow(dead_code, reason = "tests/renewal uses the other items")]
+#[path = "../tests/renewal/log.rs"]
+mod log;
 pub mod plugin;
 pub mod raise_for_status;
 #[cfg(feature = "follow-redirect")]

@@ -107,11 +107,7 @@ impl IntoResponse for Rejection {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io,
-        sync::{Arc, Mutex},
-        time::Duration,
-    };
+    use std::time::Duration;
 
     use ::axum::{
         Extension, Json, Router,
@@ -125,7 +121,7 @@ mod tests {
     use tower::{ServiceBuilder, ServiceExt};
 
     use super::*;
-    use crate::{AccessInfo, RequireLayer, validate::token_validator::ValidatedToken};
+    use crate::{AccessInfo, RequireLayer, log::Log, validate::token_validator::ValidatedToken};
 
     fn confirmed() -> Validation {
         let body = r#"{"token": {"user": {"id": "u", "name": "alice"}, "project": {"id": "p1"},
@@ -196,38 +192,9 @@ mod tests {
         assert_eq!(call(optional, Some(not_confirmed(Absent))).await, ok("nobody"));
     }
 
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Log {
-        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(text)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Log {
-        fn subscriber(&self) -> impl tracing::Subscriber + Send + Sync + use<> {
-            let log = self.clone();
-            tracing_subscriber::fmt()
-                .with_ansi(false)
-                .with_max_level(tracing::Level::DEBUG)
-                .with_writer(move || log.clone())
-                .finish()
-        }
-
-        fn take(&self) -> String {
-            String::from_utf8(std::mem::take(&mut self.0.lock().unwrap())).unwrap()
-        }
-    }
-
     #[tokio::test]
     async fn without_the_layer_no_one_is_anonymous() {
-        let log = Log::default();
-        let _guard = tracing::subscriber::set_default(log.subscriber());
+        let (log, _guard) = Log::with_max_level(tracing::Level::DEBUG);
         let check = |(code, body): (u16, String)| {
             let document: Value = serde_json::from_str(&body).unwrap();
             assert_eq!((code, &document["error"]["code"]), (500, &json!(500)));
@@ -243,8 +210,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_log_names_what_a_caller_lacks() {
-        let log = Log::default();
-        let _guard = tracing::subscriber::set_default(log.subscriber());
+        let (log, _guard) = Log::with_max_level(tracing::Level::DEBUG);
         let layers = ServiceBuilder::new()
             .layer(Extension(confirmed()))
             .layer(RequireLayer::any_role(["auditor", "admin"]));
@@ -259,8 +225,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_log_names_the_segment_that_is_not_the_project_of_the_caller() {
-        let log = Log::default();
-        let _guard = tracing::subscriber::set_default(log.subscriber());
+        let (log, _guard) = Log::with_max_level(tracing::Level::DEBUG);
         let router = Router::new()
             .route("/v1/{project_id}/servers/{id}", get(async || "let through"))
             .route_layer(RequireLayer::project_in_path("/v1/{project_id}/servers/{id}"))

@@ -4,16 +4,15 @@ mod certificates;
 mod client_certificate;
 mod connection;
 mod files;
+#[allow(dead_code, reason = "tests/renewal uses the other items")]
+#[path = "../renewal/log.rs"]
+mod log;
 mod proxies;
 mod proxy;
 mod server;
 mod trust;
 
-use std::{
-    io,
-    process::Command,
-    sync::{Arc, Mutex},
-};
+use std::process::Command;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -21,7 +20,9 @@ use http_body_util::{BodyExt, Full};
 use tokio::task::spawn_blocking;
 use tower::{Service, ServiceExt};
 use tower_keystone::{BoxError, Error, HttpsClient, HttpsClientBuilder, Transport};
-use tracing_subscriber::filter::LevelFilter;
+use tracing::Level;
+
+use log::Log;
 
 /// Returns a builder that does not read the environment of the test.
 fn builder() -> HttpsClientBuilder {
@@ -75,27 +76,7 @@ const CHILD: &str = "TOWER_KEYSTONE_TEST_CHILD";
 
 /// Returns what a function returns, and what it logs.
 fn log_of<T>(run: impl FnOnce() -> T) -> (T, String) {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let result = tracing::subscriber::with_default(subscriber, run);
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    (result, text)
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(data)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    let (log, _guard) = Log::with_max_level(Level::TRACE);
+    let result = run();
+    (result, log.take())
 }

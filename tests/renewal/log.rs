@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, LazyLock, Mutex},
 };
 
-use tracing::{Dispatch, Subscriber, subscriber::DefaultGuard};
+use tracing::{Dispatch, Level, Subscriber, subscriber::DefaultGuard};
 
 /// The log output of the current thread.
 #[derive(Clone, Default)]
@@ -13,17 +13,28 @@ pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     pub(crate) fn new() -> (Self, DefaultGuard) {
+        Self::with_max_level(Level::INFO)
+    }
+
+    pub(crate) fn with_max_level(level: Level) -> (Self, DefaultGuard) {
         let log = Self::default();
         let writer = log.clone();
-        let subscriber =
-            tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .finish();
         (log, subscribe(subscriber))
+    }
+
+    /// Returns and forgets what was logged since the last call.
+    pub(crate) fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
     }
 
     /// Returns and forgets the lines that this crate has logged since the last call.
     pub(crate) fn take_lines(&self) -> Vec<String> {
-        let text = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
-        text.lines().filter(|line| line.contains("tower_keystone::")).map(str::to_owned).collect()
+        self.take().lines().filter(|line| line.contains("tower_keystone::")).map(str::to_owned).collect()
     }
 }
 

@@ -15,7 +15,7 @@ use tracing_subscriber::{
 
 use tower_keystone::{BoxError, Transport, ValidateTokenLayer};
 
-use crate::support::*;
+use crate::{log::subscribe, support::*};
 
 /// Collects the fields of all events, and those that are recorded in a span later.
 #[derive(Clone, Default)]
@@ -42,7 +42,7 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
 #[tokio::test(start_paused = true)]
 async fn reasons_and_users_are_logged_without_tokens() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+    let _guard = subscribe(tracing_subscriber::registry().with(log.clone()));
     let layer = Keystone::new().layer();
     let span =
         tracing::info_span!("request", user_id = tracing::field::Empty, project_id = tracing::field::Empty);
@@ -70,7 +70,7 @@ async fn reasons_and_users_are_logged_without_tokens() {
 #[tokio::test(start_paused = true)]
 async fn only_a_service_token_that_is_there_can_be_unconfirmed() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+    let _guard = subscribe(tracing_subscriber::registry().with(log.clone()));
     let layer = Keystone::new().layer().delay_auth_decision();
     let message = "message=let a request through without a confirmed service".to_owned();
     admitted(&layer, &[("x-auth-token", "good")]).await;
@@ -83,7 +83,7 @@ async fn only_a_service_token_that_is_there_can_be_unconfirmed() {
 #[tokio::test(start_paused = true)]
 async fn a_bearer_token_that_is_not_read_is_named_in_the_reason() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+    let _guard = subscribe(tracing_subscriber::registry().with(log.clone()));
     let is_logged =
         |reason: &str| log.0.lock().unwrap().drain(..).any(|line| line == format!("reason={reason}"));
     let ignored = "the request has no token; Authorization is ignored without bearer_tokens";
@@ -101,7 +101,7 @@ async fn a_bearer_token_that_is_not_read_is_named_in_the_reason() {
 #[tokio::test(start_paused = true)]
 async fn the_reason_names_the_request_and_the_service_type_that_access_rules_do_not_allow() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+    let _guard = subscribe(tracing_subscriber::registry().with(log.clone()));
     let is_logged =
         |reason: &str| log.0.lock().unwrap().drain(..).any(|line| line == format!("reason={reason}"));
     let keystone = Keystone::new();
@@ -124,7 +124,7 @@ async fn the_reason_names_the_request_and_the_service_type_that_access_rules_do_
 #[tokio::test(start_paused = true)]
 async fn a_public_url_that_clients_cannot_use_is_warned_about() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+    let _guard = subscribe(tracing_subscriber::registry().with(log.clone()));
     let warned =
         || log.0.lock().unwrap().drain(..).any(|line| line.contains("www_authenticate_uri is not a URL"));
     for (uri, expected) in [
@@ -143,7 +143,7 @@ async fn a_public_url_that_clients_cannot_use_is_warned_about() {
 #[tokio::test(start_paused = true)]
 async fn a_layer_without_a_public_url_is_warned_about() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+    let _guard = subscribe(tracing_subscriber::registry().with(log.clone()));
     let warned = || log.0.lock().unwrap().iter().any(|line| line.contains("www_authenticate_uri is not set"));
     rejected(&Keystone::new().layer(), &[]).await;
     assert!(!warned());
@@ -159,7 +159,7 @@ async fn a_layer_without_a_public_url_is_warned_about() {
 #[tokio::test(start_paused = true)]
 async fn a_rejection_because_of_too_many_validations_says_so() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+    let _guard = subscribe(tracing_subscriber::registry().with(log.clone()));
     let keystone = Keystone::new();
     keystone.hold();
     let layer = keystone.layer().max_validations(1, 0);

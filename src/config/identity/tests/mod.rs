@@ -24,6 +24,7 @@ use crate::{
         value::{Data, Value},
     },
     error::{ConfigError, ConfigLocation},
+    log::Log,
 };
 
 /// The settings of a cloud.
@@ -154,23 +155,7 @@ fn prompt() -> (Prompt, Arc<Mutex<Vec<String>>>) {
 
 /// Returns what is logged meanwhile, as text.
 fn logged<T>(run: impl FnOnce() -> T) -> (T, String) {
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let result = tracing::subscriber::with_default(subscriber, run);
-    let bytes = log.0.lock().unwrap().clone();
-    (result, String::from_utf8(bytes).unwrap())
+    let (log, _guard) = Log::new();
+    let result = run();
+    (result, log.take())
 }

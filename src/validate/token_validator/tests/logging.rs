@@ -1,57 +1,17 @@
 //! What is logged about validations and outages.
 
 use std::{
-    io,
     pin::pin,
-    sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
 };
 
-use tracing::{
-    Dispatch,
-    subscriber::{DefaultGuard, NoSubscriber},
-};
+use tracing::Level;
 
 use super::{
     super::{Asker, ValidatorSettings},
     stub::*,
 };
-use crate::{AuthMethod, RenewingPlugin, V3Credentials};
-
-/// What is logged, as text.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    /// Collects what this thread logs, until the second value is dropped.
-    fn start() -> (Self, (DefaultGuard, Dispatch)) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::DEBUG)
-            .with_writer(move || writer.clone())
-            .with_ansi(false)
-            .finish();
-        let guard = tracing::subscriber::set_default(subscriber);
-        // With a single dispatcher, tracing would ask the thread of another test whether to log.
-        (log, (guard, Dispatch::new(NoSubscriber::new())))
-    }
-
-    fn take(&self) -> String {
-        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use crate::{AuthMethod, RenewingPlugin, V3Credentials, log::Log};
 
 fn count(log: &str, level: &str) -> usize {
     log.lines().filter(|line| line.contains(level)).count()
@@ -59,7 +19,7 @@ fn count(log: &str, level: &str) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn the_beginning_and_the_end_of_an_outage_are_logged_once() {
-    let (log, _guard) = Log::start();
+    let (log, _guard) = Log::with_max_level(Level::DEBUG);
     let stub = Stub::knowing(&["good-canary"]);
     let validator = validator(&stub);
 
@@ -88,7 +48,7 @@ async fn the_beginning_and_the_end_of_an_outage_are_logged_once() {
 
 #[tokio::test(start_paused = true)]
 async fn another_cause_of_an_outage_is_warned_about() {
-    let (log, _guard) = Log::start();
+    let (log, _guard) = Log::with_max_level(Level::DEBUG);
     let stub = Stub::new(|_| Reply::Status(500));
     let validator = validator(&stub);
     validate(&validator, "a").await;
@@ -118,7 +78,7 @@ async fn another_cause_of_an_outage_is_warned_about() {
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_soon_after_another_is_warned_about_if_it_lasts() {
-    let (log, _guard) = Log::start();
+    let (log, _guard) = Log::with_max_level(Level::DEBUG);
     let stub = Stub::new(|_| Reply::Status(500));
     let validator = validator(&stub);
     validate(&validator, "a").await;
@@ -138,7 +98,7 @@ async fn an_outage_soon_after_another_is_warned_about_if_it_lasts() {
 
 #[tokio::test(start_paused = true)]
 async fn causes_that_change_each_time_do_not_flood_the_log() {
-    let (log, _guard) = Log::start();
+    let (log, _guard) = Log::with_max_level(Level::DEBUG);
     let stub = Stub::new(|_| Reply::Status(500));
     let validator = validator(&stub);
     for minute in 1..=2 {
@@ -154,7 +114,7 @@ async fn causes_that_change_each_time_do_not_flood_the_log() {
 #[tokio::test(start_paused = true)]
 async fn an_unknown_token_does_not_end_an_outage_in_which_keystone_refuses_the_service() {
     for status in [401, 403] {
-        let (log, _guard) = Log::start();
+        let (log, _guard) = Log::with_max_level(Level::DEBUG);
         let refuses = move |asked: &Asked| match asked.subject.as_deref() {
             Some("good") => Reply::Error(status),
             _ => Reply::Error(404),
@@ -178,7 +138,7 @@ async fn an_unknown_token_does_not_end_an_outage_in_which_keystone_refuses_the_s
 
 #[test]
 fn a_missing_runtime_is_warned_about() {
-    let (log, _guard) = Log::start();
+    let (log, _guard) = Log::with_max_level(Level::DEBUG);
     let stub = Stub::knowing(&["good"]);
     let validator = validator(&stub);
     for _ in 0..3 {
@@ -196,7 +156,7 @@ fn a_missing_runtime_is_warned_about() {
 
 #[test]
 fn a_wait_outside_the_runtime_of_the_validation_is_warned_about() {
-    let (log, _guard) = Log::start();
+    let (log, _guard) = Log::with_max_level(Level::DEBUG);
     let stub = Stub::knowing(&["good"]);
     let validator = validator(&stub);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -212,7 +172,7 @@ fn a_wait_outside_the_runtime_of_the_validation_is_warned_about() {
 
 #[tokio::test(start_paused = true)]
 async fn too_many_validations_are_warned_about() {
-    let (log, _guard) = Log::start();
+    let (log, _guard) = Log::with_max_level(Level::DEBUG);
     let stub = Stub::knowing(&[]);
     let validator = validator_with(&stub, |settings| (settings.max_in_flight, settings.max_waiting) = (1, 0));
     for round in 0..2 {
@@ -230,7 +190,7 @@ async fn too_many_validations_are_warned_about() {
 
 #[tokio::test(start_paused = true)]
 async fn a_timeout_names_the_login_of_the_service_if_that_is_what_hangs() {
-    let (log, _guard) = Log::start();
+    let (log, _guard) = Log::with_max_level(Level::DEBUG);
     let stub = Stub::new(|_| Reply::Hang);
     let credentials = V3Credentials::new("http://keystone.public/v3", AuthMethod::token("t"));
     let plugin = RenewingPlugin::new(credentials, stub.transport());
@@ -253,7 +213,7 @@ async fn an_invalid_auth_url_is_named_as_what_is_wrong() {
         ("canary:canary@keystone.test/v3", no_scheme),
         ("http://u:canary@keystone.test", ""),
     ] {
-        let (log, _guard) = Log::start();
+        let (log, _guard) = Log::with_max_level(Level::DEBUG);
         let stub = Stub::knowing(&["good"]);
         let settings = ValidatorSettings::new(Asker::TokenItself(url.into()), stub.transport());
         assert_eq!(validate(&validator_from(&settings), "good").await, "unavailable");
@@ -269,7 +229,7 @@ async fn an_invalid_auth_url_is_named_as_what_is_wrong() {
 
 #[tokio::test(start_paused = true)]
 async fn each_layer_of_a_transport_warns() {
-    let (log, _guard) = Log::start();
+    let (log, _guard) = Log::with_max_level(Level::DEBUG);
     let stub = Stub::new(|_| Reply::Status(500));
     let transport = stub.transport();
     for _ in 0..2 {
