@@ -297,6 +297,9 @@ pub mod redirect;
 pub mod renewal;
 pub mod retry;
 pub mod secret;
+#[cfg(feature = "store")]
+#[cfg_attr(docsrs, doc(cfg(feature = "store")))]
+pub mod store;
 mod task;
 pub mod transport;
 #[cfg(feature = "validate")]
@@ -337,6 +340,10 @@ pub use renewal::{RenewalPolicy, RenewingPlugin, SystemClock};
 pub use retry::{ReauthPolicy, ReplayBody, RetryPolicy};
 #[doc(inline)]
 pub use secret::Secret;
+#[cfg(feature = "store")]
+#[cfg_attr(docsrs, doc(cfg(feature = "store")))]
+#[doc(inline)]
+pub use store::{SharedTokens, StoreKey, TokenStore};
 #[cfg(feature = "hyper")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
 #[doc(inline)]

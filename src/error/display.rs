@@ -203,6 +203,17 @@ impl Error {
             Self::InvalidClientSetting { setting, reason } => {
                 write!(f, "cannot build the HTTPS client: {setting}: {reason}")
             }
+            #[cfg(feature = "store")]
+            Self::InvalidStore { reason, .. } => write!(f, "cannot use the token store: {reason}"),
+            #[cfg(feature = "store")]
+            Self::StoreUnavailable { source } => f.write_str(match source {
+                Some(_) => "the token store cannot be used now",
+                None => "the token store did not answer in time",
+            }),
+            #[cfg(feature = "store")]
+            Self::SharedLoginFailed { message, .. } => {
+                write!(f, "another process with these credentials could not log in: {message}")
+            }
             Self::Plugin { .. } => f.write_str("the identity plugin failed"),
         }
     }

@@ -49,6 +49,9 @@ impl StdError for Error {
         match self {
             Self::DiscoveryFailure(error) => error.source(),
             Self::ConnectFailure { source, .. } | Self::Plugin { source, .. } => Some(&**source),
+            #[cfg(feature = "store")]
+            Self::InvalidStore { source: Some(source), .. }
+            | Self::StoreUnavailable { source: Some(source) } => Some(&**source),
             _ => None,
         }
     }

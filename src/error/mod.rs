@@ -367,6 +367,35 @@ pub enum Error {
         reason: Box<str>,
     },
 
+    /// A store of tokens cannot be set up: a key is malformed, an address is, or a directory is not private.
+    #[cfg(feature = "store")]
+    #[non_exhaustive]
+    InvalidStore {
+        /// What is wrong, and what was expected. It contains no key and no password.
+        reason: Box<str>,
+        /// The error of the operating system or of the client, if there is one.
+        source: Option<Arc<dyn StdError + Send + Sync>>,
+    },
+
+    /// A store of tokens did not answer, or answered with an error. No request fails because of that: only methods that
+    /// ask a store return this error.
+    #[cfg(feature = "store")]
+    #[non_exhaustive]
+    StoreUnavailable {
+        /// The error of the store. `None` if it did not answer in time.
+        source: Option<Arc<dyn StdError + Send + Sync>>,
+    },
+
+    /// Another plugin or process with these credentials could not log in, and the delay after its failure is not over.
+    #[cfg(feature = "store")]
+    #[non_exhaustive]
+    SharedLoginFailed {
+        /// The text of its error, without secrets.
+        message: Box<str>,
+        /// Whether that failure is transient.
+        transient: bool,
+    },
+
     /// An identity plugin or [`Credentials`](crate::Credentials) outside this crate failed.
     #[non_exhaustive]
     Plugin {
@@ -441,6 +470,10 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Plugin { transient, .. } => *transient,
+            #[cfg(feature = "store")]
+            Self::SharedLoginFailed { transient, .. } => *transient,
+            #[cfg(feature = "store")]
+            Self::StoreUnavailable { .. } => true,
             Self::Keystone(error) | Self::Service(error) => error.is_transient(),
             Self::DiscoveryFailure(failure) => failure.is_transient(),
             // An invalid response comes from a proxy that is not ready, most often.

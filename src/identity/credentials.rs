@@ -56,6 +56,14 @@ pub trait Credentials: Send + Sync + 'static {
         None
     }
 
+    /// Returns an id of the user, the scope and Keystone, in which no secret is.
+    ///
+    /// It is the key of these credentials in a store whose records are not sealed, where an id that is made of a
+    /// password would let others guess it. `None` means that their access infos must not be stored there.
+    fn public_id(&self) -> Option<String> {
+        None
+    }
+
     /// Returns whether failed logins may lock an account.
     ///
     /// If so, the delays between failed logins are longer (see [`RenewalPolicy`](crate::RenewalPolicy)). The default is
@@ -76,6 +84,10 @@ impl<C: Credentials + ?Sized> Credentials for Arc<C> {
 
     fn cache_id(&self) -> Option<String> {
         (**self).cache_id()
+    }
+
+    fn public_id(&self) -> Option<String> {
+        (**self).public_id()
     }
 
     fn can_lock_account(&self) -> bool {

@@ -1,0 +1,33 @@
+//! Tokens that outlive a process, and that the processes of a fleet share.
+
+#![allow(dead_code, reason = "the parts are not assembled yet")]
+
+mod entry_name;
+#[cfg(unix)]
+mod file;
+mod identity_entries;
+#[cfg(feature = "memcached")]
+mod memcached;
+mod memory_store;
+#[cfg(feature = "redis")]
+mod redis;
+mod shared_tokens;
+mod store_key;
+mod token_store;
+
+pub use entry_name::EntryName;
+#[cfg(unix)]
+pub use file::FileStore;
+#[cfg(feature = "memcached")]
+pub use memcached::MemcachedStore;
+pub use memory_store::MemoryStore;
+#[cfg(feature = "redis")]
+pub use redis::RedisStore;
+pub use shared_tokens::SharedTokens;
+pub use store_key::StoreKey;
+pub use token_store::{LeaseOwner, MAX_RECORD, StoreFuture, TokenStore, Version};
+
+#[allow(unused_imports)]
+pub(crate) use identity_entries::{
+    FailureCounts, IdentityEntries, SharedFailure, StoreAway, StoredToken, TokenEntry,
+};

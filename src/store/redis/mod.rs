@@ -1,0 +1,5 @@
+//! TODO
+
+/// TODO
+#[derive(Clone, Debug)]
+pub struct RedisStore {}

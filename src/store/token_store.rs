@@ -1,0 +1,112 @@
+use std::{fmt, future::Future, pin::Pin, time::Duration};
+
+use super::EntryName;
+use crate::BoxError;
+
+/// The future of a method of [`TokenStore`].
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;
+
+/// A place that several plugins or processes share, where records are replaced by comparison.
+///
+/// A record is a sequence of bytes, up to [`MAX_RECORD`] of them. The store does not know what is in it. Each record has
+/// a name and an end, and each name has a lease, which one owner at a time can hold.
+///
+/// All errors mean that the store cannot be used now. The plugins then work without it.
+pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
+    /// Returns the record of a name, or `None` if there is none or it has ended.
+    fn get<'a>(&'a self, name: &'a EntryName) -> StoreFuture<'a, Option<Vec<u8>>>;
+
+    /// Replaces the record of a name, and returns true, if the current record still has the version `seen`.
+    ///
+    /// `None` as the version means that there was no record. The comparison and the write must not be interrupted by
+    /// another write. The new record ends after `time_to_live`.
+    fn publish<'a>(
+        &'a self,
+        name: &'a EntryName,
+        seen: Option<&'a Version>,
+        record: &'a [u8],
+        time_to_live: Duration,
+    ) -> StoreFuture<'a, bool>;
+
+    /// Takes the lease of a name, and returns true, if nobody holds it.
+    ///
+    /// It ends after `term`, unless it is extended.
+    fn lease<'a>(
+        &'a self,
+        name: &'a EntryName,
+        owner: &'a LeaseOwner,
+        term: Duration,
+    ) -> StoreFuture<'a, bool>;
+
+    /// Makes the lease end after `term` from now, and returns true, if `owner` still holds it.
+    fn extend<'a>(
+        &'a self,
+        name: &'a EntryName,
+        owner: &'a LeaseOwner,
+        term: Duration,
+    ) -> StoreFuture<'a, bool>;
+
+    /// Gives the lease back, if `owner` still holds it.
+    fn release<'a>(&'a self, name: &'a EntryName, owner: &'a LeaseOwner) -> StoreFuture<'a, ()>;
+}
+
+/// Maximum length of a record, in bytes. A longer one is not stored.
+pub const MAX_RECORD: usize = 1_000_000;
+
+/// What tells two records of a name apart: their first 48 bytes.
+///
+/// A record that this crate has made has a random number in them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Version {
+    bytes: [u8; Self::MAX_LENGTH],
+    length: u8,
+}
+
+impl Version {
+    /// The length of the version of a record that is at least as long, in bytes.
+    pub const MAX_LENGTH: usize = 48;
+
+    /// Returns the version of a record.
+    pub fn of(record: &[u8]) -> Self {
+        let length = record.len().min(Self::MAX_LENGTH);
+        let mut bytes = [0; Self::MAX_LENGTH];
+        for (to, from) in bytes.iter_mut().zip(record) {
+            *to = *from;
+        }
+        Self { bytes, length: length as u8 }
+    }
+
+    /// Returns the first bytes of the record.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
+    }
+}
+
+/// Shows the number of bytes only.
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Version({} bytes)", self.length)
+    }
+}
+
+/// The random name of one holder of one lease.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct LeaseOwner(Box<str>);
+
+impl LeaseOwner {
+    /// Creates the owner of this name, which is 22 characters of the URL-safe alphabet of base64.
+    pub(super) fn new(name: impl Into<Box<str>>) -> Self {
+        Self(name.into())
+    }
+
+    /// Returns the name, which is 22 characters of the URL-safe alphabet of base64.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for LeaseOwner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LeaseOwner")
+    }
+}
