@@ -444,6 +444,125 @@ fn a_cache_id_equals_that_of_keystoneauth_and_differs_by_scope() {
     assert_ne!(system.cache_id(), credentials.cache_id());
 }
 
+/// Credentials of each kind with these secrets, and others that each differ in one element that is no secret.
+fn credentials_with_public_ids(secret: &str) -> Vec<Arc<dyn Credentials>> {
+    let url = "https://identity.example.com:5000";
+    let bob = || User::new().username("bob").user_domain_name("Default");
+    let password = || AuthMethod::password(alice(), secret);
+    let v3 = |method| V3Credentials::new(url, method);
+    let generic = || GenericCredentials::password(url, alice(), secret);
+    let v2 = |user: User| V2Credentials::password(url, user, secret);
+    let named = |name: &str, user| AuthMethod::named_application_credential(name, user, secret);
+    let mut all: Vec<Arc<dyn Credentials>> = vec![
+        Arc::new(v3(password())),
+        Arc::new(V3Credentials::new("https://other.example.com:5000", password())),
+        Arc::new(v3(AuthMethod::password(bob(), secret))),
+        Arc::new(v3(AuthMethod::password(User::new().user_id("alice"), secret))),
+        Arc::new(v3(AuthMethod::password(User::new().username("alice").user_domain_id("Default"), secret))),
+        Arc::new(v3(password()).without_catalog()),
+        Arc::new(v3(password()).and(AuthMethod::totp(alice(), secret))),
+        Arc::new(v3(password()).and(AuthMethod::receipt(secret))),
+        Arc::new(v3(password()).and(AuthMethod::token(secret))),
+        Arc::new(v3(AuthMethod::totp(alice(), secret))),
+        Arc::new(v3(AuthMethod::application_credential("id", secret))),
+        Arc::new(v3(AuthMethod::application_credential("other", secret))),
+        Arc::new(v3(named("name", alice()))),
+        Arc::new(v3(named("name", bob()))),
+        Arc::new(v3(named("other", alice()))),
+        Arc::new(generic()),
+        Arc::new(GenericCredentials::password("https://other.example.com", alice(), secret)),
+        Arc::new(GenericCredentials::password(url, bob(), secret)),
+        Arc::new(GenericCredentials::password(url, User::new().username("alice"), secret)),
+        Arc::new(
+            GenericCredentials::password(url, User::new().username("alice"), secret).default_domain_id("d"),
+        ),
+        Arc::new(v2(User::new().username("alice"))),
+        Arc::new(v2(User::new().username("bob"))),
+        Arc::new(v2(User::new().user_id("alice"))),
+        Arc::new(v2(User::new().username("alice")).tenant_id("t")),
+        Arc::new(v2(User::new().username("alice")).tenant_name("t")),
+        Arc::new(v2(User::new().username("alice")).trust_id("t")),
+    ];
+    let scopes = [
+        Scope::new().project_id("x"),
+        Scope::new().project_name("x"),
+        Scope::new().project_name("x").project_domain_id("x"),
+        Scope::new().project_name("x").project_domain_name("x"),
+        Scope::new().domain_id("x"),
+        Scope::new().domain_name("x"),
+        Scope::new().system_scope("all"),
+        Scope::new().trust_id("x"),
+        Scope::new().unscoped(),
+    ];
+    for scope in scopes {
+        all.push(Arc::new(v3(password()).scope(scope.clone())));
+        all.push(Arc::new(generic().scope(scope)));
+    }
+    all
+}
+
+#[test]
+fn a_public_id_differs_with_each_element_but_not_with_the_secret() {
+    let ids = |secret| {
+        let public_id = |credentials: Arc<dyn Credentials>| credentials.public_id().unwrap();
+        credentials_with_public_ids(secret).into_iter().map(public_id).collect::<Vec<_>>()
+    };
+    let with_one_secret = ids("secret-a");
+    assert_eq!(with_one_secret, ids("secret-b"));
+    for (index, id) in with_one_secret.iter().enumerate() {
+        assert_eq!(with_one_secret.iter().position(|other| other == id), Some(index));
+    }
+}
+
+#[test]
+fn a_public_id_is_not_the_cache_id() {
+    for credentials in credentials_with_public_ids("secret") {
+        assert_ne!(credentials.public_id(), credentials.cache_id());
+    }
+}
+
+#[test]
+fn credentials_that_only_a_secret_tells_apart_have_no_public_id() {
+    let url = "https://identity.example.com:5000";
+    let v3 = |method| V3Credentials::new(url, method);
+    let nobody = || User::new().username("").user_id("");
+    let without: [Arc<dyn Credentials>; 10] = [
+        Arc::new(v3(AuthMethod::token("secret"))),
+        Arc::new(v3(AuthMethod::receipt("secret")).and(AuthMethod::token("secret"))),
+        Arc::new(v3(AuthMethod::password(nobody(), "secret"))),
+        Arc::new(v3(AuthMethod::application_credential("", "secret"))),
+        Arc::new(v3(AuthMethod::named_application_credential("name", nobody(), "secret"))),
+        Arc::new(V2Credentials::token(url, "secret")),
+        Arc::new(V2Credentials::password(url, nobody(), "secret")),
+        Arc::new(GenericCredentials::token(url, "secret")),
+        Arc::new(GenericCredentials::password(url, nobody(), "secret")),
+        // The URL may contain a password by mistake.
+        Arc::new(GenericCredentials::password(
+            "https://alice:secret@identity.example.com",
+            alice(),
+            "secret",
+        )),
+    ];
+    for (index, credentials) in without.iter().enumerate() {
+        assert_eq!(credentials.public_id(), None, "{index}");
+    }
+}
+
+#[test]
+fn methods_that_are_not_sent_do_not_decide_an_id() {
+    let password = |user| AuthMethod::password(user, "pw");
+    let (alice, bob) = (|| User::new().user_id("alice"), || User::new().username("bob"));
+    let credentials = |methods: [AuthMethod; 2]| {
+        let [first, last] = methods;
+        V3Credentials::new(auth_url(), first).and(last)
+    };
+    let as_bob = credentials([password(alice()), password(bob())]);
+    let as_alice = credentials([password(bob()), password(alice())]);
+    assert_ne!(as_bob.public_id(), as_alice.public_id());
+    assert_ne!(as_bob.cache_id(), as_alice.cache_id());
+    assert_eq!(as_bob.cache_id(), V3Credentials::new(auth_url(), password(bob())).cache_id());
+}
+
 async fn headers(access: &ServiceAccess) -> HeaderMap {
     let mut headers = HeaderMap::new();
     access.insert_headers(&mut headers);

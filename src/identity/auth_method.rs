@@ -157,29 +157,59 @@ impl AuthMethod {
         }
     }
 
+    /// Returns the name of the method.
+    pub(super) fn name(&self) -> &'static str {
+        match &self.0 {
+            Method::Password { .. } => "password",
+            Method::Totp { .. } => "totp",
+            Method::Token(_) => "token",
+            Method::ApplicationCredential { .. } => "application_credential",
+            Method::Receipt(_) => "receipt",
+        }
+    }
+
     /// Returns the elements of a cache id for this method.
     pub(super) fn cache_id_elements(&self) -> Vec<(String, &str)> {
-        let (method, mut elements): (_, Vec<(&str, Option<&str>)>) = match &self.0 {
-            Method::Password { password, .. } => ("password", vec![("password", Some(password.expose()))]),
-            Method::Totp { passcode, .. } => ("totp", vec![("passcode", Some(passcode.expose()))]),
-            Method::Token(token) => ("token", vec![("token", Some(token.expose()))]),
-            Method::ApplicationCredential { id, name, secret, .. } => (
-                "application_credential",
-                vec![
-                    ("application_credential_secret", Some(secret.expose())),
-                    ("application_credential_id", id.as_deref()),
-                    ("application_credential_name", name.as_deref()),
-                ],
-            ),
-            Method::Receipt(receipt) => ("receipt", vec![("receipt", Some(receipt.expose()))]),
+        let secret = match &self.0 {
+            Method::Password { .. } => "password",
+            Method::Totp { .. } => "passcode",
+            Method::Token(_) => "token",
+            Method::ApplicationCredential { .. } => "application_credential_secret",
+            Method::Receipt(_) => "receipt",
         };
+        let mut elements = self.public_id_elements();
+        elements.push((format!("{}_{secret}", self.name()), self.secret().expose()));
+        elements
+    }
+
+    /// Returns the elements of a cache id for this method, without the secret.
+    pub(super) fn public_id_elements(&self) -> Vec<(String, &str)> {
+        let mut elements = Vec::new();
+        if let Method::ApplicationCredential { id, name, .. } = &self.0 {
+            elements.extend([
+                ("application_credential_id", id.as_deref()),
+                ("application_credential_name", name.as_deref()),
+            ]);
+        }
         if let Method::Password { user, .. }
         | Method::Totp { user, .. }
         | Method::ApplicationCredential { user, .. } = &self.0
         {
             elements.extend(user.cache_id_elements());
         }
+        let method = self.name();
         elements.into_iter().filter_map(|(name, value)| Some((format!("{method}_{name}"), value?))).collect()
+    }
+
+    /// Returns whether the method says who logs in, apart from its secret.
+    pub(super) fn has_public_identity(&self) -> bool {
+        match &self.0 {
+            Method::Password { user, .. } | Method::Totp { user, .. } => user.is_named(),
+            Method::ApplicationCredential { id, name, user, .. } => {
+                non_empty(id).is_some() || (non_empty(name).is_some() && user.is_named())
+            }
+            Method::Token(_) | Method::Receipt(_) => false,
+        }
     }
 }
 
@@ -216,7 +246,6 @@ pub(super) fn domain_member<'a>(
 /// Shows the name of the method, never its data.
 impl fmt::Debug for AuthMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.body_member().map_or("receipt", |(name, _)| name);
-        write!(f, "AuthMethod({name})")
+        write!(f, "AuthMethod({})", self.name())
     }
 }

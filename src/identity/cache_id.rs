@@ -1,4 +1,4 @@
-//! Cache ids: the keys of tokens in a cache, derived from the credentials that obtained them.
+//! Cache ids and public ids: the keys of tokens in a cache, derived from the credentials that obtained them.
 
 use std::collections::BTreeMap;
 
@@ -29,6 +29,14 @@ pub(super) fn cache_id(elements: Vec<(String, Option<&str>)>) -> String {
         hasher.update([0]);
     }
     BASE64_STANDARD.encode(hasher.finalize())
+}
+
+/// Returns the public id of these elements, none of which is a secret.
+///
+/// `kind` tells the types of credentials apart.
+pub(super) fn public_id<'a>(kind: &'a str, mut elements: Vec<(String, Option<&'a str>)>) -> String {
+    elements.push(("credentials".to_owned(), Some(kind)));
+    cache_id(elements)
 }
 
 /// Returns an `auth_url` as an element of a cache id.

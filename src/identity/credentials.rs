@@ -1,4 +1,8 @@
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{
+    future::{Future, ready},
+    pin::Pin,
+    sync::Arc,
+};
 
 use http::Uri;
 
@@ -6,6 +10,9 @@ use crate::{AccessInfo, Error, Transport};
 
 /// The future of [`Credentials::get_auth_ref`].
 pub type AuthRefFuture = Pin<Box<dyn Future<Output = Result<AccessInfo, Error>> + Send>>;
+
+/// The future of [`Credentials::prepare`].
+pub type PrepareFuture = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 /// Credentials that obtain a new token at each call: keystoneauth's `BaseIdentityPlugin` without its cache.
 ///
@@ -56,12 +63,69 @@ pub trait Credentials: Send + Sync + 'static {
         None
     }
 
-    /// Returns an id of the user, the scope and Keystone, in which no secret is.
+    /// Returns an id that is made of Keystone, the user and the scope, but of no secret.
     ///
-    /// It is the key of these credentials in a store whose records are not sealed, where an id that is made of a
-    /// password would let others guess it. `None` means that their access infos must not be stored there.
+    /// A store that is not sealed with a key uses it in place of [`cache_id`](Self::cache_id). There, a name that is
+    /// made of a password would let others guess the password. So credentials with a wrong password get the token of
+    /// those with the right one, too.
+    ///
+    /// Credentials that obtain different tokens must have different ids, unless only their secrets differ. `None` means
+    /// that their access infos must not be stored without a key. That is the default, and also the id of credentials
+    /// that consist of a secret only, such as a token.
     fn public_id(&self) -> Option<String> {
         None
+    }
+
+    /// Obtains what [`get_auth_ref`](Self::get_auth_ref) needs from other identity plugins, such as another token.
+    ///
+    /// Credentials that obtain their token with the token of another [`RenewingPlugin`](crate::RenewingPlugin) ask that
+    /// plugin for it here. With shared tokens, a plugin takes a lease before it logs in, and other processes wait until
+    /// it gives the lease back. It calls this method before it takes the lease, so no process waits for one lease while
+    /// it holds another. `get_auth_ref` then finds the other token current:
+    ///
+    /// ```
+    /// use http::Uri;
+    /// use tower_keystone::{
+    ///     AuthMethod, Credentials, Error, IdentityPlugin, RenewingPlugin, Scope, Transport, V3Credentials,
+    ///     identity::{AuthRefFuture, PrepareFuture},
+    /// };
+    ///
+    /// /// A token for one project, obtained with an unscoped token that many projects share.
+    /// struct Rescoped {
+    ///     unscoped: RenewingPlugin<V3Credentials>,
+    ///     project_id: String,
+    /// }
+    ///
+    /// impl Credentials for Rescoped {
+    ///     fn prepare(&self, _: Transport) -> PrepareFuture {
+    ///         let unscoped = self.unscoped.access();
+    ///         Box::pin(async { unscoped.await.map(drop) })
+    ///     }
+    ///
+    ///     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
+    ///         let (unscoped, project) = (self.unscoped.access(), Scope::new().project_id(&*self.project_id));
+    ///         let auth_url = self.auth_url().clone();
+    ///         Box::pin(async move {
+    ///             let access = unscoped.await?;
+    ///             let token = access.auth_ref().and_then(|info| info.auth_token()).ok_or(Error::NoToken)?;
+    ///             V3Credentials::new(auth_url, AuthMethod::token(token)).scope(project).get_auth_ref(transport).await
+    ///         })
+    ///     }
+    ///
+    ///     fn auth_url(&self) -> &Uri {
+    ///         self.unscoped.credentials().auth_url()
+    ///     }
+    ///
+    ///     fn cache_id(&self) -> Option<String> {
+    ///         Some(format!("{} {}", self.unscoped.cache_id()?, self.project_id))
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// The default does nothing. An error counts as a failed login.
+    fn prepare(&self, transport: Transport) -> PrepareFuture {
+        let _ = transport;
+        Box::pin(ready(Ok(())))
     }
 
     /// Returns whether failed logins may lock an account.
@@ -88,6 +152,10 @@ impl<C: Credentials + ?Sized> Credentials for Arc<C> {
 
     fn public_id(&self) -> Option<String> {
         (**self).public_id()
+    }
+
+    fn prepare(&self, transport: Transport) -> PrepareFuture {
+        (**self).prepare(transport)
     }
 
     fn can_lock_account(&self) -> bool {

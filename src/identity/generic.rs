@@ -7,7 +7,7 @@ use http::Uri;
 
 use super::{
     AuthMethod, AuthUrl, Credentials, Scope, User, V2Credentials, V3Credentials,
-    cache_id::{auth_url_element, cache_id},
+    cache_id::{auth_url_element, cache_id, public_id},
     credentials::AuthRefFuture,
     text_setters::non_empty,
 };
@@ -216,6 +216,15 @@ impl GenericCredentials {
         V3Credentials::new(url, method).scope(self.scope_with_domain())
     }
 
+    /// Returns the URL of Keystone, the scope and the user, as they are in cache ids. A token has no user.
+    fn public_identity(&self) -> (String, Scope, Option<User>) {
+        let user = match &self.method {
+            Method::Password(user, _) => Some(self.user_with_domain(user)),
+            Method::Token(_) => None,
+        };
+        (auth_url_element(self.auth_url.uri()), self.scope_with_domain(), user)
+    }
+
     /// Returns the user, with the default domain if none is set.
     fn user_with_domain(&self, user: &User) -> User {
         let mut user = user.clone();
@@ -264,25 +273,38 @@ impl Credentials for GenericCredentials {
     }
 
     fn cache_id(&self) -> Option<String> {
-        let auth_url = auth_url_element(self.auth_url.uri());
-        let scope = self.scope_with_domain();
-        let mut elements = vec![("auth_url".to_owned(), Some(&*auth_url))];
-        elements.extend(scope.cache_id_elements());
-        let user;
-        match &self.method {
-            Method::Password(given_user, password) => {
-                user = self.user_with_domain(given_user);
-                elements.extend(user.cache_id_elements().map(|(name, value)| (name.to_owned(), value)));
-                elements.push(("password".to_owned(), Some(password.expose())));
-            }
-            Method::Token(token) => elements.push(("token".to_owned(), Some(token.expose()))),
-        }
+        let (auth_url, scope, user) = self.public_identity();
+        let mut elements = public_id_elements(&auth_url, &scope, user.as_ref());
+        elements.push(match &self.method {
+            Method::Password(_, password) => ("password".to_owned(), Some(password.expose())),
+            Method::Token(token) => ("token".to_owned(), Some(token.expose())),
+        });
         Some(cache_id(elements))
+    }
+
+    fn public_id(&self) -> Option<String> {
+        self.auth_url.valid_uri().ok()?;
+        let (auth_url, scope, user) = self.public_identity();
+        let user = user.filter(User::is_named)?;
+        Some(public_id("generic", public_id_elements(&auth_url, &scope, Some(&user))))
     }
 
     fn can_lock_account(&self) -> bool {
         matches!(self.method, Method::Password(..))
     }
+}
+
+/// Returns the elements of a cache id, without the secret.
+fn public_id_elements<'a>(
+    auth_url: &'a str,
+    scope: &'a Scope,
+    user: Option<&'a User>,
+) -> Vec<(String, Option<&'a str>)> {
+    let mut elements = vec![("auth_url".to_owned(), Some(auth_url))];
+    elements.extend(scope.cache_id_elements());
+    let user = user.into_iter().flat_map(User::cache_id_elements);
+    elements.extend(user.map(|(name, value)| (name.to_owned(), value)));
+    elements
 }
 
 /// Shows the scope, never the secrets.

@@ -137,7 +137,7 @@ mod v3;
 pub use access_info_plugin::AccessInfoPlugin;
 pub use auth_method::AuthMethod;
 pub use auth_url::AuthUrl;
-pub use credentials::{AuthRefFuture, Credentials};
+pub use credentials::{AuthRefFuture, Credentials, PrepareFuture};
 pub use fixed_endpoint::FixedEndpointPlugin;
 pub use generic::GenericCredentials;
 pub use plugin_pool::PluginPool;

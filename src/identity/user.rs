@@ -39,6 +39,11 @@ impl User {
         names.describe("user", non_empty(&self.user_id), non_empty(&self.username), domain)
     }
 
+    /// Returns whether the user has an id or a name.
+    pub(super) fn is_named(&self) -> bool {
+        non_empty(&self.user_id).or(non_empty(&self.username)).is_some()
+    }
+
     /// Returns the elements of a cache id for this user.
     pub(super) fn cache_id_elements(&self) -> [(&'static str, Option<&str>); 4] {
         [

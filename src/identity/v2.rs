@@ -5,7 +5,7 @@ use http::{Request, Uri};
 
 use super::{
     AuthUrl, Credentials, User,
-    cache_id::{auth_url_element, cache_id},
+    cache_id::{auth_url_element, cache_id, public_id},
     credentials::AuthRefFuture,
     login,
     login_context::{LoginContext, MethodKind, NameFormatter},
@@ -102,6 +102,20 @@ impl V2Credentials {
 }
 
 impl V2Credentials {
+    /// Returns the elements of a cache id, without the secret.
+    fn public_id_elements<'a>(&'a self, auth_url: &'a str) -> Vec<(String, Option<&'a str>)> {
+        let mut elements = vec![
+            ("auth_url", Some(auth_url)),
+            ("tenant_id", self.tenant_id.as_deref()),
+            ("tenant_name", self.tenant_name.as_deref()),
+            ("trust_id", self.trust_id.as_deref()),
+        ];
+        if let Method::Password { user, .. } = &self.method {
+            elements.extend([("username", user.username.as_deref()), ("user_id", user.user_id.as_deref())]);
+        }
+        elements.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
     /// Describes this login for errors.
     fn login_context(&self) -> LoginContext {
         let (kind, secret) = match &self.method {
@@ -153,21 +167,18 @@ impl Credentials for V2Credentials {
 
     fn cache_id(&self) -> Option<String> {
         let auth_url = auth_url_element(self.auth_url.uri());
-        let mut elements = vec![
-            ("auth_url".to_owned(), Some(&*auth_url)),
-            ("tenant_id".to_owned(), self.tenant_id.as_deref()),
-            ("tenant_name".to_owned(), self.tenant_name.as_deref()),
-            ("trust_id".to_owned(), self.trust_id.as_deref()),
-        ];
-        match &self.method {
-            Method::Password { user, password } => elements.extend([
-                ("username".to_owned(), user.username.as_deref()),
-                ("user_id".to_owned(), user.user_id.as_deref()),
-                ("password".to_owned(), Some(password.expose())),
-            ]),
-            Method::Token(token) => elements.push(("token".to_owned(), Some(token.expose()))),
-        }
+        let mut elements = self.public_id_elements(&auth_url);
+        elements.push(match &self.method {
+            Method::Password { password, .. } => ("password".to_owned(), Some(password.expose())),
+            Method::Token(token) => ("token".to_owned(), Some(token.expose())),
+        });
         Some(cache_id(elements))
+    }
+
+    fn public_id(&self) -> Option<String> {
+        let Method::Password { user, .. } = &self.method else { return None };
+        let auth_url = auth_url_element(self.auth_url.valid_uri().ok()?);
+        user.is_named().then(|| public_id("v2", self.public_id_elements(&auth_url)))
     }
 
     fn can_lock_account(&self) -> bool {

@@ -6,7 +6,7 @@ use http::{Request, Uri};
 use super::{
     AuthMethod, AuthUrl, Credentials, Scope,
     auth_method::domain_member,
-    cache_id::{auth_url_element, cache_id},
+    cache_id::{auth_url_element, cache_id, public_id},
     credentials::AuthRefFuture,
     login,
     login_context::{LoginContext, MethodKind, NameFormatter},
@@ -97,6 +97,27 @@ impl V3Credentials {
 }
 
 impl V3Credentials {
+    /// Returns the methods, but only the last one of each kind: the others are not in the login request.
+    fn sent_methods(&self) -> Vec<&AuthMethod> {
+        let mut sent: Vec<&AuthMethod> = Vec::new();
+        for method in &self.methods {
+            sent.retain(|other| other.name() != method.name());
+            sent.push(method);
+        }
+        sent
+    }
+
+    /// Returns the elements of both ids that the methods do not decide.
+    fn common_id_elements<'a>(&'a self, auth_url: &'a str) -> Vec<(String, Option<&'a str>)> {
+        let mut elements = vec![
+            ("auth_url".to_owned(), Some(auth_url)),
+            // Not in keystoneauth's cache id.
+            ("include_catalog".to_owned(), (!self.include_catalog).then_some("false")),
+        ];
+        elements.extend(self.scope.cache_id_elements());
+        elements
+    }
+
     /// Describes this login for errors.
     fn login_context(&self) -> LoginContext {
         let secrets = self.methods.iter().map(AuthMethod::secret).cloned().collect();
@@ -167,15 +188,26 @@ impl Credentials for V3Credentials {
 
     fn cache_id(&self) -> Option<String> {
         let auth_url = auth_url_element(self.auth_url.uri());
-        let mut elements = vec![
-            ("auth_url".to_owned(), Some(&*auth_url)),
-            // Not in keystoneauth's cache id.
-            ("include_catalog".to_owned(), (!self.include_catalog).then_some("false")),
-        ];
-        elements.extend(self.scope.cache_id_elements());
-        let methods = self.methods.iter().flat_map(AuthMethod::cache_id_elements);
+        let mut elements = self.common_id_elements(&auth_url);
+        let methods = self.sent_methods().into_iter().flat_map(AuthMethod::cache_id_elements);
         elements.extend(methods.map(|(name, value)| (name, Some(value))));
         Some(cache_id(elements))
+    }
+
+    fn public_id(&self) -> Option<String> {
+        if !self.methods.iter().any(AuthMethod::has_public_identity) {
+            return None;
+        }
+        let auth_url = auth_url_element(self.auth_url.valid_uri().ok()?);
+        let methods = self.sent_methods();
+        let mut names: Vec<_> = methods.iter().map(|method| method.name()).collect();
+        names.sort_unstable();
+        let names = names.join(",");
+        let mut elements = self.common_id_elements(&auth_url);
+        elements.push(("methods".to_owned(), Some(&names)));
+        let methods = methods.into_iter().flat_map(AuthMethod::public_id_elements);
+        elements.extend(methods.map(|(name, value)| (name, Some(value))));
+        Some(public_id("v3", elements))
     }
 
     fn can_lock_account(&self) -> bool {
