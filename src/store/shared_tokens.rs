@@ -16,6 +16,7 @@ pub(super) struct Inner {
 impl SharedTokens {
     /// Shares tokens in a store. They are sealed with this key.
     pub fn new(store: impl TokenStore, key: StoreKey) -> Self {
+        store.connect();
         let _ = (store, key);
         todo!()
     }
@@ -23,6 +24,7 @@ impl SharedTokens {
     /// Shares tokens in a store without a key: whoever can read the store has the tokens, and whoever can write to it
     /// decides which tokens are used.
     pub fn without_sealing(store: impl TokenStore) -> Self {
+        store.connect();
         let _ = store;
         todo!()
     }

@@ -13,6 +13,11 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> +
 ///
 /// All errors mean that the store cannot be used now. The plugins then work without it.
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
+    /// Starts to connect in the background, so that the first answer comes sooner. The default does nothing.
+    ///
+    /// [`SharedTokens`](super::SharedTokens) calls it when it is created.
+    fn connect(&self) {}
+
     /// Returns the record of a name, or `None` if there is none or it has ended.
     fn get<'a>(&'a self, name: &'a EntryName) -> StoreFuture<'a, Option<Vec<u8>>>;
 
