@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime};
 
-use super::{LeaseOwner, SharedTokens, Version};
+use super::{LeaseOwner, SharedTokens, StoreUser, Version};
 use crate::{AccessInfo, Secret};
 
 /// The store cannot be used now. It has been logged.
@@ -17,8 +17,13 @@ pub(crate) struct IdentityEntries {
 /// What is in the token entry of an identity.
 #[derive(Clone)]
 pub(crate) enum TokenEntry {
-    /// Nothing, a tombstone, or something that cannot be read. The version is what a publisher has to compare with.
+    /// Nothing, or something that cannot be read. The version is what a publisher has to compare with.
     NoToken(Option<Version>),
+    /// A tombstone: the token that was here, which was issued at this time, has been refused by a service.
+    Tombstone {
+        version: Version,
+        issued_at: SystemTime,
+    },
     Token(StoredToken),
 }
 
@@ -64,6 +69,11 @@ impl SharedTokens {
 
 #[allow(dead_code, clippy::unused_self, clippy::unused_async, unused_variables)]
 impl IdentityEntries {
+    /// Returns a guard for a renewal that uses the store, or `None` if the store is closed.
+    pub(crate) fn add_user(&self) -> Option<StoreUser> {
+        self.shared.0.users.add()
+    }
+
     pub(crate) async fn token(&self) -> Result<TokenEntry, StoreAway> {
         todo!()
     }

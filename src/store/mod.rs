@@ -14,6 +14,7 @@ mod redis;
 mod shared_tokens;
 mod store_key;
 mod token_store;
+mod users;
 mod validation_entry;
 
 pub use entry_name::EntryName;
@@ -32,5 +33,7 @@ pub use token_store::{LeaseOwner, MAX_RECORD, StoreFuture, TokenStore, Version};
 pub(crate) use identity_entries::{
     FailureCounts, IdentityEntries, SharedFailure, StoreAway, StoredToken, TokenEntry,
 };
+#[allow(unused_imports)]
+pub(crate) use users::StoreUser;
 #[allow(unused_imports)]
 pub(crate) use validation_entry::{StoredValidation, ValidationEntry};

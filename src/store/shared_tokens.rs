@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{StoreKey, TokenStore};
+use super::{StoreKey, TokenStore, users::Users};
 use crate::{AccessInfo, Credentials, Error};
 
 /// Tokens that plugins, processes and machines share: a [`TokenStore`] and the key of what is in it.
@@ -11,6 +11,7 @@ pub struct SharedTokens(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) store: Arc<dyn TokenStore>,
+    pub(super) users: Users,
 }
 
 impl SharedTokens {
@@ -70,9 +71,9 @@ impl SharedTokens {
 
     /// Ends the renewals in the background that use this store, and gives their leases back.
     ///
-    /// Call it before the program ends.
+    /// Call it before the program ends. The plugins go on without the store.
     pub async fn close(&self) {
-        todo!()
+        self.0.users.close().await;
     }
 }
 
