@@ -12,7 +12,7 @@ pub(crate) struct StoreUser(watch::Receiver<bool>);
 impl Users {
     /// Creates the users of a store that is open.
     pub(super) fn new() -> Self {
-        Self(watch::Sender::new(false))
+        Self(watch::channel(false).0)
     }
 
     /// Adds a user. Returns `None` if the store is closed.
