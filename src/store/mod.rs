@@ -7,7 +7,8 @@ mod entry_name;
 mod file;
 mod identity_entries;
 #[cfg(feature = "memcached")]
-mod memcached;
+#[cfg_attr(docsrs, doc(cfg(feature = "memcached")))]
+pub mod memcached;
 mod memory_store;
 #[cfg(feature = "redis")]
 mod redis;
@@ -21,6 +22,8 @@ pub use entry_name::EntryName;
 #[cfg(unix)]
 pub use file::FileStore;
 #[cfg(feature = "memcached")]
+#[cfg_attr(docsrs, doc(cfg(feature = "memcached")))]
+#[doc(inline)]
 pub use memcached::MemcachedStore;
 pub use memory_store::MemoryStore;
 #[cfg(feature = "redis")]
