@@ -1,7 +1,15 @@
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use super::{LeaseOwner, SharedTokens, StoreUser, Version};
-use crate::{AccessInfo, Secret};
+use super::{
+    LeaseOwner, SharedTokens, StoreUser, Version,
+    record::{Kind, Miss},
+    sealed_entries::{Found, NewRecord, Record, SealedEntries},
+    sealer::{Purpose, Times},
+};
+use crate::{AccessInfo, Secret, error::truncate};
 
 /// The store cannot be used now. It has been logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,10 +17,7 @@ pub(crate) struct StoreAway;
 
 /// The entries of one identity in a store.
 #[derive(Clone)]
-pub(crate) struct IdentityEntries {
-    #[allow(dead_code)]
-    shared: SharedTokens,
-}
+pub(crate) struct IdentityEntries(Arc<SealedEntries>);
 
 /// What is in the token entry of an identity.
 #[derive(Clone)]
@@ -37,7 +42,7 @@ pub(crate) struct StoredToken {
 }
 
 /// A login that failed in some process of the fleet. The entry ends when the next login may be made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SharedFailure {
     /// The error, without secrets.
     pub(crate) message: Box<str>,
@@ -53,29 +58,58 @@ pub(crate) struct FailureCounts {
     pub(crate) permanent: u32,
 }
 
-#[allow(dead_code, clippy::unused_self, unused_variables)]
+const TOKEN: &str = "token";
+const FAILURE: &str = "failure";
+const FAILURE_COUNTS: &str = "failures";
+
+/// How long a tombstone keeps a late publisher from putting back what was removed.
+const TOMBSTONE_LIFETIME: Duration = Duration::from_secs(180);
+
+/// How long the numbers of failed logins are remembered after the last one.
+const FAILURE_COUNTS_LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// The lifetime of what replaces a record that is removed. The smallest unit of some stores is a second.
+const REMOVED_LIFETIME: Duration = Duration::from_secs(1);
+
+/// How much the clocks of two machines may differ. A record that ended longer ago was put back by somebody.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
+
+/// How often a record is written again if another process has changed it meanwhile.
+const MAX_ATTEMPTS: usize = 3;
+
 impl SharedTokens {
     /// Returns the entries of an identity. `identity` is the cache id of its credentials, or the id without secrets if
     /// the store is not sealed.
     pub(crate) fn identity(&self, identity: &Secret) -> IdentityEntries {
-        todo!()
-    }
-
-    /// Returns whether records are sealed with a key.
-    pub(crate) fn is_sealed(&self) -> bool {
-        todo!()
+        IdentityEntries(Arc::new(SealedEntries::new(self.clone(), Purpose::Tokens, identity.clone())))
     }
 }
 
-#[allow(dead_code, clippy::unused_self, clippy::unused_async, unused_variables)]
 impl IdentityEntries {
     /// Returns a guard for a renewal that uses the store, or `None` if the store is closed.
     pub(crate) fn add_user(&self) -> Option<StoreUser> {
-        self.shared.0.users.add()
+        self.0.shared().add_user()
     }
 
     pub(crate) async fn token(&self) -> Result<TokenEntry, StoreAway> {
-        todo!()
+        let found = self.0.get(TOKEN, &[Kind::Token, Kind::Tombstone]).await?;
+        if found.record.is_some() {
+            return Ok(self.token_entry(found));
+        }
+        for key in 1..self.0.keys() {
+            let older = self.0.get_with(key, TOKEN, &[Kind::Token, Kind::Tombstone]).await?;
+            let left = older
+                .record
+                .as_ref()
+                .and_then(|record| record.header.expires_at.duration_since(SystemTime::now()).ok());
+            let (Some(left), TokenEntry::Token(token)) = (left, self.token_entry(older)) else { continue };
+            // Sealed with the first key, it can be replaced and removed like any other.
+            return Ok(match self.publish_token(found.version.as_ref(), &token.access_info, left).await? {
+                Some(version) => TokenEntry::Token(StoredToken { version, ..token }),
+                None => self.token_entry(self.0.get(TOKEN, &[Kind::Token, Kind::Tombstone]).await?),
+            });
+        }
+        Ok(TokenEntry::NoToken(found.version))
     }
 
     /// Publishes a token, if the entry still has the version that was seen. Returns the version of the new record, or
@@ -86,7 +120,14 @@ impl IdentityEntries {
         access_info: &AccessInfo,
         time_to_live: Duration,
     ) -> Result<Option<Version>, StoreAway> {
-        todo!()
+        let default = Times::from_now(time_to_live);
+        let times = Times {
+            issued_at: access_info.issued().ok().flatten().unwrap_or(default.issued_at),
+            expires_at: access_info.expires().ok().flatten().unwrap_or(default.expires_at),
+        };
+        let state = access_info.auth_state();
+        let content = state.expose().as_bytes();
+        self.0.publish(TOKEN, seen, NewRecord { kind: Kind::Token, times, content, time_to_live }).await
     }
 
     /// Replaces a token that a service has refused by a tombstone, if the entry still has this version. Returns whether
@@ -96,46 +137,188 @@ impl IdentityEntries {
         version: &Version,
         issued_at: SystemTime,
     ) -> Result<bool, StoreAway> {
-        todo!()
+        let times = Times { issued_at, ..Times::from_now(TOMBSTONE_LIFETIME) };
+        let tombstone =
+            NewRecord { kind: Kind::Tombstone, times, content: &[], time_to_live: TOMBSTONE_LIFETIME };
+        Ok(self.0.publish(TOKEN, Some(version), tombstone).await?.is_some())
     }
 
     /// Takes one of the `max` refusals that the whole fleet has in each `window`. Returns false if there is none left.
     pub(crate) async fn take_refusal(&self, max: usize, window: Duration) -> Result<bool, StoreAway> {
-        todo!()
+        for slot in 0..max {
+            let part = format!("refusal-{slot}");
+            let found = self.0.get(&part, &[Kind::Refusal]).await?;
+            if found.record.is_some_and(|record| !self.has_ended(&part, &record)) {
+                continue;
+            }
+            if self.replace(&part, found.version.as_ref(), Kind::Refusal, window, &[]).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Returns the failure after which no process of the fleet may log in yet.
     pub(crate) async fn failure(&self) -> Result<Option<SharedFailure>, StoreAway> {
-        todo!()
+        let found = self.0.get(FAILURE, &[Kind::Failure, Kind::Tombstone]).await?;
+        let Some(record) = found.record.filter(|record| record.header.kind == Kind::Failure) else {
+            return Ok(None);
+        };
+        if self.has_ended(FAILURE, &record) {
+            return Ok(None);
+        }
+        let failure = SharedFailure::from_bytes(&record.content);
+        if failure.is_none() {
+            self.0.log(FAILURE, Miss::Content);
+        }
+        Ok(failure)
     }
 
     /// Publishes a failure. Its entry ends after its delay.
     pub(crate) async fn publish_failure(&self, failure: &SharedFailure) -> Result<(), StoreAway> {
-        todo!()
+        self.overwrite(FAILURE, Kind::Failure, failure.delay, &failure.to_bytes()).await
     }
 
     /// Removes the failure and the counts, after a login that succeeded or when the program asks for it.
     pub(crate) async fn clear_failures(&self) -> Result<(), StoreAway> {
-        todo!()
+        for (part, kind) in [(FAILURE, Kind::Failure), (FAILURE_COUNTS, Kind::FailureCounts)] {
+            for _ in 0..MAX_ATTEMPTS {
+                let found = self.0.get(part, &[kind, Kind::Tombstone]).await?;
+                let is_removed = found.record.is_some_and(|record| record.header.kind == Kind::Tombstone);
+                if found.version.is_none() || is_removed {
+                    break;
+                }
+                if self.replace(part, found.version.as_ref(), Kind::Tombstone, REMOVED_LIFETIME, &[]).await? {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(crate) async fn failure_counts(&self) -> Result<FailureCounts, StoreAway> {
-        todo!()
+        let found = self.0.get(FAILURE_COUNTS, &[Kind::FailureCounts, Kind::Tombstone]).await?;
+        let Some(record) = found.record.filter(|record| record.header.kind == Kind::FailureCounts) else {
+            return Ok(FailureCounts::default());
+        };
+        if self.has_ended(FAILURE_COUNTS, &record) {
+            return Ok(FailureCounts::default());
+        }
+        let counts = FailureCounts::from_bytes(&record.content);
+        if counts.is_none() {
+            self.0.log(FAILURE_COUNTS, Miss::Content);
+        }
+        Ok(counts.unwrap_or_default())
     }
 
     pub(crate) async fn publish_failure_counts(&self, counts: FailureCounts) -> Result<(), StoreAway> {
-        todo!()
+        self.overwrite(FAILURE_COUNTS, Kind::FailureCounts, FAILURE_COUNTS_LIFETIME, &counts.to_bytes()).await
     }
 
     pub(crate) async fn lease(&self, owner: &LeaseOwner, term: Duration) -> Result<bool, StoreAway> {
-        todo!()
+        self.0.lease(owner, term).await
     }
 
     pub(crate) async fn extend(&self, owner: &LeaseOwner, term: Duration) -> Result<bool, StoreAway> {
-        todo!()
+        self.0.extend(owner, term).await
     }
 
     pub(crate) async fn release(&self, owner: &LeaseOwner) -> Result<(), StoreAway> {
-        todo!()
+        self.0.release(owner).await
+    }
+
+    /// Reads what was found in the token entry.
+    fn token_entry(&self, found: Found) -> TokenEntry {
+        let Found { version: Some(version), record: Some(record) } = found else {
+            return TokenEntry::NoToken(found.version);
+        };
+        let issued_at = record.header.issued_at;
+        if record.header.kind == Kind::Tombstone {
+            return TokenEntry::Tombstone { version, issued_at };
+        }
+        match access_info(&record.content) {
+            Some(access_info) => TokenEntry::Token(StoredToken { version, issued_at, access_info }),
+            None => {
+                self.0.log(TOKEN, Miss::Content);
+                TokenEntry::NoToken(Some(version))
+            }
+        }
+    }
+
+    /// Returns whether a record ended so long ago that a difference of the clocks cannot be the reason. Somebody who can
+    /// write to the store has put it back, or prevents its end.
+    fn has_ended(&self, part: &str, record: &Record) -> bool {
+        let age = SystemTime::now().duration_since(record.header.expires_at).unwrap_or_default();
+        let has_ended = age > MAX_CLOCK_SKEW;
+        if has_ended {
+            self.0.log(part, Miss::Ended);
+        }
+        has_ended
+    }
+
+    /// Replaces the record of an entry, whatever is there.
+    async fn overwrite(
+        &self,
+        part: &str,
+        kind: Kind,
+        lifetime: Duration,
+        content: &[u8],
+    ) -> Result<(), StoreAway> {
+        for _ in 0..MAX_ATTEMPTS {
+            let found = self.0.get(part, &[kind, Kind::Tombstone]).await?;
+            if self.replace(part, found.version.as_ref(), kind, lifetime, content).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn replace(
+        &self,
+        part: &str,
+        seen: Option<&Version>,
+        kind: Kind,
+        lifetime: Duration,
+        content: &[u8],
+    ) -> Result<bool, StoreAway> {
+        let times = Times::from_now(lifetime);
+        let new = NewRecord { kind, times, content, time_to_live: lifetime };
+        Ok(self.0.publish(part, seen, new).await?.is_some())
+    }
+}
+
+/// Reads an auth state.
+fn access_info(content: &[u8]) -> Option<AccessInfo> {
+    // A second copy, which is wiped as the first one.
+    let state = Secret::new(std::str::from_utf8(content).ok()?);
+    AccessInfo::from_auth_state(&state).ok()
+}
+
+impl SharedFailure {
+    fn to_bytes(&self) -> Vec<u8> {
+        let delay = u64::try_from(self.delay.as_millis()).unwrap_or(u64::MAX);
+        let message = truncate(&self.message);
+        [&[u8::from(self.is_transient)], delay.to_be_bytes().as_slice(), message.as_bytes()].concat()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (is_transient, rest) = bytes.split_first()?;
+        let (delay, message) = rest.split_first_chunk()?;
+        Some(Self {
+            message: truncate(std::str::from_utf8(message).ok()?).into(),
+            is_transient: *is_transient != 0,
+            delay: Duration::from_millis(u64::from_be_bytes(*delay)),
+        })
+    }
+}
+
+impl FailureCounts {
+    fn to_bytes(self) -> [u8; 8] {
+        ((u64::from(self.transient) << 32) | u64::from(self.permanent)).to_be_bytes()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let both = u64::from_be_bytes(bytes.try_into().ok()?);
+        Some(Self { transient: (both >> 32) as u32, permanent: both as u32 })
     }
 }

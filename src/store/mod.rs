@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "the parts are not assembled yet")]
 
+mod contact;
 mod entry_name;
 #[cfg(unix)]
 mod file;
@@ -10,12 +11,21 @@ mod identity_entries;
 #[cfg_attr(docsrs, doc(cfg(feature = "memcached")))]
 pub mod memcached;
 mod memory_store;
+#[cfg(shuttle)]
+pub mod memory_table;
+#[cfg(not(shuttle))]
+#[allow(unreachable_pub, reason = "the model checker uses it")]
+mod memory_table;
+mod record;
 #[cfg(feature = "redis")]
 mod redis;
+mod sealed_entries;
+mod sealer;
 mod shared_tokens;
 mod store_key;
 mod token_store;
 mod users;
+#[cfg(feature = "validate")]
 mod validation_entry;
 
 pub use entry_name::EntryName;
@@ -38,5 +48,6 @@ pub(crate) use identity_entries::{
 };
 #[allow(unused_imports)]
 pub(crate) use users::StoreUser;
+#[cfg(feature = "validate")]
 #[allow(unused_imports)]
 pub(crate) use validation_entry::{StoredValidation, ValidationEntry};

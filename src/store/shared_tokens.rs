@@ -1,84 +1,222 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::{Duration, SystemTime},
+};
 
-use super::{StoreKey, TokenStore, users::Users};
-use crate::{AccessInfo, Credentials, Error};
+use super::{
+    MemoryStore, StoreAway, StoreFuture, StoreKey, StoreUser, TokenEntry, TokenStore,
+    contact::Contact,
+    sealer::{Purpose, Sealer},
+    store_key::KEY_LENGTH,
+    users::Users,
+};
+use crate::{
+    AccessInfo, Credentials, Error, Secret,
+    task::{Timer, catch_panic},
+    transport::LogThrottle,
+};
 
 /// Tokens that plugins, processes and machines share: a [`TokenStore`] and the key of what is in it.
 ///
-/// Clones share the connection to the store, and whether it can be used now.
+/// Clones share the connection to the store, and whether it can be used now. See the [module docs](super).
 #[derive(Clone)]
-pub struct SharedTokens(pub(super) Arc<Inner>);
+pub struct SharedTokens(Arc<Inner>);
 
-pub(super) struct Inner {
-    pub(super) store: Arc<dyn TokenStore>,
-    pub(super) users: Users,
+#[derive(Clone)]
+struct Inner {
+    store: Arc<dyn TokenStore>,
+    is_sealed: bool,
+    /// The keys by purpose. The first one is used to write.
+    tokens: Vec<Sealer>,
+    validations: Vec<Sealer>,
+    name: Box<str>,
+    answer_timeout: Duration,
+    common: Arc<Common>,
 }
+
+/// What clones have in common, also if their settings differ.
+struct Common {
+    contact: Contact,
+    log_throttle: LogThrottle,
+    users: Users,
+}
+
+/// The default of [`SharedTokens::answer_timeout`].
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// The key of records that are not sealed. Everybody knows it.
+const PUBLIC_KEY: [u8; KEY_LENGTH] = *b"tower-keystone: a key for no one";
+
+/// How long [`SharedTokens::close`] waits for renewals that do not end.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl SharedTokens {
     /// Shares tokens in a store. They are sealed with this key.
     pub fn new(store: impl TokenStore, key: StoreKey) -> Self {
-        store.connect();
-        let _ = (store, key);
-        todo!()
+        Self::with_key(Arc::new(store), &key, true)
     }
 
     /// Shares tokens in a store without a key: whoever can read the store has the tokens, and whoever can write to it
     /// decides which tokens are used.
+    ///
+    /// Entries are named after [`Credentials::public_id`], which contains no secret. So a process with the right user
+    /// name and a wrong password gets the token, too.
     pub fn without_sealing(store: impl TokenStore) -> Self {
-        store.connect();
-        let _ = store;
-        todo!()
+        Self::with_key(Arc::new(store), &StoreKey::new(PUBLIC_KEY), false)
     }
 
     /// Shares tokens between the plugins of this process.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the operating system has no random bytes for the key.
     pub fn in_memory() -> Self {
-        todo!()
+        Self::new(MemoryStore::new(), StoreKey::random())
+    }
+
+    fn with_key(store: Arc<dyn TokenStore>, key: &StoreKey, is_sealed: bool) -> Self {
+        let common =
+            Common { contact: Contact::default(), log_throttle: LogThrottle::default(), users: Users::new() };
+        let mut inner = Inner {
+            store,
+            is_sealed,
+            tokens: Vec::new(),
+            validations: Vec::new(),
+            name: "tokens".into(),
+            answer_timeout: ANSWER_TIMEOUT,
+            common: Arc::new(common),
+        };
+        inner.add_key(key);
+        let _ = catch_panic(|| inner.store.connect());
+        Self(Arc::new(inner))
     }
 
     /// Sets the name of the store. The default is `tokens`.
     ///
     /// Programs with different names do not share tokens, even if they use the same server and the same key.
     #[must_use]
-    pub fn name(self, name: impl Into<String>) -> Self {
-        let _ = name.into();
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.0).name = name.into().into();
         self
     }
 
     /// Adds a key that was used before. What it has sealed is read, but nothing is written with it.
     #[must_use]
-    pub fn also_read_with(self, key: StoreKey) -> Self {
-        let _ = key;
+    pub fn also_read_with(mut self, key: StoreKey) -> Self {
+        Arc::make_mut(&mut self.0).add_key(&key);
         self
     }
 
     /// Sets how long an answer of the store is awaited after the first contact. The default is 50 ms.
+    ///
+    /// The first answer is awaited for at least 1 s, because a connection takes longer. A store that does not answer in
+    /// time is not used for a while: 20 ms at first, up to 30 s.
     #[must_use]
-    pub fn answer_timeout(self, timeout: Duration) -> Self {
-        let _ = timeout;
+    pub fn answer_timeout(mut self, timeout: Duration) -> Self {
+        Arc::make_mut(&mut self.0).answer_timeout = timeout;
         self
     }
 
     /// Returns the stored access info of these credentials, for example for an
     /// [`AccessInfoPlugin`](crate::AccessInfoPlugin). It does not log in.
     ///
+    /// It is `None` if there is none, if the token has expired, or if the credentials have no id to be stored by
+    /// ([`Credentials::cache_id`], or [`Credentials::public_id`] if the store is not sealed).
+    ///
     /// # Errors
     ///
     /// [`Error::StoreUnavailable`] if the store cannot be asked.
     pub async fn access_info(&self, credentials: &impl Credentials) -> Result<Option<AccessInfo>, Error> {
-        let _ = credentials;
-        todo!()
+        let Some(identity) = self.identity_of(credentials) else { return Ok(None) };
+        match self.identity(&identity).token().await {
+            Err(StoreAway) => Err(self.0.common.contact.error()),
+            Ok(TokenEntry::NoToken(_) | TokenEntry::Tombstone { .. }) => Ok(None),
+            Ok(TokenEntry::Token(token)) => {
+                let expires = token.access_info.expires()?;
+                let is_valid = expires.is_none_or(|expires| SystemTime::now() < expires);
+                Ok(is_valid.then_some(token.access_info))
+            }
+        }
     }
 
     /// Ends the renewals in the background that use this store, and gives their leases back.
     ///
-    /// Call it before the program ends. The plugins go on without the store.
+    /// Call it before the program ends. It waits 5 s at most. The plugins go on without the store.
     pub async fn close(&self) {
-        self.0.users.close().await;
+        let mut closing = pin!(self.0.common.users.close());
+        let mut timer = Timer::new(CLOSE_TIMEOUT);
+        poll_fn(|cx| match closing.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => Pin::new(&mut timer).poll(cx).map(drop),
+        })
+        .await;
+    }
+
+    /// Returns the id by which the tokens of these credentials are stored. `None` means that they are not stored.
+    pub(crate) fn identity_of(&self, credentials: &(impl Credentials + ?Sized)) -> Option<Secret> {
+        let identity = if self.0.is_sealed { credentials.cache_id() } else { credentials.public_id() };
+        identity.map(Secret::new)
+    }
+
+    /// Returns whether records are sealed with a key.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.0.is_sealed
+    }
+
+    /// Returns how long an answer of the store is awaited after the first contact.
+    #[cfg(feature = "validate")]
+    pub(crate) fn timeout(&self) -> Duration {
+        self.0.answer_timeout
+    }
+
+    /// Returns a guard for a renewal that uses the store, or `None` if the store is closed.
+    pub(super) fn add_user(&self) -> Option<StoreUser> {
+        self.0.common.users.add()
+    }
+
+    /// Returns the derived keys for a purpose, the one to write with first.
+    pub(super) fn sealers(&self, purpose: Purpose) -> impl Iterator<Item = &Sealer> {
+        match purpose {
+            Purpose::Tokens => self.0.tokens.iter(),
+            Purpose::Validations => self.0.validations.iter(),
+        }
+    }
+
+    pub(super) fn store_name(&self) -> &str {
+        &self.0.name
+    }
+
+    pub(super) fn log_throttle(&self) -> &LogThrottle {
+        &self.0.common.log_throttle
+    }
+
+    /// Asks the store, unless it is known to be away.
+    pub(super) async fn ask<'a, T>(
+        &'a self,
+        ask: impl FnOnce(&'a dyn TokenStore) -> StoreFuture<'a, T>,
+    ) -> Result<T, StoreAway> {
+        self.0.common.contact.ask(&*self.0.store, self.0.answer_timeout, ask).await
     }
 }
 
+impl Inner {
+    fn add_key(&mut self, key: &StoreKey) {
+        self.tokens.push(Sealer::new(key, Purpose::Tokens));
+        self.validations.push(Sealer::new(key, Purpose::Validations));
+    }
+}
+
+/// Shows the store, but no key.
 impl fmt::Debug for SharedTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SharedTokens").field(&self.0.store).finish()
+        f.debug_struct("SharedTokens")
+            .field("store", &self.0.store)
+            .field("name", &self.0.name)
+            .field("is_sealed", &self.0.is_sealed)
+            .finish_non_exhaustive()
     }
 }

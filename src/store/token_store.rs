@@ -1,4 +1,7 @@
-use std::{fmt, future::Future, pin::Pin, time::Duration};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use chacha20poly1305::aead::{OsRng, rand_core::RngCore};
 
 use super::EntryName;
 use crate::BoxError;
@@ -24,7 +27,10 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// Replaces the record of a name, and returns true, if the current record still has the version `seen`.
     ///
     /// `None` as the version means that there was no record. The comparison and the write must not be interrupted by
-    /// another write. The new record ends after `time_to_live`.
+    /// another write. The new record ends after `time_to_live`. It ends early rather than late if the store counts in
+    /// larger units.
+    ///
+    /// If the record is longer than [`MAX_RECORD`], the current one is kept and false is returned.
     fn publish<'a>(
         &'a self,
         name: &'a EntryName,
@@ -53,6 +59,49 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
 
     /// Gives the lease back, if `owner` still holds it.
     fn release<'a>(&'a self, name: &'a EntryName, owner: &'a LeaseOwner) -> StoreFuture<'a, ()>;
+}
+
+/// A shared store is a store.
+impl<S: TokenStore + ?Sized> TokenStore for Arc<S> {
+    fn connect(&self) {
+        (**self).connect();
+    }
+
+    fn get<'a>(&'a self, name: &'a EntryName) -> StoreFuture<'a, Option<Vec<u8>>> {
+        (**self).get(name)
+    }
+
+    fn publish<'a>(
+        &'a self,
+        name: &'a EntryName,
+        seen: Option<&'a Version>,
+        record: &'a [u8],
+        time_to_live: Duration,
+    ) -> StoreFuture<'a, bool> {
+        (**self).publish(name, seen, record, time_to_live)
+    }
+
+    fn lease<'a>(
+        &'a self,
+        name: &'a EntryName,
+        owner: &'a LeaseOwner,
+        term: Duration,
+    ) -> StoreFuture<'a, bool> {
+        (**self).lease(name, owner, term)
+    }
+
+    fn extend<'a>(
+        &'a self,
+        name: &'a EntryName,
+        owner: &'a LeaseOwner,
+        term: Duration,
+    ) -> StoreFuture<'a, bool> {
+        (**self).extend(name, owner, term)
+    }
+
+    fn release<'a>(&'a self, name: &'a EntryName, owner: &'a LeaseOwner) -> StoreFuture<'a, ()> {
+        (**self).release(name, owner)
+    }
 }
 
 /// Maximum length of a record, in bytes. A longer one is not stored.
@@ -99,8 +148,20 @@ impl fmt::Debug for Version {
 pub struct LeaseOwner(Box<str>);
 
 impl LeaseOwner {
-    /// Creates the owner of this name, which is 22 characters of the URL-safe alphabet of base64.
-    pub(super) fn new(name: impl Into<Box<str>>) -> Self {
+    /// Creates an owner with a name that no other owner has, from 16 random bytes of the operating system.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the operating system has no random bytes.
+    pub fn random() -> Self {
+        let mut bytes = [0; 16];
+        OsRng.fill_bytes(&mut bytes);
+        Self(BASE64_URL_SAFE_NO_PAD.encode(bytes).into())
+    }
+
+    /// Creates the owner of this name, so that a model checker can repeat a run.
+    #[cfg(shuttle)]
+    pub fn new(name: impl Into<Box<str>>) -> Self {
         Self(name.into())
     }
 

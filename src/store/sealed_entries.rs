@@ -1,0 +1,158 @@
+//! The entries of one identity, as sealed records.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use tracing::warn;
+use zeroize::Zeroizing;
+
+use super::{
+    EntryName, LeaseOwner, MAX_RECORD, SharedTokens, StoreAway, Version,
+    record::{Header, Kind, Miss},
+    sealer::{Binding, Purpose, Times},
+};
+use crate::Secret;
+
+/// The part of the name of the lease, which is the part of the entry that it is for.
+const LEASE_PART: &str = "token";
+
+/// Time in which a record that is not used is logged only once for each identity and reason.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The entries of one identity for one purpose.
+pub(super) struct SealedEntries {
+    shared: SharedTokens,
+    purpose: Purpose,
+    identity: Secret,
+    /// The names of the identity: one for each key, in the order of the keys.
+    names: Box<[Box<str>]>,
+}
+
+/// What was found under a name.
+pub(super) struct Found {
+    /// The version of the record, also if it cannot be read. `None` if there is no record.
+    pub(super) version: Option<Version>,
+    /// The record, if it can be read.
+    pub(super) record: Option<Record>,
+}
+
+/// A record that was opened.
+pub(super) struct Record {
+    pub(super) header: Header,
+    pub(super) content: Zeroizing<Vec<u8>>,
+}
+
+/// A record to publish.
+#[derive(Clone, Copy)]
+pub(super) struct NewRecord<'a> {
+    pub(super) kind: Kind,
+    pub(super) times: Times,
+    pub(super) content: &'a [u8],
+    pub(super) time_to_live: Duration,
+}
+
+impl SealedEntries {
+    pub(super) fn new(shared: SharedTokens, purpose: Purpose, identity: Secret) -> Self {
+        let store = shared.store_name();
+        let sealers = shared.sealers(purpose);
+        let names = sealers.map(|sealer| sealer.identity_name(store, identity.expose())).collect();
+        Self { shared, purpose, identity, names }
+    }
+
+    pub(super) fn shared(&self) -> &SharedTokens {
+        &self.shared
+    }
+
+    /// Returns the number of keys. All methods use the first key, except [`get_with`](Self::get_with).
+    pub(super) fn keys(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Returns the record of an entry, if it is one of these kinds.
+    pub(super) async fn get(&self, part: &str, kinds: &[Kind]) -> Result<Found, StoreAway> {
+        self.get_with(0, part, kinds).await
+    }
+
+    /// Returns the record of an entry that the key with this index has named and sealed.
+    pub(super) async fn get_with(&self, key: usize, part: &str, kinds: &[Kind]) -> Result<Found, StoreAway> {
+        let nothing = Found { version: None, record: None };
+        let Some(name) = self.entry_name(key, part) else { return Ok(nothing) };
+        let Some(record) = self.shared.ask(|store| store.get(&name)).await? else { return Ok(nothing) };
+        let version = Some(Version::of(&record));
+        let record = self.open(key, part, kinds, record);
+        let record = record.inspect_err(|miss| self.log(part, *miss)).ok();
+        Ok(Found { version, record })
+    }
+
+    /// Replaces the record of an entry, if it still has the version that was seen. Returns the version of the new one.
+    pub(super) async fn publish(
+        &self,
+        part: &str,
+        seen: Option<&Version>,
+        new: NewRecord<'_>,
+    ) -> Result<Option<Version>, StoreAway> {
+        let (Some(name), Some(sealer)) = (self.entry_name(0, part), self.shared.sealers(self.purpose).next())
+        else {
+            return Ok(None);
+        };
+        // Without random bytes there is no record. The plugins then work as if the store were away.
+        let record =
+            sealer.seal(self.binding(part), new.kind, new.times, new.content).map_err(|_| StoreAway)?;
+        if record.len() > MAX_RECORD {
+            self.log(part, Miss::TooLong);
+            return Ok(None);
+        }
+        let is_published =
+            self.shared.ask(|store| store.publish(&name, seen, &record, new.time_to_live)).await?;
+        Ok(is_published.then(|| Version::of(&record)))
+    }
+
+    pub(super) async fn lease(&self, owner: &LeaseOwner, term: Duration) -> Result<bool, StoreAway> {
+        let Some(name) = self.entry_name(0, LEASE_PART) else { return Ok(false) };
+        self.shared.ask(|store| store.lease(&name, owner, term)).await
+    }
+
+    pub(super) async fn extend(&self, owner: &LeaseOwner, term: Duration) -> Result<bool, StoreAway> {
+        let Some(name) = self.entry_name(0, LEASE_PART) else { return Ok(false) };
+        self.shared.ask(|store| store.extend(&name, owner, term)).await
+    }
+
+    pub(super) async fn release(&self, owner: &LeaseOwner) -> Result<(), StoreAway> {
+        let Some(name) = self.entry_name(0, LEASE_PART) else { return Ok(()) };
+        self.shared.ask(|store| store.release(&name, owner)).await
+    }
+
+    /// Logs why a record is not used.
+    pub(super) fn log(&self, part: &str, miss: Miss) {
+        let name = self.entry_name(0, part);
+        let message = (self.names.first(), miss);
+        if self.shared.log_throttle().should_log(message, Instant::now(), LOG_INTERVAL) {
+            let reason = miss.reason();
+            warn!(entry = ?name, reason, "a record in the token store is not used: {reason}");
+        }
+    }
+
+    fn open(&self, key: usize, part: &str, kinds: &[Kind], record: Vec<u8>) -> Result<Record, Miss> {
+        let sealer = self.shared.sealers(self.purpose).nth(key).ok_or(Miss::Key)?;
+        let (header, content) = sealer.open(self.binding(part), record)?;
+        if !kinds.contains(&header.kind) {
+            return Err(Miss::Kind);
+        }
+        Ok(Record { header, content })
+    }
+
+    fn entry_name(&self, key: usize, part: &str) -> Option<EntryName> {
+        self.names.get(key).map(|identity| EntryName::new(identity, part))
+    }
+
+    fn binding<'a>(&'a self, part: &'a str) -> Binding<'a> {
+        Binding { store: self.shared.store_name(), identity: self.identity.expose(), part }
+    }
+}
+
+impl Times {
+    /// Returns the times of a record that takes effect now.
+    pub(super) fn from_now(duration: Duration) -> Self {
+        let now = SystemTime::now();
+        Self { issued_at: now, expires_at: now.checked_add(duration).unwrap_or(now) }
+    }
+}

@@ -1,0 +1,4 @@
+//! The stores of tokens.
+
+mod contract;
+mod memory;
