@@ -1,4 +1,6 @@
 //! The stores of tokens.
 
 mod contract;
+#[cfg(unix)]
+mod file;
 mod memory;
