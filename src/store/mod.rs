@@ -1,4 +1,74 @@
-//! Tokens that outlive a process, and that the processes of a fleet share.
+//! Tokens that outlive a process, and that the processes of a fleet share. Requires the feature `store`.
+//!
+//! Without a store, each [`RenewingPlugin`](crate::RenewingPlugin) logs in for itself: each run of a command line
+//! program, and each replica of a service. With a store, the plugins with the same credentials share their token. One of
+//! them logs in, the others take the token from the store, in whichever process or on whichever machine they are. When
+//! the token is due for renewal, or when a service has rejected it, again only one of them logs in.
+//!
+//! ```
+//! # // EXAMPLE
+//! ```
+//!
+//! # Which store?
+//!
+//! | store | shared by | feature |
+//! |---|---|---|
+//! | [`SharedTokens::in_memory`], [`MemoryStore`] | the plugins of one process | `store` |
+//! | `FileStore` | the processes of one user on one machine, such as runs of a command line program; Unix only | `store` |
+//! | `RedisStore` | processes on several machines | `redis`; with `redis-tls`, `redis-cluster` and `redis-sentinel` in these forms |
+//! | `MemcachedStore` | processes on several machines | `memcached` |
+//! | your own [`TokenStore`] | | `store` |
+//!
+//! A lost entry costs a login, so a store needs neither a disk nor a copy.
+//!
+//! # If the store is away
+//!
+//! No request fails because of a store. If it does not answer within 50 ms
+//! ([`answer_timeout`](SharedTokens::answer_timeout)), or answers with an error, the plugins go on as without it: each
+//! logs in for itself. This is logged once, and again when the store is back. Meanwhile the store is asked after 20 ms,
+//! and then less and less often, up to every 30 s. The first answer is awaited for up to 1 s, because a connection takes
+//! longer. Requests with a current token never wait for a store.
+//!
+//! Call [`SharedTokens::close`] before the program ends: it ends renewals in the background, so that others do not have
+//! to wait for their leases to end.
+//!
+//! # What is stored, and who can read it
+//!
+//! Each record is sealed: encrypted and authenticated (XChaCha20-Poly1305). It is bound to the credentials, to the
+//! [name](SharedTokens::name) of the store and to its purpose. A record that was changed, that belongs to other
+//! credentials or that was made with another key is ignored, and is logged as a warning, at most once a minute for the
+//! same reason. The names of the entries tell nothing without the key.
+//!
+//! Somebody who can read the store sees how many entries there are, how long they are, and when the tokens expire.
+//! Somebody who can write to it can remove tokens, delay logins, or put old tokens back, which services then reject. With
+//! the key, every token in the store can be used until it expires.
+//!
+//! # The key
+//!
+//! A [`StoreKey`] is 32 random bytes, for example from `openssl rand -base64 32`. All processes that share tokens need
+//! it. Treat it like the passwords of the credentials. To replace it:
+//!
+//! ```
+//! use tower_keystone::store::{SharedTokens, StoreKey, TokenStore};
+//!
+//! fn tokens(store: impl TokenStore, new: StoreKey, old: StoreKey) -> SharedTokens {
+//!     // Uses the tokens of processes that still have the old key, and writes with the new one.
+//!     SharedTokens::new(store, new).also_read_with(old)
+//! }
+//! ```
+//!
+//! Remove the old key when all processes have the new one and the tokens of that time have expired. Meanwhile, the
+//! processes with the old key and those with the new one log in separately.
+//!
+//! [`SharedTokens::without_sealing`] uses no key of yours. Everybody who can read the store can then use the tokens in
+//! it.
+//!
+//! # A store of your own
+//!
+//! Implement [`TokenStore`]. It stores bytes under names, and needs one operation that many stores have: replace a record
+//! only if the present one starts with certain bytes, its [`Version`]. Leases are entries of their own that end by
+//! themselves. Answer at once or return an error: [`SharedTokens`] limits the wait, remembers that the store is away,
+//! and logs it. A store for tests can wrap a [`MemoryStore`].
 
 #![allow(dead_code, reason = "the parts are not assembled yet")]
 
@@ -51,3 +121,6 @@ pub(crate) use users::StoreUser;
 #[cfg(feature = "validate")]
 #[allow(unused_imports)]
 pub(crate) use validation_entry::{StoredValidation, ValidationEntry};
+
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,6 @@ impl Purpose {
 }
 
 /// The keys that are derived from a [`StoreKey`] for one purpose.
-#[derive(Clone)]
 pub(super) struct Sealer {
     purpose: Purpose,
     seal: Zeroizing<[u8; KEY_LENGTH]>,

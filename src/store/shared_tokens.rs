@@ -31,8 +31,10 @@ struct Inner {
     store: Arc<dyn TokenStore>,
     is_sealed: bool,
     /// The keys by purpose. The first one is used to write.
-    tokens: Vec<Sealer>,
-    validations: Vec<Sealer>,
+    ///
+    /// They are shared, because a vector that grows leaves copies of its elements in freed memory.
+    tokens: Vec<Arc<Sealer>>,
+    validations: Vec<Arc<Sealer>>,
     name: Box<str>,
     answer_timeout: Duration,
     common: Arc<Common>,
@@ -180,10 +182,11 @@ impl SharedTokens {
 
     /// Returns the derived keys for a purpose, the one to write with first.
     pub(super) fn sealers(&self, purpose: Purpose) -> impl Iterator<Item = &Sealer> {
-        match purpose {
-            Purpose::Tokens => self.0.tokens.iter(),
-            Purpose::Validations => self.0.validations.iter(),
-        }
+        let sealers = match purpose {
+            Purpose::Tokens => &self.0.tokens,
+            Purpose::Validations => &self.0.validations,
+        };
+        sealers.iter().map(|sealer| &**sealer)
     }
 
     pub(super) fn store_name(&self) -> &str {
@@ -205,8 +208,8 @@ impl SharedTokens {
 
 impl Inner {
     fn add_key(&mut self, key: &StoreKey) {
-        self.tokens.push(Sealer::new(key, Purpose::Tokens));
-        self.validations.push(Sealer::new(key, Purpose::Validations));
+        self.tokens.push(Arc::new(Sealer::new(key, Purpose::Tokens)));
+        self.validations.push(Arc::new(Sealer::new(key, Purpose::Validations)));
     }
 }
 
