@@ -12,6 +12,7 @@ use tower_keystone::{
     ServiceAccess, ServiceTokenAuthWrapper, TokenRejected, Unauthenticated, User, V2Credentials,
     V3Credentials,
     fixture::{CatalogService, Cloud, Discovery, V2Token, V3Token},
+    store::{LeaseOwner, MemoryStore, SharedTokens, StoreKey, Version},
 };
 
 /// Part of every secret of these tests.
@@ -198,5 +199,18 @@ async fn errors_of_credentials_contain_no_secret() {
     {
         let credentials = GenericCredentials::token(auth_url, secret());
         check_error(&credentials.get_auth_ref(cloud.transport()).await.unwrap_err());
+    }
+}
+
+#[test]
+fn a_store_shows_no_secret() {
+    let key = StoreKey::new(*b"canary-7d1f-canary-7d1f-01234567");
+    debug(&key);
+    debug(&SharedTokens::new(MemoryStore::new(), key.clone()).also_read_with(key));
+    debug(&Version::of(secret().as_bytes()));
+    let owner = LeaseOwner::random();
+    assert!(!format!("{owner:?}").contains(owner.as_str()));
+    for text in [secret(), format!("{CANARY}{}", "A".repeat(33)), format!("{CANARY}=")] {
+        check_error(&StoreKey::from_base64(&text.into()).unwrap_err());
     }
 }

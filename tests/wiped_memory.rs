@@ -11,6 +11,7 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -19,9 +20,10 @@ use http_body::{Body, Frame};
 use http_body_util::Full;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keystone::{
-    AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, Credentials, Error, FixedEndpointPlugin,
-    HttpsClient, HttpsClientBuilder, IdentityPlugin, RenewingPlugin, Scope, Secret, ServiceAccess,
-    ServiceTokenAuthWrapper, Transport, User, V2Credentials, V3Credentials,
+    AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, AuthRefFuture, Credentials, Error,
+    FixedEndpointPlugin, HttpsClient, HttpsClientBuilder, IdentityPlugin, RenewingPlugin, Scope, Secret,
+    ServiceAccess, ServiceTokenAuthWrapper, Transport, User, V2Credentials, V3Credentials,
+    store::{EntryName, MemoryStore, SharedTokens, StoreKey, TokenStore},
 };
 
 /// The secret, and part of its HTTP Basic encoding with the user name `al`.
@@ -290,4 +292,68 @@ fn a_file_with_a_private_key_is_wiped() {
         build(HttpsClient::builder().client_certificate(&path, None));
     });
     std::fs::remove_file(&path).unwrap();
+}
+
+/// A key that is a secret of these tests.
+const KEY: [u8; 32] = *b"canary-5c0e-91d7-token0123456789";
+
+/// [`STATE`], sealed with [`KEY`] for credentials with the cache id `wiped`. A program in another language made it.
+const RECORD: &str = concat!(
+    "746b0191a3d433010000019bc1bdccfb000003bb2cc3d800000102030405060708090a0b0c0d0e0f1011121314151617",
+    "b5ebdcbea36a87cb6ccd5eab361862266e68dc4093b3969eac4e7e88b2eae9702b0bbf7be270adab15b274ec474a7a46",
+    "f40d478094bbc6c18056ae7dcd0e182b08a9dbb8a2f675bc0d751fe02520a7b5172e63ef4b220008dd0fb8711fbda01f",
+    "ae2e",
+);
+
+/// The name of [`RECORD`].
+const NAME: &str = "5dliWqS9YeoCJr0AoGXB34zTLN8kntUHX2bcvROtEmE.token";
+
+/// Credentials with the cache id `wiped`.
+struct Wiped(Uri);
+
+impl Credentials for Wiped {
+    fn get_auth_ref(&self, _: Transport) -> AuthRefFuture {
+        Box::pin(async { Err(Error::NoToken) })
+    }
+
+    fn auth_url(&self) -> &Uri {
+        &self.0
+    }
+
+    fn cache_id(&self) -> Option<String> {
+        Some("wiped".into())
+    }
+}
+
+#[test]
+fn a_store_key_is_wiped() {
+    assert_wiped(|| {
+        let base64 = Secret::new("Y2FuYXJ5LTVjMGUtOTFkNy10b2tlbjAxMjM0NTY3ODk=");
+        let key = StoreKey::from_base64(&base64).unwrap();
+        assert_eq!(key, StoreKey::new(KEY));
+        let boxed = Box::new(key.clone());
+        let shared = SharedTokens::new(MemoryStore::new(), key.clone()).also_read_with(key);
+        (boxed, shared.clone().name("other"), shared.also_read_with(StoreKey::new(KEY)))
+    });
+}
+
+#[test]
+fn a_stored_token_is_wiped() {
+    let record: Vec<u8> =
+        (0..RECORD.len()).step_by(2).map(|at| u8::from_str_radix(&RECORD[at..at + 2], 16).unwrap()).collect();
+    let store = MemoryStore::new();
+    let name = EntryName::parse(NAME).unwrap();
+    assert!(resolve_now(store.publish(&name, None, &record, Duration::from_secs(3600))).unwrap());
+    assert_wiped(|| {
+        let credentials = Wiped(Uri::from_static("https://keystone.example.com/v3"));
+        let shared = SharedTokens::new(store.clone(), StoreKey::new(KEY));
+        let found = resolve_now(shared.access_info(&credentials)).unwrap().unwrap();
+        assert_eq!(found.auth_token(), Some(SECRET));
+        // Sealed once more, with another key.
+        let rotated =
+            SharedTokens::new(store.clone(), StoreKey::new([1; 32])).also_read_with(StoreKey::new(KEY));
+        let again = resolve_now(rotated.access_info(&credentials)).unwrap().unwrap();
+        assert_eq!(again.auth_token(), Some(SECRET));
+        (found, again, shared, rotated)
+    });
 }

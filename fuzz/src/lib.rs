@@ -15,6 +15,7 @@ pub mod project_in_path;
 mod requests;
 pub mod retry_after;
 mod service;
+pub mod store_record;
 pub mod timestamp;
 pub mod token_header;
 pub mod validated_request;

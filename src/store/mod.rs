@@ -5,10 +5,6 @@
 //! them logs in, the others take the token from the store, in whichever process or on whichever machine they are. When
 //! the token is due for renewal, or when a service has rejected it, again only one of them logs in.
 //!
-//! ```
-//! # // EXAMPLE
-//! ```
-//!
 //! # Which store?
 //!
 //! | store | shared by | feature |
