@@ -19,31 +19,22 @@ when it responds. `kill` kills it with SIGKILL, and writes `{}` when its port re
 import argparse
 import base64
 import contextlib
-import fcntl
-import hashlib
 import json
-import os
-import queue
 import secrets
-import select
 import shlex
 import shutil
-import signal
-import socket
 import sqlite3
 import sys
 import tempfile
-import threading
-import traceback
 from pathlib import Path
 
 sys.dont_write_bytecode = True
 
-from services import Cloud, kill, listen, request, run, say, spawning, stop_children  # noqa: E402
+from environment import DEFAULT_STATE, REQUIREMENTS, ensure, keystone_venv, locked  # noqa: E402
+from lifeline import ignore_signals, serve  # noqa: E402
+from services import Cloud, kill, listen, request, say, stop_children  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
-REQUIREMENTS = HERE / "requirements.txt"
-DEFAULT_STATE = HERE.parent.parent / "target" / "cloud"
 
 REGION = "RegionOne"
 ADMIN_PASSWORD = "admin-secret"
@@ -54,12 +45,6 @@ INTERFACES = ("public", "internal", "admin")
 LASTING = {"expiration": 3600, "cache": "dogpile.cache.memory_pickle"}
 SHORT_LIVED = {"expiration": 6, "cache": "dogpile.cache.null"}
 MORTAL = {"expiration": 10, "cache": "dogpile.cache.null"}
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-class Stop(BaseException):
-    """The caller requested to stop."""
-
 
 def admin_token(auth_url):
     domain = {"id": "default"}
@@ -69,13 +54,6 @@ def admin_token(auth_url):
         "scope": {"project": {"name": "admin", "domain": domain}},
     }
     return request("POST", f"{auth_url}/auth/tokens", body={"auth": auth})[0]
-
-
-def make_venv(venv):
-    say("installing Keystone and Placement")
-    run([sys.executable, "-m", "venv", venv], sys.stderr)
-    pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run([*pip, "-r", REQUIREMENTS], sys.stderr)
 
 
 def make_seed(venv, root):
@@ -220,36 +198,12 @@ class Mortal:
         return {"error": f"not to be done now: {command}"}
 
 
-@contextlib.contextmanager
-def locked(path):
-    with open(path, "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("waiting for another boot")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def ensure(directory, sources, make):
-    """Recreates the directory unless it was created completely from the current sources."""
-    stamp = directory / "stamp"
-    digest = hashlib.sha256(sys.version.encode())
-    for source in sources:
-        digest.update(source.read_bytes())
-    if stamp.exists() and stamp.read_text() == digest.hexdigest():
-        return
-    shutil.rmtree(directory, ignore_errors=True)
-    make(directory)
-    stamp.write_text(digest.hexdigest())
-
-
 def work(state, as_env, commands):
     state.mkdir(parents=True, exist_ok=True)
-    venv, seed, root = state / "venv", state / "seed", None
+    seed, root = state / "seed", None
     try:
         with locked(state / "lock"):
-            ensure(venv, [REQUIREMENTS], make_venv)
+            venv = keystone_venv(state)
             scripts = sorted(HERE.glob("*.py"))
             ensure(seed, [REQUIREMENTS, *scripts], lambda directory: make_seed(venv, directory))
             root = Path(tempfile.mkdtemp(prefix="run-", dir=state))
@@ -263,56 +217,10 @@ def work(state, as_env, commands):
             while True:
                 print(json.dumps(mortal.obey(commands.get())), flush=True)
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        ignore_signals()
         stop_children()
         if root:
             shutil.rmtree(root, ignore_errors=True)
-
-
-def stop(*_):
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    raise Stop
-
-
-def listen_to(lifeline, commands):
-    """Passes on the commands of the caller, and interrupts when they end."""
-    with contextlib.suppress(OSError), lifeline.makefile() as lines:
-        for line in lines:
-            commands.put(line.strip())
-    spawning.acquire()
-    signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
-
-
-def worker(lifeline, arguments):
-    os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, stop)
-    commands = queue.SimpleQueue()
-    try:
-        threading.Thread(target=listen_to, args=[lifeline, commands], daemon=True).start()
-        work(arguments.state.resolve(), arguments.env, commands)
-    except Stop:
-        say("stopped: standard input ended or a signal came")
-        return 0
-    except Exception:
-        traceback.print_exc()
-    return 1
-
-
-def supervise(child, lifeline):
-    """Passes on the commands of the caller until they end. If it is killed, the kernel closes the pipe."""
-    with contextlib.suppress(Stop, BrokenPipeError), lifeline:
-        for number in SIGNALS:
-            signal.signal(number, stop)
-        while lifeline not in select.select([0, lifeline], [], [])[0]:
-            said = os.read(0, 4096)
-            if not said:
-                break
-            lifeline.sendall(said)
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def main():
@@ -322,13 +230,7 @@ def main():
     parser.add_argument("--env", action="store_true", help="print shell exports instead of JSON")
     arguments = parser.parse_args()
 
-    ours, theirs = socket.socketpair()
-    child = os.fork()
-    if child == 0:
-        ours.close()
-        return worker(theirs, arguments)
-    theirs.close()
-    return supervise(child, ours)
+    return serve(lambda commands: work(arguments.state.resolve(), arguments.env, commands))
 
 
 if __name__ == "__main__":
