@@ -2,14 +2,20 @@ use std::time::Duration;
 
 use redis::{Cmd, cmd};
 
-/// Replaces a value if it still begins with the first argument. A value that does not exist begins with nothing.
+use crate::store::Version;
+
+/// Replaces a value if it still begins with the first argument. The second argument says whether there is a value, as a
+/// value can also be empty.
 const PUBLISH: &str = "\
 local version = redis.call('GETRANGE', KEYS[1], 0, 47)
-if version == ARGV[1] then
-  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-  return 1
+if version ~= ARGV[1] then
+  return 0
 end
-return 0";
+if version == '' and redis.call('EXISTS', KEYS[1]) ~= tonumber(ARGV[2]) then
+  return 0
+end
+redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
+return 1";
 
 const EXTEND: &str = "\
 if redis.call('GET', KEYS[1]) == ARGV[1] then
@@ -33,9 +39,16 @@ pub(super) fn get(key: &str, max: usize) -> Cmd {
     get
 }
 
-pub(super) fn publish(key: &str, version: &[u8], record: &[u8], time_to_live: Duration) -> Cmd {
+pub(super) fn exists(key: &str) -> Cmd {
+    let mut exists = cmd("EXISTS");
+    exists.arg(key);
+    exists
+}
+
+pub(super) fn publish(key: &str, seen: Option<&Version>, record: &[u8], time_to_live: Duration) -> Cmd {
     let mut publish = eval(PUBLISH, key);
-    publish.arg(version).arg(record).arg(milliseconds(time_to_live));
+    publish.arg(seen.map(Version::as_bytes).unwrap_or_default()).arg(u8::from(seen.is_some()));
+    publish.arg(record).arg(milliseconds(time_to_live));
     publish
 }
 

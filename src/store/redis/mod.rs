@@ -66,14 +66,14 @@ use crate::{Error, Secret, task::runtime};
 /// Give the store a user of its own. These rules permit what it needs, for the default prefix:
 ///
 /// ```text
-/// ACL SETUSER fleet on >PASSWORD ~tower-keystone:* +eval +get +getrange +set +pexpire +del
+/// ACL SETUSER fleet on >PASSWORD ~tower-keystone:* +eval +exists +get +getrange +set +pexpire +del
 /// ```
 ///
 /// Without `EVAL`, the store needs the option `IFEQ` of `SET` (Valkey from 8.1, Redis from 8.4), and only these
 /// permissions:
 ///
 /// ```text
-/// ACL SETUSER fleet on >PASSWORD ~tower-keystone:* +getrange +set
+/// ACL SETUSER fleet on >PASSWORD ~tower-keystone:* +exists +getrange +set
 /// ```
 ///
 /// A cluster also needs `+cluster|slots`, and sentinels are asked for the primary with the user and the password of
@@ -97,8 +97,8 @@ pub struct RedisStore {
 
 const PREFIX: &str = "tower-keystone:";
 
-const PERMISSIONS: &str = "the user of the store needs permission for EVAL, GET, GETRANGE, SET, PEXPIRE and DEL; \
-                           or for GETRANGE and for SET with IFEQ, which Valkey has from 8.1 and Redis from 8.4";
+const PERMISSIONS: &str = "the user of the store needs permission for EXISTS and GETRANGE; and for EVAL, GET, SET, \
+                           PEXPIRE and DEL, or for SET with IFEQ, which Valkey has from 8.1 and Redis from 8.4";
 
 impl RedisStore {
     /// Creates a store on a server, which need not run yet.
@@ -221,13 +221,15 @@ impl RedisStore {
         format!("{}.lease", self.key(name))
     }
 
-    /// Returns the value of a key, or nothing if there is none or if it is empty. One byte more than a record can have
-    /// is enough to see that it is none.
-    async fn read(&self, key: &str, max: usize) -> Result<Vec<u8>, ServerFailure> {
-        match self.ask(&commands::get(key, max)).await?.0 {
-            Value::BulkString(bytes) => Ok(bytes),
-            _ => Err(unexpected("GETRANGE")),
+    /// Returns the first bytes of the value of a key.
+    async fn read(&self, key: &str, max: usize) -> Result<Option<Vec<u8>>, ServerFailure> {
+        let Value::BulkString(bytes) = self.ask(&commands::get(key, max)).await?.0 else {
+            return Err(unexpected("GETRANGE"));
+        };
+        if bytes.is_empty() && self.ask(&commands::exists(key)).await?.0 == Value::Int(0) {
+            return Ok(None);
         }
+        Ok(Some(bytes))
     }
 
     async fn publish_record(
@@ -240,48 +242,44 @@ impl RedisStore {
         if record.len() > MAX_RECORD {
             return Ok(false);
         }
-        let version = seen.map(Version::as_bytes).unwrap_or_default();
-        let (has_published, is_sent_twice) =
-            match self.run(&commands::publish(key, version, record, time)).await? {
-                Ran::Done(has_published, is_sent_twice) => (has_published, is_sent_twice),
+        let (is_published, is_sent_twice) =
+            match self.run(&commands::publish(key, seen, record, time)).await? {
+                Ran::Done(is_published, is_sent_twice) => (is_published, is_sent_twice),
                 Ran::NotPermitted(error) => {
-                    let published = self.publish_by_set(key, version, record, time).await;
+                    let published = self.publish_by_set(key, seen, record, time).await;
                     self.without_scripts(published, error.as_ref())?
                 }
             };
-        if has_published || !is_sent_twice {
-            return Ok(has_published);
+        if is_published || !is_sent_twice {
+            return Ok(is_published);
         }
         // The first of the two commands may have published it.
-        let version = Version::of(record);
-        Ok(self.read(key, Version::MAX_LENGTH).await? == version.as_bytes())
+        let current = self.read(key, Version::MAX_LENGTH).await?;
+        Ok(current.is_some_and(|current| current == Version::of(record).as_bytes()))
     }
 
-    /// Returns whether the record is published, and whether a command was sent twice.
+    /// Returns whether the record is published, and whether the command was sent twice.
     async fn publish_by_set(
         &self,
         key: &str,
-        version: &[u8],
+        seen: Option<&Version>,
         record: &[u8],
         time: Duration,
     ) -> Result<(bool, bool), ServerFailure> {
-        let mut is_sent_twice = false;
-        if version.is_empty() {
-            let (answer, twice) = self.ask(&commands::set_if_absent(key, record, time)).await?;
-            if is_set(&answer)? {
-                return Ok((true, twice));
+        let (answer, is_sent_twice) = match seen {
+            None => self.ask(&commands::set_if_absent(key, record, time)).await?,
+            Some(version) => {
+                let current = self.read(key, MAX_RECORD + 1).await?;
+                let Some(old) = current.filter(|current| Version::of(current) == *version) else {
+                    return Ok((false, false));
+                };
+                if old.len() > MAX_RECORD {
+                    return Err(ServerFailure::new(format!("the value of {key} is too long; remove it")));
+                }
+                self.ask(&commands::set_if_equal(key, record, &old, time)).await?
             }
-            is_sent_twice = twice;
-        }
-        let old = self.read(key, MAX_RECORD + 1).await?;
-        if Version::of(&old).as_bytes() != version {
-            return Ok((false, is_sent_twice));
-        }
-        if old.len() > MAX_RECORD {
-            return Err(ServerFailure::new(format!("the value of {key} is too long; remove it")));
-        }
-        let (answer, twice) = self.ask(&commands::set_if_equal(key, record, &old, time)).await?;
-        Ok((is_set(&answer)?, is_sent_twice || twice))
+        };
+        Ok((is_set(&answer)?, is_sent_twice))
     }
 
     async fn take_lease(&self, key: &str, owner: &str, term: Duration) -> Result<bool, ServerFailure> {
@@ -394,8 +392,8 @@ impl TokenStore for RedisStore {
 
     fn get<'a>(&'a self, name: &'a EntryName) -> StoreFuture<'a, Option<Vec<u8>>> {
         Box::pin(async move {
-            let value = self.read(&self.key(name), MAX_RECORD + 1).await?;
-            Ok(Some(value).filter(|value| !value.is_empty()))
+            // A longer value is no record. One byte more than a record can have is enough to see that.
+            Ok(self.read(&self.key(name), MAX_RECORD + 1).await?)
         })
     }
 
