@@ -37,12 +37,20 @@ pub(super) fn check_kind(path: &Path, metadata: &Metadata) -> Result<(), FileErr
 }
 
 fn check_owner(path: &Path, metadata: &Metadata) -> Result<(), FileError> {
-    let user = rustix::process::geteuid().as_raw();
-    if metadata.uid() == user {
+    let user = rustix::process::geteuid();
+    let (owner, user_id) = (metadata.uid(), user.as_raw());
+    if owner == user_id {
         return Ok(());
     }
-    let problem = format!("belongs to the user {}, not to {user}, who runs this program", metadata.uid());
-    Err(FileError::new(path, problem).repaired_by(format!("sudo chown -R {user}")))
+    let problem = format!("belongs to the user {owner}, not to {user_id}, who runs this program");
+    if user.is_root() {
+        // It is that of somebody who uses `sudo`, who would lose it by another owner.
+        return Err(FileError::new(
+            path,
+            problem + "; set `XDG_CACHE_HOME` or the path to another directory",
+        ));
+    }
+    Err(FileError::new(path, problem).repaired_by(format!("sudo chown -R {user_id}")))
 }
 
 fn check_mode(path: &Path, metadata: &Metadata, repair: &'static str) -> Result<(), FileError> {

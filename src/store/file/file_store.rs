@@ -17,15 +17,14 @@ use crate::{
 /// A store in files that the processes of one user on one machine share, such as the runs of a command line program.
 ///
 /// The directory and its files must belong to the user who runs the program, and nobody else may have a permission for
-/// them: no symbolic links, no hard links. What does not look like that is refused, with an error that names the command
-/// that repairs it. A directory that does not exist is created.
+/// them. Symbolic links and files with several hard links are refused too. The error names the command that repairs it. A
+/// directory that does not exist is created.
 ///
-/// A lease is a lock of the kernel. It is free at once if its holder is killed, and after its term if its holder is
-/// stopped.
+/// The kernel holds the lock of a lease. A lease is free at once if its holder is killed, and after its term if its holder
+/// is stopped.
 ///
-/// On a file system of another machine or of a program (NFS, SMB, FUSE) locks are not reliable. The store logs a warning
-/// there and takes none: several processes may then log in at the same time, and of two records that are published at
-/// the same moment any one stays.
+/// Locks are not reliable on network file systems and on FUSE. The store logs a warning there and takes no lock: several
+/// processes may then log in at the same time, and if two publish a record at the same moment, one of them is lost.
 ///
 /// What has ended is removed now and then. Nothing is stored while the directory takes more than 256 MiB.
 ///

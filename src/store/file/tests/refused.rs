@@ -99,19 +99,28 @@ fn a_file_in_place_of_the_directory_is_refused() {
     assert_refused(&open_refused(directory.path()), directory.path(), "is a file, not a directory", "rm");
 }
 
+#[track_caller]
+fn assert_foreign(error: &dyn std::fmt::Display, path: &Path, owner: u32) {
+    let user = rustix::process::geteuid();
+    let problem = format!("belongs to the user {owner}, not to {}, who runs this program", user.as_raw());
+    if user.is_root() {
+        let text = error.to_string();
+        assert!(text.contains(&format!("`{}` {problem}; set `XDG_CACHE_HOME`", path.display())), "{text}");
+    } else {
+        assert_refused(error, path, &problem, &format!("sudo chown -R {}", user.as_raw()));
+    }
+}
+
 #[test]
 fn a_directory_of_another_user_is_refused() {
     let (directory, _store) = TestDirectory::with_store();
-    let user = rustix::process::geteuid();
-    let (path, foreign) = if user.is_root() {
+    let (path, owner) = if rustix::process::geteuid().is_root() {
         chown(directory.path(), Some(65_534), None).unwrap();
         (directory.path(), 65_534)
     } else {
         (Path::new("/"), 0)
     };
-    let problem = format!("belongs to the user {foreign}, not to {}, who runs this program", user.as_raw());
-    let repair = format!("sudo chown -R {}", user.as_raw());
-    assert_refused(&open_refused(path), path, &problem, &repair);
+    assert_foreign(&open_refused(path), path, owner);
 }
 
 #[test]
@@ -119,16 +128,13 @@ fn a_file_of_another_user_is_refused() {
     let (directory, _store) = TestDirectory::with_store();
     let own = directory.join("lock");
     write_private(&own, b"");
-    let user = rustix::process::geteuid();
-    let (path, foreign) = if user.is_root() {
+    let (path, owner) = if rustix::process::geteuid().is_root() {
         chown(&own, Some(65_534), None).unwrap();
         (own.as_path(), 65_534)
     } else {
         (Path::new("/etc/passwd"), 0)
     };
-    let error = check_file(path, &fs::metadata(path).unwrap()).unwrap_err();
-    let problem = format!("belongs to the user {foreign}, not to {}, who runs this program", user.as_raw());
-    assert_refused(&error, path, &problem, &format!("sudo chown -R {}", user.as_raw()));
+    assert_foreign(&check_file(path, &fs::metadata(path).unwrap()).unwrap_err(), path, owner);
 }
 
 /// Puts a wrong file somewhere.
