@@ -41,6 +41,9 @@ PACKAGES = {
     "config,rustls": r"with both (\d+)",
     "validate": r"With `validate` there are (\d+)",
     "axum": r"With `axum` there are (\d+)",
+    "store": r"With `store` there are (\d+)",
+    "memcached": r"with `memcached` (\d+)",
+    "redis": r"with `redis` (\d+)",
 }
 
 

@@ -31,6 +31,8 @@
 //! | `invalidate()` | [`IdentityPlugin::invalidate`], which takes the rejected access and the origin that rejected it |
 //! | `get_auth_state()`, `set_auth_state(state)` | [`RenewingPlugin::auth_state`], [`RenewingPlugin::set_auth_state`]; for an access info [`AccessInfo::auth_state`], [`AccessInfo::from_auth_state`]; the format is the same |
 //! | `get_cache_id()` | [`RenewingPlugin::cache_id`]; the same value, except for the cases in [deliberate differences](#deliberate-differences) |
+//! | a store of auth states under their cache ids, by the program | the module `store` (feature `store`), in which many processes share one login |
+//! | `cache: {auth: true}` in `clouds.yaml` (openstacksdk) | the same, with the features `config` and `store`; the tokens are in files |
 //! | `AUTH_INTERFACE` | [`Interface::Auth`] |
 //!
 //! # Access infos and catalogs

@@ -234,6 +234,8 @@
 //!   when they can again. Each validation, and each request that is rejected, is logged at level debug;
 //! - a warning if a filter matches an endpoint in the catalog that cannot be used, for example because its URL is
 //!   malformed. A plugin logs this once for each service, interface and reason;
+//! - with the feature `store`, a warning when a store of tokens cannot be used, and an info event when it can again. A
+//!   record that cannot be read is logged, too;
 //! - with the feature `config`, a warning for each setting that is deprecated or has no effect, when a configuration is
 //!   loaded.
 //!
@@ -257,9 +259,14 @@
 //! - `follow-redirect`: `RedirectPolicy`, which keeps tower-http's `FollowRedirect` from sending the token to another
 //!   origin.
 //! - `hyper`: `Transport::hyper`, an HTTP/1.1 client for requests to Keystone. You choose the TLS library.
+//! - `memcached`: `MemcachedStore`, a store of tokens in memcached. Includes `store`.
+//! - `redis`: `RedisStore`, a store of tokens in Redis or Valkey. Includes `store`. `redis-cluster`, `redis-sentinel` and
+//!   `redis-tls` add clusters, sentinels and TLS.
 //! - `rustls`: `HttpsClient`, an HTTPS client for services and for requests to Keystone.
 //! - `rustls-native-roots`: `HttpsClientBuilder::native_roots`, which trusts the CA certificates of the operating
 //!   system.
+//! - `store`: the module `store` with `SharedTokens`: tokens that outlive a process and that many processes share, in
+//!   memory or in files.
 //! - `validate`: the module `validate` with `ValidateTokenLayer`, which validates the tokens of incoming requests, and
 //!   `RequireLayer`, which checks roles and scopes.
 //!

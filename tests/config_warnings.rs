@@ -21,6 +21,7 @@ fn what_has_no_effect_is_logged_once_and_without_values() {
     anchors_without_a_value();
     profiles_that_are_deprecated();
     keys_without_a_certificate();
+    tokens_that_are_not_stored();
 }
 
 fn misspelt_settings() {
@@ -166,6 +167,38 @@ fn keys_without_a_certificate() {
     let cloud = |tls: &str| with_clouds(&format!("clouds: {{one: {{{tls}, {AUTH}}}}}"));
     assert_eq!(warnings(&cloud("key: k.pem")), ["key has no effect, because cert is not set"]);
     assert!(warnings(&cloud("key: k.pem, cert: c.pem")).is_empty());
+}
+
+fn tokens_that_are_not_stored() {
+    let cache = |cache: &str| with_clouds(&format!("cache: {cache}\nclouds: {{one: {{{AUTH}}}}}"));
+    assert_eq!(
+        warnings(&cache("{auht: true, expiration_time: 3600, class: x, arguments: {a: b}}")),
+        [
+            "/cwd/clouds.yaml:1:9: the setting cache.auht is unknown, so it is ignored; did you mean cache.auth?"
+        ]
+    );
+    let in_the_cloud = with_clouds(&format!("clouds: {{one: {{cache: {{auth: true}}, {AUTH}}}}}"));
+    assert_eq!(
+        warnings(&in_the_cloud),
+        ["/cwd/clouds.yaml:1:16: cache.auth has no effect in a cloud; write cache beside clouds"]
+    );
+
+    let without_a_home = || {
+        cache("{auth: true}")
+            .environment([("HOME", "canary")])
+            .clouds_yaml(format!("cache: {{auth: true}}\nclouds: {{one: {{{AUTH}}}}}"))
+    };
+    let warned = warnings(&without_a_home());
+    let [warning] = &*warned else { panic!("{warned:?}") };
+    assert!(
+        warning.starts_with("cache.auth has no effect, because the tokens cannot be stored: "),
+        "{warning}"
+    );
+    assert!(warnings(&without_a_home().cache_auth(false)).is_empty());
+    let shared_tokens = tower_keystone::SharedTokens::in_memory();
+    assert!(warnings(&without_a_home().shared_tokens(shared_tokens)).is_empty());
+    let without_keystone = "cache: {auth: true}\nclouds: {one: {auth_type: none, endpoint: 'http://k'}}";
+    assert!(warnings(&without_a_home().clouds_yaml(without_keystone)).is_empty());
 }
 
 fn with_clouds(text: &str) -> CloudConfigBuilder {

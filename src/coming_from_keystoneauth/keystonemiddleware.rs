@@ -66,10 +66,11 @@
 //! | `http_connect_timeout` | [`validation_timeout`](ValidateTokenLayer::validation_timeout) for the whole validation; a timeout for connecting is a setting of the HTTP client |
 //! | `http_request_max_retries` | [`connect_retries`](ValidateTokenLayer::connect_retries); the default is 3, too |
 //! | `cafile`, `certfile`, `keyfile`, `insecure` | settings of the HTTP client in the [`Transport`]; with `HttpsClientBuilder` (feature `rustls`) `ca_file`, `client_certificate` and `accept_invalid_certificates`; in a `clouds.yaml` `cacert`, `cert`, `key` and `verify` |
-//! | `memcached_servers`, `cache` | none: the cache is in the memory of the process |
-//! | `memcache_security_strategy`, `memcache_secret_key` | none: there is no shared cache to protect |
-//! | `memcache_use_advanced_pool`, `memcache_pool_dead_retry`, `memcache_pool_maxsize`, `memcache_pool_socket_timeout`, `memcache_pool_unused_timeout`, `memcache_pool_conn_get_timeout` | none: there are no connections to memcached |
-//! | `memcache_tls_enabled`, `memcache_tls_cafile`, `memcache_tls_certfile`, `memcache_tls_keyfile`, `memcache_tls_allowed_ciphers`, `memcache_sasl_enabled`, `memcache_username`, `memcache_password` | none, for the same reason |
+//! | `memcached_servers`, `cache` | `ValidateTokenLayer::store` (feature `store`), behind a cache in the memory of the process |
+//! | `memcache_security_strategy`, `memcache_secret_key` | `StoreKey`; entries are always sealed (`ENCRYPT`) |
+//! | `memcache_use_advanced_pool`, `memcache_pool_dead_retry`, `memcache_pool_maxsize`, `memcache_pool_socket_timeout`, `memcache_pool_unused_timeout`, `memcache_pool_conn_get_timeout` | none: `SharedTokens::answer_timeout` limits each answer, and a store that does not answer is asked again after 20 ms to 30 s |
+//! | `memcache_username`, `memcache_password` | `MemcachedBuilder::username_and_password`, for servers that run with `-Y` |
+//! | `memcache_tls_enabled`, `memcache_tls_cafile`, `memcache_tls_certfile`, `memcache_tls_keyfile`, `memcache_tls_allowed_ciphers`, `memcache_sasl_enabled` | none; `RedisStore` has TLS (feature `redis-tls`) |
 //! | `enforce_token_bind` | none: Keystone issues no tokens that are bound to Kerberos; for client certificates see [`require_certificate_bound_tokens`](ValidateTokenLayer::require_certificate_bound_tokens) |
 //! | `oslo_config_config`, `oslo_config_project`, `oslo_config_file`, `log_name` (in `api-paste.ini`) | none: the program configures the layer, and its `tracing` subscriber selects the events to log |
 //!

@@ -6,6 +6,8 @@ use std::{
 };
 
 use super::{CloudConfig, cloud::arguments::argument, load, options::Options};
+#[cfg(feature = "store")]
+use crate::SharedTokens;
 use crate::{Error, Secret, Transport};
 
 /// A builder of a [`CloudConfig`]. It selects the cloud, the files and the environment, and sets single settings.
@@ -159,6 +161,38 @@ impl CloudConfigBuilder {
     /// an error, `build` fails.
     pub fn prompt(mut self, ask: impl Fn(&str) -> io::Result<Secret> + Send + Sync + 'static) -> Self {
         self.options.prompt = Some(Arc::new(ask));
+        self
+    }
+
+    /// Sets whether tokens are stored in the files of the user, whatever `cache.auth` in the configuration is.
+    ///
+    /// The [module docs](super#stored-tokens) describe when and where.
+    #[cfg(feature = "store")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "store")))]
+    pub fn cache_auth(mut self, store: bool) -> Self {
+        self.options.cache_auth = Some(store);
+        self
+    }
+
+    /// Sets the store for the tokens, whatever `cache.auth` in the configuration is.
+    ///
+    /// So the replicas of a program can share their token. Clones of the store are the same store. For example, several
+    /// configurations in one process can share one in memory:
+    ///
+    /// ```
+    /// use tower_keystone::{CloudConfig, Error, SharedTokens};
+    ///
+    /// fn configs() -> Result<[CloudConfig; 2], Error> {
+    ///     let tokens = SharedTokens::in_memory();
+    ///     let region = |name| CloudConfig::builder().region_name(name).shared_tokens(tokens.clone()).build();
+    ///     Ok([region("RegionOne")?, region("RegionTwo")?])
+    /// }
+    /// # let _ = configs;
+    /// ```
+    #[cfg(feature = "store")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "store")))]
+    pub fn shared_tokens(mut self, shared_tokens: SharedTokens) -> Self {
+        self.options.shared_tokens = Some(shared_tokens);
         self
     }
 

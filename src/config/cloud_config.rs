@@ -13,6 +13,8 @@ use super::{
     service::service_config::ServiceConfig,
     settings::Settings,
 };
+#[cfg(feature = "store")]
+use crate::SharedTokens;
 use crate::{
     AuthLayer, Credentials, EndpointFilter, Error, IdentityPlugin, Interface, RenewalPolicy, RenewingPlugin,
     Transport,
@@ -38,6 +40,8 @@ pub(super) struct Inner {
     pub(super) tls: TlsConfig,
     pub(super) api_timeout: Option<Duration>,
     pub(super) force_ipv4: bool,
+    #[cfg(feature = "store")]
+    pub(super) shared_tokens: Option<SharedTokens>,
     #[cfg(feature = "rustls")]
     pub(super) proxy_variables: Option<ProxyVariables>,
 }
@@ -97,6 +101,17 @@ impl CloudConfig {
         self.inner.force_ipv4
     }
 
+    /// Returns the store of the tokens. `None` if they are not stored.
+    ///
+    /// It is the one that the program [sets](super::CloudConfigBuilder::shared_tokens), or the files of the user
+    /// (`cache.auth`). Before a program ends that uses a store in a network, it should [close](SharedTokens::close) the
+    /// store.
+    #[cfg(feature = "store")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "store")))]
+    pub fn shared_tokens(&self) -> Option<&SharedTokens> {
+        self.inner.shared_tokens.as_ref()
+    }
+
     /// Returns the proxies of an environment that replaces the one of the process.
     #[cfg(feature = "rustls")]
     pub(super) fn proxy_variables(&self) -> Option<&ProxyVariables> {
@@ -136,13 +151,14 @@ impl CloudConfig {
 
     /// Creates the identity plugin, which sends its logins through this transport.
     ///
-    /// It is a [`RenewingPlugin`] with the [`credentials`](Self::credentials) and the
-    /// [`renewal_policy`](Self::renewal_policy), or a plugin without Keystone.
+    /// It is a [`RenewingPlugin`] with the [`credentials`](Self::credentials), the
+    /// [`renewal_policy`](Self::renewal_policy) and, if tokens are stored, the store; or it is a plugin without Keystone.
     pub fn plugin(&self, transport: Transport) -> Arc<dyn IdentityPlugin> {
         match &self.inner.identity.identity {
             Identity::Credentials(credentials) => {
                 let plugin = RenewingPlugin::new(Arc::clone(credentials), transport);
-                Arc::new(plugin.policy(RenewalPolicy::clone(&self.renewal_policy)))
+                let plugin = plugin.policy(RenewalPolicy::clone(&self.renewal_policy));
+                Arc::new(plugin)
             }
             Identity::Fixed(plugin) => Arc::clone(plugin),
         }

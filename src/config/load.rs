@@ -22,6 +22,7 @@ use super::{
     service::interfaces::interfaces,
     settings::Settings,
     sources::trust::{self, SourceFile},
+    stored_tokens,
     value::{Data, Value},
 };
 use crate::{Error, Transport, error::ConfigError};
@@ -36,6 +37,10 @@ pub(super) fn build(options: &Options) -> Result<CloudConfig, ConfigError> {
     })?;
     let tls = TlsConfig::new(&settings, clouds.environment.home(), &clouds.working_directory)?;
     let force_ipv4 = force_ipv4(&settings, &clouds.client()?)?;
+    #[cfg(feature = "store")]
+    let shared_tokens = stored_tokens::stored_tokens(options, &clouds, &settings, &identity)?;
+    #[cfg(not(feature = "store"))]
+    stored_tokens::warn_if_enabled(&clouds, &settings, &identity)?;
     Ok(CloudConfig::new(Inner {
         name,
         region_name,
@@ -49,6 +54,8 @@ pub(super) fn build(options: &Options) -> Result<CloudConfig, ConfigError> {
         tls,
         api_timeout: api_timeout(&settings)?,
         force_ipv4,
+        #[cfg(feature = "store")]
+        shared_tokens,
         #[cfg(feature = "rustls")]
         proxy_variables: ProxyVariables::new(options),
         settings,

@@ -104,6 +104,32 @@
 //! for example `{region_name}`. If there is no such setting, the braces stay as they are; in `auth_url`, they are an
 //! error. The names of users, projects and domains are not changed.
 //!
+//! # Stored tokens
+//!
+//! A command line program logs in each time it runs. With the feature `store`, `cache.auth` in the clouds file makes it
+//! store its token in a file, so that the next run needs no login:
+//!
+//! ```yaml
+//! cache:
+//!   auth: true
+//! clouds:
+//!   demo:
+//!     # as always
+//! ```
+//!
+//! It is the setting of openstacksdk, and like there it applies to all clouds, also to that of the environment. The
+//! files are in `tower-keystone` in `$XDG_CACHE_HOME`, or else in `~/.cache`. Only this user can read them. Programs that
+//! log in with the same credentials share the token, also while they run. `store::FileStore` describes the
+//! files.
+//!
+//! If the files cannot be used, for example because there is no home directory or because others can read the
+//! directory, a warning is logged, and the program logs in as without the setting. The same holds on systems other than
+//! Unix, and without the feature `store`.
+//!
+//! The other members of `cache` are about responses of services, and have no effect here. No `OS_*` variable turns
+//! `cache.auth` on. A program can turn it on or off (`CloudConfigBuilder::cache_auth`), or set another store, such as
+//! memcached (`CloudConfigBuilder::shared_tokens`).
+//!
 //! # Who receives secrets
 //!
 //! A configuration file says where the secrets of a cloud are sent. Another user who can write to a file could thus
@@ -142,6 +168,7 @@
 //! | a project or domain that is null | sends the text `None` | counts as not set |
 //! | `auth_type: none` | sends the token `notused` | sends no token |
 //! | `<<: [*a, *b]` | `b` takes precedence | `a` takes precedence, as in YAML |
+//! | `cache.auth: true` | stores tokens in the keyring of the desktop | stores them in files |
 //! | `regions: R1`, which is no list | the region `R` | an error |
 //!
 //! # Errors and warnings
@@ -170,6 +197,7 @@ mod service;
 pub mod service_defaults;
 mod settings;
 mod sources;
+mod stored_tokens;
 #[cfg(test)]
 mod temp_dir;
 mod value;

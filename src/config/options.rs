@@ -12,6 +12,8 @@ use http::Uri;
 
 use super::{identity::Prompt, value::Mapping};
 use crate::Secret;
+#[cfg(feature = "store")]
+use crate::SharedTokens;
 
 /// Reads a file of the configuration.
 pub(super) type ReadFile = Arc<dyn Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync>;
@@ -42,6 +44,12 @@ pub(super) struct Options {
     /// `None` reads from the disk.
     pub(super) read_file: Option<ReadFile>,
     pub(super) prompt: Option<Prompt>,
+    /// Whether tokens are stored in files, in place of `cache.auth`.
+    #[cfg(feature = "store")]
+    pub(super) cache_auth: Option<bool>,
+    /// The store for the tokens, in place of files.
+    #[cfg(feature = "store")]
+    pub(super) shared_tokens: Option<SharedTokens>,
     pub(super) fetched_profiles: Vec<FetchedProfile>,
 }
 
@@ -71,6 +79,10 @@ impl Default for Options {
             clouds_yaml: None,
             read_file: None,
             prompt: None,
+            #[cfg(feature = "store")]
+            cache_auth: None,
+            #[cfg(feature = "store")]
+            shared_tokens: None,
             fetched_profiles: Vec::new(),
         }
     }

@@ -189,6 +189,22 @@ impl Clouds {
         Ok(client)
     }
 
+    /// Returns whether the files say that tokens are stored: `cache.auth`, of the secure file if it is there.
+    ///
+    /// The other members of `cache` are settings of openstacksdk for responses of services. They are ignored.
+    pub(crate) fn cache_auth(&self) -> Result<bool, ConfigError> {
+        let mut is_enabled = false;
+        for document in self.documents() {
+            let Some(cache) = document.members.get("cache") else { continue };
+            let cache = cache.clone().into_mapping().map_err(|error| error.member("cache"))?;
+            cache.iter().for_each(|(name, value)| warn_if_misspelt(name, value));
+            if let Some(auth) = cache.get("auth") {
+                is_enabled = auth.boolean().map_err(|error| error.member("cache.auth"))?.unwrap_or(false);
+            }
+        }
+        Ok(is_enabled)
+    }
+
     /// Returns which files could not be used, or where the clouds file was searched for if there is none.
     pub(crate) fn searched(&self) -> Option<String> {
         let path = |path: &Path| escaped(&path.to_string_lossy());
@@ -274,6 +290,14 @@ impl Document {
             }
         };
         Ok(Self { source, entries, members, has_entries })
+    }
+}
+
+/// Logs that a member of `cache` is ignored, if its name is close to `auth`.
+fn warn_if_misspelt(name: &str, value: &Value) {
+    if name != "auth" && closest(name, ["auth"]).is_some() {
+        let (location, name) = (&value.location, escaped(name));
+        warn!("{location}: the setting cache.{name} is unknown, so it is ignored; did you mean cache.auth?");
     }
 }
 

@@ -47,8 +47,9 @@ impl Environment {
         let prefix = options.envvar_prefix.clone().filter(|prefix| !prefix.is_empty());
         let is_setting =
             |name: &str| name.starts_with("OS_") || prefix.as_deref().is_some_and(|p| name.starts_with(p));
-        let is_directory =
-            |name: &str| name == "HOME" || name.starts_with("XDG_CONFIG_") || name == "SNAP_REAL_HOME";
+        let is_directory = |name: &str| {
+            matches!(name, "HOME" | "SNAP_REAL_HOME" | "XDG_CACHE_HOME") || name.starts_with("XDG_CONFIG_")
+        };
         let mut empty = BTreeSet::new();
         let mut add = |(name, value): (OsString, OsString)| {
             let name = name.into_string().ok()?;

@@ -1,6 +1,8 @@
 use std::{
     collections::HashMap,
-    env, fmt,
+    env,
+    ffi::OsString,
+    fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
@@ -85,7 +87,12 @@ impl FileStore {
     /// [`Error::InvalidStore`] if neither variable has an absolute path, the directory cannot be created, or others can
     /// use it.
     pub fn open_default() -> Result<Self, Error> {
-        Self::open(default_path(env::var_os("XDG_CACHE_HOME"), env::var_os("HOME"))?)
+        Self::open_in(env::var_os("XDG_CACHE_HOME"), env::var_os("HOME"))
+    }
+
+    /// Opens the store in the user's directory for caches, which these values of the two variables say.
+    pub(crate) fn open_in(cache_home: Option<OsString>, home: Option<OsString>) -> Result<Self, Error> {
+        Self::open(default_path(cache_home, home)?)
     }
 
     /// Shares tokens in this store, sealed with a key that is in the directory too, in the file `key`.
