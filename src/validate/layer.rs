@@ -210,6 +210,21 @@ impl<F> ValidateTokenLayer<F> {
         self.update_validator(|settings| settings.outage_grace = grace)
     }
 
+    /// Shares validations with other processes through a store, which is a second level behind the cache.
+    ///
+    /// A token that one replica of a service has validated is not validated again by the others: see the
+    /// [module docs](super#a-store-for-several-replicas).
+    ///
+    /// Everybody who has the key of the store can make up an identity with any role. So use another key and another
+    /// [name](crate::SharedTokens::name) than for the tokens of the program itself. A store without a key is not used: a
+    /// warning is logged. [Older keys](crate::SharedTokens::also_read_with) have no effect here.
+    #[cfg(feature = "store")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "store")))]
+    #[must_use]
+    pub fn store(self, store: crate::SharedTokens) -> Self {
+        self.update_validator(|settings| settings.store = Some(store))
+    }
+
     /// Sets the bounds of the cache of valid tokens: their number, and their memory in bytes.
     #[must_use]
     pub fn cache_capacity(self, tokens: usize, bytes: usize) -> Self {

@@ -25,6 +25,7 @@ struct Metrics {
     unknown: AtomicU64,
     unavailable: AtomicU64,
     background: AtomicU64,
+    store_hits: AtomicU64,
     refused: AtomicU64,
     in_flight: AtomicUsize,
     waiting: AtomicUsize,
@@ -60,6 +61,9 @@ pub struct MetricsSnapshot {
     pub unavailable: u64,
     /// Validations that were made in the background, before the cached token was too old. Their outcome is counted too.
     pub background: u64,
+    /// Validations that were taken from the shared store, so that Keystone was not asked. They are not counted as
+    /// `valid` or `unknown`.
+    pub store_hits: u64,
     /// Misses that got no validation because too many were in flight or waited.
     pub refused: u64,
     /// Validations in flight now. They may still wait for their turn.
@@ -152,6 +156,7 @@ impl ValidationMetrics {
             unknown: AtomicU64::new(0),
             unavailable: AtomicU64::new(0),
             background: AtomicU64::new(0),
+            store_hits: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
@@ -187,6 +192,7 @@ impl ValidationMetrics {
             unknown: get(&metrics.unknown),
             unavailable: get(&metrics.unavailable),
             background: get(&metrics.background),
+            store_hits: get(&metrics.store_hits),
             refused: get(&metrics.refused),
             in_flight: metrics.in_flight.load(Ordering::Relaxed),
             waiting: metrics.waiting.load(Ordering::Relaxed),
@@ -229,6 +235,11 @@ impl ValidationMetrics {
 
     pub(super) fn record_background(&self) {
         increment(&self.0.background);
+    }
+
+    #[cfg(feature = "store")]
+    pub(super) fn record_store_hit(&self) {
+        increment(&self.0.store_hits);
     }
 
     pub(super) fn record_result(&self, result: ValidationResult) {

@@ -214,6 +214,38 @@
 //! user or a removed role. A shorter time means more requests to Keystone. Zero turns the cache off. Keystone has a
 //! cache of its own, which may add to this time.
 //!
+//! # A store for several replicas
+//!
+//! With `ValidateTokenLayer::store` (feature `store`), the replicas of a service share what they have validated. A
+//! replica looks in the store before it asks Keystone, also before it validates a token again in the background:
+//!
+//! ```
+//! # #[cfg(feature = "store")]
+//! # {
+//! use tower_keystone::{SharedTokens, StoreKey, ValidateTokenLayer, store::MemoryStore};
+//!
+//! /// `store` can be a `RedisStore` or a `MemcachedStore`. The key is another one than for the service's own tokens.
+//! fn shared(layer: ValidateTokenLayer, store: MemoryStore, key: StoreKey) -> ValidateTokenLayer {
+//!     layer.store(SharedTokens::new(store, key).name("nova validations"))
+//! }
+//! # let _ = shared;
+//! # }
+//! ```
+//!
+//! - **Everybody who has the key can make up an identity with any role.** Who can only write to the store can remove
+//!   records, or put old ones back. Records are sealed, and each is bound to its token, to the URL of Keystone, and to
+//!   the interface and the region.
+//! - **A record counts from the moment when Keystone was asked**, for the `token_cache_time` of the replica that reads
+//!   it. So a revoked token is accepted for no longer than with one replica. The clocks of the replicas are compared: if
+//!   they differ, a token may be accepted longer by the difference, but never for more than twice the time. A record
+//!   from the future is not used.
+//! - **An unknown token** replaces the record. The other replicas reject the token for the
+//!   `unknown_token_cache_time`, and then ask Keystone. Until its time in their cache ends, they may accept it.
+//! - **Expired tokens**, and requests whose service token allows expired ones, always go to Keystone.
+//! - **If the store is down or slow**, Keystone is asked. A request waits for the store for 50 ms at most
+//!   (`SharedTokens::answer_timeout`). Nothing is written while Keystone is
+//!   unavailable.
+//!
 //! # Outages of Keystone
 //!
 //! While Keystone is unavailable, cached tokens are accepted to the end of their time. Requests with other tokens get a
@@ -377,8 +409,8 @@
 //! 1. `service` receives the request. `layer` and `settings` hold the configuration, and `shared` what is made from it.
 //! 2. `request` removes the identity headers, and reads the tokens, the certificate and the URI of the request.
 //! 3. `validating` asks `token_validator` about both tokens. `pending_request` holds the request while it waits.
-//! 4. `token_validator` has the answer in its `cache`, or waits for a validation `in_flight`: a `validation_task` asks
-//!    `keystone` and reads the `answer`.
+//! 4. `token_validator` has the answer in its `cache`, or waits for a validation `in_flight`: a `validation_task` looks
+//!    in the `second_level`, or asks `keystone` and reads the `answer`.
 //! 5. `decide` decides what the answers mean for the request, with `access_rules`. It does no I/O.
 //! 6. `admit` inserts the `validation` with its `caller`, and the `identity_headers`, or makes a `rejection`. It logs
 //!    the `reason`.

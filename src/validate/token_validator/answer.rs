@@ -65,7 +65,7 @@ impl Answer {
             Err(error) => return Self::Unavailable(failure(&error)),
         };
         match response.status().as_u16() {
-            200 | 201 | 203 => match read_document(token, response.body(), catalogs) {
+            200 | 201 | 203 => match ValidAnswer::read(token, response.body(), catalogs) {
                 Ok(valid) => Self::Valid(Box::new(valid)),
                 Err(error) => Self::Unavailable(Failure::new(error.to_string())),
             },
@@ -78,21 +78,23 @@ impl Answer {
     }
 }
 
-/// Reads the document of `token`, whatever token the response names: the answer is about the one that was asked about.
-fn read_document(token: &HeaderValue, body: &[u8], catalogs: &SharedCatalogs) -> Result<ValidAnswer, Error> {
-    let token = token.to_str().unwrap_or_default();
-    let access_info = AccessInfo::new_sharing(token, body, catalogs)?;
-    if access_info.version() != IdentityVersion::V3 {
-        return Err(Error::invalid_response("it is a token document of another API version", 0, 0));
+impl ValidAnswer {
+    /// Reads the document of `token`, whatever token the response names: the answer is about the one that was asked about.
+    pub(super) fn read(token: &HeaderValue, body: &[u8], catalogs: &SharedCatalogs) -> Result<Self, Error> {
+        let token = token.to_str().unwrap_or_default();
+        let access_info = AccessInfo::new_sharing(token, body, catalogs)?;
+        if access_info.version() != IdentityVersion::V3 {
+            return Err(Error::invalid_response("it is a token document of another API version", 0, 0));
+        }
+        if access_info.user_id().is_none() {
+            return Err(Error::invalid_response("it is a token document without a user", 0, 0));
+        }
+        let expires = access_info.expires()?;
+        let access = ServiceAccess::from_auth_ref(access_info.clone())?;
+        // Collected now, rather than by the first request on behalf of the user.
+        access_info.service_catalog().origins();
+        Ok(Self { access_info, access, expires })
     }
-    if access_info.user_id().is_none() {
-        return Err(Error::invalid_response("it is a token document without a user", 0, 0));
-    }
-    let expires = access_info.expires()?;
-    let access = ServiceAccess::from_auth_ref(access_info.clone())?;
-    // Collected now, rather than by the first request on behalf of the user.
-    access_info.service_catalog().origins();
-    Ok(ValidAnswer { access_info, access, expires })
 }
 
 /// Returns whether the error comes from Keystone and not from a proxy in front of it, which says nothing about the token.

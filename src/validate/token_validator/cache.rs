@@ -33,6 +33,8 @@ const REMOVAL_INTERVAL: Duration = Duration::from_secs(10);
 pub(super) struct TokenCache {
     valid: KeyCache<Arc<ValidatedToken>, MemoryWeighter>,
     unknown: UnitKeyCache<UnknownToken>,
+    /// How long Keystone's answer that it does not know a token counts.
+    unknown_time: Duration,
     /// When tokens were removed because a service had rejected them.
     removals: UnitKeyCache<Now>,
     spellings: Spellings,
@@ -41,7 +43,7 @@ pub(super) struct TokenCache {
 /// A token that Keystone does not know.
 #[derive(Clone, Copy)]
 struct UnknownToken {
-    until: Now,
+    asked_at: Now,
     /// Whether Keystone would have confirmed the token if it had only expired.
     allow_expired: bool,
 }
@@ -56,6 +58,7 @@ impl TokenCache {
         Self {
             valid,
             unknown: unit_weight_cache(MAX_UNKNOWN),
+            unknown_time: settings.unknown_token_cache_time.min(settings.token_cache_time),
             removals: unit_weight_cache(MAX_REMOVALS),
             spellings: Spellings::new(tokens),
         }
@@ -70,7 +73,8 @@ impl TokenCache {
     /// Returns whether Keystone has said a short time ago that it does not know a token.
     pub(super) fn is_unknown(&self, key: &TokenKey, allow_expired: bool, now: Now) -> bool {
         self.unknown.get(key).is_some_and(|unknown| {
-            (unknown.allow_expired || !allow_expired) && !now.has_reached(unknown.until)
+            (unknown.allow_expired || !allow_expired)
+                && !now.has_reached(unknown.asked_at.after(self.unknown_time))
         })
     }
 
@@ -84,10 +88,26 @@ impl TokenCache {
         self.valid.insert(key, token);
     }
 
-    /// Removes a token, and remembers until this moment that Keystone does not know it.
-    pub(super) fn insert_unknown(&self, key: TokenKey, allow_expired: bool, until: Now) {
+    /// Removes a token, and remembers that Keystone did not know it when it was asked at this moment.
+    pub(super) fn insert_unknown(&self, key: TokenKey, allow_expired: bool, asked_at: Now) {
         self.valid.remove(&key);
-        self.unknown.insert(key, UnknownToken { until, allow_expired });
+        self.unknown.insert(key, UnknownToken { asked_at, allow_expired });
+    }
+
+    /// Returns how long Keystone's answer that it does not know a token counts.
+    #[cfg(feature = "store")]
+    pub(super) fn unknown_time(&self) -> Duration {
+        self.unknown_time
+    }
+
+    /// Returns whether an answer to a question at this moment is later than all that is remembered about a token:
+    /// Keystone's answers, and the rejection by a service.
+    #[cfg(feature = "store")]
+    pub(super) fn is_news(&self, key: &TokenKey, asked_at: Now) -> bool {
+        let valid = self.valid.get(key).map(|token| token.asked_at());
+        let unknown = self.unknown.get(key).map(|unknown| unknown.asked_at);
+        let is_later = |than: Now| asked_at.wall > than.wall && asked_at.monotonic > than.monotonic;
+        [valid, unknown, self.removals.get(key)].into_iter().flatten().all(is_later)
     }
 
     /// Removes a token that a service has rejected, at most once in [`REMOVAL_INTERVAL`]. Returns whether it did.

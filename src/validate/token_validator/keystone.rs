@@ -16,6 +16,8 @@ use tower::retry::Retry;
 use tower_layer::Layer;
 use tower_service::Service;
 
+#[cfg(feature = "store")]
+use super::answer::ValidAnswer;
 use super::{
     Asker, ValidatorSettings,
     answer::{Answer, Failure, Unreachable},
@@ -90,6 +92,12 @@ impl Keystone {
         }
         let response = self.send(self.question(token, allow_expired)).await;
         Answer::read(token, self.by_itself_at.is_some(), &self.catalogs, response)
+    }
+
+    /// Reads the document of a token that Keystone has confirmed to another process.
+    #[cfg(feature = "store")]
+    pub(super) fn read_document(&self, token: &HeaderValue, document: &[u8]) -> Result<ValidAnswer, Error> {
+        ValidAnswer::read(token, document, &self.catalogs)
     }
 
     /// Returns why a question has no answer after this time.

@@ -8,6 +8,8 @@ mod key_cache;
 mod keystone;
 mod outcome;
 mod report;
+#[cfg(feature = "store")]
+mod second_level;
 mod settings;
 mod shared;
 mod spellings;

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+#[cfg(feature = "store")]
+use crate::SharedTokens;
 use crate::{AuthUrl, IdentityPlugin, Interface, SystemClock, Transport, renewal::Clock};
 
 /// With which token Keystone is asked.
@@ -30,6 +32,8 @@ pub(in crate::validate) struct ValidatorSettings {
     pub(in crate::validate) validation_timeout: Duration,
     pub(in crate::validate) connect_retries: u32,
     pub(in crate::validate) clock: Arc<dyn Clock>,
+    #[cfg(feature = "store")]
+    pub(in crate::validate) store: Option<SharedTokens>,
 }
 
 impl ValidatorSettings {
@@ -50,6 +54,8 @@ impl ValidatorSettings {
             validation_timeout: Duration::from_secs(10),
             connect_retries: 3,
             clock: Arc::new(SystemClock),
+            #[cfg(feature = "store")]
+            store: None,
         }
     }
 }

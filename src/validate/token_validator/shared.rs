@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+#[cfg(feature = "store")]
+use super::second_level::SecondLevel;
 use super::{
     cache::TokenCache,
     in_flight::InFlight,
@@ -23,10 +25,11 @@ pub(super) struct Shared {
     pub(super) cache: Arc<TokenCache>,
     pub(super) in_flight: InFlight,
     pub(super) keystone: Arc<Keystone>,
+    #[cfg(feature = "store")]
+    pub(super) second_level: Option<SecondLevel>,
     pub(super) metrics: ValidationMetrics,
     /// How long a valid token is cached. Zero turns the cache off.
     pub(super) valid_time: Duration,
-    pub(super) unknown_time: Duration,
     pub(super) outage_grace: Duration,
     pub(super) timeout: Duration,
     pub(super) outage_log: OutageLog,

@@ -170,6 +170,22 @@ impl ValidatedToken {
         self.refresh.fail(now.since(self.lifetime.asked_at), pause);
     }
 
+    /// Returns when Keystone was asked.
+    #[cfg(feature = "store")]
+    pub(super) fn asked_at(&self) -> Now {
+        self.lifetime.asked_at
+    }
+
+    /// Returns how long Keystone's answer still counts if it does for this time, and if the token does not expire.
+    #[cfg(feature = "store")]
+    pub(super) fn time_left(&self, now: Now, time: Duration) -> Duration {
+        let left = time.saturating_sub(now.since(self.lifetime.asked_at));
+        match self.expires {
+            Some(expires) => left.min(expires.duration_since(now.wall).unwrap_or_default()),
+            None => left,
+        }
+    }
+
     /// Returns an estimate of the memory that the token takes, in bytes.
     pub(super) fn memory(&self) -> usize {
         self.memory

@@ -5,10 +5,13 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderValue;
 use tokio::{runtime::Handle, time::timeout};
 
+#[cfg(feature = "store")]
+use super::second_level::Looked;
 use super::{
     Outcome, ValidatedToken,
     answer::{Answer, Failure, ValidAnswer},
     in_flight::{AskedAt, Flight, Kind, Question},
+    key::TokenKey,
     outcome::RETRY_AFTER,
     report,
     shared::Shared,
@@ -83,19 +86,30 @@ impl ValidationTask {
     /// Validates the token, and returns the outcome for those who wait: `None` if they have to ask again.
     async fn run(self, token: HeaderValue) -> Option<Outcome> {
         let _in_flight = self.shared.metrics.enter_flight();
+        #[cfg(feature = "store")]
+        let entry = match self.look(&token).await {
+            Looked::Known(outcome) => return outcome,
+            Looked::Ask(entry) => entry,
+        };
         let answer = match timeout(self.shared.timeout, self.ask(&token)).await {
             Ok(answer) => answer,
             Err(_) => Answer::Unavailable(self.timed_out().await),
         };
         let now = self.shared.clock.now();
         let latency = self.asked_at.get().map(|&asked_at| now.since(asked_at));
+        let asked_at = self.asked_at.get().copied().unwrap_or(now);
         let (result, failure, outcome) = match answer {
             Answer::Valid(valid) => {
-                let asked_at = self.asked_at.get().copied().unwrap_or(now);
                 let (result, outcome) = self.finish_valid(*valid, asked_at, now);
+                #[cfg(feature = "store")]
+                self.share_valid(entry, outcome.as_ref(), now);
                 (result, None, outcome)
             }
-            Answer::Unknown => (ValidationResult::Unknown, None, self.finish_unknown(now)),
+            Answer::Unknown => {
+                #[cfg(feature = "store")]
+                self.share_unknown(entry, asked_at);
+                (ValidationResult::Unknown, None, self.finish_unknown(asked_at))
+            }
             Answer::Unavailable(failure) => {
                 let outcome = self.finish_unavailable(&failure, now);
                 (ValidationResult::Unavailable, Some(failure), outcome)
@@ -128,43 +142,54 @@ impl ValidationTask {
         asked_at: Now,
         now: Now,
     ) -> (ValidationResult, Option<Outcome>) {
-        let ValidAnswer { access_info, access, expires } = valid;
         let Question { key, allow_expired } = self.question;
         let shared = &self.shared;
-        let audit_id = access_info.audit_id().map(|id| shared.keys.key(id.as_bytes()));
-        let lifetime = Lifetime::new(asked_at, shared.valid_time, shared.outage_grace, fastrand::f64());
-        let token = Arc::new(ValidatedToken::new(
-            access_info,
-            access,
-            expires,
-            lifetime,
-            key,
-            Arc::downgrade(shared) as _,
-            Arc::clone(&shared.keystone),
-        ));
+        let has_expiry = valid.expires.is_some();
+        let (token, audit_id) = self.validated_token(valid, asked_at);
         let has_expired = token.has_expired(now);
         if has_expired && !allow_expired {
-            return (ValidationResult::Unknown, self.finish_unknown(now));
+            return (ValidationResult::Unknown, self.finish_unknown(asked_at));
         }
         let mut flights = shared.in_flight.lock();
         // The answer about an expired token is not cached, so a removal from the cache does not concern it.
         if !flights.remove(&self.question, &self.flight) && !has_expired {
             return (ValidationResult::Valid, None);
         }
-        let may_have_expired = has_expired || (allow_expired && expires.is_none());
+        let may_have_expired = has_expired || (allow_expired && !has_expiry);
         if !may_have_expired && !shared.valid_time.is_zero() {
             shared.cache.insert(key, audit_id, Arc::clone(&token));
         }
         (ValidationResult::Valid, Some(Outcome::Valid(token)))
     }
 
-    fn finish_unknown(&self, now: Now) -> Option<Outcome> {
+    /// Returns the token that Keystone has confirmed, and the key of its audit id.
+    pub(super) fn validated_token(
+        &self,
+        valid: ValidAnswer,
+        asked_at: Now,
+    ) -> (Arc<ValidatedToken>, Option<TokenKey>) {
+        let ValidAnswer { access_info, access, expires } = valid;
+        let shared = &self.shared;
+        let audit_id = access_info.audit_id().map(|id| shared.keys.key(id.as_bytes()));
+        let lifetime = Lifetime::new(asked_at, shared.valid_time, shared.outage_grace, fastrand::f64());
+        let token = ValidatedToken::new(
+            access_info,
+            access,
+            expires,
+            lifetime,
+            self.question.key,
+            Arc::downgrade(shared) as _,
+            Arc::clone(&shared.keystone),
+        );
+        (Arc::new(token), audit_id)
+    }
+
+    fn finish_unknown(&self, asked_at: Now) -> Option<Outcome> {
         let Question { key, allow_expired } = self.question;
-        let asked_at = self.asked_at.get().copied().unwrap_or(now);
         let mut flights = self.shared.in_flight.lock();
         if flights.remove(&self.question, &self.flight) {
             flights.remove_asked(key);
-            self.shared.cache.insert_unknown(key, allow_expired, asked_at.after(self.shared.unknown_time));
+            self.shared.cache.insert_unknown(key, allow_expired, asked_at);
         }
         Some(Outcome::Unknown)
     }

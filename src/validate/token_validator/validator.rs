@@ -9,6 +9,8 @@ use std::{
 use http::{HeaderValue, Uri};
 use tokio::{runtime::Handle, time::Instant};
 
+#[cfg(feature = "store")]
+use super::second_level::SecondLevel;
 use super::{
     Outcome, ValidatedToken, ValidatorSettings,
     answer::Failure,
@@ -73,16 +75,18 @@ impl TokenValidator {
     pub(in crate::validate) fn new(settings: &ValidatorSettings, metrics: ValidationMetrics) -> Self {
         let cache = Arc::new(TokenCache::new(settings));
         let measured = Arc::clone(&cache);
+        let keystone = Arc::new(Keystone::new(settings));
         metrics.set_cache_size(move || measured.size());
         Self(Arc::new(Shared {
             clock: Arc::clone(&settings.clock),
             keys: KeyMaker::new(),
             cache,
             in_flight: InFlight::new(settings),
-            keystone: Arc::new(Keystone::new(settings)),
+            #[cfg(feature = "store")]
+            second_level: SecondLevel::new(settings, &keystone),
+            keystone,
             metrics,
             valid_time: settings.token_cache_time,
-            unknown_time: settings.unknown_token_cache_time.min(settings.token_cache_time),
             outage_grace: settings.outage_grace,
             timeout: settings.validation_timeout,
             outage_log: OutageLog::default(),

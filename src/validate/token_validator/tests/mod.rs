@@ -5,3 +5,5 @@ mod caching;
 mod in_flight;
 mod logging;
 mod outage;
+#[cfg(feature = "store")]
+mod second_level;
