@@ -1,3 +1,5 @@
+//! The content of a store in memory, without a clock and a lock.
+
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use super::{EntryName, LeaseOwner, MAX_RECORD, Version};
@@ -118,5 +120,68 @@ impl fmt::Debug for Table {
             .field("records", &self.records.len())
             .field("leases", &self.leases.len())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn name(number: usize) -> EntryName {
+        EntryName::parse(&format!("{number:043}.token")).unwrap()
+    }
+
+    #[test]
+    fn records_and_leases_end() {
+        let mut table = Table::default();
+        let owner = LeaseOwner::random();
+        assert!(table.publish(SECOND, &name(1), None, b"record", 2 * SECOND));
+        assert!(table.lease(SECOND, &name(1), &owner, 2 * SECOND));
+        assert_eq!(table.get(3 * SECOND - Duration::from_nanos(1), &name(1)), Some(&b"record"[..]));
+        assert_eq!(table.get(3 * SECOND, &name(1)), None);
+        assert!(!table.extend(3 * SECOND, &name(1), &owner, SECOND));
+        assert!(
+            table.publish(SECOND, &name(2), None, b"record", Duration::MAX),
+            "an end is not too far away"
+        );
+        // What has ended is removed when something is added.
+        assert!(table.publish(3 * SECOND, &name(3), None, b"record", SECOND));
+        assert!(table.lease(3 * SECOND, &name(3), &owner, SECOND));
+        assert_eq!((table.records.len(), table.leases.len()), (2, 1));
+    }
+
+    #[test]
+    fn a_full_table_evicts_what_ends_first() {
+        let mut table = Table::default();
+        let end = |number: usize| SECOND * (20_000 - number as u32);
+        for number in 0..MAX_ENTRIES {
+            table.records.insert(name(number), Ending { value: Box::default(), end: end(number) });
+            let value = LeaseOwner::random();
+            table.leases.insert(name(number), Ending { value, end: end(number) });
+        }
+        let new = name(MAX_ENTRIES);
+        assert!(table.publish(SECOND, &new, None, b"new", SECOND));
+        assert!(table.lease(SECOND, &new, &LeaseOwner::random(), SECOND));
+        assert_eq!((table.records.len(), table.leases.len()), (MAX_ENTRIES, MAX_ENTRIES));
+        assert_eq!(table.get(SECOND, &new), Some(&b"new"[..]));
+        assert_eq!(table.get(SECOND, &name(MAX_ENTRIES - 1)), None);
+        assert!(table.get(SECOND, &name(MAX_ENTRIES - 2)).is_some());
+        // A record that is replaced evicts no other.
+        assert!(table.publish(SECOND, &new, Some(&Version::of(b"new")), b"newer", SECOND));
+        assert!(table.get(SECOND, &name(MAX_ENTRIES - 2)).is_some());
+    }
+
+    #[test]
+    fn the_bytes_of_all_records_are_limited() {
+        let mut table = Table::default();
+        let record = vec![1; MAX_RECORD];
+        for number in 0..100 {
+            assert!(table.publish(SECOND, &name(number), None, &record, SECOND * (number as u32 + 1)));
+        }
+        let bytes: usize = table.records.values().map(|record| record.value.len()).sum();
+        assert!((MAX_BYTES - MAX_RECORD..=MAX_BYTES).contains(&bytes), "{bytes}");
+        assert!(table.get(SECOND, &name(99)).is_some() && table.get(SECOND, &name(0)).is_none());
     }
 }
