@@ -20,7 +20,7 @@ impl Address {
         if text.starts_with('/') {
             return Self::unix(text);
         }
-        let wrong = |reason| format!("memcached server {:?} {reason}", text.escape_debug().to_string());
+        let wrong = |reason| format!("memcached server {text:?} {reason}");
         let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((host, "")) => (host, None),
             Some((host, rest)) => {

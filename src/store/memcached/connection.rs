@@ -126,3 +126,42 @@ async fn connect(address: &Address) -> io::Result<Box<dyn Stream>> {
         Address::Unix(path) => Ok(Box::new(tokio::net::UnixStream::connect(&**path).await?)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+
+    /// Exchanges a command and its response byte by byte.
+    #[tokio::test]
+    async fn commands_and_responses_may_come_in_single_bytes() {
+        let (near, mut far) = duplex(1);
+        let mut connection = Connection { stream: Box::new(near) };
+        let key = Key::new("key").unwrap();
+        let value = vec![b'\n'; 3 * CHUNK];
+        let server = async {
+            let mut command = [0; b"gets key\r\n".len()];
+            far.read_exact(&mut command).await.unwrap();
+            far.write_all(format!("VALUE key 0 {} 9\r\n", value.len()).as_bytes()).await.unwrap();
+            far.write_all(&value).await.unwrap();
+            far.write_all(b"\r\nEND\r\n").await.unwrap();
+            let mut command = [0; b"add key 0 2 1\r\nx\r\n".len()];
+            far.read_exact(&mut command).await.unwrap();
+            far.write_all(b"NOT_STORED\r\n").await.unwrap();
+            command
+        };
+        let client = async {
+            let item = connection.gets(&key).await.unwrap();
+            assert!(item == Some(Item { value: value.clone(), cas: 9 }));
+            let stored = connection.add(&key, End::After(Duration::from_secs(1)), b"x").await.unwrap();
+            assert_eq!(stored, Stored::Not);
+            assert!(connection.is_quiet());
+        };
+        let (command, ()) = tokio::join!(server, client);
+        assert_eq!(&command, b"add key 0 2 1\r\nx\r\n");
+        drop(far);
+        assert!(!connection.is_quiet());
+        assert!(matches!(connection.gets(&key).await, Err(Failure::Io(_) | Failure::Closed)));
+    }
+}

@@ -17,16 +17,20 @@ const MAX_LENGTH: usize = 255;
 impl Password {
     /// Checks that both can be sent. The error says what is wrong, without the password.
     pub(super) fn new(username: &str, password: &Secret) -> Result<Self, &'static str> {
-        let is_line = |text: &str| {
-            (1..=MAX_LENGTH).contains(&text.len()) && !text.bytes().any(|byte| byte.is_ascii_control())
+        let is_word = |text: &str| {
+            let is_end = |byte: u8| byte == b' ' || byte.is_ascii_control();
+            (1..=MAX_LENGTH).contains(&text.len()) && !text.bytes().any(is_end)
         };
-        if !is_line(username) || username.contains([' ', ':']) {
+        if !is_word(username) || username.contains(':') {
             return Err(
                 "the username for memcached is empty or too long, or has a blank, a colon or a control character",
             );
         }
-        if !is_line(password.expose()) {
-            return Err("the password for memcached is empty or too long, or has a control character");
+        // A server takes a blank for the end of the password.
+        if !is_word(password.expose()) {
+            return Err(
+                "the password for memcached is empty or too long, or has a blank or a control character",
+            );
         }
         Ok(Self { username: username.into(), password: password.clone() })
     }
@@ -57,11 +61,17 @@ mod tests {
 
     #[test]
     fn a_password_cannot_hold_a_command() {
-        let password = Password::new("user", &Secret::new("pass word")).unwrap();
-        assert_eq!(*password.command(), b"set authentication 0 0 14\r\nuser pass word\r\n");
-        for (username, password) in
-            [("", "p"), ("u", ""), ("u v", "p"), ("u:v", "p"), ("u\r\n", "p"), ("u", "canary\r\nflush_all")]
-        {
+        let password = Password::new("user", &Secret::new("pass:word")).unwrap();
+        assert_eq!(*password.command(), b"set authentication 0 0 14\r\nuser pass:word\r\n");
+        for (username, password) in [
+            ("", "p"),
+            ("u", ""),
+            ("u", "p q"),
+            ("u v", "p"),
+            ("u:v", "p"),
+            ("u\r\n", "p"),
+            ("u", "canary\r\nflush_all"),
+        ] {
             let reason = Password::new(username, &Secret::new(password)).unwrap_err();
             assert!(!reason.contains("canary"));
         }

@@ -136,3 +136,23 @@ async fn within<T>(
 ) -> Result<T, Failure> {
     timeout_at(deadline, operation).await.unwrap_or(Err(Failure::Timeout))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns how long operations are delayed after each of these failures.
+    #[tokio::test(start_paused = true)]
+    async fn delays_double_up_to_a_limit() {
+        // Nobody listens at port 1.
+        let server = Server::new(Address::parse("127.0.0.1:1").unwrap(), None);
+        for delay in [20, 40, 80, 160, 320, 640, 1280, 1280] {
+            let connect = server.turn().await.err().unwrap();
+            assert_eq!(connect.source().unwrap().to_string(), "cannot connect to it");
+            tokio::time::advance(Duration::from_millis(delay) - Duration::from_nanos(1)).await;
+            let delayed = server.turn().await.err().unwrap();
+            assert!(delayed.source().unwrap().to_string().contains("after a delay"), "{delay}");
+            tokio::time::advance(Duration::from_nanos(1)).await;
+        }
+    }
+}
