@@ -97,7 +97,7 @@ BUGS = {
         "a_failure_is_shared_by_all_waiting_callers",
         [
             (WAIT, "Waited::Done(Err(error)) => return self.unexpired_access().ok_or(error),", "Waited::Done(Err(_)) => {}"),
-            (STATE, "            delay,\n            had_no_token,", "            delay: delay * 0,\n            had_no_token: had_no_token && false,"),
+            (STATE, "            renewal_delay: delay,\n            had_no_token,", "            renewal_delay: delay * 0,\n            had_no_token: had_no_token && false,"),
         ],
     ),
     # The old token is dropped when the renewal starts, rather than when the new token is there.
@@ -138,8 +138,8 @@ BUGS = {
         [
             (
                 STATE,
-                "    deferred_drops: Vec<DeferredDrop>,\n}",
-                "    deferred_drops: Vec<DeferredDrop>,\n    pub(super) renewed: Option<Arc<ServiceAccess>>,\n}",
+                "    deferred_drops: Vec<DeferredDrop>,\n",
+                "    deferred_drops: Vec<DeferredDrop>,\n    pub(super) renewed: Option<Arc<ServiceAccess>>,\n",
             ),
             (STATE, "            deferred_drops: Vec::new(),", "            deferred_drops: Vec::new(),\n            renewed: None,"),
             (STATE, "        self.set_current(Some(new));", "        self.renewed = Some(Arc::clone(&new.access));\n        self.set_current(Some(new));"),

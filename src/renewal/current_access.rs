@@ -12,6 +12,18 @@ pub(super) struct CurrentAccess {
     pub(super) due_at: Now,
     pub(super) expiring_at: Now,
     pub(super) expired_at: Now,
+    /// The record of the token in the store, if it is there.
+    #[cfg(feature = "store")]
+    pub(super) record: Option<StoredRecord>,
+}
+
+/// The record of a token in a store.
+#[cfg(feature = "store")]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StoredRecord {
+    pub(super) version: crate::store::Version,
+    /// Whether another process or plugin has logged in for it.
+    pub(super) is_taken_over: bool,
 }
 
 /// A phase in the lifetime of a token. It decides what requests do.

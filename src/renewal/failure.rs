@@ -34,6 +34,10 @@ pub(super) struct Failure {
     pub(super) failed_at: Now,
     /// The time after `failed_at` in which no attempt is made.
     pub(super) delay: Duration,
+    /// The time after `failed_at` in which no renewal is started.
+    ///
+    /// It is shorter than `delay` if tokens are shared, because another process may log in meanwhile.
+    pub(super) renewal_delay: Duration,
     /// Whether there was no usable token at that time, so that waiting requests got the error.
     pub(super) had_no_token: bool,
     /// The credentials, if the failure is permanent; `None` if it is transient.
@@ -45,9 +49,9 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// Returns whether it is too early for the next attempt.
+    /// Returns whether it is too early for the next renewal.
     pub(super) fn is_backing_off(&self, now: Now) -> bool {
-        now.since(self.failed_at) < self.delay
+        now.since(self.failed_at) < self.renewal_delay
     }
 
     /// Returns whether requests without a token get this error, rather than wait for the next attempt.

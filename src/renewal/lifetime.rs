@@ -75,3 +75,9 @@ impl ClockReadings {
         }
     }
 }
+
+/// Returns the lifetime of a token that was issued some time ago, or `None` if its `issued_at` is implausible.
+pub(super) fn since_issued_at(issued_at: Option<SystemTime>, expires_at: SystemTime) -> Option<Duration> {
+    let lifetime = expires_at.duration_since(issued_at?).ok()?;
+    (lifetime <= MAX_UNCONFIRMED).then_some(lifetime)
+}

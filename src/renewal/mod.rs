@@ -129,6 +129,47 @@
 //! current then. If the rejected token was not dropped, that is the same token, which another replica of the service
 //! may accept.
 //!
+//! # Shared tokens
+//!
+//! With the feature `store`, plugins, processes and machines can share one token: a fleet logs in once per lifetime of
+//! its token. [`RenewingPlugin::store`] takes the store (see the module `store`):
+//!
+#![cfg_attr(feature = "store", doc = "```")]
+#![cfg_attr(not(feature = "store"), doc = "```ignore")]
+//! # use tower_keystone::{AuthMethod, RenewingPlugin, User, V3Credentials, fixture::Cloud};
+//! use tower_keystone::store::{MemoryStore, SharedTokens, StoreKey};
+//!
+//! # let cloud = Cloud::new([]);
+//! # let auth_url: http::Uri = cloud.keystone().auth_url().parse().unwrap();
+//! # let credentials = V3Credentials::new(auth_url, AuthMethod::password(User::new(), "wonderland"));
+//! # let transport = cloud.transport();
+//! let tokens = SharedTokens::new(MemoryStore::new(), StoreKey::random());
+//! let plugin = RenewingPlugin::new(credentials, transport).store(tokens);
+//! # let _ = plugin;
+//! ```
+//!
+//! A renewal first looks into the store. If there is no usable token, one process takes a lease and logs in. The others
+//! wait until its token is in the store. They need no longer than without a store, plus 20 s at most:
+//!
+//! - If the process with the lease dies, the lease ends after 4 s, and another process logs in.
+//! - If the lease does not end, a process logs in without it after 12 to 20 s ([`RenewalPolicy::wait_timeout`] minus
+//!   [`RenewalPolicy::attempt_timeout`], minus a random time of up to 8 s).
+//! - If the store does not answer in time, or with an error, the renewal goes on without it. No request fails because of
+//!   the store, and a request with a fresh token does not ask it.
+//!
+//! What else is shared:
+//!
+//! - *Failed logins*: during the delay after one, no process logs in. While a request waits, its process tries again
+//!   when the delay is over. The other processes get [`Error::SharedLoginFailed`](crate::Error). After a failure, a
+//!   process looks into the store again after 5 s at most. [`RenewingPlugin::reset`] and [`RenewingPlugin::renew`]
+//!   ignore the delay once.
+//! - *Rejected tokens*: a token that a service has rejected is removed from the store. All processes together remove
+//!   [`RenewalPolicy::max_rejections`] tokens within [`RenewalPolicy::rejection_window`]. Above that, the rejected token
+//!   stays in use.
+//!
+//! The lifetime of a token from the store counts from its `issued_at`. It is renewed in the background only by plugins
+//! that are older than 10 s, so that a program that ends soon does not begin a login.
+//!
 //! # Renewal tasks and runtimes
 //!
 //! There is at most one renewal at a time, and all requests that wait for a token share its result. It runs in a task
@@ -155,9 +196,13 @@ mod renewal_task;
 mod renewing_plugin;
 mod report;
 mod shared;
+#[cfg(any(feature = "store", shuttle))]
+mod sharing;
 mod state;
 mod wait;
 
 pub use clock::{Clock, Now, SystemClock};
 pub use policy::RenewalPolicy;
 pub use renewing_plugin::RenewingPlugin;
+#[cfg(shuttle)] // for the model checker
+pub use sharing::protocol;

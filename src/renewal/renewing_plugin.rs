@@ -3,6 +3,8 @@ use std::{fmt, sync::Arc};
 use http::Uri;
 
 use super::{Clock, RenewalPolicy, SystemClock, shared::Shared, state::State};
+#[cfg(feature = "store")]
+use crate::store::SharedTokens;
 use crate::{
     AccessFuture, AccessInfo, Credentials, Error, IdentityPlugin, Secret, ServiceAccess, Transport,
     endpoint::Origin,
@@ -26,6 +28,34 @@ impl<C: Credentials> RenewingPlugin<C> {
     #[must_use]
     pub fn policy(self, policy: RenewalPolicy) -> Self {
         self.0.lock().state.set_policy(policy);
+        self
+    }
+
+    /// Shares the token with other plugins and processes, by a store. Applies to all clones of the plugin.
+    ///
+    /// The id of the credentials is [`Credentials::cache_id`] or, if the store is not sealed with a key,
+    /// [`Credentials::public_id`]. Plugins whose credentials have the same id share one token. Without an id and without
+    /// a [name](Self::stored_as), the token is not stored.
+    ///
+    /// See the [module docs](super#shared-tokens).
+    #[cfg(feature = "store")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "store")))]
+    #[must_use]
+    pub fn store(self, tokens: SharedTokens) -> Self {
+        self.0.lock().state.set_store(tokens);
+        self
+    }
+
+    /// Sets the name under which the token is stored, in place of an id of the credentials.
+    ///
+    /// Set one if the secret of the credentials changes often, such as a token file or a refresh token: each new secret
+    /// is a new id. All plugins with the same name use the same token, so the name must tell apart the users and the
+    /// scopes.
+    #[cfg(feature = "store")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "store")))]
+    #[must_use]
+    pub fn stored_as(self, name: impl Into<String>) -> Self {
+        self.0.lock().state.set_stored_name(Secret::new(name.into()));
         self
     }
 
@@ -56,7 +86,7 @@ impl<C: Credentials> RenewingPlugin<C> {
     /// Obtains a new token now, even if the current one is fresh.
     ///
     /// If a renewal is in flight already, waits for that one. Otherwise it logs in at once, without the delay after a
-    /// failure.
+    /// failure. With a store, a token that another process obtains meanwhile is used too.
     ///
     /// # Errors
     ///
@@ -70,7 +100,8 @@ impl<C: Credentials> RenewingPlugin<C> {
 
     /// Forgets the token and all failures, so that the next request logs in at once.
     ///
-    /// Call it when you have fixed the cause of failed logins.
+    /// Call it when you have fixed the cause of failed logins. With a store, the next request uses the token of the store
+    /// if there is one, and otherwise logs in even if the login of another process has failed just now.
     pub fn reset(&self) {
         self.0.lock().state.reset();
     }

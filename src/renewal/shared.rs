@@ -10,14 +10,18 @@ use shuttle::sync::{Mutex, MutexGuard};
 #[cfg(not(shuttle))]
 use std::sync::{Mutex, MutexGuard};
 
+#[cfg(feature = "store")]
+use super::state::Sharing;
 use super::{
     Clock, Now,
-    failure::{AttemptError, CredentialsInfo},
+    failure::CredentialsInfo,
     reentrancy,
     state::{DeferredDrop, RenewalId, State},
 };
+#[cfg(feature = "store")]
+use crate::store::IdentityEntries;
 use crate::{
-    AccessInfo, Credentials, Error, Secret, ServiceAccess, Transport,
+    Credentials, Error, Secret, ServiceAccess, Transport,
     task::{SingleFlight, Start, catch_panic},
 };
 
@@ -81,6 +85,17 @@ impl<C: Credentials> Shared<C> {
         catch_panic(cache_id).ok().flatten().map(Secret::new)
     }
 
+    /// Returns the entries of the credentials in a store, or `None` if they have no id. The state must not be locked.
+    #[cfg(feature = "store")]
+    pub(super) fn entries(
+        self: &Arc<Self>,
+        sharing: &Sharing,
+        credentials: &CredentialsInfo,
+    ) -> Option<IdentityEntries> {
+        let entries = || sharing.entries(&self.credentials, credentials.cache_id.as_ref());
+        catch_panic(|| reentrancy::run_credentials(self.address(), entries)).ok().flatten()
+    }
+
     /// Returns the current access if its token has not expired.
     pub(super) fn unexpired_access(&self) -> Option<Arc<ServiceAccess>> {
         let now = self.clock.now();
@@ -112,17 +127,14 @@ impl Guarded {
         (id, renewal, Some(start))
     }
 
-    /// Finishes a renewal with its result.
+    /// Finishes a renewal. The waiting requests get what `finish` returns.
     pub(super) fn finish_renewal(
         &mut self,
         id: RenewalId,
-        requested_at: Now,
-        result: Result<AccessInfo, AttemptError>,
-        credentials: CredentialsInfo,
-        now: Now,
+        finish: impl FnOnce(&mut State) -> Outcome,
     ) -> Outcome {
         self.remove_renewal(id);
-        self.state.finish_renewal(id, requested_at, result, credentials, now)
+        finish(&mut self.state)
     }
 
     /// Removes a renewal that will have no result.

@@ -1,15 +1,26 @@
 //! The state of a plugin: its token, its renewal and its last failure. It does no I/O and has no clock.
 
-use std::{any::Any, mem, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    mem,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use super::{
     Now, RenewalPolicy,
     current_access::{CurrentAccess, Phase},
     failure::{AttemptError, CredentialsHistory, CredentialsInfo, Failure},
-    lifetime::ClockReadings,
+    lifetime::{self, ClockReadings},
     rejections::Rejections,
 };
 use crate::{AccessInfo, Error, Secret, ServiceAccess, access::KnownOrigins, endpoint::Origin};
+
+#[cfg(feature = "store")]
+mod shared_token;
+
+#[cfg(feature = "store")]
+pub(super) use shared_token::{KnownAccess, RenewalBasis, Sharing};
 
 /// Identifies a renewal of a plugin.
 pub(super) type RenewalId = u64;
@@ -39,6 +50,8 @@ pub(super) struct State {
     last_origins: Option<Arc<KnownOrigins>>,
     /// Values to drop after the state is unlocked, because their `Drop` may run code from outside this crate.
     deferred_drops: Vec<DeferredDrop>,
+    #[cfg(feature = "store")]
+    shared_token: shared_token::SharedToken,
 }
 
 /// A value to drop later.
@@ -74,6 +87,8 @@ impl State {
             rejections: Rejections::default(),
             last_origins: None,
             deferred_drops: Vec::new(),
+            #[cfg(feature = "store")]
+            shared_token: shared_token::SharedToken::default(),
         }
     }
 
@@ -103,6 +118,10 @@ impl State {
         }
         let backing_off = self.failure.as_ref().filter(|failure| failure.is_backing_off(now));
         match (&self.current, self.phase(now), self.renewal_in_flight(now), backing_off) {
+            #[cfg(feature = "store")]
+            (Some(current), Phase::Due, _, _) if self.leaves_renewal_to_others(now) => {
+                Decision::Use(Arc::clone(&current.access))
+            }
             // The last renewal has exceeded its maximum time, because its runtime is driven only while requests wait.
             // So this request waits for a new one.
             (Some(_), Phase::Due, None, None) if self.renewal.is_some() => Decision::Renew,
@@ -168,6 +187,8 @@ impl State {
     /// Registers a new renewal and returns its id.
     pub(super) fn start_renewal(&mut self, now: Now) -> RenewalId {
         self.last_renewal += 1;
+        #[cfg(feature = "store")]
+        self.shared_token.first_renewal.get_or_insert(now);
         self.renewal = Some((self.last_renewal, now));
         self.last_renewal
     }
@@ -233,15 +254,7 @@ impl State {
             Ok(new) => {
                 // If the token is due for renewal too soon, this failure delays the next login.
                 let is_short_lived = new.due_at.since(requested_at) < self.policy.min_renewal_interval;
-                self.set_failure(is_short_lived.then(|| Failure {
-                    error: Error::ExpiredOnArrival,
-                    failed_at: requested_at,
-                    delay: self.policy.min_renewal_interval,
-                    had_no_token: true,
-                    failed_credentials: None,
-                    transient_failures: 0,
-                    permanent_failures: 0,
-                }));
+                self.set_failure(is_short_lived.then(|| self.short_lived_token(requested_at)));
                 self.history.record_success(credentials);
                 let has_expired = now.has_reached(new.expired_at);
                 self.replace_current(new);
@@ -277,6 +290,8 @@ impl State {
         let failed = self.failure.as_ref().and_then(|failure| failure.failed_credentials.as_ref());
         if failed.is_some_and(|failed| self.history.allow_immediate_retry(failed, cache_id, now)) {
             self.set_failure(None);
+            #[cfg(feature = "store")]
+            self.ignore_shared_failure();
         }
     }
 
@@ -322,6 +337,8 @@ impl State {
         if !self.rejections.record(access, origin, was_accepted, now, &self.policy) {
             return;
         }
+        #[cfg(feature = "store")]
+        self.keep_rejected();
         self.set_current(None);
         if matches!(&self.failure, Some(Failure { error: Error::ExpiredOnArrival, .. })) {
             self.set_failure(None);
@@ -339,23 +356,13 @@ impl State {
         self.logged_failure_is_transient = None;
         self.rejections.clear();
         self.last_origins = None;
+        #[cfg(feature = "store")]
+        self.reset_shared_token();
     }
 
     /// Resets the state and makes a stored access info the current one.
     pub(super) fn restore(&mut self, auth_ref: AccessInfo, now: Now) -> Result<(), Error> {
-        // It is unknown when the token was requested, so the lifetime is computed from `expires_at`.
-        let lifetime = match auth_ref.expires()? {
-            None => self.policy.default_lifetime,
-            Some(expires) => {
-                let left = expires.duration_since(now.wall).unwrap_or_default();
-                // If the clock of this machine is slow, `left` is too long. Keystone's own times limit it.
-                let issued = auth_ref.issued().ok().flatten();
-                issued
-                    .and_then(|issued| expires.duration_since(issued).ok())
-                    .map_or(left, |lifetime| left.min(lifetime))
-            }
-        };
-        let current = self.access_with_lifetime(auth_ref, now, lifetime)?;
+        let current = self.stored_access(auth_ref, now)?;
         self.reset();
         self.replace_current(current);
         Ok(())
@@ -418,6 +425,7 @@ impl State {
             error,
             failed_at: now,
             delay,
+            renewal_delay: delay,
             had_no_token,
             failed_credentials: (!is_transient).then_some(credentials),
             transient_failures,
@@ -438,10 +446,7 @@ impl State {
     ) -> Result<CurrentAccess, Error> {
         let lifetime = match auth_ref.expires()? {
             None => None,
-            Some(expires) => {
-                let issued_at = auth_ref.issued().ok().flatten();
-                ClockReadings { issued_at, date: auth_ref.date(), local: now.wall }.lifetime(expires)
-            }
+            Some(expires) => lifetime_of_login(&auth_ref, expires, now),
         };
         self.access_with_lifetime(auth_ref, requested_at, lifetime.unwrap_or(self.policy.default_lifetime))
     }
@@ -452,10 +457,68 @@ impl State {
         requested_at: Now,
         lifetime: Duration,
     ) -> Result<CurrentAccess, Error> {
+        self.access_of_age(auth_ref, requested_at, Duration::ZERO, lifetime)
+    }
+
+    /// Creates the access of a token that was issued some time ago, by another process or before it was stored.
+    fn stored_access(&mut self, auth_ref: AccessInfo, now: Now) -> Result<CurrentAccess, Error> {
+        let (age, lifetime) = self.age_and_lifetime(&auth_ref, now)?;
+        self.access_of_age(auth_ref, now, age, lifetime)
+    }
+
+    /// Returns the age and the lifetime of a token that was issued some time ago.
+    fn age_and_lifetime(&self, auth_ref: &AccessInfo, now: Now) -> Result<(Duration, Duration), Error> {
+        let Some(expires_at) = auth_ref.expires()? else {
+            return Ok((Duration::ZERO, self.policy.default_lifetime));
+        };
+        let left = expires_at.duration_since(now.wall).unwrap_or_default();
+        // If the clock of this machine is slow, `left` is too long. Keystone's own times limit it.
+        Ok(match lifetime::since_issued_at(auth_ref.issued().ok().flatten(), expires_at) {
+            Some(lifetime) => (lifetime.saturating_sub(left), lifetime),
+            None => (Duration::ZERO, left),
+        })
+    }
+
+    /// Creates the access of a token that has this age now.
+    fn access_of_age(
+        &mut self,
+        auth_ref: AccessInfo,
+        now: Now,
+        age: Duration,
+        lifetime: Duration,
+    ) -> Result<CurrentAccess, Error> {
         let access = ServiceAccess::from_auth_ref(auth_ref)?.with_previous_origins(self.last_origins.clone());
         let access = Arc::new(access);
         let (due, expiring) = self.policy.phases(lifetime, self.rng.f64());
-        let [due_at, expiring_at, expired_at] = [due, expiring, lifetime].map(|age| requested_at.after(age));
-        Ok(CurrentAccess { access, due_at, expiring_at, expired_at })
+        let [due_at, expiring_at, expired_at] =
+            [due, expiring, lifetime].map(|start| now.after(start.saturating_sub(age)));
+        Ok(CurrentAccess {
+            access,
+            due_at,
+            expiring_at,
+            expired_at,
+            #[cfg(feature = "store")]
+            record: None,
+        })
     }
+
+    /// Returns the failure that delays the next login if a token has to be renewed too soon.
+    fn short_lived_token(&self, since: Now) -> Failure {
+        Failure {
+            error: Error::ExpiredOnArrival,
+            failed_at: since,
+            delay: self.policy.min_renewal_interval,
+            renewal_delay: self.policy.min_renewal_interval,
+            had_no_token: true,
+            failed_credentials: None,
+            transient_failures: 0,
+            permanent_failures: 0,
+        }
+    }
+}
+
+/// Returns the lifetime of a new token, counted from its request. `None` if its times are implausible.
+fn lifetime_of_login(auth_ref: &AccessInfo, expires_at: SystemTime, now: Now) -> Option<Duration> {
+    let issued_at = auth_ref.issued().ok().flatten();
+    ClockReadings { issued_at, date: auth_ref.date(), local: now.wall }.lifetime(expires_at)
 }

@@ -107,6 +107,10 @@ impl<C: Credentials> Shared<C> {
         locked.state.clear_failure();
         let max_wait = locked.state.policy().max_renewal_time();
         let (id, renewal, start) = locked.join_or_start_renewal(now);
+        #[cfg(feature = "store")]
+        if start.is_some() {
+            locked.state.force_login();
+        }
         drop(locked);
         self.spawn_renewal(&runtime, id, now, start);
         Ok((id, renewal, max_wait))

@@ -323,3 +323,21 @@ async fn a_machine_without_a_usable_clock_relies_on_the_clock_of_keystone() {
         assert!((6..=8).contains(&faulty.keystone.logins()), "{fault:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_restored_token_is_due_when_its_maker_would_renew_it() {
+    let keystone = ScriptedKeystone::new();
+    let maker = keystone.plugin();
+    token(&maker).await.unwrap();
+    let state = maker.auth_state().unwrap();
+    sleep_secs(HOUR / 2).await;
+    let restored = keystone.plugin();
+    restored.set_auth_state(Some(&state)).unwrap();
+    sleep_secs(HOUR / 2 - 432 - 1).await;
+    assert!(!restored.needs_renewal());
+    sleep_secs(432 - 360 + 2).await;
+    assert!(restored.needs_renewal());
+    assert_eq!(token_without_waiting(&restored).unwrap().unwrap(), "token-1");
+    sleep_secs(HOUR).await;
+    assert_eq!(token(&restored).await.unwrap(), "token-3", "it has expired");
+}

@@ -10,6 +10,7 @@ mod phases;
 mod policy_limits;
 mod rejections;
 mod runtimes;
+mod sharing;
 mod simulated_days;
 mod single_flight;
 mod slow_requests;

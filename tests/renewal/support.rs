@@ -112,6 +112,8 @@ impl Clock for SimulatedTime {
 pub(crate) enum LoginResponse {
     /// A new token.
     Token,
+    /// A new token, which is issued at once and arrives after this time.
+    TokenInTransit(Duration),
     /// A Keystone error with its document.
     Status(u16),
     /// An error from a proxy in front of Keystone: status, content type and body.
@@ -332,6 +334,11 @@ impl Service<Request<Full<Bytes>>> for ScriptedKeystone {
             let builder = |status: u16| Response::builder().status(status);
             match response {
                 LoginResponse::Token => Ok(keystone.issue()),
+                LoginResponse::TokenInTransit(time) => {
+                    let response = keystone.issue();
+                    sleep(time).await;
+                    Ok(response)
+                }
                 LoginResponse::Status(status) => {
                     let document =
                         format!(r#"{{"error": {{"code": {status}, "message": "no", "title": "No"}}}}"#);

@@ -1,0 +1,134 @@
+//! Which credentials share a token.
+
+use std::sync::{Arc, Mutex};
+
+use http::Uri;
+use tower_keystone::{
+    AuthMethod, Credentials, Transport, User, V3Credentials,
+    identity::AuthRefFuture,
+    store::{MemoryStore, SharedTokens, StoreKey},
+};
+
+use super::*;
+
+/// Credentials whose password can be changed.
+#[derive(Clone)]
+struct Changing {
+    password: Arc<Mutex<String>>,
+    has_id: bool,
+    auth_url: Uri,
+}
+
+impl Changing {
+    fn new(has_id: bool) -> Self {
+        let auth_url = Uri::from_static("https://keystone.test/v3");
+        Self { password: Arc::new(Mutex::new("one".into())), has_id, auth_url }
+    }
+
+    fn current(&self) -> V3Credentials {
+        let alice = User::new().username("alice").user_domain_name("Default");
+        let password = self.password.lock().unwrap().clone();
+        V3Credentials::new(self.auth_url.clone(), AuthMethod::password(alice, password))
+    }
+}
+
+impl Credentials for Changing {
+    fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
+        self.current().get_auth_ref(transport)
+    }
+
+    fn auth_url(&self) -> &Uri {
+        &self.auth_url
+    }
+
+    fn cache_id(&self) -> Option<String> {
+        self.has_id.then(|| self.current().cache_id()).flatten()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_without_an_id_are_not_stored() {
+    let (keystone, store) = (ScriptedKeystone::new(), MemoryStore::new());
+    for number in 1..=2 {
+        let plugin =
+            keystone.plugin_for(Changing::new(false), RenewalPolicy::default()).store(shared(&store));
+        assert_eq!(token(&plugin).await.unwrap(), format!("token-{number}"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_of_the_program_takes_the_place_of_an_id() {
+    let (keystone, store) = (ScriptedKeystone::new(), MemoryStore::new());
+    let plugin = |name: &str| {
+        let plugin = keystone.plugin_for(Changing::new(false), RenewalPolicy::default());
+        plugin.store(shared(&store)).stored_as(name)
+    };
+    assert_eq!(token(&plugin("alice")).await.unwrap(), "token-1");
+    assert_eq!(token(&plugin("alice")).await.unwrap(), "token-1");
+    assert_eq!(token(&plugin("bob")).await.unwrap(), "token-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_passwords_and_other_keys_have_other_tokens() {
+    let (keystone, store) = (ScriptedKeystone::new(), MemoryStore::new());
+    let plugin = |password: &str, key: u8| {
+        let credentials = Changing::new(true);
+        *credentials.password.lock().unwrap() = password.into();
+        let tokens = SharedTokens::new(store.clone(), StoreKey::new([key; 32]));
+        keystone.plugin_for(credentials, RenewalPolicy::default()).store(tokens)
+    };
+    assert_eq!(token(&plugin("one", 1)).await.unwrap(), "token-1");
+    assert_eq!(token(&plugin("two", 1)).await.unwrap(), "token-2");
+    assert_eq!(token(&plugin("one", 2)).await.unwrap(), "token-3");
+    assert_eq!(token(&plugin("one", 1)).await.unwrap(), "token-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_key_the_user_has_one_token_for_all_passwords() {
+    let (keystone, store) = (ScriptedKeystone::new(), MemoryStore::new());
+    let plugin = |password: &str| {
+        let alice = User::new().username("alice").user_domain_name("Default");
+        let credentials =
+            V3Credentials::new("https://keystone.test/v3", AuthMethod::password(alice, password));
+        let tokens = SharedTokens::without_sealing(store.clone());
+        keystone.plugin_for(credentials, RenewalPolicy::default()).store(tokens)
+    };
+    assert_eq!(token(&plugin("one")).await.unwrap(), "token-1");
+    assert_eq!(token(&plugin("two")).await.unwrap(), "token-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_corrected_password_is_tried_at_once() {
+    let (keystone, store) = (ScriptedKeystone::new(), MemoryStore::new());
+    keystone.queue_responses([LoginResponse::Status(401)]);
+    for stored_as in [None, Some("alice")] {
+        let credentials = Changing::new(true);
+        let mut plugin =
+            keystone.plugin_for(credentials.clone(), RenewalPolicy::default()).store(shared(&store));
+        if let Some(name) = stored_as {
+            keystone.queue_responses([LoginResponse::Status(401)]);
+            plugin = plugin.stored_as(name);
+        }
+        assert!(token(&plugin).await.is_err());
+        *credentials.password.lock().unwrap() = format!("corrected {stored_as:?}");
+        assert!(token(&plugin).await.is_ok());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_password_that_changes_during_a_login_is_not_stored_for_the_old_one() {
+    let (keystone, store) = (ScriptedKeystone::new(), MemoryStore::new());
+    let plugin = |credentials: &Changing| {
+        keystone.plugin_for(credentials.clone(), RenewalPolicy::default()).store(shared(&store))
+    };
+    // The first login fails, and the second one is made with another password.
+    keystone.queue_responses([LoginResponse::Status(503)]);
+    let credentials = Changing::new(true);
+    let (waiting, changed) = (plugin(&credentials), credentials.clone());
+    let waiting = tokio::spawn(async move { token(&waiting).await });
+    settle().await;
+    assert_eq!(keystone.logins(), 1);
+    *changed.password.lock().unwrap() = "two".into();
+    assert_eq!(waiting.await.unwrap().unwrap(), "token-1");
+    assert_eq!(token(&plugin(&Changing::new(true))).await.unwrap(), "token-2");
+}
