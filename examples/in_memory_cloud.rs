@@ -4,13 +4,23 @@
 //! cargo run --example in_memory_cloud -- cargo run --example list_servers
 //! ```
 //!
-//! The program finds the cloud through `OS_*` variables. If no program is given, the example prints these variables for
-//! a shell, and serves the cloud until it is interrupted.
+//! The program finds the cloud through `OS_*` variables. A `clouds.yaml` says that it stores its token (`cache.auth`),
+//! in a directory that the example removes at the end. So programs that run one after the other log in once:
+//!
+//! ```sh
+//! cargo build --example list_servers
+//! cd target/debug/examples && ./in_memory_cloud sh -c './list_servers && ./list_servers'
+//! ```
+//!
+//! If no program is given, the example prints the variables for a shell, and serves the cloud until it is interrupted.
+//! Tokens are not stored then.
 
 use std::{
-    env,
+    env, fs,
     future::pending,
-    process::{Command, ExitCode},
+    io,
+    path::PathBuf,
+    process::{self, Command, ExitCode},
 };
 
 use http::Response;
@@ -43,13 +53,38 @@ async fn main() -> Result<ExitCode, BoxError> {
             command.env_remove(name);
         }
     }
-    command.envs(cloud.environment());
-    match tokio::task::spawn_blocking(move || command.status()).await? {
+    let directory = Directory::new()?;
+    let clouds = directory.0.join("clouds.yaml");
+    fs::write(&clouds, "cache: {auth: true}\nclouds: {}\n")?;
+    command
+        .envs(cloud.environment())
+        .env("OS_CLIENT_CONFIG_FILE", clouds)
+        .env("XDG_CACHE_HOME", &directory.0);
+    let status = tokio::task::spawn_blocking(move || command.status()).await?;
+    eprintln!("logins: {}", cloud.keystone().logins());
+    match status {
         Ok(status) if status.success() => Ok(ExitCode::SUCCESS),
         Ok(_) => Ok(ExitCode::FAILURE),
         Err(error) => {
             eprintln!("error: cannot run {}: {error}", program.display());
             Ok(ExitCode::FAILURE)
         }
+    }
+}
+
+/// A directory for the configuration and the tokens of the program, which exists as long as this value.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> io::Result<Self> {
+        let path = env::temp_dir().join(format!("in-memory-cloud-{}", process::id()));
+        fs::create_dir(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -11,6 +11,8 @@
 //! ```sh
 //! cargo run --example in_memory_cloud -- cargo run --example list_servers
 //! ```
+//!
+//! With `cache: {auth: true}` in `clouds.yaml`, the token is stored in a file, so that the next run needs no login.
 
 use std::process::ExitCode;
 

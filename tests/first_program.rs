@@ -125,6 +125,20 @@ async fn clouds_yaml_leads_to_the_cloud() {
     assert!(["mycloud", "my-cloud", "other"].iter().all(|name| error.contains(name)), "{error}");
 }
 
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn with_stored_tokens_only_the_first_run_logs_in() {
+    let cloud = cloud();
+    let _server = cloud.serve().await.unwrap();
+    let home = home("stored", &[("clouds.yaml", "cache: {auth: true}\nclouds: {}\n".to_owned())]);
+    let _ = fs::remove_dir_all(home.join(".cache"));
+    for _ in 0..3 {
+        let output = run(&home, cloud.environment());
+        assert_eq!(text(&output.stdout), LISTED, "{}", text(&output.stderr));
+        assert_eq!(cloud.keystone().logins(), 1);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_configuration_the_error_names_what_is_missing() {
     let output = run(&home("empty", &[]), [("LANG", "C")]);

@@ -158,6 +158,10 @@ impl CloudConfig {
             Identity::Credentials(credentials) => {
                 let plugin = RenewingPlugin::new(Arc::clone(credentials), transport);
                 let plugin = plugin.policy(RenewalPolicy::clone(&self.renewal_policy));
+                #[cfg(feature = "store")]
+                if let Some(shared_tokens) = &self.inner.shared_tokens {
+                    return Arc::new(plugin.store(shared_tokens.clone()));
+                }
                 Arc::new(plugin)
             }
             Identity::Fixed(plugin) => Arc::clone(plugin),
