@@ -103,7 +103,6 @@ async fn the_permission_for_eval_can_be_given_and_taken_while_the_store_is_used(
     add_user(&server, &WITHOUT_EVAL);
     let store = store_of_user(&server);
     assert!(publish(&store, &contract::name(), b"one").await);
-    // These take the permission for IFEQ away: on servers without it, EVAL is the only way.
     assert_eq!(server.ask(&["ACL", "SETUSER", "fleet", "+eval", "+get", "+pexpire", "+del"]), "+OK");
     assert!(publish(&store, &contract::name(), b"two").await);
     assert_eq!(server.ask(&["ACL", "SETUSER", "fleet", "-eval"]), "+OK");
