@@ -5,6 +5,31 @@
 //! them logs in, the others take the token from the store, in whichever process or on whichever machine they are. When
 //! the token is due for renewal, or when a service has rejected it, again only one of them logs in.
 //!
+//! ```
+//! use tower_keystone::{AuthMethod, RenewingPlugin, Scope, User, V3Credentials, store::SharedTokens};
+//! # use tower_keystone::fixture::Cloud;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), tower_keystone::BoxError> {
+//! # let cloud = Cloud::new([("compute", "nova")]).user("alice", "wonderland").project("demo");
+//! # let auth_url = cloud.keystone().auth_url();
+//! let tokens = SharedTokens::in_memory(); // or SharedTokens::new(store, key)
+//! let plugin = || {
+//!     let alice = User::new().username("alice").user_domain_name("Default");
+//!     let credentials = V3Credentials::new(auth_url.clone(), AuthMethod::password(alice, "wonderland"))
+//!         .scope(Scope::new().project_name("demo").project_domain_name("Default"));
+//!     RenewingPlugin::new(credentials, cloud.transport()).store(tokens.clone())
+//! };
+//! # use tower_keystone::IdentityPlugin;
+//! let (one, other) = (plugin(), plugin());
+//! one.access().await?;
+//! other.access().await?;
+//! assert_eq!(cloud.keystone().logins(), 1);
+//! # tokens.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Which store?
 //!
 //! | store | shared by | feature |
