@@ -91,8 +91,6 @@
 //! themselves. Answer at once or return an error: [`SharedTokens`] limits the wait, remembers that the store is away,
 //! and logs it. A store for tests can wrap a [`MemoryStore`].
 
-#![allow(dead_code, reason = "the parts are not assembled yet")]
-
 mod contact;
 mod entry_name;
 #[cfg(unix)]
@@ -133,14 +131,11 @@ pub use shared_tokens::SharedTokens;
 pub use store_key::StoreKey;
 pub use token_store::{LeaseOwner, MAX_RECORD, StoreFuture, TokenStore, Version};
 
-#[allow(unused_imports)]
 pub(crate) use identity_entries::{
     FailureCounts, IdentityEntries, SharedFailure, StoreAway, StoredToken, TokenEntry,
 };
-#[allow(unused_imports)]
 pub(crate) use users::StoreUser;
 #[cfg(feature = "validate")]
-#[allow(unused_imports)]
 pub(crate) use validation_entry::{StoredValidation, ValidationEntry};
 
 #[cfg(test)]
