@@ -19,6 +19,8 @@ COPY = ROOT / "target" / "seeded"
 STATE, SHARED = "renewal/state.rs", "renewal/shared.rs"
 WAIT, TASK = "renewal/wait.rs", "renewal/renewal_task.rs"
 SINGLE_FLIGHT = "task/single_flight.rs"
+PROTOCOL, TABLE = "renewal/sharing/protocol.rs", "store/memory_table.rs"
+VERSION = "store/token_store.rs"
 
 # name: (scenario, [(file, text, replacement), ...])
 BUGS = {
@@ -195,6 +197,80 @@ BUGS = {
     "lost-not-replaced": (
         "a_renewal_whose_runtime_is_shut_down_is_replaced_once",
         [(WAIT, "Waited::Lost => self.lock().remove_lost_renewal(id),", "Waited::Lost => return Err(Error::Abandoned),")],
+    ),
+    # A token is published without a comparison.
+    "publish-by-put": (
+        "a_stop",
+        [(TABLE, "if current.as_ref() != seen || record", "let _ = (current, seen);\n        if record")],
+    ),
+    # A refused token is removed, and nothing is left in its place.
+    "no-tombstones": (
+        "a_stop_and_a_revocation",
+        [(TABLE, "        self.make_room(now, record.len());", "        if record[7] == 2 {\n            return true;\n        }\n        self.make_room(now, record.len());")],
+    ),
+    # A refused token is removed without a comparison.
+    "remove-without-comparing": (
+        "a_stop_and_a_revocation",
+        [(TABLE, "if current.as_ref() != seen ||", "if (current.as_ref() != seen && record[7] != 2) ||")],
+    ),
+    # A lease is given back without a comparison.
+    "release-without-comparing": (
+        "a_stop",
+        [(TABLE, "        if current(&self.leases, now, name) == Some(owner) {", "        let _ = owner;\n        if current(&self.leases, now, name).is_some() {")],
+    ),
+    # A lease is as long as a login, and is not extended.
+    "lease-not-extended": (
+        "no_faults",
+        [(PROTOCOL, "asked_at.saturating_add(self.settings.beat));", "asked_at.saturating_add(self.settings.beat)).filter(|_| false);")],
+    ),
+    # A process that has the lease does not look again.
+    "no-second-look": (
+        "no_faults",
+        [(PROTOCOL, "            self.lease = Some(asked_at);\n            self.state = State::Look;", "            self.lease = Some(asked_at);\n            self.state = State::LookForFailure;")],
+    ),
+    # The processes wait for a lease that is never given back.
+    "endless-patience": (
+        "a_stuck_lease",
+        [(PROTOCOL, "} else if now >= self.settings.patience && !self.has_seen_failure {", "} else if false {")],
+    ),
+    # The lease of a process that was killed does not end.
+    "endless-lease": (
+        "a_kill",
+        [
+            (TABLE, "value: owner.clone(), end: now.saturating_add(term) }", "value: owner.clone(), end: Duration::MAX }"),
+            (TABLE, "lease.end = now.saturating_add(term);", "lease.end = lease.end.max(now + term);"),
+        ],
+    ),
+    # A process takes over a token that was refused to it.
+    "refused-token": (
+        "two_revocations",
+        [
+            (PROTOCOL, "&& [&self.held, &self.refused].into_iter()", "&& [&self.held].into_iter()"),
+            (PROTOCOL, "&& !self.refused.as_ref().is_some_and(may_be_refused)", "&& (true || !self.refused.as_ref().is_some_and(may_be_refused))"),
+        ],
+    ),
+    # A process does not find out that a refused token was published, because the response of the store was lost.
+    "lost-publication": (
+        "a_lost_response_and_a_revocation",
+        [
+            (PROTOCOL, "refused.version = Some(version);", "let _ = (refused, version);"),
+            (PROTOCOL, "&& !self.refused.as_ref().is_some_and(may_be_refused)", "&& (true || !self.refused.as_ref().is_some_and(may_be_refused))"),
+        ],
+    ),
+    # Two tokens of the same second have the same version.
+    "version-without-nonce": (
+        "tokens_of_the_same_second",
+        [(VERSION, "        let length = record.len()", "        let record = &record[..record.len().min(24)];\n        let length = record.len()")],
+    ),
+    # The other processes do not notice that a login has failed.
+    "failure-ignored": (
+        "failures",
+        [(PROTOCOL, "        if self.ignores_failure {", "        if self.ignores_failure || !self.has_failed {")],
+    ),
+    # A process logs in although the fleet has no refusal left.
+    "refusals-not-limited": (
+        "a_service_that_refuses_all",
+        [(PROTOCOL, "Burial::NoneLeft => self.release(After::Done(Outcome::KeepRefused)),", "Burial::NoneLeft => self.state = State::LookForFailure,")],
     ),
 }
 
