@@ -6,6 +6,8 @@
 //! Time passes only if a scenario says so. The checker reports deadlocks and endless loops. It prints a schedule that
 //! fails, and `shuttle::replay` runs it again.
 
+mod fleet;
+
 use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
@@ -45,8 +47,12 @@ const SCHEDULES: usize = 5_000;
 
 /// Runs a scenario under many schedules: random ones, and ones that switch tasks at only a few random points.
 fn check<F: Future<Output = ()> + 'static>(scenario: fn(Cloud) -> F) {
+    check_schedules(SCHEDULES, scenario);
+}
+
+fn check_schedules<F: Future<Output = ()> + 'static>(count: usize, scenario: fn(Cloud) -> F) {
     let schedulers: [Box<dyn Scheduler + Send>; 2] =
-        [Box::new(RandomScheduler::new(SCHEDULES)), Box::new(PctScheduler::new(3, SCHEDULES))];
+        [Box::new(RandomScheduler::new(count)), Box::new(PctScheduler::new(3, count))];
     for scheduler in schedulers {
         let mut config = Config::new();
         config.stack_size = 0x40000;
@@ -89,6 +95,8 @@ struct State {
     concurrent: AtomicUsize,
     max_concurrent: AtomicUsize,
     clock_panics: AtomicBool,
+    /// Whether a token contains its dates. Without them, it cannot be shared.
+    has_dates: AtomicBool,
 }
 
 impl Keystone {
@@ -141,7 +149,16 @@ impl Credentials for Keystone {
             match result {
                 LoginResult::Token | LoginResult::ClockPanic => {
                     keystone.0.clock_panics.store(result == LoginResult::ClockPanic, SeqCst);
-                    AccessInfo::new(format!("token-{number}"), r#"{"token": {"user": {"id": "u"}}}"#)
+                    let mut document = r#"{"token": {"user": {"id": "u"}}}"#.to_owned();
+                    if keystone.0.has_dates.load(SeqCst) {
+                        let date = |age| {
+                            let seconds = keystone.0.now.load(SeqCst) + age;
+                            jiff::Timestamp::from_second(seconds as i64).unwrap()
+                        };
+                        let dates = format!(r#""issued_at": "{}", "expires_at": "{}", "#, date(0), date(300));
+                        document.insert_str(document.find(r#""user""#).unwrap(), &dates);
+                    }
+                    AccessInfo::new(format!("token-{number}"), document)
                 }
                 LoginResult::Rejected => Err(Error::plugin(false, format!("login {number} was rejected"))),
                 LoginResult::Transient => {
@@ -207,6 +224,7 @@ impl Cloud {
             concurrent: AtomicUsize::new(0),
             max_concurrent: AtomicUsize::new(0),
             clock_panics: AtomicBool::new(false),
+            has_dates: AtomicBool::new(false),
         }));
         let transport = Transport::new(UnusedClient);
         let plugin = RenewingPlugin::new(keystone.clone(), transport).clock(keystone.clone()).seed(7);
