@@ -11,6 +11,20 @@ mod methods;
 mod outage;
 mod renewal;
 mod requests;
+mod shared_tokens;
 mod support;
 mod tls;
 mod validation;
+
+#[allow(dead_code, reason = "tests/store uses the other items")]
+#[path = "../store/memcached_process.rs"]
+mod memcached_process;
+#[allow(dead_code, reason = "tests/store uses the other items")]
+#[path = "../store/memcached_server.rs"]
+mod memcached_server;
+#[allow(dead_code, reason = "tests/fleet uses the other items")]
+#[path = "../fleet/place.rs"]
+mod place;
+#[allow(dead_code, reason = "tests/store uses the other items")]
+#[path = "../store/valkey.rs"]
+mod valkey;

@@ -144,9 +144,7 @@ impl Real {
 
     /// Returns an HTTP client that belongs to the runtime of the test.
     pub(crate) fn client(&self) -> Client {
-        // Connections are not reused, because the server can close an idle one just before the next request.
-        let inner = legacy::Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http();
-        Client { inner, sent: Arc::default() }
+        Client::new()
     }
 
     pub(crate) fn transport(&self) -> Transport {
@@ -189,11 +187,16 @@ impl Real {
         &self,
         plugin: P,
     ) -> Retry<ReauthPolicy<Body>, Auth<P, Client>> {
-        ServiceBuilder::new()
-            .retry(ReauthPolicy::new())
-            .layer(AuthLayer::new(plugin).endpoint(EndpointFilter::new("placement")))
-            .service(self.client())
+        placement(plugin)
     }
+}
+
+/// Returns Placement, with a retry if it rejects a token that can be renewed.
+pub(crate) fn placement<P: IdentityPlugin>(plugin: P) -> Retry<ReauthPolicy<Body>, Auth<P, Client>> {
+    ServiceBuilder::new()
+        .retry(ReauthPolicy::new())
+        .layer(AuthLayer::new(plugin).endpoint(EndpointFilter::new("placement")))
+        .service(Client::new())
 }
 
 pub(crate) fn keystone() -> EndpointFilter {
@@ -385,6 +388,12 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    pub(crate) fn new() -> Self {
+        // Connections are not reused, because the server can close an idle one just before the next request.
+        let inner = legacy::Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http();
+        Self { inner, sent: Arc::default() }
+    }
+
     pub(crate) fn sent(&self) -> usize {
         self.sent.load(Ordering::Relaxed)
     }

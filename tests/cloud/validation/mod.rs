@@ -5,6 +5,7 @@ mod lifetime;
 mod on_behalf;
 mod python_client;
 mod reference;
+mod replicas;
 mod self_validation;
 mod side_by_side;
 mod table;
