@@ -132,7 +132,7 @@
 //! # Shared tokens
 //!
 //! With the feature `store`, plugins, processes and machines can share one token: a fleet logs in once per lifetime of
-//! its token. [`RenewingPlugin::store`] takes the store (see the module `store`):
+//! its token. The method `RenewingPlugin::store` takes the store (see the module `store`):
 //!
 #![cfg_attr(feature = "store", doc = "```")]
 #![cfg_attr(not(feature = "store"), doc = "```ignore")]
