@@ -20,7 +20,8 @@ STATE, SHARED = "renewal/state.rs", "renewal/shared.rs"
 WAIT, TASK = "renewal/wait.rs", "renewal/renewal_task.rs"
 SINGLE_FLIGHT = "task/single_flight.rs"
 PROTOCOL, TABLE = "renewal/sharing/protocol.rs", "store/memory_table.rs"
-VERSION = "store/token_store.rs"
+VERSION, SEALER = "store/token_store.rs", "store/sealer.rs"
+ENTRIES = "store/identity_entries.rs"
 
 # name: (scenario, [(file, text, replacement), ...])
 BUGS = {
@@ -256,6 +257,16 @@ BUGS = {
             (PROTOCOL, "refused.version = Some(version);", "let _ = (refused, version);"),
             (PROTOCOL, "&& !self.refused.as_ref().is_some_and(may_be_refused)", "&& (true || !self.refused.as_ref().is_some_and(may_be_refused))"),
         ],
+    ),
+    # The record of a token is not bound to its identity.
+    "entry-without-identity": (
+        "fleet::a_token_that_was_sealed_for_another_identity_is_not_used",
+        [(SEALER, "binding.part, binding.identity];", 'binding.part, ""];')],
+    ),
+    # A failed renewal replaces a token that still works.
+    "failure-displaces-token": (
+        "fleet::a_process_that_cannot_renew_its_token_leaves_it_to_the_others",
+        [(ENTRIES, 'const FAILURE: &str = "failure";', 'const FAILURE: &str = "token";')],
     ),
     # Two tokens of the same second have the same version.
     "version-without-nonce": (
