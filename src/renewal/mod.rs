@@ -153,7 +153,8 @@
 //!
 //! - If the process with the lease dies, the lease ends after 4 s, and another process logs in.
 //! - If the lease does not end, a process logs in without it after 12 to 20 s ([`RenewalPolicy::wait_timeout`] minus
-//!   [`RenewalPolicy::attempt_timeout`], minus a random time of up to 8 s).
+//!   [`RenewalPolicy::attempt_timeout`], minus a random time of up to 8 s or half of the difference). If the second of
+//!   these timeouts is not shorter than the first one, no process waits for another one.
 //! - If the store does not answer in time, or with an error, the renewal goes on without it. No request fails because of
 //!   the store, and a request with a fresh token does not ask it.
 //!
@@ -162,7 +163,8 @@
 //! - *Failed logins*: during the delay after one, no process logs in. While a request waits, its process tries again
 //!   when the delay is over. The other processes get [`Error::SharedLoginFailed`](crate::Error). After a failure, a
 //!   process looks into the store again after 5 s at most. [`RenewingPlugin::reset`] and [`RenewingPlugin::renew`]
-//!   ignore the delay once.
+//!   ignore the delay once. Plugins that share a token by a [name](RenewingPlugin::stored_as) share the failures of
+//!   the same secret only.
 //! - *Rejected tokens*: a token that a service has rejected is removed from the store. All processes together remove
 //!   [`RenewalPolicy::max_rejections`] tokens within [`RenewalPolicy::rejection_window`]. Above that, the rejected token
 //!   stays in use.

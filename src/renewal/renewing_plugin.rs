@@ -103,7 +103,10 @@ impl<C: Credentials> RenewingPlugin<C> {
     /// Call it when you have fixed the cause of failed logins. With a store, the next request uses the token of the store
     /// if there is one, and otherwise logs in even if the login of another process has failed just now.
     pub fn reset(&self) {
-        self.0.lock().state.reset();
+        let mut locked = self.0.lock();
+        locked.state.reset();
+        #[cfg(feature = "store")]
+        locked.state.ignore_shared_failure();
     }
 
     /// Returns whether the token is due for renewal, has expired or does not exist.
@@ -129,7 +132,8 @@ impl<C: Credentials> RenewingPlugin<C> {
 
     /// Restores a token from [`auth_state`](Self::auth_state): keystoneauth's `set_auth_state`.
     ///
-    /// With `None` or an empty state, it does what [`reset`](Self::reset) does.
+    /// With `None` or an empty state, it forgets the token and all failures, as [`reset`](Self::reset) does. With a
+    /// store, the next request still gets the error if the login of another process has failed just now.
     ///
     /// # Errors
     ///
@@ -137,7 +141,7 @@ impl<C: Credentials> RenewingPlugin<C> {
     /// [`Error::InvalidTimestamp`] if its expiry is malformed. The current token is kept then.
     pub fn set_auth_state(&self, state: Option<&Secret>) -> Result<(), Error> {
         let Some(state) = state.filter(|state| !state.expose().trim().is_empty()) else {
-            self.reset();
+            self.0.lock().state.reset();
             return Ok(());
         };
         let auth_ref = AccessInfo::from_auth_state(state)?;

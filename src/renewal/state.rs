@@ -254,7 +254,9 @@ impl State {
             Ok(new) => {
                 // If the token is due for renewal too soon, this failure delays the next login.
                 let is_short_lived = new.due_at.since(requested_at) < self.policy.min_renewal_interval;
-                self.set_failure(is_short_lived.then(|| self.short_lived_token(requested_at)));
+                self.set_failure(
+                    is_short_lived.then(|| self.short_lived_token(requested_at, Duration::ZERO)),
+                );
                 self.history.record_success(credentials);
                 let has_expired = now.has_reached(new.expired_at);
                 self.replace_current(new);
@@ -503,12 +505,15 @@ impl State {
     }
 
     /// Returns the failure that delays the next login if a token has to be renewed too soon.
-    fn short_lived_token(&self, since: Now) -> Failure {
+    ///
+    /// The token was `age` old at the time `since`.
+    fn short_lived_token(&self, since: Now, age: Duration) -> Failure {
+        let delay = self.policy.min_renewal_interval.saturating_sub(age);
         Failure {
             error: Error::ExpiredOnArrival,
             failed_at: since,
-            delay: self.policy.min_renewal_interval,
-            renewal_delay: self.policy.min_renewal_interval,
+            delay,
+            renewal_delay: delay,
             had_no_token: true,
             failed_credentials: None,
             transient_failures: 0,

@@ -17,7 +17,10 @@ pub(crate) struct StoreAway;
 
 /// The entries of one identity in a store.
 #[derive(Clone)]
-pub(crate) struct IdentityEntries(Arc<SealedEntries>);
+pub(crate) struct IdentityEntries {
+    tokens: Arc<SealedEntries>,
+    failures: Arc<SealedEntries>,
+}
 
 /// What is in the token entry of an identity.
 #[derive(Clone)]
@@ -81,23 +84,36 @@ impl SharedTokens {
     /// Returns the entries of an identity. `identity` is the cache id of its credentials, or the id without secrets if
     /// the store is not sealed.
     pub(crate) fn identity(&self, identity: &Secret) -> IdentityEntries {
-        IdentityEntries(Arc::new(SealedEntries::new(self.clone(), Purpose::Tokens, identity.clone())))
+        let entries = self.sealed_entries(identity);
+        IdentityEntries { tokens: Arc::clone(&entries), failures: entries }
+    }
+
+    fn sealed_entries(&self, identity: &Secret) -> Arc<SealedEntries> {
+        Arc::new(SealedEntries::new(self.clone(), Purpose::Tokens, identity.clone()))
     }
 }
 
 impl IdentityEntries {
+    /// Keeps the failed logins in the entries of another identity.
+    ///
+    /// Credentials with different secrets may share a token by a name. If one secret is wrong, the others may log in.
+    pub(crate) fn with_failures_of(self, identity: &Secret) -> Self {
+        let failures = self.tokens.shared().sealed_entries(identity);
+        Self { failures, ..self }
+    }
+
     /// Returns a guard for a renewal that uses the store, or `None` if the store is closed.
     pub(crate) fn add_user(&self) -> Option<StoreUser> {
-        self.0.shared().add_user()
+        self.tokens.shared().add_user()
     }
 
     pub(crate) async fn token(&self) -> Result<TokenEntry, StoreAway> {
-        let found = self.0.get(TOKEN, &[Kind::Token, Kind::Tombstone]).await?;
+        let found = self.tokens.get(TOKEN, &[Kind::Token, Kind::Tombstone]).await?;
         if found.record.is_some() {
             return Ok(self.token_entry(found));
         }
-        for key in 1..self.0.keys() {
-            let older = self.0.get_with(key, TOKEN, &[Kind::Token, Kind::Tombstone]).await?;
+        for key in 1..self.tokens.keys() {
+            let older = self.tokens.get_with(key, TOKEN, &[Kind::Token, Kind::Tombstone]).await?;
             let left = older
                 .record
                 .as_ref()
@@ -106,7 +122,7 @@ impl IdentityEntries {
             // Sealed with the first key, it can be replaced and removed like any other.
             return Ok(match self.publish_token(found.version.as_ref(), &token.access_info, left).await? {
                 Some(version) => TokenEntry::Token(StoredToken { version, ..token }),
-                None => self.token_entry(self.0.get(TOKEN, &[Kind::Token, Kind::Tombstone]).await?),
+                None => self.token_entry(self.tokens.get(TOKEN, &[Kind::Token, Kind::Tombstone]).await?),
             });
         }
         Ok(TokenEntry::NoToken(found.version))
@@ -127,7 +143,7 @@ impl IdentityEntries {
         };
         let state = access_info.auth_state();
         let content = state.expose().as_bytes();
-        self.0.publish(TOKEN, seen, NewRecord { kind: Kind::Token, times, content, time_to_live }).await
+        self.tokens.publish(TOKEN, seen, NewRecord { kind: Kind::Token, times, content, time_to_live }).await
     }
 
     /// Replaces a token that a service has refused by a tombstone, if the entry still has this version. Returns whether
@@ -140,18 +156,18 @@ impl IdentityEntries {
         let times = Times { issued_at, ..Times::from_now(TOMBSTONE_LIFETIME) };
         let tombstone =
             NewRecord { kind: Kind::Tombstone, times, content: &[], time_to_live: TOMBSTONE_LIFETIME };
-        Ok(self.0.publish(TOKEN, Some(version), tombstone).await?.is_some())
+        Ok(self.tokens.publish(TOKEN, Some(version), tombstone).await?.is_some())
     }
 
     /// Takes one of the `max` refusals that the whole fleet has in each `window`. Returns false if there is none left.
     pub(crate) async fn take_refusal(&self, max: usize, window: Duration) -> Result<bool, StoreAway> {
         for slot in 0..max {
             let part = format!("refusal-{slot}");
-            let found = self.0.get(&part, &[Kind::Refusal]).await?;
-            if found.record.is_some_and(|record| !self.has_ended(&part, &record)) {
+            let found = self.tokens.get(&part, &[Kind::Refusal]).await?;
+            if found.record.is_some_and(|record| !self.tokens.has_ended(&part, &record)) {
                 continue;
             }
-            if self.replace(&part, found.version.as_ref(), Kind::Refusal, window, &[]).await? {
+            if self.tokens.replace(&part, found.version.as_ref(), Kind::Refusal, window, &[]).await? {
                 return Ok(true);
             }
         }
@@ -160,35 +176,39 @@ impl IdentityEntries {
 
     /// Returns the failure after which no process of the fleet may log in yet.
     pub(crate) async fn failure(&self) -> Result<Option<SharedFailure>, StoreAway> {
-        let found = self.0.get(FAILURE, &[Kind::Failure, Kind::Tombstone]).await?;
+        let found = self.failures.get(FAILURE, &[Kind::Failure, Kind::Tombstone]).await?;
         let Some(record) = found.record.filter(|record| record.header.kind == Kind::Failure) else {
             return Ok(None);
         };
-        if self.has_ended(FAILURE, &record) {
+        if self.failures.has_ended(FAILURE, &record) {
             return Ok(None);
         }
         let failure = SharedFailure::from_bytes(&record.content);
         if failure.is_none() {
-            self.0.log(FAILURE, Miss::Content);
+            self.failures.log(FAILURE, Miss::Content);
         }
         Ok(failure)
     }
 
     /// Publishes a failure. Its entry ends after its delay.
     pub(crate) async fn publish_failure(&self, failure: &SharedFailure) -> Result<(), StoreAway> {
-        self.overwrite(FAILURE, Kind::Failure, failure.delay, &failure.to_bytes()).await
+        self.failures.overwrite(FAILURE, Kind::Failure, failure.delay, &failure.to_bytes()).await
     }
 
     /// Removes the failure and the counts, after a login that succeeded or when the program asks for it.
     pub(crate) async fn clear_failures(&self) -> Result<(), StoreAway> {
         for (part, kind) in [(FAILURE, Kind::Failure), (FAILURE_COUNTS, Kind::FailureCounts)] {
             for _ in 0..MAX_ATTEMPTS {
-                let found = self.0.get(part, &[kind, Kind::Tombstone]).await?;
+                let found = self.failures.get(part, &[kind, Kind::Tombstone]).await?;
                 let is_removed = found.record.is_some_and(|record| record.header.kind == Kind::Tombstone);
                 if found.version.is_none() || is_removed {
                     break;
                 }
-                if self.replace(part, found.version.as_ref(), Kind::Tombstone, REMOVED_LIFETIME, &[]).await? {
+                if self
+                    .failures
+                    .replace(part, found.version.as_ref(), Kind::Tombstone, REMOVED_LIFETIME, &[])
+                    .await?
+                {
                     break;
                 }
             }
@@ -197,34 +217,36 @@ impl IdentityEntries {
     }
 
     pub(crate) async fn failure_counts(&self) -> Result<FailureCounts, StoreAway> {
-        let found = self.0.get(FAILURE_COUNTS, &[Kind::FailureCounts, Kind::Tombstone]).await?;
+        let found = self.failures.get(FAILURE_COUNTS, &[Kind::FailureCounts, Kind::Tombstone]).await?;
         let Some(record) = found.record.filter(|record| record.header.kind == Kind::FailureCounts) else {
             return Ok(FailureCounts::default());
         };
-        if self.has_ended(FAILURE_COUNTS, &record) {
+        if self.failures.has_ended(FAILURE_COUNTS, &record) {
             return Ok(FailureCounts::default());
         }
         let counts = FailureCounts::from_bytes(&record.content);
         if counts.is_none() {
-            self.0.log(FAILURE_COUNTS, Miss::Content);
+            self.failures.log(FAILURE_COUNTS, Miss::Content);
         }
         Ok(counts.unwrap_or_default())
     }
 
     pub(crate) async fn publish_failure_counts(&self, counts: FailureCounts) -> Result<(), StoreAway> {
-        self.overwrite(FAILURE_COUNTS, Kind::FailureCounts, FAILURE_COUNTS_LIFETIME, &counts.to_bytes()).await
+        self.failures
+            .overwrite(FAILURE_COUNTS, Kind::FailureCounts, FAILURE_COUNTS_LIFETIME, &counts.to_bytes())
+            .await
     }
 
     pub(crate) async fn lease(&self, owner: &LeaseOwner, term: Duration) -> Result<bool, StoreAway> {
-        self.0.lease(owner, term).await
+        self.tokens.lease(owner, term).await
     }
 
     pub(crate) async fn extend(&self, owner: &LeaseOwner, term: Duration) -> Result<bool, StoreAway> {
-        self.0.extend(owner, term).await
+        self.tokens.extend(owner, term).await
     }
 
     pub(crate) async fn release(&self, owner: &LeaseOwner) -> Result<(), StoreAway> {
-        self.0.release(owner).await
+        self.tokens.release(owner).await
     }
 
     /// Reads what was found in the token entry.
@@ -239,19 +261,21 @@ impl IdentityEntries {
         match access_info(&record.content) {
             Some(access_info) => TokenEntry::Token(StoredToken { version, issued_at, access_info }),
             None => {
-                self.0.log(TOKEN, Miss::Content);
+                self.tokens.log(TOKEN, Miss::Content);
                 TokenEntry::NoToken(Some(version))
             }
         }
     }
+}
 
+impl SealedEntries {
     /// Returns whether a record ended so long ago that a difference of the clocks cannot be the reason. Somebody who can
     /// write to the store has put it back, or prevents its end.
     fn has_ended(&self, part: &str, record: &Record) -> bool {
         let age = SystemTime::now().duration_since(record.header.expires_at).unwrap_or_default();
         let has_ended = age > MAX_CLOCK_SKEW;
         if has_ended {
-            self.0.log(part, Miss::Ended);
+            self.log(part, Miss::Ended);
         }
         has_ended
     }
@@ -265,7 +289,7 @@ impl IdentityEntries {
         content: &[u8],
     ) -> Result<(), StoreAway> {
         for _ in 0..MAX_ATTEMPTS {
-            let found = self.0.get(part, &[kind, Kind::Tombstone]).await?;
+            let found = self.get(part, &[kind, Kind::Tombstone]).await?;
             if self.replace(part, found.version.as_ref(), kind, lifetime, content).await? {
                 break;
             }
@@ -283,7 +307,7 @@ impl IdentityEntries {
     ) -> Result<bool, StoreAway> {
         let times = Times::from_now(lifetime);
         let new = NewRecord { kind, times, content, time_to_live: lifetime };
-        Ok(self.0.publish(part, seen, new).await?.is_some())
+        Ok(self.publish(part, seen, new).await?.is_some())
     }
 }
 

@@ -66,7 +66,8 @@ impl SharedTokens {
     /// decides which tokens are used.
     ///
     /// Entries are named after [`Credentials::public_id`], which contains no secret. So a process with the right user
-    /// name and a wrong password gets the token, too.
+    /// name and a wrong password gets the token, too. If there is no token and its login fails, the processes with the
+    /// right password do not log in during the delay after that failure.
     pub fn without_sealing(store: impl TokenStore) -> Self {
         Self::with_key(Arc::new(store), &StoreKey::new(PUBLIC_KEY), false)
     }

@@ -2,6 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    mem,
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
@@ -45,6 +46,8 @@ pub(in crate::renewal) struct SharedRenewal<'a, C> {
     credentials: CredentialsInfo,
     /// Whether the entries have the name of the cache id, so that other credentials must not use them.
     is_named_by_cache_id: bool,
+    /// The same for the entries of failed logins.
+    has_failures_by_cache_id: bool,
     basis: RenewalBasis,
     lease: Option<LeaseGuard>,
     /// The token of the last look.
@@ -97,6 +100,7 @@ impl<'a, C: Credentials> SharedRenewal<'a, C> {
             user: Some(user),
             credentials,
             is_named_by_cache_id: sharing.is_named_by_cache_id(),
+            has_failures_by_cache_id: sharing.has_failures_by_cache_id(),
             basis,
             lease: None,
             seen: None,
@@ -247,9 +251,9 @@ impl<'a, C: Credentials> SharedRenewal<'a, C> {
         };
         let error = AttemptError::from(error);
         plugin.log_failure(self.task.id, &error, plugin.clock.now());
+        self.protocol.failed_apart(self.elapsed()?, error.is_transient);
         let credentials = self.credentials.clone();
         self.login = Some(Login { requested_at, result: Err(error), credentials });
-        self.protocol.prepared(false);
         Ok(())
     }
 
@@ -297,15 +301,19 @@ impl<'a, C: Credentials> SharedRenewal<'a, C> {
         let timed_out =
             login.result.as_ref().is_err_and(|error| matches!(error.error, Error::Timeout { .. }));
         let is_cut_short = timed_out && timeout < self.protocol.settings().attempt_timeout;
-        let is_conclusive = !(is_cut_short || self.has_changed(&login.credentials));
+        let has_changed = login.credentials.cache_id != self.credentials.cache_id;
         let now = self.elapsed()?;
         match &login.result {
             Ok(access_info) => {
-                let is_stored = is_conclusive && self.time_left(&login)?.is_some();
+                let is_stored =
+                    !(has_changed && self.is_named_by_cache_id) && self.time_left(&login)?.is_some();
                 let issued_at = access_info.issued().ok().flatten().filter(|_| is_stored);
                 self.protocol.logged_in(now, issued_at);
             }
-            Err(error) => self.protocol.login_failed(error.is_transient, is_conclusive),
+            Err(error) if has_changed && self.has_failures_by_cache_id => {
+                self.protocol.failed_apart(now, error.is_transient)
+            }
+            Err(error) => self.protocol.login_failed(error.is_transient, !is_cut_short),
         }
         self.shared_delay = None;
         self.login = Some(login);
@@ -388,7 +396,8 @@ impl<'a, C: Credentials> SharedRenewal<'a, C> {
     async fn publish_failure(&mut self) -> Result<(), Ended> {
         let Some(Login { result: Err(error), credentials, .. }) = &self.login else { return Err(Ended) };
         let (error, credentials, entries) = (error.clone(), credentials.clone(), self.entries.clone());
-        let counts = if self.basis.ignores_failure {
+        // Only the first failure of this renewal is counted anew.
+        let counts = if mem::take(&mut self.basis.ignores_failure) {
             Some(FailureCounts::default())
         } else {
             self.ask(entries.failure_counts()).await?

@@ -68,18 +68,24 @@ pub struct Settings {
 /// Minimum time that is left for another login after a failed one.
 const MIN_ATTEMPT: Duration = Duration::from_secs(1);
 
+/// How long a process whose login has failed lets the others go first, after the end of the delay.
+///
+/// The reason may be on its side, such as its network. It is longer than the time between two looks of the others.
+const STAND_BACK: Duration = Duration::from_millis(500);
+
 /// Maximum random part of the patience.
 const PATIENCE_SPREAD: Duration = Duration::from_secs(8);
 
 impl Settings {
     /// Creates the settings that belong to these timeouts.
     pub fn new(attempt_timeout: Duration, wait_timeout: Duration, fail_fast: bool, random: f64) -> Self {
+        let max_patience = wait_timeout.saturating_sub(attempt_timeout);
+        // With a larger spread, many processes would have no patience at all.
+        let spread = PATIENCE_SPREAD.min(max_patience / 2);
         Self {
             attempt_timeout,
             wait_timeout,
-            patience: wait_timeout
-                .saturating_sub(attempt_timeout)
-                .saturating_sub(PATIENCE_SPREAD.mul_f64(random)),
+            patience: max_patience.saturating_sub(spread.mul_f64(random)),
             term: Duration::from_secs(4),
             beat: Duration::from_secs(1),
             first_look_delay: Duration::from_millis(25),
@@ -261,6 +267,8 @@ pub struct Renewal<V> {
     is_forced: bool,
     ignores_failure: bool,
     is_prepared: bool,
+    /// Whether it has tried to bury the refused token.
+    has_buried: bool,
     state: State<V>,
     /// When this process asked for the lease that it holds, or for its last extension.
     lease: Option<Duration>,
@@ -271,6 +279,8 @@ pub struct Renewal<V> {
     /// Whether the fleet failed to log in during this renewal.
     has_seen_failure: bool,
     has_failed: bool,
+    /// Until when this process lets others log in first, after its own login has failed.
+    stands_back_until: Duration,
     /// When the last login began.
     login_started: Option<Duration>,
     /// When the token of the own login was issued. `None` if it cannot be stored.
@@ -322,12 +332,14 @@ impl<V: Clone + PartialEq> Renewal<V> {
             is_forced: false,
             ignores_failure: false,
             is_prepared: false,
+            has_buried: false,
             state: State::Look,
             lease: None,
             seen: None,
             waits: 0,
             has_seen_failure: false,
             has_failed: false,
+            stands_back_until: Duration::ZERO,
             login_started: None,
             own_issued_at: None,
             is_published_again: false,
@@ -410,12 +422,15 @@ impl<V: Clone + PartialEq> Renewal<V> {
         }
         if let Entry::Token { version, issued_at, .. } = entry {
             if self.is_forced {
-                self.held = Some(KnownToken { version: Some(version.clone()), issued_at: *issued_at });
+                let held_issued_at = self.held.as_ref().map_or(*issued_at, |held| held.issued_at);
+                let issued_at = held_issued_at.max(*issued_at);
+                self.held = Some(KnownToken { version: Some(version.clone()), issued_at });
             }
             if self.is_usable(entry) {
                 return self.release(After::Done(Outcome::TakeOver));
             }
-            if self.holds_lease() && is_same(self.refused.as_ref(), version) {
+            if self.holds_lease() && !self.has_buried && is_same(self.refused.as_ref(), version) {
+                self.has_buried = true;
                 self.state = State::Bury { version: version.clone(), issued_at: *issued_at };
                 return;
             }
@@ -431,7 +446,9 @@ impl<V: Clone + PartialEq> Renewal<V> {
     /// Reports the entry of a failed login.
     pub fn looked_for_failure(&mut self, now: Duration, failure: Option<SeenFailure>, random: f64) {
         let Some(failure) = failure else {
-            return if self.is_lease_over(now) {
+            return if now < self.stands_back_until.min(self.last_start()) {
+                self.wait(now, random);
+            } else if self.is_lease_over(now) {
                 self.release(After::Look);
             } else if self.holds_lease() {
                 self.log_in(now);
@@ -440,19 +457,32 @@ impl<V: Clone + PartialEq> Renewal<V> {
             };
         };
         self.has_seen_failure = true;
-        let after = if self.may_wait(now, failure) {
-            let last = self.last_start();
-            After::Wait { until: now.saturating_add(self.look_delay(random)).min(last) }
+        if self.may_wait(now, failure) {
+            self.wait(now, random);
         } else {
-            After::Done(self.failed())
-        };
-        self.release(after);
+            self.release(After::Done(self.failed()));
+        }
+    }
+
+    /// Waits before the next look, after a failed login.
+    fn wait(&mut self, now: Duration, random: f64) {
+        let until = now.saturating_add(self.look_delay(random)).min(self.last_start());
+        self.release(After::Wait { until });
     }
 
     /// Reports whether the credentials could obtain what their login needs.
     pub fn prepared(&mut self, is_prepared: bool) {
         self.is_prepared = is_prepared;
         self.state = if is_prepared { State::Lease } else { State::Done(Outcome::Failed) };
+    }
+
+    /// Reports a failure that says nothing to other processes: the credentials could not obtain what their login needs,
+    /// or they have changed.
+    ///
+    /// The renewal goes on as without a store.
+    pub fn failed_apart(&mut self, now: Duration, is_transient: bool) {
+        self.has_failed = true;
+        self.go_on_alone(now, is_transient);
     }
 
     /// Reports whether this process got the lease for which it asked at `asked_at`.
@@ -510,6 +540,7 @@ impl<V: Clone + PartialEq> Renewal<V> {
     pub fn published_failure(&mut self, now: Duration, delay: Duration, random: f64) {
         let State::PublishFailure { is_transient } = self.state else { return };
         self.waits = 0;
+        self.stands_back_until = now.saturating_add(delay).saturating_add(STAND_BACK);
         self.looked_for_failure(now, Some(SeenFailure { is_transient, delay }), random);
     }
 
@@ -541,12 +572,7 @@ impl<V: Clone + PartialEq> Renewal<V> {
             State::LogIn { .. } => self.lease = None,
             State::Release(_) => self.released(),
             State::Publish { .. } | State::LookAfterLogin => self.use_own(false),
-            State::PublishFailure { is_transient } => {
-                let may_retry =
-                    self.may_wait(now, SeenFailure { is_transient: *is_transient, delay: Duration::ZERO });
-                self.lease = None;
-                self.state = if may_retry { State::LogInWithoutStore } else { State::Done(Outcome::Failed) };
-            }
+            State::PublishFailure { is_transient } => self.go_on_alone(now, *is_transient),
             State::Done(_) => {}
             _ => {
                 self.lease = None;
@@ -554,6 +580,13 @@ impl<V: Clone + PartialEq> Renewal<V> {
                 self.state = State::LogInWithoutStore;
             }
         }
+    }
+
+    /// Logs in again without the store after a failure, if there is time for it.
+    fn go_on_alone(&mut self, now: Duration, is_transient: bool) {
+        let may_retry = self.may_wait(now, SeenFailure { is_transient, delay: Duration::ZERO });
+        self.lease = None;
+        self.state = if may_retry { State::LogInWithoutStore } else { State::Done(Outcome::Failed) };
     }
 
     /// Looks after the own login, when the store could not be compared before it, or another record was there.
@@ -924,7 +957,7 @@ mod tests {
         assert_eq!((patience(30, 0.0), patience(30, 1.0)), (20 * SECOND, 12 * SECOND));
         assert_eq!(
             (patience(12, 0.0), patience(12, 1.0), patience(5, 0.0)),
-            (2 * SECOND, Duration::ZERO, Duration::ZERO)
+            (2 * SECOND, SECOND, Duration::ZERO)
         );
     }
 
@@ -938,6 +971,15 @@ mod tests {
         renewal.looked_for_failure(SECOND, None, 0.5);
         renewal.logged_in(2 * SECOND, Some(issued_at(6)));
         assert_eq!(renewal.step(), Step::Publish { seen: Some(2) });
+    }
+
+    #[test]
+    fn a_refused_token_is_buried_once() {
+        let mut renewal = renewal_of(Need::Needed, None, Some(known(1, 5)));
+        lease(&mut renewal, SECOND, &token(1, 5));
+        renewal.buried(Burial::Changed);
+        renewal.looked(SECOND, &token(1, 5));
+        assert_eq!(renewal.step(), Step::LookForFailure);
     }
 
     #[test]
@@ -985,6 +1027,32 @@ mod tests {
         renewal.login_failed(true, false);
         assert_eq!(renewal.step(), Step::Release, "a login without its whole timeout says nothing to others");
         assert_done(&mut renewal, Outcome::Failed);
+    }
+
+    #[test]
+    fn a_process_whose_login_has_failed_lets_others_go_first() {
+        let mut renewal = renewal();
+        log_in(&mut renewal, SECOND, &NOTHING);
+        renewal.login_failed(true, true);
+        renewal.published_failure(SECOND, SECOND, 0.5);
+        renewal.released();
+        for (now, next) in [(2400, Step::Wait { until: Duration::from_millis(2450) }), (2500, Step::Lease)] {
+            let now = Duration::from_millis(now);
+            renewal.waited();
+            renewal.looked(now, &NOTHING);
+            renewal.looked_for_failure(now, None, 0.5);
+            assert_eq!(renewal.step(), next);
+        }
+    }
+
+    #[test]
+    fn a_failure_that_concerns_no_other_process_is_retried_without_the_store() {
+        for (is_transient, next) in [(true, Step::LogInWithoutStore), (false, Step::Done(Outcome::Failed))] {
+            let mut renewal = renewal();
+            log_in(&mut renewal, SECOND, &NOTHING);
+            renewal.failed_apart(2 * SECOND, is_transient);
+            assert_eq!(renewal.step(), next);
+        }
     }
 
     #[test]

@@ -63,9 +63,14 @@ pub(in crate::renewal) struct KnownAccess {
 }
 
 impl Sharing {
-    /// Returns whether the entries are named after the cache id of the credentials.
+    /// Returns whether the token is stored by the cache id of the credentials.
     pub(in crate::renewal) fn is_named_by_cache_id(&self) -> bool {
         self.name.is_none() && self.tokens.is_sealed()
+    }
+
+    /// Returns whether failed logins are stored by the cache id of the credentials.
+    pub(in crate::renewal) fn has_failures_by_cache_id(&self) -> bool {
+        self.tokens.is_sealed()
     }
 
     /// Returns the entries of these credentials, or `None` if they have no id.
@@ -74,12 +79,14 @@ impl Sharing {
         credentials: &impl Credentials,
         cache_id: Option<&Secret>,
     ) -> Option<IdentityEntries> {
-        let identity = match &self.name {
-            Some(name) => name.clone(),
-            None if self.tokens.is_sealed() => cache_id?.clone(),
-            None => Secret::new(credentials.public_id()?),
-        };
-        Some(self.tokens.identity(&identity))
+        let cache_id = cache_id.filter(|_| self.tokens.is_sealed());
+        Some(match (&self.name, cache_id) {
+            (None, None) if self.tokens.is_sealed() => return None,
+            (None, None) => self.tokens.identity(&Secret::new(credentials.public_id()?)),
+            (None, Some(cache_id)) => self.tokens.identity(cache_id),
+            (Some(name), None) => self.tokens.identity(name),
+            (Some(name), Some(cache_id)) => self.tokens.identity(name).with_failures_of(cache_id),
+        })
     }
 }
 
@@ -205,11 +212,11 @@ impl State {
         if !self.end_renewal(id) {
             return Ok(());
         }
-        let lifetime = self.age_and_lifetime(&access_info, now)?.1;
+        let (age, lifetime) = self.age_and_lifetime(&access_info, now)?;
         let mut new = self.stored_access(access_info, now)?;
         new.record = Some(StoredRecord { version, is_taken_over: true });
         let is_short_lived = self.policy.phases(lifetime, 0.0).0 < self.policy.min_renewal_interval;
-        self.set_failure(is_short_lived.then(|| self.short_lived_token(now)));
+        self.set_failure(is_short_lived.then(|| self.short_lived_token(now, age)));
         if let Some(credentials) = credentials {
             self.history.record_success(credentials);
         }
@@ -284,12 +291,12 @@ impl State {
         }
     }
 
-    /// Forgets the rejected token. The next renewal logs in even during the delay after a failure of the fleet.
+    /// Forgets the rejected token.
     pub(super) fn reset_shared_token(&mut self) {
         if let Some(rejected) = self.shared_token.rejected.take() {
             self.drop_later(rejected);
         }
-        (self.shared_token.is_forced, self.shared_token.ignores_failure) = (false, true);
+        self.shared_token.is_forced = false;
     }
 
     /// Returns whether the current token was taken over and this plugin is too young to renew it in the background.

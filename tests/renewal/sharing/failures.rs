@@ -159,3 +159,46 @@ async fn an_outage_is_logged_once_by_each_process() {
     let lines = log.take_lines();
     assert_eq!(lines.len(), 3, "{lines:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_does_not_shorten_the_delays_after_further_failures() {
+    let (keystone, store) = (ScriptedKeystone::new(), MemoryStore::new());
+    keystone.respond_with(LoginResponse::Status(503));
+    let plugin = process(&keystone, &store, 1);
+    plugin.reset();
+    assert!(token(&plugin).await.is_err());
+    assert!(plugin.renew().await.is_err());
+    assert!(keystone.logins() <= 2 * 6, "{:?}", keystone.login_times());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stored_token_that_has_expired_does_not_make_the_failure_of_another_process_ignored() {
+    let (keystone, store) = (ScriptedKeystone::new(), MemoryStore::new());
+    let plugin = keystone.plugin();
+    token(&plugin).await.unwrap();
+    let state = plugin.auth_state().unwrap();
+    sleep_secs(HOUR).await;
+    keystone.respond_with(LoginResponse::Status(401));
+    for number in 0..20 {
+        let plugin = process(&keystone, &store, number);
+        plugin.set_auth_state((number % 2 == 0).then_some(&state)).unwrap();
+        assert!(token(&plugin).await.is_err());
+    }
+    assert_eq!(keystone.logins(), 1 + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_cannot_reach_keystone_lets_others_log_in_first() {
+    for seed in 0..20 {
+        let (keystone, store) = (ScriptedKeystone::new(), MemoryStore::new());
+        let unreachable = ScriptedKeystone::new();
+        unreachable.respond_with(LoginResponse::NoConnection);
+        let isolated = process(&unreachable, &store, seed);
+        let waiting = tokio::spawn(async move { token(&isolated).await });
+        settle().await;
+        assert_eq!(unreachable.logins(), 1);
+        assert_eq!(token(&process(&keystone, &store, 100 + seed)).await.unwrap(), "token-1");
+        assert_eq!(waiting.await.unwrap().unwrap(), "token-1");
+        assert_eq!(unreachable.logins(), 1);
+    }
+}

@@ -126,3 +126,31 @@ async fn a_token_that_expires_soon_is_not_taken_over() {
     sleep_secs(HOUR - 5).await;
     assert_eq!(one_token(&[process(&keystone, &store, 2)]).await, "token-2");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_short_lived_token_is_renewed_when_its_maker_renews_it() {
+    let (keystone, store) = (ScriptedKeystone::new(), MemoryStore::new());
+    keystone.lifetime(Some(10));
+    let maker = process(&keystone, &store, 1);
+    assert_eq!(token(&maker).await.unwrap(), "token-1");
+    sleep_secs(4).await;
+    let plugins = [maker, process(&keystone, &store, 2)];
+    for second in 0..120 {
+        let (tokens, _) = tokens(&plugins).await;
+        assert!(tokens.iter().all(Result::is_ok), "{second} {tokens:?}");
+        sleep_secs(1).await;
+    }
+    assert!(keystone.logins() <= 13, "{:?}", keystone.login_times());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fleet_whose_requests_wait_for_a_short_time_logs_in_once() {
+    let (keystone, store) = (ScriptedKeystone::new(), MemoryStore::new());
+    keystone.respond_with(LoginResponse::Token.delayed_by(millis(500)));
+    let mut policy = RenewalPolicy::default();
+    policy.wait_timeout = seconds(12);
+    let fleet = fleet(&keystone, &store, 100);
+    let plugins: Vec<_> = fleet.into_iter().map(|plugin| plugin.policy(policy.clone())).collect();
+    assert_eq!(one_token(&plugins).await, "token-1");
+    assert_eq!(keystone.logins(), 1);
+}

@@ -65,3 +65,15 @@ async fn a_rejected_token_whose_publication_had_no_answer_is_not_taken_again() {
     plugin.invalidate(&used, &nova_origin());
     assert_eq!(token(&plugin).await.unwrap(), "token-2");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_replaces_nothing_does_not_stop_the_renewal_of_a_rejected_token() {
+    let (keystone, store) = (ScriptedKeystone::new(), ScriptedStore::new());
+    let mut policy = RenewalPolicy::default();
+    policy.max_rejections = 100;
+    let plugin = keystone.plugin_with(policy).store(SharedTokens::new(store.clone(), StoreKey::new(KEY)));
+    assert_eq!(token(&plugin).await.unwrap(), "token-1");
+    store.set(Behaviour::PublishesNothing);
+    reject(&plugin).await;
+    assert_eq!(token(&plugin).await.unwrap(), "token-2");
+}

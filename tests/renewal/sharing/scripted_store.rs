@@ -42,6 +42,8 @@ pub(super) enum Behaviour {
     Garbage,
     /// Somebody else holds all leases for ever.
     LeasesTaken,
+    /// Nothing is replaced.
+    PublishesNothing,
 }
 
 impl ScriptedStore {
@@ -107,6 +109,10 @@ impl TokenStore for ScriptedStore {
         record: &'a [u8],
         time_to_live: Duration,
     ) -> StoreFuture<'a, bool> {
+        if self.0.lock().unwrap().behaviour == Behaviour::PublishesNothing {
+            self.0.lock().unwrap().calls.push("publish");
+            return Box::pin(async { Ok(false) });
+        }
         self.call(
             "publish",
             move |store| async move { store.publish(name, seen, record, time_to_live).await },
