@@ -105,7 +105,7 @@ impl Contact {
             return Err(StoreAway);
         }
         // The others do not ask until this one has an answer. It may also be dropped without one.
-        outage.next_attempt = now + timeout;
+        outage.next_attempt = now + timeout.min(MAX_BACKOFF);
         Ok(Attempt { timeout, is_probe: true })
     }
 

@@ -309,3 +309,19 @@ async fn closing_waits_for_renewals_but_not_for_ever() {
     let _user = shared.identity(&alice()).add_user().unwrap();
     shared.close().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn any_timeout_can_be_set() {
+    for timeout in [Duration::ZERO, Duration::MAX] {
+        let store = Scripted::default();
+        let shared = SharedTokens::new(store.clone(), key(1)).answer_timeout(timeout);
+        let entries = shared.identity(&alice());
+        store.set(Behavior::Fail);
+        for _ in 0..3 {
+            assert!(is_away(&entries).await, "{timeout:?}");
+            advance(Duration::from_secs(30)).await;
+        }
+        store.set(Behavior::Answer);
+        assert!(!is_away(&entries).await, "{timeout:?}");
+    }
+}
