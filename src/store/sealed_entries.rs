@@ -15,7 +15,8 @@ use crate::Secret;
 /// The part of the name of the lease, which is the part of the entry that it is for.
 const LEASE_PART: &str = "token";
 
-/// Time in which a record that is not used is logged only once for each identity and reason.
+/// Time in which a record that is not used is logged only once for each reason, whatever its name. Somebody who can write
+/// to the store could fill the log otherwise.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The entries of one identity for one purpose.
@@ -124,7 +125,7 @@ impl SealedEntries {
     /// Logs why a record is not used.
     pub(super) fn log(&self, part: &str, miss: Miss) {
         let name = self.entry_name(0, part);
-        let message = (self.names.first(), miss);
+        let message = (self.purpose.name(), miss);
         if self.shared.log_throttle().should_log(message, Instant::now(), LOG_INTERVAL) {
             let reason = miss.reason();
             warn!(entry = ?name, reason, "a record in the token store is not used: {reason}");

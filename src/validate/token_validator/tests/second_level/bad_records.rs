@@ -2,8 +2,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use tracing::Level;
+
 use super::{super::stub::*, fleet::*};
-use crate::{AccessInfo, Secret, SharedTokens, StoreKey};
+use crate::{AccessInfo, Secret, SharedTokens, StoreKey, log::Log};
 
 type Records = HashMap<String, (Vec<u8>, Duration)>;
 
@@ -143,4 +145,25 @@ async fn an_old_record_that_is_put_back_counts_from_its_own_time() {
         assert_eq!(validate_at(&[fleet.replica()], "victim").await, [expected], "after {second} s");
         pass(13).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_full_of_garbage_does_not_fill_the_log() {
+    let tokens: Vec<_> = (0..300).map(|number| format!("token{number}")).collect();
+    let texts: Vec<_> = tokens.iter().map(String::as_str).collect();
+    let fleet = Fleet::knowing(&texts);
+    let writer = fleet.replica();
+    for token in &tokens {
+        assert_eq!(validate_at(std::slice::from_ref(&writer), token).await, ["valid"]);
+    }
+    for name in fleet.store.records().into_keys() {
+        fleet.store.put(&name, vec![7; 500], LIFETIME);
+    }
+    let (log, _guard) = Log::with_max_level(Level::WARN);
+    let reader = fleet.replica();
+    for token in &tokens {
+        assert_eq!(validate_at(std::slice::from_ref(&reader), token).await, ["valid"]);
+    }
+    let text = log.take();
+    assert_eq!(text.matches("is not used").count(), 1, "{text}");
 }
