@@ -243,8 +243,8 @@
 //!   `unknown_token_cache_time`, and then ask Keystone. Until its time in their cache ends, they may accept it.
 //! - **Expired tokens**, and requests whose service token allows expired ones, always go to Keystone.
 //! - **If the store is down or slow**, Keystone is asked. A request waits for the store for 50 ms at most
-//!   (`SharedTokens::answer_timeout`). Nothing is written while Keystone is
-//!   unavailable.
+//!   (`SharedTokens::answer_timeout`, of which up to 500 ms count here). If more than 1,024 records wait to be written,
+//!   further ones are left out. Nothing is written while Keystone is unavailable.
 //!
 //! # Outages of Keystone
 //!

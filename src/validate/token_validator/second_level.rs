@@ -35,8 +35,13 @@ const MAX_WRITES: usize = 3;
 /// Maximum time for which a record is kept.
 const MAX_TIME_TO_LIVE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Maximum time for which an answer of the store is awaited.
-const MAX_WAIT: Duration = Duration::from_secs(60 * 60);
+/// Maximum time for which an answer of the store is awaited before Keystone is asked. Requests wait only a second longer
+/// than for Keystone alone.
+const MAX_WAIT: Duration = Duration::from_millis(500);
+
+/// Maximum number of records that are being written or wait for it. Further ones are left out: the other replicas then ask
+/// Keystone, at the latest after the lifetime of what they know.
+const MAX_WAITING_WRITES: usize = 1_024;
 
 /// The validations that several processes share.
 pub(super) struct SecondLevel {
@@ -44,6 +49,7 @@ pub(super) struct SecondLevel {
     /// What the answer of Keystone depends on, besides the token.
     context: Secret,
     operations: Arc<Semaphore>,
+    waiting_writes: Arc<Semaphore>,
 }
 
 /// What the store says about a token.
@@ -87,7 +93,13 @@ impl SecondLevel {
         let context = (asker, auth_url, interface, &settings.region_name, settings.include_service_catalog);
         // The strings in it are quoted and escaped.
         let context = Secret::new(format!("{context:?}\n"));
-        Some(Self { tokens, context, operations: Arc::new(Semaphore::new(MAX_OPERATIONS)) })
+        let operations = Arc::new(Semaphore::new(MAX_OPERATIONS));
+        Some(Self {
+            tokens,
+            context,
+            operations,
+            waiting_writes: Arc::new(Semaphore::new(MAX_WAITING_WRITES)),
+        })
     }
 
     fn entry(&self, token: &HeaderValue) -> ValidationEntry {
@@ -282,8 +294,10 @@ impl ValidationTask {
 
     fn write(&self, writing: impl Future<Output = Result<(), StoreAway>> + Send + 'static) {
         let Some(second_level) = &self.shared.second_level else { return };
+        let Ok(place) = Arc::clone(&second_level.waiting_writes).try_acquire_owned() else { return };
         let operations = Arc::clone(&second_level.operations);
         tokio::spawn(async move {
+            let _place = place;
             // It is never closed.
             let _permit = operations.acquire().await;
             let _ = writing.await;

@@ -142,3 +142,36 @@ async fn any_timeout_of_the_store_can_be_set() {
         assert_eq!(validate(&replica, "good").await, "valid");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_long_timeout_of_the_store_fails_no_request() {
+    for timeout in [Duration::from_secs(9), Duration::from_secs(12), Duration::MAX] {
+        let fleet = Fleet::knowing(&["good"]);
+        fleet.stub.set_latency(Duration::from_secs(8));
+        fleet.store.set(Mode::Hang);
+        let tokens = fleet.tokens().answer_timeout(timeout);
+        let replica = fleet.replica_with(|settings| settings.store = Some(tokens));
+        assert_eq!(validate(&replica, "good").await, "valid", "{timeout:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_store_takes_no_more_memory() {
+    let fleet = Fleet::knowing(&[]);
+    fleet.store.set(Mode::Late(Duration::from_millis(49)));
+    let replica = fleet.replica();
+    let mut most = 0;
+    for batch in 0..200 {
+        let validations: Vec<_> = (0..64)
+            .map(|number| {
+                let (replica, token) = (replica.clone(), format!("token{batch}-{number}"));
+                tokio::spawn(async move { validate(&replica, &token).await })
+            })
+            .collect();
+        for validation in validations {
+            assert_eq!(validation.await.unwrap(), "unknown");
+        }
+        most = most.max(tokio::runtime::Handle::current().metrics().num_alive_tasks());
+    }
+    assert!(most <= 2_000, "{most}");
+}
