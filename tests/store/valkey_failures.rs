@@ -142,6 +142,54 @@ async fn a_connection_that_owes_answers_to_dropped_commands_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_connection_that_owes_an_answer_is_closed_although_no_other_command_follows() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let store = RedisStore::new(url).unwrap().connect_timeout(LONG).answer_timeout(Duration::from_millis(50));
+    let name = contract::name();
+    let (mut connection, mut buffer, mut received) = (None, [0; 1024], Vec::new());
+    // The caller goes when the server has begun to answer.
+    let serve = async {
+        let connection = connection.insert(listener.accept().await.unwrap().0);
+        connection.write_all(b"+OK\r\n+OK\r\n").await.unwrap();
+        while !received.windows(8).any(|word| word == b"GETRANGE") {
+            let length = connection.read(&mut buffer).await.unwrap();
+            received.extend_from_slice(&buffer[..length]);
+        }
+    };
+    tokio::select! {
+        () = serve => {}
+        answer = store.get(&name) => panic!("{answer:?}"),
+    }
+    let mut connection = connection.unwrap();
+    connection.write_all(b"$1000000000000\r\n").await.unwrap();
+    let send_without_end = async { while connection.write_all(&[0; 1024]).await.is_ok() {} };
+    in_time(send_without_end).await;
+}
+
+#[tokio::test]
+async fn the_text_of_a_server_is_shortened_and_escaped() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let store = RedisStore::new(url).unwrap().connect_timeout(LONG).answer_timeout(LONG);
+    let name = contract::name();
+    let serve = async {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        let text = format!("+OK\r\n+OK\r\n-ERR one\ntwo \x1b[31mred {}\r\n", "long ".repeat(100_000));
+        connection.write_all(text.as_bytes()).await.unwrap();
+        let _ = connection.read_to_end(&mut Vec::new()).await;
+    };
+    tokio::select! {
+        () = serve => panic!("the store has closed the connection"),
+        answer = store.get(&name) => {
+            let error = answer.unwrap_err().to_string();
+            assert!(error.starts_with("ERR one") && error.len() < 2_000, "{} bytes", error.len());
+            assert!(!error.contains(char::is_control), "{error:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn no_answer_goes_to_another_command_when_commands_are_dropped() {
     let Some(server) = Valkey::start() else { return };
     let store = store(&server);

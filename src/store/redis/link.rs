@@ -4,13 +4,13 @@ use std::{
 };
 
 use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
-use tokio::{runtime::Handle, time::Instant};
+use tokio::runtime::Handle;
 
 use super::{
     error::ServerFailure,
     servers::{Connection, Servers},
 };
-use crate::task::{SingleFlight, Waited, runtime};
+use crate::task::{self, SingleFlight, Waited};
 
 /// The connection to the servers, which is made when it is needed and replaced when it fails.
 pub(super) struct Link {
@@ -18,14 +18,7 @@ pub(super) struct Link {
     connection: Mutex<Option<SingleFlight<Connected>>>,
 }
 
-type Connected = Result<Live, ServerFailure>;
-
-/// A connection, and since when it owes an answer.
-#[derive(Clone)]
-struct Live {
-    connection: Connection,
-    owes_since: Arc<Mutex<Option<Instant>>>,
-}
+type Connected = Result<Connection, ServerFailure>;
 
 /// The answer to a command.
 pub(super) struct Answer {
@@ -61,20 +54,24 @@ impl Link {
         *current = Some(flight.clone());
         drop(current);
         let servers = Arc::clone(&self.servers);
-        let connect = async move {
-            let connection = servers.connect().await?;
-            Ok(Live { connection, owes_since: Arc::default() })
-        };
-        start.run(runtime, connect, || {
+        start.run(runtime, async move { servers.connect().await }, || {
             Err(ServerFailure::new("cannot connect; for TLS, install a `CryptoProvider` of rustls first"))
         });
         flight
     }
 
     /// Sends a command, and sends it once more if the connection was closed since it was used last.
-    pub(super) async fn send(&self, command: &Cmd) -> Result<Answer, ServerFailure> {
-        let (flight, mut live, is_new) = self.live().await?;
-        let result = live.send(command).await;
+    ///
+    /// The answer is awaited even if the caller goes, so that a connection that owes it for too long is closed.
+    pub(super) async fn send(self: &Arc<Self>, command: Cmd) -> Result<Answer, ServerFailure> {
+        let link = Arc::clone(self);
+        let sending = runtime()?.spawn(async move { link.send_and_wait(&command).await });
+        sending.await.unwrap_or_else(|_| Err(ServerFailure::new("the tokio runtime has ended")))
+    }
+
+    async fn send_and_wait(&self, command: &Cmd) -> Result<Answer, ServerFailure> {
+        let (flight, mut connection, is_new) = self.connection().await?;
+        let result = connection.send(command).await;
         let Err(error) = &result else { return Ok(Answer { result, sent_twice: false }) };
         if must_replace(error) {
             self.forget(&flight);
@@ -82,8 +79,8 @@ impl Link {
         if is_new || !error.is_connection_dropped() {
             return Ok(Answer { result, sent_twice: false });
         }
-        let (flight, mut live, _) = self.live().await?;
-        let result = live.send(command).await;
+        let (flight, mut connection, _) = self.connection().await?;
+        let result = connection.send(command).await;
         if result.as_ref().is_err_and(must_replace) {
             self.forget(&flight);
         }
@@ -91,15 +88,14 @@ impl Link {
     }
 
     /// Returns the connection, and whether it is new.
-    async fn live(&self) -> Result<(SingleFlight<Connected>, Live, bool), ServerFailure> {
-        let runtime = runtime().map_err(|error| ServerFailure::new(error.to_string()))?;
+    async fn connection(&self) -> Result<(SingleFlight<Connected>, Connection, bool), ServerFailure> {
+        let runtime = runtime()?;
         let mut is_new = false;
         loop {
             is_new |= lock(&self.connection).is_none();
             let flight = self.flight(&runtime);
             match flight.wait(self.servers.connect_timeout.saturating_add(GRACE)).await {
-                Waited::Done(Ok(live)) if live.is_late(self.servers.answer_timeout) => self.forget(&flight),
-                Waited::Done(Ok(live)) => return Ok((flight, live, is_new)),
+                Waited::Done(Ok(connection)) => return Ok((flight, connection, is_new)),
                 Waited::Done(Err(failure)) => {
                     self.forget(&flight);
                     if is_new {
@@ -129,28 +125,21 @@ impl Link {
     }
 }
 
-impl Live {
+impl Connection {
     async fn send(&mut self, command: &Cmd) -> Result<Value, RedisError> {
-        lock(&self.owes_since).get_or_insert_with(Instant::now);
-        let result = match &mut self.connection {
-            Connection::One(connection) => connection.send_packed_command(command).await,
+        match self {
+            Self::One(connection) => connection.send_packed_command(command).await,
             #[cfg(feature = "redis-cluster")]
-            Connection::Cluster(connection) => {
+            Self::Cluster(connection) => {
                 redis::aio::ConnectionLike::req_packed_command(connection, command).await
             }
         }
-        .and_then(Value::extract_error);
-        // Answers come in the order of the commands, so those to all commands before have come, too.
-        if !result.as_ref().is_err_and(RedisError::is_timeout) {
-            *lock(&self.owes_since) = None;
-        }
-        result
+        .and_then(Value::extract_error)
     }
+}
 
-    /// Returns whether the server owes an answer for too long, perhaps to a command whose caller did not wait for it.
-    fn is_late(&self, timeout: Duration) -> bool {
-        lock(&self.owes_since).is_some_and(|since| since.elapsed() >= timeout)
-    }
+fn runtime() -> Result<Handle, ServerFailure> {
+    task::runtime().map_err(|error| ServerFailure::new(error.to_string()))
 }
 
 /// Returns whether the next command should get another connection.

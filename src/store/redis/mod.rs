@@ -58,8 +58,8 @@ use crate::{Error, Secret, task::runtime};
 ///
 /// A store can be built while its servers are away. It connects in the background when it is given to
 /// [`SharedTokens`](super::SharedTokens), or else with the first command. All commands of a store and its clones share
-/// one connection (one to each server of a cluster). A connection that was closed, or that owes an answer for longer
-/// than the [`answer_timeout`](Self::answer_timeout), is replaced with the next command.
+/// one connection (one to each server of a cluster). A connection that owes an answer for longer
+/// than the [`answer_timeout`](Self::answer_timeout) is closed. The next command opens another one.
 ///
 /// # Permissions
 ///
@@ -223,10 +223,10 @@ impl RedisStore {
 
     /// Returns the first bytes of the value of a key.
     async fn read(&self, key: &str, max: usize) -> Result<Option<Vec<u8>>, ServerFailure> {
-        let Value::BulkString(bytes) = self.ask(&commands::get(key, max)).await?.0 else {
+        let Value::BulkString(bytes) = self.ask(commands::get(key, max)).await?.0 else {
             return Err(unexpected("GETRANGE"));
         };
-        if bytes.is_empty() && self.ask(&commands::exists(key)).await?.0 == Value::Int(0) {
+        if bytes.is_empty() && self.ask(commands::exists(key)).await?.0 == Value::Int(0) {
             return Ok(None);
         }
         Ok(Some(bytes))
@@ -242,14 +242,14 @@ impl RedisStore {
         if record.len() > MAX_RECORD {
             return Ok(false);
         }
-        let (is_published, is_sent_twice) =
-            match self.run(&commands::publish(key, seen, record, time)).await? {
-                Ran::Done(is_published, is_sent_twice) => (is_published, is_sent_twice),
-                Ran::NotPermitted(error) => {
-                    let published = self.publish_by_set(key, seen, record, time).await;
-                    self.without_scripts(published, error.as_ref())?
-                }
-            };
+        let (is_published, is_sent_twice) = match self.run(commands::publish(key, seen, record, time)).await?
+        {
+            Ran::Done(is_published, is_sent_twice) => (is_published, is_sent_twice),
+            Ran::NotPermitted(error) => {
+                let published = self.publish_by_set(key, seen, record, time).await;
+                self.without_scripts(published, error.as_ref())?
+            }
+        };
         if is_published || !is_sent_twice {
             return Ok(is_published);
         }
@@ -267,7 +267,7 @@ impl RedisStore {
         time: Duration,
     ) -> Result<(bool, bool), ServerFailure> {
         let (answer, is_sent_twice) = match seen {
-            None => self.ask(&commands::set_if_absent(key, record, time)).await?,
+            None => self.ask(commands::set_if_absent(key, record, time)).await?,
             Some(version) => {
                 let current = self.read(key, MAX_RECORD + 1).await?;
                 let Some(old) = current.filter(|current| Version::of(current) == *version) else {
@@ -276,14 +276,14 @@ impl RedisStore {
                 if old.len() > MAX_RECORD {
                     return Err(ServerFailure::new(format!("the value of {key} is too long; remove it")));
                 }
-                self.ask(&commands::set_if_equal(key, record, &old, time)).await?
+                self.ask(commands::set_if_equal(key, record, &old, time)).await?
             }
         };
         Ok((is_set(&answer)?, is_sent_twice))
     }
 
     async fn take_lease(&self, key: &str, owner: &str, term: Duration) -> Result<bool, ServerFailure> {
-        let (answer, is_sent_twice) = self.ask(&commands::set_if_absent(key, owner.as_bytes(), term)).await?;
+        let (answer, is_sent_twice) = self.ask(commands::set_if_absent(key, owner.as_bytes(), term)).await?;
         if is_set(&answer)? || !is_sent_twice {
             return is_set(&answer);
         }
@@ -292,28 +292,28 @@ impl RedisStore {
     }
 
     async fn extend_lease(&self, key: &str, owner: &str, term: Duration) -> Result<bool, ServerFailure> {
-        match self.run(&commands::extend(key, owner, term)).await? {
+        match self.run(commands::extend(key, owner, term)).await? {
             Ran::Done(is_extended, _) => Ok(is_extended),
             Ran::NotPermitted(error) => {
                 let owner = owner.as_bytes();
-                let extended = self.ask(&commands::set_if_equal(key, owner, owner, term)).await;
+                let extended = self.ask(commands::set_if_equal(key, owner, owner, term)).await;
                 is_set(&self.without_scripts(extended, error.as_ref())?.0)
             }
         }
     }
 
     async fn release_lease(&self, key: &str, owner: &str) -> Result<(), ServerFailure> {
-        match self.run(&commands::release(key, owner)).await? {
+        match self.run(commands::release(key, owner)).await? {
             Ran::Done(..) => Ok(()),
             Ran::NotPermitted(error) => {
-                let released = self.ask(&commands::remove_if_equal(key, owner.as_bytes())).await;
+                let released = self.ask(commands::remove_if_equal(key, owner.as_bytes())).await;
                 self.without_scripts(released, error.as_ref()).map(|_| ())
             }
         }
     }
 
     /// Runs a script that returns 1 or 0.
-    async fn run(&self, script: &Cmd) -> Result<Ran, ServerFailure> {
+    async fn run(&self, script: Cmd) -> Result<Ran, ServerFailure> {
         if self.is_without_scripts.load(Ordering::Relaxed) {
             return Ok(Ran::NotPermitted(None));
         }
@@ -327,7 +327,7 @@ impl RedisStore {
     }
 
     /// Sends a command. Returns its answer, and whether it was sent twice.
-    async fn ask(&self, command: &Cmd) -> Result<(Value, bool), ServerFailure> {
+    async fn ask(&self, command: Cmd) -> Result<(Value, bool), ServerFailure> {
         let Answer { result, sent_twice } = self.link.send(command).await?;
         match result {
             Ok(value) => Ok((value, sent_twice)),
