@@ -268,7 +268,7 @@ impl<C> Clone for RenewalTask<C> {
 /// Runs a future of the credentials of a plugin. A panic becomes an error.
 fn run_credentials<T>(
     plugin: usize,
-    mut future: CatchPanic<Result<T, Error>>,
+    mut future: CatchPanic<'static, Result<T, Error>>,
 ) -> impl Future<Output = Result<T, Error>> {
     poll_fn(move |cx| {
         let poll = reentrancy::run_credentials(plugin, || Pin::new(&mut future).poll(cx));

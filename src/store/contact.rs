@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use super::{StoreAway, StoreFuture, TokenStore};
 use crate::{
     BoxError, Error,
-    task::{Timer, catch_panic},
+    task::{CatchPanic, Panicked, Timer, catch_panic},
     transport::LogThrottle,
 };
 
@@ -71,11 +71,7 @@ impl Contact {
         ask: impl FnOnce(&'a dyn TokenStore) -> StoreFuture<'a, T>,
     ) -> Result<T, StoreAway> {
         let attempt = self.begin(answer_timeout)?;
-        let answer = match catch_panic(|| ask(store)) {
-            Ok(answer) => wait(answer, attempt.timeout).await,
-            Err(_) => Err(Some(panicked())),
-        };
-        match answer {
+        match wait(CatchPanic::new(|| ask(store)), attempt.timeout).await {
             Ok(answer) => {
                 self.succeed(store);
                 Ok(answer)
@@ -116,7 +112,8 @@ impl Contact {
             state.outage.take()
         };
         if outage.is_some_and(|outage| outage.is_logged) {
-            info!(?store, "the token store can be used again");
+            // A log subscriber that panics must not change the outcome.
+            let _ = catch_panic(|| info!(?store, "the token store can be used again"));
         }
     }
 
@@ -142,7 +139,7 @@ impl Contact {
                 return;
             }
         }
-        match error {
+        let _ = catch_panic(|| match error {
             Some(error) => {
                 let error: &(dyn StdError + 'static) = &*error;
                 warn!(
@@ -155,28 +152,22 @@ impl Contact {
                 timeout = ?attempt.timeout,
                 "the token store did not answer in time; the plugins work without it until it answers again"
             ),
-        }
+        });
     }
 }
 
 /// Waits for an answer of the store. The error is `None` if it does not come in time.
-async fn wait<T>(mut answer: StoreFuture<'_, T>, timeout: Duration) -> Result<T, Option<BoxError>> {
+async fn wait<T>(
+    mut answer: CatchPanic<'_, Result<T, BoxError>>,
+    timeout: Duration,
+) -> Result<T, Option<BoxError>> {
     let mut timer = pin!(Timer::new(timeout));
-    let result = poll_fn(|cx| {
-        match catch_panic(|| answer.as_mut().poll(cx)) {
-            Ok(Poll::Ready(answer)) => return Poll::Ready(answer.map_err(Some)),
-            Err(_) => return Poll::Ready(Err(Some(panicked()))),
-            Ok(Poll::Pending) => {}
-        }
-        Pin::new(&mut *timer).poll(cx).map(|elapsed| Err(elapsed.err().map(Into::into)))
+    poll_fn(|cx| match Pin::new(&mut answer).poll(cx) {
+        Poll::Ready(Ok(answer)) => Poll::Ready(answer.map_err(Some)),
+        Poll::Ready(Err(Panicked)) => Poll::Ready(Err(Some("it panicked".into()))),
+        Poll::Pending => timer.as_mut().poll(cx).map(|elapsed| Err(elapsed.err().map(Into::into))),
     })
-    .await;
-    let _ = catch_panic(|| drop(answer));
-    result
-}
-
-fn panicked() -> BoxError {
-    "it panicked".into()
+    .await
 }
 
 /// Returns the delay after the given number of failures in a row. `random` is from 0 to 1.

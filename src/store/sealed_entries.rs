@@ -10,7 +10,7 @@ use super::{
     record::{Header, Kind, Miss},
     sealer::{Binding, Purpose, Times},
 };
-use crate::Secret;
+use crate::{Secret, task::catch_panic};
 
 /// The part of the name of the lease, which is the part of the entry that it is for.
 const LEASE_PART: &str = "token";
@@ -128,7 +128,10 @@ impl SealedEntries {
         let message = (self.purpose.name(), miss);
         if self.shared.log_throttle().should_log(message, Instant::now(), LOG_INTERVAL) {
             let reason = miss.reason();
-            warn!(entry = ?name, reason, "a record in the token store is not used: {reason}");
+            // A log subscriber that panics must not change the outcome.
+            let _ = catch_panic(
+                || warn!(entry = ?name, reason, "a record in the token store is not used: {reason}"),
+            );
         }
     }
 

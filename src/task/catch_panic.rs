@@ -18,18 +18,18 @@ pub(crate) fn catch_panic<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
 }
 
 /// A future that resolves to an error if the inner future panics, while it is polled or dropped.
-pub(crate) struct CatchPanic<T>(Option<BoxFuture<T>>);
+pub(crate) struct CatchPanic<'a, T>(Option<BoxFuture<'a, T>>);
 
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-impl<T> CatchPanic<T> {
+impl<'a, T> CatchPanic<'a, T> {
     /// Wraps the future that a function returns. A panic of the function is caught too.
-    pub(crate) fn new(make_future: impl FnOnce() -> BoxFuture<T>) -> Self {
+    pub(crate) fn new(make_future: impl FnOnce() -> BoxFuture<'a, T>) -> Self {
         Self(catch_panic(make_future).ok())
     }
 }
 
-impl<T> Future for CatchPanic<T> {
+impl<T> Future for CatchPanic<'_, T> {
     type Output = Result<T, Panicked>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -45,7 +45,7 @@ impl<T> Future for CatchPanic<T> {
     }
 }
 
-impl<T> Drop for CatchPanic<T> {
+impl<T> Drop for CatchPanic<'_, T> {
     fn drop(&mut self) {
         let future = self.0.take();
         let _ = catch_panic(|| drop(future));

@@ -1,21 +1,24 @@
-//! The fault matrix: 103 numbered faults, each with at least one test case.
+//! The fault matrix: 139 numbered faults, each with at least one test case.
 //!
 //! Group `a` contains faults of Keystone (or of the connection to it), group `b` faults of concurrent requests, group
-//! `c` faults of requests to services, and group `d` faults of the validation of incoming tokens. A case is a function:
-//! its name starts with the number of the fault and states the expected result. Most cases count the requests that reach
-//! Keystone or the service.
+//! `c` faults of requests to services, group `d` faults of the validation of incoming tokens, and group `e` faults of
+//! stores and of the processes that share tokens by one. A case is a function: its name starts with the number of the
+//! fault and states the expected result. Most cases count the requests that reach Keystone or the service.
 //!
 //! `cargo test --test faults a08` runs the cases whose names contain `a08`. A fault is covered if it has a case and all
-//! its cases pass. Without a filter, the run fails unless all 103 faults are covered.
+//! its cases pass. Without a filter, the run fails unless all 139 faults are covered.
 
 mod clocks;
 mod concurrency;
+mod faulty_store;
 mod load;
 mod login_responses;
 mod logins;
 mod origins;
 mod processes;
 mod requests;
+mod shared_tokens;
+mod stores;
 mod support;
 mod validation;
 mod validation_accounts;
@@ -29,6 +32,9 @@ mod wire_requests;
 #[path = "../auth/support.rs"]
 mod layer;
 #[allow(dead_code, reason = "tests/renewal uses the other items")]
+#[path = "../renewal/log.rs"]
+mod log;
+#[allow(dead_code, reason = "tests/renewal uses the other items")]
 #[path = "../renewal/support.rs"]
 mod renewal;
 
@@ -39,9 +45,9 @@ use std::{
 };
 
 /// Number of faults in each group.
-const GROUPS: [(char, usize); 4] = [('a', 22), ('b', 14), ('c', 13), ('d', 54)];
+const GROUPS: [(char, usize); 5] = [('a', 22), ('b', 14), ('c', 13), ('d', 54), ('e', 36)];
 
-const CASES: [&[support::Case]; 13] = [
+const CASES: [&[support::Case]; 15] = [
     logins::CASES,
     login_responses::CASES,
     clocks::CASES,
@@ -55,6 +61,8 @@ const CASES: [&[support::Case]; 13] = [
     validation_accounts::CASES,
     validation_tokens::CASES,
     validation_cache::CASES,
+    stores::CASES,
+    shared_tokens::CASES,
 ];
 
 fn main() -> ExitCode {

@@ -456,6 +456,13 @@ impl<V: Clone + PartialEq> Renewal<V> {
                 self.state = if self.is_prepared { State::Lease } else { State::Prepare };
             };
         };
+        // A permanent failure of another process says more than a transient one of this process.
+        self.has_failed &= failure.is_transient;
+        self.wait_after_failure(now, failure, random);
+    }
+
+    /// Waits for the end of the delay after a failure, or ends the renewal.
+    fn wait_after_failure(&mut self, now: Duration, failure: SeenFailure, random: f64) {
         self.has_seen_failure = true;
         if self.may_wait(now, failure) {
             self.wait(now, random);
@@ -541,7 +548,7 @@ impl<V: Clone + PartialEq> Renewal<V> {
         let State::PublishFailure { is_transient } = self.state else { return };
         self.waits = 0;
         self.stands_back_until = now.saturating_add(delay).saturating_add(STAND_BACK);
-        self.looked_for_failure(now, Some(SeenFailure { is_transient, delay }), random);
+        self.wait_after_failure(now, SeenFailure { is_transient, delay }, random);
     }
 
     /// Reports whether the token could be published.
@@ -1115,6 +1122,22 @@ mod tests {
         renewal.waited();
         renewal.looked(SECOND, &token(2, 5));
         assert_done(&mut renewal, Outcome::TakeOver);
+    }
+
+    #[test]
+    fn a_permanent_failure_of_another_process_replaces_an_own_transient_one() {
+        let failure = |is_transient| Some(SeenFailure { is_transient, delay: SECOND });
+        for (is_transient, outcome) in [(true, Outcome::Failed), (false, Outcome::FailedElsewhere)] {
+            let mut renewal = renewal();
+            log_in(&mut renewal, SECOND, &NOTHING);
+            renewal.login_failed(true, true);
+            renewal.published_failure(SECOND, SECOND, 0.5);
+            renewal.released();
+            renewal.waited();
+            renewal.looked(30 * SECOND, &NOTHING);
+            renewal.looked_for_failure(30 * SECOND, failure(is_transient), 0.5);
+            assert_done(&mut renewal, outcome);
+        }
     }
 
     #[test]
