@@ -71,10 +71,7 @@ pub(crate) fn run() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let logins = Arc::new(AtomicUsize::new(0));
     let password = settings["password"].as_str().unwrap();
-    let alice = User::new().username("alice").user_domain_name("Default");
-    let auth_url: Uri = settings["auth_url"].as_str().unwrap().parse().unwrap();
-    let credentials = V3Credentials::new(auth_url, AuthMethod::password(alice, password))
-        .scope(Scope::new().project_name("demo").project_domain_name("Default"));
+    let credentials = credentials(settings["auth_url"].as_str().unwrap(), password);
     let credentials = Told { credentials, logins: Arc::clone(&logins) };
     let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(HttpConnector::new());
     let plugin = RenewingPlugin::new(credentials, Transport::new(client.clone()));
@@ -94,6 +91,13 @@ pub(crate) fn run() {
         let (succeeded, longest) = get(&runtime, &mut nova, count);
         tell(format!("done {succeeded} {longest} {}", logins.load(Ordering::Relaxed)));
     }
+}
+
+/// Creates the credentials of all processes.
+pub(crate) fn credentials(auth_url: &str, password: &str) -> V3Credentials {
+    let alice = User::new().username("alice").user_domain_name("Default");
+    V3Credentials::new(auth_url.parse::<Uri>().unwrap(), AuthMethod::password(alice, password))
+        .scope(Scope::new().project_name("demo").project_domain_name("Default"))
 }
 
 /// Makes requests. Returns how many succeeded, and the milliseconds that the longest took.

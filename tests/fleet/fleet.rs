@@ -130,9 +130,11 @@ impl Fleet {
         process.child.wait().unwrap();
     }
 
-    /// Returns the id of a process.
-    pub(crate) fn id(&self, number: usize) -> u32 {
-        self.processes[number].child.id()
+    /// Sends a signal such as `STOP` to a process.
+    pub(crate) fn signal(&self, number: usize, signal: &str) {
+        let id = self.processes[number].child.id().to_string();
+        let status = Command::new("kill").args(["-s", signal, &id]).status().unwrap();
+        assert!(status.success());
     }
 
     /// Waits for a line of each of these processes.
