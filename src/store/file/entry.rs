@@ -77,12 +77,13 @@ impl Header {
 
 /// Reads the record of a name. Garbage and a record that has ended are none.
 ///
-/// It takes no lock: a file gets its name when it is whole.
-pub(super) fn read(directory: &Directory, name: &str, now: Now) -> Result<Option<Vec<u8>>, FileError> {
+/// It takes no lock: a file gets its name when it is whole. The clock is read after the file, which may have been written a
+/// moment ago: otherwise it would seem to come from the future.
+pub(super) fn read(directory: &Directory, name: &str) -> Result<Option<Vec<u8>>, FileError> {
     let Some(file) = directory.open_to_read(name)? else { return Ok(None) };
     let bytes = read_at_most(&file, HEADER_LENGTH + MAX_RECORD + 1)
         .map_err(|error| FileError::io(&directory.path_of(name), "read", error))?;
-    let alive = Header::parse(&bytes).filter(|(header, _)| !header.has_ended(now));
+    let alive = Header::parse(&bytes).filter(|(header, _)| !header.has_ended(Now::read()));
     Ok(alive.map(|(_, record)| record).filter(|record| record.len() <= MAX_RECORD).map(<[u8]>::to_vec))
 }
 
@@ -94,13 +95,12 @@ pub(super) fn publish(
     record: &[u8],
     time_to_live: Duration,
 ) -> Result<bool, FileError> {
-    let now = Now::read();
-    let current = read(directory, name, now)?.map(|record| Version::of(&record));
+    let current = read(directory, name)?.map(|record| Version::of(&record));
     if current.as_ref() != seen {
         return Ok(false);
     }
     let new = Temporary::create(directory)?;
-    new.write(&Header::new(now, time_to_live).to_bytes())?;
+    new.write(&Header::new(Now::read(), time_to_live).to_bytes())?;
     new.write(record)?;
     // It is not synchronized with the disk: an entry that is lost when the machine loses its power costs one login.
     new.rename(name)?;
@@ -108,9 +108,9 @@ pub(super) fn publish(
 }
 
 /// Returns whether a file holds no record that is alive.
-pub(super) fn is_dead(file: &File, now: Now) -> io::Result<bool> {
+pub(super) fn is_dead(file: &File) -> io::Result<bool> {
     let bytes = read_at_most(file, HEADER_LENGTH)?;
-    Ok(Header::parse(&bytes).is_none_or(|(header, _)| header.has_ended(now)))
+    Ok(Header::parse(&bytes).is_none_or(|(header, _)| header.has_ended(Now::read())))
 }
 
 pub(super) fn read_at_most(file: &File, length: usize) -> io::Result<Vec<u8>> {

@@ -5,7 +5,6 @@ use std::{
 
 use super::{
     blocking::{run, run_locked},
-    boot_clock::Now,
     directory::Directory,
     entry,
     file_error::FileError,
@@ -25,7 +24,7 @@ impl TokenStore for FileStore {
         let name = Box::<str>::from(name.as_str());
         Box::pin(run(move || {
             let Some(directory) = Directory::open(&inner.path)? else { return Ok(None) };
-            Ok(entry::read(&directory, &name, Now::read())?)
+            Ok(entry::read(&directory, &name)?)
         }))
     }
 

@@ -73,14 +73,13 @@ impl Sweeps {
 ///
 /// Only names that this store makes are touched. What is wrong with a file is found when it is used.
 pub(super) fn sweep(directory: &Directory, has_locks: bool) -> Result<u64, FileError> {
-    let now = Now::read();
     let failed = |error: rustix::io::Errno| FileError::io(&directory.path_of(""), "listed", error);
     let mut space: u64 = 0;
     for listed in Dir::read_from(directory.descriptor()).map_err(failed)? {
         let listed = listed.map_err(failed)?;
         let Ok(name) = listed.file_name().to_str() else { continue };
         let Some(kind) = Kind::from_name(name) else { continue };
-        let is_removed = kind.is_over(directory, name, now) && kind.remove(directory, name, has_locks);
+        let is_removed = kind.is_over(directory, name) && kind.remove(directory, name, has_locks);
         if !is_removed {
             space = space.saturating_add(space_of(directory, name));
         }
@@ -115,15 +114,15 @@ impl Kind {
         EntryName::parse(name).map(|_| Self::Record)
     }
 
-    fn is_over(self, directory: &Directory, name: &str, now: Now) -> bool {
+    fn is_over(self, directory: &Directory, name: &str) -> bool {
         let opened = match self {
             Self::Record | Self::Lease => directory.open_to_read(name),
             Self::Temporary => directory.open_unchecked(name, OFlags::RDONLY),
         };
         let Ok(Some(file)) = opened else { return false };
         match self {
-            Self::Record => entry::is_dead(&file, now).unwrap_or(false),
-            Self::Lease => lease::has_ended(&file, now).unwrap_or(false),
+            Self::Record => entry::is_dead(&file).unwrap_or(false),
+            Self::Lease => lease::has_ended(&file, Now::read()).unwrap_or(false),
             Self::Temporary => is_leftover(&file),
         }
     }
@@ -135,7 +134,7 @@ impl Kind {
         if has_locks && !matches!(locked, Ok(Some(_))) {
             return false;
         }
-        if !self.is_over(directory, name, Now::read()) {
+        if !self.is_over(directory, name) {
             return false;
         }
         match self {

@@ -35,3 +35,26 @@ fn threads_of_one_process_lose_no_record_of_each_other() {
     let record = runtime.block_on(store.get(&name())).unwrap().unwrap();
     assert_eq!(record, (THREADS * EACH).to_be_bytes());
 }
+
+#[test]
+fn a_record_that_is_replaced_is_never_absent() {
+    let (directory, store) = TestDirectory::with_store();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let number = |number: u32| number.to_be_bytes();
+    assert!(runtime().block_on(store.publish(&name(), None, &number(0), HOUR)).unwrap());
+    let writer = thread::spawn(move || {
+        runtime().block_on(async {
+            for next in 1..3_000 {
+                let seen = Version::of(&number(next - 1));
+                assert!(store.publish(&name(), Some(&seen), &number(next), HOUR).await.unwrap());
+            }
+        });
+    });
+    let reader = directory.open();
+    runtime().block_on(async {
+        while !writer.is_finished() {
+            assert!(reader.get(&name()).await.unwrap().is_some());
+        }
+    });
+    writer.join().unwrap();
+}
