@@ -195,14 +195,18 @@ impl State {
 
     /// Returns how long a renewal that starts now waits before its first attempt.
     ///
-    /// That is the rest of the delay that Keystone has asked for. After more than [`MAX_CANCELLED_WITHOUT_DELAY`]
-    /// cancelled renewals, it is the back-off if that is longer.
+    /// That is the rest of the delay that Keystone has asked for, or the delay after resets if that is longer.
     pub(super) fn initial_delay(&self, now: Now) -> Duration {
         let failure = self.failure.as_ref();
         let requested = failure.map_or(Duration::ZERO, |failure| failure.remaining_retry_after(now));
+        requested.max(self.delay_after_resets())
+    }
+
+    /// Returns the back-off after more than [`MAX_CANCELLED_WITHOUT_DELAY`] cancelled renewals in a row.
+    pub(super) fn delay_after_resets(&self) -> Duration {
         match self.cancelled_in_a_row.saturating_sub(MAX_CANCELLED_WITHOUT_DELAY) {
-            0 => requested,
-            excess => requested.max(self.policy.backoff(excess, &Error::Abandoned, 1.0)),
+            0 => Duration::ZERO,
+            excess => self.policy.backoff(excess, &Error::Abandoned, 1.0),
         }
     }
 

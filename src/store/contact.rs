@@ -124,7 +124,7 @@ impl Contact {
         error: Option<Arc<dyn StdError + Send + Sync>>,
     ) {
         let now = Instant::now();
-        {
+        let (last, is_logged) = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             let (failures, is_logged) = match &state.outage {
                 // Others that were asked at the same time have failed already.
@@ -133,11 +133,12 @@ impl Contact {
                 None => (1, self.log_throttle.should_log("outage", now.into_std(), LOG_INTERVAL)),
             };
             let next_attempt = now + backoff(failures, fastrand::f64());
-            let begins = state.outage.is_none();
-            state.outage = Some(Outage { failures, next_attempt, error: error.clone(), is_logged });
-            if !(begins && is_logged) {
-                return;
-            }
+            let outage = Outage { failures, next_attempt, error: error.clone(), is_logged };
+            // It is dropped after the state is unlocked, because its error may run code from outside this crate.
+            (state.outage.replace(outage), is_logged)
+        };
+        if last.is_some() || !is_logged {
+            return;
         }
         let _ = catch_panic(|| match error {
             Some(error) => {

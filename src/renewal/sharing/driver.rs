@@ -42,6 +42,8 @@ pub(in crate::renewal) struct SharedRenewal<'a, C> {
     entries: IdentityEntries,
     /// `None` if the store is closed, or is not used now.
     user: Option<StoreUser>,
+    /// The delay before the first step.
+    delay: Duration,
     /// The credentials when the renewal began.
     credentials: CredentialsInfo,
     /// Whether the entries have the name of the cache id, so that other credentials must not use them.
@@ -75,7 +77,12 @@ impl<'a, C: Credentials> SharedRenewal<'a, C> {
         let user = entries.add_user()?;
         let started_at = plugin.clock.now();
         let mut locked = plugin.lock();
+        // What the program has asked of the next renewal is not for one that it has cancelled meanwhile.
+        if !locked.state.is_current_renewal(task.id) {
+            return None;
+        }
         let basis = locked.state.take_basis();
+        let delay = locked.state.delay_after_resets();
         let mut rng = fastrand::Rng::with_seed(basis.seed);
         let settings = {
             let policy = locked.state.policy();
@@ -98,6 +105,7 @@ impl<'a, C: Credentials> SharedRenewal<'a, C> {
             rng,
             entries,
             user: Some(user),
+            delay,
             credentials,
             is_named_by_cache_id: sharing.is_named_by_cache_id(),
             has_failures_by_cache_id: sharing.has_failures_by_cache_id(),
@@ -113,6 +121,9 @@ impl<'a, C: Credentials> SharedRenewal<'a, C> {
 
     /// Obtains a token, and finishes the renewal with the result.
     pub(in crate::renewal) async fn run(mut self) -> Outcome {
+        if !self.delay.is_zero() && self.unless_closed(sleep(self.delay)).await.is_err() {
+            return Ok(());
+        }
         loop {
             let step = match self.next_step() {
                 Ok(Step::Done(outcome)) => return self.finish(outcome),

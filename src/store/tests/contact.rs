@@ -22,6 +22,8 @@ struct Scripted(Arc<Script>);
 #[derive(Debug, Default)]
 struct Script {
     behavior: Mutex<Behavior>,
+    /// The error of the next failure.
+    error: Mutex<Option<BoxError>>,
     questions: AtomicUsize,
 }
 
@@ -49,6 +51,7 @@ impl Scripted {
     fn answer<T: Send + 'static>(&self, answer: T) -> StoreFuture<'_, T> {
         self.0.questions.fetch_add(1, Ordering::SeqCst);
         let behavior = *self.0.behavior.lock().unwrap();
+        let error = self.0.error.lock().unwrap().take().unwrap_or("the connection was refused".into());
         assert!(!matches!(behavior, Behavior::Panic), "the store panics");
         Box::pin(async move {
             match behavior {
@@ -57,7 +60,7 @@ impl Scripted {
                     tokio::time::sleep(time).await;
                     Ok(answer)
                 }
-                Behavior::Fail => Err(BoxError::from("the connection was refused")),
+                Behavior::Fail => Err(error),
                 Behavior::Hang => pending().await,
                 Behavior::Panic | Behavior::PanicLater => panic!("the store panics later"),
             }
@@ -113,6 +116,29 @@ async fn time_of_question(entries: &IdentityEntries) -> Duration {
 
 fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
+}
+
+/// An error that asks the store when it is dropped.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection was refused")]
+struct AskingError(SharedTokens);
+
+impl Drop for AskingError {
+    fn drop(&mut self) {
+        let entries = self.0.identity(&alice());
+        let _ = tokio_test::task::spawn(entries.token()).poll();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_lock_is_held_while_an_error_is_dropped() {
+    let (store, shared, entries) = scripted();
+    store.set(Behavior::Fail);
+    for _ in 0..3 {
+        *store.0.error.lock().unwrap() = Some(AskingError(shared.clone()).into());
+        assert!(is_away(&entries).await);
+        advance(Duration::from_secs(30)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ mod logins;
 mod outages;
 mod refusals;
 mod scripted_store;
+mod user_code;
 
 use std::time::Duration;
 
