@@ -113,7 +113,7 @@ pub(super) fn is_dead(file: &File) -> io::Result<bool> {
     Ok(Header::parse(&bytes).is_none_or(|(header, _)| header.has_ended(Now::read())))
 }
 
-pub(super) fn read_at_most(file: &File, length: usize) -> io::Result<Vec<u8>> {
+fn read_at_most(file: &File, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(length as u64).read_to_end(&mut bytes)?;
     Ok(bytes)

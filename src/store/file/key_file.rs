@@ -1,4 +1,8 @@
-use std::{fs::File, io, os::unix::fs::MetadataExt as _};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    os::unix::fs::MetadataExt as _,
+};
 
 use rustix::fs::{Dir, OFlags};
 use zeroize::Zeroizing;
@@ -6,11 +10,10 @@ use zeroize::Zeroizing;
 use super::{
     checks::check_file,
     directory::Directory,
-    entry::read_at_most,
     file_error::FileError,
     temporary::{self, Temporary},
 };
-use crate::store::StoreKey;
+use crate::store::{StoreKey, store_key::KEY_LENGTH};
 
 const NAME: &str = "key";
 
@@ -45,10 +48,13 @@ fn read(directory: &Directory, file: &File) -> Result<StoreKey, FileError> {
         remove_temporary_names(directory, file)?;
     }
     check_file(&path, &examined()?)?;
-    let bytes = read_at_most(file, 33).map_err(|error| FileError::io(&path, "read", error));
-    let bytes = Zeroizing::new(bytes?);
-    let key = <[u8; 32]>::try_from(bytes.as_slice()).map(Zeroizing::new);
-    let key = key.map_err(|_| FileError::new(&path, "is not a key of 32 bytes").repaired_by("rm"))?;
+    // A buffer that grows would leave copies of the key in freed memory.
+    let mut key = Zeroizing::new([0; KEY_LENGTH]);
+    if examined()?.len() != KEY_LENGTH as u64 {
+        return Err(FileError::new(&path, "is not a key of 32 bytes").repaired_by("rm"));
+    }
+    let mut file = file;
+    file.read_exact(&mut *key).map_err(|error| FileError::io(&path, "read", error))?;
     Ok(StoreKey::new(*key))
 }
 
