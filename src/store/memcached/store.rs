@@ -1,7 +1,5 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::runtime::Handle;
-
 use super::{
     super::{EntryName, LeaseOwner, MAX_RECORD, StoreFuture, TokenStore, Version},
     connection::{Connection, Failure},
@@ -10,7 +8,7 @@ use super::{
     rendezvous,
     server::Server,
 };
-use crate::BoxError;
+use crate::{BoxError, task::runtime};
 
 /// A store of tokens in one or several memcached servers.
 ///
@@ -57,7 +55,7 @@ impl fmt::Debug for MemcachedStore {
 impl TokenStore for MemcachedStore {
     fn connect(&self) {
         // Without a runtime, the first operation connects.
-        let Ok(runtime) = Handle::try_current() else { return };
+        let Ok(runtime) = runtime() else { return };
         for index in 0..self.0.servers.len() {
             let inner = self.0.clone();
             runtime.spawn(async move {
