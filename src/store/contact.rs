@@ -12,7 +12,7 @@ use std::{
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{StoreAway, StoreFuture, TokenStore};
+use super::{StoreFuture, TokenStore};
 use crate::{
     BoxError, Error,
     task::{CatchPanic, Panicked, Timer, catch_panic},
@@ -30,6 +30,10 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
 /// Time in which an outage is logged only once, for a store that fails again and again.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The store cannot be used now. It has been logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StoreAway;
 
 /// Asks a store, and remembers whether it answers.
 #[derive(Default)]

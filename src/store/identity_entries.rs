@@ -5,15 +5,12 @@ use std::{
 
 use super::{
     LeaseOwner, SharedTokens, StoreUser, Version,
+    contact::StoreAway,
     record::{Kind, Miss},
     sealed_entries::{Found, NewRecord, Record, SealedEntries},
     sealer::{Purpose, Times},
 };
-use crate::{AccessInfo, Secret, error::truncate};
-
-/// The store cannot be used now. It has been logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct StoreAway;
+use crate::{AccessInfo, Credentials, Error, Secret, error::truncate};
 
 /// The entries of one identity in a store.
 #[derive(Clone)]
@@ -81,6 +78,28 @@ const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
 const MAX_ATTEMPTS: usize = 3;
 
 impl SharedTokens {
+    /// Returns the stored access info of these credentials, for example for an
+    /// [`AccessInfoPlugin`](crate::AccessInfoPlugin). It does not log in.
+    ///
+    /// It is `None` if there is none, if the token has expired, or if the credentials have no id to be stored by
+    /// ([`Credentials::cache_id`], or [`Credentials::public_id`] if the store is not sealed).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StoreUnavailable`] if the store cannot be asked.
+    pub async fn access_info(&self, credentials: &impl Credentials) -> Result<Option<AccessInfo>, Error> {
+        let Some(identity) = self.identity_of(credentials) else { return Ok(None) };
+        match self.identity(&identity).token().await {
+            Err(StoreAway) => Err(self.contact().error()),
+            Ok(TokenEntry::NoToken(_) | TokenEntry::Tombstone { .. }) => Ok(None),
+            Ok(TokenEntry::Token(token)) => {
+                let expires = token.access_info.expires()?;
+                let is_valid = expires.is_none_or(|expires| SystemTime::now() < expires);
+                Ok(is_valid.then_some(token.access_info))
+            }
+        }
+    }
+
     /// Returns the entries of an identity. `identity` is the cache id of its credentials, or the id without secrets if
     /// the store is not sealed.
     pub(crate) fn identity(&self, identity: &Secret) -> IdentityEntries {
@@ -269,8 +288,8 @@ impl IdentityEntries {
 }
 
 impl SealedEntries {
-    /// Returns whether a record ended so long ago that a difference of the clocks cannot be the reason. Somebody who can
-    /// write to the store has put it back, or prevents its end.
+    /// Returns whether a record ended so long ago that a difference of the clocks cannot be the reason. Somebody who
+    /// can write to the store has put it back, or prevents its end.
     fn has_ended(&self, part: &str, record: &Record) -> bool {
         let age = SystemTime::now().duration_since(record.header.expires_at).unwrap_or_default();
         let has_ended = age > MAX_CLOCK_SKEW;

@@ -1,9 +1,9 @@
 //! Tokens that outlive a process, and that the processes of a fleet share. Requires the feature `store`.
 //!
 //! Without a store, each [`RenewingPlugin`](crate::RenewingPlugin) logs in for itself: each run of a command line
-//! program, and each replica of a service. With a store, the plugins with the same credentials share their token. One of
-//! them logs in, the others take the token from the store, in whichever process or on whichever machine they are. When
-//! the token is due for renewal, or when a service has rejected it, again only one of them logs in.
+//! program, and each replica of a service. With a store, the plugins with the same credentials share their token. One
+//! of them logs in, the others take the token from the store, in whichever process or on whichever machine they are.
+//! When the token is due for renewal, or when a service has rejected it, again only one of them logs in.
 //!
 //! ```
 //! use tower_keystone::{AuthMethod, RenewingPlugin, Scope, User, V3Credentials, store::SharedTokens};
@@ -40,15 +40,15 @@
 //! | `MemcachedStore` | processes on several machines | `memcached` |
 //! | your own [`TokenStore`] | | `store` |
 //!
-//! A lost entry costs a login, so a store needs neither a disk nor a copy.
+//! A lost entry costs one login, so a store needs neither a disk nor a replica.
 //!
 //! # If the store is away
 //!
 //! No request fails because of a store. If it does not answer within 50 ms
 //! ([`answer_timeout`](SharedTokens::answer_timeout)), or answers with an error, the plugins go on as without it: each
 //! logs in for itself. This is logged once, and again when the store is back. Meanwhile the store is asked after 20 ms,
-//! and then less and less often, up to every 30 s. The first answer is awaited for up to 1 s, because a connection takes
-//! longer. Requests with a current token never wait for a store.
+//! and then less and less often, up to every 30 s. The first answer is awaited for up to 1 s, because a connection
+//! takes longer. Requests with a current token never wait for a store.
 //!
 //! Call [`SharedTokens::close`] before the program ends: it ends renewals in the background, so that others do not have
 //! to wait for their leases to end.
@@ -61,8 +61,8 @@
 //! same reason. The names of the entries tell nothing without the key.
 //!
 //! Somebody who can read the store sees how many entries there are, how long they are, and when the tokens expire.
-//! Somebody who can write to it can remove tokens, delay logins, or put old tokens back, which services then reject. With
-//! the key, every token in the store can be used until it expires.
+//! Somebody who can write to it can remove tokens, delay logins, or put old tokens back, which services then reject.
+//! With the key, every token in the store can be used until it expires.
 //!
 //! # The key
 //!
@@ -86,10 +86,10 @@
 //!
 //! # A store of your own
 //!
-//! Implement [`TokenStore`]. It stores bytes under names, and needs one operation that many stores have: replace a record
-//! only if the present one starts with certain bytes, its [`Version`]. Leases are entries of their own that end by
-//! themselves. Answer at once or return an error: [`SharedTokens`] limits the wait, remembers that the store is away,
-//! and logs it. A store for tests can wrap a [`MemoryStore`].
+//! Implement [`TokenStore`]. It stores bytes under names, and needs one operation that many stores have: replace a
+//! record only if the present one starts with certain bytes, its [`Version`]. Leases are entries of their own that end
+//! by themselves. Answer at once or return an error: [`SharedTokens`] limits the wait, remembers that the store is
+//! away, and logs it. A store for tests can wrap a [`MemoryStore`].
 
 mod contact;
 mod entry_name;
@@ -131,9 +131,8 @@ pub use shared_tokens::SharedTokens;
 pub use store_key::StoreKey;
 pub use token_store::{LeaseOwner, MAX_RECORD, StoreFuture, TokenStore, Version};
 
-pub(crate) use identity_entries::{
-    FailureCounts, IdentityEntries, SharedFailure, StoreAway, StoredToken, TokenEntry,
-};
+pub(crate) use contact::StoreAway;
+pub(crate) use identity_entries::{FailureCounts, IdentityEntries, SharedFailure, StoredToken, TokenEntry};
 pub(crate) use users::StoreUser;
 #[cfg(feature = "validate")]
 pub(crate) use validation_entry::{StoredValidation, ValidationEntry};

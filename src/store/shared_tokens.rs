@@ -4,18 +4,18 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use super::{
-    MemoryStore, StoreAway, StoreFuture, StoreKey, StoreUser, TokenEntry, TokenStore,
-    contact::Contact,
+    MemoryStore, StoreFuture, StoreKey, StoreUser, TokenStore,
+    contact::{Contact, StoreAway},
     sealer::{Purpose, Sealer},
     store_key::KEY_LENGTH,
     users::Users,
 };
 use crate::{
-    AccessInfo, Credentials, Error, Secret,
+    Credentials, Secret,
     task::{Timer, catch_panic},
     transport::LogThrottle,
 };
@@ -62,8 +62,9 @@ impl SharedTokens {
         Self::with_key(Arc::new(store), &key, true)
     }
 
-    /// Shares tokens in a store without a key: whoever can read the store has the tokens, and whoever can write to it
-    /// decides which tokens are used.
+    /// Shares tokens in a store without a key.
+    ///
+    /// Everybody who can read the store can use the tokens in it, and everybody who can write to it can replace them.
     ///
     /// Entries are named after [`Credentials::public_id`], which contains no secret. So a process with the right user
     /// name and a wrong password gets the token, too. If there is no token and its login fails, the processes with the
@@ -116,34 +117,12 @@ impl SharedTokens {
 
     /// Sets how long an answer of the store is awaited after the first contact. The default is 50 ms.
     ///
-    /// The first answer is awaited for at least 1 s, because a connection takes longer. A store that does not answer in
-    /// time is not used for a while: 20 ms at first, up to 30 s.
+    /// Until the store has answered once, each answer is awaited for at least 1 s, because a connection takes longer. A
+    /// store that does not answer in time is not used for a while: 20 ms at first, up to 30 s.
     #[must_use]
     pub fn answer_timeout(mut self, timeout: Duration) -> Self {
         Arc::make_mut(&mut self.0).answer_timeout = timeout;
         self
-    }
-
-    /// Returns the stored access info of these credentials, for example for an
-    /// [`AccessInfoPlugin`](crate::AccessInfoPlugin). It does not log in.
-    ///
-    /// It is `None` if there is none, if the token has expired, or if the credentials have no id to be stored by
-    /// ([`Credentials::cache_id`], or [`Credentials::public_id`] if the store is not sealed).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::StoreUnavailable`] if the store cannot be asked.
-    pub async fn access_info(&self, credentials: &impl Credentials) -> Result<Option<AccessInfo>, Error> {
-        let Some(identity) = self.identity_of(credentials) else { return Ok(None) };
-        match self.identity(&identity).token().await {
-            Err(StoreAway) => Err(self.0.common.contact.error()),
-            Ok(TokenEntry::NoToken(_) | TokenEntry::Tombstone { .. }) => Ok(None),
-            Ok(TokenEntry::Token(token)) => {
-                let expires = token.access_info.expires()?;
-                let is_valid = expires.is_none_or(|expires| SystemTime::now() < expires);
-                Ok(is_valid.then_some(token.access_info))
-            }
-        }
     }
 
     /// Ends the renewals in the background that use this store, and gives their leases back.
@@ -192,6 +171,10 @@ impl SharedTokens {
 
     pub(super) fn store_name(&self) -> &str {
         &self.0.name
+    }
+
+    pub(super) fn contact(&self) -> &Contact {
+        &self.0.common.contact
     }
 
     pub(super) fn log_throttle(&self) -> &LogThrottle {
