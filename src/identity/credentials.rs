@@ -65,9 +65,9 @@ pub trait Credentials: Send + Sync + 'static {
 
     /// Returns an id that is made of Keystone, the user and the scope, but of no secret.
     ///
-    /// A store that is not sealed with a key uses it in place of [`cache_id`](Self::cache_id). There, a name that is
-    /// made of a password would let others guess the password. So credentials with a wrong password get the token of
-    /// those with the right one, too.
+    /// A store that is not sealed with a key names entries after it, in place of [`cache_id`](Self::cache_id): others
+    /// could guess a password with a name that is made of it. The id does not depend on the password, so credentials
+    /// with a wrong password get the token of those with the right one.
     ///
     /// Credentials that obtain different tokens must have different ids, unless only their secrets differ. `None` means
     /// that their access infos must not be stored without a key. That is the default, and also the id of credentials

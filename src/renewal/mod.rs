@@ -165,9 +165,9 @@
 //!   process looks into the store again after 5 s at most. [`RenewingPlugin::reset`] and [`RenewingPlugin::renew`]
 //!   ignore the delay once. Plugins that share a token by a [name](RenewingPlugin::stored_as) share the failures of
 //!   the same secret only.
-//! - *Rejected tokens*: a token that a service has rejected is removed from the store. All processes together remove
-//!   [`RenewalPolicy::max_rejections`] tokens within [`RenewalPolicy::rejection_window`]. Above that, the rejected token
-//!   stays in use.
+//! - *Rejected tokens*: a token that a service has rejected is removed from the store. All processes together remove at
+//!   most [`RenewalPolicy::max_rejections`] tokens within [`RenewalPolicy::rejection_window`]. Above that, the rejected
+//!   token stays in use.
 //!
 //! The lifetime of a token from the store counts from its `issued_at`. It is renewed in the background only by plugins
 //! that are older than 10 s, so that a program that ends soon does not begin a login.

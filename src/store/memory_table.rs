@@ -12,8 +12,8 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// What a [`MemoryStore`](super::MemoryStore) contains: records and leases by name, each with an end.
 ///
-/// It has no clock and no lock. `now` is the time since any moment, which must not go back. If a table is full, what ends
-/// first is evicted.
+/// It has no clock and no lock. `now` is the time since any moment, which must not go back. If a table is full, what
+/// ends first is evicted.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Table {
     records: BTreeMap<EntryName, Ending<Box<[u8]>>>,

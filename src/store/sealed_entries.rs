@@ -15,8 +15,8 @@ use crate::{Secret, task::catch_panic};
 /// The part of the name of the lease, which is the part of the entry that it is for.
 const LEASE_PART: &str = "token";
 
-/// Time in which a record that is not used is logged only once for each reason, whatever its name. Somebody who can write
-/// to the store could fill the log otherwise.
+/// Time in which a record that is not used is logged only once for each reason, whatever its name. Somebody who can
+/// write to the store could fill the log otherwise.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The entries of one identity for one purpose.

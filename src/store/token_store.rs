@@ -11,8 +11,8 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> +
 
 /// A place that several plugins or processes share, where records are replaced by comparison.
 ///
-/// A record is a sequence of bytes, up to [`MAX_RECORD`] of them. The store does not know what is in it. Each record has
-/// a name and an end, and each name has a lease, which one owner at a time can hold.
+/// A record is a sequence of bytes, up to [`MAX_RECORD`] of them. The store does not know what is in it. Each record
+/// has a name and an end, and each name has a lease, which one owner at a time can hold.
 ///
 /// All errors mean that the store cannot be used now. The plugins then work without it.
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {

@@ -42,8 +42,8 @@ impl ValidationEntry {
         Ok((found.version, found.record.and_then(|record| self.validation(&record))))
     }
 
-    /// Publishes a record, and returns true, if the entry still has the version that was seen. A record that is too long
-    /// is not published.
+    /// Publishes a record, and returns true, if the entry still has the version that was seen. A record that is too
+    /// long is not published.
     pub(crate) async fn publish(
         &self,
         seen: Option<&Version>,

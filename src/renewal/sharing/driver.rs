@@ -448,8 +448,8 @@ impl<'a, C: Credentials> SharedRenewal<'a, C> {
 
     /// Waits for a future, unless the store is closed.
     ///
-    /// A renewal in the background ends then. One for which requests wait goes on without the store: this returns `None`,
-    /// and the protocol has been told.
+    /// A renewal in the background ends then. One for which requests wait goes on without the store: this returns
+    /// `None`, and the protocol has been told.
     async fn unless_closed<T>(&mut self, future: impl Future<Output = T>) -> Result<Option<T>, Ended> {
         if let Some(user) = &mut self.user {
             let (future, closed) = (pin!(future), pin!(user.closed()));

@@ -4,11 +4,11 @@
 //! process dies, stops or loses the store. The store is a convenience: without it, each process logs in by itself.
 //!
 //! A [`Renewal`] is one renewal in one process. It does no I/O, and has no clock and no random numbers. Its user calls
-//! [`step`](Renewal::step), does what that says, and reports the result with one of the other methods, which is named in
-//! the docs of each [`Step`]. Times are counted from the start of the renewal by a clock that goes on while the machine
-//! sleeps. A random number is from 0 to 1.
+//! [`step`](Renewal::step), does what that says, and reports the result with one of the other methods, which is named
+//! in the docs of each [`Step`]. Times are counted from the start of the renewal by a clock that goes on while the
+//! machine sleeps. A random number is from 0 to 1.
 //!
-//! # The way of a renewal
+//! # The steps of a renewal
 //!
 //! ```text
 //! Look -> LookForFailure -> Prepare -> Lease -> Look again -> LookForFailure -> LogIn -> Publish -> Release -> Done

@@ -7,23 +7,23 @@ use tokio::{
 
 use crate::BoxError;
 
-/// How long a lock that is held for microseconds is awaited. Its holder was stopped then.
+/// Maximum wait for the lock, which is held for microseconds. After that, its holder must have been stopped.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs file operations on a thread that may block.
 ///
-/// They take microseconds, but on a slow disk, and on one that another machine serves, they can take seconds, and a
-/// program with one thread could meanwhile not even notice that its time is over. An operation that has begun is completed
-/// when its caller has gone or the runtime is shut down; one that has not begun is left out.
+/// They take microseconds, but seconds on a slow disk or a network file system. Without a thread of its own, such an
+/// operation would block a runtime with one thread, and the timeout of the caller could not end the wait. The operation
+/// is completed even if its caller is dropped. When the runtime is shut down, one that has not begun is dropped.
 pub(super) async fn run<T: Send + 'static>(
     operation: impl FnOnce() -> Result<T, BoxError> + Send + 'static,
 ) -> Result<T, BoxError> {
     Handle::try_current()?.spawn_blocking(operation).await?
 }
 
-/// Repeats an operation until it gets the lock that it needs, which it tells by `Some`.
+/// Repeats an operation until it returns `Some`. It returns `None` if another process holds the lock that it needs.
 ///
-/// The waiting is done here and not on the blocking thread, so it ends when the caller goes.
+/// The delays in between are here and not on the blocking thread, so they end when the caller is dropped.
 pub(super) async fn run_locked<T: Send + 'static>(
     operation: impl Fn() -> Result<Option<T>, BoxError> + Clone + Send + 'static,
 ) -> Result<T, BoxError> {

@@ -17,8 +17,8 @@ use super::{
 
 /// The open directory of the store, which only this user can use.
 ///
-/// All checks are made on what is open, so nothing can be exchanged between a check and its use. Each operation opens the
-/// directory anew: one that was removed while the program runs is created again.
+/// All checks are made on what is open, so nothing can be exchanged between a check and its use. Each operation opens
+/// the directory anew: one that was removed while the program runs is created again.
 pub(super) struct Directory {
     path: PathBuf,
     descriptor: File,
@@ -107,7 +107,8 @@ impl Directory {
         let Some(file) = self.open_unchecked(name, flags)? else { return Ok(None) };
         let path = self.path_of(name);
         let metadata = file.metadata().map_err(|error| FileError::io(&path, "examined", error))?;
-        // A name that is given to another file meanwhile leaves this one without any: what was read is whole all the same.
+        // A name that is given to another file meanwhile leaves this one without any: what was read is whole all the
+        // same.
         check_file(&path, &metadata)?;
         Ok(Some(file))
     }

@@ -14,8 +14,8 @@ use crate::store::{MAX_RECORD, Version};
 
 /// When a record was written, by both clocks, and how long it lives. These are the first bytes of its file.
 ///
-/// Its age is measured by the clock that runs since the machine was started, and after another start by the clock of the
-/// machine. A record that seems to come from the future has ended: a clock that was wrong once makes no record live
+/// Its age is measured by the clock that runs since the machine was started, and after another start by the clock of
+/// the machine. A record that seems to come from the future has ended: a clock that was wrong once makes no record live
 /// longer than it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
@@ -48,8 +48,8 @@ impl Header {
         bytes
     }
 
-    /// Reads a header, and returns what follows it. Returns `None` for anything else, such as a file that was empty when
-    /// the machine lost its power.
+    /// Reads a header, and returns what follows it. Returns `None` for anything else, such as a file that was empty
+    /// when the machine lost its power.
     pub(super) fn parse(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let rest = bytes.strip_prefix(&MAGIC)?;
         let (wall, rest) = rest.split_first_chunk()?;

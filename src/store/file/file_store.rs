@@ -19,16 +19,18 @@ use crate::{
 /// A store in files that the processes of one user on one machine share, such as the runs of a command line program.
 ///
 /// The directory and its files must belong to the user who runs the program, and nobody else may have a permission for
-/// them. Symbolic links and files with several hard links are refused too. The error names the command that repairs it. A
-/// directory that does not exist is created.
+/// them. Symbolic links and files with several hard links are refused too. The error names the command that repairs it.
+/// A directory that does not exist is created.
 ///
-/// The kernel holds the lock of a lease. A lease is free at once if its holder is killed, and after its term if its holder
-/// is stopped.
+/// The kernel holds the lock of a lease. A lease is free at once if its holder is killed, and after its term if its
+/// holder is stopped.
 ///
-/// Locks are not reliable on network file systems and on FUSE. The store logs a warning there and takes no lock: several
-/// processes may then log in at the same time, and if two publish a record at the same moment, one of them is lost.
+/// Locks are not reliable on network file systems and on FUSE. The store logs a warning there and takes no lock:
+/// several processes may then log in at the same time, and if two publish a record at the same moment, one of them is
+/// lost.
 ///
-/// What has ended is removed now and then. Nothing is stored while the directory takes more than 256 MiB.
+/// Records that have ended are removed once a minute while the store is in use. Nothing is stored while the directory
+/// takes more than 256 MiB.
 ///
 /// The store exists on Unix only. On Windows use another one.
 ///
@@ -97,8 +99,8 @@ impl FileStore {
 
     /// Shares tokens in this store, sealed with a key that is in the directory too, in the file `key`.
     ///
-    /// The first process makes the key, of random bytes. It protects a copy of an entry, but not a copy of the directory.
-    /// For a key of your own use [`SharedTokens::new`].
+    /// The first process makes the key, of random bytes. It protects a copy of an entry, but not a copy of the
+    /// directory. For a key of your own use [`SharedTokens::new`].
     ///
     /// # Errors
     ///

@@ -11,9 +11,10 @@ use super::{
 
 /// A lease that this process holds. It is given back when it is dropped.
 ///
-/// It is a locked file with a date in it. The kernel releases the lock when its process ends, so a lease is free at once
-/// if its holder was killed. It does not if its holder was stopped, but then the date in the file passes: the next one
-/// puts another file in its place. The late holder sees that the name is no longer that of its file.
+/// It is a locked file that says when the lease ends. The kernel releases the lock when its process ends, so a lease is
+/// free at once if its holder was killed. A holder that was stopped keeps the lock. Then the next process waits for the
+/// end in the file, and puts another file in its place. The late holder sees that the name is no longer that of its
+/// file.
 #[derive(Debug)]
 pub(super) struct Lease {
     file: File,
@@ -43,8 +44,8 @@ impl Lease {
         Ok(Some(Self { file: new.rename(&name)? }))
     }
 
-    /// Makes the lease end after `term` from now. Returns false if it has ended or another one has taken it. The mutex of
-    /// the directory must be locked.
+    /// Makes the lease end after `term` from now. Returns false if it has ended or another one has taken it. The mutex
+    /// of the directory must be locked.
     pub(super) fn extend(
         &self,
         directory: &Directory,
@@ -69,7 +70,8 @@ impl Drop for Lease {
     }
 }
 
-/// Removes the file of a lease that nobody holds, and returns whether it did. The mutex of the directory must be locked.
+/// Removes the file of a lease that nobody holds, and returns whether it did. The mutex of the directory must be
+/// locked.
 pub(super) fn remove_free(directory: &Directory, file_name: &str) -> Result<bool, FileError> {
     let Some(file) = directory.open_to_write(file_name)? else { return Ok(true) };
     let failed = |error| FileError::io(&directory.path_of(file_name), "locked", error);

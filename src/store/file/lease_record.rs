@@ -1,9 +1,9 @@
 use super::boot_clock::{BootId, Now};
 
-/// What is in the file of a lease: when it ends, for the case that its holder is stopped and so keeps the lock.
+/// The content of the file of a lease: when it ends, if its holder is stopped and so keeps the lock.
 ///
-/// It counts by the clock that runs since the machine was started. Whoever has another clock, such as a container with
-/// a clock of its own, finds it ended.
+/// It is measured by the clock that runs since the machine was started. After another start of the machine, it has
+/// ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LeaseRecord {
     pub(super) boot_id: BootId,

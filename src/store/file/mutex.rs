@@ -16,8 +16,8 @@ pub(super) struct Locked(File);
 const NAME: &str = "lock";
 
 impl Locked {
-    /// Takes the lock, or returns `None` if another one has it. It never waits: a thread that waits in the kernel cannot
-    /// be cancelled.
+    /// Takes the lock, or returns `None` if another one has it. It never waits: a thread that waits in the kernel
+    /// cannot be cancelled.
     pub(super) fn try_new(directory: &Directory) -> Result<Option<Self>, FileError> {
         let file = directory.open_or_create_file(NAME)?;
         if !try_lock(&file).map_err(|error| FileError::io(&directory.path_of(NAME), "locked", error))? {

@@ -126,7 +126,7 @@ impl FileStore {
         .await
     }
 
-    /// Sweeps the directory beside, if it is time. Nobody waits for it.
+    /// Sweeps the directory in the background, if it is time.
     fn sweep_if_due(&self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         if !self.inner.sweeps.take_turn(Instant::now()) {

@@ -51,8 +51,8 @@ impl MemcachedBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidStore`] if there is no server, if an address is malformed or given twice, if the prefix has other
-    /// characters, or if the username or the password cannot be sent.
+    /// [`Error::InvalidStore`] if there is no server, if an address is malformed or given twice, if the prefix has
+    /// other characters, or if the username or the password cannot be sent.
     pub fn build(self) -> Result<MemcachedStore, Error> {
         let is_key =
             self.prefix.len() <= MAX_PREFIX && self.prefix.bytes().all(|byte| byte.is_ascii_graphic());

@@ -26,8 +26,8 @@ use crate::{Error, Secret, task::runtime};
 
 /// A store of tokens in Redis or Valkey.
 ///
-/// Redis from 6.0 and each version of Valkey will do, as one server, as a cluster (feature `redis-cluster`), or as a
-/// primary that sentinels know (feature `redis-sentinel`).
+/// It works with Redis from 6.0 and with every version of Valkey: with one server, with a cluster (feature
+/// `redis-cluster`), or with a primary that sentinels name (feature `redis-sentinel`).
 ///
 /// | setting | default |
 /// |---|---|
@@ -84,9 +84,9 @@ use crate::{Error, Secret, task::runtime};
 /// Everyone on the network path of a `redis://` URL reads the password of the user. Records are sealed, but they can be
 /// removed, and old ones can be put back. Use a `rediss://` URL (feature `redis-tls`). The client for it is rustls, and
 /// needs a process-wide `CryptoProvider`: if the program depends on rustls with exactly one of its features `ring` and
-/// `aws_lc_rs`, as with the feature `rustls` of this crate, there is one. Otherwise, call `install_default` of a provider
-/// before the first command. Copies of the password and of records in the memory of the libraries for Redis and TLS are
-/// not wiped.
+/// `aws_lc_rs`, as with the feature `rustls` of this crate, there is one. Otherwise, call `install_default` of a
+/// provider before the first command. Copies of the password and of records in the memory of the libraries for Redis
+/// and TLS are not wiped.
 #[derive(Clone)]
 pub struct RedisStore {
     link: Arc<Link>,
