@@ -13,6 +13,8 @@ mod second_level;
 mod settings;
 mod shared;
 mod spellings;
+#[cfg(feature = "store")]
+mod stored_validation;
 #[cfg(test)]
 mod tests;
 mod validated_token;
