@@ -18,6 +18,7 @@ COPY = ROOT / "target" / "seeded"
 
 STATE, SHARED = "renewal/state.rs", "renewal/shared.rs"
 WAIT, TASK = "renewal/wait.rs", "renewal/renewal_task.rs"
+SPAWN = "renewal/spawn.rs"
 SINGLE_FLIGHT = "task/single_flight.rs"
 PROTOCOL, TABLE = "renewal/sharing/protocol.rs", "store/memory_table.rs"
 VERSION, SEALER = "store/token_store.rs", "store/sealer.rs"
@@ -56,7 +57,7 @@ BUGS = {
             ),
             (SINGLE_FLIGHT, "self.0.send_replace(Some(result))));\n        });", "self.0.send_replace(Some(result))));\n        })"),
             (
-                TASK,
+                SPAWN,
                 "            start.run(runtime, task.run(), move || panicked.finish_panicked());",
                 """
                 let started = start.run(runtime, task.run(), move || panicked.finish_panicked());
@@ -164,7 +165,7 @@ BUGS = {
         "there_is_no_login_for_a_plugin_that_was_dropped",
         [
             (
-                TASK,
+                SPAWN,
                 "            start.run(runtime, task.run(), move || panicked.finish_panicked());",
                 """
                 let plugin = Arc::clone(self);

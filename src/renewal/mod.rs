@@ -200,6 +200,7 @@ mod report;
 mod shared;
 #[cfg(any(feature = "store", shuttle))]
 mod sharing;
+mod spawn;
 mod state;
 mod wait;
 

@@ -1,4 +1,4 @@
-//! The background task that renews a token.
+//! The logins of a renewal, and its end.
 
 use std::{
     future::{Future, poll_fn},
@@ -7,13 +7,8 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    runtime::Handle,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
 
-#[cfg(feature = "store")]
-use super::sharing::SharedRenewal;
 use super::{
     Now,
     failure::{AttemptError, CredentialsInfo},
@@ -23,7 +18,7 @@ use super::{
 };
 use crate::{
     AccessInfo, Credentials, Error,
-    task::{CatchPanic, Start, catch_panic},
+    task::{CatchPanic, catch_panic},
 };
 
 /// How late a timer may fire before its runtime counts as not driven.
@@ -35,7 +30,7 @@ const MAX_TIMER_LAG: Duration = Duration::from_secs(1);
 pub(super) struct RenewalTask<C> {
     pub(super) plugin: Weak<Shared<C>>,
     pub(super) id: RenewalId,
-    started_at: Now,
+    pub(super) started_at: Now,
 }
 
 /// A login that has ended.
@@ -53,21 +48,6 @@ impl Login {
 }
 
 impl<C: Credentials> Shared<C> {
-    /// Spawns the task of a new renewal on `runtime`. Without a [`Start`], the renewal is running already.
-    pub(super) fn spawn_renewal(
-        self: &Arc<Self>,
-        runtime: &Handle,
-        id: RenewalId,
-        now: Now,
-        start: Option<Start<Outcome>>,
-    ) {
-        if let Some(start) = start {
-            let task = RenewalTask { plugin: Arc::downgrade(self), id, started_at: now };
-            let panicked = task.clone();
-            start.run(runtime, task.run(), move || panicked.finish_panicked());
-        }
-    }
-
     /// Logs in once. A panic of the credentials becomes an error.
     fn log_in(self: &Arc<Self>) -> impl Future<Output = Result<AccessInfo, Error>> + use<C> {
         let get_auth_ref = || CatchPanic::new(|| self.credentials.get_auth_ref(self.transport.clone()));
@@ -132,21 +112,6 @@ impl<C: Credentials> Shared<C> {
 }
 
 impl<C: Credentials> RenewalTask<C> {
-    /// Obtains a token, and finishes the renewal with the result.
-    async fn run(self) -> Outcome {
-        #[cfg(feature = "store")]
-        if let Some(renewal) = SharedRenewal::start(&self) {
-            return renewal.run().await;
-        }
-        let Some(plugin) = self.plugin_if_current() else { return Ok(()) };
-        let started_at = plugin.clock.now();
-        drop(plugin);
-        match self.log_in_repeatedly(started_at, None).await {
-            Some(login) => self.finish(login, |_| {}),
-            None => Ok(()),
-        }
-    }
-
     /// Logs in, and retries while there is no usable token and time is left.
     ///
     /// `last` is a login of this renewal that has failed already. Returns `None` if the result is not needed any more.
@@ -237,18 +202,6 @@ impl<C: Credentials> RenewalTask<C> {
             outcome
         });
         if is_recursion { Err(Error::Recursion) } else { outcome }
-    }
-
-    /// Finishes the renewal with an error after a panic of code from outside this crate.
-    fn finish_panicked(self) -> Outcome {
-        let Some(plugin) = self.plugin.upgrade() else { return Ok(()) };
-        let now = catch_panic(|| plugin.clock.now()).unwrap_or(self.started_at);
-        let error = AttemptError::from(Error::PluginPanicked);
-        plugin.log_failure(self.id, &error, now);
-        let credentials = plugin.credentials_info();
-        plugin.finish_renewal(self.id, now, |state| {
-            state.finish_renewal(self.id, self.started_at, Err(error), credentials, now)
-        })
     }
 
     /// Returns the plugin if it still exists and this is its current renewal.
