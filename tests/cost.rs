@@ -16,12 +16,13 @@ use std::{
 
 use bytes::Bytes;
 use counting::allocations;
-use http::{Extensions, Request, Response};
+use http::{Extensions, Request, Response, Uri};
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt};
 use tower_keystone::{
-    AccessInfo, AccessInfoPlugin, AuthLayer, CloudConfig, EndpointFilter, Identity, Interface,
-    RaiseForStatusLayer, Transport,
+    AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, BoxError, CloudConfig, EndpointFilter, Identity,
+    IdentityPlugin, Interface, RaiseForStatusLayer, RenewingPlugin, SharedTokens, Transport, User,
+    V3Credentials,
     fixture::{CatalogService, Discovery as Versions, V3Token},
 };
 
@@ -67,9 +68,7 @@ fn access_info(services: usize) -> AccessInfo {
     token.access_info("gAAAA").unwrap()
 }
 
-type Plugin = AccessInfoPlugin;
-
-fn layer() -> AuthLayer<Plugin> {
+fn layer() -> AuthLayer<AccessInfoPlugin> {
     AuthLayer::new(AccessInfoPlugin::new(access_info(20)))
 }
 
@@ -79,15 +78,19 @@ fn filter() -> EndpointFilter {
 
 /// Sends [`REQUESTS`] requests through this layer, and returns the number of allocations, without those for building
 /// the requests, and the number of clones of the inner service.
-fn cost_of_requests(layer: &AuthLayer<Plugin>, uri: &str, filter: Option<EndpointFilter>) -> (usize, usize) {
+fn cost_of_requests<P: IdentityPlugin>(
+    layer: &AuthLayer<P>,
+    uri: &str,
+    filter: Option<EndpointFilter>,
+) -> (usize, usize) {
     cost_of_requests_with(layer, uri, |extensions| {
         drop(filter.clone().map(|filter| extensions.insert(filter)))
     })
 }
 
 /// The same for requests with these extensions.
-fn cost_of_requests_with(
-    layer: &AuthLayer<Plugin>,
+fn cost_of_requests_with<P: IdentityPlugin>(
+    layer: &AuthLayer<P>,
     uri: &str,
     insert: impl Fn(&mut Extensions),
 ) -> (usize, usize) {
@@ -140,6 +143,19 @@ fn auth_url_and_override_cost_no_more_allocations() {
         let layer = AuthLayer::new(plugin.clone()).endpoint(filter);
         assert_eq!(cost_of_requests(&layer, "/servers/detail?limit=9", None), (REQUESTS, 0));
     }
+}
+
+#[test]
+fn a_store_costs_no_more_allocations_and_no_clone() {
+    let alice = AuthMethod::password(User::new().user_id("u"), "wonderland");
+    let credentials = V3Credentials::new(Uri::from_static("https://identity.example.com/v3"), alice);
+    let nobody = tower::service_fn(|_: Request<Full<Bytes>>| {
+        ready(Err::<Response<Full<Bytes>>, BoxError>("no request is expected".into()))
+    });
+    let plugin = RenewingPlugin::new(credentials, Transport::new(nobody)).store(SharedTokens::in_memory());
+    plugin.set_auth_state(Some(&access_info(20).auth_state())).unwrap();
+    let layer = AuthLayer::new(plugin).endpoint(filter());
+    assert_eq!(cost_of_requests(&layer, "/servers/detail?limit=9", None), (REQUESTS, 0));
 }
 
 #[test]

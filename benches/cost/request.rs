@@ -16,6 +16,7 @@ use tower::{Layer, Service, ServiceBuilder, retry::RetryLayer};
 use tower_http::auth::AddAuthorizationLayer;
 use tower_keystone::{
     AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Identity, IdentityPlugin, ReauthPolicy,
+    SharedTokens,
 };
 
 use crate::{
@@ -41,6 +42,7 @@ enum Stack {
     AsyncFilter,
     AccessInfo,
     RenewingPlugin,
+    SharedRenewingPlugin,
     ReauthAccessInfo,
     ReauthRenewing,
     IdentityBaseline,
@@ -64,7 +66,7 @@ enum Form {
     Identity,
 }
 
-const STACKS: [(Stack, &str); 15] = [
+const STACKS: [(Stack, &str); 16] = [
     (Stack::Bare, "the bare service"),
     (Stack::AddAuthorization, "AddAuthorization"),
     (Stack::Baseline, "baseline"),
@@ -74,6 +76,7 @@ const STACKS: [(Stack, &str); 15] = [
     (Stack::AsyncFilter, "AsyncFilter, boxed, async mutex"),
     (Stack::AccessInfo, "AuthLayer(AccessInfoPlugin)"),
     (Stack::RenewingPlugin, "AuthLayer(RenewingPlugin)"),
+    (Stack::SharedRenewingPlugin, "AuthLayer(RenewingPlugin with a store)"),
     (Stack::ReauthAccessInfo, "RetryLayer(ReauthPolicy), AuthLayer(AccessInfoPlugin)"),
     (Stack::ReauthRenewing, "RetryLayer(ReauthPolicy), AuthLayer(RenewingPlugin)"),
     (Stack::IdentityBaseline, "baseline that takes its token from the request"),
@@ -91,7 +94,7 @@ const FORMS: [(Form, &str); 6] = [
     (Form::Identity, "identity in the request"),
 ];
 
-const CASES: [(Stack, Form, usize); 35] = [
+const CASES: [(Stack, Form, usize); 37] = [
     (Stack::AddAuthorization, Form::Relative, 20),
     (Stack::Baseline, Form::Relative, 20),
     (Stack::ExpiringBaseline, Form::Relative, 20),
@@ -100,6 +103,8 @@ const CASES: [(Stack, Form, usize); 35] = [
     (Stack::AccessInfo, Form::Relative, 1_000),
     (Stack::RenewingPlugin, Form::Relative, 20),
     (Stack::RenewingPlugin, Form::Relative, 1_000),
+    (Stack::SharedRenewingPlugin, Form::Relative, 20),
+    (Stack::SharedRenewingPlugin, Form::Relative, 1_000),
     (Stack::AccessInfo, Form::Filter, 20),
     (Stack::AccessInfo, Form::Filter, 1_000),
     (Stack::RenewingPlugin, Form::Filter, 20),
@@ -172,6 +177,12 @@ pub fn run(gates: &mut Gates) {
             grouped(allocations),
         ]);
         if !stack.is_ours() {
+            continue;
+        }
+        if stack == Stack::SharedRenewingPlugin {
+            let without = beyond_bare(Stack::RenewingPlugin, form, services);
+            let what = "instructions of a request, `RenewingPlugin` with a store";
+            gates.at_most(what, "without a store", instructions / without.0, 1.0);
             continue;
         }
         let (plugin, most) = match stack.renews() {
@@ -268,12 +279,20 @@ fn case(arguments: &[&str]) -> (Client, impl Fn() -> Request<Body> + use<>) {
 
 impl Stack {
     fn is_ours(self) -> bool {
-        matches!(self, Self::AccessInfo | Self::RenewingPlugin | Self::Identity | Self::ServiceToken)
-            || matches!(self, Self::ReauthAccessInfo | Self::ReauthRenewing)
+        matches!(
+            self,
+            Self::AccessInfo
+                | Self::RenewingPlugin
+                | Self::SharedRenewingPlugin
+                | Self::ReauthAccessInfo
+                | Self::ReauthRenewing
+                | Self::Identity
+                | Self::ServiceToken
+        )
     }
 
     fn renews(self) -> bool {
-        matches!(self, Self::RenewingPlugin | Self::ReauthRenewing)
+        matches!(self, Self::RenewingPlugin | Self::SharedRenewingPlugin | Self::ReauthRenewing)
     }
 
     fn keeps_a_clone(self) -> bool {
@@ -300,6 +319,9 @@ impl Stack {
             Self::AsyncFilter => client(async_filter(TOKEN, ENDPOINT, Inner)),
             Self::AccessInfo => auth(AccessInfoPlugin::new(access_info()), filter, false),
             Self::RenewingPlugin => auth(renewing(&access_info()), filter, false),
+            Self::SharedRenewingPlugin => {
+                auth(renewing(&access_info()).store(SharedTokens::in_memory()), filter, false)
+            }
             Self::ReauthAccessInfo => auth(AccessInfoPlugin::new(access_info()), filter, true),
             Self::ReauthRenewing => auth(renewing(&access_info()), filter, true),
             Self::IdentityBaseline => client(Baseline::for_identities(snapshot(), false, Inner)),
