@@ -163,8 +163,8 @@
 //! - *Failed logins*: during the delay after one, no process logs in. While a request waits, its process tries again
 //!   when the delay is over. The other processes get [`Error::SharedLoginFailed`](crate::Error). After a failure, a
 //!   process looks into the store again after 5 s at most. [`RenewingPlugin::reset`] and [`RenewingPlugin::renew`]
-//!   ignore the delay once. Plugins that share a token by a [name](RenewingPlugin::stored_as) share the failures of
-//!   the same secret only.
+//!   ignore the delay once. Plugins that share a token by a name (`RenewingPlugin::stored_as`) share the failures of the
+//!   same secret only.
 //! - *Rejected tokens*: a token that a service has rejected is removed from the store. All processes together remove at
 //!   most [`RenewalPolicy::max_rejections`] tokens within [`RenewalPolicy::rejection_window`]. Above that, the rejected
 //!   token stays in use.
