@@ -407,7 +407,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Creates the error of an identity plugin outside this crate.
+    /// Creates the error of an identity plugin or of [`Credentials`](crate::Credentials) outside this crate.
     ///
     /// `transient` says whether the same request can succeed later without any change.
     pub fn plugin(transient: bool, source: impl Into<BoxError>) -> Self {

@@ -41,6 +41,74 @@ pub type PrepareFuture = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>
 ///     RenewingPlugin::new(credentials, transport)
 /// }
 /// ```
+///
+/// # Credentials of your own
+///
+/// [`Error::plugin`] makes the error of a failure that has nothing to do with Keystone. These credentials log in with a
+/// token from a file, which another program replaces from time to time:
+///
+/// ```
+/// use std::{fs, io, path::PathBuf};
+///
+/// use http::Uri;
+/// use tower_keystone::{
+///     AuthMethod, Credentials, Error, RenewingPlugin, Scope, Secret, SharedTokens, Transport, V3Credentials,
+///     identity::AuthRefFuture,
+/// };
+/// # use tower_keystone::{BoxError, IdentityPlugin, fixture::Cloud};
+///
+/// struct TokenFile {
+///     auth_url: Uri,
+///     path: PathBuf,
+/// }
+///
+/// impl Credentials for TokenFile {
+///     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
+///         let (auth_url, path) = (self.auth_url.clone(), self.path.clone());
+///         Box::pin(async move {
+///             let file = fs::read_to_string(&path).map(Secret::new).map_err(|error| {
+///                 let text = format!("cannot read the token file {}: {error}", path.display());
+///                 Error::plugin(true, text) // transient: the file may be there soon
+///             })?;
+///             let demo = Scope::new().project_name("demo").project_domain_name("Default");
+///             let token = AuthMethod::token(file.expose().trim());
+///             V3Credentials::new(auth_url, token).scope(demo).get_auth_ref(transport).await
+///         })
+///     }
+///
+///     fn auth_url(&self) -> &Uri {
+///         &self.auth_url
+///     }
+///
+///     // A rejected token locks no account, so the next login may come soon.
+///     fn can_lock_account(&self) -> bool {
+///         false
+///     }
+/// }
+///
+/// fn plugin(file: TokenFile, transport: Transport, tokens: &SharedTokens) -> RenewingPlugin<TokenFile> {
+///     // The content of the file changes, so the shared token is stored by a name: this user, this project.
+///     RenewingPlugin::new(file, transport).store(tokens.clone()).stored_as("robot in demo")
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), BoxError> {
+/// # let cloud = Cloud::new([]).user("robot", "wonderland").project("demo");
+/// # let path = std::env::temp_dir().join(format!("tower-keystone-token-{}", std::process::id()));
+/// # let tokens = SharedTokens::in_memory();
+/// # let new_plugin = || {
+/// #     let file = TokenFile { auth_url: cloud.keystone().auth_url().parse().unwrap(), path: path.clone() };
+/// #     plugin(file, cloud.transport(), &tokens)
+/// # };
+/// # let issue = || cloud.keystone().issue("robot", None).unwrap();
+/// # fs::write(&path, issue().auth_token().unwrap())?;
+/// # new_plugin().access().await?;
+/// # fs::write(&path, "another secret")?;
+/// # new_plugin().access().await?;
+/// # assert_eq!(cloud.keystone().logins(), 1);
+/// # fs::remove_file(&path)?;
+/// # Ok(())
+/// # }
+/// ```
 pub trait Credentials: Send + Sync + 'static {
     /// Requests a new token from Keystone: keystoneauth's `get_auth_ref`.
     ///

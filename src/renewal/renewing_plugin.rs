@@ -51,6 +51,8 @@ impl<C: Credentials> RenewingPlugin<C> {
     /// Set one if the secret of the credentials changes often, such as a token file or a refresh token: each new secret
     /// is a new id. All plugins with the same name use the same token, so the name must tell apart the users and the
     /// scopes.
+    ///
+    /// The docs of [`Credentials`] have an example.
     #[cfg(feature = "store")]
     #[cfg_attr(docsrs, doc(cfg(feature = "store")))]
     #[must_use]
@@ -86,7 +88,8 @@ impl<C: Credentials> RenewingPlugin<C> {
     /// Obtains a new token now, even if the current one is fresh.
     ///
     /// If a renewal is in flight already, waits for that one. Otherwise it logs in at once, without the delay after a
-    /// failure. With a store, a token that another process obtains meanwhile is used too.
+    /// failure. With a store, a token that another process obtains meanwhile is used too. The other plugins that share
+    /// the token keep the old one until they renew it: Keystone does not revoke it.
     ///
     /// # Errors
     ///

@@ -101,14 +101,17 @@ impl SharedTokens {
 
     /// Sets the name of the store. The default is `tokens`.
     ///
-    /// Programs with different names do not share tokens, even if they use the same server and the same key.
+    /// Programs with different names do not share tokens, even if they use the same server and the same key. The name
+    /// of other clones is not changed.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.0).name = name.into().into();
         self
     }
 
-    /// Adds a key that was used before. What it has sealed is read, but nothing is written with it.
+    /// Adds a key that was used before. The tokens that it has sealed are read, but nothing is written with it.
+    ///
+    /// It has no effect on shared validations. Leave out a key that is known to others.
     #[must_use]
     pub fn also_read_with(mut self, key: StoreKey) -> Self {
         Arc::make_mut(&mut self.0).add_key(&key);
@@ -125,9 +128,13 @@ impl SharedTokens {
         self
     }
 
-    /// Ends the renewals in the background that use this store, and gives their leases back.
+    /// Ends the renewals that use this store, and gives their leases back. Applies to all clones.
     ///
-    /// Call it before the program ends. It waits 5 s at most. The plugins go on without the store.
+    /// Call it at the end of the program, when its requests have ended (a server has drained). It waits 5 s at most. If
+    /// the program sends requests nevertheless, its plugins go on without the store, also those that are created
+    /// afterwards: each logs in for itself.
+    ///
+    /// The validations of a `ValidateTokenLayer` need no lease. They go on with the store.
     pub async fn close(&self) {
         let mut closing = pin!(self.0.common.users.close());
         let mut timer = Timer::new(CLOSE_TIMEOUT);

@@ -15,6 +15,10 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> +
 /// has a name and an end, and each name has a lease, which one owner at a time can hold.
 ///
 /// All errors mean that the store cannot be used now. The plugins then work without it.
+///
+/// The record and the lease of a name are separate: neither replaces the other, so they need different keys in a store
+/// that has only one kind of entry. All times count from the operation, by one clock: that of the server, or of the
+/// machine. The clocks of the processes are not compared.
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// Starts to connect in the background, so that the first answer comes sooner. The default does nothing.
     ///
@@ -27,8 +31,11 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// Replaces the record of a name, and returns true, if the current record still has the version `seen`.
     ///
     /// `None` as the version means that there was no record. The comparison and the write must not be interrupted by
-    /// another write. The new record ends after `time_to_live`. It ends early rather than late if the store counts in
-    /// larger units.
+    /// another write.
+    ///
+    /// The new record ends after `time_to_live`. A store that counts in larger units rounds it up, never down: the
+    /// record of a failed login must not end before its delay. A record that stays longer, by a second or two, is
+    /// harmless, because a sealed record contains its own end.
     ///
     /// If the record is longer than [`MAX_RECORD`], the current one is kept and false is returned.
     fn publish<'a>(
@@ -41,7 +48,8 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
 
     /// Takes the lease of a name, and returns true, if nobody holds it.
     ///
-    /// It ends after `term`, unless it is extended.
+    /// It ends after `term`, unless it is extended. An owner that already holds the lease does not get it again: the
+    /// result is false, and the lease is not extended.
     fn lease<'a>(
         &'a self,
         name: &'a EntryName,

@@ -104,7 +104,7 @@ impl RedisStore {
     /// Creates a store on a server, which need not run yet.
     ///
     /// The URL is `redis://USER:PASSWORD@HOST:PORT/DATABASE`, `rediss://` with TLS, or `unix:///PATH?db=DATABASE` for a
-    /// Unix socket. The default port is 6379 and the default database 0. Escape special characters in a password, or
+    /// Unix socket. `valkey://` means `redis://`, and `valkeys://` means `rediss://`. The default port is 6379 and the default database 0. Escape special characters in a password, or
     /// set it with [`password`](Self::password).
     ///
     /// # Errors
@@ -166,6 +166,8 @@ impl RedisStore {
     }
 
     /// Sets the password of the user, instead of the one in the URL.
+    ///
+    /// It is used as it is. If it comes from a file, remove the line break at the end.
     #[must_use]
     pub fn password(self, password: impl Into<Secret>) -> Self {
         self.change(|servers| servers.password = Some(password.into()))
