@@ -50,8 +50,25 @@
 //! and then less and less often, up to every 30 s. The first answer is awaited for up to 1 s, because a connection
 //! takes longer. Requests with a current token never wait for a store.
 //!
-//! Call [`SharedTokens::close`] before the program ends: it ends renewals in the background, so that others do not have
-//! to wait for their leases to end.
+//! Mistakes are found when a store is created, and are errors ([`Error::InvalidStore`](crate::Error)): a malformed URL
+//! or key, or a directory that others can use.
+//!
+//! # The end of the program
+//!
+//! When the requests of a program have ended, for example after SIGTERM, call [`SharedTokens::close`]. It ends the
+//! renewals in the background and gives their leases back. Otherwise, others wait up to 4 s for the lease of a process
+//! that has ended during a login.
+//!
+//! # Failed logins
+//!
+//! A failed login is stored, too. Until the delay after it is over, no process with the same credentials logs in: 30 s
+//! after the first wrong password, then 5 min, then 30 min (see [`RenewalPolicy`](crate::RenewalPolicy)). Processes
+//! that start meanwhile, such as the next run of a command line program, get `Error::SharedLoginFailed`. A new password
+//! is tried at once, unless the store has no key.
+//!
+//! When the cause is fixed, for example because a disabled user is enabled again, call
+//! [`RenewingPlugin::reset`](crate::RenewingPlugin::reset): the next request of that plugin logs in at once, and if that
+//! succeeds, the delay is over for all. In a `FileStore`, you can also remove the files `*.failure*` in its directory.
 //!
 //! # What is stored, and who can read it
 //!

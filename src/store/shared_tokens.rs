@@ -58,6 +58,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl SharedTokens {
     /// Shares tokens in a store. They are sealed with this key.
+    ///
+    /// For the validations of a `ValidateTokenLayer`, make another one, with another key and another [name](Self::name)
+    /// than for the tokens of the program, because who has that key can make up callers. This is not checked.
     pub fn new(store: impl TokenStore, key: StoreKey) -> Self {
         Self::with_key(Arc::new(store), &key, true)
     }

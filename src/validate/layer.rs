@@ -216,8 +216,9 @@ impl<F> ValidateTokenLayer<F> {
     /// [module docs](super#a-store-for-several-replicas).
     ///
     /// Everybody who has the key of the store can make up an identity with any role. So use another key and another
-    /// [name](crate::SharedTokens::name) than for the tokens of the program itself. A store without a key is not used: a
-    /// warning is logged. [Older keys](crate::SharedTokens::also_read_with) have no effect here.
+    /// [name](crate::SharedTokens::name) than for the tokens of the program itself, and not the `SharedTokens` of the
+    /// account. This is not checked. A store without a key is not used: a warning is logged.
+    /// [Older keys](crate::SharedTokens::also_read_with) have no effect here.
     #[cfg(feature = "store")]
     #[cfg_attr(docsrs, doc(cfg(feature = "store")))]
     #[must_use]
