@@ -3,6 +3,8 @@
 
 #[path = "canary/output.rs"]
 mod output;
+#[path = "canary/stores.rs"]
+mod stores;
 
 use std::{
     collections::BTreeSet,
@@ -25,11 +27,11 @@ use tower_keystone::{
     RaiseForStatusLayer, ReauthPolicy, RedirectPolicy, RenewingPlugin, ReplayBody, RetryPolicy, Secret,
     ServiceAccess, ServiceTokenAuthWrapper, Transport, User, V2Credentials, V3Credentials,
     discovery::Discovery,
-    fixture::{CatalogService, V3Token},
+    fixture::{CatalogService, V2Token, V3Token},
     identity::AuthRefFuture,
 };
 
-use output::{CANARY, OUTPUT, assert_clean, capture_output, debug};
+use output::{CANARY, OUTPUT, assert_clean, capture_output, debug, output};
 
 const KEYSTONE: &str = "https://keystone.example.com/v3";
 const NOVA: &str = "https://nova.example.com/v2.1";
@@ -346,7 +348,7 @@ async fn requests_do_not_show_tokens() {
 }
 
 fn assert_output_is_clean() {
-    let seen = OUTPUT.lock().unwrap().clone();
+    let seen = output();
     for logged in ["received a request", "cannot obtain a usable token"] {
         assert!(seen.contains(logged) && seen.len() > 100_000, "{} bytes of output", seen.len());
     }

@@ -11,7 +11,7 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use tower_keystone::{
     AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, AuthRefFuture, Credentials, Error,
     FixedEndpointPlugin, HttpsClient, HttpsClientBuilder, IdentityPlugin, RenewingPlugin, Scope, Secret,
     ServiceAccess, ServiceTokenAuthWrapper, Transport, User, V2Credentials, V3Credentials,
+    fixture::V3Token,
     store::{EntryName, MemoryStore, SharedTokens, StoreKey, TokenStore},
 };
 
@@ -356,4 +357,35 @@ fn a_stored_token_is_wiped() {
         assert_eq!(again.auth_token(), Some(SECRET));
         (found, again, shared, rotated)
     });
+}
+
+#[test]
+fn a_token_that_plugins_share_is_wiped() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let now = SystemTime::now();
+    let document = V3Token::new("u", "al").issued(now).expires(now + Duration::from_secs(3600));
+    let document: &'static str = document.document().to_string().leak();
+    let body: &'static [&'static str] = vec![document].leak();
+    let store = MemoryStore::new();
+    let plugin = |status| {
+        let auth_url = Uri::from_static("https://keystone.example.com/v3");
+        let credentials =
+            V3Credentials::new(auth_url, AuthMethod::password(User::new().user_id("u"), SECRET));
+        RenewingPlugin::new(credentials, keystone(status, Some("x-subject-token"), body))
+            .store(SharedTokens::new(store.clone(), StoreKey::new(KEY)))
+    };
+    // The first plugin logs in and publishes, the second one takes the token over.
+    for status in [201, 500] {
+        assert_wiped(|| {
+            runtime.block_on(async {
+                let plugin = plugin(status);
+                let access = plugin.access().await.unwrap();
+                assert_eq!(access.auth_ref().unwrap().auth_token(), Some(SECRET));
+                for _ in 0..50 {
+                    tokio::task::yield_now().await;
+                }
+                (plugin, access)
+            })
+        });
+    }
 }

@@ -3,7 +3,7 @@
 use std::{
     fmt::Debug,
     io,
-    sync::{Mutex, Once},
+    sync::{LazyLock, Mutex, Once},
 };
 
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD, Engine};
@@ -27,6 +27,11 @@ impl io::Write for Log {
     }
 }
 
+/// Returns a copy of the output. A panic while it is locked would wait for the lock for ever.
+pub(crate) fn output() -> String {
+    OUTPUT.lock().unwrap().clone()
+}
+
 pub(crate) fn capture_output() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -48,8 +53,8 @@ pub(crate) fn debug(value: &dyn Debug) {
     OUTPUT.lock().unwrap().push_str(&shown);
 }
 
-/// Returns the encodings of the canary, which are found whatever text surrounds it.
-fn forms() -> Vec<String> {
+/// The encodings of the canary, which are found whatever text surrounds it.
+static FORMS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let hex: String = CANARY.bytes().map(|byte| format!("{byte:02x}")).collect();
     let percent: String = CANARY.bytes().map(|byte| format!("%{byte:02x}")).collect();
     let bytes = CANARY.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", ");
@@ -61,11 +66,11 @@ fn forms() -> Vec<String> {
         forms.extend([BASE64_STANDARD_NO_PAD.encode(whole), BASE64_URL_SAFE_NO_PAD.encode(whole)]);
     }
     forms
-}
+});
 
 pub(crate) fn leaked(text: &str) -> Option<String> {
     let lower = text.to_ascii_lowercase();
-    forms().into_iter().find(|form| text.contains(&**form) || lower.contains(&**form))
+    FORMS.iter().find(|form| text.contains(&***form) || lower.contains(&***form)).cloned()
 }
 
 #[track_caller]
