@@ -3,7 +3,11 @@ use crate::{
     AuthMethod, Credentials, Scope, User, V3Credentials,
     fixture::CatalogService,
     log::Log,
-    store::{FailureCounts, LeaseOwner, MAX_RECORD, SharedFailure, Version},
+    store::{
+        FailureCounts, LeaseOwner, MAX_RECORD, SharedFailure, Version,
+        record::Kind,
+        sealer::{Binding, Times},
+    },
 };
 
 #[tokio::test]
@@ -144,31 +148,87 @@ async fn the_message_of_a_failure_is_bounded() {
     assert!(message.starts_with('ä') && message.len() < 1_000, "{}", message.len());
 }
 
+/// Seals a record, and puts it in an entry of Alice.
+async fn put_sealed(store: &MemoryStore, part: &str, kind: Kind, times: Times, content: &[u8]) {
+    let alice = alice();
+    let binding = Binding { store: "tokens", identity: alice.expose(), part };
+    let record = Sealer::new(&key(1), Purpose::Tokens).seal(binding, kind, times, content).unwrap();
+    put(store, &name(1, &alice, part), &record).await;
+}
+
+/// Returns the content of a permanent failure with a delay of an hour.
+fn failure(message: &[u8]) -> Vec<u8> {
+    [&[0], 3_600_000_u64.to_be_bytes().as_slice(), message].concat()
+}
+
 #[tokio::test]
 async fn a_failure_that_ended_long_ago_blocks_nobody() {
     let (log, _guard) = Log::new();
     let store = MemoryStore::new();
     let entries = shared(&store, 1).identity(&alice());
-    let long_ago = crate::store::sealer::Times {
-        issued_at: SystemTime::now() - 2 * HOUR,
-        expires_at: SystemTime::now() - HOUR,
-    };
-    let sealer = Sealer::new(&key(1), Purpose::Tokens);
-    let content = [&[0], 3_600_000_u64.to_be_bytes().as_slice(), b"wrong password"].concat();
-    for (part, kind, content) in [
-        ("failure", crate::store::record::Kind::Failure, &*content),
-        ("failures", crate::store::record::Kind::FailureCounts, &[0, 0, 0, 9, 0, 0, 0, 9]),
-        ("refusal-0", crate::store::record::Kind::Refusal, &[]),
-    ] {
-        let alice = alice();
-        let binding = crate::store::sealer::Binding { store: "tokens", identity: alice.expose(), part };
-        let record = sealer.seal(binding, kind, long_ago, content).unwrap();
-        put(&store, &name(1, &alice, part), &record).await;
-    }
+    let times = Times { issued_at: SystemTime::now() - 2 * HOUR, expires_at: SystemTime::now() - HOUR };
+    put_sealed(&store, "failure", Kind::Failure, times, &failure(b"wrong password")).await;
+    put_sealed(&store, "failures", Kind::FailureCounts, times, &[0, 0, 0, 9, 0, 0, 0, 9]).await;
+    put_sealed(&store, "refusal-0", Kind::Refusal, times, &[]).await;
     assert_eq!(entries.failure().await.unwrap(), None);
     assert_eq!(entries.failure_counts().await.unwrap(), FailureCounts::default());
     assert!(entries.take_refusal(1, Duration::from_secs(60)).await.unwrap());
     assert!(log.take().contains("it ended long ago"));
+}
+
+#[tokio::test]
+async fn the_clocks_of_two_machines_may_differ() {
+    let store = MemoryStore::new();
+    let now = SystemTime::now();
+    let times = Times { issued_at: now - HOUR, expires_at: now - Duration::from_secs(60) };
+    // The store still has it. How long the message is that somebody has sealed does not matter.
+    put_sealed(&store, "failure", Kind::Failure, times, &failure(&[b'x'; 10_000])).await;
+    let found = shared(&store, 1).identity(&alice()).failure().await.unwrap().unwrap();
+    assert_eq!(found.delay, HOUR);
+    assert!(found.message.starts_with('x') && found.message.len() < 1_000, "{}", found.message.len());
+}
+
+#[tokio::test]
+async fn a_record_of_another_kind_is_no_token_and_each_reason_is_logged() {
+    let (log, _guard) = Log::new();
+    let store = MemoryStore::new();
+    let entries = shared(&store, 1).identity(&alice());
+    put(&store, &name(1, &alice(), "token"), b"garbage").await;
+    assert!(matches!(entries.token().await.unwrap(), TokenEntry::NoToken(Some(_))));
+    let state = access_info("token").auth_state();
+    let (times, content) = (Times::from_now(HOUR), state.expose().as_bytes());
+    put_sealed(&store, "token", Kind::Validation, times, content).await;
+    assert!(matches!(entries.token().await.unwrap(), TokenEntry::NoToken(Some(_))));
+    put_sealed(&store, "token", Kind::Token, times, content).await;
+    assert_eq!(stored(&entries).await.as_deref(), Some("token"));
+    let logged = log.take();
+    for reason in ["it is not a record of this crate", "it is of another kind"] {
+        assert!(logged.contains(reason), "{logged}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tombstones_and_numbers_of_failures_last_and_what_was_removed_ends() {
+    let store = MemoryStore::new();
+    let entries = shared(&store, 1).identity(&alice());
+    let failure = SharedFailure { message: "no".into(), is_transient: true, delay: HOUR };
+    entries.publish_failure(&failure).await.unwrap();
+    entries.clear_failures().await.unwrap();
+    assert!(get(&store, &name(1, &alice(), "failure")).await.is_some());
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(get(&store, &name(1, &alice(), "failure")).await.is_none());
+    let version = publish(&entries, "token").await;
+    assert!(entries.bury_token(&version, SystemTime::now()).await.unwrap());
+    let counts = FailureCounts { transient: 2, permanent: 1 };
+    entries.publish_failure_counts(counts).await.unwrap();
+    tokio::time::advance(Duration::from_secs(179)).await;
+    assert!(matches!(entries.token().await.unwrap(), TokenEntry::Tombstone { .. }));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(matches!(entries.token().await.unwrap(), TokenEntry::NoToken(None)));
+    tokio::time::advance(2 * HOUR - Duration::from_secs(181)).await;
+    assert_eq!(entries.failure_counts().await.unwrap(), counts);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(entries.failure_counts().await.unwrap(), FailureCounts::default());
 }
 
 #[tokio::test(start_paused = true)]
