@@ -89,8 +89,9 @@ impl SharedTokens {
     /// [`Error::StoreUnavailable`] if the store cannot be asked.
     pub async fn access_info(&self, credentials: &impl Credentials) -> Result<Option<AccessInfo>, Error> {
         let Some(identity) = self.identity_of(credentials) else { return Ok(None) };
-        match self.identity(&identity).token().await {
-            Err(StoreAway) => Err(self.contact().error()),
+        let entries = self.identity(&identity);
+        match entries.token().await {
+            Err(StoreAway) => Err(entries.tokens.unavailable_error(TOKEN)),
             Ok(TokenEntry::NoToken(_) | TokenEntry::Tombstone { .. }) => Ok(None),
             Ok(TokenEntry::Token(token)) => {
                 let expires = token.access_info.expires()?;

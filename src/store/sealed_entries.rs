@@ -10,7 +10,7 @@ use super::{
     record::{Header, Kind, Miss},
     sealer::{Binding, Purpose, Times},
 };
-use crate::{Secret, task::catch_panic};
+use crate::{Error, Secret, task::catch_panic};
 
 /// The part of the name of the lease, which is the part of the entry that it is for.
 const LEASE_PART: &str = "token";
@@ -77,7 +77,9 @@ impl SealedEntries {
     pub(super) async fn get_with(&self, key: usize, part: &str, kinds: &[Kind]) -> Result<Found, StoreAway> {
         let nothing = Found { version: None, record: None };
         let Some(name) = self.entry_name(key, part) else { return Ok(nothing) };
-        let Some(record) = self.shared.ask(|store| store.get(&name)).await? else { return Ok(nothing) };
+        let Some(record) = self.shared.ask(&name, |store| store.get(&name)).await? else {
+            return Ok(nothing);
+        };
         let version = Some(Version::of(&record));
         let record = self.open(key, part, kinds, record);
         let record = record.inspect_err(|miss| self.log(part, *miss)).ok();
@@ -103,23 +105,31 @@ impl SealedEntries {
             return Ok(None);
         }
         let is_published =
-            self.shared.ask(|store| store.publish(&name, seen, &record, new.time_to_live)).await?;
+            self.shared.ask(&name, |store| store.publish(&name, seen, &record, new.time_to_live)).await?;
         Ok(is_published.then(|| Version::of(&record)))
     }
 
     pub(super) async fn lease(&self, owner: &LeaseOwner, term: Duration) -> Result<bool, StoreAway> {
         let Some(name) = self.entry_name(0, LEASE_PART) else { return Ok(false) };
-        self.shared.ask(|store| store.lease(&name, owner, term)).await
+        self.shared.ask(&name, |store| store.lease(&name, owner, term)).await
     }
 
     pub(super) async fn extend(&self, owner: &LeaseOwner, term: Duration) -> Result<bool, StoreAway> {
         let Some(name) = self.entry_name(0, LEASE_PART) else { return Ok(false) };
-        self.shared.ask(|store| store.extend(&name, owner, term)).await
+        self.shared.ask(&name, |store| store.extend(&name, owner, term)).await
     }
 
     pub(super) async fn release(&self, owner: &LeaseOwner) -> Result<(), StoreAway> {
         let Some(name) = self.entry_name(0, LEASE_PART) else { return Ok(()) };
-        self.shared.ask(|store| store.release(&name, owner)).await
+        self.shared.ask(&name, |store| store.release(&name, owner)).await
+    }
+
+    /// Returns the error of a method that has found the server of an entry away.
+    pub(super) fn unavailable_error(&self, part: &str) -> Error {
+        match self.entry_name(0, part) {
+            Some(name) => self.shared.contact(&name).error(),
+            None => Error::StoreUnavailable { source: None },
+        }
     }
 
     /// Logs why a record is not used.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    MemoryStore, StoreFuture, StoreKey, StoreUser, TokenStore,
+    EntryName, MemoryStore, StoreFuture, StoreKey, StoreUser, TokenStore,
     contact::{Contact, StoreAway},
     sealer::{Purpose, Sealer},
     store_key::KEY_LENGTH,
@@ -42,10 +42,14 @@ struct Inner {
 
 /// What clones have in common, also if their settings differ.
 struct Common {
-    contact: Contact,
+    /// By the number of the server.
+    contacts: [Contact; MAX_SERVERS],
     log_throttle: LogThrottle,
     users: Users,
 }
+
+/// Number of servers that are told apart.
+const MAX_SERVERS: usize = 16;
 
 /// The default of [`SharedTokens::answer_timeout`].
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(50);
@@ -86,8 +90,11 @@ impl SharedTokens {
     }
 
     fn with_key(store: Arc<dyn TokenStore>, key: &StoreKey, is_sealed: bool) -> Self {
-        let common =
-            Common { contact: Contact::default(), log_throttle: LogThrottle::default(), users: Users::new() };
+        let common = Common {
+            contacts: Default::default(),
+            log_throttle: LogThrottle::default(),
+            users: Users::new(),
+        };
         let mut inner = Inner {
             store,
             is_sealed,
@@ -183,20 +190,25 @@ impl SharedTokens {
         &self.0.name
     }
 
-    pub(super) fn contact(&self) -> &Contact {
-        &self.0.common.contact
+    /// Returns the contact to the server that has the entries of this name.
+    pub(super) fn contact(&self, name: &EntryName) -> &Contact {
+        // A store that panics here panics when it is asked, too.
+        let server = catch_panic(|| self.0.store.server(name)).unwrap_or_default();
+        let [first, ..] = &self.0.common.contacts;
+        self.0.common.contacts.get(server % MAX_SERVERS).unwrap_or(first)
     }
 
     pub(super) fn log_throttle(&self) -> &LogThrottle {
         &self.0.common.log_throttle
     }
 
-    /// Asks the store, unless it is known to be away.
+    /// Asks the store about a name, unless its server is known to be away.
     pub(super) async fn ask<'a, T>(
         &'a self,
+        name: &EntryName,
         ask: impl FnOnce(&'a dyn TokenStore) -> StoreFuture<'a, T>,
     ) -> Result<T, StoreAway> {
-        self.0.common.contact.ask(&*self.0.store, self.0.answer_timeout, ask).await
+        self.contact(name).ask(&*self.0.store, self.0.answer_timeout, ask).await
     }
 }
 

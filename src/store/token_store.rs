@@ -25,6 +25,15 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// [`SharedTokens`](super::SharedTokens) calls it when it is created.
     fn connect(&self) {}
 
+    /// Returns the number of the server that has the entries of this name. The default is 0, for a store on one server.
+    ///
+    /// If a server cannot be used, the entries of the others still are. More than 16 servers are told apart by the
+    /// remainder of their number divided by 16.
+    fn server(&self, name: &EntryName) -> usize {
+        let _ = name;
+        0
+    }
+
     /// Returns the record of a name, or `None` if there is none or it has ended.
     fn get<'a>(&'a self, name: &'a EntryName) -> StoreFuture<'a, Option<Vec<u8>>>;
 
@@ -73,6 +82,10 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
 impl<S: TokenStore + ?Sized> TokenStore for Arc<S> {
     fn connect(&self) {
         (**self).connect();
+    }
+
+    fn server(&self, name: &EntryName) -> usize {
+        (**self).server(name)
     }
 
     fn get<'a>(&'a self, name: &'a EntryName) -> StoreFuture<'a, Option<Vec<u8>>> {

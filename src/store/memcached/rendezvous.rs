@@ -1,10 +1,10 @@
 use sha2::{Digest, Sha256};
 
-/// Selects the server of an identity: the one with the highest hash of its name and the identity.
+/// Returns the index of the server of an identity: the one with the highest hash of its name and the identity.
 ///
 /// The order of the servers does not matter. If a server goes or comes, only its own identities move.
-pub(super) fn select<'a, S>(servers: &'a [S], name: impl Fn(&S) -> &str, identity: &str) -> Option<&'a S> {
-    servers.iter().max_by_key(|server| weight(name(server), identity))
+pub(super) fn select<S>(servers: &[S], name: impl Fn(&S) -> &str, identity: &str) -> Option<usize> {
+    (0..servers.len()).max_by_key(|&index| servers.get(index).map(|server| weight(name(server), identity)))
 }
 
 fn weight(server: &str, identity: &str) -> [u8; 32] {
@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     fn selected<'a>(servers: &[&'a str], identity: usize) -> &'a str {
-        select(servers, |server| server, &identity.to_string()).unwrap()
+        servers[select(servers, |server| server, &identity.to_string()).unwrap()]
     }
 
     #[test]

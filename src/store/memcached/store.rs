@@ -32,7 +32,7 @@ impl MemcachedStore {
         name: &EntryName,
         operation: impl AsyncFnOnce(&mut Connection) -> Result<T, Failure>,
     ) -> Result<T, BoxError> {
-        let server = rendezvous::select(&self.0.servers, Server::name, name.identity());
+        let server = self.0.servers.get(self.server(name));
         server.ok_or("there is no memcached server")?.turn().await?.run(operation).await
     }
 
@@ -66,6 +66,10 @@ impl TokenStore for MemcachedStore {
                 }
             });
         }
+    }
+
+    fn server(&self, name: &EntryName) -> usize {
+        rendezvous::select(&self.0.servers, Server::name, name.identity()).unwrap_or_default()
     }
 
     fn get<'a>(&'a self, name: &'a EntryName) -> StoreFuture<'a, Option<Vec<u8>>> {

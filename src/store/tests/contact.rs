@@ -1,5 +1,5 @@
 use std::{
-    future::pending,
+    future::{pending, ready},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -22,6 +22,8 @@ struct Scripted(Arc<Script>);
 #[derive(Debug, Default)]
 struct Script {
     behavior: Mutex<Behavior>,
+    /// The identity of the only names whose server fails or hangs. All names have one server if there is none.
+    failing: Mutex<Option<String>>,
     /// The error of the next failure.
     error: Mutex<Option<BoxError>>,
     questions: AtomicUsize,
@@ -69,8 +71,16 @@ impl Scripted {
 }
 
 impl TokenStore for Scripted {
-    fn get<'a>(&'a self, _: &'a EntryName) -> StoreFuture<'a, Option<Vec<u8>>> {
-        self.answer(None)
+    fn server(&self, name: &EntryName) -> usize {
+        usize::from(self.0.failing.lock().unwrap().as_deref() == Some(name.identity()))
+    }
+
+    fn get<'a>(&'a self, name: &'a EntryName) -> StoreFuture<'a, Option<Vec<u8>>> {
+        let failing = self.0.failing.lock().unwrap().clone();
+        match failing.is_some_and(|failing| failing != name.identity()) {
+            true => Box::pin(ready(Ok(None))),
+            false => self.answer(None),
+        }
     }
 
     fn publish<'a>(
@@ -171,6 +181,22 @@ async fn the_timeout_can_be_set() {
     store.set(Behavior::AnswerAfter(millis(4_900)));
     assert!(!is_away(&entries).await);
     assert!(!is_away(&entries).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_away_concerns_its_own_entries_only() {
+    let (log, _guard) = Log::new();
+    let (store, shared, alices) = scripted();
+    let bobs = shared.identity(&bob());
+    *store.0.failing.lock().unwrap() = Some(name(1, &alice(), "token").identity().to_owned());
+    store.set(Behavior::Fail);
+    for _ in 0..100 {
+        assert!(is_away(&alices).await);
+        assert!(!is_away(&bobs).await);
+        advance(millis(20)).await;
+    }
+    assert!(store.questions() < 10, "the answers of the other server do not end the outage");
+    assert_eq!(log.take_lines().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
