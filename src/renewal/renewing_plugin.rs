@@ -49,8 +49,8 @@ impl<C: Credentials> RenewingPlugin<C> {
     /// Sets the name under which the token is stored, in place of an id of the credentials.
     ///
     /// Set one if the secret of the credentials changes often, such as a token file or a refresh token: each new secret
-    /// is a new id. All plugins with the same name use the same token, so the name must tell apart the users and the
-    /// scopes.
+    /// is a new id. All plugins with the same name and the same `auth_url` use the same token, so the name must tell
+    /// apart the users and the scopes. Secrets are not compared: a plugin with a wrong password gets the token, too.
     ///
     /// The docs of [`Credentials`] have an example.
     #[cfg(feature = "store")]

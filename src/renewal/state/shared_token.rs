@@ -2,6 +2,8 @@
 
 use std::{mem, sync::Arc, time::Duration};
 
+use http::Uri;
+
 use super::{RenewalId, State, lifetime_of_login};
 use crate::{
     AccessInfo, Credentials, Error, Secret, ServiceAccess,
@@ -80,7 +82,8 @@ impl Sharing {
         cache_id: Option<&Secret>,
     ) -> Option<IdentityEntries> {
         let cache_id = cache_id.filter(|_| self.tokens.is_sealed());
-        Some(match (&self.name, cache_id) {
+        let name = self.name.as_ref().map(|name| named_identity(name, credentials.auth_url()));
+        Some(match (&name, cache_id) {
             (None, None) if self.tokens.is_sealed() => return None,
             (None, None) => self.tokens.identity(&Secret::new(credentials.public_id()?)),
             (None, Some(cache_id)) => self.tokens.identity(cache_id),
@@ -88,6 +91,14 @@ impl Sharing {
             (Some(name), Some(cache_id)) => self.tokens.identity(name).with_failures_of(cache_id),
         })
     }
+}
+
+/// Returns the identity of a name of the program. Each Keystone has its own, because the token of one is useless at
+/// another.
+fn named_identity(name: &Secret, auth_url: &Uri) -> Secret {
+    let auth_url = auth_url.to_string();
+    // A URL has no line break, so this tells where it ends.
+    Secret::new([auth_url.trim_end_matches('/'), name.expose()].join("\n"))
 }
 
 impl KnownAccess {

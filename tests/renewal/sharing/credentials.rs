@@ -31,7 +31,7 @@ impl Changing {
     fn current(&self) -> V3Credentials {
         let alice = User::new().username("alice").user_domain_name("Default");
         let password = self.password.lock().unwrap().clone();
-        V3Credentials::new(self.auth_url.clone(), AuthMethod::password(alice, password))
+        V3Credentials::new("https://keystone.test/v3", AuthMethod::password(alice, password))
     }
 }
 
@@ -69,6 +69,25 @@ async fn a_name_of_the_program_takes_the_place_of_an_id() {
     assert_eq!(token(&plugin("alice")).await.unwrap(), "token-1");
     assert_eq!(token(&plugin("alice")).await.unwrap(), "token-1");
     assert_eq!(token(&plugin("bob")).await.unwrap(), "token-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_is_that_of_one_keystone() {
+    let (keystone, store) = (ScriptedKeystone::new(), MemoryStore::new());
+    for tokens in [shared(&store), SharedTokens::without_sealing(store.clone())] {
+        let before = keystone.logins();
+        let plugin = |auth_url: &'static str| {
+            let credentials = Changing { auth_url: Uri::from_static(auth_url), ..Changing::new(true) };
+            let plugin = keystone.plugin_for(credentials, RenewalPolicy::default());
+            plugin.store(tokens.clone()).stored_as("alice")
+        };
+        let token_of_one = token(&plugin("https://keystone.test/v3")).await.unwrap();
+        assert_ne!(token(&plugin("https://other.test/v3")).await.unwrap(), token_of_one);
+        assert_ne!(token(&plugin("https://keystone.test/region-two/v3")).await.unwrap(), token_of_one);
+        assert_eq!(keystone.logins(), before + 3);
+        assert_eq!(token(&plugin("https://keystone.test/v3/")).await.unwrap(), token_of_one);
+        assert_eq!(keystone.logins(), before + 3);
+    }
 }
 
 #[tokio::test(start_paused = true)]
