@@ -16,7 +16,10 @@ use tokio_rustls::{
         server::{WebPkiClientVerifier, danger::ClientCertVerifier},
     },
 };
-use tower_keystone::store::{RedisStore, TokenStore};
+use tower_keystone::{
+    Error,
+    store::{RedisStore, TokenStore},
+};
 
 use crate::{
     contract,
@@ -96,7 +99,7 @@ async fn a_store_keeps_the_contract_over_tls() {
     let Some(server) = Valkey::start_on_port(&[]) else { return };
     let authority = Authority::new("authority");
     let port = start_proxy(server.port(), &authority, false).await;
-    let store = store("localhost", port).root_certificates(authority.pem());
+    let store = store("localhost", port).root_certificates(authority.pem()).unwrap();
     check_contract(&store, &store.clone()).await;
 }
 
@@ -106,10 +109,12 @@ async fn the_certificate_of_a_server_must_be_of_a_trusted_authority_and_for_its_
     let authority = Authority::new("authority");
     let port = start_proxy(server.port(), &authority, false).await;
     for (store, reason) in [
-        (store("localhost", port).root_certificates(Authority::new("another").pem()), "UnknownIssuer"),
+        (
+            store("localhost", port).root_certificates(Authority::new("another").pem()).unwrap(),
+            "UnknownIssuer",
+        ),
         (store("localhost", port), "UnknownIssuer"),
-        (store("127.0.0.1", port).root_certificates(authority.pem()), "not valid for name"),
-        (store("localhost", port).root_certificates("no certificate"), ""),
+        (store("127.0.0.1", port).root_certificates(authority.pem()).unwrap(), "not valid for name"),
     ] {
         let error = store.get(&contract::name()).await.unwrap_err();
         assert!(error.to_string().contains("cannot connect to"), "{error}");
@@ -122,12 +127,36 @@ async fn a_client_certificate_is_sent() {
     let Some(server) = Valkey::start_on_port(&[]) else { return };
     let authority = Authority::new("authority");
     let port = start_proxy(server.port(), &authority, true).await;
-    let store = store("localhost", port).root_certificates(authority.pem());
+    let store = store("localhost", port).root_certificates(authority.pem()).unwrap();
     store.get(&contract::name()).await.unwrap_err();
     let (certificate, key) = authority.issue("client");
-    let store = store.client_certificate(certificate.pem(), key.serialize_pem());
+    let store = store.client_certificate(certificate.pem(), key.serialize_pem()).unwrap();
     assert!(publish(&store, &contract::name(), b"record").await);
-    let broken = store.client_certificate(certificate.pem(), "hidden key");
+    let broken = store.client_certificate(certificate.pem(), "hidden key").unwrap();
     let error = broken.get(&contract::name()).await.unwrap_err();
     assert!(!format!("{error} {error:?} {broken:?}").contains("hidden"), "{error}");
+}
+
+#[test]
+fn certificates_that_would_not_be_used_are_refused() {
+    let pem = Authority::new("authority").pem();
+    for url in ["redis://localhost", "valkey://localhost", "unix:///run/valkey.sock"] {
+        let store = || RedisStore::new(url).unwrap();
+        for result in [store().root_certificates(&*pem), store().client_certificate(&*pem, "key")] {
+            let error = result.unwrap_err();
+            assert!(matches!(error, Error::InvalidStore { .. }), "{error:?}");
+            assert!(error.to_string().contains("needs TLS; begin the URL with `rediss://`"), "{error}");
+        }
+    }
+    for text in ["", "no certificate", "-----BEGIN CERTIFICATE-----\n"] {
+        let store = || RedisStore::new("valkeys://localhost").unwrap();
+        for (result, setting) in [
+            (store().root_certificates(text), "root_certificates"),
+            (store().client_certificate(text, "key"), "client_certificate"),
+        ] {
+            let error = result.unwrap_err();
+            assert!(matches!(error, Error::InvalidStore { .. }), "{error:?}");
+            assert!(error.to_string().contains(&format!("{setting} has no certificate")), "{error}");
+        }
+    }
 }

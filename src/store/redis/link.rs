@@ -55,7 +55,7 @@ impl Link {
         drop(current);
         let servers = Arc::clone(&self.servers);
         start.run(runtime, async move { servers.connect().await }, || {
-            Err(ServerFailure::new("cannot connect; for TLS, install a `CryptoProvider` of rustls first"))
+            Err(ServerFailure::new("cannot connect: the client panicked"))
         });
         flight
     }
@@ -105,7 +105,12 @@ impl Link {
                 }
                 // The runtime of another task has ended before it was connected.
                 Waited::Lost if !is_new => self.forget(&flight),
-                Waited::Lost | Waited::TimedOut | Waited::NoRuntime => {
+                Waited::TimedOut => {
+                    self.forget(&flight);
+                    let failure = ServerFailure::new("the connection was not made in time");
+                    return Err(failure.context(format_args!("cannot connect to {:?}", self.servers)));
+                }
+                Waited::Lost | Waited::NoRuntime => {
                     self.forget(&flight);
                     return Err(ServerFailure::new(
                         "cannot connect: the tokio runtime that does it has ended",
@@ -152,4 +157,19 @@ fn must_replace(error: &RedisError) -> bool {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_not_made_in_time_is_reported_as_such() {
+        let never_driven = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let link = Arc::new(Link::new(Servers::one(&"redis://127.0.0.1:1".into()).unwrap()));
+        link.start(never_driven.handle());
+        let error = link.send(redis::cmd("PING")).await.err().unwrap();
+        assert_eq!(error.to_string(), "cannot connect to 127.0.0.1:1: the connection was not made in time");
+        never_driven.shutdown_background();
+    }
 }

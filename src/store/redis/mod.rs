@@ -38,13 +38,10 @@ use crate::{Error, Secret, task::runtime};
 /// Clones share the connection.
 ///
 /// ```no_run
-/// use tower_keystone::{
-///     Secret,
-///     store::{RedisStore, SharedTokens, StoreKey},
-/// };
+/// use tower_keystone::store::{RedisStore, SharedTokens, StoreKey};
 ///
 /// # fn main() -> Result<(), tower_keystone::Error> {
-/// let key = StoreKey::from_base64(&Secret::new(std::env::var("STORE_KEY").unwrap_or_default()))?;
+/// let key = StoreKey::from_base64(std::env::var("STORE_KEY").unwrap_or_default())?;
 /// let store = RedisStore::new("redis://valkey.example.com:6379")?
 ///     .username("fleet")
 ///     .password(std::env::var("VALKEY_PASSWORD").unwrap_or_default());
@@ -82,11 +79,10 @@ use crate::{Error, Secret, task::runtime};
 /// # Security
 ///
 /// Everyone on the network path of a `redis://` URL reads the password of the user. Records are sealed, but they can be
-/// removed, and old ones can be put back. Use a `rediss://` URL (feature `redis-tls`). The client for it is rustls, and
-/// needs a process-wide `CryptoProvider`: if the program depends on rustls with exactly one of its features `ring` and
-/// `aws_lc_rs`, as with the feature `rustls` of this crate, there is one. Otherwise, call `install_default` of a
-/// provider before the first command. Copies of the password and of records in the memory of the libraries for Redis
-/// and TLS are not wiped.
+/// removed, and old ones can be put back. Use a `rediss://` URL (feature `redis-tls`). The client for it is rustls. If
+/// the program has no process-wide `CryptoProvider` when it connects, that of ring is installed. To use another one,
+/// call its `install_default` before this store is given to [`SharedTokens`](super::SharedTokens). Copies of the
+/// password and of records in the memory of the libraries for Redis and TLS are not wiped.
 #[derive(Clone)]
 pub struct RedisStore {
     link: Arc<Link>,
@@ -104,12 +100,12 @@ impl RedisStore {
     /// Creates a store on a server, which need not run yet.
     ///
     /// The URL is `redis://USER:PASSWORD@HOST:PORT/DATABASE`, `rediss://` with TLS, or `unix:///PATH?db=DATABASE` for a
-    /// Unix socket. `valkey://` means `redis://`, and `valkeys://` means `rediss://`. The default port is 6379 and the default database 0. Escape special characters in a password, or
-    /// set it with [`password`](Self::password).
+    /// Unix socket. `valkey://` means `redis://`, and `valkeys://` means `rediss://`. The default port is 6379 and the
+    /// default database 0. Escape special characters in a password, or set it with [`password`](Self::password).
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidStore`] if the URL is malformed, or if it begins with `rediss:` and the feature `redis-tls` is
+    /// [`Error::InvalidStore`] if the URL is malformed, or if it is one with TLS and the feature `redis-tls` is
     /// off. The error does not contain the URL.
     pub fn new(url: impl Into<Secret>) -> Result<Self, Error> {
         Servers::one(&url.into()).map(Self::on)
@@ -189,21 +185,31 @@ impl RedisStore {
     }
 
     /// Trusts only these CA certificates, in PEM format. The default is those of the operating system.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidStore`] if a URL is not one with TLS, or if there is no certificate in the text.
     #[cfg(feature = "redis-tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "redis-tls")))]
-    #[must_use]
-    pub fn root_certificates(self, pem: impl Into<Vec<u8>>) -> Self {
-        self.change(|servers| servers.root_certificates = Some(pem.into().into()))
+    pub fn root_certificates(self, pem: impl Into<Vec<u8>>) -> Result<Self, Error> {
+        let pem = pem.into();
+        self.link.servers().check_certificates("root_certificates", &pem)?;
+        Ok(self.change(|servers| servers.root_certificates = Some(pem.into())))
     }
 
     /// Sets the client certificate and its key, both in PEM format.
     ///
     /// The certificate of the client must be the first one. The certificates of its issuers can follow.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidStore`] if a URL is not one with TLS, or if there is no certificate in the text.
     #[cfg(feature = "redis-tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "redis-tls")))]
-    #[must_use]
-    pub fn client_certificate(self, pem: impl Into<Vec<u8>>, key: impl Into<Secret>) -> Self {
-        self.change(|servers| servers.client_certificate = Some((pem.into().into(), key.into())))
+    pub fn client_certificate(self, pem: impl Into<Vec<u8>>, key: impl Into<Secret>) -> Result<Self, Error> {
+        let pem = pem.into();
+        self.link.servers().check_certificates("client_certificate", &pem)?;
+        Ok(self.change(|servers| servers.client_certificate = Some((pem.into(), key.into()))))
     }
 
     fn change(self, change: impl FnOnce(&mut Servers)) -> Self {

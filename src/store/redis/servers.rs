@@ -5,6 +5,11 @@ use redis::{
     aio::MultiplexedConnection,
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
+#[cfg(feature = "redis-tls")]
+use rustls::{
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, pem::PemObject},
+};
 
 use super::error::ServerFailure;
 use crate::{Error, Secret};
@@ -88,8 +93,25 @@ impl Servers {
         })
     }
 
+    /// Checks that certificates will be used, and that there is one in the text. `setting` is what they are set by.
+    #[cfg(feature = "redis-tls")]
+    pub(super) fn check_certificates(&self, setting: &str, pem: &[u8]) -> Result<(), Error> {
+        if !self.addresses.iter().all(has_tls) {
+            return Err(invalid(format_args!("{setting} needs TLS; begin the URL with `rediss://`")));
+        }
+        match CertificateDer::pem_slice_iter(pem).next() {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(_)) | None => Err(invalid(format_args!("{setting} has no certificate in PEM format"))),
+        }
+    }
+
     /// Connects and authenticates.
     pub(super) async fn connect(&self) -> Result<Connection, ServerFailure> {
+        #[cfg(feature = "redis-tls")]
+        if self.addresses.iter().any(has_tls) && CryptoProvider::get_default().is_none() {
+            // The client panics without one. It fails only if there is one by now.
+            let _ = ring::default_provider().install_default();
+        }
         let connecting = async {
             match &self.kind {
                 Kind::One => self.connect_to_one().await,
@@ -208,6 +230,11 @@ impl Servers {
             root_cert: self.root_certificates.as_ref().map(|certificates| certificates.to_vec()),
         })
     }
+}
+
+#[cfg(feature = "redis-tls")]
+fn has_tls(address: &ConnectionInfo) -> bool {
+    matches!(address.addr(), ConnectionAddr::TcpTls { .. })
 }
 
 fn tcp_settings() -> TcpSettings {
