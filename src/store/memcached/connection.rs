@@ -26,12 +26,10 @@ pub(super) enum Failure {
     Io(#[from] io::Error),
     #[error("it closed the connection")]
     Closed,
-    #[error("{0}")]
+    #[error(transparent)]
     Surprise(#[from] Surprise),
     #[error("it did not respond within {} s", TIMEOUT.as_secs())]
     Timeout,
-    #[error("the last attempt failed, and the next one is made after a delay")]
-    Delayed,
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}

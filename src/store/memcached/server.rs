@@ -1,4 +1,4 @@
-use std::{future::Future, time::Duration};
+use std::{error::Error as _, future::Future, time::Duration};
 
 use tokio::{
     sync::{Mutex, MutexGuard},
@@ -37,14 +37,14 @@ struct Idle {
 struct Failed {
     delay: Duration,
     until: Instant,
+    error: ServerError,
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("cannot use the memcached server {server}")]
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("cannot use the memcached server {server}: {reason}")]
 struct ServerError {
     server: Box<str>,
-    #[source]
-    failure: Failure,
+    reason: Box<str>,
 }
 
 const FIRST_DELAY: Duration = Duration::from_millis(20);
@@ -66,8 +66,8 @@ impl Server {
     /// Waits until no other operation uses the connection, and takes it for one operation.
     pub(super) async fn turn(&self) -> Result<Turn<'_>, BoxError> {
         let mut state = self.state.lock().await;
-        if state.failed.as_ref().is_some_and(|failed| Instant::now() < failed.until) {
-            return Err(self.error(Failure::Delayed));
+        if let Some(failed) = state.failed.as_ref().filter(|failed| Instant::now() < failed.until) {
+            return Err(failed.error.clone().into());
         }
         let deadline = Instant::now() + TIMEOUT;
         let connection = match state.idle.take().and_then(Idle::usable) {
@@ -76,15 +76,18 @@ impl Server {
         };
         match connection {
             Ok(connection) => Ok(Turn { server: self, state, connection, deadline }),
-            Err(failure) => {
-                state.fail();
-                Err(self.error(failure))
-            }
+            Err(failure) => Err(state.fail(self.error(&failure))),
         }
     }
 
-    fn error(&self, failure: Failure) -> BoxError {
-        ServerError { server: self.name.clone(), failure }.into()
+    fn error(&self, failure: &Failure) -> ServerError {
+        let mut reason = failure.to_string();
+        let mut source = failure.source();
+        while let Some(cause) = source {
+            reason = format!("{reason}: {cause}");
+            source = cause.source();
+        }
+        ServerError { server: self.name.clone(), reason: reason.into() }
     }
 }
 
@@ -96,9 +99,11 @@ impl Idle {
 }
 
 impl State {
-    fn fail(&mut self) {
+    /// Delays the next attempt. Until then, operations get this error.
+    fn fail(&mut self, error: ServerError) -> BoxError {
         let delay = self.failed.as_ref().map_or(FIRST_DELAY, |failed| (failed.delay * 2).min(MAX_DELAY));
-        self.failed = Some(Failed { delay, until: Instant::now() + delay });
+        self.failed = Some(Failed { delay, until: Instant::now() + delay, error: error.clone() });
+        error.into()
     }
 }
 
@@ -122,10 +127,7 @@ impl Turn<'_> {
                 *state = State { idle: Some(Idle { connection, since: Instant::now() }), failed: None };
                 Ok(result)
             }
-            Err(failure) => {
-                state.fail();
-                Err(server.error(failure))
-            }
+            Err(failure) => Err(state.fail(server.error(&failure))),
         }
     }
 }
@@ -148,10 +150,15 @@ mod tests {
         let server = Server::new(Address::parse("127.0.0.1:1").unwrap(), None);
         for delay in [20, 40, 80, 160, 320, 640, 1280, 1280] {
             let connect = server.turn().await.err().unwrap();
-            assert_eq!(connect.source().unwrap().to_string(), "cannot connect to it");
+            let text = connect.to_string();
+            assert!(
+                text.starts_with("cannot use the memcached server 127.0.0.1:1: cannot connect to it: "),
+                "{text}"
+            );
             tokio::time::advance(Duration::from_millis(delay) - Duration::from_nanos(1)).await;
             let delayed = server.turn().await.err().unwrap();
-            assert!(delayed.source().unwrap().to_string().contains("after a delay"), "{delay}");
+            // Nothing is tried, and the error is the last one.
+            assert_eq!(delayed.to_string(), text, "{delay}");
             tokio::time::advance(Duration::from_nanos(1)).await;
         }
     }
