@@ -211,6 +211,6 @@ fn a_store_shows_no_secret() {
     let owner = LeaseOwner::random();
     assert!(!format!("{owner:?}").contains(owner.as_str()));
     for text in [secret(), format!("{CANARY}{}", "A".repeat(33)), format!("{CANARY}=")] {
-        check_error(&StoreKey::from_base64(&text.into()).unwrap_err());
+        check_error(&StoreKey::from_base64(text).unwrap_err());
     }
 }

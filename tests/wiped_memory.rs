@@ -330,7 +330,7 @@ impl Credentials for Wiped {
 fn a_store_key_is_wiped() {
     assert_wiped(|| {
         let base64 = Secret::new("Y2FuYXJ5LTVjMGUtOTFkNy10b2tlbjAxMjM0NTY3ODk=");
-        let key = StoreKey::from_base64(&base64).unwrap();
+        let key = StoreKey::from_base64(base64).unwrap();
         assert_eq!(key, StoreKey::new(KEY));
         let boxed = Box::new(key.clone());
         let shared = SharedTokens::new(MemoryStore::new(), key.clone()).also_read_with(key);

@@ -27,7 +27,7 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIEN
 /// use tower_keystone::store::StoreKey;
 ///
 /// // As `openssl rand -base64 32` prints it.
-/// let key = StoreKey::from_base64(&"MFf2h0NSkqm1MQNPXbvBlqfYfZbAFEe0s8ZhZWzCMTY=".into())?;
+/// let key = StoreKey::from_base64("MFf2h0NSkqm1MQNPXbvBlqfYfZbAFEe0s8ZhZWzCMTY=")?;
 /// assert_eq!(format!("{key:?}"), "StoreKey");
 /// # Ok::<(), tower_keystone::Error>(())
 /// ```
@@ -47,7 +47,8 @@ impl StoreKey {
     /// # Errors
     ///
     /// [`Error::InvalidStore`] if the text is not 32 bytes in base64.
-    pub fn from_base64(text: &Secret) -> Result<Self, Error> {
+    pub fn from_base64(text: impl Into<Secret>) -> Result<Self, Error> {
+        let text = text.into();
         let text = text.expose().trim();
         let alphabet = if text.contains(['-', '_']) { URL_SAFE } else { STANDARD };
         // The decoder wants room for a whole number of groups.
@@ -102,7 +103,7 @@ mod tests {
             BASE64_URL_SAFE_NO_PAD.encode(bytes),
             format!(" {}\n", BASE64_STANDARD.encode(bytes)),
         ] {
-            assert_eq!(StoreKey::from_base64(&text.into()).unwrap(), key);
+            assert_eq!(StoreKey::from_base64(text).unwrap(), key);
         }
     }
 
@@ -117,7 +118,7 @@ mod tests {
             format!("{}!", BASE64_STANDARD.encode([7; 32])),
             "canary".repeat(1_000),
         ] {
-            let error = StoreKey::from_base64(&text.as_str().into()).unwrap_err();
+            let error = StoreKey::from_base64(text.as_str()).unwrap_err();
             let shown = format!("{error} {error:?}");
             assert!(shown.contains("openssl rand -base64 32"), "{shown}");
             assert!(text.is_empty() || !shown.contains(&text), "{shown}");

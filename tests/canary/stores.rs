@@ -439,7 +439,7 @@ async fn the_passwords_of_servers_are_not_shown() {
         let builder = || MemcachedStore::builder().server(address.to_string());
         debug(&builder());
         asked.spawn(ask(builder().build().unwrap()));
-        let builder = builder().username_and_password("alice", &Secret::new(&*secret));
+        let builder = builder().username_and_password("alice", &*secret);
         debug(&builder);
         asked.spawn(ask(builder.build().unwrap()));
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tower_keystone::{
-    Error, Secret,
+    Error,
     store::{LeaseOwner, MemcachedStore, TokenStore, Version},
 };
 
@@ -62,14 +62,14 @@ async fn an_authenticated_store_keeps_the_contract() {
         let password = Some(("user", "canary:pass"));
         let memcached = Memcached::with(Options { password, own, ..Options::default() });
         let builder = || MemcachedStore::builder().server(memcached.address());
-        let known = || builder().username_and_password("user", &Secret::new("canary:pass")).build().unwrap();
+        let known = || builder().username_and_password("user", "canary:pass").build().unwrap();
         contract::records_are_replaced_by_comparison(&known(), &known()).await;
         contract::a_lease_has_one_owner(&known(), &known()).await;
 
-        let wrong = builder().username_and_password("user", &Secret::new("canary:wrong")).build().unwrap();
+        let wrong = builder().username_and_password("user", "canary:wrong").build().unwrap();
         for store in [builder().build().unwrap(), wrong] {
             let error = store.get(&name()).await.unwrap_err();
-            let shown = format!("{error}: {} {error:?} {store:?}", error.source().unwrap());
+            let shown = format!("{error} {error:?} {store:?}");
             assert!(shown.contains(&memcached.address()), "{shown}");
             assert!(shown.contains("requires a username and password"), "{shown}");
             assert!(!shown.contains("canary"), "{shown}");
@@ -125,7 +125,6 @@ async fn keys_begin_with_the_prefix() {
 #[test]
 fn a_store_that_cannot_work_is_not_built() {
     let builder = || MemcachedStore::builder().server("cache");
-    let secret = Secret::new("canary");
     for (builder, reason) in [
         (MemcachedStore::builder(), "there is no memcached server"),
         (builder().server("cache:11211"), "cache:11211 is listed twice"),
@@ -135,10 +134,10 @@ fn a_store_that_cannot_work_is_not_built() {
         (builder().prefix("a\r\nflush_all\r\n"), "prefix"),
         (builder().prefix("\u{e9}"), "prefix"),
         (builder().prefix("p".repeat(129)), "prefix"),
-        (builder().username_and_password("", &secret), "username"),
-        (builder().username_and_password("user name", &secret), "username"),
-        (builder().username_and_password("user", &Secret::new("canary pass")), "password"),
-        (builder().username_and_password("user", &Secret::new("canary\r\nflush_all")), "password"),
+        (builder().username_and_password("", "canary"), "username"),
+        (builder().username_and_password("user name", "canary"), "username"),
+        (builder().username_and_password("user", "canary pass"), "password"),
+        (builder().username_and_password("user", "canary\r\nflush_all"), "password"),
     ] {
         let error = builder.build().unwrap_err();
         let shown = error.to_string();

@@ -42,8 +42,8 @@ impl MemcachedBuilder {
     /// Sets the username and password for servers that run with `-Y`.
     ///
     /// Both are sent unencrypted, and to all servers. Authentication by SASL (`-S`) is not supported.
-    pub fn username_and_password(mut self, username: impl Into<String>, password: &Secret) -> Self {
-        self.login = Some((username.into(), password.clone()));
+    pub fn username_and_password(mut self, username: impl Into<String>, password: impl Into<Secret>) -> Self {
+        self.login = Some((username.into(), password.into()));
         self
     }
 

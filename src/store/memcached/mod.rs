@@ -1,17 +1,14 @@
 //! A store of tokens in memcached.
 //!
 //! ```no_run
-//! use tower_keystone::{
-//!     Secret, SharedTokens, StoreKey,
-//!     store::MemcachedStore,
-//! };
+//! use tower_keystone::{SharedTokens, StoreKey, store::MemcachedStore};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let store = MemcachedStore::builder()
 //!     .server("cache1.example.org:11211")
 //!     .server("cache2.example.org:11211")
 //!     .build()?;
-//! let key = StoreKey::from_base64(&Secret::from(std::env::var("TOKEN_STORE_KEY")?))?;
+//! let key = StoreKey::from_base64(std::env::var("TOKEN_STORE_KEY")?)?;
 //! let tokens = SharedTokens::new(store, key);
 //! # let _ = tokens;
 //! # Ok(())
