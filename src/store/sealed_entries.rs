@@ -63,6 +63,11 @@ impl SealedEntries {
         &self.shared
     }
 
+    /// Returns the first 8 characters of the names.
+    pub(super) fn short_name(&self) -> &str {
+        self.names.first().and_then(|name| name.get(..8)).unwrap_or_default()
+    }
+
     /// Returns the number of keys. All methods use the first key, except [`get_with`](Self::get_with).
     pub(super) fn keys(&self) -> usize {
         self.names.len()
@@ -137,11 +142,9 @@ impl SealedEntries {
         let name = self.entry_name(0, part);
         let message = (self.purpose.name(), miss);
         if self.shared.log_throttle().should_log(message, Instant::now(), LOG_INTERVAL) {
-            let reason = miss.reason();
+            let entry = name.as_ref().map(EntryName::as_str);
             // A log subscriber that panics must not change the outcome.
-            let _ = catch_panic(
-                || warn!(entry = ?name, reason, "a record in the token store is not used: {reason}"),
-            );
+            let _ = catch_panic(|| warn!(entry, "a record in the token store is not used: {}", miss.reason()));
         }
     }
 

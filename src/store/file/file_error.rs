@@ -37,9 +37,6 @@ impl FileError {
 impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` {}", self.path.display(), self.problem)?;
-        if let Some(source) = &self.source {
-            write!(f, ": {source}")?;
-        }
         if let Some(command) = &self.repair {
             write!(f, "; repair it with `{command} {}`", quoted(&self.path))?;
         }
