@@ -212,7 +212,7 @@ impl Error {
             }),
             #[cfg(feature = "store")]
             Self::SharedLoginFailed { message, .. } => {
-                write!(f, "another process with these credentials could not log in: {message}")
+                write!(f, "an earlier login with these credentials failed: {message}")
             }
             Self::Plugin { .. } => f.write_str("the identity plugin failed"),
         }

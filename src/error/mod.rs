@@ -386,7 +386,8 @@ pub enum Error {
         source: Option<Arc<dyn StdError + Send + Sync>>,
     },
 
-    /// Another plugin or process with these credentials could not log in, and the delay after its failure is not over.
+    /// An earlier login with these credentials failed, by another plugin, another process or an earlier run of the
+    /// program. The delay after it is not over. [`SharedTokens::forget_failures`](crate::SharedTokens::forget_failures) ends it.
     #[cfg(feature = "store")]
     #[non_exhaustive]
     SharedLoginFailed {

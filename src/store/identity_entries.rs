@@ -10,7 +10,7 @@ use super::{
     sealed_entries::{Found, NewRecord, Record, SealedEntries},
     sealer::{Purpose, Times},
 };
-use crate::{AccessInfo, Credentials, Error, Secret, error::truncate};
+use crate::{AccessInfo, Credentials, Error, Secret};
 
 /// The entries of one identity in a store.
 #[derive(Clone)]
@@ -74,6 +74,9 @@ const REMOVED_LIFETIME: Duration = Duration::from_secs(1);
 /// How much the clocks of two machines may differ. A record that ended longer ago was put back by somebody.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
 
+/// Maximum length of the text of a failure, in characters. What to do about it is at its end.
+const MAX_MESSAGE: usize = 512;
+
 /// How often a record is written again if another process has changed it meanwhile.
 const MAX_ATTEMPTS: usize = 3;
 
@@ -101,6 +104,23 @@ impl SharedTokens {
         }
     }
 
+    /// Forgets the failed logins of these credentials, for example when a disabled user is enabled again. The next
+    /// plugin that needs a token logs in without a delay.
+    ///
+    /// They are found by [`Credentials::cache_id`], or by [`Credentials::public_id`] if the store is not sealed.
+    /// Without an id, or with a [name](crate::RenewingPlugin::stored_as) in a store that is not sealed, call
+    /// [`RenewingPlugin::reset`](crate::RenewingPlugin::reset) instead. A plugin that has met the failure already keeps
+    /// to its delay, unless it is reset.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StoreUnavailable`] if the store cannot be asked.
+    pub async fn forget_failures(&self, credentials: &impl Credentials) -> Result<(), Error> {
+        let Some(identity) = self.identity_of(credentials) else { return Ok(()) };
+        let entries = self.identity(&identity);
+        entries.clear_failures().await.map_err(|StoreAway| entries.failures.unavailable_error(FAILURE))
+    }
+
     /// Returns the entries of an identity. `identity` is the cache id of its credentials, or the id without secrets if
     /// the store is not sealed.
     pub(crate) fn identity(&self, identity: &Secret) -> IdentityEntries {
@@ -120,6 +140,11 @@ impl IdentityEntries {
     pub(crate) fn with_failures_of(self, identity: &Secret) -> Self {
         let failures = self.tokens.shared().sealed_entries(identity);
         Self { failures, ..self }
+    }
+
+    /// Returns the start of the names of the entries, by which a log shows which plugins share a token.
+    pub(crate) fn short_name(&self) -> &str {
+        self.tokens.short_name()
     }
 
     /// Returns a guard for a renewal that uses the store, or `None` if the store is closed.
@@ -341,7 +366,7 @@ fn access_info(content: &[u8]) -> Option<AccessInfo> {
 impl SharedFailure {
     fn to_bytes(&self) -> Vec<u8> {
         let delay = u64::try_from(self.delay.as_millis()).unwrap_or(u64::MAX);
-        let message = truncate(&self.message);
+        let message = truncated(&self.message);
         [&[u8::from(self.is_transient)], delay.to_be_bytes().as_slice(), message.as_bytes()].concat()
     }
 
@@ -349,10 +374,19 @@ impl SharedFailure {
         let (is_transient, rest) = bytes.split_first()?;
         let (delay, message) = rest.split_first_chunk()?;
         Some(Self {
-            message: truncate(std::str::from_utf8(message).ok()?).into(),
+            message: truncated(std::str::from_utf8(message).ok()?),
             is_transient: *is_transient != 0,
             delay: Duration::from_millis(u64::from_be_bytes(*delay)),
         })
+    }
+}
+
+/// Returns the text of an error, with an ellipsis in place of what is too long.
+fn truncated(message: &str) -> Box<str> {
+    let end = message.char_indices().nth(MAX_MESSAGE).map(|(end, _)| end);
+    match end.and_then(|end| message.get(..end)) {
+        Some(start) => format!("{start}…").into(),
+        None => message.into(),
     }
 }
 

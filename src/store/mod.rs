@@ -68,14 +68,15 @@
 //!
 //! When the cause is fixed, for example because a disabled user is enabled again, call
 //! [`RenewingPlugin::reset`](crate::RenewingPlugin::reset): the next request of that plugin logs in at once, and if that
-//! succeeds, the delay is over for all. In a `FileStore`, you can also remove the files `*.failure*` in its directory.
+//! succeeds, the delay is over for all. Without a plugin, call [`SharedTokens::forget_failures`]. In a `FileStore`, you
+//! can also remove the files `*.failure*` in its directory.
 //!
 //! # What is stored, and who can read it
 //!
 //! Each record is sealed: encrypted and authenticated (XChaCha20-Poly1305). It is bound to the credentials, to the
-//! [name](SharedTokens::name) of the store and to its purpose. A record that was changed, that belongs to other
-//! credentials or that was made with another key is ignored, and is logged as a warning, at most once a minute for the
-//! same reason. The names of the entries tell nothing without the key.
+//! [name](SharedTokens::name) of the store and to its purpose. A record that was changed or that was put in
+//! the place of another is ignored, and is logged as a warning, at most once a minute for the same reason. The names of
+//! the entries tell nothing without the key.
 //!
 //! Somebody who can read the store sees how many entries there are, how long they are, and when the tokens expire.
 //! Somebody who can write to it can remove tokens, delay logins, or put old tokens back, which services then reject.
@@ -84,7 +85,9 @@
 //! # The key
 //!
 //! A [`StoreKey`] is 32 random bytes, for example from `openssl rand -base64 32`. All processes that share tokens need
-//! it. Treat it like the passwords of the credentials. To replace it:
+//! it. With another key, all entries have other names: such a process finds nothing, and logs in for itself without a
+//! warning. Compare the fingerprints of the keys, which are in the `Debug` output of [`SharedTokens`] and in a debug
+//! event when it is created. Treat the key like the passwords of the credentials. To replace it:
 //!
 //! ```
 //! use tower_keystone::store::{SharedTokens, StoreKey, TokenStore};

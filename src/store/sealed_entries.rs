@@ -144,7 +144,8 @@ impl SealedEntries {
         if self.shared.log_throttle().should_log(message, Instant::now(), LOG_INTERVAL) {
             let entry = name.as_ref().map(EntryName::as_str);
             // A log subscriber that panics must not change the outcome.
-            let _ = catch_panic(|| warn!(entry, "a record in the token store is not used: {}", miss.reason()));
+            let _ =
+                catch_panic(|| warn!(entry, "a record in the token store is not used: {}", miss.reason()));
         }
     }
 

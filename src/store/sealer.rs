@@ -79,6 +79,11 @@ impl Sealer {
         sealer
     }
 
+    /// Returns the id of the key that is in each of its records, to compare the keys of two processes.
+    pub(super) fn fingerprint(&self) -> String {
+        format!("{:08x}", u32::from_be_bytes(self.id))
+    }
+
     /// Returns the part of the names of all entries of an identity that is the same.
     pub(super) fn identity_name(&self, store: &str, identity: &str) -> Box<str> {
         let Ok(mut mac) = <Hmac<Sha256> as Mac>::new_from_slice(&*self.name) else {

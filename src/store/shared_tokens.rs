@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use tracing::debug;
+
 use super::{
     EntryName, MemoryStore, StoreFuture, StoreKey, StoreUser, TokenStore,
     contact::{Contact, StoreAway},
@@ -106,7 +108,10 @@ impl SharedTokens {
         };
         inner.add_key(key);
         let _ = catch_panic(|| inner.store.connect());
-        Self(Arc::new(inner))
+        let tokens = Self(Arc::new(inner));
+        // A log subscriber that panics must not change the outcome.
+        let _ = catch_panic(|| debug!(?tokens, "tokens are shared by a store"));
+        tokens
     }
 
     /// Sets the name of the store. The default is `tokens`.
@@ -219,13 +224,14 @@ impl Inner {
     }
 }
 
-/// Shows the store, but no key.
+/// Shows the store and the fingerprints of the keys, but no key.
 impl fmt::Debug for SharedTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedTokens")
             .field("store", &self.0.store)
             .field("name", &self.0.name)
             .field("is_sealed", &self.0.is_sealed)
+            .field("keys", &self.sealers(Purpose::Tokens).map(Sealer::fingerprint).collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }

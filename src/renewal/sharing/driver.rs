@@ -10,6 +10,7 @@ use std::{
 };
 
 use tokio::time::sleep;
+use tracing::debug;
 
 use super::{
     lease_guard::LeaseGuard,
@@ -27,7 +28,7 @@ use crate::{
     store::{
         FailureCounts, IdentityEntries, SharedFailure, StoreAway, StoreUser, StoredToken, TokenEntry, Version,
     },
-    task::runtime,
+    task::{catch_panic, runtime},
 };
 
 /// Above this number of rejections within a window, they are not limited.
@@ -282,6 +283,7 @@ impl<'a, C: Credentials> SharedRenewal<'a, C> {
                 self.lease = Some(lease);
             } else {
                 lease.forget();
+                log(&entries, "another process has the lease, and may log in");
             }
             self.protocol.leased(asked_at, self.elapsed()?, is_leased, self.rng.f64());
         }
@@ -290,6 +292,7 @@ impl<'a, C: Credentials> SharedRenewal<'a, C> {
 
     /// Logs in, and extends the lease meanwhile. The login is never dropped because of the store.
     async fn log_in(&mut self, timeout: Duration) -> Result<(), Ended> {
+        log(&self.entries, "logs in for all that share the token");
         let task = self.task;
         let mut login = pin!(task.log_in(timeout));
         let login = loop {
@@ -359,6 +362,7 @@ impl<'a, C: Credentials> SharedRenewal<'a, C> {
             self.protocol.login_failed(false, true);
             return Ok(());
         }
+        log(&self.entries, "logs in without the store");
         let last = self.login.take();
         let login = self.task.log_in_repeatedly(self.started_at, last).await.ok_or(Ended)?;
         self.user = self.entries.add_user();
@@ -387,6 +391,7 @@ impl<'a, C: Credentials> SharedRenewal<'a, C> {
             self.published = version;
             self.protocol.published(version.is_some());
             if version.is_some() {
+                log(&entries, "published a token in the store");
                 self.clear_failures();
             }
         }
@@ -478,6 +483,7 @@ impl<'a, C: Credentials> SharedRenewal<'a, C> {
         let (id, now) = (self.task.id, plugin.clock.now());
         match (outcome, self.login.take(), self.seen.take()) {
             (protocol::Outcome::TakeOver, _, Some(seen)) => {
+                log(&self.entries, "takes over a token of the store");
                 let credentials = self.is_named_by_cache_id.then(|| self.credentials.clone());
                 plugin.finish_renewal(id, now, |state| state.finish_with_stored(id, seen, credentials, now))
             }
@@ -541,6 +547,12 @@ impl<'a, C: Credentials> SharedRenewal<'a, C> {
     fn plugin(&self) -> Result<Arc<Shared<C>>, Ended> {
         self.task.plugin_if_current().ok_or(Ended)
     }
+}
+
+/// Logs how the token of these entries is shared.
+fn log(entries: &IdentityEntries, message: &str) {
+    // A log subscriber that panics must not change the outcome.
+    let _ = catch_panic(|| debug!(entry = entries.short_name(), "{message}"));
 }
 
 /// The output of the future that is ready first.

@@ -142,10 +142,12 @@ async fn a_failure_ends_after_its_delay_and_is_removed() {
 async fn the_message_of_a_failure_is_bounded() {
     let store = MemoryStore::new();
     let entries = shared(&store, 1).identity(&alice());
-    let failure = SharedFailure { message: "ä".repeat(MAX_RECORD).into(), is_transient: true, delay: HOUR };
-    entries.publish_failure(&failure).await.unwrap();
-    let message = entries.failure().await.unwrap().unwrap().message;
-    assert!(message.starts_with('ä') && message.len() < 1_000, "{}", message.len());
+    for (length, shown) in [(512, "ä".repeat(512)), (MAX_RECORD, format!("{}…", "ä".repeat(512)))] {
+        let message = "ä".repeat(length).into();
+        let failure = SharedFailure { message, is_transient: true, delay: HOUR };
+        entries.publish_failure(&failure).await.unwrap();
+        assert_eq!(*entries.failure().await.unwrap().unwrap().message, *shown);
+    }
 }
 
 /// Seals a record, and puts it in an entry of Alice.

@@ -202,3 +202,31 @@ async fn a_process_that_cannot_reach_keystone_lets_others_log_in_first() {
         assert_eq!(unreachable.logins(), 1);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn failures_are_forgotten_when_the_program_asks_for_it() {
+    let (keystone, store) = (ScriptedKeystone::new(), MemoryStore::new());
+    keystone.queue_responses([LoginResponse::Status(401), LoginResponse::Status(401)]);
+    for _ in 0..2 {
+        let failed = token(&process(&keystone, &store, 1)).await;
+        assert!(matches!(failed, Err(Error::Keystone(_))), "{failed:?}");
+        let shared_failure = token(&process(&keystone, &store, 2)).await;
+        assert!(matches!(shared_failure, Err(Error::SharedLoginFailed { .. })), "{shared_failure:?}");
+        shared(&store).forget_failures(&keystone.credentials()).await.unwrap();
+    }
+    assert_eq!(token(&process(&keystone, &store, 3)).await.unwrap(), "token-1");
+    assert_eq!(keystone.logins(), 3);
+    // Nothing to forget, and the token stays.
+    shared(&store).forget_failures(&keystone.credentials()).await.unwrap();
+    assert_eq!(token(&process(&keystone, &store, 4)).await.unwrap(), "token-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_failure_says_all_that_the_failed_login_said() {
+    let (keystone, store) = (ScriptedKeystone::new(), MemoryStore::new());
+    keystone.respond_with(LoginResponse::Status(401));
+    let failed = token(&process(&keystone, &store, 1)).await.unwrap_err();
+    let shared_failure = token(&process(&keystone, &store, 2)).await.unwrap_err();
+    let expected = format!("an earlier login with these credentials failed: {failed}");
+    assert_eq!(shared_failure.to_string(), expected);
+}

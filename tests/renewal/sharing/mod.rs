@@ -2,6 +2,7 @@
 
 mod credentials;
 mod ends;
+mod events;
 mod failures;
 mod logins;
 mod outages;
