@@ -80,6 +80,8 @@ pub use missing_auth_methods::MissingAuthMethods;
 
 pub(crate) use connect_fault::{ConnectFault, failed_proxy, root_cause};
 pub(crate) use failed_login::FailedLogin;
+#[cfg(feature = "redis")]
+pub(crate) use format::printable;
 pub(crate) use format::{
     escaped, origin as format_origin, sources as format_sources, truncate, url as format_url,
 };

@@ -2,7 +2,7 @@ use std::{error, fmt};
 
 use redis::{ErrorKind, ServerErrorKind};
 
-use crate::error::escaped;
+use crate::error::printable;
 
 /// An error of a Redis or Valkey server, or of the connection to it. It contains no password and no part of a record.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ impl From<&redis::RedisError> for ServerFailure {
             _ => error.to_string(),
         };
         let text = text.split_once(ARGUMENTS).map_or(text.as_str(), |(before, _)| before);
-        Self::new(escaped(text.trim()))
+        Self::new(printable(text.trim()))
     }
 }
 
