@@ -312,6 +312,33 @@ async fn a_connection_with_a_response_too_many_is_not_used_again() {
     assert_eq!(first.read(&mut [0]).await.unwrap_or(0), 0, "it was closed");
 }
 
+/// A late write of the same value, for example by an abandoned operation, is no other version.
+#[tokio::test]
+async fn a_version_that_is_written_again_meanwhile_is_still_replaced() {
+    let (server, store) = Scripted::new().await;
+    let name = name();
+    let key = format!("tower-keystone:{}", name.as_str());
+    let serve = async move {
+        let mut connection = BufReader::new(server.accept().await);
+        for (cas, stored) in [(1, "EXISTS"), (2, "STORED")] {
+            let mut line = String::new();
+            connection.read_line(&mut line).await.unwrap();
+            assert!(line.starts_with("gets "), "{line}");
+            let found = format!("VALUE {key} 0 3 {cas}\r\nold\r\nEND\r\n");
+            connection.write_all(found.as_bytes()).await.unwrap();
+            line.clear();
+            connection.read_line(&mut line).await.unwrap();
+            assert!(line.starts_with("cas ") && line.ends_with(&format!(" {cas}\r\n")), "{line}");
+            connection.read_line(&mut String::new()).await.unwrap();
+            connection.write_all(format!("{stored}\r\n").as_bytes()).await.unwrap();
+        }
+    };
+    let seen = Version::of(b"old");
+    let serving = tokio::spawn(serve);
+    assert!(store.publish(&name, Some(&seen), b"new", HOUR).await.unwrap());
+    serving.await.unwrap();
+}
+
 #[tokio::test]
 async fn operations_share_one_connection() {
     let (server, store) = Scripted::new().await;

@@ -10,6 +10,9 @@ use super::{
 };
 use crate::{BoxError, task::runtime};
 
+/// How often a value is compared and replaced if other writes come in between.
+const MAX_ATTEMPTS: usize = 4;
+
 /// A store of tokens in one or several memcached servers.
 ///
 /// Clones share the connections. See the [module docs](super) for what it needs of a server, and for an example.
@@ -154,14 +157,20 @@ impl TokenStore for MemcachedStore {
 async fn replace(
     connection: &mut Connection,
     key: &Key,
-    is_expected: impl FnOnce(&[u8]) -> bool,
+    is_expected: impl Fn(&[u8]) -> bool,
     end: End,
     value: &[u8],
 ) -> Result<bool, Failure> {
-    match connection.gets(key).await? {
-        Some(Item { value: found, cas }) if is_expected(&found) => {
-            Ok(connection.cas(key, end, value, cas).await? == Stored::Stored)
+    for _ in 0..MAX_ATTEMPTS {
+        let cas = match connection.gets(key).await? {
+            Some(Item { value: found, cas }) if is_expected(&found) => cas,
+            _ => return Ok(false),
+        };
+        if connection.cas(key, end, value, cas).await? == Stored::Stored {
+            return Ok(true);
         }
-        _ => Ok(false),
+        // Another write came in between. It can have left the expected value, such as an operation of this process that
+        // was abandoned and reaches the server late.
     }
+    Ok(false)
 }
