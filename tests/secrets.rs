@@ -207,7 +207,7 @@ fn a_store_shows_no_secret() {
     let key = StoreKey::new(*b"canary-7d1f-canary-7d1f-01234567");
     debug(&key);
     debug(&SharedTokens::new(MemoryStore::new(), key.clone()).also_read_with(key));
-    debug(&Version::of(secret().as_bytes()));
+    debug(&Version::from_record(secret().as_bytes()));
     let owner = LeaseOwner::random();
     assert!(!format!("{owner:?}").contains(owner.as_str()));
     for text in [secret(), format!("{CANARY}{}", "A".repeat(33)), format!("{CANARY}=")] {

@@ -59,7 +59,7 @@ impl TokenStore for Constant {
         _: &'a [u8],
         _: Duration,
     ) -> StoreFuture<'a, bool> {
-        assert_eq!(seen, Some(&Version::of(&self.0)));
+        assert_eq!(seen, Some(&Version::from_record(&self.0)));
         Box::pin(async { Ok(true) })
     }
 

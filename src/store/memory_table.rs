@@ -43,7 +43,7 @@ impl Table {
         record: &[u8],
         time_to_live: Duration,
     ) -> bool {
-        let current = self.get(now, name).map(Version::of);
+        let current = self.get(now, name).map(Version::from_record);
         if current.as_ref() != seen || record.len() > MAX_RECORD {
             return false;
         }
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(table.get(SECOND, &name(MAX_ENTRIES - 1)), None);
         assert!(table.get(SECOND, &name(MAX_ENTRIES - 2)).is_some());
         // A record that is replaced evicts no other.
-        assert!(table.publish(SECOND, &new, Some(&Version::of(b"new")), b"newer", SECOND));
+        assert!(table.publish(SECOND, &new, Some(&Version::from_record(b"new")), b"newer", SECOND));
         assert!(table.get(SECOND, &name(MAX_ENTRIES - 2)).is_some());
     }
 

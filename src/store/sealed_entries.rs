@@ -85,7 +85,7 @@ impl SealedEntries {
         let Some(record) = self.shared.ask(&name, |store| store.get(&name)).await? else {
             return Ok(nothing);
         };
-        let version = Some(Version::of(&record));
+        let version = Some(Version::from_record(&record));
         let record = self.open(key, part, kinds, record);
         let record = record.inspect_err(|miss| self.log(part, *miss)).ok();
         Ok(Found { version, record })
@@ -111,7 +111,7 @@ impl SealedEntries {
         }
         let is_published =
             self.shared.ask(&name, |store| store.publish(&name, seen, &record, new.time_to_live)).await?;
-        Ok(is_published.then(|| Version::of(&record)))
+        Ok(is_published.then(|| Version::from_record(&record)))
     }
 
     pub(super) async fn lease(&self, owner: &LeaseOwner, term: Duration) -> Result<bool, StoreAway> {

@@ -142,7 +142,7 @@ impl Version {
     pub const MAX_LENGTH: usize = 48;
 
     /// Returns the version of a record.
-    pub fn of(record: &[u8]) -> Self {
+    pub fn from_record(record: &[u8]) -> Self {
         let length = record.len().min(Self::MAX_LENGTH);
         let mut bytes = [0; Self::MAX_LENGTH];
         for (to, from) in bytes.iter_mut().zip(record) {

@@ -290,7 +290,9 @@ async fn records_that_are_not_used_are_logged_without_secrets() {
     for changed in [changed(60, 1), changed(3, 1), changed(2, 8), cut, stranger] {
         let current = store.inner.get(&name).await.unwrap().unwrap();
         let hour = Duration::from_secs(3600);
-        assert!(store.inner.publish(&name, Some(&Version::of(&current)), &changed, hour).await.unwrap());
+        assert!(
+            store.inner.publish(&name, Some(&Version::from_record(&current)), &changed, hour).await.unwrap()
+        );
         plugin(shared()).access().await.unwrap();
     }
     let output = output();

@@ -112,7 +112,7 @@ impl FaultyStore {
     /// Puts a record in a part of the only identity, whatever is there.
     pub(crate) async fn put(&self, part: &str, record: &[u8]) {
         let (name, inner) = self.entry(part);
-        let seen = inner.get(&name).await.unwrap().map(|record| Version::of(&record));
+        let seen = inner.get(&name).await.unwrap().map(|record| Version::from_record(&record));
         assert!(inner.publish(&name, seen.as_ref(), record, seconds(24 * HOUR)).await.unwrap());
     }
 

@@ -1,4 +1,4 @@
-//! Many processes that share a stored token.
+//! Many processes to which a program hands a token on by itself. Group `e` has those that share it by a store.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ cases![
 
 const PROCESSES: u64 = 50;
 
-/// The crate has neither a token store nor a lock between processes. It exports a token (`auth_state`), restores it
-/// (`set_auth_state`), and spreads the renewals of processes by jitter. Each process renews its own token.
+/// Without a store, a program can hand a token on by itself: it exports the token (`auth_state`) and restores it
+/// (`set_auth_state`). Each process then renews its own token, and jitter spreads the renewals.
 async fn b14_processes_that_restore_one_token_renew_it_at_different_times() {
     let keystone = ScriptedKeystone::new();
     let first = keystone.plugin();
@@ -50,7 +50,7 @@ async fn b14_processes_that_restore_one_token_renew_it_at_different_times() {
     assert!(login_seconds.last().unwrap() - login_seconds[0] >= 60, "{login_seconds:?}");
 }
 
-/// If the user locks the store (for example with a file lock), one process logs in for all.
+/// If the program locks the place where it keeps the token, for example with a file lock, one process logs in for all.
 async fn b14_processes_that_lock_their_token_store_share_one_login() {
     let keystone = ScriptedKeystone::new();
     keystone.respond_with(LoginResponse::Token.delayed_by(seconds(1)));

@@ -74,7 +74,7 @@ async fn get(store: &dyn TokenStore, name: &EntryName) -> Option<Vec<u8>> {
 }
 
 async fn publish(store: &dyn TokenStore, name: &EntryName, seen: Option<&[u8]>, record: &[u8]) -> bool {
-    store.publish(name, seen.map(Version::of).as_ref(), record, LONG).await.unwrap()
+    store.publish(name, seen.map(Version::from_record).as_ref(), record, LONG).await.unwrap()
 }
 
 pub(crate) async fn records_are_replaced_by_comparison(one: &dyn TokenStore, other: &dyn TokenStore) {
@@ -144,11 +144,11 @@ pub(crate) async fn records_end(one: &dyn TokenStore, other: &dyn TokenStore, cl
     assert_eq!(get(other, &long).await, Some(record(2, 100)));
     // The end is that of the last record, not of the first.
     assert!(publish(one, &short, None, &record(1, 100)).await);
-    let seen = Version::of(&record(1, 100));
+    let seen = Version::from_record(&record(1, 100));
     assert!(one.publish(&short, Some(&seen), &record(3, 100), 2 * unit).await.unwrap());
-    let seen = Version::of(&record(2, 100));
+    let seen = Version::from_record(&record(2, 100));
     assert!(one.publish(&long, Some(&seen), &record(4, 100), 2 * unit).await.unwrap());
-    let seen = Version::of(&record(4, 100));
+    let seen = Version::from_record(&record(4, 100));
     if one.publish(&long, Some(&seen), &record(5, 100), LONG).await.unwrap() {
         clock.pass(3 * unit).await;
         assert_eq!(get(other, &long).await, Some(record(5, 100)));

@@ -165,7 +165,7 @@ async fn a_restarted_server_does_not_accept_old_versions() {
         assert!(other.publish(&name, None, b"new", HOUR).await.unwrap());
         let new = memcached.send(format!("gets tower-keystone:{}\r\n", name.as_str()).as_bytes(), 1);
         assert_eq!(old, new, "the length and the number are the same");
-        assert!(!one.publish(&name, Some(&Version::of(b"old")), b"late", HOUR).await.unwrap());
+        assert!(!one.publish(&name, Some(&Version::from_record(b"old")), b"late", HOUR).await.unwrap());
         assert!(!one.extend(&name, &owner, HOUR).await.unwrap());
         assert_eq!(one.get(&name).await.unwrap().as_deref(), Some(&b"new"[..]));
     }

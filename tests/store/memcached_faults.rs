@@ -72,8 +72,9 @@ async fn publish_and_read(store: MemcachedStore, counts: Arc<Counts>) {
             }
             // Kept also if the response gets lost.
             published.push(record.clone());
-            let has_published =
-                store.publish(&name, seen.as_deref().map(Version::of).as_ref(), &record, HOUR).await?;
+            let has_published = store
+                .publish(&name, seen.as_deref().map(Version::from_record).as_ref(), &record, HOUR)
+                .await?;
             Ok::<_, BoxError>(has_published)
         };
         let result = timeout(Duration::from_millis(50), operation).await;
@@ -161,7 +162,7 @@ async fn an_abandoned_operation_leaves_no_answer_to_another() {
     while abandoned < 2_000 {
         let number = rng.usize(..names.len());
         let (name, record) = (&names[number], record_of(number));
-        let seen = Version::of(&record);
+        let seen = Version::from_record(&record);
         let owner = LeaseOwner::random();
         let times = rng.usize(..8);
         let is_abandoned = match rng.u8(..6) {
@@ -177,7 +178,7 @@ async fn an_abandoned_operation_leaves_no_answer_to_another() {
         let (name, record) = (&names[number], record_of(number));
         assert!(store.get(name).await.unwrap().unwrap() == record, "{number}");
         assert!(!store.publish(name, None, b"new", HOUR).await.unwrap());
-        assert!(store.publish(name, Some(&Version::of(&record)), &record, HOUR).await.unwrap());
+        assert!(store.publish(name, Some(&Version::from_record(&record)), &record, HOUR).await.unwrap());
         assert!(!store.lease(name, &owner, HOUR).await.unwrap());
     }
 }
@@ -333,7 +334,7 @@ async fn a_version_that_is_written_again_meanwhile_is_still_replaced() {
             connection.write_all(format!("{stored}\r\n").as_bytes()).await.unwrap();
         }
     };
-    let seen = Version::of(b"old");
+    let seen = Version::from_record(b"old");
     let serving = tokio::spawn(serve);
     assert!(store.publish(&name, Some(&seen), b"new", HOUR).await.unwrap());
     serving.await.unwrap();

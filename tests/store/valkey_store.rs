@@ -217,13 +217,13 @@ async fn extreme_times_are_rounded_to_what_the_server_takes() {
     let Some(server) = Valkey::start() else { return };
     add_user(&server, &WITHOUT_EVAL);
     for store in [store(&server), store_of_user(&server)] {
-        let (name, owner, version) = (contract::name(), LeaseOwner::random(), Version::of(b"one"));
+        let (name, owner, version) = (contract::name(), LeaseOwner::random(), Version::from_record(b"one"));
         assert!(store.publish(&name, None, b"one", Duration::MAX).await.unwrap());
         assert!(store.publish(&name, Some(&version), b"two", Duration::MAX).await.unwrap());
         assert!(store.lease(&name, &owner, Duration::MAX).await.unwrap());
         assert!(store.extend(&name, &owner, Duration::MAX).await.unwrap());
         assert!(store.extend(&name, &owner, Duration::ZERO).await.unwrap());
-        store.publish(&name, Some(&Version::of(b"two")), b"three", Duration::ZERO).await.unwrap();
+        store.publish(&name, Some(&Version::from_record(b"two")), b"three", Duration::ZERO).await.unwrap();
         while store.get(&name).await.unwrap().is_some() {}
         while !store.lease(&name, &LeaseOwner::random(), LONG).await.unwrap() {}
     }
@@ -238,7 +238,7 @@ async fn a_value_of_another_type_is_an_error() {
         let key = format!("tower-keystone:{{{}}}.token", name.identity());
         assert_eq!(server.ask(&["RPUSH", &key, "value"]), ":1");
         assert_eq!(server.ask(&["RPUSH", &format!("{key}.lease"), "value"]), ":1");
-        let seen = Version::of(b"value");
+        let seen = Version::from_record(b"value");
         let errors = [
             store.get(&name).await.map(|_| ()).unwrap_err(),
             store.publish(&name, Some(&seen), b"record", LONG).await.map(|_| ()).unwrap_err(),
@@ -264,7 +264,7 @@ async fn a_value_that_is_too_long_is_read_in_part_and_replaced() {
     server.ask(&["SETRANGE", &key, "50000000", "end"]);
     let read = store.get(&name).await.unwrap().unwrap();
     assert_eq!(read.len(), MAX_RECORD + 1);
-    let seen = Version::of(&read);
+    let seen = Version::from_record(&read);
     add_user(&server, &WITHOUT_EVAL);
     let error = store_of_user(&server).publish(&name, Some(&seen), b"new", LONG).await.unwrap_err();
     assert!(error.to_string().contains("too long; remove it"), "{error}");

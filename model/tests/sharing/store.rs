@@ -203,6 +203,6 @@ impl Record {
     }
 
     pub fn version(self) -> Version {
-        Version::of(&self.bytes())
+        Version::from_record(&self.bytes())
     }
 }

@@ -95,7 +95,7 @@ pub(super) fn publish(
     record: &[u8],
     time_to_live: Duration,
 ) -> Result<bool, FileError> {
-    let current = read(directory, name)?.map(|record| Version::of(&record));
+    let current = read(directory, name)?.map(|record| Version::from_record(&record));
     if current.as_ref() != seen {
         return Ok(false);
     }

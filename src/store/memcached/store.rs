@@ -102,7 +102,7 @@ impl TokenStore for MemcachedStore {
                 };
                 // Cas numbers start again with the server. So the version within the value is compared, and the number
                 // is that of this connection.
-                replace(connection, &key, |value| Version::of(value) == *seen, end, record).await
+                replace(connection, &key, |value| Version::from_record(value) == *seen, end, record).await
             })
             .await
         })

@@ -263,7 +263,7 @@ impl RedisStore {
         }
         // The first of the two commands may have published it.
         let current = self.read(key, Version::MAX_LENGTH).await?;
-        Ok(current.is_some_and(|current| current == Version::of(record).as_bytes()))
+        Ok(current.is_some_and(|current| current == Version::from_record(record).as_bytes()))
     }
 
     /// Returns whether the record is published, and whether the command was sent twice.
@@ -278,7 +278,7 @@ impl RedisStore {
             None => self.ask(commands::set_if_absent(key, record, time)).await?,
             Some(version) => {
                 let current = self.read(key, MAX_RECORD + 1).await?;
-                let Some(old) = current.filter(|current| Version::of(current) == *version) else {
+                let Some(old) = current.filter(|current| Version::from_record(current) == *version) else {
                     return Ok((false, false));
                 };
                 if old.len() > MAX_RECORD {

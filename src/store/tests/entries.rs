@@ -64,7 +64,7 @@ async fn what_does_not_belong_under_a_name_is_a_miss_and_is_logged_once() {
         let TokenEntry::NoToken(Some(seen)) = his.token().await.unwrap() else {
             panic!("a token of another")
         };
-        assert_eq!(seen, Version::of(&record));
+        assert_eq!(seen, Version::from_record(&record));
         assert_eq!(hers.failure().await.unwrap(), None);
         assert_eq!(hers.failure_counts().await.unwrap(), FailureCounts::default());
     }
@@ -100,7 +100,7 @@ async fn garbage_of_every_length_is_a_miss() {
         changed[byte] ^= 0x10;
         put(&store, &name, &changed).await;
         let TokenEntry::NoToken(Some(seen)) = entries.token().await.unwrap() else { panic!("{byte}") };
-        assert_eq!(seen, Version::of(&changed));
+        assert_eq!(seen, Version::from_record(&changed));
     }
     // An old record that is put back is found as the token that it is.
     put(&store, &name, &record).await;

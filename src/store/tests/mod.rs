@@ -49,7 +49,7 @@ async fn get(store: &MemoryStore, name: &EntryName) -> Option<Vec<u8>> {
 
 /// Puts a record in place of the one that is there.
 async fn put(store: &MemoryStore, name: &EntryName, record: &[u8]) {
-    let seen = get(store, name).await.map(|record| super::Version::of(&record));
+    let seen = get(store, name).await.map(|record| super::Version::from_record(&record));
     assert!(store.publish(name, seen.as_ref(), record, HOUR).await.unwrap());
 }
 

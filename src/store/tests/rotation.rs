@@ -17,7 +17,7 @@ async fn a_token_of_the_old_key_is_taken_over() {
     assert_ne!(token.version, version);
     // It is sealed with the new key, so it is replaced by comparison.
     let record = get(&store, &name(2, &alice(), "token")).await.unwrap();
-    assert_eq!(crate::store::Version::of(&record), token.version);
+    assert_eq!(crate::store::Version::from_record(&record), token.version);
     let two = new.publish_token(Some(&token.version), &access_info("two"), HOUR).await.unwrap();
     assert!(two.is_some());
     assert_eq!(stored(&new).await.as_deref(), Some("two"));

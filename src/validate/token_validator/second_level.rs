@@ -18,12 +18,12 @@ use crate::{
 /// Maximum number of records that are read and written at the same time.
 const MAX_OPERATIONS: usize = 64;
 
-/// Maximum time for which an answer of the store is awaited before Keystone is asked. Requests wait only a second longer
-/// than for Keystone alone.
+/// Maximum time for which an answer of the store is awaited before Keystone is asked. Requests wait only a second
+/// longer than for Keystone alone.
 const MAX_WAIT: Duration = Duration::from_millis(500);
 
-/// Maximum number of records that are being written or wait for it. Further ones are left out: the other replicas then ask
-/// Keystone, at the latest after the lifetime of what they know.
+/// Maximum number of records that are being written or wait for it. Further ones are left out: the other replicas then
+/// ask Keystone, at the latest after the lifetime of what they know.
 const MAX_WAITING_WRITES: usize = 1_024;
 
 /// The validations that several processes share.
@@ -93,8 +93,8 @@ impl SecondLevel {
         self.tokens.validation(&Secret::new(subject))
     }
 
-    /// Reads an entry. It waits no longer than for an answer after the first contact. If the answer is late, it is still
-    /// awaited in the background, so that the first contact is made.
+    /// Reads an entry. It waits no longer than for an answer after the first contact. If the answer is late, it is
+    /// still awaited in the background, so that the first contact is made.
     pub(super) async fn get(
         &self,
         entry: &ValidationEntry,
@@ -114,6 +114,7 @@ impl SecondLevel {
             }
         }
     }
+
     /// Writes an entry in the background, unless too many wait for it.
     pub(super) fn write(&self, writing: impl Future<Output = Result<(), StoreAway>> + Send + 'static) {
         let Ok(place) = Arc::clone(&self.waiting_writes).try_acquire_owned() else { return };

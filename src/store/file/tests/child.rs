@@ -158,7 +158,7 @@ fn write(path: &Path) {
 async fn publish(path: &Path) {
     let store = FileStore::open(path).unwrap();
     say(store
-        .publish(&name(), Some(&crate::store::Version::of(b"first")), b"second", HOUR)
+        .publish(&name(), Some(&crate::store::Version::from_record(b"first")), b"second", HOUR)
         .await
         .unwrap_err());
     say(store.lease(&name(), &owner("child"), HOUR).await.unwrap_err());

@@ -64,7 +64,7 @@ async fn a_stopped_process_keeps_its_lease_until_its_term_is_over() {
 async fn a_process_that_is_stopped_in_the_lock_stops_writes_only_and_one_that_is_killed_nothing() {
     let (directory, store) = TestDirectory::with_store();
     store.publish(&name(), None, b"first", HOUR).await.unwrap();
-    let seen = Version::of(b"first");
+    let seen = Version::from_record(b"first");
     let mut child = ChildProcess::start("hold the lock", directory.path());
     assert_eq!(child.next_line(), "has the lock");
     child.signal(Signal::STOP);

@@ -28,6 +28,6 @@ async fn on_a_network_mount_records_are_compared_and_nothing_is_locked() {
     }
     assert!(store.publish(&name(), None, b"first", HOUR).await.unwrap());
     assert!(!store.publish(&name(), None, b"second", HOUR).await.unwrap());
-    assert!(store.publish(&name(), Some(&Version::of(b"first")), b"second", HOUR).await.unwrap());
+    assert!(store.publish(&name(), Some(&Version::from_record(b"first")), b"second", HOUR).await.unwrap());
     assert_eq!(directory.names(), [file_name()]);
 }

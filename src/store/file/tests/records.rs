@@ -11,9 +11,9 @@ async fn a_record_is_replaced_only_if_it_has_the_version_that_was_seen() {
     assert_eq!(store.get(&name()).await.unwrap(), None);
     assert!(store.publish(&name(), None, b"first", HOUR).await.unwrap());
     assert!(!store.publish(&name(), None, b"second", HOUR).await.unwrap());
-    assert!(!store.publish(&name(), Some(&Version::of(b"other")), b"second", HOUR).await.unwrap());
+    assert!(!store.publish(&name(), Some(&Version::from_record(b"other")), b"second", HOUR).await.unwrap());
     assert_eq!(store.get(&name()).await.unwrap().unwrap(), b"first");
-    assert!(store.publish(&name(), Some(&Version::of(b"first")), b"second", HOUR).await.unwrap());
+    assert!(store.publish(&name(), Some(&Version::from_record(b"first")), b"second", HOUR).await.unwrap());
     assert_eq!(store.get(&name()).await.unwrap().unwrap(), b"second");
 }
 
@@ -22,7 +22,7 @@ async fn a_record_that_has_ended_is_none() {
     let (_directory, store) = TestDirectory::with_store();
     assert!(store.publish(&name(), None, b"first", Duration::ZERO).await.unwrap());
     assert_eq!(store.get(&name()).await.unwrap(), None);
-    assert!(!store.publish(&name(), Some(&Version::of(b"first")), b"second", HOUR).await.unwrap());
+    assert!(!store.publish(&name(), Some(&Version::from_record(b"first")), b"second", HOUR).await.unwrap());
     assert!(store.publish(&name(), None, b"second", HOUR).await.unwrap());
 }
 
@@ -31,7 +31,7 @@ async fn the_longest_record_is_stored_and_a_longer_one_is_not() {
     let (_directory, store) = TestDirectory::with_store();
     let longest = vec![7; MAX_RECORD];
     assert!(store.publish(&name(), None, &longest, HOUR).await.unwrap());
-    let seen = Version::of(&longest);
+    let seen = Version::from_record(&longest);
     let too_long = vec![8; MAX_RECORD + 1];
     assert!(!store.publish(&name(), Some(&seen), &too_long, HOUR).await.unwrap());
     assert_eq!(store.get(&name()).await.unwrap().unwrap(), longest);

@@ -17,7 +17,7 @@ fn count(store: FileStore) {
             let record = store.get(&name()).await.unwrap();
             let number =
                 record.as_ref().map_or(0, |record| u32::from_be_bytes(record.as_slice().try_into().unwrap()));
-            let seen = record.map(|record| Version::of(&record));
+            let seen = record.map(|record| Version::from_record(&record));
             let next = (number + 1).to_be_bytes();
             counted += u32::from(store.publish(&name(), seen.as_ref(), &next, HOUR).await.unwrap());
         }
@@ -45,7 +45,7 @@ fn a_record_that_is_replaced_is_never_absent() {
     let writer = thread::spawn(move || {
         runtime().block_on(async {
             for next in 1..3_000 {
-                let seen = Version::of(&number(next - 1));
+                let seen = Version::from_record(&number(next - 1));
                 assert!(store.publish(&name(), Some(&seen), &number(next), HOUR).await.unwrap());
             }
         });

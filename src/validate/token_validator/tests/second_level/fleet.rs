@@ -192,7 +192,7 @@ impl TestStore {
     }
 
     fn write(&self, name: &str, seen: Option<Version>, record: Vec<u8>, time_to_live: Duration) -> bool {
-        if self.read(name).map(|record| Version::of(&record)) != seen {
+        if self.read(name).map(|record| Version::from_record(&record)) != seen {
             return false;
         }
         self.0.writes.fetch_add(1, Ordering::Relaxed);
