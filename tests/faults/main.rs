@@ -28,6 +28,8 @@ mod validation_tokens;
 mod wire;
 mod wire_requests;
 
+#[path = "../renewal/sharing/changing.rs"]
+mod changing;
 #[allow(dead_code, reason = "tests/auth uses the other items")]
 #[path = "../auth/support.rs"]
 mod layer;

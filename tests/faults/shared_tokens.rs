@@ -1,19 +1,12 @@
 //! Processes that share their tokens by a store: their clocks, their ends, and what they may and may not share.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
-use http::Uri;
 use tokio::{runtime::Builder, task::JoinSet, time::advance};
 use tower::ServiceExt;
-use tower_keystone::{
-    AuthMethod, Credentials, Error, IdentityPlugin, RenewalPolicy, Transport, User, V3Credentials,
-    identity::AuthRefFuture,
-};
+use tower_keystone::{Error, IdentityPlugin, RenewalPolicy};
 
-use crate::{faulty_store::*, support::*};
+use crate::{changing::Changing, faulty_store::*, support::*};
 
 cases![
     paused e18_processes_with_wrong_clocks_share_their_tokens_and_lose_no_request,
@@ -204,41 +197,6 @@ async fn e26_two_plugins_of_one_process_share_a_login() {
     let [one, other] = plugins;
     drop(one);
     send_for(&keystone, &[other], HOUR).await;
-}
-
-/// Credentials whose password can be changed.
-#[derive(Clone)]
-struct Changing {
-    password: Arc<Mutex<String>>,
-    has_id: bool,
-    auth_url: Uri,
-}
-
-impl Changing {
-    fn new(has_id: bool) -> Self {
-        let auth_url = Uri::from_static("https://keystone.test/v3");
-        Self { password: Arc::new(Mutex::new("one".into())), has_id, auth_url }
-    }
-
-    fn current(&self) -> V3Credentials {
-        let alice = User::new().username("alice").user_domain_name("Default");
-        let password = self.password.lock().unwrap().clone();
-        V3Credentials::new(self.auth_url.clone(), AuthMethod::password(alice, password))
-    }
-}
-
-impl Credentials for Changing {
-    fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
-        self.current().get_auth_ref(transport)
-    }
-
-    fn auth_url(&self) -> &Uri {
-        &self.auth_url
-    }
-
-    fn cache_id(&self) -> Option<String> {
-        self.has_id.then(|| self.current().cache_id()).flatten()
-    }
 }
 
 async fn e27_credentials_that_change_during_a_login_do_not_share_its_token() {

@@ -1,9 +1,6 @@
 //! Which credentials share a token.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::Uri;
 use tower_keystone::{
@@ -12,42 +9,7 @@ use tower_keystone::{
     store::{MemoryStore, SharedTokens, StoreKey},
 };
 
-use super::*;
-
-/// Credentials whose password can be changed.
-#[derive(Clone)]
-struct Changing {
-    password: Arc<Mutex<String>>,
-    has_id: bool,
-    auth_url: Uri,
-}
-
-impl Changing {
-    fn new(has_id: bool) -> Self {
-        let auth_url = Uri::from_static("https://keystone.test/v3");
-        Self { password: Arc::new(Mutex::new("one".into())), has_id, auth_url }
-    }
-
-    fn current(&self) -> V3Credentials {
-        let alice = User::new().username("alice").user_domain_name("Default");
-        let password = self.password.lock().unwrap().clone();
-        V3Credentials::new("https://keystone.test/v3", AuthMethod::password(alice, password))
-    }
-}
-
-impl Credentials for Changing {
-    fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
-        self.current().get_auth_ref(transport)
-    }
-
-    fn auth_url(&self) -> &Uri {
-        &self.auth_url
-    }
-
-    fn cache_id(&self) -> Option<String> {
-        self.has_id.then(|| self.current().cache_id()).flatten()
-    }
-}
+use super::{changing::Changing, *};
 
 #[tokio::test(start_paused = true)]
 async fn credentials_without_an_id_are_not_stored() {

@@ -1,5 +1,6 @@
 //! Tokens that many plugins share by a store.
 
+mod changing;
 mod credentials;
 mod ends;
 mod events;
