@@ -7,7 +7,7 @@ use super::{
     LeaseOwner, SharedTokens, StoreUser, Version,
     contact::StoreAway,
     record::{Kind, Miss},
-    sealed_entries::{Found, NewRecord, Record, SealedEntries},
+    sealed_entries::{Found, NewRecord, SealedEntries},
     sealer::{Purpose, Times},
 };
 use crate::{AccessInfo, Credentials, Error, Secret};
@@ -16,7 +16,7 @@ use crate::{AccessInfo, Credentials, Error, Secret};
 #[derive(Clone)]
 pub(crate) struct IdentityEntries {
     tokens: Arc<SealedEntries>,
-    failures: Arc<SealedEntries>,
+    pub(super) failures: Arc<SealedEntries>,
 }
 
 /// What is in the token entry of an identity.
@@ -41,44 +41,10 @@ pub(crate) struct StoredToken {
     pub(crate) access_info: AccessInfo,
 }
 
-/// A login that failed in some process of the fleet. The entry ends when the next login may be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SharedFailure {
-    /// The error, without secrets.
-    pub(crate) message: Box<str>,
-    pub(crate) is_transient: bool,
-    /// The delay after the failure before the next login.
-    pub(crate) delay: Duration,
-}
-
-/// Numbers of failed logins in a row of the whole fleet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct FailureCounts {
-    pub(crate) transient: u32,
-    pub(crate) permanent: u32,
-}
-
 const TOKEN: &str = "token";
-const FAILURE: &str = "failure";
-const FAILURE_COUNTS: &str = "failures";
 
 /// How long a tombstone keeps a late publisher from putting back what was removed.
 const TOMBSTONE_LIFETIME: Duration = Duration::from_secs(180);
-
-/// How long the numbers of failed logins are remembered after the last one.
-const FAILURE_COUNTS_LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);
-
-/// The lifetime of what replaces a record that is removed. The smallest unit of some stores is a second.
-const REMOVED_LIFETIME: Duration = Duration::from_secs(1);
-
-/// How much the clocks of two machines may differ. A record that ended longer ago was put back by somebody.
-const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
-
-/// Maximum length of the text of a failure, in characters. What to do about it is at its end.
-const MAX_MESSAGE: usize = 512;
-
-/// How often a record is written again if another process has changed it meanwhile.
-const MAX_ATTEMPTS: usize = 3;
 
 impl SharedTokens {
     /// Returns the stored access info of these credentials, for example for an
@@ -102,23 +68,6 @@ impl SharedTokens {
                 Ok(is_valid.then_some(token.access_info))
             }
         }
-    }
-
-    /// Forgets the failed logins of these credentials, for example when a disabled user is enabled again. The next
-    /// plugin that needs a token logs in without a delay.
-    ///
-    /// They are found by [`Credentials::cache_id`], or by [`Credentials::public_id`] if the store is not sealed.
-    /// Without an id, or with a [name](crate::RenewingPlugin::stored_as) in a store that is not sealed, call
-    /// [`RenewingPlugin::reset`](crate::RenewingPlugin::reset) instead. A plugin that has met the failure already keeps
-    /// to its delay, unless it is reset.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::StoreUnavailable`] if the store cannot be asked.
-    pub async fn forget_failures(&self, credentials: &impl Credentials) -> Result<(), Error> {
-        let Some(identity) = self.identity_of(credentials) else { return Ok(()) };
-        let entries = self.identity(&identity);
-        entries.clear_failures().await.map_err(|StoreAway| entries.failures.unavailable_error(FAILURE))
     }
 
     /// Returns the entries of an identity. `identity` is the cache id of its credentials, or the id without secrets if
@@ -219,69 +168,6 @@ impl IdentityEntries {
         Ok(false)
     }
 
-    /// Returns the failure after which no process of the fleet may log in yet.
-    pub(crate) async fn failure(&self) -> Result<Option<SharedFailure>, StoreAway> {
-        let found = self.failures.get(FAILURE, &[Kind::Failure, Kind::Tombstone]).await?;
-        let Some(record) = found.record.filter(|record| record.header.kind == Kind::Failure) else {
-            return Ok(None);
-        };
-        if self.failures.has_ended(FAILURE, &record) {
-            return Ok(None);
-        }
-        let failure = SharedFailure::from_bytes(&record.content);
-        if failure.is_none() {
-            self.failures.log(FAILURE, Miss::Content);
-        }
-        Ok(failure)
-    }
-
-    /// Publishes a failure. Its entry ends after its delay.
-    pub(crate) async fn publish_failure(&self, failure: &SharedFailure) -> Result<(), StoreAway> {
-        self.failures.overwrite(FAILURE, Kind::Failure, failure.delay, &failure.to_bytes()).await
-    }
-
-    /// Removes the failure and the counts, after a login that succeeded or when the program asks for it.
-    pub(crate) async fn clear_failures(&self) -> Result<(), StoreAway> {
-        for (part, kind) in [(FAILURE, Kind::Failure), (FAILURE_COUNTS, Kind::FailureCounts)] {
-            for _ in 0..MAX_ATTEMPTS {
-                let found = self.failures.get(part, &[kind, Kind::Tombstone]).await?;
-                let is_removed = found.record.is_some_and(|record| record.header.kind == Kind::Tombstone);
-                if found.version.is_none() || is_removed {
-                    break;
-                }
-                if self
-                    .failures
-                    .replace(part, found.version.as_ref(), Kind::Tombstone, REMOVED_LIFETIME, &[])
-                    .await?
-                {
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) async fn failure_counts(&self) -> Result<FailureCounts, StoreAway> {
-        let found = self.failures.get(FAILURE_COUNTS, &[Kind::FailureCounts, Kind::Tombstone]).await?;
-        let Some(record) = found.record.filter(|record| record.header.kind == Kind::FailureCounts) else {
-            return Ok(FailureCounts::default());
-        };
-        if self.failures.has_ended(FAILURE_COUNTS, &record) {
-            return Ok(FailureCounts::default());
-        }
-        let counts = FailureCounts::from_bytes(&record.content);
-        if counts.is_none() {
-            self.failures.log(FAILURE_COUNTS, Miss::Content);
-        }
-        Ok(counts.unwrap_or_default())
-    }
-
-    pub(crate) async fn publish_failure_counts(&self, counts: FailureCounts) -> Result<(), StoreAway> {
-        self.failures
-            .overwrite(FAILURE_COUNTS, Kind::FailureCounts, FAILURE_COUNTS_LIFETIME, &counts.to_bytes())
-            .await
-    }
-
     pub(crate) async fn lease(&self, owner: &LeaseOwner, term: Duration) -> Result<bool, StoreAway> {
         self.tokens.lease(owner, term).await
     }
@@ -313,90 +199,9 @@ impl IdentityEntries {
     }
 }
 
-impl SealedEntries {
-    /// Returns whether a record ended so long ago that a difference of the clocks cannot be the reason. Somebody who
-    /// can write to the store has put it back, or prevents its end.
-    fn has_ended(&self, part: &str, record: &Record) -> bool {
-        let age = SystemTime::now().duration_since(record.header.expires_at).unwrap_or_default();
-        let has_ended = age > MAX_CLOCK_SKEW;
-        if has_ended {
-            self.log(part, Miss::Ended);
-        }
-        has_ended
-    }
-
-    /// Replaces the record of an entry, whatever is there.
-    async fn overwrite(
-        &self,
-        part: &str,
-        kind: Kind,
-        lifetime: Duration,
-        content: &[u8],
-    ) -> Result<(), StoreAway> {
-        for _ in 0..MAX_ATTEMPTS {
-            let found = self.get(part, &[kind, Kind::Tombstone]).await?;
-            if self.replace(part, found.version.as_ref(), kind, lifetime, content).await? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    async fn replace(
-        &self,
-        part: &str,
-        seen: Option<&Version>,
-        kind: Kind,
-        lifetime: Duration,
-        content: &[u8],
-    ) -> Result<bool, StoreAway> {
-        let times = Times::from_now(lifetime);
-        let new = NewRecord { kind, times, content, time_to_live: lifetime };
-        Ok(self.publish(part, seen, new).await?.is_some())
-    }
-}
-
 /// Reads an auth state.
 fn access_info(content: &[u8]) -> Option<AccessInfo> {
     // A second copy, which is wiped as the first one.
     let state = Secret::new(std::str::from_utf8(content).ok()?);
     AccessInfo::from_auth_state(&state).ok()
-}
-
-impl SharedFailure {
-    fn to_bytes(&self) -> Vec<u8> {
-        let delay = u64::try_from(self.delay.as_millis()).unwrap_or(u64::MAX);
-        let message = truncated(&self.message);
-        [&[u8::from(self.is_transient)], delay.to_be_bytes().as_slice(), message.as_bytes()].concat()
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (is_transient, rest) = bytes.split_first()?;
-        let (delay, message) = rest.split_first_chunk()?;
-        Some(Self {
-            message: truncated(std::str::from_utf8(message).ok()?),
-            is_transient: *is_transient != 0,
-            delay: Duration::from_millis(u64::from_be_bytes(*delay)),
-        })
-    }
-}
-
-/// Returns the text of an error, with an ellipsis in place of what is too long.
-fn truncated(message: &str) -> Box<str> {
-    let end = message.char_indices().nth(MAX_MESSAGE).map(|(end, _)| end);
-    match end.and_then(|end| message.get(..end)) {
-        Some(start) => format!("{start}…").into(),
-        None => message.into(),
-    }
-}
-
-impl FailureCounts {
-    fn to_bytes(self) -> [u8; 8] {
-        ((u64::from(self.transient) << 32) | u64::from(self.permanent)).to_be_bytes()
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let both = u64::from_be_bytes(bytes.try_into().ok()?);
-        Some(Self { transient: (both >> 32) as u32, permanent: both as u32 })
-    }
 }

@@ -113,6 +113,7 @@
 
 mod contact;
 mod entry_name;
+mod failure_entries;
 #[cfg(unix)]
 mod file;
 mod identity_entries;
@@ -152,7 +153,8 @@ pub use store_key::StoreKey;
 pub use token_store::{LeaseOwner, MAX_RECORD, StoreFuture, TokenStore, Version};
 
 pub(crate) use contact::StoreAway;
-pub(crate) use identity_entries::{FailureCounts, IdentityEntries, SharedFailure, StoredToken, TokenEntry};
+pub(crate) use failure_entries::{FailureCounts, SharedFailure};
+pub(crate) use identity_entries::{IdentityEntries, StoredToken, TokenEntry};
 pub(crate) use users::StoreUser;
 #[cfg(feature = "validate")]
 pub(crate) use validation_entry::{StoredValidation, ValidationEntry};

@@ -19,6 +19,12 @@ const LEASE_PART: &str = "token";
 /// write to the store could fill the log otherwise.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How much the clocks of two machines may differ. A record that ended longer ago was put back by somebody.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
+
+/// How often a record is written again if another process has changed it meanwhile.
+pub(super) const MAX_ATTEMPTS: usize = 3;
+
 /// The entries of one identity for one purpose.
 pub(super) struct SealedEntries {
     shared: SharedTokens,
@@ -112,6 +118,53 @@ impl SealedEntries {
         let is_published =
             self.shared.ask(&name, |store| store.publish(&name, seen, &record, new.time_to_live)).await?;
         Ok(is_published.then(|| Version::from_record(&record)))
+    }
+
+    /// Returns the record of an entry that has an effect now, if it is of this kind.
+    pub(super) async fn current(&self, part: &str, kind: Kind) -> Result<Option<Record>, StoreAway> {
+        let record = self.get(part, &[kind, Kind::Tombstone]).await?.record;
+        Ok(record.filter(|record| record.header.kind == kind && !self.has_ended(part, record)))
+    }
+
+    /// Returns whether a record ended so long ago that a difference of the clocks cannot be the reason. Somebody who
+    /// can write to the store has put it back, or prevents its end.
+    pub(super) fn has_ended(&self, part: &str, record: &Record) -> bool {
+        let age = SystemTime::now().duration_since(record.header.expires_at).unwrap_or_default();
+        let has_ended = age > MAX_CLOCK_SKEW;
+        if has_ended {
+            self.log(part, Miss::Ended);
+        }
+        has_ended
+    }
+
+    /// Replaces the record of an entry, whatever is there.
+    pub(super) async fn overwrite(
+        &self,
+        part: &str,
+        kind: Kind,
+        lifetime: Duration,
+        content: &[u8],
+    ) -> Result<(), StoreAway> {
+        for _ in 0..MAX_ATTEMPTS {
+            let found = self.get(part, &[kind, Kind::Tombstone]).await?;
+            if self.replace(part, found.version.as_ref(), kind, lifetime, content).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn replace(
+        &self,
+        part: &str,
+        seen: Option<&Version>,
+        kind: Kind,
+        lifetime: Duration,
+        content: &[u8],
+    ) -> Result<bool, StoreAway> {
+        let times = Times::from_now(lifetime);
+        let new = NewRecord { kind, times, content, time_to_live: lifetime };
+        Ok(self.publish(part, seen, new).await?.is_some())
     }
 
     pub(super) async fn lease(&self, owner: &LeaseOwner, term: Duration) -> Result<bool, StoreAway> {
