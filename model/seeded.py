@@ -22,7 +22,7 @@ SPAWN = "renewal/spawn.rs"
 SINGLE_FLIGHT = "task/single_flight.rs"
 PROTOCOL, TABLE = "renewal/sharing/protocol.rs", "store/memory_table.rs"
 VERSION, SEALER = "store/token_store.rs", "store/sealer.rs"
-ENTRIES = "store/identity_entries.rs"
+ENTRIES = "store/failure_entries.rs"
 
 # name: (scenario, [(file, text, replacement), ...])
 BUGS = {
@@ -129,12 +129,12 @@ BUGS = {
     # The token of a renewal becomes current, although a reset has cancelled the renewal.
     "stale-publish": (
         "the_token_of_a_cancelled_renewal_is_not_used",
-        [(STATE, "if !self.is_current_renewal(id) {", "if false {")],
+        [(STATE, "if !self.end_renewal(id) {", "if !self.end_renewal(id) && false {")],
     ),
     # The token of a renewal becomes current, although a stored token has been restored meanwhile.
     "stale-publish-over-a-restored-token": (
         "a_restored_token_is_not_replaced_by_an_older_renewal",
-        [(STATE, "if !self.is_current_renewal(id) {", "if false {")],
+        [(STATE, "if !self.end_renewal(id) {", "if !self.end_renewal(id) && false {")],
     ),
     # A waiting caller gets the token of its renewal, although that token was dropped meanwhile.
     "late-waiter": (

@@ -198,7 +198,7 @@ mod renewal_task;
 mod renewing_plugin;
 mod report;
 mod shared;
-#[cfg(any(feature = "store", shuttle))]
+#[cfg(feature = "store")]
 mod sharing;
 mod spawn;
 mod state;

@@ -246,13 +246,11 @@ impl State {
         credentials: CredentialsInfo,
         now: Now,
     ) -> Result<(), Error> {
-        if !self.is_current_renewal(id) {
+        if !self.end_renewal(id) {
             self.drop_later(result);
             return Ok(());
         }
         let new = result.and_then(|auth_ref| Ok(self.new_access(auth_ref, requested_at, now)?));
-        self.renewal = None;
-        self.cancelled_in_a_row = 0;
         let had_no_token = self.phase(now) == Phase::Expired;
         match new {
             Ok(new) => {
@@ -272,6 +270,16 @@ impl State {
                 Err(error)
             }
         }
+    }
+
+    /// Removes a renewal that is finished. Returns whether it was the current one.
+    fn end_renewal(&mut self, id: RenewalId) -> bool {
+        let is_current = self.is_current_renewal(id);
+        if is_current {
+            self.renewal = None;
+            self.cancelled_in_a_row = 0;
+        }
+        is_current
     }
 
     /// Removes a renewal that will have no result, because its runtime was shut down or is not driven.

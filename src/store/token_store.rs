@@ -175,9 +175,14 @@ impl LeaseOwner {
     ///
     /// Panics if the operating system has no random bytes.
     pub fn random() -> Self {
+        Self::try_random().expect("the operating system has random bytes")
+    }
+
+    /// Does what [`random`](Self::random) does, but returns `None` if there are no random bytes.
+    pub(crate) fn try_random() -> Option<Self> {
         let mut bytes = [0; 16];
-        OsRng.fill_bytes(&mut bytes);
-        Self(BASE64_URL_SAFE_NO_PAD.encode(bytes).into())
+        OsRng.try_fill_bytes(&mut bytes).ok()?;
+        Some(Self(BASE64_URL_SAFE_NO_PAD.encode(bytes).into()))
     }
 
     /// Creates the owner of this name, so that a model checker can repeat a run.

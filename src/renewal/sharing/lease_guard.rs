@@ -20,8 +20,10 @@ struct Release {
 
 impl LeaseGuard {
     /// Creates a guard with a new owner, before the lease is asked for: the answer may be lost.
-    pub(super) fn new(entries: IdentityEntries, user: StoreUser, runtime: Handle) -> Self {
-        Self { owner: LeaseOwner::random(), release: Some(Release { entries, user, runtime }) }
+    ///
+    /// Returns `None` if the operating system has no random bytes.
+    pub(super) fn new(entries: IdentityEntries, user: StoreUser, runtime: Handle) -> Option<Self> {
+        Some(Self { owner: LeaseOwner::try_random()?, release: Some(Release { entries, user, runtime }) })
     }
 
     pub(super) fn owner(&self) -> &LeaseOwner {

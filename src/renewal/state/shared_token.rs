@@ -317,14 +317,4 @@ impl State {
         record.is_some_and(|record| record.is_taken_over)
             && self.shared_token.first_renewal.is_some_and(is_young)
     }
-
-    /// Removes a renewal that is finished. Returns whether it was the current one.
-    fn end_renewal(&mut self, id: RenewalId) -> bool {
-        let is_current = self.is_current_renewal(id);
-        if is_current {
-            self.renewal = None;
-            self.cancelled_in_a_row = 0;
-        }
-        is_current
-    }
 }
