@@ -1,4 +1,4 @@
-use std::{fmt, time::Duration};
+use std::{fmt, iter, time::Duration};
 
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
@@ -18,7 +18,8 @@ use crate::{Error, Secret};
 #[derive(Clone)]
 pub(super) struct Servers {
     kind: Kind,
-    addresses: Vec<ConnectionInfo>,
+    first_address: ConnectionInfo,
+    other_addresses: Vec<ConnectionInfo>,
     pub(super) username: Option<Box<str>>,
     pub(super) password: Option<Secret>,
     #[cfg(feature = "redis-tls")]
@@ -71,17 +72,12 @@ impl Servers {
     }
 
     fn new<'a>(kind: Kind, urls: impl IntoIterator<Item = &'a Secret>) -> Result<Self, Error> {
-        let addresses = urls.into_iter().map(read_url).collect::<Result<Vec<_>, _>>()?;
-        if addresses.is_empty() {
-            return Err(invalid("no URL of a server"));
-        }
-        let is_unix = |address: &ConnectionInfo| matches!(address.addr(), ConnectionAddr::Unix(_));
-        if !matches!(kind, Kind::One) && addresses.iter().any(is_unix) {
-            return Err(invalid("a cluster and sentinels have no Unix sockets; use URLs with a host"));
-        }
-        Ok(Self {
+        let mut addresses = urls.into_iter().map(read_url);
+        let first_address = addresses.next().ok_or_else(|| invalid("no URL of a server"))??;
+        let servers = Self {
             kind,
-            addresses,
+            first_address,
+            other_addresses: addresses.collect::<Result<_, _>>()?,
             username: None,
             password: None,
             #[cfg(feature = "redis-tls")]
@@ -90,13 +86,22 @@ impl Servers {
             client_certificate: None,
             connect_timeout: CONNECT_TIMEOUT,
             answer_timeout: ANSWER_TIMEOUT,
-        })
+        };
+        let is_unix = |address: &ConnectionInfo| matches!(address.addr(), ConnectionAddr::Unix(_));
+        if !matches!(servers.kind, Kind::One) && servers.addresses().any(is_unix) {
+            return Err(invalid("a cluster and sentinels have no Unix sockets; use URLs with a host"));
+        }
+        Ok(servers)
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = &ConnectionInfo> {
+        iter::once(&self.first_address).chain(&self.other_addresses)
     }
 
     /// Checks that certificates will be used, and that there is one in the text. `setting` is what they are set by.
     #[cfg(feature = "redis-tls")]
     pub(super) fn check_certificates(&self, setting: &str, pem: &[u8]) -> Result<(), Error> {
-        if !self.addresses.iter().all(has_tls) {
+        if !self.addresses().all(has_tls) {
             return Err(invalid(format_args!("{setting} needs TLS; begin the URL with `rediss://`")));
         }
         match CertificateDer::pem_slice_iter(pem).next() {
@@ -108,7 +113,7 @@ impl Servers {
     /// Connects and authenticates.
     pub(super) async fn connect(&self) -> Result<Connection, ServerFailure> {
         #[cfg(feature = "redis-tls")]
-        if self.addresses.iter().any(has_tls) && CryptoProvider::get_default().is_none() {
+        if self.addresses().any(has_tls) && CryptoProvider::get_default().is_none() {
             // The client panics without one. It fails only if there is one by now.
             let _ = ring::default_provider().install_default();
         }
@@ -129,15 +134,14 @@ impl Servers {
     }
 
     async fn connect_to_one(&self) -> redis::RedisResult<Connection> {
-        let Some(address) = self.addresses.first() else { unreachable!("there is at least one address") };
-        let mut settings = address.redis_settings().clone();
+        let mut settings = self.first_address.redis_settings().clone();
         if let Some(username) = &self.username {
             settings = settings.set_username(username);
         }
         if let Some(password) = &self.password {
             settings = settings.set_password(password.expose());
         }
-        let address = address.clone().set_redis_settings(settings);
+        let address = self.first_address.clone().set_redis_settings(settings);
         let client = self.client(address)?;
         client.get_multiplexed_async_connection_with_config(&self.config()).await.map(Connection::One)
     }
@@ -145,7 +149,7 @@ impl Servers {
     #[cfg(feature = "redis-cluster")]
     async fn connect_to_cluster(&self) -> redis::RedisResult<Connection> {
         // A command that meets a server which has just given the slot away is sent once more, to the right server.
-        let mut builder = redis::cluster::ClusterClientBuilder::new(self.addresses.clone())
+        let mut builder = redis::cluster::ClusterClientBuilder::new(self.addresses().cloned())
             .retries(1)
             .connection_timeout(self.connect_timeout)
             .response_timeout(self.answer_timeout)
@@ -171,9 +175,9 @@ impl Servers {
             sentinel::{SentinelClientBuilder, SentinelServerType},
         };
 
-        let Some(first) = self.addresses.first() else { unreachable!("there is at least one address") };
+        let first = &self.first_address;
         // The sentinels are asked one after another. Begin with any of them, because the first one can be away.
-        let mut addresses: Vec<_> = self.addresses.iter().map(|address| address.addr().clone()).collect();
+        let mut addresses: Vec<_> = self.addresses().map(|address| address.addr().clone()).collect();
         fastrand::shuffle(&mut addresses);
         let mut builder = SentinelClientBuilder::new(addresses, master_name, SentinelServerType::Master)?
             .set_client_to_redis_tcp_settings(tcp_settings())
@@ -262,7 +266,7 @@ fn invalid(reason: impl fmt::Display) -> Error {
 /// Shows the addresses without the users and passwords of the URLs.
 impl fmt::Debug for Servers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, address) in self.addresses.iter().enumerate() {
+        for (i, address) in self.addresses().enumerate() {
             let separator = if i == 0 { "" } else { ", " };
             write!(f, "{separator}{}", address.addr())?;
         }
