@@ -1,20 +1,16 @@
 use std::{
-    collections::HashMap,
     env,
     ffi::OsString,
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
 
 use super::{
-    default_path::default_path, directory::Directory, file_error::FileError, key_file, lease::Lease,
-    network_mount::is_network_mount, sweep::Sweeps,
+    default_path::default_path, directory::Directory, file_error::FileError, held_leases::HeldLeases,
+    key_file, network_mount::is_network_mount, sweep::Sweeps,
 };
-use crate::{
-    Error,
-    store::{LeaseOwner, SharedTokens},
-};
+use crate::{Error, store::SharedTokens};
 
 /// A store in files that the processes of one user on one machine share, such as the runs of a command line program.
 ///
@@ -43,14 +39,8 @@ pub struct FileStore {
 pub(super) struct Inner {
     pub(super) path: PathBuf,
     pub(super) has_locks: bool,
-    pub(super) leases: Mutex<HashMap<Box<str>, HeldLease>>,
+    pub(super) leases: HeldLeases,
     pub(super) sweeps: Sweeps,
-}
-
-#[derive(Clone)]
-pub(super) struct HeldLease {
-    pub(super) owner: LeaseOwner,
-    pub(super) lease: Arc<Lease>,
 }
 
 impl FileStore {
@@ -75,7 +65,7 @@ impl FileStore {
                 "the token store is on a network or FUSE file system, so several processes may log in at the same time"
             );
         }
-        let inner = Inner { path, has_locks, leases: Mutex::default(), sweeps: Sweeps::new() };
+        let inner = Inner { path, has_locks, leases: HeldLeases::default(), sweeps: Sweeps::new() };
         Ok(Self { inner: Arc::new(inner) })
     }
 

@@ -8,6 +8,7 @@ mod directory;
 mod entry;
 mod file_error;
 mod file_store;
+mod held_leases;
 mod key_file;
 mod lease;
 mod lease_record;

@@ -1,5 +1,5 @@
 use std::{
-    sync::{Arc, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -8,7 +8,7 @@ use super::{
     directory::Directory,
     entry,
     file_error::FileError,
-    file_store::{FileStore, HeldLease, Inner},
+    file_store::FileStore,
     lease::Lease,
     mutex::Locked,
     sweep::{MAX_SPACE, sweep},
@@ -76,7 +76,7 @@ impl TokenStore for FileStore {
             let Some(lease) = self.locked(move |directory| Lease::take(directory, &file, term)).await? else {
                 return Ok(false);
             };
-            self.inner.hold(name, HeldLease { owner: owner.clone(), lease: Arc::new(lease) });
+            self.inner.leases.insert(name, owner, lease);
             Ok(true)
         })
     }
@@ -91,11 +91,11 @@ impl TokenStore for FileStore {
             if !self.inner.has_locks {
                 return Ok(true);
             }
-            let Some(held) = self.inner.held(name, owner) else { return Ok(false) };
+            let Some(lease) = self.inner.leases.get(name, owner) else { return Ok(false) };
             let file = Arc::<str>::from(name.as_str());
-            let extended = self.locked(move |directory| held.lease.extend(directory, &file, term)).await?;
+            let extended = self.locked(move |directory| lease.extend(directory, &file, term)).await?;
             if !extended {
-                drop(self.inner.give_back(name, owner));
+                self.inner.leases.remove(name, owner);
             }
             Ok(extended)
         })
@@ -103,7 +103,7 @@ impl TokenStore for FileStore {
 
     fn release<'a>(&'a self, name: &'a EntryName, owner: &'a LeaseOwner) -> StoreFuture<'a, ()> {
         // The lock is on a local file, so to unlock it blocks nobody, and it works while the runtime is shut down.
-        drop(self.inner.give_back(name, owner));
+        self.inner.leases.remove(name, owner);
         Box::pin(std::future::ready(Ok(())))
     }
 }
@@ -139,28 +139,5 @@ impl FileStore {
                 inner.sweeps.set_space(space);
             }
         });
-    }
-}
-
-impl Inner {
-    fn hold(&self, name: &EntryName, lease: HeldLease) {
-        let previous = self.leases().insert(name.as_str().into(), lease);
-        drop(previous);
-    }
-
-    fn held(&self, name: &EntryName, owner: &LeaseOwner) -> Option<HeldLease> {
-        self.leases().get(name.as_str()).filter(|held| held.owner == *owner).cloned()
-    }
-
-    fn give_back(&self, name: &EntryName, owner: &LeaseOwner) -> Option<HeldLease> {
-        let mut leases = self.leases();
-        if leases.get(name.as_str()).is_none_or(|held| held.owner != *owner) {
-            return None;
-        }
-        leases.remove(name.as_str())
-    }
-
-    fn leases(&self) -> std::sync::MutexGuard<'_, std::collections::HashMap<Box<str>, HeldLease>> {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,12 +1,9 @@
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use super::{file_name, name, owner, test_directory::TestDirectory};
 use crate::store::{
     FileStore, TokenStore, Version,
-    file::{file_store::Inner, sweep::Sweeps},
+    file::{file_store::Inner, held_leases::HeldLeases, sweep::Sweeps},
 };
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -17,7 +14,7 @@ async fn on_a_network_mount_records_are_compared_and_nothing_is_locked() {
     let inner = Inner {
         path: directory.path().into(),
         has_locks: false,
-        leases: Mutex::default(),
+        leases: HeldLeases::default(),
         sweeps: Sweeps::new(),
     };
     let store = FileStore { inner: Arc::new(inner) };
