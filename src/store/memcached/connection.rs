@@ -14,7 +14,7 @@ use super::{
     address::Address,
     key::Key,
     password::Password,
-    protocol::{self, End, Item, Stored, Surprise},
+    protocol::{self, End, Item, Stored, UnexpectedResponse},
 };
 
 /// Why a server cannot be used now.
@@ -27,7 +27,7 @@ pub(super) enum Failure {
     #[error("it closed the connection")]
     Closed,
     #[error(transparent)]
-    Surprise(#[from] Surprise),
+    UnexpectedResponse(#[from] UnexpectedResponse),
     #[error("it did not respond within {} s", TIMEOUT.as_secs())]
     Timeout,
 }
@@ -54,7 +54,7 @@ impl Connection {
         if let Some(password) = password {
             match connection.exchange(&password.command(), protocol::read_stored).await {
                 Ok(Stored::Stored) => {}
-                Ok(Stored::Not) => return Err(Surprise::Malformed.into()),
+                Ok(Stored::Not) => return Err(UnexpectedResponse::Malformed.into()),
                 Err(error) => return Err(error),
             }
         }
@@ -90,7 +90,7 @@ impl Connection {
     async fn exchange<T>(
         &mut self,
         command: &[u8],
-        read: impl Fn(&[u8]) -> Result<Option<T>, Surprise>,
+        read: impl Fn(&[u8]) -> Result<Option<T>, UnexpectedResponse>,
     ) -> Result<T, Failure> {
         self.stream.write_all(command).await?;
         self.stream.flush().await?;

@@ -15,7 +15,7 @@ const MAX_SECONDS: u64 = 2_592_000;
 
 /// What is wrong with a response. It has no text of the server, which could be anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Surprise {
+pub(super) enum UnexpectedResponse {
     #[error("it requires a username and password, or does not accept these")]
     Unauthenticated,
     #[error("it has not enough memory for the record; start it with more, see its option -m")]
@@ -92,15 +92,15 @@ fn with_value(line: String, value: &[u8]) -> Vec<u8> {
 }
 
 /// Reads the response to `gets` from all bytes that have come so far. Returns `None` if more must come.
-pub(super) fn read_item(received: &[u8], key: &Key) -> Result<Option<Option<Item>>, Surprise> {
+pub(super) fn read_item(received: &[u8], key: &Key) -> Result<Option<Option<Item>>, UnexpectedResponse> {
     let Some((line, rest)) = split_line(received)? else { return Ok(None) };
     if line == b"END" {
-        return if rest.is_empty() { Ok(Some(None)) } else { Err(Surprise::Malformed) };
+        return if rest.is_empty() { Ok(Some(None)) } else { Err(UnexpectedResponse::Malformed) };
     }
     let Some(fields) = line.strip_prefix(b"VALUE ") else { return Err(error(line)) };
-    let (length, cas) = read_fields(fields, key).ok_or(Surprise::Malformed)?;
+    let (length, cas) = read_fields(fields, key).ok_or(UnexpectedResponse::Malformed)?;
     if cas == 0 {
-        return Err(Surprise::NoCasNumbers);
+        return Err(UnexpectedResponse::NoCasNumbers);
     }
     let Some((value, after)) = rest.split_at_checked(length) else { return Ok(None) };
     const AFTER: &[u8] = b"\r\nEND\r\n";
@@ -109,34 +109,34 @@ pub(super) fn read_item(received: &[u8], key: &Key) -> Result<Option<Option<Item
     } else if AFTER.starts_with(after) {
         Ok(None)
     } else {
-        Err(Surprise::Malformed)
+        Err(UnexpectedResponse::Malformed)
     }
 }
 
 /// Reads the response to `add` or `cas` from all bytes that have come so far. Returns `None` if more must come.
-pub(super) fn read_stored(received: &[u8]) -> Result<Option<Stored>, Surprise> {
+pub(super) fn read_stored(received: &[u8]) -> Result<Option<Stored>, UnexpectedResponse> {
     let Some((line, rest)) = split_line(received)? else { return Ok(None) };
     let stored = match line {
         b"STORED" => Stored::Stored,
         b"NOT_STORED" | b"EXISTS" | b"NOT_FOUND" => Stored::Not,
         _ => return Err(error(line)),
     };
-    if rest.is_empty() { Ok(Some(stored)) } else { Err(Surprise::Malformed) }
+    if rest.is_empty() { Ok(Some(stored)) } else { Err(UnexpectedResponse::Malformed) }
 }
 
 /// A line without its end, and what comes after it.
 type LineAndRest<'a> = (&'a [u8], &'a [u8]);
 
 /// Splits the first line off. Returns `None` if its end has not come yet.
-fn split_line(received: &[u8]) -> Result<Option<LineAndRest<'_>>, Surprise> {
+fn split_line(received: &[u8]) -> Result<Option<LineAndRest<'_>>, UnexpectedResponse> {
     let within = received.get(..MAX_LINE).unwrap_or(received);
     match within.iter().position(|byte| *byte == b'\n') {
         Some(end) => {
             let (line, rest) = (received.get(..end), received.get(end + 1..));
             let line = line.and_then(|line| line.strip_suffix(b"\r"));
-            line.zip(rest).map(Some).ok_or(Surprise::Malformed)
+            line.zip(rest).map(Some).ok_or(UnexpectedResponse::Malformed)
         }
-        None if within.len() == MAX_LINE => Err(Surprise::Malformed),
+        None if within.len() == MAX_LINE => Err(UnexpectedResponse::Malformed),
         None => Ok(None),
     }
 }
@@ -155,14 +155,20 @@ fn number(digits: &[u8]) -> Option<u64> {
     is_number.then(|| str::from_utf8(digits).ok()?.parse().ok())?
 }
 
-fn error(line: &[u8]) -> Surprise {
+fn error(line: &[u8]) -> UnexpectedResponse {
     match line {
-        b"CLIENT_ERROR unauthenticated" | b"CLIENT_ERROR authentication failure" => Surprise::Unauthenticated,
-        b"SERVER_ERROR out of memory storing object" | b"SERVER_ERROR out of memory" => Surprise::OutOfMemory,
-        b"SERVER_ERROR object too large for cache" => Surprise::TooLarge,
-        b"ERROR" => Surprise::Error,
-        _ if line.starts_with(b"CLIENT_ERROR ") || line.starts_with(b"SERVER_ERROR ") => Surprise::Error,
-        _ => Surprise::Malformed,
+        b"CLIENT_ERROR unauthenticated" | b"CLIENT_ERROR authentication failure" => {
+            UnexpectedResponse::Unauthenticated
+        }
+        b"SERVER_ERROR out of memory storing object" | b"SERVER_ERROR out of memory" => {
+            UnexpectedResponse::OutOfMemory
+        }
+        b"SERVER_ERROR object too large for cache" => UnexpectedResponse::TooLarge,
+        b"ERROR" => UnexpectedResponse::Error,
+        _ if line.starts_with(b"CLIENT_ERROR ") || line.starts_with(b"SERVER_ERROR ") => {
+            UnexpectedResponse::Error
+        }
+        _ => UnexpectedResponse::Malformed,
     }
 }
 
@@ -204,7 +210,7 @@ mod tests {
     /// Feeds a response in every possible pair of parts, and byte by byte.
     fn in_parts<T: PartialEq + std::fmt::Debug>(
         response: &[u8],
-        read: impl Fn(&[u8]) -> Result<Option<T>, Surprise>,
+        read: impl Fn(&[u8]) -> Result<Option<T>, UnexpectedResponse>,
     ) -> T {
         for end in 0..response.len() {
             assert_eq!(read(&response[..end]), Ok(None), "{:?}", response[..end].escape_ascii().to_string());
@@ -228,9 +234,9 @@ mod tests {
 
     #[test]
     fn other_responses_are_errors() {
-        use Surprise::{Error, Malformed, NoCasNumbers, OutOfMemory, TooLarge, Unauthenticated};
+        use UnexpectedResponse::{Error, Malformed, NoCasNumbers, OutOfMemory, TooLarge, Unauthenticated};
         let long = [b'x'; MAX_LINE];
-        for (response, surprise) in [
+        for (response, error) in [
             (&b"END\n"[..], Malformed),
             (b"END\r\nx", Malformed),
             (b"END \r\n", Malformed),
@@ -260,7 +266,7 @@ mod tests {
             (b"HTTP/1.1 400 Bad Request\r\n", Malformed),
             (&long, Malformed),
         ] {
-            assert_eq!(read_item(response, &key()), Err(surprise), "{}", response.escape_ascii());
+            assert_eq!(read_item(response, &key()), Err(error), "{}", response.escape_ascii());
         }
         for response in [&b"END\r\n"[..], b"STORED\n", b"STORED\r\nS", b"stored\r\n", b"DELETED\r\n", &long] {
             assert_eq!(read_stored(response), Err(Malformed), "{}", response.escape_ascii());

@@ -64,7 +64,7 @@ impl Server {
     }
 
     /// Waits until no other operation uses the connection, and takes it for one operation.
-    pub(super) async fn turn(&self) -> Result<Turn<'_>, BoxError> {
+    pub(super) async fn wait_for_turn(&self) -> Result<Turn<'_>, BoxError> {
         let mut state = self.state.lock().await;
         if let Some(failed) = state.failed.as_ref().filter(|failed| Instant::now() < failed.until) {
             return Err(failed.error.clone().into());
@@ -149,14 +149,14 @@ mod tests {
         // Nobody listens at port 1.
         let server = Server::new(Address::parse("127.0.0.1:1").unwrap(), None);
         for delay in [20, 40, 80, 160, 320, 640, 1280, 1280] {
-            let connect = server.turn().await.err().unwrap();
+            let connect = server.wait_for_turn().await.err().unwrap();
             let text = connect.to_string();
             assert!(
                 text.starts_with("cannot use the memcached server 127.0.0.1:1: cannot connect to it: "),
                 "{text}"
             );
             tokio::time::advance(Duration::from_millis(delay) - Duration::from_nanos(1)).await;
-            let delayed = server.turn().await.err().unwrap();
+            let delayed = server.wait_for_turn().await.err().unwrap();
             // Nothing is tried, and the error is the last one.
             assert_eq!(delayed.to_string(), text, "{delay}");
             tokio::time::advance(Duration::from_nanos(1)).await;

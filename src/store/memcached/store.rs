@@ -36,7 +36,7 @@ impl MemcachedStore {
         operation: impl AsyncFnOnce(&mut Connection) -> Result<T, Failure>,
     ) -> Result<T, BoxError> {
         let server = self.0.servers.get(self.server(name));
-        server.ok_or("there is no memcached server")?.turn().await?.run(operation).await
+        server.ok_or("there is no memcached server")?.wait_for_turn().await?.run(operation).await
     }
 
     fn record_key(&self, name: &EntryName) -> Result<Key, BoxError> {
@@ -63,7 +63,7 @@ impl TokenStore for MemcachedStore {
             let inner = self.0.clone();
             runtime.spawn(async move {
                 if let Some(server) = inner.servers.get(index)
-                    && let Ok(turn) = server.turn().await
+                    && let Ok(turn) = server.wait_for_turn().await
                 {
                     let _ = turn.run(async |_| Ok(())).await;
                 }
