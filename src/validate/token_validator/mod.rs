@@ -10,6 +10,8 @@ mod outcome;
 mod report;
 #[cfg(feature = "store")]
 mod second_level;
+#[cfg(feature = "store")]
+mod seen_entry;
 mod settings;
 mod shared;
 mod spellings;

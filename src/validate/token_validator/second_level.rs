@@ -9,7 +9,7 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::{Asker, Outcome, ValidatorSettings, keystone::Keystone};
+use super::{Asker, ValidatorSettings, keystone::Keystone};
 use crate::{
     Secret,
     store::{SharedTokens, StoreAway, StoredValidation, ValidationEntry, Version},
@@ -33,28 +33,6 @@ pub(super) struct SecondLevel {
     context: Secret,
     operations: Arc<Semaphore>,
     waiting_writes: Arc<Semaphore>,
-}
-
-/// What the store says about a token.
-pub(super) enum Looked {
-    /// The outcome for those who wait: `None` if they have to ask again.
-    Known(Option<Outcome>),
-    /// Keystone has to be asked, and its answer belongs in this entry.
-    Ask(Option<SeenEntry>),
-}
-
-/// The entry of a token, as it was before Keystone was asked.
-pub(super) struct SeenEntry {
-    pub(super) entry: ValidationEntry,
-    pub(super) seen: Seen,
-}
-
-/// What was in an entry.
-pub(super) enum Seen {
-    Record(Version),
-    NoRecord,
-    /// The store was not asked, or did not answer in time.
-    Nothing,
 }
 
 impl SecondLevel {

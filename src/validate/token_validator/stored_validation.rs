@@ -2,21 +2,16 @@
 //!
 //! A record says when Keystone was asked. It counts from then on, as an answer to a question of this process does.
 
-use std::{
-    future::Future,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{future::Future, sync::Arc, time::SystemTime};
 
 use http::HeaderValue;
 use tracing::debug;
 
 use super::{
-    Outcome, ValidatedToken,
+    Outcome,
     answer::ValidAnswer,
     in_flight::Question,
-    second_level::{Looked, Seen, SeenEntry},
-    shared::Shared,
+    seen_entry::{Seen, SeenEntry, StoreLookup},
     validation_task::ValidationTask,
 };
 use crate::{
@@ -25,30 +20,27 @@ use crate::{
     task::catch_panic,
 };
 
-/// Maximum number of attempts to write that a token is unknown: another process may write in between.
-const MAX_WRITES: usize = 3;
-
-/// Maximum time for which a record is kept.
-const MAX_TIME_TO_LIVE: Duration = Duration::from_secs(24 * 60 * 60);
-
 impl ValidationTask {
     /// Looks for a validation in the store that is later than what this process knows of the token.
     ///
     /// A question that allows expired tokens is always one for Keystone.
-    pub(super) async fn look(&self, token: &HeaderValue) -> Looked {
-        let Some(second_level) = &self.shared.second_level else { return Looked::Ask(None) };
+    pub(super) async fn look(&self, token: &HeaderValue) -> StoreLookup {
+        let Some(second_level) = &self.shared.second_level else { return StoreLookup::AskKeystone(None) };
         let entry = second_level.entry(token);
         let answer = match self.question.allow_expired {
             true => None,
             false => second_level.get(&entry).await,
         };
         let Some((version, validation)) = answer else {
-            return Looked::Ask(Some(SeenEntry { entry, seen: Seen::Nothing }));
+            return StoreLookup::AskKeystone(Some(SeenEntry { entry, seen: Seen::NotRead }));
         };
         if let Some(outcome) = validation.and_then(|validation| self.use_stored(validation, token)) {
-            return Looked::Known(outcome);
+            return StoreLookup::Found(outcome);
         }
-        Looked::Ask(Some(SeenEntry { entry, seen: version.map_or(Seen::NoRecord, Seen::Record) }))
+        StoreLookup::AskKeystone(Some(SeenEntry {
+            entry,
+            seen: version.map_or(Seen::NoRecord, Seen::Record),
+        }))
     }
 
     /// Takes a validation from the store, unless Keystone has to be asked.
@@ -133,65 +125,6 @@ impl ValidationTask {
         if let Some(second_level) = &self.shared.second_level {
             second_level.write(writing);
         }
-    }
-}
-
-impl SeenEntry {
-    /// Writes that a token is valid, unless another process has written meanwhile: its record is about as good.
-    async fn write_valid(self, shared: Arc<Shared>, token: Arc<ValidatedToken>) -> Result<(), StoreAway> {
-        let seen = match &self.seen {
-            Seen::Record(version) => Some(version),
-            Seen::NoRecord => None,
-            Seen::Nothing => return Ok(()),
-        };
-        let Some(now) = shared.now() else { return Ok(()) };
-        let time_to_live = token.time_left(now, shared.valid_time).min(MAX_TIME_TO_LIVE);
-        if time_to_live.as_millis() == 0 {
-            return Ok(());
-        }
-        let asked_at = token.asked_at().wall;
-        let validation = StoredValidation::Valid { asked_at, document: token.access_info().body() };
-        self.entry.publish(seen, &validation, time_to_live).await.map(drop)
-    }
-
-    /// Writes that a token is unknown, unless another process has asked later.
-    async fn write_unknown(mut self, shared: Arc<Shared>, asked_at: Now) -> Result<(), StoreAway> {
-        let validation = StoredValidation::Unknown { asked_at: asked_at.wall };
-        for _ in 0..MAX_WRITES {
-            let Some(now) = shared.now() else { break };
-            let seen = match self.seen {
-                Seen::Record(version) => Some(version),
-                Seen::NoRecord => None,
-                Seen::Nothing => match self.entry.get().await? {
-                    (_, Some(stored)) if is_later(&stored, asked_at, now) => break,
-                    (version, _) => version,
-                },
-            };
-            let mut time_to_live =
-                shared.valid_time.saturating_sub(now.since(asked_at)).min(MAX_TIME_TO_LIVE);
-            if seen.is_none() {
-                // All validations that are in flight now end within this time. Tokens that somebody makes up must not
-                // fill the store.
-                time_to_live = time_to_live.min(shared.cache.unknown_time().saturating_add(shared.timeout));
-            }
-            if time_to_live.as_millis() == 0
-                || self.entry.publish(seen.as_ref(), &validation, time_to_live).await?
-            {
-                break;
-            }
-            self.seen = Seen::Nothing;
-        }
-        Ok(())
-    }
-}
-
-/// Returns whether a record stays although Keystone did not know the token at this time.
-///
-/// The time of a record is no evidence if it is in the future.
-fn is_later(stored: &StoredValidation, asked_at: Now, now: Now) -> bool {
-    match stored {
-        StoredValidation::Valid { asked_at: later, .. } => *later > asked_at.wall && *later <= now.wall,
-        StoredValidation::Unknown { .. } => true,
     }
 }
 

@@ -6,7 +6,7 @@ use http::HeaderValue;
 use tokio::{runtime::Handle, time::timeout};
 
 #[cfg(feature = "store")]
-use super::second_level::Looked;
+use super::seen_entry::StoreLookup;
 use super::{
     Outcome, ValidatedToken,
     answer::{Answer, Failure, ValidAnswer},
@@ -88,8 +88,8 @@ impl ValidationTask {
         let _in_flight = self.shared.metrics.enter_flight();
         #[cfg(feature = "store")]
         let entry = match self.look(&token).await {
-            Looked::Known(outcome) => return outcome,
-            Looked::Ask(entry) => entry,
+            StoreLookup::Found(outcome) => return outcome,
+            StoreLookup::AskKeystone(entry) => entry,
         };
         let answer = match timeout(self.shared.timeout, self.ask(&token)).await {
             Ok(answer) => answer,
