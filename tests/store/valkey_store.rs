@@ -168,6 +168,17 @@ async fn no_error_contains_a_wrong_password() {
 }
 
 #[test]
+fn a_cluster_and_sentinels_need_urls_of_hosts() {
+    for (urls, reason) in [(&[][..], "no URL of a server"), (&["unix:///run/valkey.sock"], "no Unix sockets")]
+    {
+        for store in [RedisStore::cluster(urls.to_vec()), RedisStore::sentinel(urls.to_vec(), "primary")] {
+            let error = store.unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}
+
+#[test]
 fn malformed_urls_are_refused_without_being_shown() {
     for url in [
         "",
