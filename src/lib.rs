@@ -287,6 +287,9 @@ pub mod discovery;
 pub mod endpoint;
 pub mod error;
 pub mod error_context;
+#[cfg(feature = "federation")]
+#[cfg_attr(docsrs, doc(cfg(feature = "federation")))]
+pub mod federation;
 #[cfg(feature = "fixture")]
 #[cfg_attr(docsrs, doc(cfg(feature = "fixture")))]
 pub mod fixture;

@@ -214,6 +214,10 @@ impl Error {
             Self::SharedLoginFailed { message, .. } => {
                 write!(f, "an earlier login with these credentials failed: {message}")
             }
+            #[cfg(feature = "federation")]
+            Self::FederatedLoginFailed(error) => error.fmt(f),
+            #[cfg(feature = "federation")]
+            Self::LoginEnded => f.write_str("the login of the user has ended; log in again"),
             Self::Plugin { .. } => f.write_str("the identity plugin failed"),
         }
     }

@@ -58,6 +58,8 @@ mod display;
 mod endpoint_not_found;
 mod error_body;
 mod failed_login;
+#[cfg(feature = "federation")]
+mod federated_login_failed;
 mod find;
 mod format;
 mod http_error;
@@ -75,6 +77,8 @@ pub use config_error::{ConfigError, ConfigErrorKind, ConfigLocation};
 pub(crate) use discovery_failure::A_VERSION_DOCUMENT;
 pub use discovery_failure::{DiscoveryAttempt, DiscoveryFailure};
 pub use endpoint_not_found::{EndpointNotFound, NearMiss};
+#[cfg(feature = "federation")]
+pub use federated_login_failed::{FederatedLoginFailed, LoginStep};
 pub use http_error::HttpError;
 pub use missing_auth_methods::MissingAuthMethods;
 
@@ -399,6 +403,14 @@ pub enum Error {
         transient: bool,
     },
 
+    /// A federated login failed before Keystone issued a token: at the identity provider, or on the way back from it.
+    #[cfg(feature = "federation")]
+    FederatedLoginFailed(Arc<FederatedLoginFailed>),
+
+    /// The login of a person has ended, and it cannot be renewed without them. Log in again.
+    #[cfg(feature = "federation")]
+    LoginEnded,
+
     /// An identity plugin or [`Credentials`](crate::Credentials) outside this crate failed.
     #[non_exhaustive]
     Plugin {
@@ -473,6 +485,8 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Plugin { transient, .. } => *transient,
+            #[cfg(feature = "federation")]
+            Self::FederatedLoginFailed(error) => error.is_transient,
             #[cfg(feature = "store")]
             Self::SharedLoginFailed { transient, .. } => *transient,
             #[cfg(feature = "store")]
@@ -491,6 +505,8 @@ impl Error {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Keystone(error) => error.retry_after,
+            #[cfg(feature = "federation")]
+            Self::FederatedLoginFailed(error) => error.retry_after,
             Self::DiscoveryFailure(failure) => failure.retry_after(),
             _ => None,
         }

@@ -1,0 +1,7 @@
+//! Logins in the browser of this machine, which come back to a loopback port.
+
+mod browser_login;
+mod web_sso_login;
+
+pub use browser_login::BrowserLogin;
+pub use web_sso_login::WebSsoLogin;
