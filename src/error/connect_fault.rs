@@ -1,6 +1,8 @@
 //! Recognizes connection failures that are permanent: no retry succeeds until a URL or a setting is changed.
 
-use std::{error::Error as StdError, iter::successors};
+use std::{error::Error as StdError, fmt, iter::successors};
+
+use super::format::printable;
 
 /// The cause of a permanent connection failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +152,25 @@ pub(crate) fn failed_proxy(error: &(dyn StdError + 'static)) -> Option<String> {
 #[cfg(not(feature = "rustls"))]
 pub(crate) fn failed_proxy(_: &(dyn StdError + 'static)) -> Option<String> {
     None
+}
+
+/// Writes that `server` cannot be reached, and what to do about it. `url` is the name of its URL.
+pub(super) fn write_unreachable(
+    (server, url): (&str, &str),
+    origin: &str,
+    source: &(dyn StdError + 'static),
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    write!(f, "cannot reach {server} at {origin}")?;
+    let fault = ConnectFault::from_error(origin, source);
+    let fault = fault.map(|fault| fault.describe(&printable(&root_cause(source))));
+    // In parentheses, because the messages of the sources may follow.
+    match (failed_proxy(source), fault) {
+        (None, Some(fault)) => write!(f, ": {fault}"),
+        (None, None) => write!(f, " (check {url} and the network)"),
+        (Some(proxy), Some(fault)) => write!(f, ": {proxy}: {fault}"),
+        (Some(proxy), None) => write!(f, ": {proxy} (check the URL of the proxy and the network)"),
+    }
 }
 
 fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {

@@ -2,11 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use super::{
-    AN_ENDPOINT, ConnectFault, Error,
-    connect_fault::{failed_proxy, root_cause},
-    format,
-};
+use super::{AN_ENDPOINT, Error, connect_fault::write_unreachable, format};
 
 /// With `{:#}`, the messages of the sources follow.
 impl Display for Error {
@@ -165,17 +161,8 @@ impl Error {
                 "a login would wait for its own token; give the Transport a client without AuthLayer, and do not call \
                  the plugin from its own credentials",
             ),
-            // In parentheses, because the messages of the sources may follow.
             Self::ConnectFailure { origin, source } => {
-                write!(f, "cannot reach Keystone at {origin}")?;
-                let fault = ConnectFault::from_error(origin, &**source);
-                let fault = fault.map(|fault| fault.describe(&format::printable(&root_cause(&**source))));
-                match (failed_proxy(&**source), fault) {
-                    (None, Some(fault)) => write!(f, ": {fault}"),
-                    (None, None) => f.write_str(" (check the auth_url and the network)"),
-                    (Some(proxy), Some(fault)) => write!(f, ": {proxy}: {fault}"),
-                    (Some(proxy), None) => write!(f, ": {proxy} (check the URL of the proxy and the network)"),
-                }
+                write_unreachable(("Keystone", "the auth_url"), origin, &**source, f)
             }
             Self::Timeout { auth_url, timeout } => write!(
                 f,

@@ -48,6 +48,8 @@ impl StdError for Error {
         }
         match self {
             Self::DiscoveryFailure(error) => error.source(),
+            #[cfg(feature = "federation")]
+            Self::FederatedLoginFailed(error) => error.source(),
             Self::ConnectFailure { source, .. } | Self::Plugin { source, .. } => Some(&**source),
             #[cfg(feature = "store")]
             Self::InvalidStore { source: Some(source), .. }

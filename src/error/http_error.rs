@@ -131,7 +131,7 @@ impl StdError for HttpError {}
 const MAX_REQUEST_ID: usize = 1024;
 
 /// Replaces a text that contains a secret.
-const REDACTED: &str = "(redacted: it contains a secret that was sent)";
+pub(super) const REDACTED: &str = "(redacted: it contains a secret that was sent)";
 
 #[cfg(test)]
 mod tests {

@@ -486,7 +486,7 @@ impl Error {
         match self {
             Self::Plugin { transient, .. } => *transient,
             #[cfg(feature = "federation")]
-            Self::FederatedLoginFailed(error) => error.is_transient,
+            Self::FederatedLoginFailed(error) => error.is_transient(),
             #[cfg(feature = "store")]
             Self::SharedLoginFailed { transient, .. } => *transient,
             #[cfg(feature = "store")]
