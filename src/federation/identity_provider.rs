@@ -22,7 +22,7 @@ impl IdentityProvider {
     /// Allows plain http to this host of Keystone, which reads the bearer then, as everybody on the way can.
     #[must_use]
     pub fn allow_http(mut self, host: impl Into<Box<str>>) -> Self {
-        self.plain_http.allow(host.into());
+        self.plain_http.allow(&host.into());
         self
     }
 

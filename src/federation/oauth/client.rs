@@ -106,7 +106,7 @@ impl OidcClient {
     /// Allows plain http to this host, which everybody on the way can read.
     #[must_use]
     pub fn allow_http(mut self, host: impl Into<Box<str>>) -> Self {
-        self.plain_http.allow(host.into());
+        self.plain_http.allow(&host.into());
         self
     }
 
