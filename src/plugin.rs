@@ -51,6 +51,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+#[cfg(feature = "federation")]
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use crate::{
@@ -148,14 +150,20 @@ pub struct ServiceAccess {
 impl ServiceAccess {
     /// Creates an access from a token and its document.
     ///
-    /// It sends the token as `X-Auth-Token`, and looks up endpoints in the service catalog of the document.
+    /// It sends the token as `X-Auth-Token`, and looks up endpoints in the service catalog of the document. If the access
+    /// info has an OAuth 2.0 access token too, it also sends that, as `Authorization: Bearer`.
     ///
     /// # Errors
     ///
     /// Returns [`Error::NoToken`] if the access info has no token.
     pub fn from_auth_ref(auth_ref: AccessInfo) -> Result<Self, Error> {
         let token = auth_ref.token_header().ok_or(Error::NoToken)?.clone();
-        Ok(Self { token: Some(token), auth_ref: Some(auth_ref), ..Self::empty() })
+        #[cfg(feature = "federation")]
+        let headers =
+            auth_ref.bearer().map(|bearer| (AUTHORIZATION, bearer.header().clone())).into_iter().collect();
+        #[cfg(not(feature = "federation"))]
+        let headers = Vec::new();
+        Ok(Self { token: Some(token), headers, auth_ref: Some(auth_ref), ..Self::empty() })
     }
 
     /// Creates an access without a catalog: all requests go to this endpoint, whatever their filter is.

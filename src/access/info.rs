@@ -4,6 +4,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
+#[cfg(feature = "federation")]
+use super::Bearer;
 #[cfg(feature = "validate")]
 use super::SharedCatalogs;
 use super::{
@@ -53,6 +55,8 @@ struct Inner {
     catalog_sharers: u32,
     /// The `Date` of the response. It is not part of the auth state.
     date: Option<SystemTime>,
+    #[cfg(feature = "federation")]
+    bearer: Option<Box<Bearer>>,
 }
 
 /// Reads the catalog of a document, given its version, the JSON text of the catalog, and the id of the project.
@@ -168,42 +172,49 @@ impl AccessInfo {
         let state = state.expose();
         let state = state.strip_prefix('\u{feff}').unwrap_or(state);
         let (mut token, mut body) = (None, None);
+        #[cfg(feature = "federation")]
+        let mut bearer = None;
         let read = json::for_each_member(state, |name, value| match name {
             "auth_token" => token = Some(value),
             "body" => body = Some(value),
+            #[cfg(feature = "federation")]
+            "bearer" => bearer = Some(value),
             _ => {}
         });
         read.map_err(invalid)?;
         let token: Option<String> =
             serde_json::from_str(token.map_or("null", RawValue::get)).map_err(invalid)?;
         let token = token.map(Secret::new);
-        Self::build(token.as_ref().map(Secret::expose), body.map_or("null", RawValue::get).as_bytes(), None)
+        let token = token.as_ref().map(Secret::expose);
+        let access_info = Self::build(token, body.map_or("null", RawValue::get).as_bytes(), None)?;
+        #[cfg(feature = "federation")]
+        if let Some(bearer) = bearer {
+            return access_info.with_bearer(Bearer::from_json(bearer)?);
+        }
+        Ok(access_info)
     }
 
     /// Returns the auth state: the token and its document as one JSON text that can be stored.
     ///
-    /// [`from_auth_state`](Self::from_auth_state) and keystoneauth's `set_auth_state` read it.
+    /// [`from_auth_state`](Self::from_auth_state) and keystoneauth's `set_auth_state` read it. If an OAuth 2.0 access
+    /// token is sent beside the token, the state has it as `bearer`, which keystoneauth ignores.
     pub fn auth_state(&self) -> Secret {
         // Allocate once: a string that grows leaves copies of the token in freed memory.
         let length = 2 * self.auth_token().map_or(0, str::len) + self.body_len();
+        #[cfg(feature = "federation")]
+        let length = length + self.bearer().map_or(0, Bearer::member_len);
         let mut state = String::with_capacity(length + r#"{"auth_token": null, "body": }"#.len());
         state.push_str(r#"{"auth_token": "#);
         match self.auth_token() {
             None => state.push_str("null"),
-            Some(token) => {
-                state.push('"');
-                for character in token.chars() {
-                    // A token is visible ASCII, of which JSON escapes only these two characters.
-                    if matches!(character, '"' | '\\') {
-                        state.push('\\');
-                    }
-                    state.push(character);
-                }
-                state.push('"');
-            }
+            Some(token) => token_header::push_json(token, &mut state),
         }
         state.push_str(r#", "body": "#);
         self.push_body(&mut state);
+        #[cfg(feature = "federation")]
+        if let Some(bearer) = self.bearer() {
+            bearer.push_member(&mut state);
+        }
         state.push('}');
         Secret::new(state)
     }
@@ -261,6 +272,23 @@ impl AccessInfo {
         slice.get(&self.0.text)
     }
 
+    /// Adds an OAuth 2.0 access token that is sent beside the token.
+    #[cfg(feature = "federation")]
+    pub(crate) fn with_bearer(mut self, bearer: Bearer) -> Result<Self, Error> {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.bearer = Some(Box::new(bearer));
+            return Ok(self);
+        }
+        let unshared = Self::build(self.auth_token(), self.body().expose().as_bytes(), self.date())?;
+        unshared.with_bearer(bearer)
+    }
+
+    /// Returns the OAuth 2.0 access token that is sent beside the token.
+    #[cfg(feature = "federation")]
+    pub(crate) fn bearer(&self) -> Option<&Bearer> {
+        self.0.bearer.as_deref()
+    }
+
     fn body_len(&self) -> usize {
         self.0.document_len as usize + self.0.catalog.json_len()
     }
@@ -313,6 +341,8 @@ impl AccessInfo {
             catalog,
             has_catalog,
             date,
+            #[cfg(feature = "federation")]
+            bearer: None,
         })))
     }
 }

@@ -26,6 +26,8 @@
 //! # Ok::<(), tower_keystone::Error>(())
 //! ```
 
+#[cfg(feature = "federation")]
+mod bearer;
 mod borrowed_value;
 mod catalog;
 mod catalog_document;
@@ -57,6 +59,8 @@ pub use info::AccessInfo;
 pub(crate) use info::X_SUBJECT_TOKEN;
 pub use properties::{AccessRule, ServiceProvider};
 
+#[cfg(feature = "federation")]
+pub(crate) use bearer::Bearer;
 pub(crate) use known_origins::KnownOrigins;
 #[cfg(feature = "validate")]
 pub(crate) use shared_catalogs::SharedCatalogs;

@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
+#[cfg(feature = "federation")]
+use super::Bearer;
 use super::{AccessInfo, IdentityVersion, property_slices::Time, text::Slice};
 use crate::Error;
 
@@ -40,6 +42,8 @@ pub struct AccessRule<'a> {
 impl AccessInfo {
     /// Returns when the token expires, or `Ok(None)` if the document has no expiry.
     ///
+    /// If an OAuth 2.0 access token is sent beside the token and expires earlier, it returns that time.
+    ///
     /// # Errors
     ///
     /// [`Error::InvalidTimestamp`] if the value in the document is not an ISO 8601 time.
@@ -48,7 +52,12 @@ impl AccessInfo {
             IdentityVersion::V3 => "expires_at",
             IdentityVersion::V2 => "expires",
         };
-        time(self.properties().expires, field)
+        let expires = time(self.properties().expires, field)?;
+        #[cfg(feature = "federation")]
+        if let Some(bearer_expires) = self.bearer().and_then(Bearer::expires) {
+            return Ok(Some(expires.map_or(bearer_expires, |expires| expires.min(bearer_expires))));
+        }
+        Ok(expires)
     }
 
     /// Returns when the token was issued, or `Ok(None)` if the document has no `issued_at`.

@@ -20,6 +20,20 @@ const MAX_TOKEN_LEN: usize = 128 * 1024;
 ///
 /// [`Error::InvalidToken`] if the token is empty, is longer than 128 KiB, or contains a byte that is not visible ASCII.
 pub(crate) fn header_value(token: &str) -> Result<HeaderValue, Error> {
+    header_value_with("", token)
+}
+
+/// The authentication scheme of RFC 6750, and the space after it.
+#[cfg(feature = "federation")]
+pub(super) const BEARER: &str = "Bearer ";
+
+/// Returns the value of `Authorization` for an OAuth 2.0 access token, as [`header_value`] does.
+#[cfg(feature = "federation")]
+pub(super) fn bearer_value(access_token: &str) -> Result<HeaderValue, Error> {
+    header_value_with(BEARER, access_token)
+}
+
+fn header_value_with(scheme: &str, token: &str) -> Result<HeaderValue, Error> {
     let invalid = |reason, offset| Error::InvalidToken { reason, length: token.len(), offset };
 
     if token.is_empty() {
@@ -32,11 +46,23 @@ pub(crate) fn header_value(token: &str) -> Result<HeaderValue, Error> {
         return Err(invalid("it contains a byte that is not visible ASCII", Some(offset)));
     }
 
-    let bytes = Bytes::from_owner(Zeroizing::new(token.as_bytes().to_vec()));
+    let bytes = Bytes::from_owner(Zeroizing::new([scheme.as_bytes(), token.as_bytes()].concat()));
     let mut value =
         HeaderValue::from_maybe_shared(bytes).map_err(|_| invalid("it cannot be sent in a header", None))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// Appends a token as a JSON string. A token is visible ASCII, of which JSON escapes only two characters.
+pub(super) fn push_json(token: &str, result: &mut String) {
+    result.push('"');
+    for character in token.chars() {
+        if matches!(character, '"' | '\\') {
+            result.push('\\');
+        }
+        result.push(character);
+    }
+    result.push('"');
 }
 
 #[cfg(test)]
