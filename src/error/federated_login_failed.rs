@@ -10,7 +10,10 @@ use std::{
 use bytes::Bytes;
 use http::{Response, StatusCode, Uri};
 
-use self::{error_code::ErrorCode, hint::hint};
+use self::{
+    error_code::{ErrorCode, is_standard},
+    hint::hint,
+};
 use super::{
     Error, connect_fault, contains_secret, escaped, format, http_error::REDACTED, is_permanent, retry_after,
 };
@@ -109,7 +112,9 @@ impl FederatedLoginFailed {
             true => REDACTED.into(),
             false => text.chars().take(MAX_DESCRIPTION).collect::<String>().into(),
         };
-        let error = error.filter(|error| !contains_secret(error, false, secrets.clone()));
+        let may_be_shown =
+            |error: &str| is_standard(error) || !contains_secret(error, false, secrets.clone());
+        let error = error.filter(|error| may_be_shown(error));
         let hint = hint(step, status, error.as_deref(), is_keystone);
         let is_transient = is_transient(status, error.as_deref());
         Self {

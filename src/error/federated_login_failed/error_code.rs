@@ -17,6 +17,28 @@ pub(super) struct ErrorCode {
     pub(super) is_truncated: bool,
 }
 
+/// The error codes of RFC 6749 (section 5.2), RFC 6750 (section 3.1) and RFC 8628 (section 3.5).
+///
+/// They are shown even if they contain a short secret, because they decide how a login goes on.
+const STANDARD_CODES: [&str; 12] = [
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+    "invalid_token",
+    "insufficient_scope",
+    "authorization_pending",
+    "slow_down",
+    "access_denied",
+    "expired_token",
+];
+
+pub(super) fn is_standard(code: &str) -> bool {
+    STANDARD_CODES.contains(&code)
+}
+
 /// Maximum length of an error code, in bytes. Codes can be URLs (RFC 6749, section 8.5).
 const MAX_CODE: usize = 256;
 

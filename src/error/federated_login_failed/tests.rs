@@ -67,6 +67,21 @@ fn texts_with_a_secret_are_redacted() {
 }
 
 #[test]
+fn a_standard_code_is_read_even_if_it_contains_a_secret() {
+    let url = "https://op.example.com/token".parse().unwrap();
+    let read = |code: &str| {
+        let body = format!(r#"{{"error": "{code}", "error_description": "{code}"}}"#);
+        let response = Response::builder().status(400).body(body.into()).unwrap();
+        FederatedLoginFailed::read(LoginStep::Token, &url, &response, ["s", "pending"])
+    };
+    for code in ["authorization_pending", "slow_down", "access_denied"] {
+        assert_eq!(read(code).error.as_deref(), Some(code));
+    }
+    assert_eq!(read("slow_down").error_description.as_deref(), Some(REDACTED));
+    assert_eq!(read("pending").error, None);
+}
+
+#[test]
 fn texts_are_bounded_and_escaped() {
     let body =
         format!(r#"{{"error": "{}", "error_description": "\n{}"}}"#, "x".repeat(300), "ä".repeat(20_000));
