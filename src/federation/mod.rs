@@ -18,7 +18,6 @@ mod device_login;
 mod grant;
 mod identity_provider;
 mod keystone_to_keystone;
-mod login_header;
 mod oauth;
 mod oauth2_client_credentials;
 mod oauth2_mtls_credentials;
@@ -40,7 +39,6 @@ pub use device_login::DeviceLogin;
 pub use grant::Grant;
 pub use identity_provider::IdentityProvider;
 pub use keystone_to_keystone::Keystone2KeystoneCredentials;
-pub use login_header::LoginHeader;
 pub use oauth::{AccessTokenType, ClientAuthentication, OidcClient};
 pub use oauth2_client_credentials::OAuth2ClientCredentials;
 pub use oauth2_mtls_credentials::OAuth2MtlsCredentials;
@@ -48,3 +46,6 @@ pub use oauth2_mtls_credentials::OAuth2MtlsCredentials;
 #[cfg_attr(docsrs, doc(cfg(feature = "saml")))]
 pub use saml::SamlIdentityProvider;
 pub use tokenless_plugin::TokenlessPlugin;
+
+#[doc(inline)]
+pub use crate::identity::LoginHeader;

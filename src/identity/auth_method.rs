@@ -1,5 +1,7 @@
 use std::fmt;
 
+#[cfg(feature = "federation")]
+use super::LoginHeader;
 use super::{
     login_context::{MethodKind, NameFormatter},
     request_body::Json,
@@ -16,11 +18,33 @@ pub struct AuthMethod(Method);
 
 #[derive(Clone)]
 enum Method {
-    Password { user: User, password: Secret },
-    Totp { user: User, passcode: Secret },
+    Password {
+        user: User,
+        password: Secret,
+    },
+    Totp {
+        user: User,
+        passcode: Secret,
+    },
     Token(Secret),
-    ApplicationCredential { id: Option<Box<str>>, name: Option<Box<str>>, user: User, secret: Secret },
+    ApplicationCredential {
+        id: Option<Box<str>>,
+        name: Option<Box<str>>,
+        user: User,
+        secret: Secret,
+    },
     Receipt(Secret),
+    /// The method has no data. The `Authorization` header of the request proves who logs in.
+    #[cfg(feature = "federation")]
+    Header(HeaderMethod, LoginHeader),
+}
+
+/// A method whose proof is the `Authorization` header of the request.
+#[cfg(feature = "federation")]
+#[derive(Clone, Copy)]
+enum HeaderMethod {
+    Kerberos,
+    OAuth1,
 }
 
 impl AuthMethod {
@@ -82,6 +106,27 @@ impl AuthMethod {
         Self(Method::Receipt(receipt.into()))
     }
 
+    /// Authenticates with a Kerberos ticket: keystoneauth's `v3kerberos`.
+    ///
+    /// The header must be `Negotiate` and a ticket for the service `HTTP@host` in base64 (RFC 4559), where `host` is
+    /// that of the URL. The web server in front of Keystone checks it, which may be at another path of Keystone, such
+    /// as `/krb/v3`. The example `kerberos` shows how to get a ticket.
+    #[cfg(feature = "federation")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "federation")))]
+    pub fn kerberos(header: LoginHeader) -> Self {
+        Self(Method::Header(HeaderMethod::Kerberos, header))
+    }
+
+    /// Authenticates with an OAuth 1.0a access token of Keystone: keystoneauth's `v3oauth1`.
+    ///
+    /// The header must be `OAuth`, with a signature of the method and the URL by HMAC-SHA1 (RFC 5849, section 3). The
+    /// scope is that of the access token, so set no [`Scope`](super::Scope).
+    #[cfg(feature = "federation")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "federation")))]
+    pub fn oauth1(header: LoginHeader) -> Self {
+        Self(Method::Header(HeaderMethod::OAuth1, header))
+    }
+
     /// Returns the name of the method and its data in the request body. A receipt has neither.
     pub(super) fn body_member(&self) -> Option<(&'static str, Json<'_>)> {
         Some(match &self.0 {
@@ -100,6 +145,8 @@ impl AuthMethod {
                 ("application_credential", Json::Object(members))
             }
             Method::Receipt(_) => return None,
+            #[cfg(feature = "federation")]
+            Method::Header(..) => (self.name(), Json::Object(Vec::new())),
         })
     }
 
@@ -112,19 +159,30 @@ impl AuthMethod {
         }
     }
 
+    /// Returns the function that makes the `Authorization` header, if the method has one.
+    #[cfg(feature = "federation")]
+    pub(super) fn login_header(&self) -> Option<&LoginHeader> {
+        match &self.0 {
+            Method::Header(_, header) => Some(header),
+            _ => None,
+        }
+    }
+
     /// Returns whether logins with a wrong secret may lock an account.
     pub(super) fn can_lock_account(&self) -> bool {
         matches!(self.0, Method::Password { .. } | Method::Totp { .. })
     }
 
-    /// Returns the secret, which errors must not show.
-    pub(super) fn secret(&self) -> &Secret {
+    /// Returns the secret, which errors must not show. A method with a login header has none.
+    pub(super) fn secret(&self) -> Option<&Secret> {
         match &self.0 {
+            #[cfg(feature = "federation")]
+            Method::Header(..) => None,
             Method::Password { password: secret, .. }
             | Method::Totp { passcode: secret, .. }
             | Method::ApplicationCredential { secret, .. }
             | Method::Token(secret)
-            | Method::Receipt(secret) => secret,
+            | Method::Receipt(secret) => Some(secret),
         }
     }
 
@@ -136,6 +194,10 @@ impl AuthMethod {
             Method::Token(_) => MethodKind::Token,
             Method::ApplicationCredential { .. } => MethodKind::ApplicationCredential,
             Method::Receipt(_) => MethodKind::Receipt,
+            #[cfg(feature = "federation")]
+            Method::Header(HeaderMethod::Kerberos, _) => MethodKind::Kerberos,
+            #[cfg(feature = "federation")]
+            Method::Header(HeaderMethod::OAuth1, _) => MethodKind::OAuth1,
         }
     }
 
@@ -154,6 +216,17 @@ impl AuthMethod {
                 }
             }
             Method::Receipt(_) => "a receipt".to_owned(),
+            #[cfg(feature = "federation")]
+            Method::Header(method, header) => {
+                let proof = match method {
+                    HeaderMethod::Kerberos => "a Kerberos ticket",
+                    HeaderMethod::OAuth1 => "an OAuth 1.0a access token",
+                };
+                match header.name() {
+                    Some(name) => format!("{proof} of {}", names.quote(name)),
+                    None => proof.to_owned(),
+                }
+            }
         }
     }
 
@@ -165,20 +238,26 @@ impl AuthMethod {
             Method::Token(_) => "token",
             Method::ApplicationCredential { .. } => "application_credential",
             Method::Receipt(_) => "receipt",
+            #[cfg(feature = "federation")]
+            Method::Header(HeaderMethod::Kerberos, _) => "kerberos",
+            #[cfg(feature = "federation")]
+            Method::Header(HeaderMethod::OAuth1, _) => "oauth1",
         }
     }
 
     /// Returns the elements of a cache id for this method.
     pub(super) fn cache_id_elements(&self) -> Vec<(String, &str)> {
-        let secret = match &self.0 {
+        let name = match &self.0 {
             Method::Password { .. } => "password",
             Method::Totp { .. } => "passcode",
             Method::Token(_) => "token",
             Method::ApplicationCredential { .. } => "application_credential_secret",
             Method::Receipt(_) => "receipt",
+            #[cfg(feature = "federation")]
+            Method::Header(..) => return self.public_id_elements(),
         };
         let mut elements = self.public_id_elements();
-        elements.push((format!("{}_{secret}", self.name()), self.secret().expose()));
+        elements.extend(self.secret().map(|secret| (format!("{}_{name}", self.name()), secret.expose())));
         elements
     }
 
@@ -197,8 +276,23 @@ impl AuthMethod {
         {
             elements.extend(user.cache_id_elements());
         }
+        #[cfg(feature = "federation")]
+        if let Method::Header(_, header) = &self.0 {
+            elements.push(("login_header", header.name()));
+        }
         let method = self.name();
         elements.into_iter().filter_map(|(name, value)| Some((format!("{method}_{name}"), value?))).collect()
+    }
+
+    /// Returns whether the method says who logs in.
+    ///
+    /// Only what a login header proves is not known, if the header has no name.
+    pub(super) fn has_cache_id(&self) -> bool {
+        match &self.0 {
+            #[cfg(feature = "federation")]
+            Method::Header(_, header) => header.name().is_some(),
+            _ => true,
+        }
     }
 
     /// Returns whether the method says who logs in, apart from its secret.
@@ -209,6 +303,8 @@ impl AuthMethod {
                 non_empty(id).is_some() || (non_empty(name).is_some() && user.is_named())
             }
             Method::Token(_) | Method::Receipt(_) => false,
+            #[cfg(feature = "federation")]
+            Method::Header(_, header) => header.name().is_some(),
         }
     }
 }

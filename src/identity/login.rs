@@ -41,22 +41,68 @@ pub(crate) async fn send(
     transport: &Transport,
     mut request: Request<Bytes>,
 ) -> Result<Response<Bytes>, Error> {
-    let auth_url = request.uri().clone();
-    let mut redirects = 0;
+    let mut redirects = Redirects::of(&request);
     loop {
         let response = transport.send(request.clone()).await?;
+        if let Some(response) = redirects.follow(&mut request, response)? {
+            return Ok(response);
+        }
+    }
+}
+
+/// Sends a login request like [`send`], each time with a new header.
+///
+/// The secrets in the headers are added to `secrets`.
+#[cfg(feature = "federation")]
+pub(crate) async fn send_with_header(
+    transport: &Transport,
+    mut request: Request<Bytes>,
+    header: &super::LoginHeader,
+    secrets: &mut Vec<Secret>,
+) -> Result<Response<Bytes>, Error> {
+    let mut redirects = Redirects::of(&request);
+    loop {
+        let mut sent = request.clone();
+        secrets.extend(header.insert(&mut sent).await?);
+        let response = transport.send(sent).await?;
+        if let Some(response) = redirects.follow(&mut request, response)? {
+            return Ok(response);
+        }
+    }
+}
+
+/// The redirects that a login request has followed.
+struct Redirects {
+    auth_url: Uri,
+    followed: usize,
+}
+
+impl Redirects {
+    fn of(request: &Request<Bytes>) -> Self {
+        Self { auth_url: request.uri().clone(), followed: 0 }
+    }
+
+    /// Returns a response that is not a redirect. For a redirect that may be followed, it changes the URL of the request.
+    fn follow(
+        &mut self,
+        request: &mut Request<Bytes>,
+        response: Response<Bytes>,
+    ) -> Result<Option<Response<Bytes>>, Error> {
         let status = response.status();
         if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
-            return Ok(response);
+            return Ok(Some(response));
         }
         let location = location(&request.uri().to_string(), response.headers());
         let keeps_body = matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
         match location {
-            Some(to) if keeps_body && redirects < MAX_REDIRECTS && is_same_origin(&auth_url, &to) => {
+            Some(to)
+                if keeps_body && self.followed < MAX_REDIRECTS && is_same_origin(&self.auth_url, &to) =>
+            {
                 *request.uri_mut() = to;
-                redirects += 1;
+                self.followed += 1;
+                Ok(None)
             }
-            _ => return Err(Error::login_redirected(status, &auth_url, location.as_ref())),
+            _ => Err(Error::login_redirected(status, &self.auth_url, location.as_ref())),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Describes a login for its errors.
 
+#[cfg(feature = "federation")]
+use http::{HeaderMap, header::WWW_AUTHENTICATE};
 use http::{StatusCode, Uri};
 
 use crate::{
@@ -46,6 +48,23 @@ impl LoginContext {
     /// Returns the URL of Keystone.
     pub(super) fn auth_url(&self) -> &Uri {
         &self.auth_url
+    }
+
+    /// Returns whether the web server in front of Keystone has rejected a Kerberos ticket.
+    ///
+    /// Its response is not an error document, but says that the credentials are wrong.
+    #[cfg(feature = "federation")]
+    pub(super) fn is_ticket_rejected(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+        let is_negotiate = |challenge: &str| {
+            challenge
+                .split_ascii_whitespace()
+                .next()
+                .is_some_and(|scheme| scheme.eq_ignore_ascii_case("negotiate"))
+        };
+        let mut challenges = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+        matches!(self.method, MethodKind::Kerberos | MethodKind::Multiple)
+            && status == StatusCode::UNAUTHORIZED
+            && challenges.any(|value| value.split(',').any(is_negotiate))
     }
 
     /// Returns what an error response to this login means. `is_keystone` is false if a proxy sent the response.
@@ -102,6 +121,10 @@ pub(super) enum MethodKind {
     Token,
     ApplicationCredential,
     Receipt,
+    #[cfg(feature = "federation")]
+    Kerberos,
+    #[cfg(feature = "federation")]
+    OAuth1,
     /// Multi-factor authentication.
     Multiple,
 }
@@ -122,6 +145,16 @@ impl MethodKind {
                 "check the secret, that the application credential has not expired, and that its user is enabled"
             }
             Self::Receipt => "check that the receipt has not expired",
+            #[cfg(feature = "federation")]
+            Self::Kerberos => {
+                "check that the header is `Negotiate` and a ticket for HTTP@host of this URL, that the ticket has not \
+                 expired (klist), that the clocks agree, and that the user has a role in the scope"
+            }
+            #[cfg(feature = "federation")]
+            Self::OAuth1 => {
+                "check the keys and secrets of the consumer and of the access token, and that the signature is of this \
+                 URL and method"
+            }
             Self::Multiple => {
                 "check that each credential is correct and current, and that the user has a role in the scope"
             }

@@ -124,6 +124,8 @@ mod fixed_endpoint;
 mod generic;
 mod login;
 mod login_context;
+#[cfg(feature = "federation")]
+mod login_header;
 mod plugin_pool;
 mod request_body;
 mod response;
@@ -140,6 +142,9 @@ pub use auth_url::AuthUrl;
 pub use credentials::{AuthRefFuture, Credentials, PrepareFuture};
 pub use fixed_endpoint::FixedEndpointPlugin;
 pub use generic::GenericCredentials;
+#[cfg(feature = "federation")]
+#[cfg_attr(docsrs, doc(cfg(feature = "federation")))]
+pub use login_header::LoginHeader;
 pub use plugin_pool::PluginPool;
 pub use scope::Scope;
 pub use service_token_wrapper::ServiceTokenAuthWrapper;

@@ -67,6 +67,8 @@ fn login_error(status: StatusCode, headers: &HeaderMap, body: &[u8], login: &Log
     let secrets = login.secrets.iter().map(Secret::expose);
     let mut error = HttpError::read(status, headers, body, is_truncated, secrets);
     let is_keystone = receipt.is_some() || is_error_document(document);
+    #[cfg(feature = "federation")]
+    let is_keystone = is_keystone || login.is_ticket_rejected(status, headers);
     error.login = Some(Box::new(login.failed_login(status, is_keystone, body)));
     Error::Keystone(Arc::new(error))
 }

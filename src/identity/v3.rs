@@ -64,15 +64,22 @@ impl V3Credentials {
 
     /// Returns the login request.
     ///
+    /// It has no `Authorization` header: a `LoginHeader` is made when the request is sent.
+    ///
     /// # Errors
     ///
-    /// - [`Error::AuthorizationFailure`] if the only method is a receipt, if more than one scope is set, or if the
-    ///   system scope is not `all`.
+    /// - [`Error::AuthorizationFailure`] if the only method is a receipt, if more than one scope is set, if the system
+    ///   scope is not `all`, or if two methods have a `LoginHeader`.
     /// - [`Error::InvalidEndpoint`] if the `auth_url` is not an absolute http or https URL, contains a user name or a
     ///   query, or is too long.
     /// - [`Error::InvalidToken`] if a token or a receipt cannot be sent in a header.
     pub fn request(&self) -> Result<Request<Bytes>, Error> {
         let auth_url = self.auth_url.valid_uri()?.to_string();
+        #[cfg(feature = "federation")]
+        if self.sent_methods().into_iter().filter_map(AuthMethod::login_header).count() > 1 {
+            let reason = "a request has one `Authorization` header only; keep one of kerberos and oauth1";
+            return Err(Error::AuthorizationFailure { reason });
+        }
         let methods: Vec<_> = self.methods.iter().filter_map(AuthMethod::body_member).collect();
         if methods.is_empty() {
             let reason = "there is only a receipt; add the missing methods with V3Credentials::and";
@@ -120,7 +127,7 @@ impl V3Credentials {
 
     /// Describes this login for errors.
     fn login_context(&self) -> LoginContext {
-        let secrets = self.methods.iter().map(AuthMethod::secret).cloned().collect();
+        let secrets = self.methods.iter().filter_map(AuthMethod::secret).cloned().collect();
         let kind = match &*self.methods {
             [method] => method.kind(),
             _ => MethodKind::Multiple,
@@ -130,6 +137,8 @@ impl V3Credentials {
         };
         let scope = |names: &NameFormatter<'_>| match kind {
             MethodKind::ApplicationCredential => "the scope of the application credential".to_owned(),
+            #[cfg(feature = "federation")]
+            MethodKind::OAuth1 => "the scope of the access token".to_owned(),
             _ => self.scope.describe(names),
         };
         LoginContext::new(IdentityVersion::V3, self.auth_url.uri(), secrets, kind, identity, scope)
@@ -176,6 +185,15 @@ impl Credentials for V3Credentials {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
         let request = self.request();
         let context = self.login_context();
+        #[cfg(feature = "federation")]
+        if let Some(header) = self.sent_methods().into_iter().find_map(AuthMethod::login_header) {
+            let (header, mut context) = (header.clone(), context);
+            return Box::pin(async move {
+                let secrets = &mut context.secrets;
+                let response = login::send_with_header(&transport, request?, &header, secrets).await?;
+                response::access_info(response, &context)
+            });
+        }
         Box::pin(async move {
             let response = login::send(&transport, request?).await?;
             response::access_info(response, &context)
@@ -187,9 +205,13 @@ impl Credentials for V3Credentials {
     }
 
     fn cache_id(&self) -> Option<String> {
+        let sent_methods = self.sent_methods();
+        if !sent_methods.iter().all(|method| method.has_cache_id()) {
+            return None;
+        }
         let auth_url = auth_url_element(self.auth_url.uri());
         let mut elements = self.common_id_elements(&auth_url);
-        let methods = self.sent_methods().into_iter().flat_map(AuthMethod::cache_id_elements);
+        let methods = sent_methods.into_iter().flat_map(AuthMethod::cache_id_elements);
         elements.extend(methods.map(|(name, value)| (name, Some(value))));
         Some(cache_id(elements))
     }
