@@ -39,7 +39,7 @@ impl AuthUrl {
     }
 
     /// Returns why requests cannot be sent to the URL.
-    #[cfg(feature = "config")]
+    #[cfg(any(feature = "config", feature = "federation"))]
     pub(crate) fn invalid_reason(&self) -> Option<&'static str> {
         self.invalid_reason
     }

@@ -1,7 +1,13 @@
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use super::{ClientAuthentication, TokenResponse};
-use crate::{AuthUrl, Error, Secret, Transport, federation::plain_http::PlainHttpHosts};
+use http::Uri;
+
+use super::{
+    ClientAuthentication, ProviderMetadata, discovery,
+    endpoint::{Endpoint, valid_url},
+    shared_metadata::SharedMetadata,
+};
+use crate::{AuthUrl, Error, Secret, Transport, error::LoginStep, federation::plain_http::PlainHttpHosts};
 
 /// A client that is registered at an OpenID Connect or OAuth 2.0 provider, and the URLs of the provider.
 ///
@@ -15,9 +21,10 @@ pub struct OidcClient {
     device_authorization_endpoint: Option<AuthUrl>,
     authorization_endpoint: Option<AuthUrl>,
     scope: Box<str>,
-    access_token_type: AccessTokenType,
-    authentication: ClientAuthentication,
-    plain_http: PlainHttpHosts,
+    pub(super) access_token_type: AccessTokenType,
+    pub(super) authentication: ClientAuthentication,
+    pub(super) plain_http: PlainHttpHosts,
+    pub(super) metadata: Arc<SharedMetadata>,
 }
 
 /// Which token of the provider is sent to Keystone: keystoneauth's `access_token_type`.
@@ -44,6 +51,7 @@ impl OidcClient {
             access_token_type: AccessTokenType::default(),
             authentication: ClientAuthentication::default(),
             plain_http: PlainHttpHosts::default(),
+            metadata: Arc::default(),
         }
     }
 
@@ -58,6 +66,7 @@ impl OidcClient {
     #[must_use]
     pub fn discovery_endpoint(mut self, url: impl Into<AuthUrl>) -> Self {
         self.discovery_endpoint = Some(url.into());
+        self.metadata = Arc::default();
         self
     }
 
@@ -110,30 +119,32 @@ impl OidcClient {
         self
     }
 
-    /// Sends a token request with these form fields, in this order, and `grant_type` last.
-    pub(in crate::federation) async fn request_token(
+    /// Returns the discovery document of the provider and its URL. `None` if no `discovery_endpoint` is set.
+    pub(in crate::federation) async fn discover(
         &self,
         transport: &Transport,
-        grant_type: &str,
-        fields: &[(&str, &str)],
-    ) -> Result<TokenResponse, Error> {
-        todo!()
+    ) -> Result<Option<(Arc<ProviderMetadata>, Uri)>, Error> {
+        let Some(url) = &self.discovery_endpoint else { return Ok(None) };
+        let url = valid_url(url, "the discovery_endpoint")?;
+        self.plain_http.check(LoginStep::Discovery, &url)?;
+        let fetch = || discovery::fetch(transport.clone(), url.clone());
+        let metadata = self.metadata.get_or_fetch(fetch).await?;
+        Ok(Some((metadata, url)))
     }
 
-    /// Returns the URL for device logins.
-    pub(in crate::federation) async fn device_authorization_url(
-        &self,
-        transport: &Transport,
-    ) -> Result<http::Uri, Error> {
-        todo!()
+    /// Returns the URL of an endpoint that was set.
+    pub(super) fn configured_url(&self, endpoint: Endpoint) -> Result<Option<Uri>, Error> {
+        let url = match endpoint {
+            Endpoint::Token => &self.access_token_endpoint,
+            Endpoint::DeviceAuthorization => &self.device_authorization_endpoint,
+            Endpoint::Authorization => &self.authorization_endpoint,
+        };
+        url.as_ref().map(|url| valid_url(url, endpoint.name())).transpose()
     }
 
-    /// Returns the URL that a browser is sent to.
-    pub(in crate::federation) async fn authorization_url(
-        &self,
-        transport: &Transport,
-    ) -> Result<http::Uri, Error> {
-        todo!()
+    /// Returns the secret. An empty one is none.
+    pub(in crate::federation) fn client_secret(&self) -> Option<&Secret> {
+        self.secret.as_ref().filter(|secret| !secret.expose().is_empty())
     }
 
     pub(in crate::federation) fn client_id(&self) -> &str {
