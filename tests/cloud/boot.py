@@ -17,13 +17,9 @@ when it responds. `kill` kills it with SIGKILL, and writes `{}` when its port re
 """
 
 import argparse
-import base64
-import contextlib
 import json
-import secrets
 import shlex
 import shutil
-import sqlite3
 import sys
 import tempfile
 from pathlib import Path
@@ -32,12 +28,23 @@ sys.dont_write_bytecode = True
 
 from environment import DEFAULT_STATE, REQUIREMENTS, ensure, keystone_venv, locked  # noqa: E402
 from lifeline import ignore_signals, serve  # noqa: E402
-from services import Cloud, kill, listen, request, say, stop_children  # noqa: E402
+from services import (  # noqa: E402
+    ADMIN_PASSWORD,
+    Cloud,
+    admin_token,
+    kill,
+    listen,
+    make_keys,
+    point_catalog,
+    request,
+    say,
+    stop_children,
+    write_ahead,
+)
 
 HERE = Path(__file__).resolve().parent
 
 REGION = "RegionOne"
-ADMIN_PASSWORD = "admin-secret"
 DEMO_PASSWORD = "demo-secret"
 PLACEMENT_PASSWORD = "placement-secret"
 INTERFACES = ("public", "internal", "admin")
@@ -45,15 +52,6 @@ INTERFACES = ("public", "internal", "admin")
 LASTING = {"expiration": 3600, "cache": "dogpile.cache.memory_pickle"}
 SHORT_LIVED = {"expiration": 6, "cache": "dogpile.cache.null"}
 MORTAL = {"expiration": 10, "cache": "dogpile.cache.null"}
-
-def admin_token(auth_url):
-    domain = {"id": "default"}
-    user = {"name": "admin", "password": ADMIN_PASSWORD, "domain": domain}
-    auth = {
-        "identity": {"methods": ["password"], "password": {"user": user}},
-        "scope": {"project": {"name": "admin", "domain": domain}},
-    }
-    return request("POST", f"{auth_url}/auth/tokens", body={"auth": auth})[0]
 
 
 def make_seed(venv, root):
@@ -73,19 +71,7 @@ def make_seed(venv, root):
 
         configure_placement(cloud, keystone)
         cloud.manage("placement", "db", "sync")
-        for database in cloud.data.glob("*.db"):
-            with contextlib.closing(sqlite3.connect(database)) as connection:
-                connection.execute("PRAGMA journal_mode = wal")
-
-
-def make_keys(data):
-    for name in ("fernet", "receipts", "credential"):
-        repository = data / name
-        repository.mkdir(mode=0o700, parents=True)
-        for number in ("0", "1"):
-            key = repository / number
-            key.touch(mode=0o600)
-            key.write_bytes(base64.urlsafe_b64encode(secrets.token_bytes(32)))
+        write_ahead(cloud.data.glob("*.db"))
 
 
 def fill_keystone(url):
@@ -115,15 +101,6 @@ def fill_keystone(url):
     service = create("service", type="placement", name="placement")
     for interface in INTERFACES:
         create("endpoint", service_id=service, interface=interface, region_id=REGION, url=url)
-
-
-def point_catalog(database, **urls):
-    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
-        for service, url in urls.items():
-            connection.execute(
-                "UPDATE endpoint SET url = ? WHERE service_id IN (SELECT id FROM service WHERE type = ?)",
-                (url, service),
-            )
 
 
 def configure_placement(cloud, keystone):

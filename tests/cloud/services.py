@@ -1,12 +1,15 @@
 """Keystone and Placement processes, their configuration, and requests to them."""
 
+import base64
 import contextlib
 import http.client
 import json
 import os
+import secrets
 import shlex
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -20,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 # revocations are not cached, so that a revocation through one Keystone takes effect at once in both.
 KEYSTONE_CONF = """\
 [auth]
-methods = password,token,totp,oauth1,mapped,application_credential
+methods = {methods}
 [cache]
 enabled = true
 backend = {cache}
@@ -39,7 +42,9 @@ caching = false
 [token]
 caching = false
 expiration = {expiration}
-"""
+{more}"""
+
+METHODS = "password,token,totp,oauth1,mapped,application_credential"
 
 PLACEMENT_CONF = """\
 [api]
@@ -60,6 +65,8 @@ token_cache_time = -1
 [placement_database]
 connection = sqlite:///{data}/placement.db?timeout=30
 """
+
+ADMIN_PASSWORD = "admin-secret"
 
 STARTED = time.monotonic()
 
@@ -119,6 +126,42 @@ def listen(port=0):
     return listener, "http://127.0.0.1:%d" % listener.getsockname()[1]
 
 
+def make_keys(data):
+    for name in ("fernet", "receipts", "credential"):
+        repository = data / name
+        repository.mkdir(mode=0o700, parents=True)
+        for number in ("0", "1"):
+            key = repository / number
+            key.touch(mode=0o600)
+            key.write_bytes(base64.urlsafe_b64encode(secrets.token_bytes(32)))
+
+
+def point_catalog(database, **urls):
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        for service, url in urls.items():
+            connection.execute(
+                "UPDATE endpoint SET url = ? WHERE service_id IN (SELECT id FROM service WHERE type = ?)",
+                (url, service),
+            )
+
+
+def write_ahead(databases):
+    """Lets readers read while another process writes."""
+    for database in databases:
+        with contextlib.closing(sqlite3.connect(database)) as connection:
+            connection.execute("PRAGMA journal_mode = wal")
+
+
+def admin_token(auth_url):
+    domain = {"id": "default"}
+    user = {"name": "admin", "password": ADMIN_PASSWORD, "domain": domain}
+    auth = {
+        "identity": {"methods": ["password"], "password": {"user": user}},
+        "scope": {"project": {"name": "admin", "domain": domain}},
+    }
+    return request("POST", f"{auth_url}/auth/tokens", body={"auth": auth})[0]
+
+
 def request(method, url, token=None, body=None, subject=None):
     """Returns the X-Subject-Token header and the decoded body of a successful response."""
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
@@ -155,8 +198,9 @@ class Cloud:
                 tail = log.read_text(errors="replace").splitlines()[-40:]
                 print(f"--- {log.name}", *tail, sep="\n", file=sys.stderr)
 
-    def configure_keystone(self, name, **values):
-        (self.root / f"{name}.conf").write_text(KEYSTONE_CONF.format(data=self.data, **values))
+    def configure_keystone(self, name, methods=METHODS, more="", **values):
+        conf = KEYSTONE_CONF.format(data=self.data, methods=methods, more=more, **values)
+        (self.root / f"{name}.conf").write_text(conf)
 
     def configure_placement(self, **values):
         (self.root / "placement.conf").write_text(PLACEMENT_CONF.format(data=self.data, **values))
@@ -167,11 +211,13 @@ class Cloud:
         config = self.root / f"{service}.conf"
         self._python(run, tool, self.bin / tool, "--config-file", config, *arguments)
 
-    def serve_keystone(self, name, listener):
+    def serve_keystone(self, name, listener, application="keystone_wsgi:application", scripts=()):
+        """Starts a Keystone. `application` is in a module of this directory or of `scripts`."""
         return self._serve(
             name,
-            "keystone_wsgi:application",
+            application,
             listener,
+            scripts,
             OS_KEYSTONE_CONFIG_DIR=str(self.root),
             OS_KEYSTONE_CONFIG_FILES=f"{name}.conf",
         )
@@ -181,11 +227,13 @@ class Cloud:
             "placement",
             "placement.wsgi.api:application",
             listener,
+            (),
             OS_PLACEMENT_CONFIG_DIR=str(self.root),
         )
 
-    def _serve(self, name, application, listener, **environment):
-        gunicorn = ["-m", "gunicorn", "--no-control-socket", "--pythonpath", HERE]
+    def _serve(self, name, application, listener, scripts, **environment):
+        path = ",".join(map(str, (HERE, *scripts)))
+        gunicorn = ["-m", "gunicorn", "--no-control-socket", "--pythonpath", path]
         gunicorn += ["-w", "1", "-k", "gthread", "--threads", "8", "--timeout", "0"]
         socket_number = listener.fileno()
 
