@@ -24,7 +24,7 @@
 //!     .service(client); // the server is down
 //!
 //! let error = nova.oneshot(Request::get("/servers?limit=9").body(Full::default())?).await.unwrap_err();
-//! assert_eq!(error.to_string(), "the request to compute at http://cloud.test failed");
+//! assert_eq!(error.to_string(), "the request to compute at https://cloud.test failed");
 //! assert_eq!(error.source().ok_or("no source")?.to_string(), "connection refused");
 //! # Ok(())
 //! # }
