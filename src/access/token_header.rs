@@ -29,7 +29,7 @@ pub(super) const BEARER: &str = "Bearer ";
 
 /// Returns the value of `Authorization` for an OAuth 2.0 access token, as [`header_value`] does.
 #[cfg(feature = "federation")]
-pub(super) fn bearer_value(access_token: &str) -> Result<HeaderValue, Error> {
+pub(crate) fn bearer_value(access_token: &str) -> Result<HeaderValue, Error> {
     header_value_with(BEARER, access_token)
 }
 

@@ -26,6 +26,14 @@ impl AccessTokenSource {
         todo!()
     }
 
+    /// Returns the token if it is always the same, for cache ids.
+    pub(super) fn fixed(&self) -> Option<&Secret> {
+        match &self.0 {
+            Source::Fixed(token) => Some(token),
+            _ => None,
+        }
+    }
+
     pub(super) async fn read(&self) -> Result<Secret, Error> {
         todo!()
     }

@@ -1,6 +1,11 @@
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use super::{FederatedCredentials, IdentityProvider, OidcClient};
+use super::{
+    FederatedCredentials, IdentityProvider, OidcClient,
+    logins::{EndedLogin, RefreshLogin, RefreshLoginId},
+    refresh_token::CurrentRefreshToken,
+    unscoped::{Rescoped, UnscopedLogin},
+};
 use crate::{AccessInfo, Secret};
 
 /// The result of a login by a person: an unscoped token and, if the provider gives one, a refresh token.
@@ -18,16 +23,39 @@ impl CompletedLogin {
     }
 
     /// Returns the refresh token. It is a secret of the user.
+    ///
+    /// A provider may give one only if the scope of the [`OidcClient`] contains `offline_access`.
     pub fn refresh_token(&self) -> Option<&Secret> {
         self.refresh.as_ref().map(|(_, token)| token)
     }
 
-    /// Makes credentials of the login, which last as long as the unscoped token or the refresh token.
+    /// Makes credentials of the login, which last as long as the refresh token or the unscoped token.
+    ///
+    /// They begin with the unscoped token of the login. With a refresh token, they log in again by it. Without one, the
+    /// unscoped token is used for the first token of each scope until it ends, and for a renewal while it has more than
+    /// half of its life left.
+    ///
+    /// Then the error is [`Error::LoginEnded`](crate::Error::LoginEnded), and the person has to log in again. Nothing
+    /// ever asks a person in the background.
     pub fn into_credentials(self) -> FederatedCredentials {
-        todo!()
+        let Self { identity_provider, access_info, refresh } = self;
+        let user_id: Box<str> = access_info.user_id().unwrap_or_default().into();
+        let token = identity_provider.unscoped_token(access_info);
+        let provider = identity_provider.clone();
+        let login: Box<dyn UnscopedLogin> = match refresh {
+            Some((client, refresh_token)) => {
+                let (token, id) =
+                    (Arc::new(CurrentRefreshToken::new(refresh_token)), RefreshLoginId::User(user_id));
+                Box::new(RefreshLogin { identity_provider: provider, client, token, id })
+            }
+            None => Box::new(EndedLogin { identity_provider: provider, user_id }),
+        };
+        let rescoped = Rescoped::with_token_of_person(login, token);
+        FederatedCredentials::from_rescoped(identity_provider, rescoped)
     }
 }
 
+/// Shows the user, never the tokens.
 impl fmt::Debug for CompletedLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CompletedLogin").field("access_info", &self.access_info).finish_non_exhaustive()

@@ -1,8 +1,18 @@
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    future::ready,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use http::Uri;
 
-use super::{Grant, IdentityProvider, unscoped::Rescoped};
+use super::{
+    Grant, IdentityProvider,
+    grant::Kind,
+    logins::{GrantLogin, RefreshLogin, RefreshLoginId},
+    refresh_token::CurrentRefreshToken,
+    unscoped::Rescoped,
+};
 #[cfg(feature = "store")]
 use crate::SharedTokens;
 use crate::{
@@ -12,7 +22,14 @@ use crate::{
 
 /// Credentials of a federated user: an identity provider vouches for the user, and Keystone issues the token.
 ///
-/// Clones share the unscoped token of a login, also if their scopes differ.
+/// Keystone first issues an unscoped token, and then one for the [scope](Self::scope). Clones share the unscoped token of
+/// a login, also if their scopes differ: for each scope, the first token is made of the unscoped token that is there, if
+/// that has more than half of its life left. A token is renewed by a new login, because a token with a scope ends when
+/// the unscoped token does that it was made of.
+///
+/// If Keystone refuses an unscoped token that was shared, the credentials log in anew, once.
+///
+/// See the [module docs](super) for an example.
 #[derive(Clone)]
 pub struct FederatedCredentials {
     identity_provider: IdentityProvider,
@@ -22,13 +39,30 @@ pub struct FederatedCredentials {
 impl FederatedCredentials {
     /// Makes credentials for this identity provider, without a scope.
     pub fn new(identity_provider: IdentityProvider, grant: Grant) -> Self {
-        todo!()
+        let rescoped = match grant.0 {
+            Kind::RefreshToken { client, refresh_token } => {
+                let id = RefreshLoginId::FirstToken(refresh_token.clone());
+                let token = Arc::new(CurrentRefreshToken::new(refresh_token));
+                let identity_provider = identity_provider.clone();
+                Rescoped::new(Box::new(RefreshLogin { identity_provider, client, token, id }))
+            }
+            grant => {
+                let identity_provider = identity_provider.clone();
+                let (grant, is_used) = (Arc::new(grant), Arc::new(AtomicBool::new(false)));
+                Rescoped::new(Box::new(GrantLogin { identity_provider, grant, is_used }))
+            }
+        };
+        Self::from_rescoped(identity_provider, rescoped)
     }
 
-    /// Sets the scope of the token. Without one, the token is unscoped.
+    pub(super) fn from_rescoped(identity_provider: IdentityProvider, rescoped: Rescoped) -> Self {
+        Self { identity_provider, rescoped }
+    }
+
+    /// Sets the scope of the token. Without one, the token is unscoped, and each renewal is a login.
     #[must_use]
     pub fn scope(self, scope: Scope) -> Self {
-        todo!()
+        Self { rescoped: self.rescoped.scope(scope), ..self }
     }
 
     /// Shares the unscoped token, and refresh tokens, with other processes. Applies to all clones.
@@ -36,49 +70,66 @@ impl FederatedCredentials {
     #[cfg_attr(docsrs, doc(cfg(feature = "store")))]
     #[must_use]
     pub fn store(self, tokens: SharedTokens) -> Self {
-        todo!()
+        let _ = tokens;
+        self
     }
 
-    /// Calls this function with each new refresh token that replaces an older one. Applies to all clones.
+    /// Calls this function with each refresh token that the provider issues in place of an older one. Applies to all
+    /// clones.
+    ///
+    /// Save the token, in place of the older one, for a [`Grant::refresh_token`] in the next run of the program. The
+    /// function is called in the task of the login, so it should not block for long. If it panics, the login goes on
+    /// with the new token.
     #[must_use]
     pub fn on_refresh_token(self, store: impl Fn(&Secret) + Send + Sync + 'static) -> Self {
-        todo!()
+        if let Some(token) = self.rescoped.login().refresh_token() {
+            token.on_rotation(Arc::new(store));
+        }
+        self
     }
 
     /// Returns the key of the unscoped token in a cache: keystoneauth's `get_unscoped_cache_id`.
+    ///
+    /// It tells apart what the credentials are made of, but not the persons who log in with the same client. `None`
+    /// means that the token must not be cached.
     pub fn unscoped_cache_id(&self) -> Option<String> {
-        todo!()
+        self.rescoped.login().cache_id()
     }
 }
 
 impl Credentials for FederatedCredentials {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
-        todo!()
+        self.rescoped.get_auth_ref(transport)
     }
 
     fn auth_url(&self) -> &Uri {
-        todo!()
+        self.identity_provider.auth_url().uri()
     }
 
+    /// Returns an id of the unscoped token and the scope. keystoneauth has none.
     fn cache_id(&self) -> Option<String> {
-        todo!()
+        self.rescoped.cache_id()
     }
 
     fn public_id(&self) -> Option<String> {
-        todo!()
+        self.rescoped.public_id()
     }
 
-    fn prepare(&self, transport: Transport) -> PrepareFuture {
-        todo!()
+    fn prepare(&self, _: Transport) -> PrepareFuture {
+        Box::pin(ready(Ok(())))
     }
 
+    /// Returns true for passwords.
     fn can_lock_account(&self) -> bool {
-        todo!()
+        self.rescoped.login().can_lock_account()
     }
 }
 
+/// Shows the identity provider, never a secret.
 impl fmt::Debug for FederatedCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FederatedCredentials").finish_non_exhaustive()
+        f.debug_struct("FederatedCredentials")
+            .field("identity_provider", &self.identity_provider)
+            .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
 use http::Uri;
 
 use super::plain_http::PlainHttpHosts;
-use crate::{AuthUrl, Error};
+use crate::{AuthUrl, Error, error::LoginStep};
 
 /// An identity provider and a protocol, as they are registered in a Keystone.
 #[derive(Clone, Debug)]
@@ -13,13 +13,18 @@ pub struct IdentityProvider {
 }
 
 impl IdentityProvider {
-    /// Names the identity provider with this id and this protocol (`openid`, often) of the Keystone at this URL.
+    /// Names the identity provider with this id and this protocol of the Keystone at this URL, with or without `/v3` at
+    /// the end.
+    ///
+    /// `openstack identity provider list` and `openstack federation protocol list` show both ids. The protocol is often
+    /// called `openid`, `saml2` or `mapped`.
     pub fn new(auth_url: impl Into<AuthUrl>, id: impl Into<Box<str>>, protocol: impl Into<Box<str>>) -> Self {
         let plain_http = PlainHttpHosts::default();
         Self { auth_url: auth_url.into(), id: id.into(), protocol: protocol.into(), plain_http }
     }
 
-    /// Allows plain http to this host of Keystone, which reads the bearer then, as everybody on the way can.
+    /// Allows plain http to this host of Keystone. Everybody on the way can then read the proof of the login and the
+    /// token.
     #[must_use]
     pub fn allow_http(mut self, host: impl Into<Box<str>>) -> Self {
         self.plain_http.allow(&host.into());
@@ -39,7 +44,86 @@ impl IdentityProvider {
     }
 
     /// Returns the URL that yields unscoped tokens: `{V3}/OS-FEDERATION/identity_providers/{id}/protocols/{protocol}/auth`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidEndpoint`] if the `auth_url` is invalid or the result is too long, and an error if the URL is
+    /// plain http to a host that is not allowed.
     pub(super) fn federated_url(&self) -> Result<Uri, Error> {
-        todo!()
+        let (id, protocol) = (path_segment(&self.id), path_segment(&self.protocol));
+        self.url(&format!("OS-FEDERATION/identity_providers/{id}/protocols/{protocol}/auth"))
+    }
+
+    /// Returns the URL of a path below `/v3`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`federated_url`](Self::federated_url).
+    pub(super) fn url(&self, path: &str) -> Result<Uri, Error> {
+        let auth_url = self.auth_url.valid_uri()?.to_string();
+        let auth_url = auth_url.trim_end_matches('/');
+        let v3 = if auth_url.ends_with("/v3") { "" } else { "/v3" };
+        let too_long = Error::InvalidEndpoint { what: "the auth_url", reason: "it is too long for a URL" };
+        let url = format!("{auth_url}{v3}/{path}").parse().map_err(|_| too_long)?;
+        self.plain_http.check(LoginStep::Federation, &url)?;
+        Ok(url)
+    }
+}
+
+/// Percent-encodes what the segment of a path cannot contain (RFC 3986, section 3.3).
+pub(super) fn path_segment(text: &str) -> String {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte);
+    let mut segment = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            byte if is_allowed(byte) => segment.push(char::from(byte)),
+            byte => segment.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    segment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(auth_url: &str, id: &str, protocol: &str) -> String {
+        IdentityProvider::new(auth_url, id, protocol).federated_url().unwrap().to_string()
+    }
+
+    #[test]
+    fn v3_is_added_unless_it_is_there() {
+        let path = "/v3/OS-FEDERATION/identity_providers/op/protocols/openid/auth";
+        for (auth_url, start) in [
+            ("https://h:5000", "https://h:5000"),
+            ("https://h:5000/", "https://h:5000"),
+            ("https://h:5000/v3", "https://h:5000"),
+            ("https://h:5000/v3//", "https://h:5000"),
+            ("https://h/identity", "https://h/identity"),
+            ("https://h/identity/v3/", "https://h/identity"),
+        ] {
+            assert_eq!(url(auth_url, "op", "openid"), format!("{start}{path}"), "{auth_url}");
+        }
+    }
+
+    #[test]
+    fn ids_stay_segments_of_the_path() {
+        let segment =
+            |id| url("https://h", id, "p").replace("https://h/v3/OS-FEDERATION/identity_providers/", "");
+        assert_eq!(segment("my-idp_1.~"), "my-idp_1.~/protocols/p/auth");
+        assert_eq!(segment("a b/../é?x#%"), "a%20b%2F..%2F%C3%A9%3Fx%23%25/protocols/p/auth");
+        assert!(url("https://h", "op", "a/b").ends_with("/protocols/a%2Fb/auth"));
+    }
+
+    #[test]
+    fn an_invalid_url_and_plain_http_to_another_host_are_errors() {
+        let provider = IdentityProvider::new("keystone.example.com", "op", "openid");
+        assert!(matches!(provider.federated_url(), Err(Error::InvalidEndpoint { .. })));
+        let provider = IdentityProvider::new("http://keystone.example.com", "op", "openid");
+        assert!(provider.federated_url().is_err());
+        assert!(provider.allow_http("keystone.example.com").federated_url().is_ok());
+        assert!(IdentityProvider::new("http://127.0.0.1:5000", "op", "openid").federated_url().is_ok());
+        let long = IdentityProvider::new("https://h", "x".repeat(70_000), "openid");
+        assert!(matches!(long.federated_url(), Err(Error::InvalidEndpoint { .. })));
     }
 }

@@ -18,6 +18,7 @@ mod device_login;
 mod grant;
 mod identity_provider;
 mod keystone_to_keystone;
+mod logins;
 mod oauth;
 mod oauth2_client_credentials;
 mod oauth2_mtls_credentials;

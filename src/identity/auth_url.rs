@@ -34,7 +34,7 @@ pub struct AuthUrl {
 
 impl AuthUrl {
     /// Returns the URL, which may be invalid.
-    pub(super) fn uri(&self) -> &Uri {
+    pub(crate) fn uri(&self) -> &Uri {
         &self.url
     }
 

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 /// If two elements have the same name, the last one counts.
 ///
 /// Unlike keystoneauth's, it escapes a NUL inside a value, so that different elements have different ids.
-pub(super) fn cache_id(elements: Vec<(String, Option<&str>)>) -> String {
+pub(crate) fn cache_id(elements: Vec<(String, Option<&str>)>) -> String {
     let elements: BTreeMap<_, _> = elements.into_iter().collect();
     let mut hasher = Sha256::new();
     for (name, value) in &elements {
@@ -34,7 +34,7 @@ pub(super) fn cache_id(elements: Vec<(String, Option<&str>)>) -> String {
 /// Returns the public id of these elements, none of which is a secret.
 ///
 /// `kind` tells the types of credentials apart.
-pub(super) fn public_id<'a>(kind: &'a str, mut elements: Vec<(String, Option<&'a str>)>) -> String {
+pub(crate) fn public_id<'a>(kind: &'a str, mut elements: Vec<(String, Option<&'a str>)>) -> String {
     elements.push(("credentials".to_owned(), Some(kind)));
     cache_id(elements)
 }
@@ -43,7 +43,7 @@ pub(super) fn public_id<'a>(kind: &'a str, mut elements: Vec<(String, Option<&'a
 ///
 /// keystoneauth uses the text of the configuration. [`Uri`] writes `https://host` as `https://host/`, so the slash is
 /// removed to get the same id: most configurations have none.
-pub(super) fn auth_url_element(auth_url: &Uri) -> String {
+pub(crate) fn auth_url_element(auth_url: &Uri) -> String {
     let text = auth_url.to_string();
     match (auth_url.path(), auth_url.query()) {
         ("/", None) => text.trim_end_matches('/').to_owned(),

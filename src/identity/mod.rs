@@ -152,7 +152,11 @@ pub use user::User;
 pub use v2::V2Credentials;
 pub use v3::V3Credentials;
 
+#[cfg(feature = "federation")]
+pub(crate) use cache_id::{auth_url_element, cache_id, public_id};
 #[cfg(feature = "validate")]
 pub(crate) use error_document::is_error_document;
-#[cfg(feature = "validate")]
+#[cfg(any(feature = "federation", feature = "validate"))]
 pub(crate) use login::send as send_within_origin;
+#[cfg(feature = "federation")]
+pub(crate) use response::wipe;

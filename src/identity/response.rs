@@ -43,7 +43,7 @@ pub(super) fn access_info(response: Response<Bytes>, login: &LoginContext) -> Re
 }
 
 /// Wipes a body, unless its buffer is shared.
-fn wipe(body: Bytes) {
+pub(crate) fn wipe(body: Bytes) {
     if let Ok(mut body) = body.try_into_mut() {
         body.as_mut().zeroize();
     }

@@ -76,8 +76,16 @@ impl Scope {
         }
     }
 
+    /// Returns whether the scope is a part of the cloud.
+    #[cfg(feature = "federation")]
+    pub(crate) fn is_scoped(&self) -> bool {
+        let Self { project_id, project_name, domain_id, domain_name, system_scope, trust_id, .. } = self;
+        let parts = [project_id, project_name, domain_id, domain_name, system_scope, trust_id];
+        parts.into_iter().any(|part| non_empty(part).is_some())
+    }
+
     /// Returns the elements of a cache id for this scope.
-    pub(super) fn cache_id_elements(&self) -> [(String, Option<&str>); 9] {
+    pub(crate) fn cache_id_elements(&self) -> [(String, Option<&str>); 9] {
         [
             ("project_id", self.project_id.as_deref()),
             ("project_name", self.project_name.as_deref()),

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+#[cfg(feature = "federation")]
+use crate::AccessInfo;
+
 /// Maximum difference between `issued_at` and the clock of this machine if there is no `Date`.
 ///
 /// If `issued_at` is further behind, it is ignored.
@@ -76,8 +79,16 @@ impl ClockReadings {
     }
 }
 
+/// Returns the lifetime of a token that was issued just now, or `None` if its times are missing or implausible.
+#[cfg(feature = "federation")]
+pub(crate) fn of_new_token(access_info: &AccessInfo) -> Option<Duration> {
+    let expires_at = access_info.expires().ok()??;
+    let issued_at = access_info.issued().ok().flatten();
+    ClockReadings { issued_at, date: access_info.date(), local: SystemTime::now() }.lifetime(expires_at)
+}
+
 /// Returns the lifetime of a token that was issued some time ago, or `None` if its `issued_at` is implausible.
-pub(super) fn since_issued_at(issued_at: Option<SystemTime>, expires_at: SystemTime) -> Option<Duration> {
+pub(crate) fn since_issued_at(issued_at: Option<SystemTime>, expires_at: SystemTime) -> Option<Duration> {
     let lifetime = expires_at.duration_since(issued_at?).ok()?;
     (lifetime <= MAX_UNCONFIRMED).then_some(lifetime)
 }

@@ -190,7 +190,7 @@
 mod clock;
 mod current_access;
 mod failure;
-mod lifetime;
+pub(crate) mod lifetime;
 mod policy;
 mod reentrancy;
 mod rejections;

@@ -7,10 +7,14 @@ use tokio::{runtime::Handle, time::sleep};
 use crate::Error;
 
 mod catch_panic;
+#[cfg(any(feature = "federation", feature = "store"))]
+mod either;
 mod single_flight;
 mod timer;
 
 pub(crate) use catch_panic::{CatchPanic, Panicked, catch_panic};
+#[cfg(any(feature = "federation", feature = "store"))]
+pub(crate) use either::{Either, either};
 pub(crate) use single_flight::{SingleFlight, Start, Waited};
 pub(crate) use timer::Timer;
 

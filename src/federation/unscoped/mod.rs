@@ -1,8 +1,20 @@
 //! The unscoped token of a login, and the tokens with a scope that are made of it.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin};
 
-use crate::{AccessInfo, AuthUrl, Error, Scope, Transport, identity::AuthRefFuture};
+use super::refresh_token::CurrentRefreshToken;
+use crate::{AccessInfo, AuthUrl, Error, Transport};
+
+mod exchange;
+mod flight;
+mod kept;
+mod rescoped;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
+pub(super) use exchange::unscoped_token;
+pub(super) use rescoped::Rescoped;
 
 /// A way to obtain an unscoped token.
 pub(super) trait UnscopedLogin: Send + Sync + 'static {
@@ -12,11 +24,34 @@ pub(super) trait UnscopedLogin: Send + Sync + 'static {
     /// Returns keystoneauth's `get_unscoped_cache_id`.
     fn cache_id(&self) -> Option<String>;
 
+    /// Returns the id of the unscoped token in a store that is sealed. Logins of different users must have different
+    /// ids.
+    fn stored_id(&self) -> Option<String> {
+        self.cache_id()
+    }
+
     /// Returns an id of the unscoped token that is made of no secret.
     fn public_id(&self) -> Option<String>;
 
+    /// Returns both ids of a login whose secrets change, given the id of the user who logged in first.
+    fn id_of_user(&self, user_id: &str) -> Option<String> {
+        let _ = user_id;
+        None
+    }
+
     /// Returns whether failed logins may lock an account.
     fn can_lock_account(&self) -> bool;
+
+    /// Returns whether another login is possible. It is not after a login of a person that cannot be refreshed.
+    fn can_log_in(&self) -> bool {
+        true
+    }
+
+    /// Returns the refresh token, if the login has one. Such a login must not be cut off, because the provider may
+    /// replace the refresh token.
+    fn refresh_token(&self) -> Option<&CurrentRefreshToken> {
+        None
+    }
 }
 
 pub(super) type UnscopedFuture = Pin<Box<dyn Future<Output = Result<UnscopedToken, Error>> + Send>>;
@@ -26,31 +61,4 @@ pub(super) type UnscopedFuture = Pin<Box<dyn Future<Output = Result<UnscopedToke
 pub(super) struct UnscopedToken {
     pub(super) access_info: AccessInfo,
     pub(super) auth_url: AuthUrl,
-}
-
-/// The newest unscoped token of a login, which several scopes share.
-pub(super) struct UnscopedTokens {
-    login: Box<dyn UnscopedLogin>,
-}
-
-/// One scope of a login.
-#[derive(Clone)]
-pub(super) struct Rescoped {
-    unscoped: Arc<UnscopedTokens>,
-    scope: Scope,
-}
-
-impl Rescoped {
-    pub(super) fn new(login: Box<dyn UnscopedLogin>) -> Self {
-        todo!()
-    }
-
-    pub(super) fn scope(self, scope: Scope) -> Self {
-        todo!()
-    }
-
-    /// Obtains a token for the scope, or the unscoped token if there is no scope.
-    pub(super) fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
-        todo!()
-    }
 }

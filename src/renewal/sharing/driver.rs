@@ -6,7 +6,6 @@ use tokio::time::sleep;
 use tracing::debug;
 
 use super::{
-    either::{Either, either},
     lease_guard::LeaseGuard,
     protocol::{self, Burial, Entry, Freshness, Need, SeenFailure, Settings, Step},
 };
@@ -20,7 +19,7 @@ use crate::{
         state::{KnownAccess, RenewalBasis, Sharing},
     },
     store::{IdentityEntries, SharedFailure, StoreAway, StoreUser, StoredToken, TokenEntry, Version},
-    task::{catch_panic, runtime},
+    task::{Either, catch_panic, either, runtime},
 };
 
 /// Above this number of rejections within a window, they are not limited.

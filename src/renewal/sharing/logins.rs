@@ -10,7 +10,6 @@ use tokio::time::sleep;
 
 use super::{
     driver::{Ended, SharedRenewal, log},
-    either::{Either, either},
     protocol::Step,
 };
 use crate::{
@@ -21,7 +20,7 @@ use crate::{
         state::State,
     },
     store::{FailureCounts, SharedFailure, Version},
-    task::runtime,
+    task::{Either, either, runtime},
 };
 
 impl<C: Credentials> SharedRenewal<'_, C> {

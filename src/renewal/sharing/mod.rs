@@ -1,7 +1,6 @@
 //! Sharing of tokens with other processes by a store.
 
 mod driver;
-mod either;
 mod finish;
 mod lease_guard;
 mod logins;

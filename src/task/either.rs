@@ -7,13 +7,13 @@ use std::{
 };
 
 /// The output of the future that is ready first.
-pub(super) enum Either<A, B> {
+pub(crate) enum Either<A, B> {
     First(A),
     Second(B),
 }
 
 /// Waits for the first of two futures.
-pub(super) async fn either<A: Future, B: Future>(
+pub(crate) async fn either<A: Future, B: Future>(
     mut first: Pin<&mut A>,
     mut second: Pin<&mut B>,
 ) -> Either<A::Output, B::Output> {

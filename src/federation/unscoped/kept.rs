@@ -1,0 +1,66 @@
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::UnscopedToken;
+use crate::{AccessInfo, renewal::lifetime};
+
+/// The newest unscoped token of a login, and how old it is.
+#[derive(Clone)]
+pub(super) struct KeptToken {
+    pub(super) token: UnscopedToken,
+    /// The number of the token. A newer one has a higher number.
+    pub(super) generation: u64,
+    /// Whether a person obtained it, rather than this login.
+    pub(super) is_of_person: bool,
+    since: Instant,
+    /// How long it was valid at `since`.
+    left: Duration,
+    /// The whole lifetime. It is zero if the document has no usable times: such a token is used only once.
+    lifetime: Duration,
+}
+
+impl KeptToken {
+    /// Keeps a token that was issued just now.
+    pub(super) fn new(token: UnscopedToken, generation: u64) -> Self {
+        let lifetime = lifetime::of_new_token(&token.access_info).unwrap_or_default();
+        Self { token, generation, is_of_person: false, since: Instant::now(), left: lifetime, lifetime }
+    }
+
+    /// Keeps a token that was issued some time ago.
+    pub(super) fn stored(token: UnscopedToken, generation: u64) -> Self {
+        let (left, lifetime) = left_and_lifetime(&token.access_info).unwrap_or_default();
+        Self { token, generation, is_of_person: false, since: Instant::now(), left, lifetime }
+    }
+
+    /// Marks the token as one that a person obtained.
+    pub(super) fn of_person(self) -> Self {
+        Self { is_of_person: true, ..self }
+    }
+
+    /// Returns whether the token has not expired.
+    pub(super) fn is_valid(&self) -> bool {
+        !self.left().is_zero()
+    }
+
+    /// Returns whether the token has more than half of its life left.
+    ///
+    /// A token with a scope ends with the unscoped token that it was made of. So this is the least that a new token with
+    /// a scope has.
+    pub(super) fn is_young(&self) -> bool {
+        self.left() > self.lifetime / 2
+    }
+
+    fn left(&self) -> Duration {
+        self.left.saturating_sub(self.since.elapsed())
+    }
+}
+
+/// Returns how long a token that was issued some time ago is still valid, and its whole lifetime.
+fn left_and_lifetime(access_info: &AccessInfo) -> Option<(Duration, Duration)> {
+    let expires_at = access_info.expires().ok()??;
+    let lifetime = lifetime::since_issued_at(access_info.issued().ok().flatten(), expires_at)?;
+    let left = expires_at.duration_since(SystemTime::now()).unwrap_or_default();
+    // If the clock of this machine is slow, the time left is too long.
+    Some((left.min(lifetime), lifetime))
+}

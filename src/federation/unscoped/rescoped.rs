@@ -1,0 +1,140 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use http::StatusCode;
+
+use super::{UnscopedLogin, UnscopedToken, tokens::UnscopedTokens};
+use crate::{
+    AccessInfo, AuthMethod, AuthUrl, Credentials, Error, Scope, Secret, Transport, V3Credentials,
+    error::HttpError,
+    identity::{AuthRefFuture, public_id},
+};
+
+/// One scope of a login.
+///
+/// Clones share the unscoped tokens of the login. With the same scope, they also share which of these were used.
+#[derive(Clone)]
+pub(in crate::federation) struct Rescoped {
+    unscoped: Arc<UnscopedTokens>,
+    scope: Scope,
+    /// The number of the last unscoped token that was used for the scope.
+    used: Arc<AtomicU64>,
+}
+
+impl Rescoped {
+    /// Creates a login without a scope.
+    pub(in crate::federation) fn new(login: Box<dyn UnscopedLogin>) -> Self {
+        Self { unscoped: Arc::new(UnscopedTokens::new(login)), scope: Scope::new(), used: Arc::default() }
+    }
+
+    /// Creates a login whose first unscoped token a person has obtained.
+    pub(in crate::federation) fn with_token_of_person(
+        login: Box<dyn UnscopedLogin>,
+        token: UnscopedToken,
+    ) -> Self {
+        let rescoped = Self::new(login);
+        rescoped.unscoped.keep_token_of_person(token);
+        rescoped
+    }
+
+    /// Sets the scope.
+    pub(in crate::federation) fn scope(self, scope: Scope) -> Self {
+        Self { unscoped: self.unscoped, scope, used: Arc::default() }
+    }
+
+    pub(in crate::federation) fn login(&self) -> &dyn UnscopedLogin {
+        self.unscoped.login()
+    }
+
+    /// Returns the id of the unscoped token and the scope, with the secrets of the login.
+    pub(in crate::federation) fn cache_id(&self) -> Option<String> {
+        self.with_scope(self.login().stored_id()?)
+    }
+
+    /// Returns the id of the unscoped token and the scope, without secrets.
+    pub(in crate::federation) fn public_id(&self) -> Option<String> {
+        self.with_scope(self.login().public_id()?)
+    }
+
+    fn with_scope(&self, unscoped: String) -> Option<String> {
+        let mut elements = vec![("unscoped".to_owned(), Some(&*unscoped))];
+        elements.extend(self.scope.cache_id_elements());
+        Some(public_id("federated", elements))
+    }
+
+    /// Obtains a token for the scope, or the unscoped token if there is no scope.
+    pub(in crate::federation) fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
+        let this = self.clone();
+        Box::pin(async move { this.obtain(transport).await })
+    }
+
+    async fn obtain(&self, transport: Transport) -> Result<AccessInfo, Error> {
+        let has_scope = self.scope.is_scoped();
+        if has_scope {
+            // An unusable scope is an error before anybody logs in.
+            self.rescope_credentials("https://keystone.invalid".into(), "-").request()?;
+        }
+        let used = self.used.load(Ordering::Relaxed);
+        let mut obtained = self.unscoped.obtain(transport.clone(), used, has_scope).await?;
+        let mut result = self.rescope(&obtained.kept.token, &transport).await;
+        let is_refused = |result: &Result<AccessInfo, Error>| result.as_ref().is_err_and(is_refused);
+        if is_refused(&result) && !obtained.is_new && self.login().can_log_in() {
+            // The token may have been revoked, or its user has got the role after it was issued.
+            self.unscoped.forget(&obtained.kept);
+            let refused = obtained.kept.generation;
+            obtained = self.unscoped.obtain(transport.clone(), refused, has_scope).await?;
+            result = self.rescope(&obtained.kept.token, &transport).await;
+        }
+        if is_refused(&result) && !self.login().can_log_in() && !obtained.kept.is_valid() {
+            return Err(Error::LoginEnded);
+        }
+        if result.is_ok() {
+            self.used.fetch_max(obtained.kept.generation, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Obtains a token for the scope with an unscoped token.
+    async fn rescope(&self, token: &UnscopedToken, transport: &Transport) -> Result<AccessInfo, Error> {
+        if !self.scope.is_scoped() {
+            return Ok(token.access_info.clone());
+        }
+        let unscoped = token.access_info.auth_token().ok_or(Error::NoToken)?;
+        let rescoped =
+            self.rescope_credentials(token.auth_url.clone(), unscoped).get_auth_ref(transport.clone());
+        rescoped.await.map_err(describe)
+    }
+
+    fn rescope_credentials(&self, auth_url: AuthUrl, unscoped: &str) -> V3Credentials {
+        V3Credentials::new(auth_url, AuthMethod::token(Secret::new(unscoped))).scope(self.scope.clone())
+    }
+}
+
+/// Returns whether Keystone refused the unscoped token, or the scope.
+///
+/// Keystone returns 404 for a token that was revoked, and 401 for one that has expired, for a scope that does not exist
+/// and for one in which the user has no role.
+fn is_refused(error: &Error) -> bool {
+    let Error::Keystone(error) = error else { return false };
+    matches!(error.status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND)
+}
+
+/// Describes the unscoped token and what to check in the error of a rescope.
+fn describe(error: Error) -> Error {
+    let Error::Keystone(error) = error else { return error };
+    let mut error = HttpError::clone(&error);
+    if let Some(login) = &mut error.login {
+        login.identity = "the unscoped token of a federated login".into();
+        login.hint = match error.status {
+            StatusCode::UNAUTHORIZED => {
+                "check that the scope exists, and that the user has a role in it: directly, or by a group of the mapping \
+                 of the identity provider"
+            }
+            StatusCode::NOT_FOUND => "check the auth_url, and that the unscoped token has not been revoked",
+            _ => login.hint,
+        };
+    }
+    Error::Keystone(Arc::new(error))
+}
