@@ -19,6 +19,11 @@ impl CallbackUrl {
         format!("http://{host}:{port}{path}")
     }
 
+    /// Returns the URL without its path.
+    pub(super) fn to_origin(&self) -> Box<str> {
+        format!("http://{}:{}", self.host, self.port).into()
+    }
+
     /// Checks that a request is for this URL.
     ///
     /// Its `Host` must be that of the URL: another one is that of a web site whose name was pointed at this machine (DNS

@@ -113,3 +113,6 @@ fn failed(address: &str, port: u16, error: io::Error) -> Error {
         .with_source(Arc::new(error))
         .into()
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,4 +1,7 @@
 //! Logins in the browser of this machine, which come back to a loopback port.
+//!
+//! The pure parts are `fields`, `request`, `page`, `callback_url`, `code_callback` and `token_callback`: they read the
+//! bytes that anybody on this machine, and any web page, can send to the port.
 
 mod browser_login;
 mod callback_url;
@@ -6,9 +9,11 @@ mod code_callback;
 mod fields;
 mod loopback;
 mod page;
+mod redirect;
 mod request;
 mod serve;
 mod token_callback;
+mod wait;
 mod web_sso_login;
 
 pub use browser_login::BrowserLogin;

@@ -37,29 +37,15 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The delay after a connection that could not be accepted, for example because there are too many open files.
 const ACCEPT_DELAY: Duration = Duration::from_millis(100);
 
-/// What a request is for the login.
-pub(super) enum Verdict<T> {
-    /// It does not belong to the login, which goes on waiting.
-    Refused(StatusCode),
-    /// It is what the login waits for.
-    Accepted(T, Page),
-}
-
-impl<T> From<Result<(T, Page), StatusCode>> for Verdict<T> {
-    fn from(result: Result<(T, Page), StatusCode>) -> Self {
-        match result {
-            Ok((value, page)) => Self::Accepted(value, page),
-            Err(status) => Self::Refused(status),
-        }
-    }
-}
-
-/// Responds to requests until one of them is accepted and the browser has its response.
+/// Responds to requests until `judge` accepts one of them and the browser has its response.
+///
+/// `judge` returns the value that the login waits for and the page to show, or the status of the response to a request
+/// that does not belong to the login.
 ///
 /// When this is dropped or ends, the port and all connections are closed.
 pub(super) async fn serve<T: Send>(
     loopback: Loopback,
-    judge: impl Fn(&Request<'_>) -> Verdict<T> + Sync,
+    judge: impl Fn(&Request<'_>) -> Result<(T, Page), StatusCode> + Sync,
 ) -> T {
     let is_accepted = AtomicBool::new(false);
     let mut connections = VecDeque::new();
@@ -111,23 +97,21 @@ fn poll_connections<T>(connections: &mut VecDeque<Handler<'_, T>>, cx: &mut Cont
 /// Reads a request, responds to it, and waits until the browser has closed the connection.
 async fn handle<T>(
     mut connection: Connection,
-    judge: impl Fn(&Request<'_>) -> Verdict<T>,
+    judge: impl Fn(&Request<'_>) -> Result<(T, Page), StatusCode>,
     is_accepted: &AtomicBool,
 ) -> Option<T> {
     let mut reader = RequestReader::new();
-    let status = timeout(REQUEST_TIMEOUT, connection.receive(&mut reader)).await.ok()?.err();
-    let verdict = match (status, reader.request()) {
-        (Some(status), _) => Verdict::Refused(status),
-        (None, Some(request)) => judge(&request),
-        (None, None) => return None,
+    let received = timeout(REQUEST_TIMEOUT, connection.receive(&mut reader)).await.ok()?;
+    let judged = match (received, reader.request()) {
+        (Err(status), _) => Err(status),
+        (Ok(()), Some(request)) => judge(&request),
+        (Ok(()), None) => return None,
     };
     drop(reader);
-    let (value, page) = match verdict {
-        Verdict::Refused(status) => (None, Page::refused(status)),
-        Verdict::Accepted(..) if is_accepted.swap(true, Relaxed) => {
-            (None, Page::refused(StatusCode::CONFLICT))
-        }
-        Verdict::Accepted(value, page) => (Some(value), page),
+    let (value, page) = match judged {
+        Err(status) => (None, Page::refused(status)),
+        Ok(_) if is_accepted.swap(true, Relaxed) => (None, Page::refused(StatusCode::CONFLICT)),
+        Ok((value, page)) => (Some(value), page),
     };
     let _ = timeout(RESPONSE_TIMEOUT, connection.respond(page)).await;
     value
@@ -169,3 +153,6 @@ impl Drop for Connection {
         let _ = self.0.set_linger(Some(Duration::ZERO));
     }
 }
+
+#[cfg(test)]
+mod tests;
