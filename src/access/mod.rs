@@ -55,7 +55,7 @@ pub use catalog::ServiceCatalog;
 pub use endpoint_data::EndpointData;
 pub use identity_version::IdentityVersion;
 pub use info::AccessInfo;
-#[cfg(feature = "validate")]
+#[cfg(any(feature = "federation", feature = "validate"))]
 pub(crate) use info::X_SUBJECT_TOKEN;
 pub use properties::{AccessRule, ServiceProvider};
 

@@ -114,7 +114,7 @@ impl RequestInfo {
         filter: &EndpointFilter,
         access: Option<&ServiceAccess>,
     ) -> WantsDiscovery {
-        let is_fixed = access.is_some_and(|access| access.fixed_endpoint().is_some());
+        let is_fixed = access.is_some_and(ServiceAccess::has_fixed_endpoint);
         match self.is_relative || filter.wanted_microversion_range().is_some() {
             true => filter.wants_discovery(is_fixed),
             false => WantsDiscovery::No,

@@ -358,7 +358,7 @@ pub(super) fn version_query(
     access: Option<&ServiceAccess>,
 ) -> Result<VersionQuery, Error> {
     let mut query = VersionQuery::new(filter, discover_versions)?;
-    if access.is_some_and(|access| access.fixed_endpoint().is_some()) {
+    if access.is_some_and(ServiceAccess::has_fixed_endpoint) {
         query.range = VersionRange::default();
     }
     Ok(query)

@@ -77,7 +77,7 @@ impl Endpoint {
             });
         }
         let access = access.ok_or(Error::NoEndpointFilter)?;
-        match access.fixed_endpoint() {
+        match access.fixed_endpoint_for(filter) {
             Some(endpoint) => Ok(Self::new(endpoint.to_string())),
             None if filter.wanted_service_type().is_none() => Err(Error::NoEndpointFilter),
             None => {

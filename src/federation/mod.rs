@@ -21,6 +21,7 @@ mod keystone_to_keystone;
 mod logins;
 mod oauth;
 mod oauth2_client_credentials;
+mod oauth2_endpoint;
 mod oauth2_mtls_credentials;
 mod plain_http;
 mod random;

@@ -130,8 +130,12 @@ mod plugin_pool;
 mod request_body;
 mod response;
 mod scope;
+#[cfg(feature = "federation")]
+mod scope_headers;
 mod service_token_wrapper;
 mod text_setters;
+#[cfg(feature = "federation")]
+mod token_document;
 mod user;
 mod v2;
 mod v3;
@@ -160,3 +164,5 @@ pub(crate) use error_document::is_error_document;
 pub(crate) use login::send as send_within_origin;
 #[cfg(feature = "federation")]
 pub(crate) use response::wipe;
+#[cfg(feature = "federation")]
+pub(crate) use token_document::token_document;

@@ -74,7 +74,7 @@ impl V3Credentials {
     ///   query, or is too long.
     /// - [`Error::InvalidToken`] if a token or a receipt cannot be sent in a header.
     pub fn request(&self) -> Result<Request<Bytes>, Error> {
-        let auth_url = self.auth_url.valid_uri()?.to_string();
+        let auth_url = self.auth_url.valid_uri()?;
         #[cfg(feature = "federation")]
         if self.sent_methods().into_iter().filter_map(AuthMethod::login_header).count() > 1 {
             let reason = "a request has one `Authorization` header only; keep one of kerberos and oauth1";
@@ -95,11 +95,9 @@ impl V3Credentials {
         let mut auth = vec![("identity", Json::Object(identity))];
         auth.extend(scope_to_json(&self.scope)?.map(|scope| ("scope", scope)));
 
-        let auth_url = auth_url.trim_end_matches('/');
-        let v3 = if auth_url.ends_with("/v3") { "" } else { "/v3" };
         let query = if self.include_catalog { "" } else { "?nocatalog" };
         let headers = self.methods.iter().filter_map(AuthMethod::header);
-        login::request(format!("{auth_url}{v3}/auth/tokens{query}"), headers, auth)
+        login::request(tokens_url(auth_url) + query, headers, auth)
     }
 }
 
@@ -125,6 +123,31 @@ impl V3Credentials {
         elements
     }
 
+    /// Returns the cache id of credentials that have these elements for their methods.
+    pub(crate) fn cache_id_with<'a>(
+        &'a self,
+        methods: impl IntoIterator<Item = (String, &'a str)>,
+    ) -> String {
+        let auth_url = auth_url_element(self.auth_url.uri());
+        let mut elements = self.common_id_elements(&auth_url);
+        elements.extend(methods.into_iter().map(|(name, value)| (name, Some(value))));
+        cache_id(elements)
+    }
+
+    /// Returns the public id of credentials that have these elements, none of which is a secret, for their methods.
+    ///
+    /// `kind` tells types of credentials apart.
+    pub(crate) fn public_id_with<'a>(
+        &'a self,
+        kind: &'a str,
+        methods: impl IntoIterator<Item = (String, &'a str)>,
+    ) -> Option<String> {
+        let auth_url = auth_url_element(self.auth_url.valid_uri().ok()?);
+        let mut elements = self.common_id_elements(&auth_url);
+        elements.extend(methods.into_iter().map(|(name, value)| (name, Some(value))));
+        Some(public_id(kind, elements))
+    }
+
     /// Describes this login for errors.
     fn login_context(&self) -> LoginContext {
         let secrets = self.methods.iter().filter_map(AuthMethod::secret).cloned().collect();
@@ -143,6 +166,14 @@ impl V3Credentials {
         };
         LoginContext::new(IdentityVersion::V3, self.auth_url.uri(), secrets, kind, identity, scope)
     }
+}
+
+/// Returns the URL that issues tokens: the `auth_url`, with `/v3` if that is missing, and `/auth/tokens`.
+pub(super) fn tokens_url(auth_url: &Uri) -> String {
+    let auth_url = auth_url.to_string();
+    let auth_url = auth_url.trim_end_matches('/');
+    let v3 = if auth_url.ends_with("/v3") { "" } else { "/v3" };
+    format!("{auth_url}{v3}/auth/tokens")
 }
 
 /// Returns the `scope` member of the request body, or `None` if no scope is set.
@@ -209,27 +240,19 @@ impl Credentials for V3Credentials {
         if !sent_methods.iter().all(|method| method.has_cache_id()) {
             return None;
         }
-        let auth_url = auth_url_element(self.auth_url.uri());
-        let mut elements = self.common_id_elements(&auth_url);
-        let methods = sent_methods.into_iter().flat_map(AuthMethod::cache_id_elements);
-        elements.extend(methods.map(|(name, value)| (name, Some(value))));
-        Some(cache_id(elements))
+        Some(self.cache_id_with(sent_methods.into_iter().flat_map(AuthMethod::cache_id_elements)))
     }
 
     fn public_id(&self) -> Option<String> {
         if !self.methods.iter().any(AuthMethod::has_public_identity) {
             return None;
         }
-        let auth_url = auth_url_element(self.auth_url.valid_uri().ok()?);
         let methods = self.sent_methods();
         let mut names: Vec<_> = methods.iter().map(|method| method.name()).collect();
         names.sort_unstable();
         let names = names.join(",");
-        let mut elements = self.common_id_elements(&auth_url);
-        elements.push(("methods".to_owned(), Some(&names)));
         let methods = methods.into_iter().flat_map(AuthMethod::public_id_elements);
-        elements.extend(methods.map(|(name, value)| (name, Some(value))));
-        Some(public_id("v3", elements))
+        self.public_id_with("v3", methods.chain([("methods".to_owned(), &*names)]))
     }
 
     fn can_lock_account(&self) -> bool {
