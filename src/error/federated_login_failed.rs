@@ -150,6 +150,11 @@ impl FederatedLoginFailed {
         Self { source: Some(source), ..self }
     }
 
+    /// Adds the error code of a failure that has no response with it.
+    pub(crate) fn with_error(self, error: &'static str) -> Self {
+        Self { error: Some(error.into()), ..self }
+    }
+
     /// Adds the status of a response that is not an error but cannot be used.
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
         Self { status: Some(status), ..self }

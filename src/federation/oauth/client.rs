@@ -25,6 +25,7 @@ pub struct OidcClient {
     pub(super) authentication: ClientAuthentication,
     pub(super) plain_http: PlainHttpHosts,
     pub(super) metadata: Arc<SharedMetadata>,
+    has_code_challenge: bool,
 }
 
 /// Which token of the provider is sent to Keystone: keystoneauth's `access_token_type`.
@@ -52,6 +53,7 @@ impl OidcClient {
             authentication: ClientAuthentication::default(),
             plain_http: PlainHttpHosts::default(),
             metadata: Arc::default(),
+            has_code_challenge: true,
         }
     }
 
@@ -117,6 +119,26 @@ impl OidcClient {
     pub fn allow_http(mut self, host: impl Into<Box<str>>) -> Self {
         self.plain_http.allow(&host.into());
         self
+    }
+
+    /// Leaves the code challenge (RFC 7636) out of device logins, for providers that do not take one: keystoneauth's
+    /// `code_challenge_method` that is not set.
+    ///
+    /// Browser logins have a code challenge in any case.
+    #[must_use]
+    pub fn without_code_challenge(mut self) -> Self {
+        self.has_code_challenge = false;
+        self
+    }
+
+    /// Returns whether device logins have a code challenge.
+    pub(in crate::federation) fn has_code_challenge(&self) -> bool {
+        self.has_code_challenge
+    }
+
+    /// Returns whether secrets may be sent to this URL, and persons too.
+    pub(in crate::federation) fn allows(&self, url: &Uri) -> bool {
+        self.plain_http.check(LoginStep::DeviceAuthorization, url).is_ok()
     }
 
     /// Returns the discovery document of the provider and its URL. `None` if no `discovery_endpoint` is set.

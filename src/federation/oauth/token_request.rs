@@ -63,16 +63,25 @@ impl OidcClient {
         })
     }
 
-    /// Sends these form fields, in this order, to the endpoint for device logins. Returns its response, a JSON object.
+    /// Sends these form fields, in this order, to the endpoint for device logins. Returns its response, a JSON object, and
+    /// its URL.
     ///
     /// `client_id` is one of the fields, because the client sends it in any case.
     pub(in crate::federation) async fn request_device_authorization(
         &self,
         transport: &Transport,
         fields: &[(&str, &str)],
-    ) -> Result<Secret, Error> {
-        let (document, _) = self.post(transport, Endpoint::DeviceAuthorization, DEVICE_CODE, fields).await?;
-        Ok(document)
+    ) -> Result<(Secret, Uri), Error> {
+        self.post(transport, Endpoint::DeviceAuthorization, DEVICE_CODE, fields).await
+    }
+
+    /// Returns an error if token requests of device logins cannot be sent, because their URL is unknown or not allowed.
+    pub(in crate::federation) async fn check_token_endpoint(
+        &self,
+        transport: &Transport,
+    ) -> Result<(), Error> {
+        let Resolved { url, .. } = self.resolve(transport, Endpoint::Token, DEVICE_CODE).await?;
+        self.plain_http.check(LoginStep::Token, &url)
     }
 
     /// Returns the URL that a browser is sent to.

@@ -73,7 +73,7 @@ async fn a_device_authorization_has_the_client_id_once() {
             .device_authorization_endpoint("https://op.test/device?tenant=x");
         let fields = [("client_id", "cli"), ("scope", "openid profile")];
         let document = client.request_device_authorization(&provider.transport(), &fields).await.unwrap();
-        assert_eq!(document.expose(), r#"{"device_code": "d"}"#);
+        assert_eq!(document.0.expose(), r#"{"device_code": "d"}"#);
         assert_eq!(provider.requests(), [format!("POST https://op.test/device?tenant=x {expected}")]);
     }
 }

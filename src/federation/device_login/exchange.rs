@@ -1,0 +1,116 @@
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::background_request::BackgroundRequest;
+use crate::{
+    AccessInfo, Error, Secret, Transport,
+    error::LoginStep,
+    federation::{
+        CompletedLogin, IdentityProvider,
+        oauth::{OidcClient, TokenResponse},
+    },
+    task::Timer,
+};
+
+/// How long one call waits for a Keystone that cannot be reached, if the bearer lives as long.
+const MAX_WAIT: Duration = Duration::from_secs(5 * 60);
+
+/// The first delay after a failed request. It doubles with each further one, up to the maximum.
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+const MAX_DELAY: Duration = Duration::from_secs(30);
+
+/// Exchanges the bearer of the provider for an unscoped token of Keystone.
+pub(super) struct Exchange {
+    identity_provider: IdentityProvider,
+    client: OidcClient,
+    transport: Transport,
+    bearer: Secret,
+    bearer_ends_at: Option<Instant>,
+    refresh_token: Option<Secret>,
+    refresh: BackgroundRequest<Arc<TokenResponse>>,
+    exchange: BackgroundRequest<AccessInfo>,
+}
+
+impl Exchange {
+    pub(super) fn new(
+        identity_provider: &IdentityProvider,
+        client: &OidcClient,
+        transport: &Transport,
+        tokens: &TokenResponse,
+    ) -> Self {
+        Self {
+            identity_provider: identity_provider.clone(),
+            client: client.clone(),
+            transport: transport.clone(),
+            bearer: tokens.bearer.clone(),
+            bearer_ends_at: end(tokens),
+            refresh_token: tokens.refresh_token.clone(),
+            refresh: BackgroundRequest::new(),
+            exchange: BackgroundRequest::new(),
+        }
+    }
+
+    /// Returns the login as soon as Keystone has issued an unscoped token.
+    ///
+    /// After a transient error it tries again, for [`MAX_WAIT`] at most and until the bearer ends, and then returns the
+    /// error. Another call goes on.
+    pub(super) async fn login(&mut self) -> Result<CompletedLogin, Error> {
+        let give_up_at = Instant::now() + MAX_WAIT;
+        let mut delay = FIRST_DELAY;
+        loop {
+            let error = match self.attempt().await {
+                Ok(access_info) => return Ok(self.completed(access_info)),
+                Err(error) => error,
+            };
+            let wait = delay.max(error.retry_after().unwrap_or_default());
+            let next = Instant::now().checked_add(wait);
+            let is_late = next.is_none_or(|next| next > give_up_at || self.is_useless_at(next));
+            if is_late || !error.is_transient() {
+                return Err(error);
+            }
+            Timer::new(wait).await?;
+            delay = delay.saturating_mul(2).min(MAX_DELAY);
+        }
+    }
+
+    /// Exchanges the bearer once. If it has ended, the refresh token yields another one first.
+    async fn attempt(&mut self) -> Result<AccessInfo, Error> {
+        let has_ended = self.bearer_ends_at.is_some_and(|end| end <= Instant::now());
+        if has_ended
+            && !self.exchange.is_in_flight()
+            && let Some(refresh_token) = self.refresh_token.clone()
+        {
+            let (client, transport) = (self.client.clone(), self.transport.clone());
+            let send = || async move {
+                let fields = [("refresh_token", refresh_token.expose())];
+                client.request_token(&transport, "refresh_token", &fields).await.map(Arc::new)
+            };
+            let tokens = self.refresh.response(LoginStep::Token, send).await?;
+            self.bearer = tokens.bearer.clone();
+            self.bearer_ends_at = end(&tokens);
+            if let Some(refresh_token) = &tokens.refresh_token {
+                self.refresh_token = Some(refresh_token.clone());
+            }
+        }
+        let (keystone, transport) = (self.identity_provider.clone(), self.transport.clone());
+        let bearer = self.bearer.clone();
+        let send = || async move { keystone.exchange(&transport, &bearer).await };
+        self.exchange.response(LoginStep::Federation, send).await
+    }
+
+    /// Returns whether the bearer has ended then, and there is no other way to go on.
+    fn is_useless_at(&self, time: Instant) -> bool {
+        self.refresh_token.is_none() && self.bearer_ends_at.is_some_and(|end| end <= time)
+    }
+
+    fn completed(&self, access_info: AccessInfo) -> CompletedLogin {
+        let refresh = self.refresh_token.clone().map(|token| (self.client.clone(), token));
+        CompletedLogin { identity_provider: self.identity_provider.clone(), access_info, refresh }
+    }
+}
+
+/// Returns when the bearer ends, if the provider says so.
+fn end(tokens: &TokenResponse) -> Option<Instant> {
+    Instant::now().checked_add(tokens.lifetime?)
+}
