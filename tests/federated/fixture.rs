@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use serde_json::{Value, json};
-use tower_keystone::fixture::Cloud;
+use tower_keystone::fixture::{Cloud, Fault};
 
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
@@ -244,16 +244,13 @@ async fn a_device_code_is_for_its_client_and_its_verifier() {
     assert_eq!(error, "invalid_grant");
     assert_eq!(token(&cloud, None, &poll).await.0, 200);
 
-    // The example of RFC 7636, appendix B.
-    let (verifier, challenge) =
-        ("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
-    let form = format!("client_id=cli&scope=openid&code_challenge_method=S256&code_challenge={challenge}");
+    let form = format!("client_id=cli&scope=openid&code_challenge_method=S256&code_challenge={CHALLENGE}");
     let document = body(&post(&cloud, "/device/auth", None, &form).await);
     cloud.oidc_provider().approve(document["user_code"].as_str().unwrap(), "alice");
     let device_code = document["device_code"].as_str().unwrap();
     let poll = format!("client_id=cli&grant_type={DEVICE_CODE}&device_code={device_code}");
     for (verifier, status) in
-        [("", 400), ("&code_verifier=other", 400), (&*format!("&code_verifier={verifier}"), 200)]
+        [("", 400), ("&code_verifier=other", 400), (&*format!("&code_verifier={VERIFIER}"), 200)]
     {
         assert_eq!(token(&cloud, None, &format!("{poll}{verifier}")).await.0, status, "{verifier}");
     }
@@ -318,4 +315,256 @@ async fn a_rescope_needs_a_role_and_a_valid_unscoped_token() {
     let response = exchange(&cloud, &bearer).await;
     assert_eq!(response.status(), 401);
     assert_eq!(response.headers()["content-type"], "application/json");
+}
+
+/// The example of RFC 7636, appendix B.
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+const REDIRECT_URI: &str = "http%3A%2F%2F127.0.0.1%3A48009%2Fcallback";
+
+/// Opens the authorization URL in the browser. Returns the status and the query of the URL to which it is sent.
+async fn open(cloud: &Cloud, query: &str) -> (u16, String) {
+    let url = format!("{}/auth?{query}", cloud.oidc_provider().issuer());
+    let response = send(cloud, Request::get(url), "").await;
+    let location = response.headers().get("location").map(|location| location.to_str().unwrap());
+    let redirected = location.and_then(|location| location.strip_prefix("http://127.0.0.1:48009/callback?"));
+    (response.status().as_u16(), redirected.unwrap_or_default().to_owned())
+}
+
+/// Returns the code that the browser takes to the client.
+async fn code(cloud: &Cloud) -> String {
+    let query = format!(
+        "client_id=cli&response_type=code&scope=openid&redirect_uri={REDIRECT_URI}&state=st%264te\
+        &code_challenge={CHALLENGE}&code_challenge_method=S256"
+    );
+    let (status, redirected) = open(cloud, &query).await;
+    let (code, rest) = redirected.split_once('&').unwrap();
+    assert_eq!((status, rest), (303, "state=st%264te&iss=https%3A%2F%2Fcloud.test%2Foidc"));
+    code.strip_prefix("code=").unwrap().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_browser_brings_a_code_that_is_valid_once() {
+    let cloud = cloud();
+    cloud.oidc_provider().sign_in("alice");
+    let form = |code: &str| {
+        format!(
+            "redirect_uri={REDIRECT_URI}&code={code}&grant_type=authorization_code&client_id=cli\
+            &code_verifier={VERIFIER}"
+        )
+    };
+    let first = form(&code(&cloud).await);
+    let (status, document) = token(&cloud, None, &first).await;
+    assert_eq!(status, 200);
+    let bearer = document["access_token"].as_str().unwrap();
+    assert_eq!(body(&exchange(&cloud, bearer).await)["token"]["user"]["name"], "alice");
+    assert_eq!(token_error(&cloud, None, &first).await, (400, "invalid_grant".to_owned()));
+    assert_eq!(exchange(&cloud, bearer).await.status(), 401);
+
+    for (from, to) in [(VERIFIER, "other"), ("48009", "48010"), ("&code_verifier", "&other")] {
+        let wrong = form(&code(&cloud).await).replace(from, to);
+        assert_eq!(token_error(&cloud, None, &wrong).await.1, "invalid_grant", "{to}");
+    }
+    let of_robot = form(&code(&cloud).await).replace("&client_id=cli", "");
+    assert_eq!(token_error(&cloud, Some("robot:robot-secret"), &of_robot).await.1, "invalid_grant");
+    let expired = form(&code(&cloud).await);
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(token_error(&cloud, None, &expired).await.1, "invalid_grant");
+}
+
+#[tokio::test]
+async fn the_browser_brings_an_error_or_stays_at_the_provider() {
+    let cloud = cloud();
+    let valid = format!("client_id=robot&response_type=code&redirect_uri={REDIRECT_URI}");
+    let public = valid.replace("robot", "cli");
+    let plain = format!("{valid}&code_challenge=x");
+    for (query, error) in [
+        (&valid, "access_denied"),
+        (&valid.replace("=code", "=token"), "unsupported_response_type"),
+        (&public, "invalid_request"),
+        (&plain, "invalid_request"),
+        (&format!("{plain}&code_challenge_method=plain"), "invalid_request"),
+    ] {
+        let (status, redirected) = open(&cloud, query).await;
+        assert_eq!(status, 303, "{query}");
+        assert!(redirected.starts_with(&format!("error={error}&error_description=")), "{redirected}");
+    }
+    cloud.oidc_provider().sign_in("alice");
+    for (from, to, expected) in [
+        ("robot", "robot", 303),
+        ("robot", "nobody", 400),
+        ("127.0.0.1", "example.com", 400),
+        ("http%3A", "https%3A", 400),
+        ("redirect_uri", "other", 400),
+    ] {
+        let (status, redirected) = open(&cloud, &valid.replace(from, to)).await;
+        assert_eq!((status, redirected.starts_with("code=")), (expected, expected == 303), "{to}");
+    }
+    cloud.oidc_provider().sign_out();
+    assert!(open(&cloud, &valid).await.1.starts_with("error=access_denied"));
+}
+
+/// Logs alice in. Returns her access token and her refresh token.
+async fn offline_login(cloud: &Cloud) -> (String, String) {
+    let form = "client_id=cli&grant_type=password&username=alice&password=wonderland&scope=offline_access";
+    tokens(&token(cloud, None, form).await.1)
+}
+
+fn tokens(document: &Value) -> (String, String) {
+    let [access_token, refresh_token] =
+        ["access_token", "refresh_token"].map(|name| document[name].as_str().unwrap().to_owned());
+    (access_token, refresh_token)
+}
+
+async fn refresh(cloud: &Cloud, refresh_token: &str) -> (u16, Value) {
+    let form = format!("client_id=cli&grant_type=refresh_token&refresh_token={refresh_token}");
+    token(cloud, None, &form).await
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_is_used_again_revokes_the_tokens_of_the_login() {
+    let cloud = cloud();
+    let (access_token, first) = offline_login(&cloud).await;
+    let (of_other_login, other_login) = offline_login(&cloud).await;
+    let (status, document) = refresh(&cloud, &first).await;
+    assert_eq!(status, 200);
+    let (newer_access_token, second) = tokens(&document);
+    assert_ne!(first, second);
+    for access_token in [&access_token, &newer_access_token] {
+        assert_eq!(exchange(&cloud, access_token).await.status(), 201);
+    }
+    let stolen = format!("grant_type=refresh_token&refresh_token={second}");
+    assert_eq!(token_error(&cloud, Some("robot:robot-secret"), &stolen).await.1, "invalid_grant");
+
+    assert_eq!(refresh(&cloud, &first).await.1["error"], "invalid_grant");
+    assert_eq!(refresh(&cloud, &second).await.1["error"], "invalid_grant");
+    for access_token in [&access_token, &newer_access_token] {
+        assert_eq!(exchange(&cloud, access_token).await.status(), 401);
+    }
+    assert_eq!(exchange(&cloud, &of_other_login).await.status(), 201);
+    assert_eq!(refresh(&cloud, &other_login).await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_token_expires_is_revoked_or_is_kept() {
+    let cloud = cloud();
+    let provider = cloud.oidc_provider();
+    provider.set_refresh_token_lifetime(Duration::from_secs(60));
+    let (_, expired) = offline_login(&cloud).await;
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(refresh(&cloud, &expired).await.1["error"], "invalid_grant");
+
+    let (access_token, revoked) = offline_login(&cloud).await;
+    provider.revoke(&revoked);
+    assert_eq!(refresh(&cloud, &revoked).await.1["error"], "invalid_grant");
+    assert_eq!(exchange(&cloud, &access_token).await.status(), 401);
+
+    provider.set_refresh_token_rotation(false);
+    let (_, kept) = offline_login(&cloud).await;
+    for _ in 0..2 {
+        let (status, document) = refresh(&cloud, &kept).await;
+        assert_eq!((status, document.get("refresh_token")), (200, None));
+    }
+}
+
+#[tokio::test]
+async fn web_single_sign_on_posts_a_token_to_a_trusted_dashboard_only() {
+    let cloud = cloud();
+    let dashboard = "http://localhost:9990/auth/websso/";
+    cloud.keystone().add_trusted_dashboard(dashboard);
+    let open = async |origin: &str| {
+        let auth_url = cloud.keystone().auth_url();
+        let path = "auth/OS-FEDERATION/identity_providers/op/protocols/openid/websso";
+        send(&cloud, Request::get(format!("{auth_url}/{path}?origin={origin}")), "").await
+    };
+    assert_eq!(open(dashboard).await.status(), 401);
+    cloud.oidc_provider().sign_in("alice");
+    for origin in ["http://evil.example.test/", "http://localhost:9990/auth/websso/?state=x", ""] {
+        let response = open(origin).await;
+        assert_eq!(response.status(), 401, "{origin}");
+        let message = format!("{origin} is not a trusted dashboard host");
+        assert_eq!(body(&response)["error"]["message"], message);
+    }
+    for origin in [dashboard, "http%3A%2F%2Flocalhost%3A9990%2Fauth%2Fwebsso%2F"] {
+        let response = open(origin).await;
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["content-type"]),
+            (200, &"text/html".parse().unwrap())
+        );
+        let page = std::str::from_utf8(response.body()).unwrap();
+        let (start, rest) = page.split_once("value=\"").unwrap();
+        assert!(
+            start.starts_with(&format!("<form id=\"sso\" action=\"{dashboard}\" method=\"post\">")),
+            "{page}"
+        );
+        assert_eq!(rescope(&cloud, rest.split('"').next().unwrap(), "demo").await.status(), 201);
+    }
+    assert_eq!(cloud.keystone().logins(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_provider_fails_as_the_services_do() {
+    let cloud = cloud();
+    let grant = "grant_type=client_credentials";
+    cloud.fail_next("oidc", 1, Fault::status(StatusCode::SERVICE_UNAVAILABLE));
+    cloud.fail_next("oidc", 1, Fault::latency(Duration::from_secs(30)));
+    assert_eq!(post(&cloud, "/token", Some("robot:robot-secret"), grant).await.status(), 503);
+    let start = tokio::time::Instant::now();
+    assert_eq!(post(&cloud, "/token", Some("robot:robot-secret"), grant).await.status(), 200);
+    assert_eq!(start.elapsed(), Duration::from_secs(30));
+    let received = cloud.received_requests("oidc");
+    assert_eq!(received.len(), 2);
+    assert_eq!(received[0].path_and_query(), "/token");
+    assert_eq!(received[0].headers()["authorization"], "redacted");
+    assert!(!format!("{cloud:?} {:?} {received:?}", cloud.oidc_provider()).contains("secret"));
+}
+
+#[tokio::test]
+async fn the_provider_is_no_service_of_the_catalog() {
+    let cloud = cloud();
+    let served = cloud.serve().await.unwrap();
+    assert!(cloud.oidc_provider().issuer().starts_with("http://127.0.0.1:"));
+    let bearer = cloud.oidc_provider().issue_access_token("robot").unwrap();
+    let unscoped = subject_token(&exchange(&cloud, &bearer).await);
+    let scoped = body(&rescope(&cloud, &unscoped, "demo").await);
+    let types: Vec<_> =
+        scoped["token"]["catalog"].as_array().unwrap().iter().map(|entry| &entry["type"]).collect();
+    assert_eq!(types, ["identity", "compute"]);
+    drop(served);
+}
+
+#[tokio::test]
+async fn an_application_credential_is_a_client_of_oauth_2() {
+    let cloud = cloud().user("bob", "builder").application_credential("a+b", "s%/ 1", "bob", "demo");
+    let post = async |client: Option<&str>, form: &str| {
+        let mut request = Request::post(cloud.keystone().auth_url() + "/OS-OAUTH2/token");
+        if let Some(client) = client {
+            request = request.header("authorization", format!("Basic {}", BASE64_STANDARD.encode(client)));
+        }
+        let response = send(&cloud, request, form.to_owned()).await;
+        (response.status().as_u16(), body(&response))
+    };
+    let grant = "grant_type=client_credentials";
+    for (client, form) in [
+        (Some("a+b:s%/ 1"), grant),
+        (None, "grant_type=client_credentials&client_id=a%2Bb&client_secret=s%25%2F+1"),
+    ] {
+        let (status, document) = post(client, form).await;
+        let token = document["access_token"].as_str().unwrap();
+        let expected = json!({"access_token": token, "expires_in": 3600, "token_type": "Bearer"});
+        assert_eq!((status, &document), (200, &expected));
+        assert!(cloud.keystone().validate(token));
+    }
+    for (client, form, expected) in [
+        (Some("a+b:no"), grant, (401, "invalid_client")),
+        (Some("a%2Bb:s%25%2F+1"), grant, (401, "invalid_client")),
+        (None, grant, (401, "invalid_client")),
+        (None, "grant_type=client_credentials&client_id=user-bob", (401, "invalid_client")),
+        (Some("a+b:s%/ 1"), "grant_type=password", (400, "unsupported_grant_type")),
+        (Some("a+b:s%/ 1"), "", (400, "invalid_request")),
+    ] {
+        let (status, document) = post(client, form).await;
+        assert_eq!((status, document["error"].as_str().unwrap()), expected, "{client:?} {form}");
+    }
+    assert_eq!(cloud.keystone().logins(), 8);
 }
