@@ -1,10 +1,8 @@
 use std::fmt;
 
-use http::Uri;
-
 #[cfg(feature = "saml")]
 use super::SamlIdentityProvider;
-use super::{AccessTokenSource, LoginHeader, OidcClient};
+use super::{AccessTokenSource, LoginHeader, OidcClient, oauth::OneTime};
 use crate::Secret;
 
 /// How a login proves to the identity provider who logs in: an OAuth 2.0 grant, or another proof.
@@ -18,13 +16,14 @@ pub(super) enum Kind {
         client: OidcClient,
         username: Box<str>,
         password: Secret,
-        passcode: Option<Secret>,
+        /// The name of its form field, and the code.
+        passcode: Option<(Box<str>, OneTime)>,
     },
     AccessToken(AccessTokenSource),
     AuthorizationCode {
         client: OidcClient,
-        code: Secret,
-        redirect_uri: Option<Uri>,
+        code: OneTime,
+        redirect_uri: Option<Box<str>>,
         code_verifier: Option<Secret>,
     },
     RefreshToken {
@@ -53,8 +52,43 @@ impl Grant {
     }
 
     /// An authorization code that was obtained elsewhere: keystoneauth's `v3oidcauthcode`.
+    ///
+    /// It serves one login: renewals fail with [`Error::LoginEnded`](crate::Error::LoginEnded).
     pub fn authorization_code(client: OidcClient, code: impl Into<Secret>) -> Self {
-        Self(Kind::AuthorizationCode { client, code: code.into(), redirect_uri: None, code_verifier: None })
+        let code = OneTime::new(code.into());
+        Self(Kind::AuthorizationCode { client, code, redirect_uri: None, code_verifier: None })
+    }
+
+    /// Adds a one-time password to the [`password`](Self::password). `field` is the name of its form field at the
+    /// provider: keystoneauth's `idp_otp_key`.
+    ///
+    /// It serves one login: renewals fail with [`Error::LoginEnded`](crate::Error::LoginEnded). Other grants ignore it.
+    #[must_use]
+    pub fn passcode(mut self, field: impl Into<Box<str>>, code: impl Into<Secret>) -> Self {
+        if let Kind::Password { passcode, .. } = &mut self.0 {
+            *passcode = Some((field.into(), OneTime::new(code.into())));
+        }
+        self
+    }
+
+    /// Sets the redirect URI of the [`authorization_code`](Self::authorization_code), which must be the one that the code
+    /// was requested with. Other grants ignore it.
+    #[must_use]
+    pub fn redirect_uri(mut self, url: impl Into<Box<str>>) -> Self {
+        if let Kind::AuthorizationCode { redirect_uri, .. } = &mut self.0 {
+            *redirect_uri = Some(url.into());
+        }
+        self
+    }
+
+    /// Sets the code verifier of the [`authorization_code`](Self::authorization_code), if the code was requested with its
+    /// challenge (RFC 7636). Other grants ignore it.
+    #[must_use]
+    pub fn code_verifier(mut self, verifier: impl Into<Secret>) -> Self {
+        if let Kind::AuthorizationCode { code_verifier, .. } = &mut self.0 {
+            *code_verifier = Some(verifier.into());
+        }
+        self
     }
 
     /// A refresh token of an earlier login.

@@ -17,16 +17,18 @@ pub(super) struct ErrorCode {
     pub(super) is_truncated: bool,
 }
 
-/// The error codes of RFC 6749 (section 5.2), RFC 6750 (section 3.1) and RFC 8628 (section 3.5).
+/// The error codes of RFC 6749 (sections 4.1.2.1 and 5.2), RFC 6750 (section 3.1) and RFC 8628 (section 3.5).
 ///
 /// They are shown even if they contain a short secret, because they decide how a login goes on.
-const STANDARD_CODES: [&str; 12] = [
+const STANDARD_CODES: [&str; 14] = [
     "invalid_request",
     "invalid_client",
     "invalid_grant",
     "unauthorized_client",
     "unsupported_grant_type",
     "invalid_scope",
+    "server_error",
+    "temporarily_unavailable",
     "invalid_token",
     "insufficient_scope",
     "authorization_pending",

@@ -2,11 +2,13 @@
 
 use http::HeaderValue;
 
+mod bearer;
 mod client;
 mod client_authentication;
 mod discovery;
 mod endpoint;
 pub(super) mod form;
+mod one_time;
 mod pkce;
 mod provider_metadata;
 mod provider_response;
@@ -19,6 +21,7 @@ mod token_response;
 pub use client::{AccessTokenType, OidcClient};
 pub use client_authentication::ClientAuthentication;
 pub(super) use client_authentication::basic;
+pub(super) use one_time::OneTime;
 pub(super) use pkce::{CODE_CHALLENGE_METHOD, code_challenge, code_verifier};
 pub(super) use provider_metadata::ProviderMetadata;
 pub(super) use token_request::DEVICE_CODE;

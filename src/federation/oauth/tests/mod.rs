@@ -18,6 +18,7 @@ use crate::Transport;
 mod canary;
 mod discovery;
 mod errors;
+mod grants;
 mod requests;
 
 /// A provider with prepared responses, which are returned in their order.
