@@ -1,8 +1,4 @@
-use std::{
-    fmt,
-    future::ready,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{fmt, future::ready, sync::Arc};
 
 use http::Uri;
 
@@ -48,8 +44,7 @@ impl FederatedCredentials {
             }
             grant => {
                 let identity_provider = identity_provider.clone();
-                let (grant, is_used) = (Arc::new(grant), Arc::new(AtomicBool::new(false)));
-                Rescoped::new(Box::new(GrantLogin { identity_provider, grant, is_used }))
+                Rescoped::new(Box::new(GrantLogin { identity_provider, grant: Arc::new(grant) }))
             }
         };
         Self::from_rescoped(identity_provider, rescoped)

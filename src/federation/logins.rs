@@ -1,12 +1,6 @@
 //! The logins of the grants: a proof for the identity provider, and the unscoped token that Keystone issues for it.
 
-use std::{
-    future::ready,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{future::ready, sync::Arc};
 
 use tracing::debug;
 
@@ -26,8 +20,6 @@ use crate::{
 pub(super) struct GrantLogin {
     pub(super) identity_provider: IdentityProvider,
     pub(super) grant: Arc<Kind>,
-    /// Whether an authorization code was sent. A provider takes it only once (RFC 6749, section 4.1.2).
-    pub(super) is_used: Arc<AtomicBool>,
 }
 
 /// A login with a refresh token.
@@ -89,13 +81,12 @@ impl IdentityProvider {
 impl UnscopedLogin for GrantLogin {
     fn log_in(&self, transport: Transport) -> UnscopedFuture {
         let (provider, grant) = (self.identity_provider.clone(), Arc::clone(&self.grant));
-        let is_used = Arc::clone(&self.is_used);
         Box::pin(async move {
             // An unusable URL of Keystone is an error before anything is sent to the provider.
             provider.federated_url()?;
-            let bearer = match &*grant {
-                Kind::AccessToken(source) => source.read().await?,
-                _ => todo!(),
+            let bearer = match grant.request_bearer(&transport).await? {
+                Some(response) => response.bearer,
+                None => todo!(),
             };
             Ok(provider.unscoped_token(provider.exchange(&transport, &bearer).await?))
         })
@@ -171,7 +162,7 @@ impl UnscopedLogin for GrantLogin {
     }
 
     fn can_log_in(&self) -> bool {
-        !self.is_used.load(Ordering::Relaxed)
+        self.grant.can_be_repeated()
     }
 }
 

@@ -46,6 +46,16 @@ impl Kind {
         };
         Ok(Some(response))
     }
+
+    /// Returns whether another login can succeed, which a code that was used rules out.
+    pub(in crate::federation) fn can_be_repeated(&self) -> bool {
+        match self {
+            Self::Password { passcode: Some((_, code)), .. } | Self::AuthorizationCode { code, .. } => {
+                !code.is_used()
+            }
+            _ => true,
+        }
+    }
 }
 
 impl OidcClient {

@@ -22,9 +22,19 @@ impl OneTime {
         Self { code, is_used: Arc::default() }
     }
 
+    /// Returns the code, for ids.
+    pub(in crate::federation) fn expose(&self) -> &str {
+        self.code.expose()
+    }
+
+    /// Returns whether a login with the code has succeeded.
+    pub(super) fn is_used(&self) -> bool {
+        self.is_used.load(Ordering::Acquire)
+    }
+
     /// Returns the code, or [`Error::LoginEnded`] if a login with it has succeeded.
     pub(super) fn get(&self) -> Result<&str, Error> {
-        if self.is_used.load(Ordering::Acquire) { Err(Error::LoginEnded) } else { Ok(self.code.expose()) }
+        if self.is_used() { Err(Error::LoginEnded) } else { Ok(self.code.expose()) }
     }
 
     /// Notes that a login with the code has succeeded.
