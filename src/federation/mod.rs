@@ -34,7 +34,7 @@ mod unscoped;
 pub use access_token_source::AccessTokenSource;
 #[cfg(feature = "browser")]
 #[cfg_attr(docsrs, doc(cfg(feature = "browser")))]
-pub use browser::{BrowserLogin, WebSsoLogin};
+pub use browser::{BrowserLogin, BrowserLoginBuilder, WebSsoLogin, WebSsoLoginBuilder};
 pub use completed_login::CompletedLogin;
 pub use credentials::FederatedCredentials;
 pub use device_login::DeviceLogin;

@@ -1,6 +1,7 @@
 //! Federated and OAuth logins on the wire, without servers: stub services, the fixture, and the exchanges that were
 //! recorded in `tests/federation/recorded`.
 
+mod browser;
 mod device_login;
 mod fixture;
 mod headers;

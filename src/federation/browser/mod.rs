@@ -3,6 +3,7 @@
 //! The pure parts are `fields`, `request`, `page`, `callback_url`, `code_callback` and `token_callback`: they read the
 //! bytes that anybody on this machine, and any web page, can send to the port.
 
+mod authorization_request;
 mod browser_login;
 mod callback_url;
 mod code_callback;
@@ -13,8 +14,9 @@ mod redirect;
 mod request;
 mod serve;
 mod token_callback;
+mod validate;
 mod wait;
 mod web_sso_login;
 
-pub use browser_login::BrowserLogin;
-pub use web_sso_login::WebSsoLogin;
+pub use browser_login::{BrowserLogin, BrowserLoginBuilder};
+pub use web_sso_login::{WebSsoLogin, WebSsoLoginBuilder};

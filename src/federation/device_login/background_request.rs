@@ -53,7 +53,7 @@ impl<T: Clone + Send + Sync + 'static> BackgroundRequest<T> {
 }
 
 /// Returns an error if there is no response within [`TIMEOUT`].
-pub(super) async fn within_timeout<T>(
+pub(in crate::federation) async fn within_timeout<T>(
     step: LoginStep,
     request: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {

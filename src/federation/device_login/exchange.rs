@@ -21,7 +21,7 @@ const FIRST_DELAY: Duration = Duration::from_secs(1);
 const MAX_DELAY: Duration = Duration::from_secs(30);
 
 /// Exchanges the bearer of the provider for an unscoped token of Keystone.
-pub(super) struct Exchange {
+pub(in crate::federation) struct Exchange {
     identity_provider: IdentityProvider,
     client: OidcClient,
     transport: Transport,
@@ -33,7 +33,7 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    pub(super) fn new(
+    pub(in crate::federation) fn new(
         identity_provider: &IdentityProvider,
         client: &OidcClient,
         transport: &Transport,
@@ -55,7 +55,7 @@ impl Exchange {
     ///
     /// After a transient error it tries again, for [`MAX_WAIT`] at most and until the bearer ends, and then returns the
     /// error. Another call goes on.
-    pub(super) async fn login(&mut self) -> Result<CompletedLogin, Error> {
+    pub(in crate::federation) async fn login(&mut self) -> Result<CompletedLogin, Error> {
         let give_up_at = Instant::now() + MAX_WAIT;
         let mut delay = FIRST_DELAY;
         loop {

@@ -1,8 +1,8 @@
 //! A login in the browser of any device (RFC 8628).
 
 mod authorization;
-mod background_request;
-mod exchange;
+pub(super) mod background_request;
+pub(super) mod exchange;
 mod polling;
 mod schedule;
 
