@@ -76,7 +76,7 @@ impl Credentials for OAuth2ClientCredentials {
         let (auth_url, endpoint) = (self.auth_url.clone(), self.endpoint.clone());
         let login = self.login.get_auth_ref(transport.clone());
         Box::pin(async move {
-            endpoint.check_plain_http(&auth_url)?;
+            endpoint.check(&auth_url)?;
             let access_info = login.await?;
             let response =
                 endpoint.request_token(&transport, &[("grant_type", "client_credentials")]).await?;

@@ -1,7 +1,18 @@
 //! The OAuth 2.0 endpoint of Keystone, `{V3}/OS-OAUTH2/token`.
 
-use super::{OidcClient, oauth::TokenResponse, plain_http::PlainHttpHosts};
-use crate::{AuthUrl, Error, Secret, Transport, error::LoginStep};
+use std::sync::Arc;
+
+use http::{StatusCode, Uri};
+
+use super::{
+    OidcClient,
+    oauth::{TokenResponse, valid_url},
+    plain_http::PlainHttpHosts,
+};
+use crate::{
+    AuthUrl, Error, Secret, Transport,
+    error::{FederatedLoginFailed, LoginStep},
+};
 
 /// A client of the OAuth 2.0 endpoint of Keystone.
 #[derive(Clone)]
@@ -37,22 +48,45 @@ impl OAuth2Endpoint {
         Self { url, client: client.allow_http(host), plain_http }
     }
 
+    /// Returns an error if secrets must not be sent to this endpoint or to the `auth_url`.
+    pub(super) fn check(&self, auth_url: &AuthUrl) -> Result<(), Error> {
+        self.plain_http.check(LoginStep::OAuth2, auth_url.valid_uri()?)?;
+        self.plain_http.check(LoginStep::OAuth2, &self.valid_url()?)
+    }
+
     /// Requests an access token with these form fields.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::FederatedLoginFailed`], before anything is sent if this URL or the `auth_url` must not get secrets.
     pub(super) async fn request_token(
         &self,
         transport: &Transport,
         fields: &[(&str, &str)],
     ) -> Result<TokenResponse, Error> {
-        todo!()
+        let response = self.client.request_keystone_token(transport, self.valid_url()?, fields).await;
+        response.map_err(|error| match error {
+            Error::FederatedLoginFailed(failed) => match self.hint(&failed) {
+                Some(hint) => Arc::unwrap_or_clone(failed).with_hint(hint).into(),
+                None => Error::FederatedLoginFailed(failed),
+            },
+            other => other,
+        })
     }
 
-    /// Returns an error if secrets must not be sent to this endpoint or to the `auth_url`.
-    pub(super) fn check_plain_http(&self, auth_url: &AuthUrl) -> Result<(), Error> {
-        self.plain_http.check(LoginStep::OAuth2, auth_url.valid_uri()?)?;
-        self.plain_http.check(LoginStep::OAuth2, self.url.uri())
+    /// Returns what to do about an error response, if this endpoint decides it.
+    fn hint(&self, failed: &FederatedLoginFailed) -> Option<&'static str> {
+        match (failed.error.as_deref(), failed.status?) {
+            (Some("invalid_client"), _) if self.client.client_secret().is_some() => {
+                Some("check the id and the secret of the application credential, and that it has not expired")
+            }
+            (Some("invalid_client"), _) => Some(
+                "check the user id, and that the client of the Transport presents the certificate of this user",
+            ),
+            (_, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => {
+                Some("check the oauth2_endpoint; that of a Keystone is {auth_url}/OS-OAUTH2/token")
+            }
+            _ => None,
+        }
+    }
+
+    fn valid_url(&self) -> Result<Uri, Error> {
+        valid_url(&self.url, "the oauth2_endpoint")
     }
 }

@@ -51,7 +51,7 @@ impl Credentials for OAuth2MtlsCredentials {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
         let Self { auth_url, endpoint } = self.clone();
         Box::pin(async move {
-            endpoint.check_plain_http(&auth_url)?;
+            endpoint.check(&auth_url)?;
             let fields = [("grant_type", "client_credentials"), ("client_id", endpoint.client_id())];
             let access_token = endpoint.request_token(&transport, &fields).await?.bearer;
             let description = "the OAuth 2.0 access token of a client certificate";

@@ -5,5 +5,7 @@ mod browser;
 mod device_login;
 mod fixture;
 mod headers;
+mod oauth2;
 mod recorded;
+mod tokenless;
 mod wire;

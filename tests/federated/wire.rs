@@ -23,6 +23,10 @@ impl Requests {
         self.map(|request| Some(request.headers().get(name)?.to_str().unwrap().to_owned()))
     }
 
+    pub fn push(&self, request: Request<Bytes>) {
+        self.0.lock().unwrap().push(request);
+    }
+
     pub fn map<T>(&self, read: impl FnMut(&Request<Bytes>) -> T) -> Vec<T> {
         self.0.lock().unwrap().iter().map(read).collect()
     }
@@ -40,7 +44,7 @@ pub fn transport(
             let (parts, body) = request.into_parts();
             let request = Request::from_parts(parts, body.collect().await?.to_bytes());
             let response = respond(&request)?;
-            sent.0.lock().unwrap().push(request);
+            sent.push(request);
             Ok::<_, BoxError>(response.map(Full::new))
         }
     }));

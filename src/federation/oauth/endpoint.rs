@@ -83,7 +83,7 @@ impl Endpoint {
 }
 
 /// Returns a URL that was set. Unlike an `auth_url`, it may have a query.
-pub(super) fn valid_url(url: &AuthUrl, what: &'static str) -> Result<Uri, Error> {
+pub(in crate::federation) fn valid_url(url: &AuthUrl, what: &'static str) -> Result<Uri, Error> {
     let uri = url.clone().into_uri();
     match Origin::from_uri(&uri) {
         Some(_) => Ok(uri),

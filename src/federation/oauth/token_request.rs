@@ -58,8 +58,27 @@ impl OidcClient {
             fields.push(("client_id", self.client_id()));
         }
         let (document, url) = self.post(transport, Endpoint::Token, grant_type, &fields).await?;
-        TokenResponse::read(&document, self.access_token_type).map_err(|hint| {
-            FederatedLoginFailed::at(LoginStep::Token, &url, hint, false).with_status(StatusCode::OK).into()
+        self.read_tokens(&document, LoginStep::Token, &url)
+    }
+
+    /// Sends these form fields, in this order, to the OAuth 2.0 endpoint of Keystone at this URL.
+    ///
+    /// A client with a secret authenticates in a header. Otherwise `client_id` is one of the fields.
+    pub(in crate::federation) async fn request_keystone_token(
+        &self,
+        transport: &Transport,
+        url: Uri,
+        fields: &[(&str, &str)],
+    ) -> Result<TokenResponse, Error> {
+        let step = LoginStep::OAuth2;
+        let to = Resolved { url, metadata: None, is_discovered: false };
+        let document = self.post_to(transport, step, &to, fields).await?;
+        self.read_tokens(&document, step, &to.url)
+    }
+
+    fn read_tokens(&self, document: &Secret, step: LoginStep, url: &Uri) -> Result<TokenResponse, Error> {
+        TokenResponse::read(document, self.access_token_type).map_err(|hint| {
+            FederatedLoginFailed::at(step, url, hint, false).with_status(StatusCode::OK).into()
         })
     }
 
