@@ -45,7 +45,7 @@ impl CompletedLogin {
         let login: Box<dyn UnscopedLogin> = match refresh {
             Some((client, refresh_token)) => {
                 let (token, id) =
-                    (Arc::new(CurrentRefreshToken::new(refresh_token)), RefreshLoginId::User(user_id));
+                    (Arc::new(CurrentRefreshToken::new(refresh_token, true)), RefreshLoginId::User(user_id));
                 Box::new(RefreshLogin { identity_provider: provider, client, token, id })
             }
             None => Box::new(EndedLogin { identity_provider: provider, user_id }),

@@ -1,4 +1,4 @@
-use std::{fmt, future::ready, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use http::Uri;
 
@@ -38,7 +38,7 @@ impl FederatedCredentials {
         let rescoped = match grant.0 {
             Kind::RefreshToken { client, refresh_token } => {
                 let id = RefreshLoginId::FirstToken(refresh_token.clone());
-                let token = Arc::new(CurrentRefreshToken::new(refresh_token));
+                let token = Arc::new(CurrentRefreshToken::new(refresh_token, false));
                 let identity_provider = identity_provider.clone();
                 Rescoped::new(Box::new(RefreshLogin { identity_provider, client, token, id }))
             }
@@ -61,11 +61,22 @@ impl FederatedCredentials {
     }
 
     /// Shares the unscoped token, and refresh tokens, with other processes. Applies to all clones.
+    ///
+    /// Pass the same `tokens` to [`RenewingPlugin::store`](crate::RenewingPlugin::store), which shares the token of the
+    /// scope. Then one process logs in at the provider, and the others rescope its unscoped token while that has more
+    /// than half of its life left.
+    ///
+    /// A refresh token is stored only if the store is sealed with a key. Then it is used only under a lease, because a
+    /// provider that replaces it takes a second use for theft: while the store cannot be used, the login fails with a
+    /// transient error. Of the login of a person, all processes use the newest refresh token of that user and client.
+    ///
+    /// After a login that failed permanently, no process with the same credentials logs in for 60 s, if the store is
+    /// sealed.
     #[cfg(feature = "store")]
     #[cfg_attr(docsrs, doc(cfg(feature = "store")))]
     #[must_use]
     pub fn store(self, tokens: SharedTokens) -> Self {
-        let _ = tokens;
+        self.rescoped.set_store(tokens);
         self
     }
 
@@ -110,8 +121,8 @@ impl Credentials for FederatedCredentials {
         self.rescoped.public_id()
     }
 
-    fn prepare(&self, _: Transport) -> PrepareFuture {
-        Box::pin(ready(Ok(())))
+    fn prepare(&self, transport: Transport) -> PrepareFuture {
+        self.rescoped.prepare(transport)
     }
 
     /// Returns true for passwords.

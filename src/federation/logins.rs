@@ -176,9 +176,7 @@ impl UnscopedLogin for RefreshLogin {
             let fields = [("refresh_token", token_text.expose())];
             let response =
                 client.request_token(&transport, "refresh_token", &fields).await.map_err(login_ended)?;
-            if let Some(new) = &response.refresh_token {
-                token.replace(new);
-            }
+            token.set_used(response.refresh_token.as_ref()).await;
             Ok(provider.unscoped_token(provider.exchange(&transport, &response.bearer).await?))
         })
     }

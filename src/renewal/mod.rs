@@ -207,5 +207,7 @@ mod wait;
 pub use clock::{Clock, Now, SystemClock};
 pub use policy::RenewalPolicy;
 pub use renewing_plugin::RenewingPlugin;
+#[cfg(all(feature = "federation", feature = "store"))]
+pub(crate) use sharing::LeaseGuard;
 #[cfg(shuttle)] // for the model checker
 pub use sharing::protocol;

@@ -15,7 +15,7 @@ use crate::{AccessInfo, Credentials, Error, Secret};
 /// The entries of one identity in a store.
 #[derive(Clone)]
 pub(crate) struct IdentityEntries {
-    tokens: Arc<SealedEntries>,
+    pub(super) tokens: Arc<SealedEntries>,
     pub(super) failures: Arc<SealedEntries>,
 }
 
@@ -200,7 +200,7 @@ impl IdentityEntries {
 }
 
 /// Reads an auth state.
-fn access_info(content: &[u8]) -> Option<AccessInfo> {
+pub(super) fn access_info(content: &[u8]) -> Option<AccessInfo> {
     // A second copy, which is wiped as the first one.
     let state = Secret::new(std::str::from_utf8(content).ok()?);
     AccessInfo::from_auth_state(&state).ok()

@@ -117,6 +117,8 @@ mod failure_entries;
 #[cfg(unix)]
 mod file;
 mod identity_entries;
+#[cfg(feature = "federation")]
+mod login_entries;
 #[cfg(feature = "memcached")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memcached")))]
 pub mod memcached;

@@ -57,10 +57,14 @@ pub(super) enum Kind {
     Validation = 6,
     /// Keystone does not know the token.
     UnknownToken = 7,
+    /// An unscoped token, and the URL of the Keystone that issued it.
+    UnscopedToken = 8,
+    /// A refresh token of an identity provider.
+    RefreshToken = 9,
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Token,
         Self::Tombstone,
         Self::Failure,
@@ -68,6 +72,8 @@ impl Kind {
         Self::Refusal,
         Self::Validation,
         Self::UnknownToken,
+        Self::UnscopedToken,
+        Self::RefreshToken,
     ];
 
     fn from_byte(byte: u8) -> Option<Self> {
@@ -206,7 +212,7 @@ mod tests {
             assert_eq!(Header::read(&record()[..length]), Err(Miss::NoRecord), "{length}");
         }
         for (at, byte, miss) in
-            [(0, b'T', Miss::NoRecord), (2, 2, Miss::Format), (7, 0, Miss::Kind), (7, 8, Miss::Kind)]
+            [(0, b'T', Miss::NoRecord), (2, 2, Miss::Format), (7, 0, Miss::Kind), (7, 10, Miss::Kind)]
         {
             let mut changed = record();
             changed[at] = byte;

@@ -1,9 +1,13 @@
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+#[cfg(feature = "store")]
+use std::time::SystemTime;
 
 use tokio::time::Instant;
 
 use super::UnscopedToken;
-use crate::{AccessInfo, renewal::lifetime};
+#[cfg(feature = "store")]
+use crate::AccessInfo;
+use crate::renewal::lifetime;
 
 /// The newest unscoped token of a login, and how old it is.
 #[derive(Clone)]
@@ -13,6 +17,10 @@ pub(super) struct KeptToken {
     pub(super) generation: u64,
     /// Whether a person obtained it, rather than this login.
     pub(super) is_of_person: bool,
+    /// Whether another process obtained it.
+    pub(super) is_stored: bool,
+    /// Whether Keystone has refused it.
+    pub(super) is_refused: bool,
     since: Instant,
     /// How long it was valid at `since`.
     left: Duration,
@@ -24,13 +32,23 @@ impl KeptToken {
     /// Keeps a token that was issued just now.
     pub(super) fn new(token: UnscopedToken, generation: u64) -> Self {
         let lifetime = lifetime::of_new_token(&token.access_info).unwrap_or_default();
-        Self { token, generation, is_of_person: false, since: Instant::now(), left: lifetime, lifetime }
+        Self {
+            token,
+            generation,
+            is_of_person: false,
+            is_stored: false,
+            is_refused: false,
+            since: Instant::now(),
+            left: lifetime,
+            lifetime,
+        }
     }
 
-    /// Keeps a token that was issued some time ago.
+    /// Keeps a token that another process obtained.
+    #[cfg(feature = "store")]
     pub(super) fn stored(token: UnscopedToken, generation: u64) -> Self {
         let (left, lifetime) = left_and_lifetime(&token.access_info).unwrap_or_default();
-        Self { token, generation, is_of_person: false, since: Instant::now(), left, lifetime }
+        Self { is_stored: true, left, lifetime, ..Self::new(token, generation) }
     }
 
     /// Marks the token as one that a person obtained.
@@ -51,12 +69,14 @@ impl KeptToken {
         self.left() > self.lifetime / 2
     }
 
-    fn left(&self) -> Duration {
+    /// Returns how long the token is still valid.
+    pub(super) fn left(&self) -> Duration {
         self.left.saturating_sub(self.since.elapsed())
     }
 }
 
 /// Returns how long a token that was issued some time ago is still valid, and its whole lifetime.
+#[cfg(feature = "store")]
 fn left_and_lifetime(access_info: &AccessInfo) -> Option<(Duration, Duration)> {
     let expires_at = access_info.expires().ok()??;
     let lifetime = lifetime::since_issued_at(access_info.issued().ok().flatten(), expires_at)?;

@@ -9,6 +9,8 @@ mod exchange;
 mod flight;
 mod kept;
 mod rescoped;
+#[cfg(feature = "store")]
+mod sharing;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -55,6 +57,15 @@ pub(super) trait UnscopedLogin: Send + Sync + 'static {
 }
 
 pub(super) type UnscopedFuture = Pin<Box<dyn Future<Output = Result<UnscopedToken, Error>> + Send>>;
+
+/// An unscoped token that was obtained.
+enum NewToken {
+    /// It is of a login of this process.
+    Own(UnscopedToken),
+    /// Another process published it.
+    #[cfg(feature = "store")]
+    Stored(UnscopedToken),
+}
 
 /// An unscoped token, and the Keystone that issued it.
 #[derive(Clone)]

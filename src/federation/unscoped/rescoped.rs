@@ -1,15 +1,20 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    future::ready,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use http::StatusCode;
 
 use super::{UnscopedLogin, UnscopedToken, tokens::UnscopedTokens};
+#[cfg(feature = "store")]
+use crate::SharedTokens;
 use crate::{
     AccessInfo, AuthMethod, AuthUrl, Credentials, Error, Scope, Secret, Transport, V3Credentials,
     error::HttpError,
-    identity::{AuthRefFuture, public_id},
+    identity::{AuthRefFuture, PrepareFuture, public_id},
 };
 
 /// One scope of a login.
@@ -48,14 +53,34 @@ impl Rescoped {
         self.unscoped.login()
     }
 
+    /// Shares the unscoped token by a store.
+    #[cfg(feature = "store")]
+    pub(in crate::federation) fn set_store(&self, tokens: SharedTokens) {
+        self.unscoped.set_store(tokens);
+    }
+
+    /// Obtains the unscoped token before a token for the scope is obtained under a lease of the store.
+    pub(in crate::federation) fn prepare(&self, transport: Transport) -> PrepareFuture {
+        #[cfg(feature = "store")]
+        if self.unscoped.has_store() && self.scope.is_scoped() {
+            let this = self.clone();
+            return Box::pin(async move {
+                let used = this.used.load(Ordering::Relaxed);
+                this.unscoped.obtain(transport, used, true).await.map(drop)
+            });
+        }
+        let _ = transport;
+        Box::pin(ready(Ok(())))
+    }
+
     /// Returns the id of the unscoped token and the scope, with the secrets of the login.
     pub(in crate::federation) fn cache_id(&self) -> Option<String> {
-        self.with_scope(self.login().stored_id()?)
+        self.with_scope(self.login().stored_id().or_else(|| self.unscoped.id_of_user())?)
     }
 
     /// Returns the id of the unscoped token and the scope, without secrets.
     pub(in crate::federation) fn public_id(&self) -> Option<String> {
-        self.with_scope(self.login().public_id()?)
+        self.with_scope(self.login().public_id().or_else(|| self.unscoped.id_of_user())?)
     }
 
     fn with_scope(&self, unscoped: String) -> Option<String> {
@@ -82,7 +107,7 @@ impl Rescoped {
         let is_refused = |result: &Result<AccessInfo, Error>| result.as_ref().is_err_and(is_refused);
         if is_refused(&result) && !obtained.is_new && self.login().can_log_in() {
             // The token may have been revoked, or its user has got the role after it was issued.
-            self.unscoped.forget(&obtained.kept);
+            self.unscoped.refuse(&obtained.kept);
             let refused = obtained.kept.generation;
             obtained = self.unscoped.obtain(transport.clone(), refused, has_scope).await?;
             result = self.rescope(&obtained.kept.token, &transport).await;

@@ -1,13 +1,17 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+#[cfg(feature = "store")]
+use super::sharing::SharedLogin;
 use super::{
-    UnscopedLogin, UnscopedToken,
+    NewToken, UnscopedLogin, UnscopedToken,
     flight::{Flight, LoginResult, Waiter},
     kept::KeptToken,
 };
+#[cfg(feature = "store")]
+use crate::SharedTokens;
 use crate::{
     Error, Transport,
-    task::{CatchPanic, Start, runtime},
+    task::{Start, runtime},
 };
 
 /// How often a call waits for another login because the one that it waited for had no result.
@@ -27,6 +31,10 @@ struct State {
     /// The number of the last token that was obtained.
     generation: u64,
     flight: Option<Flight>,
+    /// The id of the user who logged in first.
+    first_user: Option<Box<str>>,
+    #[cfg(feature = "store")]
+    store: Option<SharedTokens>,
 }
 
 /// An unscoped token, and where it comes from.
@@ -43,6 +51,18 @@ impl UnscopedTokens {
 
     pub(super) fn login(&self) -> &dyn UnscopedLogin {
         &*self.login
+    }
+
+    /// Shares the unscoped token by a store.
+    #[cfg(feature = "store")]
+    pub(super) fn set_store(&self, tokens: SharedTokens) {
+        let last = self.lock().store.replace(tokens);
+        drop(last);
+    }
+
+    #[cfg(feature = "store")]
+    pub(super) fn has_store(&self) -> bool {
+        self.lock().store.is_some()
     }
 
     /// Keeps the token that a person has obtained.
@@ -69,19 +89,19 @@ impl UnscopedTokens {
         if !self.login.can_log_in() {
             return Err(Error::LoginEnded);
         }
-        Ok(Obtained { kept: self.log_in(transport).await?, is_new: true })
+        let kept = self.log_in(transport).await?;
+        Ok(Obtained { is_new: !kept.is_stored, kept })
     }
 
-    /// Forgets a token that Keystone has refused, unless there is a newer one.
-    pub(super) fn forget(&self, refused: &KeptToken) {
-        let mut state = self.lock();
-        let forgotten = state.newest.take_if(|newest| newest.generation == refused.generation);
-        drop(state);
-        drop(forgotten);
+    /// Notes that Keystone has refused a token, so that it is not used any more.
+    pub(super) fn refuse(&self, refused: &KeptToken) {
+        if let Some(newest) = &mut self.lock().newest {
+            newest.is_refused |= newest.generation == refused.generation;
+        }
     }
 
     fn kept_token(&self, used: u64, has_scope: bool) -> Option<KeptToken> {
-        let kept = self.lock().newest.clone()?;
+        let kept = self.lock().newest.clone().filter(|kept| !kept.is_refused)?;
         let is_unused = kept.generation > used;
         let serves = match self.login.can_log_in() {
             true => is_unused && kept.is_young() && (has_scope || kept.is_of_person),
@@ -129,12 +149,8 @@ impl UnscopedTokens {
         let (this, ending) = (Arc::clone(self), (Arc::clone(self), flight.clone()));
         let task = async move {
             let is_cut_off = || this.login.refresh_token().is_none() && this.end_if_unattended(&flight);
-            let login = CatchPanic::new(|| this.login.log_in(transport));
-            let result = match flight.run(login, is_cut_off).await {
-                Some(result) => result.unwrap_or(Err(Error::PluginPanicked)),
-                None => Err(Error::Abandoned),
-            };
-            this.finish(&flight, result)
+            let result = flight.run(this.obtain_new(transport), is_cut_off).await;
+            this.finish(&flight, result.unwrap_or(Err(Error::Abandoned)))
         };
         start.run(&runtime, task, move || {
             let (this, flight) = ending;
@@ -144,13 +160,56 @@ impl UnscopedTokens {
         Ok(())
     }
 
+    /// Logs in, or takes a newer token from the store.
+    async fn obtain_new(&self, transport: Transport) -> Result<NewToken, Error> {
+        #[cfg(feature = "store")]
+        if let Some(shared) = self.shared_login(transport.clone()) {
+            return shared.obtain().await;
+        }
+        self.login.log_in(transport).await.map(NewToken::Own)
+    }
+
+    /// Returns the login with its entries in the store, if there is a store and the login has an id.
+    #[cfg(feature = "store")]
+    fn shared_login(&self, transport: Transport) -> Option<SharedLogin<'_>> {
+        let (tokens, last) = {
+            let state = self.lock();
+            let last = state.newest.as_ref().map(|newest| newest.token.access_info.clone());
+            (state.store.clone()?, last)
+        };
+        let is_sealed = tokens.is_sealed();
+        let id = if is_sealed { self.login.stored_id() } else { self.login.public_id() };
+        let id = id.or_else(|| self.id_of_user())?;
+        Some(SharedLogin {
+            login: &*self.login,
+            transport,
+            entries: tokens.federated_login(&id),
+            is_sealed,
+            last,
+        })
+    }
+
+    /// Returns the id of a login whose secrets change, if the user is known.
+    pub(super) fn id_of_user(&self) -> Option<String> {
+        let user_id = self.lock().first_user.clone()?;
+        self.login.id_of_user(&user_id)
+    }
+
     /// Keeps the result of a login, if it is a token.
-    fn finish(&self, flight: &Flight, result: Result<UnscopedToken, Error>) -> LoginResult {
+    fn finish(&self, flight: &Flight, result: Result<NewToken, Error>) -> LoginResult {
         let mut state = self.lock();
         // In the same step as the token is kept, so that no call starts another login in between.
         state.flight.take_if(|current| current.is_same(flight));
         let token = result?;
-        let kept = KeptToken::new(token, state.next_generation());
+        let generation = state.next_generation();
+        let kept = match token {
+            NewToken::Own(token) => KeptToken::new(token, generation),
+            #[cfg(feature = "store")]
+            NewToken::Stored(token) => KeptToken::stored(token, generation),
+        };
+        if state.first_user.is_none() {
+            state.first_user = kept.token.access_info.user_id().map(Into::into);
+        }
         let last = state.newest.replace(kept.clone());
         drop(state);
         drop(last);

@@ -5,7 +5,7 @@ use tokio::runtime::Handle;
 use crate::store::{IdentityEntries, LeaseOwner, StoreUser};
 
 /// A lease of this process. It is given back in the background when the guard is dropped.
-pub(super) struct LeaseGuard {
+pub(crate) struct LeaseGuard {
     owner: LeaseOwner,
     /// What the release needs. `None` if the lease belongs to another process.
     release: Option<Release>,
@@ -22,16 +22,16 @@ impl LeaseGuard {
     /// Creates a guard with a new owner, before the lease is asked for: the answer may be lost.
     ///
     /// Returns `None` if the operating system has no random bytes.
-    pub(super) fn new(entries: IdentityEntries, user: StoreUser, runtime: Handle) -> Option<Self> {
+    pub(crate) fn new(entries: IdentityEntries, user: StoreUser, runtime: Handle) -> Option<Self> {
         Some(Self { owner: LeaseOwner::try_random()?, release: Some(Release { entries, user, runtime }) })
     }
 
-    pub(super) fn owner(&self) -> &LeaseOwner {
+    pub(crate) fn owner(&self) -> &LeaseOwner {
         &self.owner
     }
 
     /// Drops the guard of a lease that another process holds.
-    pub(super) fn forget(mut self) {
+    pub(crate) fn forget(mut self) {
         self.release = None;
     }
 }

@@ -8,3 +8,5 @@ mod logins;
 pub mod protocol;
 
 pub(super) use driver::SharedRenewal;
+#[cfg(feature = "federation")]
+pub(crate) use lease_guard::LeaseGuard;

@@ -1,0 +1,165 @@
+//! Sharing of the unscoped token of a login, and of its refresh token, with other processes by a store.
+
+use std::{future::Future, pin::pin, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+use super::{NewToken, UnscopedLogin, UnscopedToken, kept::KeptToken};
+use crate::{
+    AccessInfo, Error, Transport,
+    error::{FederatedLoginFailed, LoginStep},
+    federation::refresh_token::CurrentRefreshToken,
+    renewal::LeaseGuard,
+    store::{IdentityEntries, StoreAway, Version},
+    task::{Either, either, runtime},
+};
+
+/// How long a lease lasts if it is not extended.
+const TERM: Duration = Duration::from_secs(4);
+
+/// How often the lease is extended during a login.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// How long a process waits for the holder of the lease before it logs in by itself. A random part of up to a half is
+/// added, so that the first of many processes can publish its token.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Delay before the second look. It doubles with each look.
+const FIRST_LOOK_DELAY: Duration = Duration::from_millis(25);
+
+/// Maximum of that delay.
+const MAX_LOOK_DELAY: Duration = Duration::from_millis(250);
+
+/// How long no process of the fleet logs in after a permanent failure.
+const FAILURE_DELAY: Duration = Duration::from_secs(60);
+
+/// A login whose unscoped token is shared.
+pub(super) struct SharedLogin<'a> {
+    pub(super) login: &'a dyn UnscopedLogin,
+    pub(super) transport: Transport,
+    pub(super) entries: IdentityEntries,
+    /// Whether records are sealed. Refresh tokens are not stored otherwise, and neither are failures: the entries of a
+    /// store without a key are the same after a wrong password is corrected.
+    pub(super) is_sealed: bool,
+    /// The last token of this process. The store may still have it, or an older one.
+    pub(super) last: Option<AccessInfo>,
+}
+
+impl SharedLogin<'_> {
+    /// Takes a token from the store that is newer than the last one, or logs in under the lease.
+    ///
+    /// If the store is away, or another process holds the lease for too long, this logs in without the lease. A refresh
+    /// token is not used without it: the provider would take that for theft, if another process uses it too.
+    pub(super) async fn obtain(self) -> Result<NewToken, Error> {
+        let (started_at, patience) = (Instant::now(), PATIENCE.mul_f64(1.0 + fastrand::f64() / 2.0));
+        let mut delay = FIRST_LOOK_DELAY;
+        loop {
+            match self.obtain_from_store().await {
+                Ok(Some(result)) => return result,
+                Ok(None) if started_at.elapsed() < patience => {}
+                Ok(None) | Err(StoreAway) => return self.log_in_without_store().await,
+            }
+            sleep(delay.mul_f64(0.5 + fastrand::f64())).await;
+            delay = MAX_LOOK_DELAY.min(delay * 2);
+        }
+    }
+
+    /// Takes a token from the store, or logs in under the lease. `None` means that another process has the lease.
+    async fn obtain_from_store(&self) -> Result<Option<Result<NewToken, Error>>, StoreAway> {
+        let (Some(user), Ok(runtime)) = (self.entries.add_user(), runtime()) else { return Err(StoreAway) };
+        if let (_, Some(token)) = self.look().await? {
+            return Ok(Some(Ok(NewToken::Stored(token))));
+        }
+        // If the answer is lost, the lease is given back.
+        let lease = LeaseGuard::new(self.entries.clone(), user, runtime).ok_or(StoreAway)?;
+        if !self.entries.lease(lease.owner(), TERM).await? {
+            lease.forget();
+            return Ok(None);
+        }
+        let (seen, token) = self.look().await?;
+        if let Some(token) = token {
+            return Ok(Some(Ok(NewToken::Stored(token))));
+        }
+        if self.is_sealed
+            && let Some(failure) = self.entries.failure().await?
+        {
+            let (message, transient) = (failure.message, failure.is_transient);
+            return Ok(Some(Err(Error::SharedLoginFailed { message, transient })));
+        }
+        if let Some(token) = self.shared_refresh_token() {
+            token.begin_sharing(&self.entries).await?;
+        }
+        let result = self.keep_lease(&lease, self.login.log_in(self.transport.clone())).await;
+        if let Some(token) = self.shared_refresh_token() {
+            token.end_sharing();
+        }
+        self.publish(seen.as_ref(), &result).await;
+        Ok(Some(result.map(NewToken::Own)))
+    }
+
+    /// Returns the version of the record in the store, and the token, if it can be used.
+    async fn look(&self) -> Result<(Option<Version>, Option<UnscopedToken>), StoreAway> {
+        let (version, stored) = self.entries.unscoped_token().await?;
+        let token = stored.filter(|stored| {
+            self.last.as_ref().is_none_or(|last| {
+                let last_issued = last.issued().ok().flatten();
+                last.auth_token() != stored.access_info.auth_token()
+                    && last_issued.is_none_or(|last| last <= stored.issued_at)
+            })
+        });
+        let token = token.map(|stored| UnscopedToken {
+            access_info: stored.access_info,
+            auth_url: stored.auth_url.into(),
+        });
+        Ok((version, token.filter(|token| KeptToken::stored(token.clone(), 0).is_young())))
+    }
+
+    /// Extends the lease until a login ends. The login goes on if the lease is lost.
+    async fn keep_lease<T>(&self, lease: &LeaseGuard, login: impl Future<Output = T>) -> T {
+        let mut login = pin!(login);
+        loop {
+            let beat = async {
+                sleep(BEAT).await;
+                let _ = self.entries.extend(lease.owner(), TERM).await;
+            };
+            if let Either::First(output) = either(login.as_mut(), pin!(beat)).await {
+                return output;
+            }
+        }
+    }
+
+    /// Publishes the token of a login, or its failure. It does not matter if that is not possible.
+    async fn publish(&self, seen: Option<&Version>, result: &Result<UnscopedToken, Error>) {
+        match result {
+            Ok(token) => {
+                let left = KeptToken::new(token.clone(), 0).left();
+                let auth_url = token.auth_url.uri().to_string();
+                if !left.is_zero() {
+                    let _ =
+                        self.entries.publish_unscoped_token(seen, &auth_url, &token.access_info, left).await;
+                }
+                if self.is_sealed {
+                    let _ = self.entries.clear_failures().await;
+                }
+            }
+            Err(error) if self.is_sealed && !error.is_transient() && self.login.refresh_token().is_none() => {
+                let _ = self.entries.publish_login_failure(error.to_string(), FAILURE_DELAY).await;
+            }
+            Err(_) => {}
+        }
+    }
+
+    async fn log_in_without_store(&self) -> Result<NewToken, Error> {
+        if self.shared_refresh_token().is_some() {
+            let hint = "the refresh token is used only under a lease of the token store, which cannot be had now; check \
+                        the store";
+            return Err(FederatedLoginFailed::new(LoginStep::Token, "".into(), hint, true).into());
+        }
+        self.login.log_in(self.transport.clone()).await.map(NewToken::Own)
+    }
+
+    /// Returns the refresh token of the login, if it is shared.
+    fn shared_refresh_token(&self) -> Option<&CurrentRefreshToken> {
+        self.login.refresh_token().filter(|_| self.is_sealed)
+    }
+}
