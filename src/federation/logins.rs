@@ -231,7 +231,7 @@ impl UnscopedLogin for EndedLogin {
 }
 
 fn client_elements(client: &OidcClient) -> [IdElement<'_>; 2] {
-    [("client_id", Some(client.client_id())), ("client_secret", client.client_secret().map(Secret::expose))]
+    [("client_id", Some(client.client_id())), ("client_secret", client.secret_in_id())]
 }
 
 /// Replaces the error of a refresh token that the provider does not take any more.

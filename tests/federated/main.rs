@@ -2,6 +2,7 @@
 //! recorded in `tests/federation/recorded`.
 
 mod browser;
+mod credentials;
 mod device_login;
 mod fixture;
 mod headers;

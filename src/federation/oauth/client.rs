@@ -169,6 +169,11 @@ impl OidcClient {
         self.secret.as_ref().filter(|secret| !secret.expose().is_empty())
     }
 
+    /// Returns the secret as it was set, for cache ids: keystoneauth's have an empty secret too.
+    pub(in crate::federation) fn secret_in_id(&self) -> Option<&str> {
+        self.secret.as_ref().map(Secret::expose)
+    }
+
     pub(in crate::federation) fn client_id(&self) -> &str {
         &self.client_id
     }

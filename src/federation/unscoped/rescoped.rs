@@ -84,7 +84,7 @@ impl Rescoped {
     }
 
     fn with_scope(&self, unscoped: String) -> Option<String> {
-        let mut elements = vec![("unscoped".to_owned(), Some(&*unscoped))];
+        let mut elements = vec![("unscoped_id".to_owned(), Some(&*unscoped))];
         elements.extend(self.scope.cache_id_elements());
         Some(public_id("federated", elements))
     }
