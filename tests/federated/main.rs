@@ -8,5 +8,6 @@ mod fixture;
 mod headers;
 mod oauth2;
 mod recorded;
+mod recorded_logins;
 mod tokenless;
 mod wire;

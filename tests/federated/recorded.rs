@@ -12,19 +12,31 @@ use crate::wire;
 #[derive(Clone)]
 pub struct Exchange {
     name: &'static str,
+    origin: &'static str,
     /// The method and the path of the request.
     line: String,
     headers: Vec<(String, String)>,
     body: Value,
+    is_ordered: bool,
     response: Response<Bytes>,
 }
 
 impl Exchange {
     /// Reads an exchange by the name of its file, without `.json`.
     pub fn read(name: &'static str) -> Self {
+        Self::with(name, &[])
+    }
+
+    /// Reads an exchange and replaces texts in it, such as a token of another recorded login.
+    pub fn with(name: &'static str, replacements: &[(&str, &str)]) -> Self {
         let path =
             Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/federation/recorded/{name}.json"));
-        let exchange: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        let mut text = fs::read_to_string(&path).unwrap();
+        for (from, to) in replacements {
+            assert!(text.contains(from), "{from} is not in {name}");
+            text = text.replace(from, to);
+        }
+        let exchange: Value = serde_json::from_str(&text).unwrap();
         let [request, response] = [&exchange["request"], &exchange["response"]];
         let headers = |message: &Value| -> Vec<(String, String)> {
             let headers = message["headers"].as_object().unwrap().iter();
@@ -40,13 +52,28 @@ impl Exchange {
         let response_headers: Vec<_> =
             response_headers.iter().map(|(name, value)| (&**name, &**value)).collect();
         let status = u16::try_from(response["status"].as_u64().unwrap()).unwrap();
+        let origin = match exchange["server"].as_str() {
+            Some("keystone") => "http://127.0.0.1:48000",
+            Some("keystone-tls") => "https://127.0.0.1:48001",
+            Some("keystone-idp") => "http://127.0.0.1:48004",
+            Some("oidc") => "http://127.0.0.1:48003",
+            Some("saml-idp") => "http://127.0.0.1:48005",
+            other => panic!("{other:?}"),
+        };
         Self {
             name,
+            origin,
             line: format!("{} {}", text("method"), text("path")),
             headers: headers(request),
             body: request["body"].clone(),
+            is_ordered: true,
             response: wire::response(status, &response_headers, body),
         }
+    }
+
+    /// Lets the fields of the form of a request have any order.
+    pub fn any_order(self) -> Self {
+        Self { is_ordered: false, ..self }
     }
 
     /// Returns the recorded response.
@@ -54,11 +81,16 @@ impl Exchange {
         self.response.clone()
     }
 
-    /// Checks that a request is the recorded one: its method and path, the recorded headers, and its body.
+    /// Checks that a request is the recorded one: its server, method and path, the recorded headers, and its body.
     ///
-    /// `Accept: */*` was sent by the recorded client and may be missing.
+    /// It must have no other secrets in headers. `Accept: */*` was sent by the recorded client and may be missing.
     pub fn check(&self, request: &Request<Bytes>) {
         let name = self.name;
+        assert!(request.uri().to_string().starts_with(self.origin), "{} is not of {name}", request.uri());
+        for secret in ["authorization", "cookie", "x-auth-token", "x-subject-token"] {
+            let is_recorded = self.headers.iter().any(|(header, _)| header == secret);
+            assert!(is_recorded || !request.headers().contains_key(secret), "{secret} of {name}");
+        }
         assert_eq!(format!("{} {}", request.method(), request.uri().path()), self.line, "{name}");
         for (header, value) in self.headers.iter().filter(|(_, value)| value != "*/*") {
             let sent = request.headers().get(header).map(|sent| sent.to_str().unwrap());
@@ -66,8 +98,20 @@ impl Exchange {
         }
         match &self.body {
             Value::Null => assert!(request.body().is_empty(), "{name}"),
-            Value::String(text) => assert_eq!(str::from_utf8(request.body()).unwrap(), text, "{name}"),
+            Value::String(text) => {
+                let sent = str::from_utf8(request.body()).unwrap();
+                match self.is_ordered {
+                    true => assert_eq!(sent, text, "{name}"),
+                    false => assert_eq!(sorted_fields(sent), sorted_fields(text), "{name}"),
+                }
+            }
             json => assert_eq!(&serde_json::from_slice::<Value>(request.body()).unwrap(), json, "{name}"),
         }
     }
+}
+
+fn sorted_fields(form: &str) -> Vec<&str> {
+    let mut fields: Vec<_> = form.split('&').collect();
+    fields.sort_unstable();
+    fields
 }
