@@ -1,12 +1,15 @@
 //! Federated and OAuth logins on the wire, without servers: stub services, the fixture, and the exchanges that were
 //! recorded in `tests/federation/recorded`.
 
+mod access_token_sources;
 mod browser;
 mod credentials;
 mod device_login;
 mod fixture;
 mod headers;
 mod oauth2;
+mod oauth;
+mod plain_http;
 mod recorded;
 mod recorded_logins;
 mod tokenless;

@@ -222,6 +222,11 @@ impl OidcClient {
             ("invalid_grant", Some(REFRESH_TOKEN)) => {
                 Some("the refresh token has expired, was revoked or was used before; log in again")
             }
+            // A provider that decodes what was not encoded can find it malformed.
+            ("invalid_request", _) if self.authentication == Basic && self.is_changed_by_encoding() => Some(
+                "the client id or its secret has characters that many providers expect encoded: use \
+                 ClientAuthentication::EncodedBasic",
+            ),
             ("invalid_client", _) if self.client_secret().is_none() => {
                 Some("check the client id, and whether this client needs a secret")
             }
@@ -245,7 +250,7 @@ impl OidcClient {
     /// Returns whether [`ClientAuthentication::Basic`] and [`ClientAuthentication::EncodedBasic`] differ for this client.
     fn is_changed_by_encoding(&self) -> bool {
         let is_changed = |text: &str| *form::encode_text(text) != *text;
-        is_changed(self.client_id()) || self.client_secret().is_some_and(|secret| is_changed(secret.expose()))
+        self.client_secret().is_some_and(|secret| is_changed(self.client_id()) || is_changed(secret.expose()))
     }
 }
 
