@@ -65,6 +65,6 @@ pub(crate) use known_origins::KnownOrigins;
 #[cfg(feature = "validate")]
 pub(crate) use shared_catalogs::SharedCatalogs;
 pub(crate) use timestamp::parse as parse_time;
-#[cfg(feature = "federation")]
-pub(crate) use token_header::bearer_value;
 pub(crate) use token_header::header_value as token_header;
+#[cfg(feature = "federation")]
+pub(crate) use token_header::{basic_value, bearer_value};

@@ -33,6 +33,12 @@ pub(crate) fn bearer_value(access_token: &str) -> Result<HeaderValue, Error> {
     header_value_with(BEARER, access_token)
 }
 
+/// Returns the value of `Authorization` for HTTP basic authentication with these credentials, which are base64 already.
+#[cfg(feature = "federation")]
+pub(crate) fn basic_value(credentials: &str) -> Result<HeaderValue, Error> {
+    header_value_with("Basic ", credentials)
+}
+
 fn header_value_with(scheme: &str, token: &str) -> Result<HeaderValue, Error> {
     let invalid = |reason, offset| Error::InvalidToken { reason, length: token.len(), offset };
 

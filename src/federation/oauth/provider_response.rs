@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use http::{Response, Uri};
 use serde_json::value::RawValue;
-use zeroize::Zeroize;
 
 use crate::{
     Secret,
     error::{FederatedLoginFailed, LoginStep},
+    identity::wipe,
     json,
 };
 
@@ -65,11 +65,4 @@ fn has_error(body: &[u8]) -> bool {
     let text = str::from_utf8(json::without_bom(body)).unwrap_or_default();
     let read = json::for_each_member(text, |name, value| found |= name == "error" && is_error(value));
     read.is_ok() && found
-}
-
-/// Wipes a body, unless its buffer is shared.
-fn wipe(body: Bytes) {
-    if let Ok(mut body) = body.try_into_mut() {
-        body.as_mut().zeroize();
-    }
 }

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     Error, Secret, Transport,
+    access::basic_value,
     error::{FederatedLoginFailed, LoginStep},
 };
 
@@ -188,8 +189,9 @@ impl OidcClient {
         if let (None, Some(secret)) = (&basic, secret) {
             fields.push(("client_secret", secret.expose()));
         }
-        let request =
-            request(url, basic.as_ref(), &fields).ok_or_else(|| fail("the URL is not valid; correct it"))?;
+        let request = request(url, basic.as_ref(), &fields).ok_or_else(|| {
+            fail("the URL is not valid, or the client id and its secret are longer than 96 KiB")
+        })?;
         let response =
             transport.send(request).await.map_err(|error| FederatedLoginFailed::unreachable(step, error))?;
         let secrets = sent_secrets(&fields, secret, basic.as_ref());
@@ -260,27 +262,16 @@ fn is_gone(error: &Error) -> bool {
     matches!(failed.status, Some(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED))
 }
 
-/// Returns a request with a form. `None` if the URL is too long for one.
+/// Returns a request with a form. `None` if the URL or the credentials are too long for one.
 fn request(url: &Uri, basic: Option<&Secret>, fields: &[(&str, &str)]) -> Option<Request<Bytes>> {
     let mut request = Request::post(url).body(Bytes::from_owner(form::encode(fields))).ok()?;
     let headers = request.headers_mut();
     headers.insert(ACCEPT, super::ANY_TYPE);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
     if let Some(basic) = basic {
-        headers.insert(AUTHORIZATION, authorization("Basic ", basic)?);
+        headers.insert(AUTHORIZATION, basic_value(basic.expose()).ok()?);
     }
     Some(request)
-}
-
-/// Returns the value of an `Authorization` header, whose memory is wiped. `None` if it cannot be sent in a header.
-fn authorization(scheme: &str, credentials: &Secret) -> Option<HeaderValue> {
-    let credentials = credentials.expose();
-    let mut text = Zeroizing::new(String::with_capacity(scheme.len() + credentials.len()));
-    text.push_str(scheme);
-    text.push_str(credentials);
-    let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(text)).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }
 
 /// Returns the secrets of a request, as they are and as they were sent.
