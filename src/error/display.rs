@@ -204,6 +204,15 @@ impl Error {
             #[cfg(feature = "federation")]
             Self::FederatedLoginFailed(error) => error.fmt(f),
             #[cfg(feature = "federation")]
+            Self::UnknownServiceProvider { service_provider, known } => {
+                write!(f, "the token of the home Keystone lists no service provider \"{}\"", format::escaped(service_provider))?;
+                for (index, id) in known.iter().enumerate() {
+                    let before = if index == 0 { ", but " } else { ", " };
+                    write!(f, "{before}\"{}\"", format::escaped(id))?;
+                }
+                f.write_str("; check the id (`openstack service provider list`)")
+            }
+            #[cfg(feature = "federation")]
             Self::LoginEnded => f.write_str("the login of the user has ended; log in again"),
             Self::Plugin { .. } => f.write_str("the identity plugin failed"),
         }

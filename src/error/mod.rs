@@ -411,6 +411,17 @@ pub enum Error {
     #[cfg(feature = "federation")]
     LoginEnded,
 
+    /// The token of the home Keystone does not list this service provider
+    /// ([`Keystone2KeystoneCredentials`](crate::federation::Keystone2KeystoneCredentials)).
+    #[cfg(feature = "federation")]
+    #[non_exhaustive]
+    UnknownServiceProvider {
+        /// The id of the service provider.
+        service_provider: Box<str>,
+        /// The ids that the token lists, at most 32. Each is truncated to 64 characters.
+        known: Box<[Box<str>]>,
+    },
+
     /// An identity plugin or [`Credentials`](crate::Credentials) outside this crate failed.
     #[non_exhaustive]
     Plugin {
@@ -479,6 +490,17 @@ impl Error {
             Some(error) => error.clone(),
             None => Self::ConnectFailure { origin: format::origin(uri), source: source.into() },
         }
+    }
+
+    /// Creates the error for a service provider that is none of the known ones.
+    #[cfg(feature = "federation")]
+    pub(crate) fn unknown_service_provider<'a>(
+        service_provider: &str,
+        known: impl Iterator<Item = &'a str>,
+    ) -> Self {
+        let truncate = |id: &str| id.chars().take(64).collect::<String>().into();
+        let known = known.take(32).map(truncate).collect();
+        Self::UnknownServiceProvider { service_provider: truncate(service_provider), known }
     }
 
     /// Returns whether the error is transient: the same request can succeed later without any change.

@@ -4,6 +4,8 @@ use std::{future::ready, sync::Arc};
 
 use tracing::debug;
 
+#[cfg(feature = "saml")]
+use super::SamlIdentityProvider;
 use super::{
     IdentityProvider, OidcClient,
     grant::Kind,
@@ -84,11 +86,17 @@ impl UnscopedLogin for GrantLogin {
         Box::pin(async move {
             // An unusable URL of Keystone is an error before anything is sent to the provider.
             provider.federated_url()?;
-            let bearer = match grant.request_bearer(&transport).await? {
-                Some(response) => response.bearer,
-                None => todo!(),
+            let access_info = match &*grant {
+                Kind::Header(header) => provider.log_in_with_header(&transport, header).await?,
+                #[cfg(feature = "saml")]
+                Kind::Saml(saml) => saml.log_in(&transport, &provider).await?,
+                grant => {
+                    let no_bearer = Error::AuthorizationFailure { reason: "the grant yields no bearer" };
+                    let response = grant.request_bearer(&transport).await?.ok_or(no_bearer)?;
+                    provider.exchange(&transport, &response.bearer).await?
+                }
             };
-            Ok(provider.unscoped_token(provider.exchange(&transport, &bearer).await?))
+            Ok(provider.unscoped_token(access_info))
         })
     }
 
@@ -119,10 +127,14 @@ impl UnscopedLogin for GrantLogin {
                 let code = [("code", Some(code.expose()))];
                 Some(self.identity_provider.cache_id(client_elements(client).into_iter().chain(code)))
             }
-            // The user is not known before the first login.
-            Kind::Header(_) => None,
+            // Without a name, the user is not known before the first login.
+            Kind::Header(_) => self.public_id(),
             #[cfg(feature = "saml")]
-            Kind::Saml(_) => None,
+            Kind::Saml(saml) => {
+                let url = auth_url_element(saml.url());
+                let password = [("password", Some(saml.password().expose()))];
+                Some(self.identity_provider.cache_id(saml_elements(&url, saml).into_iter().chain(password)))
+            }
             _ => self.cache_id(),
         }
     }
@@ -137,6 +149,14 @@ impl UnscopedLogin for GrantLogin {
                 let client_id = ("client_id", Some(client.client_id()));
                 provider.public_id("federated password", [client_id, ("username", Some(&**username))])
             }
+            Kind::Header(header) => {
+                provider.public_id("federated header", [("login_header", Some(header.name()?))])
+            }
+            #[cfg(feature = "saml")]
+            Kind::Saml(saml) => {
+                let url = auth_url_element(saml.valid_url().ok()?);
+                provider.public_id("federated saml", saml_elements(&url, saml))
+            }
             _ => None,
         }
     }
@@ -144,9 +164,7 @@ impl UnscopedLogin for GrantLogin {
     fn id_of_user(&self, user_id: &str) -> Option<String> {
         let kind = match &*self.grant {
             Kind::AccessToken(source) if source.fixed().is_none() => "federated token source",
-            Kind::Header(_) => "federated header",
-            #[cfg(feature = "saml")]
-            Kind::Saml(_) => "federated saml",
+            Kind::Header(header) if header.name().is_none() => "federated header",
             _ => return None,
         };
         self.identity_provider.public_id(kind, [("user_id", Some(user_id))])
@@ -228,6 +246,11 @@ impl UnscopedLogin for EndedLogin {
     fn can_log_in(&self) -> bool {
         false
     }
+}
+
+#[cfg(feature = "saml")]
+fn saml_elements<'a>(url: &'a str, saml: &'a SamlIdentityProvider) -> [IdElement<'a>; 2] {
+    [("identity_provider_url", Some(url)), ("username", Some(saml.username()))]
 }
 
 fn client_elements(client: &OidcClient) -> [IdElement<'_>; 2] {

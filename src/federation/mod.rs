@@ -16,6 +16,7 @@ mod completed_login;
 mod credentials;
 mod device_login;
 mod grant;
+mod header_login;
 mod identity_provider;
 mod keystone_to_keystone;
 mod logins;
@@ -28,6 +29,7 @@ mod random;
 mod refresh_token;
 #[cfg(feature = "saml")]
 mod saml;
+mod service_provider;
 mod tokenless_plugin;
 mod unscoped;
 

@@ -13,7 +13,7 @@ use crate::{Error, Secret, Transport, access::token_header, discovery::location,
 const MAX_REDIRECTS: usize = 3;
 
 /// Returns a login request with this `auth` object and these secret headers.
-pub(super) fn request<'a>(
+pub(crate) fn request<'a>(
     url: String,
     headers: impl IntoIterator<Item = (&'static str, &'a Secret)>,
     auth: Vec<(&str, Json<'_>)>,

@@ -1,7 +1,7 @@
 //! Describes a login for its errors.
 
 #[cfg(feature = "federation")]
-use http::{HeaderMap, header::WWW_AUTHENTICATE};
+use http::HeaderMap;
 use http::{StatusCode, Uri};
 
 use crate::{
@@ -55,16 +55,8 @@ impl LoginContext {
     /// Its response is not an error document, but says that the credentials are wrong.
     #[cfg(feature = "federation")]
     pub(super) fn is_ticket_rejected(&self, status: StatusCode, headers: &HeaderMap) -> bool {
-        let is_negotiate = |challenge: &str| {
-            challenge
-                .split_ascii_whitespace()
-                .next()
-                .is_some_and(|scheme| scheme.eq_ignore_ascii_case("negotiate"))
-        };
-        let mut challenges = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
         matches!(self.method, MethodKind::Kerberos | MethodKind::Multiple)
-            && status == StatusCode::UNAUTHORIZED
-            && challenges.any(|value| value.split(',').any(is_negotiate))
+            && super::login_header::is_ticket_rejected(status, headers)
     }
 
     /// Returns what an error response to this login means. `is_keystone` is false if a proxy sent the response.

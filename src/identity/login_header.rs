@@ -1,6 +1,9 @@
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-use http::{HeaderValue, Method, Request, Uri, header::AUTHORIZATION};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
+    header::{AUTHORIZATION, WWW_AUTHENTICATE},
+};
 
 use crate::{
     BoxError, Error, Secret,
@@ -93,6 +96,16 @@ impl LoginHeader {
         request.headers_mut().insert(AUTHORIZATION, value);
         Ok(secrets)
     }
+}
+
+/// Returns whether a web server has rejected a Kerberos ticket, or asks for one (RFC 4559, section 4.1).
+pub(crate) fn is_ticket_rejected(status: StatusCode, headers: &HeaderMap) -> bool {
+    let is_negotiate = |challenge: &str| {
+        let scheme = challenge.split_ascii_whitespace().next();
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("negotiate"))
+    };
+    let mut challenges = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+    status == StatusCode::UNAUTHORIZED && challenges.any(|value| value.split(',').any(is_negotiate))
 }
 
 /// Returns the error of a function that failed for a request to this URL.

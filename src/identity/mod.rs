@@ -163,6 +163,10 @@ pub(crate) use error_document::is_error_document;
 #[cfg(any(feature = "federation", feature = "validate"))]
 pub(crate) use login::send as send_within_origin;
 #[cfg(feature = "federation")]
-pub(crate) use response::wipe;
-#[cfg(feature = "federation")]
-pub(crate) use token_document::token_document;
+pub(crate) use {
+    login::{request as login_request, send_with_header},
+    login_header::is_ticket_rejected,
+    request_body::Json,
+    response::wipe,
+    token_document::token_document,
+};

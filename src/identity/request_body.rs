@@ -5,7 +5,7 @@ use serde::ser::{Serialize, Serializer};
 use zeroize::Zeroizing;
 
 /// A JSON value that borrows its strings, so that no secret is copied into memory that is not wiped.
-pub(super) enum Json<'a> {
+pub(crate) enum Json<'a> {
     True,
     Text(&'a str),
     List(Vec<Json<'a>>),

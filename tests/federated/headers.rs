@@ -7,8 +7,9 @@ use std::sync::{
 
 use http::{HeaderValue, Method, Uri};
 use tower_keystone::{
-    AuthMethod, BoxError, Credentials, Error, Scope, User, V3Credentials, error::LoginStep,
-    federation::LoginHeader,
+    AuthMethod, BoxError, Credentials, Error, Scope, User, V3Credentials,
+    error::LoginStep,
+    federation::{FederatedCredentials, Grant, IdentityProvider, LoginHeader},
 };
 
 use crate::{
@@ -175,4 +176,87 @@ fn one_request_cannot_have_two_headers() {
     assert!(one.clone().and(AuthMethod::kerberos(tickets())).request().is_ok());
     let error = one.and(AuthMethod::oauth1(tickets())).request().unwrap_err();
     assert!(matches!(error, Error::AuthorizationFailure { .. }), "{error:?}");
+}
+
+fn federated(auth_url: &str, header: LoginHeader) -> FederatedCredentials {
+    FederatedCredentials::new(IdentityProvider::new(auth_url, "krb", "mapped"), Grant::header(header))
+}
+
+#[tokio::test]
+async fn a_federated_login_sends_the_recorded_requests() {
+    let exchanges = ["fedkerb-2-unscoped", "fedkerb-3-rescope"].map(Exchange::read);
+    let responses = Arc::new(exchanges.clone());
+    let next = Arc::new(AtomicUsize::new(0));
+    let (transport, requests) =
+        transport(move |_| Ok(responses[next.fetch_add(1, Ordering::Relaxed)].response()));
+    let scope = Scope::new().project_id("8096c87a0b384a8e9afc72fc03835eea");
+    let credentials = federated("http://127.0.0.1:48000", fixed("Negotiate negotiate-token")).scope(scope);
+    let access_info = credentials.get_auth_ref(transport).await.unwrap();
+    assert_eq!(access_info.auth_token(), Some("keystone-token-28"));
+    let requests = requests.map(http::Request::clone);
+    assert_eq!(requests.len(), 2);
+    for (exchange, request) in exchanges.iter().zip(&requests) {
+        exchange.check(request);
+    }
+    assert!(requests[0].headers()["authorization"].is_sensitive());
+    assert!(!requests[1].headers().contains_key("authorization"));
+}
+
+#[tokio::test]
+async fn a_rejected_header_of_a_federated_login_has_a_hint() {
+    let exchange = Exchange::read("fedkerb-1-unscoped");
+    let (transport, _) = transport(move |_| Ok(exchange.response()));
+    let error = federated(KRB, fixed("Negotiate c2VjcmV0")).get_auth_ref(transport).await.unwrap_err();
+    let Error::FederatedLoginFailed(failed) = &error else { panic!("{error:?}") };
+    assert_eq!(
+        (failed.step, failed.status.map(|status| status.as_u16())),
+        (LoginStep::Federation, Some(401))
+    );
+    assert!(error.to_string().contains("a ticket for HTTP@host") && !error.is_transient(), "{error}");
+}
+
+#[tokio::test]
+async fn a_federated_login_asks_for_a_new_header_after_a_redirect_and_follows_no_other() {
+    let token = || response(201, &[("x-subject-token", "t")], r#"{"token": {"user": {"id": "u"}}}"#);
+    let (moved, requests) = transport(move |request| {
+        let is_moved = request.uri().path().starts_with("/new/");
+        Ok(if is_moved { token() } else { response(308, &[("location", "/new/auth")], "") })
+    });
+    federated(KRB, tickets()).get_auth_ref(moved).await.unwrap();
+    let path = "/krb/v3/OS-FEDERATION/identity_providers/krb/protocols/mapped/auth";
+    let tickets_sent =
+        [format!("Negotiate ticket-0-GET-{path}"), "Negotiate ticket-1-GET-/new/auth".to_owned()];
+    assert_eq!(requests.header("authorization"), tickets_sent.map(Some));
+
+    let (login_page, requests) =
+        transport(|_| Ok(response(302, &[("location", "https://idp.example.com/login")], "")));
+    let error = federated(KRB, tickets()).get_auth_ref(login_page).await.unwrap_err();
+    assert!(error.to_string().contains("takes no such header"), "{error}");
+    assert_eq!(requests.lines().len(), 1);
+}
+
+#[tokio::test]
+async fn a_federated_login_sends_no_header_over_plain_http() {
+    let (transport, requests) =
+        transport(|_| Ok(response(201, &[("x-subject-token", "t")], r#"{"token": {"user": {"id": "u"}}}"#)));
+    let url = "http://keystone.example.com";
+    let error = federated(url, tickets()).get_auth_ref(transport.clone()).await.unwrap_err();
+    assert!(matches!(error, Error::FederatedLoginFailed(_)), "{error:?}");
+    assert!(requests.lines().is_empty());
+    let provider = IdentityProvider::new(url, "krb", "mapped").allow_http("keystone.example.com");
+    let allowed = FederatedCredentials::new(provider, Grant::header(tickets()));
+    allowed.get_auth_ref(transport).await.unwrap();
+}
+
+#[test]
+fn only_a_named_header_has_ids_in_a_federated_login() {
+    let ids = |header| {
+        let credentials = federated(KRB, header);
+        (credentials.cache_id(), credentials.public_id())
+    };
+    assert_eq!(ids(tickets()), (None, None));
+    let alice = ids(tickets().named("alice"));
+    assert!(alice.0.is_some() && alice.1.is_some());
+    assert_ne!(alice, ids(tickets().named("bob")));
+    assert!(!federated(KRB, tickets()).can_lock_account());
 }

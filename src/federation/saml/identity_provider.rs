@@ -1,0 +1,110 @@
+use std::fmt;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use http::{HeaderValue, Uri};
+use zeroize::Zeroizing;
+
+use crate::{AuthUrl, Error, Secret, federation::plain_http::PlainHttpHosts};
+
+/// A SAML identity provider with the profile for enhanced clients (ECP), and a user there.
+///
+/// The password is sent to the identity provider only, by HTTP basic authentication.
+#[derive(Clone)]
+pub struct SamlIdentityProvider {
+    url: AuthUrl,
+    username: Box<str>,
+    password: Secret,
+    pub(super) plain_http: PlainHttpHosts,
+}
+
+impl SamlIdentityProvider {
+    /// Names the ECP endpoint of the identity provider (`identity_provider_url`), and a user there.
+    pub fn new(url: impl Into<AuthUrl>, username: impl Into<Box<str>>, password: impl Into<Secret>) -> Self {
+        let plain_http = PlainHttpHosts::default();
+        Self { url: url.into(), username: username.into(), password: password.into(), plain_http }
+    }
+
+    /// Allows plain http to this host, which everybody on the way can read.
+    #[must_use]
+    pub fn allow_http(mut self, host: impl Into<Box<str>>) -> Self {
+        self.plain_http.allow(&host.into());
+        self
+    }
+
+    /// Returns the value of `Authorization`, and what it contains in base64.
+    ///
+    /// The name and the password are written in Latin-1, as keystoneauth does, or in UTF-8 if they have other characters.
+    /// `None` if the name contains a colon, which separates it from the password.
+    pub(super) fn authorization(&self) -> Option<(HeaderValue, Secret)> {
+        if self.username.contains(':') {
+            return None;
+        }
+        let characters = || self.username.chars().chain([':']).chain(self.password.expose().chars());
+        let length = self.username.len() + 1 + self.password.expose().len();
+        let mut pair = Zeroizing::new(Vec::with_capacity(length));
+        if characters().all(|character| u8::try_from(character).is_ok()) {
+            pair.extend(characters().filter_map(|character| u8::try_from(character).ok()));
+        } else {
+            for part in [&*self.username, ":", self.password.expose()] {
+                pair.extend_from_slice(part.as_bytes());
+            }
+        }
+        let encoded = Secret::new(BASE64_STANDARD.encode(&*pair));
+        let text = Zeroizing::new(["Basic ", encoded.expose()].concat());
+        let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(text)).ok()?;
+        value.set_sensitive(true);
+        Some((value, encoded))
+    }
+
+    /// Returns the URL, which may be invalid.
+    pub(in crate::federation) fn url(&self) -> &Uri {
+        self.url.uri()
+    }
+
+    /// Returns the URL if it is valid, or an error.
+    pub(in crate::federation) fn valid_url(&self) -> Result<&Uri, Error> {
+        self.url.valid_uri().map_err(|error| match error {
+            Error::InvalidEndpoint { reason, .. } => {
+                Error::InvalidEndpoint { what: "the URL of the SAML identity provider", reason }
+            }
+            other => other,
+        })
+    }
+
+    pub(in crate::federation) fn username(&self) -> &str {
+        &self.username
+    }
+
+    pub(in crate::federation) fn password(&self) -> &Secret {
+        &self.password
+    }
+}
+
+impl fmt::Debug for SamlIdentityProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SamlIdentityProvider").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_written_in_latin_1_if_possible() {
+        for (username, password, expected) in [
+            ("erin", "erin-pass", &b"erin:erin-pass"[..]),
+            ("erin", "a:b", b"erin:a:b"),
+            ("erin", "\u{e9}", b"erin:\xe9"),
+            ("\u{e9}rin", "\u{20ac}", "\u{e9}rin:\u{20ac}".as_bytes()),
+        ] {
+            let provider = SamlIdentityProvider::new("https://idp.example.com/ecp", username, password);
+            let (value, encoded) = provider.authorization().unwrap();
+            assert!(value.is_sensitive());
+            assert_eq!(value.to_str().unwrap(), format!("Basic {}", encoded.expose()));
+            assert_eq!(BASE64_STANDARD.decode(encoded.expose()).unwrap(), expected);
+        }
+        assert!(SamlIdentityProvider::new("https://idp", "a:b", "c").authorization().is_none());
+    }
+}
