@@ -36,22 +36,25 @@ pub(super) enum Kind {
 }
 
 impl Grant {
-    /// The client itself logs in: keystoneauth's `v3oidcclientcredentials`.
+    /// The client itself logs in, as services do: keystoneauth's `v3oidcclientcredentials` (RFC 6749, section 4.4).
     pub fn client_credentials(client: OidcClient) -> Self {
         Self(Kind::ClientCredentials(client))
     }
 
-    /// A user logs in with the password at the identity provider: keystoneauth's `v3oidcpassword`.
+    /// A user logs in with the password at the identity provider: keystoneauth's `v3oidcpassword` (RFC 6749, section
+    /// 4.3).
     pub fn password(client: OidcClient, username: impl Into<Box<str>>, password: impl Into<Secret>) -> Self {
         Self(Kind::Password { client, username: username.into(), password: password.into(), passcode: None })
     }
 
-    /// An access token that was obtained elsewhere: keystoneauth's `v3oidcaccesstoken`.
+    /// An access token that was obtained elsewhere, such as that of a CI job: keystoneauth's `v3oidcaccesstoken`.
+    ///
+    /// Each login sends the token of that moment. A fixed token cannot be renewed.
     pub fn access_token(source: impl Into<AccessTokenSource>) -> Self {
         Self(Kind::AccessToken(source.into()))
     }
 
-    /// An authorization code that was obtained elsewhere: keystoneauth's `v3oidcauthcode`.
+    /// An authorization code that was obtained elsewhere: keystoneauth's `v3oidcauthcode` (RFC 6749, section 4.1).
     ///
     /// It serves one login: renewals fail with [`Error::LoginEnded`](crate::Error::LoginEnded).
     pub fn authorization_code(client: OidcClient, code: impl Into<Secret>) -> Self {
@@ -71,8 +74,8 @@ impl Grant {
         self
     }
 
-    /// Sets the redirect URI of the [`authorization_code`](Self::authorization_code), which must be the one that the code
-    /// was requested with. Other grants ignore it.
+    /// Sets the redirect URI of the [`authorization_code`](Self::authorization_code), which must be the one that the
+    /// code was requested with. Other grants ignore it.
     #[must_use]
     pub fn redirect_uri(mut self, url: impl Into<Box<str>>) -> Self {
         if let Kind::AuthorizationCode { redirect_uri, .. } = &mut self.0 {
@@ -81,8 +84,8 @@ impl Grant {
         self
     }
 
-    /// Sets the code verifier of the [`authorization_code`](Self::authorization_code), if the code was requested with its
-    /// challenge (RFC 7636). Other grants ignore it.
+    /// Sets the code verifier of the [`authorization_code`](Self::authorization_code), if the code was requested with
+    /// its challenge (RFC 7636). Other grants ignore it.
     #[must_use]
     pub fn code_verifier(mut self, verifier: impl Into<Secret>) -> Self {
         if let Kind::AuthorizationCode { code_verifier, .. } = &mut self.0 {
@@ -91,7 +94,7 @@ impl Grant {
         self
     }
 
-    /// A refresh token of an earlier login.
+    /// A refresh token of an earlier login (RFC 6749, section 6).
     pub fn refresh_token(client: OidcClient, refresh_token: impl Into<Secret>) -> Self {
         Self(Kind::RefreshToken { client, refresh_token: refresh_token.into() })
     }

@@ -22,8 +22,8 @@ impl PlainHttpHosts {
 
     /// Returns an error if secrets must not be sent to this URL.
     ///
-    /// They are sent over https, and over plain http to `localhost`, `127.0.0.0/8`, `[::1]` and the allowed hosts. Other
-    /// notations of loopback, such as `127.1` or `localhost.`, are not recognized, because resolvers read them
+    /// They are sent over https, and over plain http to `localhost`, `127.0.0.0/8`, `[::1]` and the allowed hosts.
+    /// Other notations of loopback, such as `127.1` or `localhost.`, are not recognized, because resolvers read them
     /// differently.
     pub(super) fn check(&self, step: LoginStep, url: &Uri) -> Result<(), Error> {
         let fail = |hint| Err(FederatedLoginFailed::at(step, url, hint, false).into());

@@ -11,7 +11,12 @@ use crate::{AuthUrl, Error, Secret, Transport, error::LoginStep, federation::pla
 
 /// A client that is registered at an OpenID Connect or OAuth 2.0 provider, and the URLs of the provider.
 ///
-/// Clones share the discovery document, which is fetched once.
+/// The URLs come from the [discovery document](Self::discovery_endpoint) of the provider, or are set one by one. Unlike
+/// an `auth_url`, they may have a query. Client secrets, passwords and tokens are sent over https, and over plain http
+/// to loopback (`127.0.0.0/8`, `[::1]` and `localhost`) and [allowed hosts](Self::allow_http) only. Redirects are not
+/// followed.
+///
+/// Clones share the discovery document.
 #[derive(Clone)]
 pub struct OidcClient {
     client_id: Box<str>,
@@ -29,12 +34,14 @@ pub struct OidcClient {
 }
 
 /// Which token of the provider is sent to Keystone: keystoneauth's `access_token_type`.
+///
+/// It depends on what the web server in front of Keystone expects for the protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AccessTokenType {
     /// The access token.
     #[default]
     AccessToken,
-    /// The ID token.
+    /// The ID token. Providers issue it for the scope `openid`, and for users only.
     IdToken,
 }
 
@@ -57,7 +64,7 @@ impl OidcClient {
         }
     }
 
-    /// Sets the secret of the client.
+    /// Sets the secret of the client. An empty secret is the same as none.
     #[must_use]
     pub fn secret(mut self, secret: impl Into<Secret>) -> Self {
         self.secret = Some(secret.into());
@@ -65,6 +72,16 @@ impl OidcClient {
     }
 
     /// Sets the URL of the discovery document, such as `https://op.example.com/.well-known/openid-configuration`.
+    ///
+    /// The document is fetched at the first login, also if the other URLs are set. It is fetched anew if one of its
+    /// endpoints returns 404 or 405. A login fails, with a
+    /// [`FederatedLoginFailed`](crate::error::FederatedLoginFailed), if the document
+    ///
+    /// - lists the supported grants (`grant_types_supported`) without that of the login,
+    /// - has an `issuer` that is not the beginning of the URL (OpenID Connect Discovery 1.0, section 4.3; RFC 8414,
+    ///   section 3.3),
+    /// - was fetched over https and leads to plain http, or
+    /// - is longer than 1 MiB.
     #[must_use]
     pub fn discovery_endpoint(mut self, url: impl Into<AuthUrl>) -> Self {
         self.discovery_endpoint = Some(url.into());
@@ -100,21 +117,24 @@ impl OidcClient {
         self
     }
 
-    /// Sets which token of the provider is sent to Keystone.
+    /// Sets which token of the provider is sent to Keystone. The default is the access token.
     #[must_use]
     pub fn access_token_type(mut self, kind: AccessTokenType) -> Self {
         self.access_token_type = kind;
         self
     }
 
-    /// Sets how the client sends its secret.
+    /// Sets how the client sends its secret. The default is [`ClientAuthentication::Basic`].
     #[must_use]
     pub fn authentication(mut self, authentication: ClientAuthentication) -> Self {
         self.authentication = authentication;
         self
     }
 
-    /// Allows plain http to this host, which everybody on the way can read.
+    /// Allows plain http to this host. Everybody on the way can then read the secrets and the tokens.
+    ///
+    /// The host is a name or an IP address, without a port. A discovery document that was fetched over https does not
+    /// lead to plain http in any case.
     #[must_use]
     pub fn allow_http(mut self, host: impl Into<Box<str>>) -> Self {
         self.plain_http.allow(&host.into());

@@ -9,8 +9,8 @@ use crate::{Error, Secret};
 
 /// A code that is valid for one login. Clones are the same code.
 ///
-/// It is not sent again after a login with it has succeeded: a provider takes a second use for theft, and can revoke the
-/// tokens of the first (RFC 6749, section 4.1.2).
+/// It is not sent again after a login with it has succeeded: a provider takes a second use for theft, and can revoke
+/// the tokens of the first (RFC 6749, section 4.1.2).
 #[derive(Clone)]
 pub(in crate::federation) struct OneTime {
     code: Secret,

@@ -46,7 +46,8 @@ struct Resolved {
 impl OidcClient {
     /// Sends a token request with these form fields, in this order, and `grant_type` after them.
     ///
-    /// The client authenticates: in a header, or in fields at the end. A device login sends the `client_id` in any case.
+    /// The client authenticates: in a header, or in fields at the end. A device login sends the `client_id` in any
+    /// case.
     pub(in crate::federation) async fn request_token(
         &self,
         transport: &Transport,
@@ -83,8 +84,8 @@ impl OidcClient {
         })
     }
 
-    /// Sends these form fields, in this order, to the endpoint for device logins. Returns its response, a JSON object, and
-    /// its URL.
+    /// Sends these form fields, in this order, to the endpoint for device logins. Returns its response, a JSON object,
+    /// and its URL.
     ///
     /// `client_id` is one of the fields, because the client sends it in any case.
     pub(in crate::federation) async fn request_device_authorization(
@@ -154,8 +155,8 @@ impl OidcClient {
             && grant_type != REFRESH_TOKEN
             && !metadata.supports_grant(grant_type)
         {
-            let hint = "the provider does not list this grant (grant_types_supported), so nothing is sent; take another \
-                        grant";
+            let hint = "the provider does not list this grant (grant_types_supported), so nothing is sent; take \
+                        another grant";
             return Err(FederatedLoginFailed::at(LoginStep::Discovery, document_url, hint, false).into());
         }
         if let Some(url) = self.configured_url(endpoint)? {
@@ -249,7 +250,8 @@ impl OidcClient {
         }
     }
 
-    /// Returns whether [`ClientAuthentication::Basic`] and [`ClientAuthentication::EncodedBasic`] differ for this client.
+    /// Returns whether [`ClientAuthentication::Basic`] and [`ClientAuthentication::EncodedBasic`] differ for this
+    /// client.
     fn is_changed_by_encoding(&self) -> bool {
         let is_changed = |text: &str| *form::encode_text(text) != *text;
         self.client_secret().is_some_and(|secret| is_changed(self.client_id()) || is_changed(secret.expose()))

@@ -10,7 +10,8 @@ const GET: &str = "GET https://op.test/.well-known/openid-configuration  ";
 const DOCUMENT: (u16, &str) = (
     200,
     r#"{"issuer": "https://op.test", "token_endpoint": "https://op.test/token?x=1",
-        "authorization_endpoint": "https://op.test/auth", "grant_types_supported": ["password", "authorization_code"]}"#,
+        "authorization_endpoint": "https://op.test/auth",
+        "grant_types_supported": ["password", "authorization_code"]}"#,
 );
 
 fn discovering() -> OidcClient {
