@@ -27,6 +27,7 @@ mod oauth2_mtls_credentials;
 mod plain_http;
 mod random;
 mod refresh_token;
+mod retries;
 #[cfg(feature = "saml")]
 mod saml;
 mod service_provider;

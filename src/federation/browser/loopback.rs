@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -26,7 +27,7 @@ const BACKLOG: u32 = 128;
 /// Neither socket sets `SO_REUSEADDR` or `SO_REUSEPORT`: if another program has the port on one of the addresses, it
 /// would receive the half of the requests to `localhost` that goes there.
 ///
-/// There is no listener on `[::1]` only if no other program can have one.
+/// The listener on `[::1]` is left out only if no other program can have one, or the browser cannot be sent there.
 pub(super) struct Loopback {
     v4: TcpListener,
     v6: Option<TcpListener>,
@@ -35,7 +36,9 @@ pub(super) struct Loopback {
 
 impl Loopback {
     /// Binds the port on both addresses. Port 0 stands for a port that is free on both.
-    pub(super) async fn bind(port: u16) -> Result<Self, Error> {
+    ///
+    /// `host` is the host that the browser is sent to: `localhost` or `127.0.0.1`.
+    pub(super) async fn bind(host: &str, port: u16) -> Result<Self, Error> {
         runtime()?;
         let mut attempts = 1;
         loop {
@@ -44,7 +47,9 @@ impl Loopback {
             let bound = v4.local_addr().map_err(|error| failed("127.0.0.1", port, error))?.port();
             match listen(TcpSocket::new_v6(), (Ipv6Addr::LOCALHOST, bound).into())? {
                 Ok(v6) => return Ok(Self { v4, v6: Some(v6), port: bound }),
-                Err(error) if cannot_be_taken(&error).await => return Ok(Self { v4, v6: None, port: bound }),
+                Err(error) if is_without_v6(host, &error).await => {
+                    return Ok(Self { v4, v6: None, port: bound });
+                }
                 Err(error)
                     if error.kind() == io::ErrorKind::AddrInUse && port == 0 && attempts < ATTEMPTS =>
                 {
@@ -75,21 +80,28 @@ fn listen(socket: io::Result<TcpSocket>, address: SocketAddr) -> Result<io::Resu
     catch_panic(|| bound.and_then(|socket| socket.listen(BACKLOG))).map_err(|_| Error::NoRuntime)
 }
 
-/// Returns whether `[::1]` does not exist on this machine, so that no program listens there.
+/// Returns whether a login can do without a listener on `[::1]`, after it failed with this error.
 ///
-/// If the address is missing, that is certain. If sockets of IPv6 cannot be made, perhaps only this program cannot make
-/// them. Then `localhost` must not stand for `[::1]`.
-async fn cannot_be_taken(error: &io::Error) -> bool {
+/// If the address does not exist on this machine, no program can listen there. If sockets of IPv6 cannot be made, perhaps
+/// only this program must not make them. Then the name `localhost` must not stand for `[::1]`.
+async fn is_without_v6(host: &str, error: &io::Error) -> bool {
     if error.kind() == io::ErrorKind::AddrNotAvailable {
         return true;
     }
     if error.raw_os_error() != Some(ADDRESS_FAMILY_NOT_SUPPORTED) {
         return false;
     }
-    match lookup_host(("localhost", 0)).await {
-        Ok(addresses) => addresses.into_iter().all(|address| address.is_ipv4()),
-        Err(_) => false,
-    }
+    host == "127.0.0.1" || is_kernel_without_v6() || is_v4_only(host).await
+}
+
+/// Returns whether the kernel has no IPv6 at all, as far as it is known. Many such machines have `::1` in `/etc/hosts`.
+fn is_kernel_without_v6() -> bool {
+    let exists = |path| Path::new(path).exists();
+    cfg!(target_os = "linux") && exists("/proc/net/tcp") && !exists("/proc/net/if_inet6")
+}
+
+async fn is_v4_only(host: &str) -> bool {
+    lookup_host((host, 0)).await.is_ok_and(|mut addresses| addresses.all(|address| address.is_ipv4()))
 }
 
 /// `EAFNOSUPPORT`, for which the standard library has no [`io::ErrorKind`].

@@ -39,7 +39,7 @@ impl Redirect {
         if !self.path.starts_with('/') || !self.path.bytes().all(is_part) {
             return Err(invalid("the path must start with a / and contain neither a query nor a fragment"));
         }
-        let loopback = Loopback::bind(self.port).await?;
+        let loopback = Loopback::bind(host, self.port).await?;
         let url = CallbackUrl { host, port: loopback.port(), path: self.path.clone() };
         Ok((loopback, url))
     }

@@ -8,13 +8,34 @@ use crate::{
     AccessInfo, Error, Transport,
     access::token_header,
     error::{FederatedLoginFailed, LoginStep},
-    federation::{IdentityProvider, device_login::background_request::within_timeout},
+    federation::{IdentityProvider, device_login::background_request::within_timeout, retries::Retries},
     identity::{send_within_origin, wipe},
     json,
+    task::Timer,
 };
 
 /// Returns the access info of an unscoped token, which must come from this identity provider and protocol.
+///
+/// After a transient error it tries again, for 5 minutes at most.
 pub(super) async fn access_info(
+    identity_provider: &IdentityProvider,
+    transport: &Transport,
+    token: &str,
+) -> Result<AccessInfo, Error> {
+    let mut retries = Retries::new();
+    loop {
+        let error = match request_access_info(identity_provider, transport, token).await {
+            Ok(access_info) => return Ok(access_info),
+            Err(error) => error,
+        };
+        match retries.delay_after(&error) {
+            Some(delay) => Timer::new(delay).await?,
+            None => return Err(error),
+        }
+    }
+}
+
+async fn request_access_info(
     identity_provider: &IdentityProvider,
     transport: &Transport,
     token: &str,

@@ -58,7 +58,8 @@ impl WebSsoLogin {
     /// Waits until the browser comes back, and asks Keystone for the document of the token.
     ///
     /// The browser has this `timeout`, which is 60 s in keystoneauth. A person who logs in with a second factor takes
-    /// some minutes. The request to Keystone that follows has a time limit of its own.
+    /// some minutes. Afterwards, a Keystone that cannot be reached is asked for 5 minutes, so that the person does not have to
+    /// log in again.
     ///
     /// # Errors
     ///

@@ -9,16 +9,10 @@ use crate::{
     federation::{
         CompletedLogin, IdentityProvider,
         oauth::{OidcClient, TokenResponse},
+        retries::Retries,
     },
     task::Timer,
 };
-
-/// How long one call waits for a Keystone that cannot be reached, if the bearer lives as long.
-const MAX_WAIT: Duration = Duration::from_secs(5 * 60);
-
-/// The first delay after a failed request. It doubles with each further one, up to the maximum.
-const FIRST_DELAY: Duration = Duration::from_secs(1);
-const MAX_DELAY: Duration = Duration::from_secs(30);
 
 /// Exchanges the bearer of the provider for an unscoped token of Keystone.
 pub(in crate::federation) struct Exchange {
@@ -53,24 +47,19 @@ impl Exchange {
 
     /// Returns the login as soon as Keystone has issued an unscoped token.
     ///
-    /// After a transient error it tries again, for [`MAX_WAIT`] at most and until the bearer ends, and then returns the
+    /// After a transient error it tries again, for 5 minutes at most and until the bearer ends, and then returns the
     /// error. Another call goes on.
     pub(in crate::federation) async fn login(&mut self) -> Result<CompletedLogin, Error> {
-        let give_up_at = Instant::now() + MAX_WAIT;
-        let mut delay = FIRST_DELAY;
+        let mut retries = Retries::new();
         loop {
             let error = match self.attempt().await {
                 Ok(access_info) => return Ok(self.completed(access_info)),
                 Err(error) => error,
             };
-            let wait = delay.max(error.retry_after().unwrap_or_default());
-            let next = Instant::now().checked_add(wait);
-            let is_late = next.is_none_or(|next| next > give_up_at || self.is_useless_at(next));
-            if is_late || !error.is_transient() {
-                return Err(error);
+            match retries.delay_after(&error) {
+                Some(delay) if !self.is_useless_after(delay) => Timer::new(delay).await?,
+                _ => return Err(error),
             }
-            Timer::new(wait).await?;
-            delay = delay.saturating_mul(2).min(MAX_DELAY);
         }
     }
 
@@ -99,9 +88,11 @@ impl Exchange {
         self.exchange.response(LoginStep::Federation, send).await
     }
 
-    /// Returns whether the bearer has ended then, and there is no other way to go on.
-    fn is_useless_at(&self, time: Instant) -> bool {
-        self.refresh_token.is_none() && self.bearer_ends_at.is_some_and(|end| end <= time)
+    /// Returns whether the bearer has ended after this delay, and there is no other way to go on.
+    fn is_useless_after(&self, delay: Duration) -> bool {
+        let next = Instant::now().checked_add(delay);
+        self.refresh_token.is_none()
+            && self.bearer_ends_at.is_some_and(|end| next.is_none_or(|next| end <= next))
     }
 
     fn completed(&self, access_info: AccessInfo) -> CompletedLogin {

@@ -1,11 +1,17 @@
 //! Keystone's web single sign-on.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     io::AsyncWriteExt,
     net::TcpStream,
-    time::{Instant, pause},
+    time::{Instant, pause, resume},
 };
 use tower_keystone::{
     Error, Transport,
@@ -201,12 +207,33 @@ async fn a_token_that_keystone_does_not_know_is_an_error_that_does_not_show_it()
         assert!(!format!("{error} {error:?}").contains("keystone-token-16"), "{error:?}");
         assert!(!error.is_transient());
     }
-    let (transport, _) = wire::transport(|_| Ok(response(503, &[], "")));
-    assert!(log_in(identity_provider(), transport).await.unwrap_err().is_transient());
     let location = [("location", "https://evil.example.org/")];
     let (transport, requests) = wire::transport(move |_| Ok(response(307, &location, "")));
     assert!(log_in(identity_provider(), transport).await.is_err());
     assert_eq!(requests.lines().len(), 1);
+}
+
+#[tokio::test]
+async fn a_keystone_that_is_down_for_a_while_does_not_lose_the_login() {
+    for (failures, is_ok) in [(3, true), (1000, false)] {
+        let count = Arc::new(AtomicUsize::new(0));
+        let (transport, requests) = wire::transport(move |_| match count.fetch_add(1, Ordering::Relaxed) {
+            count if count < failures => Ok(response(503, &[], "")),
+            _ => Ok(Exchange::read("websso-3-validate").response()),
+        });
+        let (login, host) = start(transport).await;
+        let completed = tokio::spawn(login.complete(LONG));
+        let request = post(&host, PATH, &FORM, "token=keystone-token-16");
+        assert_eq!(soon(send(port(&format!("http://{host}")), request)).await, 200);
+        pause();
+        let start = Instant::now();
+        match completed.await.unwrap() {
+            Ok(_) => assert!(is_ok && requests.lines().len() == failures + 1),
+            Err(error) => assert!(!is_ok && error.is_transient(), "{error}"),
+        }
+        assert!(start.elapsed() <= Duration::from_secs(301), "{:?}", start.elapsed());
+        resume();
+    }
 }
 
 #[tokio::test]

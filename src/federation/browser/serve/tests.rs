@@ -71,7 +71,7 @@ async fn the_first_right_request_ends_it_and_closes_the_port() {
     assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err());
     // The other connections are closed too, and nothing keeps the port occupied.
     assert_eq!(soon(response(&mut favicon)).await, "");
-    drop(Loopback::bind(port).await.unwrap());
+    drop(Loopback::bind("localhost", port).await.unwrap());
 }
 
 #[tokio::test]
@@ -176,7 +176,7 @@ async fn a_browser_that_keeps_the_connection_open_delays_the_login_for_a_second_
     assert_eq!(login.await.unwrap(), "r");
     assert!(start.elapsed() <= 2 * RESPONSE_TIMEOUT, "{:?}", start.elapsed());
     // No socket of this side waits for a minute.
-    drop(Loopback::bind(port).await.unwrap());
+    drop(Loopback::bind("localhost", port).await.unwrap());
 }
 
 #[tokio::test]
@@ -189,7 +189,7 @@ async fn the_port_and_the_connections_are_closed_when_it_is_dropped() {
     assert!(soon(login).await.unwrap_err().is_cancelled());
     assert_eq!(soon(response(&mut connection)).await, "");
     assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err());
-    drop(Loopback::bind(port).await.unwrap());
+    drop(Loopback::bind("localhost", port).await.unwrap());
 }
 
 #[tokio::test]
