@@ -6,6 +6,7 @@ mod browser;
 mod credentials;
 mod device_login;
 mod fixture;
+mod fixture_logins;
 mod headers;
 mod keystone_to_keystone;
 mod oauth;
