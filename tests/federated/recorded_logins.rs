@@ -34,6 +34,7 @@ impl Servers {
         let (transport, requests) = wire::transport(move |request| {
             let next = expected.get(count.fetch_add(1, Ordering::Relaxed));
             let exchange = next.unwrap_or_else(|| panic!("{} {}", request.method(), request.uri()));
+            exchange.check_server(request);
             exchange.check(request);
             Ok(exchange.response())
         });
