@@ -14,6 +14,9 @@ use crate::{Error, error::AN_ENDPOINT};
 /// Maximum length of the path and query of a URI, in bytes. It is the limit of the `http` crate.
 const MAX_LENGTH: usize = u16::MAX as usize - 1;
 
+/// Why a URL is invalid if its query is the only fault.
+pub(crate) const HAS_QUERY: &str = "the URL has a query";
+
 /// An absolute http or https URL that paths can be appended to.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct BaseUrl {
@@ -75,7 +78,7 @@ impl BaseUrl {
         let origin =
             Origin::from_uri(url).ok_or(InvalidBaseUrl("the URL has no valid host, or an invalid port"))?;
         if url.query().is_some() {
-            return Err(InvalidBaseUrl("the URL has a query"));
+            return Err(InvalidBaseUrl(HAS_QUERY));
         }
         Ok(origin)
     }

@@ -73,6 +73,8 @@ pub use version_range::VersionRange;
 pub use version_status::{Allow, VersionStatus};
 
 pub(crate) use accepted_origins::AcceptedOrigins;
+#[cfg(feature = "federation")]
+pub(crate) use base_url::HAS_QUERY;
 pub(crate) use base_url::{BaseUrl, InvalidBaseUrl};
 pub(crate) use endpoint_override::OverrideIds;
 pub(crate) use filter_cache::FilterCache;

@@ -191,9 +191,7 @@ impl UnscopedLogin for RefreshLogin {
         Box::pin(async move {
             provider.federated_url()?;
             let token_text = token.get();
-            let fields = [("refresh_token", token_text.expose())];
-            let response =
-                client.request_token(&transport, "refresh_token", &fields).await.map_err(login_ended)?;
+            let response = client.refresh(&transport, &token_text).await.map_err(login_ended)?;
             token.set_used(response.refresh_token.as_ref()).await;
             Ok(provider.unscoped_token(provider.exchange(&transport, &response.bearer).await?))
         })

@@ -1,6 +1,6 @@
 //! The bearer that each grant of OAuth 2.0 yields.
 
-use super::{OidcClient, OneTime, TokenResponse, token_request::REFRESH_TOKEN};
+use super::{OidcClient, TokenResponse, token_request::REFRESH_TOKEN};
 use crate::{Error, Secret, Transport, federation::grant::Kind};
 
 impl Kind {

@@ -5,7 +5,7 @@ use http::Uri;
 use super::ProviderMetadata;
 use crate::{
     AuthUrl, Error,
-    endpoint::Origin,
+    endpoint::{HAS_QUERY, Origin},
     error::{FederatedLoginFailed, LoginStep},
 };
 
@@ -84,11 +84,8 @@ impl Endpoint {
 
 /// Returns a URL that was set. Unlike an `auth_url`, it may have a query.
 pub(in crate::federation) fn valid_url(url: &AuthUrl, what: &'static str) -> Result<Uri, Error> {
-    let uri = url.clone().into_uri();
-    match Origin::from_uri(&uri) {
-        Some(_) => Ok(uri),
-        None => {
-            Err(Error::InvalidEndpoint { what, reason: url.invalid_reason().unwrap_or("it is not valid") })
-        }
+    match url.invalid_reason() {
+        None | Some(HAS_QUERY) => Ok(url.clone().into_uri()),
+        Some(reason) => Err(Error::InvalidEndpoint { what, reason }),
     }
 }

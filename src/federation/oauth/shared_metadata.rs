@@ -76,7 +76,7 @@ impl SharedMetadata {
         }
         let runtime = runtime()?;
         let (new, start) = SingleFlight::new();
-        {
+        let stuck = {
             let mut state = self.lock();
             if let Some(metadata) = &state.metadata {
                 return Ok(Ok(Arc::clone(metadata)));
@@ -85,9 +85,11 @@ impl SharedMetadata {
                 Some((in_flight, sent_at)) if sent_at.elapsed() < MAX_WAIT => {
                     return Ok(Err(in_flight.clone()));
                 }
-                _ => state.in_flight = Some((new.clone(), Instant::now())),
+                _ => state.in_flight.replace((new.clone(), Instant::now())),
             }
-        }
+        };
+        // Its result can contain an error from outside this crate, which is not dropped with the lock held.
+        drop(stuck);
         let (shared, this, fetching) = (Arc::clone(self), new.clone(), fetch());
         let task = async move {
             let fetched = fetching.await.map(Arc::new);
@@ -105,15 +107,17 @@ impl SharedMetadata {
     /// Keeps the document that a request has fetched, unless another request has replaced it.
     fn settle(&self, in_flight: &InFlight, fetched: &Fetched) {
         let mut state = self.lock();
-        if state.in_flight.take_if(|(current, _)| current.is_same(in_flight)).is_some()
-            && let Ok(metadata) = fetched
-        {
+        let current = state.in_flight.take_if(|(current, _)| current.is_same(in_flight));
+        if let (Some(_), Ok(metadata)) = (&current, fetched) {
             state.metadata = Some(Arc::clone(metadata));
         }
+        drop(state);
+        drop(current);
     }
 
     fn remove(&self, in_flight: &InFlight) {
-        self.lock().in_flight.take_if(|(current, _)| current.is_same(in_flight));
+        let removed = self.lock().in_flight.take_if(|(current, _)| current.is_same(in_flight));
+        drop(removed);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

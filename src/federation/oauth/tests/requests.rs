@@ -109,6 +109,13 @@ async fn an_invalid_url_is_named() {
             "the access_token_endpoint cannot be used: the URL has a user name",
         ),
         ("", "the access_token_endpoint cannot be used"),
+        ("https://op.test/token#x", "the access_token_endpoint cannot be used: the URL has a fragment"),
+        (
+            "https://op.test/%(tenant)s/token?x",
+            "the access_token_endpoint cannot be used: the URL has a placeholder",
+        ),
+        ("https://x@op.test/token?x", "the access_token_endpoint cannot be used: the URL has a user name"),
+        ("ftp://op.test/token?x", "the access_token_endpoint cannot be used: it must start with https"),
     ] {
         let client = client().access_token_endpoint(url);
         let error = client.request_token(&Provider::default().transport(), "g", &[]).await.unwrap_err();
