@@ -3,6 +3,7 @@
 
 mod access_token_sources;
 mod browser;
+mod cloud;
 mod credentials;
 mod device_login;
 mod fixture;
@@ -14,6 +15,10 @@ mod oauth2;
 mod plain_http;
 mod recorded;
 mod recorded_logins;
+mod refresh_tokens;
+mod rescoping;
 mod saml;
+mod sharing;
+mod stores;
 mod tokenless;
 mod wire;
