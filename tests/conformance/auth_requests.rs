@@ -35,6 +35,11 @@ impl AuthenticatedPlugin {
             ("get_access", _) => access::summary(self.auth_ref().await?),
             ("get_cache_id", Plugin::RenewingPlugin(plugin)) => json!(plugin.cache_id()),
             ("get_cache_id", _) => Value::Null,
+            ("get_unscoped_cache_id", Plugin::RenewingPlugin(plugin)) => {
+                json!(plugin.credentials().unscoped_cache_id)
+            }
+            // Only a store has the unscoped token.
+            ("get_unscoped_auth_state", Plugin::RenewingPlugin(_)) => Value::Null,
             ("get_auth_state", Plugin::RenewingPlugin(plugin)) => state(plugin.auth_state()),
             ("get_auth_state", Plugin::AccessInfo(_, access_info)) => state(Some(access_info.auth_state())),
             ("set_auth_state", Plugin::RenewingPlugin(plugin)) => {

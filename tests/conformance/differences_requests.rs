@@ -200,6 +200,7 @@ pub(crate) const PLUGINS: &[Rule] = &[
                 let ends = ["expires_at", "expires"].map(|name| token.get(name).or(token["token"].get(name)));
                 let end = ends.into_iter().flatten().next();
                 exchange.method == "POST"
+                    && exchange.url.split('?').next().is_some_and(|url| url.ends_with("/tokens"))
                     && exchange.error.is_none()
                     && exchange.status < 300
                     && (!token.is_object() || end.is_some_and(|end| !end.is_null() && time_of(end).is_err()))
@@ -531,7 +532,9 @@ fn with_default_domain(plugin: &mut PluginSpec) -> bool {
 /// Returns whether both results are cache ids, and they differ.
 fn is_different_cache_id(difference: &Difference) -> bool {
     let is_id = |value: &Value| value.as_str().is_some_and(|id| id.len() == 44 && id.ends_with('='));
-    difference.subject == "get_cache_id" && is_id(&difference.expected["result"]) && is_id(&difference.got)
+    matches!(&*difference.subject, "get_cache_id" | "get_unscoped_cache_id")
+        && is_id(&difference.expected["result"])
+        && is_id(&difference.got)
 }
 
 /// Removes calls.

@@ -96,7 +96,7 @@ impl DiscoveryCalls {
         match self.endpoint_result(plugin, op, args, &filter).await {
             // keystoneauth returns no endpoint instead of an error.
             Err(CallError::Error(
-                Error::DiscoveryFailure(_) | Error::NoAuthUrl | Error::NoEndpointFilter,
+                Error::DiscoveryFailure(_) | Error::NoAuthUrl | Error::NoEndpoint | Error::NoEndpointFilter,
             )) => Ok(Value::Null),
             result => result,
         }

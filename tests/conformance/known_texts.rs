@@ -1,5 +1,6 @@
 //! Checks that requests and responses contain only texts of their case, so that a rule cannot cover arbitrary values.
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::Value;
 
 use crate::{
@@ -7,7 +8,7 @@ use crate::{
 };
 
 /// Texts that plugins and layers add to requests.
-const FIXED_TEXTS: [&str; 26] = [
+const FIXED_TEXTS: [&str; 44] = [
     "",
     "GET",
     "POST",
@@ -30,6 +31,24 @@ const FIXED_TEXTS: [&str; 26] = [
     "application_credential",
     "unscoped",
     "x-www-form-urlencoded",
+    "OS-FEDERATION",
+    "identity_providers",
+    "protocols",
+    "saml2",
+    "ecp",
+    "Bearer",
+    "openid",
+    "profile",
+    "grant_type",
+    "client_credentials",
+    "authorization_code",
+    "urn:ietf:params:oauth:grant-type:device_code",
+    "device_code",
+    "client_id",
+    "redirect_uri",
+    "scope",
+    "username",
+    "vnd.paos",
     "latest",
     "http:",
     "https:",
@@ -56,9 +75,10 @@ pub(crate) fn has_texts_of_case(case: &Case, difference: &Difference) -> bool {
 }
 
 /// Error classes of keystoneauth. The empty class is an error of this crate without such a class.
-const CLASSES: [&str; 15] = [
+const CLASSES: [&str; 20] = [
     "",
     "AuthorizationFailure",
+    "ClientException",
     "ConnectFailure",
     "ConnectTimeout",
     "DiscoveryFailure",
@@ -70,6 +90,10 @@ const CLASSES: [&str; 15] = [
     "InvalidResponse",
     "MissingAuthMethods",
     "MissingAuthPlugin",
+    "OidcAccessTokenEndpointNotFound",
+    "OidcDeviceAuthorizationEndpointNotFound",
+    "OidcInvalidCodeChallengeMethod",
+    "OidcPluginNotSupported",
     "SSLError",
     "UnsupportedParameters",
 ];
@@ -100,10 +124,19 @@ impl KnownTexts<'_> {
             || text.split([' ', '/', '?', '&', '=', ';']).all(is_known)
     }
 
-    /// Returns whether the text is the header of an `http_basic` plugin.
+    /// Returns whether the text is the header of an `http_basic` plugin, or of the client of the plugin.
     fn is_basic_auth(&self, text: &str) -> bool {
-        let basic = self.case.plugin.as_ref().is_some_and(|plugin| plugin.kind == "http_basic");
-        basic && text.starts_with("Basic ")
+        let Some(plugin) = &self.case.plugin else { return false };
+        let is_of_client = |prefix: &str| {
+            let [id, secret] =
+                ["client_id", "client_secret"].map(|name| plugin.text(&format!("{prefix}{name}")));
+            let characters = id.iter().chain(&secret).flat_map(|text| text.chars()).count();
+            let credentials = format!("{}:{}", id.unwrap_or_default(), secret.unwrap_or_default());
+            let latin1: Vec<_> = credentials.chars().map(|character| character as u8).collect();
+            characters > 0 && text == format!("Basic {}", BASE64_STANDARD.encode(latin1))
+        };
+        plugin.kind == "http_basic" && text.starts_with("Basic ")
+            || ["", "oauth2_"].into_iter().any(is_of_client)
     }
 
     /// Returns whether a server of the case sends this response.

@@ -22,6 +22,7 @@ mod clock;
 mod comparison;
 mod differences;
 mod differences_discovery;
+mod differences_federation;
 mod differences_requests;
 mod differences_sessions;
 mod discovery;
@@ -109,7 +110,8 @@ const FILES: [outcome::DataFile; 6] = [
     ),
 ];
 
-const OPERATIONS: &[&[Rule]] = &[differences_discovery::DISCOVERY, differences_requests::PLUGINS];
+const OPERATIONS: &[&[Rule]] =
+    &[differences_discovery::DISCOVERY, differences_requests::PLUGINS, differences_federation::FEDERATION];
 
 fn main() -> ExitCode {
     outcome::run("conformance", &FILES, known_texts::has_texts_of_case)

@@ -8,23 +8,14 @@ use serde_json::{Value, value::RawValue};
 use tower_keystone::{
     AccessInfo, AccessInfoPlugin, AuthMethod, Credentials, Error, FixedEndpointPlugin, GenericCredentials,
     IdentityPlugin, RenewalPolicy, RenewingPlugin, Scope, Secret, ServiceTokenAuthWrapper, Transport, User,
-    V2Credentials, V3Credentials, identity::AuthRefFuture,
+    V2Credentials, V3Credentials,
+    identity::{AuthRefFuture, PrepareFuture},
 };
 
 use crate::{Incomplete, clock::FrozenClock, comparison::CallError};
 
-/// Plugin kinds that this crate does not have: federation, OAuth 2.0, and X.509 certificates instead of tokens.
-const NOT_BUILT: [&str; 9] = [
-    "v3keystone2keystone",
-    "v3oauth2clientcredential",
-    "v3oauth2mtlsclientcredential",
-    "v3oidcaccesstoken",
-    "v3oidcauthorizationcode",
-    "v3oidcclientcredentials",
-    "v3oidcdeviceauthorization",
-    "v3oidcpassword",
-    "v3tokenlessauth",
-];
+#[path = "federated_plugins.rs"]
+mod federated;
 
 /// A plugin as described in the data.
 #[derive(Clone, Default, Deserialize)]
@@ -156,9 +147,6 @@ impl Plugin {
         transport: &Transport,
         clock: FrozenClock,
     ) -> Result<Self, CallError> {
-        if NOT_BUILT.contains(&&*spec.kind) {
-            return Err(Incomplete::NotBuilt(format!("the plugin {}", spec.kind)).into());
-        }
         if !spec.unscoped_auth_state.is_null() {
             return Err(Incomplete::NotExpressible("an unscoped auth state".to_owned()).into());
         }
@@ -196,8 +184,12 @@ impl Plugin {
                 };
                 Self::Other(Arc::new(ServiceTokenAuthWrapper::new(part("user_auth")?, part("service_auth")?)))
             }
+            "v3tokenlessauth" => Self::Other(Arc::new(federated::tokenless(spec)?)),
             _ => {
-                let credentials = AnyCredentials(credentials(spec)?);
+                let credentials = match federated::credentials(spec, transport, clock)? {
+                    Some(credentials) => credentials,
+                    None => AnyCredentials { credentials: credentials(spec)?, unscoped_cache_id: None },
+                };
                 let plugin = RenewingPlugin::new(credentials, transport.clone())
                     .policy(single_attempt_policy())
                     .clock(clock);
@@ -342,7 +334,7 @@ fn method(name: &str, spec: &PluginSpec) -> Result<AuthMethod, Incomplete> {
             spec.get::<Box<str>>("oauth2_client_id")?.unwrap_or_default(),
             spec.secret("oauth2_client_secret")?,
         ),
-        other => return Err(Incomplete::NotBuilt(format!("the method {other}"))),
+        other => return Err(Incomplete::Malformed(format!("the method {other}"))),
     })
 }
 
@@ -393,19 +385,26 @@ fn scope(spec: &PluginSpec) -> Result<Scope, Incomplete> {
 }
 
 /// Credentials of any type.
-pub(crate) struct AnyCredentials(Box<dyn Credentials>);
+pub(crate) struct AnyCredentials {
+    credentials: Box<dyn Credentials>,
+    pub(crate) unscoped_cache_id: Option<String>,
+}
 
 impl Credentials for AnyCredentials {
     fn get_auth_ref(&self, transport: Transport) -> AuthRefFuture {
-        self.0.get_auth_ref(transport)
+        self.credentials.get_auth_ref(transport)
     }
 
     fn auth_url(&self) -> &Uri {
-        self.0.auth_url()
+        self.credentials.auth_url()
     }
 
     fn cache_id(&self) -> Option<String> {
-        self.0.cache_id()
+        self.credentials.cache_id()
+    }
+
+    fn prepare(&self, transport: Transport) -> PrepareFuture {
+        self.credentials.prepare(transport)
     }
 }
 
