@@ -82,17 +82,18 @@ pub(crate) fn error_to_json(error: &Error) -> Value {
             "request_id": error.request_id,
             "retry_after": error.retry_after.map_or(0, |delay| delay.as_secs()),
         }),
-        Error::FederatedLoginFailed(failed) if failed.status.is_some_and(|status| !status.is_success()) => {
-            json!({
-                "error": federated_class(failed),
-                "http_status": failed.status.map(|status| status.as_u16()),
+        Error::FederatedLoginFailed(failed) => match (failed.status, federated_class(failed)) {
+            (Some(status), "HttpError") => json!({
+                "error": "HttpError",
+                "http_status": status.as_u16(),
                 "message": failed.error_description,
                 "details": null,
                 "request_id": null,
                 "retry_after": failed.retry_after.map_or(0, |delay| delay.as_secs()),
                 "text": error.to_string(),
-            })
-        }
+            }),
+            (_, class) => json!({"error": class, "text": error.to_string()}),
+        },
         Error::MissingAuthMethods(missing) => {
             let expires = missing.expires.duration_since(std::time::SystemTime::UNIX_EPOCH);
             json!({
@@ -122,7 +123,6 @@ fn class(error: &Error) -> &'static str {
         Error::ConnectFailure { .. } => "ConnectFailure",
         Error::Timeout { .. } => "ConnectTimeout",
         Error::Plugin { .. } => "MissingAuthPlugin",
-        Error::FederatedLoginFailed(failed) => federated_class(failed),
         _ => "",
     }
 }
@@ -133,6 +133,8 @@ fn federated_class(failed: &FederatedLoginFailed) -> &'static str {
     let says = |part: &str| text.contains(part);
     match failed.step {
         LoginStep::OAuth2 => "ClientException",
+        _ if failed.status.is_some_and(|status| status.is_success()) => "InvalidResponse",
+        LoginStep::Assertion if failed.status.is_some() => "AuthorizationFailure",
         _ if failed.status.is_some() => "HttpError",
         _ if says("does not list this grant") => "OidcPluginNotSupported",
         LoginStep::Token | LoginStep::Discovery if says("access_token_endpoint") => {

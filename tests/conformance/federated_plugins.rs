@@ -79,8 +79,10 @@ fn provider(spec: &PluginSpec) -> Result<IdentityProvider, CallError> {
     Ok(IdentityProvider::new(spec.uri("auth_url")?, id, protocol))
 }
 
+type SetEndpoint = fn(OidcClient, AuthUrl) -> OidcClient;
+
 fn client(spec: &PluginSpec) -> Result<OidcClient, CallError> {
-    let endpoints: [(&str, fn(OidcClient, AuthUrl) -> OidcClient); 3] = [
+    let endpoints: [(&str, SetEndpoint); 3] = [
         ("discovery_endpoint", OidcClient::discovery_endpoint),
         ("access_token_endpoint", OidcClient::access_token_endpoint),
         ("device_authorization_endpoint", OidcClient::device_authorization_endpoint),
