@@ -170,6 +170,9 @@ impl Keystone2KeystoneLogin {
         if !status.is_success() {
             let failed = FederatedLoginFailed::read(LoginStep::Assertion, home_url, &response, [token]);
             return Err(match status {
+                StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND => {
+                    failed.with_hint("the home Keystone has rejected the token of the plugin `home`")
+                }
                 StatusCode::FORBIDDEN => failed.with_hint(
                     "check that the service provider is enabled in the home Keystone, and that the token at home has a \
                      project",

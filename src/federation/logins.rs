@@ -154,7 +154,7 @@ impl UnscopedLogin for GrantLogin {
             }
             #[cfg(feature = "saml")]
             Kind::Saml(saml) => {
-                let url = auth_url_element(saml.valid_url().ok()?);
+                let url = auth_url_element(&saml.valid_url().ok()?);
                 provider.public_id("federated saml", saml_elements(&url, saml))
             }
             _ => None,

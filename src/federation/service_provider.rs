@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 use super::unscoped::unscoped_token;
 use crate::{
     AccessInfo, Error, Transport,
-    endpoint::Origin,
     error::{FederatedLoginFailed, LoginStep, secrets_in},
+    identity::is_same_origin,
 };
 
 /// The content type of an assertion in an envelope of SOAP, by the profile for enhanced clients (ECP).
@@ -111,11 +111,6 @@ pub(super) async fn send(
     request: Request<Bytes>,
 ) -> Result<Response<Bytes>, Error> {
     transport.send(request).await.map_err(|error| FederatedLoginFailed::unreachable(step, error))
-}
-
-/// Returns whether two URLs have the same origin.
-pub(super) fn is_same_origin(one: &Uri, other: &Uri) -> bool {
-    Origin::from_uri(one).is_some_and(|origin| Origin::from_uri(other) == Some(origin))
 }
 
 /// Returns whether a response has this media type, with any parameters.

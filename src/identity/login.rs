@@ -107,6 +107,7 @@ impl Redirects {
     }
 }
 
-fn is_same_origin(one: &Uri, other: &Uri) -> bool {
+/// Returns whether two URLs have the same origin.
+pub(crate) fn is_same_origin(one: &Uri, other: &Uri) -> bool {
     Origin::from_uri(one).is_some_and(|origin| Origin::from_uri(other) == Some(origin))
 }

@@ -164,7 +164,7 @@ pub(crate) use error_document::is_error_document;
 pub(crate) use login::send as send_within_origin;
 #[cfg(feature = "federation")]
 pub(crate) use {
-    login::{request as login_request, send_with_header},
+    login::{is_same_origin, request as login_request, send_with_header},
     login_header::is_ticket_rejected,
     request_body::Json,
     response::wipe,

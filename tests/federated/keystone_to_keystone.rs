@@ -1,17 +1,21 @@
 //! Logins to another cloud: `Keystone2KeystoneCredentials`.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
 use serde_json::json;
+use tower::{Layer, ServiceExt};
 use tower_keystone::{
-    AccessFuture, AccessInfo, AccessInfoPlugin, AuthMethod, Credentials, Error, IdentityPlugin,
-    RenewingPlugin, Scope, ServiceAccess, Transport, V3Credentials, endpoint::Origin, error::LoginStep,
-    federation::Keystone2KeystoneCredentials,
+    AccessFuture, AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, Credentials, EndpointFilter, Error,
+    IdentityPlugin, Interface, RenewingPlugin, Scope, ServiceAccess, Transport, V3Credentials,
+    endpoint::Origin, error::LoginStep, federation::Keystone2KeystoneCredentials,
 };
 
 use crate::{
@@ -302,6 +306,31 @@ async fn another_auth_url_later_is_an_error() {
     assert_eq!(requests.lines().len(), 3);
 }
 
+#[tokio::test]
+async fn the_token_goes_to_the_other_keystone_and_never_home() {
+    let (transport, _) = transport(|request| Ok(cloud(request)));
+    let credentials = plugin_at("https://sp/acs", "https://sp/v3");
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let client = {
+        let sent = Arc::clone(&sent);
+        tower::service_fn(move |request: Request<Bytes>| {
+            let token = request.headers()["x-auth-token"].to_str().unwrap().to_owned();
+            sent.lock().unwrap().push((request.uri().to_string(), token));
+            std::future::ready(Ok::<_, Infallible>(Response::new(Bytes::new())))
+        })
+    };
+    let layer = AuthLayer::new(RenewingPlugin::new(credentials, transport));
+    let service = layer.layer(client);
+    let keystone = EndpointFilter::new("identity").interface(Interface::Auth);
+    // The first request logs in.
+    let users = Request::get("/users").extension(keystone).body(Bytes::new()).unwrap();
+    service.clone().oneshot(users).await.unwrap();
+    let at_home = Request::get(format!("{HOME}/users")).body(Bytes::new()).unwrap();
+    let error = service.oneshot(at_home).await.unwrap_err();
+    assert!(matches!(Error::find(&*error), Some(Error::OriginNotAllowed { .. })), "{error:?}");
+    assert_eq!(*sent.lock().unwrap(), [("https://sp/v3/users".to_owned(), "sp-token".to_owned())]);
+}
+
 /// Returns the error of a login with this response to the request with that path.
 async fn failed(path: &'static str, other: Response<Bytes>) -> (Error, Requests) {
     let (transport, requests) = transport(move |request| {
@@ -368,7 +397,7 @@ async fn a_renewal_logs_in_anew_at_the_service_provider() {
         let transport: Transport =
             Transport::new(tower::service_fn(|_: Request<http_body_util::Full<Bytes>>| async {
                 let document = home_document(&[("sp", "https://sp/acs", "https://sp/v3")]);
-                Ok::<_, std::convert::Infallible>(
+                Ok::<_, Infallible>(
                     response(201, &[("x-subject-token", "home")], document).map(http_body_util::Full::new),
                 )
             }));

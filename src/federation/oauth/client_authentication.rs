@@ -44,7 +44,7 @@ const NOT_LATIN_1: &str = "the id or the secret of the client has characters tha
 
 /// Returns the credentials of HTTP basic authentication: the name and the password in Latin-1, which is then written in
 /// base64. `None` if they have other characters.
-fn basic(name: &str, password: &str) -> Option<Secret> {
+pub(in crate::federation) fn basic(name: &str, password: &str) -> Option<Secret> {
     let characters = || name.chars().chain([':']).chain(password.chars());
     let mut bytes = Zeroizing::new(Vec::with_capacity(characters().count()));
     for character in characters() {

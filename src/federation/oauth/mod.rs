@@ -20,6 +20,8 @@ mod token_response;
 
 pub use client::{AccessTokenType, OidcClient};
 pub use client_authentication::ClientAuthentication;
+#[cfg(feature = "saml")]
+pub(super) use client_authentication::basic;
 pub(super) use endpoint::valid_url;
 pub(super) use one_time::OneTime;
 pub(super) use pkce::{CODE_CHALLENGE_METHOD, code_challenge, code_verifier};

@@ -25,7 +25,7 @@ const MAX_ATTRIBUTES: usize = 16_384;
 const MAX_NAMESPACES: usize = 1_024;
 
 /// The request of a service provider for an assertion.
-#[derive(Debug)]
+#[cfg_attr(test, derive(Debug))]
 pub(super) struct AssertionRequest {
     /// The envelope without its header, for the identity provider.
     pub(super) envelope: Bytes,
@@ -36,7 +36,7 @@ pub(super) struct AssertionRequest {
 }
 
 /// The envelope of an identity provider, with the header for the service provider.
-#[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug, PartialEq, Eq))]
 pub(super) enum Assertion {
     /// Send this envelope to the service provider.
     For(Bytes),
@@ -103,8 +103,8 @@ fn relay_state(state: &str) -> String {
             '&' => element.push_str("&amp;"),
             '<' => element.push_str("&lt;"),
             '>' => element.push_str("&gt;"),
-            // A parser reads a carriage return as a line feed.
-            '\r' => element.push_str("&#13;"),
+            // A parser reads a carriage return as a line feed. The envelope may have another encoding than UTF-8.
+            '\r' | '\u{80}'.. => element.push_str(&format!("&#{};", u32::from(character))),
             other => element.push(other),
         }
     }

@@ -1,11 +1,17 @@
 use std::fmt;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use bytes::Bytes;
 use http::{HeaderValue, Uri};
 use zeroize::Zeroizing;
 
-use crate::{AuthUrl, Error, Secret, federation::plain_http::PlainHttpHosts};
+use crate::{
+    AuthUrl, Error, Secret,
+    access::basic_value,
+    federation::{
+        oauth::{basic, valid_url},
+        plain_http::PlainHttpHosts,
+    },
+};
 
 /// A SAML identity provider with the profile for enhanced clients (ECP), and a user there.
 ///
@@ -35,26 +41,20 @@ impl SamlIdentityProvider {
     /// Returns the value of `Authorization`, and what it contains in base64.
     ///
     /// The name and the password are written in Latin-1, as keystoneauth does, or in UTF-8 if they have other characters.
-    /// `None` if the name contains a colon, which separates it from the password.
+    /// `None` if the name contains a colon, which separates it from the password, or if they are too long for a header.
     pub(super) fn authorization(&self) -> Option<(HeaderValue, Secret)> {
         if self.username.contains(':') {
             return None;
         }
-        let characters = || self.username.chars().chain([':']).chain(self.password.expose().chars());
-        let length = self.username.len() + 1 + self.password.expose().len();
-        let mut pair = Zeroizing::new(Vec::with_capacity(length));
-        if characters().all(|character| u8::try_from(character).is_ok()) {
-            pair.extend(characters().filter_map(|character| u8::try_from(character).ok()));
-        } else {
-            for part in [&*self.username, ":", self.password.expose()] {
-                pair.extend_from_slice(part.as_bytes());
+        let password = self.password.expose();
+        let encoded = basic(&self.username, password).unwrap_or_else(|| {
+            let mut pair = Zeroizing::new(String::with_capacity(self.username.len() + 1 + password.len()));
+            for part in [&*self.username, ":", password] {
+                pair.push_str(part);
             }
-        }
-        let encoded = Secret::new(BASE64_STANDARD.encode(&*pair));
-        let text = Zeroizing::new(["Basic ", encoded.expose()].concat());
-        let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(text)).ok()?;
-        value.set_sensitive(true);
-        Some((value, encoded))
+            Secret::new(BASE64_STANDARD.encode(&*pair))
+        });
+        Some((basic_value(encoded.expose()).ok()?, encoded))
     }
 
     /// Returns the URL, which may be invalid.
@@ -62,14 +62,9 @@ impl SamlIdentityProvider {
         self.url.uri()
     }
 
-    /// Returns the URL if it is valid, or an error.
-    pub(in crate::federation) fn valid_url(&self) -> Result<&Uri, Error> {
-        self.url.valid_uri().map_err(|error| match error {
-            Error::InvalidEndpoint { reason, .. } => {
-                Error::InvalidEndpoint { what: "the URL of the SAML identity provider", reason }
-            }
-            other => other,
-        })
+    /// Returns the URL if it is valid, or [`Error::InvalidEndpoint`].
+    pub(in crate::federation) fn valid_url(&self) -> Result<Uri, Error> {
+        valid_url(&self.url, "the URL of the SAML identity provider")
     }
 
     pub(in crate::federation) fn username(&self) -> &str {

@@ -36,10 +36,10 @@ impl SamlIdentityProvider {
     ) -> Result<AccessInfo, Error> {
         let federated_url = keystone.federated_url()?;
         // An unusable URL of the identity provider is an error before anything is sent.
-        let url = self.valid_url()?;
+        let url = &self.valid_url()?;
         self.plain_http.check(LoginStep::SamlIdentityProvider, url)?;
         let (authorization, encoded) = self.authorization().ok_or(Error::AuthorizationFailure {
-            reason: "the username of the SAML identity provider contains a colon; use one without it",
+            reason: "the username of the SAML identity provider contains a colon, or the password is too long for a header",
         })?;
 
         let headers = HeaderMap::from_iter([

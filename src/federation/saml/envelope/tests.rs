@@ -49,6 +49,16 @@ fn the_relay_state_replaces_the_response_and_the_rest_stays_byte_for_byte() {
 }
 
 #[test]
+fn a_byte_order_mark_stays() {
+    let request = read(&format!("\u{feff}{SP}"));
+    assert!(request.envelope.starts_with("\u{feff}<?xml".as_bytes()));
+    let Assertion::For(sent) = request.answer(format!("\u{feff}{IDP}").as_bytes()).unwrap() else {
+        panic!("another URL")
+    };
+    assert!(sent.starts_with("\u{feff}<Envelope".as_bytes()) && sent.ends_with(b"</Body></Envelope>"));
+}
+
+#[test]
 fn every_relay_state_arrives_as_it_is() {
     for state in ["", " a ", "]]>", "a\r\nb\tc", "'\"&amp;", "\u{e9}\u{10ffff}"] {
         let element = relay_state(state);
