@@ -155,7 +155,7 @@ impl OidcClient {
             && grant_type != REFRESH_TOKEN
             && !metadata.supports_grant(grant_type)
         {
-            let hint = "the provider does not list this grant (grant_types_supported), so nothing is sent; take \
+            let hint = "it does not list this grant (grant_types_supported), so nothing is sent; take \
                         another grant";
             return Err(FederatedLoginFailed::at(LoginStep::Discovery, document_url, hint, false).into());
         }
