@@ -7,7 +7,6 @@ mod cloud;
 mod credentials;
 mod device_login;
 mod fixture;
-mod fixture_logins;
 mod headers;
 mod keystone_to_keystone;
 mod oauth;
