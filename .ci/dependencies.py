@@ -44,6 +44,9 @@ PACKAGES = {
     "store": r"With `store` there are (\d+)",
     "memcached": r"with `memcached` (\d+)",
     "redis": r"with `redis` (\d+)",
+    "federation": r"With `federation` there are (\d+)",
+    "browser": r"with `browser` (\d+)",
+    "saml": r"with `saml` (\d+)",
 }
 
 

@@ -253,8 +253,12 @@
 //! None is enabled by default. Without features there is no HTTP client and no TLS.
 //!
 //! - `axum`: extractors for `Caller` and `Validation`, for services that are written with axum. Includes `validate`.
+//! - `browser`: `BrowserLogin` and `WebSsoLogin`, logins of a person with the browser of this machine. Includes
+//!   `federation`.
 //! - `config`: `CloudConfig`, configuration by `clouds.yaml` and `OS_*` variables. If `rustls` is on, too, it makes a
 //!   client for all services of a cloud.
+//! - `federation`: the module `federation`, logins without a password at Keystone: OpenID Connect, OAuth 2.0, Keystone to
+//!   Keystone, certificates and Kerberos.
 //! - `fixture`: the module `fixture`, an OpenStack cloud in memory for tests.
 //! - `follow-redirect`: `RedirectPolicy`, which keeps tower-http's `FollowRedirect` from sending the token to another
 //!   origin.
@@ -265,6 +269,7 @@
 //! - `rustls`: `HttpsClient`, an HTTPS client for services and for requests to Keystone.
 //! - `rustls-native-roots`: `HttpsClientBuilder::native_roots`, which trusts the CA certificates of the operating
 //!   system.
+//! - `saml`: `Grant::saml`, a login with a password at a SAML identity provider. Includes `federation`.
 //! - `store`: the module `store` with `SharedTokens`: tokens that outlive a process and that many processes share, in
 //!   memory or in files.
 //! - `validate`: the module `validate` with `ValidateTokenLayer`, which validates the tokens of incoming requests, and

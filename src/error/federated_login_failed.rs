@@ -1,5 +1,3 @@
-#![allow(dead_code, reason = "an outline: the steps of logins are written next")]
-
 use std::{
     error::Error as StdError,
     fmt,

@@ -1,13 +1,111 @@
-//! Logging in without a password at Keystone: OpenID Connect, SAML, OAuth 2.0, certificates and other Keystones.
-
-#![allow(
-    dead_code,
-    unused_variables,
-    unused_imports,
-    unreachable_pub,
-    clippy::todo,
-    reason = "an outline: the bodies are written next"
-)]
+//! Logging in without a password at Keystone: OpenID Connect, OAuth 2.0, certificates, other clouds, SAML and Kerberos.
+//! Requires the feature `federation`.
+//!
+//! In many clouds, people and programs have no password at Keystone. An identity provider knows them, such as the single
+//! sign-on of a company or a university, and Keystone trusts that provider. A federated login proves to Keystone that
+//! the provider knows the user, and gets an unscoped token for the proof. With that, it gets a token for a project.
+//!
+//! # Which login?
+//!
+//! | who logs in | with | keystoneauth |
+//! |---|---|---|
+//! | a person with a browser on this machine | `BrowserLogin` (feature `browser`) | `v3oidcauthcode` |
+//! | the same, if only Keystone is a client of the provider, as with Horizon | `WebSsoLogin` (feature `browser`) | `v3websso` |
+//! | a person on a machine without a browser, such as a server | [`DeviceLogin`] | `v3oidcdeviceauthz` |
+//! | the same person in the next run of the program | [`Grant::refresh_token`] | |
+//! | a CI job, with the ID token of its platform | [`Grant::access_token`] of [`AccessTokenSource::function`] or [`file`](AccessTokenSource::file) | `v3oidcaccesstoken` |
+//! | a Kubernetes pod, with its projected service account token | [`Grant::access_token`] of [`AccessTokenSource::file`] | `v3oidcaccesstoken` |
+//! | a service account: a client of the provider, with a secret | [`Grant::client_credentials`] | `v3oidcclientcredentials` |
+//! | a user with a password at the provider, if the provider allows that | [`Grant::password`] | `v3oidcpassword` |
+//! | a user of another cloud, whose Keystone this one trusts | [`Keystone2KeystoneCredentials`] | `v3keystone2keystone` |
+//! | a user with a TLS client certificate | [`OAuth2MtlsCredentials`] | `v3oauth2mtlsclientcredential` |
+//! | the same, for requests to Keystone only | [`TokenlessPlugin`] | `v3tokenlessauth` |
+//! | a program whose services take OAuth 2.0 bearers of Keystone | [`OAuth2ClientCredentials`] | `v3oauth2clientcredential` |
+//! | a user with a Kerberos ticket | [`AuthMethod::kerberos`](crate::AuthMethod::kerberos), or [`Grant::header`] if the provider is federated | `v3kerberos`, `v3fedkerb` |
+//! | a user with a password at a SAML identity provider with ECP | `Grant::saml` (feature `saml`) | `v3samlpassword` |
+//! | a program with an OAuth 1.0a access token | [`AuthMethod::oauth1`](crate::AuthMethod::oauth1) | `v3oauth1` |
+//!
+//! A program that has a user at Keystone needs none of these: an application credential
+//! ([`AuthMethod::application_credential`](crate::AuthMethod::application_credential)) is simpler. The roles of a
+//! federated user often come from groups that the mapping of the provider assigns at each login. Keystone gives such
+//! roles to no application credential, unless the operator sets `authorization_ttl` of the identity provider.
+//!
+//! # Example
+//!
+//! A service account logs in at the provider, and a [`RenewingPlugin`](crate::RenewingPlugin) renews its token:
+//!
+//! ```
+//! use http::Request;
+//! use http_body_util::Full;
+//! use tower::{Layer, ServiceExt};
+//! use tower_keystone::{
+//!     AuthLayer, EndpointFilter, RenewingPlugin, Scope,
+//!     federation::{FederatedCredentials, Grant, IdentityProvider, OidcClient},
+//! };
+//! # use bytes::Bytes;
+//! # use tower_keystone::fixture::Cloud;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), tower_keystone::BoxError> {
+//! # let cloud = Cloud::new([("compute", "nova")]).project("demo").identity_provider("company", "openid");
+//! # cloud.oidc_provider().add_client("robot", "robot-secret");
+//! # let (auth_url, discovery) = (cloud.keystone().auth_url(), cloud.oidc_provider().discovery_endpoint());
+//! # let (client, transport) = (cloud.clone(), cloud.transport());
+//! // As `openstack identity provider list` and `openstack federation protocol list` show them.
+//! let provider = IdentityProvider::new(auth_url, "company", "openid");
+//! // The client that is registered at the provider.
+//! let robot = OidcClient::new("robot").secret("robot-secret").discovery_endpoint(discovery);
+//! let demo = Scope::new().project_name("demo").project_domain_name("Default");
+//!
+//! let credentials = FederatedCredentials::new(provider, Grant::client_credentials(robot)).scope(demo);
+//! let plugin = RenewingPlugin::new(credentials, transport);
+//! let nova = AuthLayer::new(plugin).endpoint(EndpointFilter::new("compute")).layer(client);
+//!
+//! let response = nova.oneshot(Request::get("/servers").body(Full::<Bytes>::default())?).await?;
+//! assert_eq!(response.status(), 200);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The examples `device_login` and `ci_token` show a person and a CI job.
+//!
+//! # Logins of persons
+//!
+//! A login of a person is a value that the program awaits. It shows a URL, and yields a [`CompletedLogin`]: the unscoped
+//! token of the user and, if the provider gives one, a refresh token. [`CompletedLogin::into_credentials`] makes
+//! credentials of it. To get a refresh token, add `offline_access` to [`OidcClient::scope`].
+//!
+//! No person is ever asked in the background. When the refresh token has ended or, without one, the unscoped token, then
+//! requests fail with [`Error::LoginEnded`](crate::Error::LoginEnded): start another login.
+//!
+//! Most providers replace a refresh token each time it is used. Save the new one in
+//! [`FederatedCredentials::on_refresh_token`], for the next run of the program, or share it by a store.
+//!
+//! # Renewal, and several scopes
+//!
+//! Clones of [`FederatedCredentials`] with different scopes share the unscoped token. While it has more than half of its
+//! life left, the first token of each further scope is made of it, without another login at the provider.
+//!
+//! A token with a scope ends together with the unscoped token that it was made of. So a token is renewed by a new login,
+//! or with an unscoped token that another scope has obtained since.
+//!
+//! With `FederatedCredentials::store` (feature `store`), processes share the unscoped token as scopes do, and refresh
+//! tokens.
+//!
+//! # Errors
+//!
+//! [`Error::FederatedLoginFailed`](crate::Error::FederatedLoginFailed) says which step failed, with the status, the error
+//! code and the description of the server, and what to do. The URLs of Keystone are often guarded by a web server, which
+//! checks the bearer: a 401 of [`LoginStep::Federation`](crate::error::LoginStep::Federation) is from there, if its
+//! error code is `invalid_token`. If Keystone issues an unscoped token but no token for the project, the error is
+//! [`Error::Keystone`](crate::Error::Keystone): the user has no role in the project, most often because the mapping of
+//! the provider puts the user in no group that has one.
+//!
+//! # What is sent where
+//!
+//! Secrets, passwords and bearers are sent over https only, and over plain http to loopback, unless the `allow_http` of
+//! the type names the host. Token requests follow no redirects. A discovery document that was fetched over https never
+//! leads to a URL with http. No secret is in an error, in a log or in `Debug` output.
 
 mod access_token_source;
 #[cfg(feature = "browser")]

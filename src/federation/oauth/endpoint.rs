@@ -14,6 +14,7 @@ use crate::{
 pub(super) enum Endpoint {
     Token,
     DeviceAuthorization,
+    #[cfg_attr(not(feature = "browser"), allow(dead_code, reason = "only a browser is sent there"))]
     Authorization,
 }
 

@@ -106,6 +106,7 @@ impl OidcClient {
     }
 
     /// Returns the URL that a browser is sent to.
+    #[cfg(feature = "browser")]
     pub(in crate::federation) async fn authorization_url(&self, transport: &Transport) -> Result<Uri, Error> {
         let Resolved { url, .. } =
             self.resolve(transport, Endpoint::Authorization, "authorization_code").await?;
