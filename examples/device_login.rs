@@ -7,8 +7,8 @@
 //! The program has no browser and sees no password: it prints a URL and a short code, and waits. The login yields a
 //! refresh token, so that the program can renew its token for as long as it runs.
 //!
-//! The example needs no server. An in-memory cloud has an OpenID provider, and a task plays the person. With a real cloud,
-//! `Transport::new(client)` takes the place of `cloud.transport()`, and an HTTPS client that of `cloud`.
+//! The example needs no server. An in-memory cloud has an OpenID provider, and a task plays the person. With a real
+//! cloud, `Transport::new(client)` takes the place of `cloud.transport()`, and an HTTPS client that of `cloud`.
 
 use bytes::Bytes;
 use http::Request;
