@@ -23,6 +23,7 @@ use tower_keystone::{
     AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, AuthRefFuture, Credentials, Error,
     FixedEndpointPlugin, HttpsClient, HttpsClientBuilder, IdentityPlugin, RenewingPlugin, Scope, Secret,
     ServiceAccess, ServiceTokenAuthWrapper, Transport, User, V2Credentials, V3Credentials,
+    federation::{OAuth2ClientCredentials, OAuth2MtlsCredentials},
     fixture::V3Token,
     store::{EntryName, MemoryStore, SharedTokens, StoreKey, TokenStore},
 };
@@ -188,6 +189,39 @@ fn a_login_is_wiped() {
             (access_info, credentials(v2.clone()).cache_id())
         });
     }
+}
+
+/// Returns a transport to a Keystone whose token and whose OAuth 2.0 access token are the secret.
+fn keystone_with_oauth2() -> Transport {
+    const ACCESS_TOKEN: &[&str] =
+        &[r#"{"access_token": "canary-5c0e-91"#, r#"d7-token", "expires_in": 3600}"#];
+    Transport::new(service_fn(move |request: Request<Full<Bytes>>| {
+        let is_oauth2 = request.uri().path().ends_with("/OS-OAUTH2/token");
+        let body = if is_oauth2 { ACCESS_TOKEN } else { V3 };
+        let mut response = Response::new(ChunkedBody(body.iter()));
+        if !is_oauth2 {
+            response.headers_mut().insert("x-subject-token", HeaderValue::from_static(SECRET));
+        }
+        std::future::ready(Ok::<_, Infallible>(response))
+    }))
+}
+
+#[test]
+fn a_login_with_oauth2_is_wiped() {
+    const KEYSTONE: &str = "https://keystone.example.com/v3";
+    const ENDPOINT: &str = "https://keystone.example.com/v3/OS-OAUTH2/token";
+    fn log_in(credentials: impl Credentials) -> impl Sized {
+        let access_info = resolve_now(credentials.get_auth_ref(keystone_with_oauth2())).unwrap();
+        let state = access_info.auth_state();
+        assert_eq!(state.expose().matches(SECRET).count(), 2);
+        let restored = AccessInfo::from_auth_state(&state).unwrap();
+        let mut headers = HeaderMap::new();
+        ServiceAccess::from_auth_ref(restored.clone()).unwrap().insert_headers(&mut headers);
+        assert_eq!(headers["authorization"].to_str().unwrap().strip_prefix("Bearer "), Some(SECRET));
+        (credentials.cache_id(), access_info, state, restored, headers)
+    }
+    assert_wiped(|| log_in(OAuth2ClientCredentials::new(KEYSTONE, ENDPOINT, "al", SECRET)));
+    assert_wiped(|| log_in(OAuth2MtlsCredentials::new(KEYSTONE, ENDPOINT, "user")));
 }
 
 #[test]
