@@ -1,6 +1,8 @@
 //! Logins and requests with secrets of all kinds, to servers that echo them. No log, error or `Debug` output contains a
 //! secret in any encoding.
 
+#[path = "canary/federated.rs"]
+mod federated;
 #[path = "canary/output.rs"]
 mod output;
 #[path = "canary/stores.rs"]

@@ -14,7 +14,7 @@ use crate::{
 /// Each login is two requests: one for a token, and one to the OAuth 2.0 endpoint for an access token. Requests to
 /// services have the first as `X-Auth-Token` and the second as `Authorization: Bearer`. Both are used until the earlier
 /// one of them expires, and then renewed together. An [`AccessInfo::auth_state`](crate::AccessInfo::auth_state), and so
-/// a store, has both.
+/// a store, has both. A state of keystoneauth has no access token: requests with it have none until the next renewal.
 #[derive(Clone)]
 pub struct OAuth2ClientCredentials {
     auth_url: AuthUrl,
