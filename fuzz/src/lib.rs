@@ -14,6 +14,7 @@ pub mod origin_guard;
 pub mod project_in_path;
 mod requests;
 pub mod retry_after;
+pub mod saml_ecp;
 mod service;
 pub mod store_record;
 pub mod timestamp;

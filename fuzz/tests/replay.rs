@@ -67,7 +67,7 @@ macro_rules! targets {
 
 targets! {
     access_rules, auth_response, auth_state, catalog, config, discovery, join, origin_guard, project_in_path,
-    retry_after, store_record, timestamp, token_header, validated_request, validation_answer
+    retry_after, saml_ecp, store_record, timestamp, token_header, validated_request, validation_answer
 }
 
 fn replay(name: &str, target: fn(&[u8])) {
