@@ -1,7 +1,9 @@
 use bytes::Bytes;
 use http::{HeaderValue, Request, header::ACCEPT};
 
-use super::{IdentityProvider, LoginHeader, unscoped::unscoped_token};
+use super::{
+    IdentityProvider, LoginHeader, service_provider::is_unauthorized_by_web_server, unscoped::unscoped_token,
+};
 use crate::{
     AccessInfo, Error, Secret, Transport,
     error::{FederatedLoginFailed, LoginStep},
@@ -36,15 +38,15 @@ impl IdentityProvider {
             }
         };
         let secrets = secrets.iter().map(Secret::expose);
-        if is_ticket_rejected(response.status(), response.headers()) {
-            let failed = FederatedLoginFailed::read(LoginStep::Federation, &url, &response, secrets);
-            return Err(failed
-                .with_hint(
-                    "check that the header is `Negotiate` and a ticket for HTTP@host of this URL, that the ticket has \
-                     not expired (klist), and that the clocks agree",
-                )
-                .into());
-        }
-        unscoped_token(&url, response, secrets)
+        let hint = if is_ticket_rejected(response.status(), response.headers()) {
+            "check that the header is `Negotiate` and a ticket for HTTP@host of this URL, that the ticket has not expired \
+             (klist), and that the clocks agree"
+        } else if is_unauthorized_by_web_server(&response) {
+            "check the header that the function makes, and that the path of this protocol takes it"
+        } else {
+            return unscoped_token(&url, response, secrets);
+        };
+        let failed = FederatedLoginFailed::read(LoginStep::Federation, &url, &response, secrets);
+        Err(failed.with_hint(hint).into())
     }
 }

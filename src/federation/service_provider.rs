@@ -53,17 +53,25 @@ impl ServiceProvider<'_> {
         let secrets = cookies.clone();
         request.headers_mut().extend(cookies.map(|cookies| (COOKIE, cookies)));
         let response = send(self.transport, LoginStep::Federation, request).await?;
-        let failed = |hint| {
-            let failed = FederatedLoginFailed::at(LoginStep::Federation, self.federated_url, hint, false);
-            Err(failed.with_status(response.status()).into())
-        };
-        if response.status().is_redirection() || has_media_type(response.headers(), &PAOS) {
-            return failed(
-                "the service provider has not accepted the assertion: it asks for another login; see its log, and check \
-                 that the clocks agree",
-            );
-        }
         let secrets = secrets.as_ref().into_iter().flat_map(secrets_in);
+        let asks_for_login = response.status().is_redirection()
+            || has_media_type(response.headers(), &PAOS)
+            || is_unauthorized_by_web_server(&response);
+        if asks_for_login {
+            let failed =
+                FederatedLoginFailed::read(LoginStep::Federation, self.federated_url, &response, secrets);
+            let hint = match is_same_origin {
+                true => {
+                    "the service provider has not accepted the assertion: it asks for another login; see its log, and \
+                     check that the clocks agree"
+                }
+                false => {
+                    "the session is of another origin, to which the assertion was sent, so that its cookie was not sent \
+                     here; give the service provider an sp_url of the same origin as its auth_url"
+                }
+            };
+            return Err(failed.with_hint(hint).into());
+        }
         unscoped_token(self.federated_url, response, secrets)
     }
 
@@ -111,6 +119,12 @@ pub(super) async fn send(
     request: Request<Bytes>,
 ) -> Result<Response<Bytes>, Error> {
     transport.send(request).await.map_err(|error| FederatedLoginFailed::unreachable(step, error))
+}
+
+/// Returns whether the web server in front of Keystone rejects a request (401), and not Keystone.
+pub(super) fn is_unauthorized_by_web_server(response: &Response<Bytes>) -> bool {
+    const JSON: HeaderValue = HeaderValue::from_static("application/json");
+    response.status() == StatusCode::UNAUTHORIZED && !has_media_type(response.headers(), &JSON)
 }
 
 /// Returns whether a response has this media type, with any parameters.

@@ -216,6 +216,14 @@ async fn a_rejected_header_of_a_federated_login_has_a_hint() {
 }
 
 #[tokio::test]
+async fn a_header_that_the_web_server_rejects_has_a_hint() {
+    let challenge = [("www-authenticate", "OAuth realm=\"x\"")];
+    let (transport, _) = transport(move |_| Ok(response(401, &challenge, "<html>")));
+    let error = federated(KRB, fixed("OAuth c2VjcmV0")).get_auth_ref(transport).await.unwrap_err();
+    assert!(error.to_string().contains("check the header that the function makes"), "{error}");
+}
+
+#[tokio::test]
 async fn a_federated_login_asks_for_a_new_header_after_a_redirect_and_follows_no_other() {
     let token = || response(201, &[("x-subject-token", "t")], r#"{"token": {"user": {"id": "u"}}}"#);
     let (moved, requests) = transport(move |request| {

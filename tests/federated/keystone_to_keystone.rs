@@ -154,9 +154,20 @@ async fn a_cookie_goes_to_the_origin_that_set_it_only() {
         let (transport, requests) = transport(|request| Ok(cloud(request)));
         plugin_at(sp_url, auth_url).get_auth_ref(transport).await.unwrap();
         let cookies = requests.header("cookie");
+        assert_eq!(cookies.len(), 3);
         assert_eq!(cookies[2].as_deref(), is_sent.then_some("session=12345678"), "{sp_url} {auth_url}");
         assert_eq!(requests.lines()[2], format!("GET {}", auth_url.parse::<Uri>().unwrap()));
     }
+}
+
+#[tokio::test]
+async fn a_session_of_another_origin_is_an_error_that_says_so() {
+    let (transport, _) = transport(|request| {
+        Ok(if request.uri().path() == "/v3" { response(401, &[], "<html>") } else { cloud(request) })
+    });
+    let credentials = plugin_at("https://sp.example.com/acs", "https://sp.example.com:5000/v3");
+    let error = credentials.get_auth_ref(transport).await.unwrap_err();
+    assert!(error.to_string().contains("an sp_url of the same origin as its auth_url"), "{error}");
 }
 
 #[tokio::test]
@@ -374,6 +385,15 @@ async fn each_step_says_what_failed() {
         assert!(error.to_string().contains(text), "{error}");
         assert_eq!(error.is_transient(), status == 503, "{error}");
         assert!(requests.lines().last().unwrap().contains(path), "{:?}", requests.lines());
+    }
+    // Keystone itself says what is wrong, and the web server in front of it that there is no session.
+    let document = r#"{"error": {"code": 401, "message": "no such method", "title": "Unauthorized"}}"#;
+    for (headers, body, text) in [
+        (&[("content-type", "application/json")][..], document, "no such method; check the protocol"),
+        (&[("content-type", "text/html")], "<html>", "it asks for another login"),
+    ] {
+        let (error, _) = failed("/v3", response(401, headers, body)).await;
+        assert!(error.to_string().contains(text) && !error.is_transient(), "{error}");
     }
     let (error, requests) = failed(ECP, response(302, &[("location", "https://evil/")], "")).await;
     assert!(matches!(error, Error::LoginRedirected { .. }), "{error:?}");
