@@ -164,6 +164,17 @@ impl CloudConfigBuilder {
         self
     }
 
+    /// Allows a federated login to send secrets to this host over plain http, where everybody on the way can read them.
+    ///
+    /// Without it, client secrets, passwords and tokens of identity providers are sent over https, and over plain http to
+    /// loopback only. This also holds for the `auth_url`. Other logins use plain http if the `auth_url` does.
+    #[cfg(feature = "federation")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "federation")))]
+    pub fn allow_http(mut self, host: impl Into<Box<str>>) -> Self {
+        self.options.http_hosts.push(host.into());
+        self
+    }
+
     /// Sets whether tokens are stored in the files of the user, whatever `cache.auth` in the configuration is.
     ///
     /// The [module docs](super#stored-tokens) describe when and where.

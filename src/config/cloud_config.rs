@@ -7,10 +7,10 @@ use std::{
 
 #[cfg(feature = "rustls")]
 use super::connection::proxy_variables::ProxyVariables;
+#[cfg(feature = "federation")]
+use super::identity::Identity;
 use super::{
-    connection::tls::TlsConfig,
-    identity::{ConfiguredIdentity, Identity},
-    service::service_config::ServiceConfig,
+    connection::tls::TlsConfig, identity::ConfiguredIdentity, service::service_config::ServiceConfig,
     settings::Settings,
 };
 #[cfg(feature = "store")]
@@ -29,6 +29,7 @@ pub struct CloudConfig {
     renewal_policy: Arc<RenewalPolicy>,
 }
 
+#[derive(Clone)]
 pub(super) struct Inner {
     pub(super) name: Option<Box<str>>,
     pub(super) region_name: Option<Box<str>>,
@@ -49,6 +50,21 @@ pub(super) struct Inner {
 impl CloudConfig {
     pub(super) fn new(inner: Inner) -> Self {
         Self { inner: Arc::new(inner), renewal_policy: Arc::default() }
+    }
+
+    /// Returns the identity that the settings configure.
+    #[cfg(feature = "federation")]
+    pub(super) fn identity(&self) -> &Identity {
+        &self.inner.identity.identity
+    }
+
+    /// Replaces the identity.
+    #[cfg(feature = "federation")]
+    pub(super) fn with_identity(mut self, identity: Identity) -> Self {
+        #[cfg(feature = "store")]
+        let identity = identity.store(self.inner.shared_tokens.as_ref());
+        Arc::make_mut(&mut self.inner).identity.identity = identity;
+        self
     }
 
     /// Returns the name of the cloud. `None` if all settings come from the program.
@@ -118,12 +134,10 @@ impl CloudConfig {
         self.inner.proxy_variables.as_ref()
     }
 
-    /// Returns the credentials. `None` if the auth type needs no Keystone (`none`, `admin_token`, `http_basic`).
+    /// Returns the credentials. `None` if the auth type needs no token of Keystone (`none`, `admin_token`, `http_basic`,
+    /// `v3tokenlessauth`).
     pub fn credentials(&self) -> Option<Arc<dyn Credentials>> {
-        match &self.inner.identity.identity {
-            Identity::Credentials(credentials) => Some(Arc::clone(credentials)),
-            Identity::Fixed(_) => None,
-        }
+        self.inner.identity.identity.credentials().ok()
     }
 
     /// Sets when to renew the token, how long requests wait for one, and when to retry a login.
@@ -154,9 +168,9 @@ impl CloudConfig {
     /// It is a [`RenewingPlugin`] with the [`credentials`](Self::credentials), the
     /// [`renewal_policy`](Self::renewal_policy) and, if tokens are stored, the store; or it is a plugin without Keystone.
     pub fn plugin(&self, transport: Transport) -> Arc<dyn IdentityPlugin> {
-        match &self.inner.identity.identity {
-            Identity::Credentials(credentials) => {
-                let plugin = RenewingPlugin::new(Arc::clone(credentials), transport);
+        match self.inner.identity.identity.credentials() {
+            Ok(credentials) => {
+                let plugin = RenewingPlugin::new(credentials, transport);
                 let plugin = plugin.policy(RenewalPolicy::clone(&self.renewal_policy));
                 #[cfg(feature = "store")]
                 if let Some(shared_tokens) = &self.inner.shared_tokens {
@@ -164,7 +178,7 @@ impl CloudConfig {
                 }
                 Arc::new(plugin)
             }
-            Identity::Fixed(plugin) => Arc::clone(plugin),
+            Err(plugin) => Arc::clone(plugin),
         }
     }
 

@@ -32,13 +32,16 @@ pub(super) fn build(options: &Options) -> Result<CloudConfig, ConfigError> {
     let Merged { clouds, name, is_environment, region_name, settings, prompt } = merge(options)?;
     let misspelt = misspelt::find(&settings);
     misspelt.iter().for_each(Misspelt::warn);
-    let identity = ConfiguredIdentity::new(&settings, prompt.as_ref()).map_err(|error| {
+    let identity = ConfiguredIdentity::new(&settings, prompt.as_ref(), &options.http_hosts);
+    let identity = identity.map_err(|error| {
         missing_settings::explain(error, &clouds, name.as_deref(), is_environment, &misspelt)
     })?;
     let tls = TlsConfig::new(&settings, clouds.environment.home(), &clouds.working_directory)?;
     let force_ipv4 = force_ipv4(&settings, &clouds.client()?)?;
     #[cfg(feature = "store")]
     let shared_tokens = stored_tokens::stored_tokens(options, &clouds, &settings, &identity)?;
+    #[cfg(feature = "store")]
+    let identity = identity.store(shared_tokens.as_ref());
     #[cfg(not(feature = "store"))]
     stored_tokens::warn_if_enabled(&clouds, &settings, &identity)?;
     Ok(CloudConfig::new(Inner {

@@ -104,6 +104,53 @@
 //! for example `{region_name}`. If there is no such setting, the braces stay as they are; in `auth_url`, they are an
 //! error. The names of users, projects and domains are not changed.
 //!
+//! # Federated logins
+//!
+//! The feature `federation` adds logins at an identity provider, with OAuth 2.0, and with client certificates. For
+//! example, a person logs in with the browser of any device:
+//!
+//! ```yaml
+//! clouds:
+//!   campus:
+//!     auth_type: v3oidcdeviceauthz
+//!     auth:
+//!       auth_url: https://keystone.example.com/v3
+//!       identity_provider: campus
+//!       protocol: openid
+//!       client_id: command-line
+//!       discovery_endpoint: https://login.example.com/.well-known/openid-configuration
+//!       project_name: demo
+//!       project_domain_name: Default
+//! ```
+//!
+//! | auth type | who logs in | settings of its own |
+//! |---|---|---|
+//! | `v3oidcclientcredentials` | a program | those of a client, see below |
+//! | `v3oidcpassword` | a user of the provider | those of a client, `username`, `password`, `idp_otp_key` |
+//! | `v3oidcaccesstoken` | whoever got the token | `access_token` |
+//! | `v3oidcauthcode` | whoever got the code, once | those of a client, `code`, `redirect_uri` |
+//! | `v3oidcdeviceauthz` | a person, with any browser | those of a client, `device_authorization_endpoint`, `code_challenge_method` |
+//! | `v3websso` (feature `browser`) | a person, with the browser of this machine | `redirect_host`, `redirect_port`, `login_timeout` |
+//! | `v3samlpassword` (feature `saml`) | a user of a SAML provider | `identity_provider_url`, `username`, `password` |
+//! | `v3oauth2clientcredential` | an application credential | `oauth2_endpoint`, `oauth2_client_id`, `oauth2_client_secret` |
+//! | `v3oauth2mtlsclientcredential` | a user with a certificate | `oauth2_endpoint`, `oauth2_client_id` |
+//! | `v3tokenlessauth` | a user with a certificate, at Keystone only | none |
+//!
+//! The first seven also have `identity_provider` and `protocol`. The settings of a client are `client_id`,
+//! `client_secret`, `openid_scope`, `access_token_type`, and `discovery_endpoint` or `access_token_endpoint`. The
+//! certificate of the last two is that of the connection, in `cert` and `key`.
+//!
+//! - A program calls `CloudConfig::log_in` before the first request, which shows a person where to log in. It does
+//!   nothing if the auth type needs no person. A request never waits for a person: without this call, it fails.
+//! - If `idp_otp_key` is set, the passcode is the setting `passcode`, or the reply of the user to a
+//!   [prompt](CloudConfigBuilder::prompt).
+//! - A device login has a code challenge (PKCE) with the method `S256`. `code_challenge_method: none` leaves it out.
+//! - Secrets go over plain http to loopback only, unless `CloudConfigBuilder::allow_http` names the host.
+//! - If tokens are stored, the unscoped token and the refresh token of the login are stored, too.
+//!
+//! The auth types `v3kerberos`, `v3fedkerb` and `v3oauth1` need a function of the program, so no configuration can
+//! select them. The error says which credentials to use in the program.
+//!
 //! # Stored tokens
 //!
 //! A command line program logs in each time it runs. With the feature `store`, `cache.auth` in the clouds file makes it
@@ -170,6 +217,7 @@
 //! | `<<: [*a, *b]` | `b` takes precedence | `a` takes precedence, as in YAML |
 //! | `cache.auth: true` | stores tokens in the keyring of the desktop | stores them in files |
 //! | `regions: R1`, which is no list | the region `R` | an error |
+//! | a device login without `code_challenge_method` | without PKCE | PKCE with `S256`; `none` leaves it out |
 //!
 //! # Errors and warnings
 //!
@@ -189,6 +237,10 @@ mod cloud_config;
 mod connection;
 mod identity;
 mod load;
+#[cfg(feature = "federation")]
+mod log_in;
+#[cfg(feature = "federation")]
+mod login_page;
 #[cfg(test)]
 mod merge_tests;
 mod names;
@@ -208,6 +260,9 @@ pub use builder::CloudConfigBuilder;
 pub use client::CloudClient;
 pub use cloud_config::CloudConfig;
 pub use connection::tls::TlsConfig;
+#[cfg(feature = "federation")]
+#[cfg_attr(docsrs, doc(cfg(feature = "federation")))]
+pub use login_page::LoginPage;
 pub use service::service_config::ServiceConfig;
 pub use service_defaults::{ServiceDefaults, ServiceDefaultsLayer, ServiceRetryPolicy};
 

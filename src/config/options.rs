@@ -44,6 +44,8 @@ pub(super) struct Options {
     /// `None` reads from the disk.
     pub(super) read_file: Option<ReadFile>,
     pub(super) prompt: Option<Prompt>,
+    /// The hosts to which secrets of a federated login may be sent over plain http.
+    pub(super) http_hosts: Vec<Box<str>>,
     /// Whether tokens are stored in files, in place of `cache.auth`.
     #[cfg(feature = "store")]
     pub(super) cache_auth: Option<bool>,
@@ -79,6 +81,7 @@ impl Default for Options {
             clouds_yaml: None,
             read_file: None,
             prompt: None,
+            http_hosts: Vec::new(),
             #[cfg(feature = "store")]
             cache_auth: None,
             #[cfg(feature = "store")]

@@ -4,11 +4,7 @@ use tracing::warn;
 
 #[cfg(feature = "store")]
 use super::options::Options;
-use super::{
-    cloud::clouds::Clouds,
-    identity::{ConfiguredIdentity, Identity},
-    settings::Settings,
-};
+use super::{cloud::clouds::Clouds, identity::ConfiguredIdentity, settings::Settings};
 use crate::error::ConfigError;
 #[cfg(feature = "store")]
 use crate::store::SharedTokens;
@@ -56,7 +52,7 @@ fn is_enabled(clouds: &Clouds, settings: &Settings) -> Result<bool, ConfigError>
 
 /// Returns whether Keystone issues the token.
 fn has_token(identity: &ConfiguredIdentity) -> bool {
-    matches!(identity.identity, Identity::Credentials(_))
+    identity.identity.credentials().is_ok()
 }
 
 /// Opens the store in the files of this user. `None` if it cannot be used.

@@ -74,13 +74,15 @@ pub enum ConfigErrorKind {
         /// The auth types that can be used.
         known: &'static [&'static str],
     },
-    /// The auth type exists, but this crate does not support it.
+    /// The auth type exists, but a configuration cannot use it, or not in this place or with these features.
     #[non_exhaustive]
     UnsupportedAuthType {
         /// The auth type.
         auth_type: &'static str,
-        /// The auth types that this crate supports.
+        /// The auth types that can be used.
         supported: &'static [&'static str],
+        /// What to do in place of it. `None` if the only way is another auth type.
+        hint: Option<&'static str>,
     },
     /// Settings that the auth type requires are missing.
     #[non_exhaustive]
@@ -230,11 +232,13 @@ impl fmt::Display for ConfigError {
             ConfigErrorKind::UnknownAuthType { auth_type, known } => {
                 write!(f, "the auth type {} is unknown; use one of {}", Quoted(auth_type), Names(known))
             }
-            ConfigErrorKind::UnsupportedAuthType { auth_type, supported } => write!(
-                f,
-                "the auth type {auth_type} is not supported by this crate; use one of {}",
-                Names(supported)
-            ),
+            ConfigErrorKind::UnsupportedAuthType { auth_type, supported, hint } => {
+                write!(f, "the auth type {auth_type} cannot be used here; ")?;
+                match hint {
+                    Some(hint) => f.write_str(hint),
+                    None => write!(f, "use one of {}", Names(supported)),
+                }
+            }
             ConfigErrorKind::MissingSettings { auth_type, names, in_environment, hint, hint_is_cause } => {
                 if let (true, Some(cause)) = (*hint_is_cause, hint) {
                     return f.write_str(cause);

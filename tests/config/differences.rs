@@ -171,6 +171,28 @@ pub(crate) const LOADED_CLOUDS: &[Rule] = &[
         },
     },
     Rule {
+        decision: "Keystone is asked for an unscoped token as JSON, so that no web server in front of it sends a page for \
+                   browsers",
+        covers: |_, difference, _| {
+            let without_accept = |request: &Value| {
+                let mut request = request.clone();
+                let url = request["url"].as_str().unwrap_or_default();
+                let is_federation = url.contains("/OS-FEDERATION/identity_providers/");
+                let headers = request.get_mut("headers").and_then(Value::as_object_mut);
+                if let Some(headers) = headers.filter(|_| is_federation)
+                    && headers.get("accept").is_some_and(|accept| accept == "application/json")
+                {
+                    headers.remove("accept");
+                }
+                request
+            };
+            let without_accepts =
+                |requests: &Vec<Value>| requests.iter().map(without_accept).collect::<Value>();
+            difference.subject == "authentication: requests"
+                && difference.got.as_array().map(without_accepts).as_ref() == Some(&difference.expected)
+        },
+    },
+    Rule {
         decision: "a failed version discovery is not logged: the error of the login says what was tried",
         covers: |_, difference, _| {
             let expected = difference.expected.as_array().into_iter().flatten();

@@ -222,6 +222,20 @@ pub(crate) const ERRORS: &[Rule] = &[
         },
     },
     Rule {
+        decision: "an auth type for which the program needs a function is an error that says which, whatever its settings are",
+        covers: |case, difference, _| {
+            let auth_type = difference.got["auth_type"].as_str().unwrap_or_default();
+            let option = difference.expected["option"].as_str().unwrap_or_default();
+            let recorded = json!({"error": "TypeError", "kind": "unknown_auth_option", "option": option});
+            is_error(difference, "auth_type_unsupported")
+                && difference.expected == recorded
+                && written::texts(case).any(|text| text.contains(&format!("\n      {option}:")))
+                && matches!(auth_type, "v3kerberos" | "v3fedkerb" | "v3oauth1")
+                && written::texts(case).any(|text| text.contains(&format!("auth_type: {auth_type}\n")))
+                && is_at_member(case, &difference.got)
+        },
+    },
+    Rule {
         decision: "braces stay as they are if they do not contain the name of a setting",
         covers: |case, difference, replay| {
             difference.subject == "load"

@@ -32,6 +32,9 @@ fn kind_to_json(error: &ConfigError) -> Value {
         ConfigErrorKind::UnknownAuthType { auth_type, .. } => {
             json!({"kind": "auth_type_unknown", "auth_type": auth_type})
         }
+        ConfigErrorKind::UnsupportedAuthType { auth_type, .. } => {
+            json!({"kind": "auth_type_unsupported", "auth_type": auth_type})
+        }
         ConfigErrorKind::MissingSettings { names, .. } => {
             let mut names = names.clone();
             names.sort_unstable();
@@ -71,10 +74,11 @@ fn file(error: &ConfigError) -> Option<&Path> {
 }
 
 /// Recorded kinds that are about one missing setting.
-const MISSING: [(&str, &str); 5] = [
+const MISSING: [(&str, &str); 6] = [
     ("application_credential_missing", "application_credential_id or application_credential_name"),
     ("application_credential_secret_missing", "application_credential_secret"),
     ("auth_methods_missing", "auth_methods"),
+    ("oidc_endpoint_missing", "access_token_endpoint or discovery_endpoint"),
     ("project_domain_missing", "project_domain_id or project_domain_name"),
     ("user_domain_missing", "user_domain_id or user_domain_name"),
 ];

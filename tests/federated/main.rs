@@ -4,6 +4,7 @@
 mod access_token_sources;
 mod browser;
 mod cloud;
+mod configuration;
 mod credentials;
 mod device_login;
 mod fixture;

@@ -42,7 +42,9 @@ pub(crate) fn is_secret(name: &str) -> bool {
     let is_secret_word = |word| {
         matches!(word, "password" | "passwd" | "passcode" | "passphrase" | "secret" | "token" | "assertion")
     };
-    name.split('_').any(is_secret_word)
+    // The URL and the kind of an access token are no secrets.
+    let is_about_one = name.ends_with("_endpoint") || name.ends_with("_type");
+    name.split('_').any(is_secret_word) && !is_about_one
         || name.ends_with("_key")
         || matches!(name, "code" | "authorization_code")
 }

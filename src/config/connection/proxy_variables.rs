@@ -16,6 +16,7 @@ const NAMES: [&str; 9] = [
 ];
 
 /// The proxies of an environment that replaces the one of the process.
+#[derive(Clone)]
 pub(crate) struct ProxyVariables(HashMap<String, Secret>);
 
 impl ProxyVariables {

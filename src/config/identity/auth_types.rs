@@ -1,5 +1,19 @@
 //! The auth types, and the settings that each of them knows.
 
+#[cfg(feature = "federation")]
+mod federated;
+mod unsupported;
+
+#[cfg(feature = "federation")]
+pub(super) use self::federated::Federated;
+pub(super) use self::unsupported::{UNSUPPORTED, Unsupported};
+
+#[cfg(feature = "federation")]
+use self::federated::FEDERATED;
+/// Without the feature, there is none of them.
+#[cfg(not(feature = "federation"))]
+const FEDERATED: &[AuthType] = &[];
+
 /// An auth type that this crate supports.
 #[derive(Debug)]
 pub(super) struct AuthType {
@@ -20,6 +34,9 @@ pub(super) enum Kind {
     V3(Method),
     /// A login with the v3 API, and the methods that the setting `auth_methods` lists.
     MultiFactor,
+    /// A login at an identity provider, with OAuth 2.0, or with a client certificate.
+    #[cfg(feature = "federation")]
+    Federated(Federated),
     /// A fixed token, without Keystone.
     AdminToken,
     /// HTTP basic authentication.
@@ -139,32 +156,17 @@ const SUPPORTED: &[AuthType] = &[
 
 /// The names of the supported auth types.
 pub(super) const NAMES: &[&str] = &{
-    let mut names = [""; SUPPORTED.len()];
+    let mut names = [""; SUPPORTED.len() + FEDERATED.len()];
     let mut index = 0;
     while index < names.len() {
-        names[index] = SUPPORTED[index].name;
+        names[index] = match index < SUPPORTED.len() {
+            true => SUPPORTED[index].name,
+            false => FEDERATED[index - SUPPORTED.len()].name,
+        };
         index += 1;
     }
     names
 };
-
-/// The auth types of keystoneauth that this crate does not support.
-pub(super) const UNSUPPORTED: &[&str] = &[
-    "v3tokenlessauth",
-    "v3oauth2clientcredential",
-    "v3oauth2mtlsclientcredential",
-    "v3oidcpassword",
-    "v3oidcclientcredentials",
-    "v3oidcaccesstoken",
-    "v3oidcauthcode",
-    "v3oidcdeviceauthz",
-    "v3websso",
-    "v3kerberos",
-    "v3fedkerb",
-    "v3samlpassword",
-    "v3adfspassword",
-    "v3oauth1",
-];
 
 /// The auth types that `auth_methods` can list.
 pub(super) const METHODS: &[&str] = &["v3password", "v3token", "v3totp", "v3applicationcredential"];
@@ -172,24 +174,32 @@ pub(super) const METHODS: &[&str] = &["v3password", "v3token", "v3totp", "v3appl
 /// Returns the supported auth type of this name. `token_endpoint` is an old name.
 pub(super) fn find(name: &str) -> Option<&'static AuthType> {
     let name = if name == "token_endpoint" { "admin_token" } else { name };
-    SUPPORTED.iter().find(|auth_type| auth_type.name == name)
+    all().find(|auth_type| auth_type.name == name)
+}
+
+/// Returns the supported auth types.
+fn all() -> impl Iterator<Item = &'static AuthType> {
+    SUPPORTED.iter().chain(FEDERATED)
 }
 
 /// Returns the names of the supported auth types that know this setting.
+///
+/// Those of federated logins are left out if others know it: a `username` is that of a user of Keystone, most often.
 pub(super) fn that_know(name: &str) -> Vec<&'static str> {
     let knows = |auth_type: &&AuthType| {
         auth_type.settings(&auth_type.methods()).any(|setting| setting.is_called(name))
     };
-    SUPPORTED.iter().filter(knows).map(|auth_type| auth_type.name).collect()
+    let names = |auth_types: &'static [AuthType]| -> Vec<_> {
+        auth_types.iter().filter(knows).map(|auth_type| auth_type.name).collect()
+    };
+    let names_of_keystone = names(SUPPORTED);
+    if names_of_keystone.is_empty() { names(FEDERATED) } else { names_of_keystone }
 }
 
 /// Returns the names of all settings, also the old ones. Some occur several times.
 pub(super) fn setting_names() -> impl Iterator<Item = &'static str> {
     let settings = |auth_type: &AuthType| auth_type.settings(&auth_type.methods()).collect::<Vec<_>>();
-    SUPPORTED
-        .iter()
-        .flat_map(settings)
-        .flat_map(|setting| [Some(setting.name), setting.old_name].into_iter().flatten())
+    all().flat_map(settings).flat_map(|setting| [Some(setting.name), setting.old_name].into_iter().flatten())
 }
 
 impl Setting {
@@ -204,7 +214,7 @@ impl AuthType {
     pub(super) fn methods(&self) -> Vec<Method> {
         match self.kind {
             Kind::Generic(method) | Kind::V2(method) | Kind::V3(method) => vec![method],
-            Kind::MultiFactor | Kind::AdminToken | Kind::HttpBasic | Kind::NoAuth => Vec::new(),
+            _ => Vec::new(),
         }
     }
 

@@ -5,12 +5,18 @@ use std::sync::Arc;
 use http::Uri;
 use tracing::warn;
 
+#[cfg(feature = "federation")]
+use super::person::PersonalLogin;
 use super::{
     auth_types::{Kind, Method},
     members::{Member, Members},
     required,
     select::Selected,
 };
+#[cfg(feature = "store")]
+use crate::SharedTokens;
+#[cfg(feature = "federation")]
+use crate::federation::FederatedCredentials;
 use crate::{
     AuthMethod, AuthUrl, Credentials, Error, FixedEndpointPlugin, GenericCredentials, IdentityPlugin, Scope,
     Secret, User, V2Credentials, V3Credentials,
@@ -18,20 +24,60 @@ use crate::{
 };
 
 /// How requests are authenticated.
+#[derive(Clone)]
 pub(crate) enum Identity {
     /// Keystone issues tokens for these credentials.
     Credentials(Arc<dyn Credentials>),
-    /// A plugin without Keystone.
+    /// Keystone issues tokens, and an identity provider vouches for the user.
+    #[cfg(feature = "federation")]
+    Federated(Box<FederatedCredentials>),
+    /// A person has to log in first.
+    #[cfg(feature = "federation")]
+    Person(Box<PersonalLogin>),
+    /// A plugin without tokens of Keystone.
     Fixed(Arc<dyn IdentityPlugin>),
 }
 
-/// Builds the identity from complete settings.
-pub(super) fn build(members: &Members, selected: &Selected) -> Result<Identity, ConfigError> {
-    let builder = Builder { members, auth_type: selected.auth_type.name };
+impl Identity {
+    /// Returns the credentials, or the plugin if Keystone issues no token.
+    pub(in crate::config) fn credentials(&self) -> Result<Arc<dyn Credentials>, &Arc<dyn IdentityPlugin>> {
+        match self {
+            Self::Credentials(credentials) => Ok(Arc::clone(credentials)),
+            #[cfg(feature = "federation")]
+            Self::Federated(credentials) => Ok(Arc::new((**credentials).clone())),
+            #[cfg(feature = "federation")]
+            Self::Person(login) => Ok(Arc::new((**login).clone())),
+            Self::Fixed(plugin) => Err(plugin),
+        }
+    }
+
+    /// Shares the unscoped token and the refresh token of a federated login.
+    #[cfg(feature = "store")]
+    pub(in crate::config) fn store(self, tokens: Option<&SharedTokens>) -> Self {
+        match (self, tokens) {
+            #[cfg(feature = "federation")]
+            (Self::Federated(credentials), Some(tokens)) => {
+                Self::Federated(credentials.store(tokens.clone()).into())
+            }
+            (identity, _) => identity,
+        }
+    }
+}
+
+/// Builds the identity from complete settings. `http_hosts` are the hosts to which secrets of a federated login may be
+/// sent over plain http.
+pub(super) fn build(
+    members: &Members,
+    selected: &Selected,
+    http_hosts: &[Box<str>],
+) -> Result<Identity, ConfigError> {
+    let builder = Builder { members, auth_type: selected.auth_type.name, http_hosts };
     let credentials: Arc<dyn Credentials> = match selected.auth_type.kind {
         Kind::Generic(method) => Arc::new(builder.generic(method)?),
         Kind::V2(method) => Arc::new(builder.v2(method)?),
         Kind::V3(_) | Kind::MultiFactor => Arc::new(builder.v3(&selected.methods)?),
+        #[cfg(feature = "federation")]
+        Kind::Federated(kind) => return builder.federated(kind),
         Kind::AdminToken | Kind::HttpBasic | Kind::NoAuth => {
             return builder.fixed(selected.auth_type.kind).map(Identity::Fixed);
         }
@@ -52,9 +98,11 @@ macro_rules! set {
     }};
 }
 
-struct Builder<'a> {
-    members: &'a Members,
+pub(super) struct Builder<'a> {
+    pub(super) members: &'a Members,
     auth_type: &'static str,
+    #[cfg_attr(not(feature = "federation"), expect(dead_code, reason = "federated logins use it"))]
+    pub(super) http_hosts: &'a [Box<str>],
 }
 
 impl Builder<'_> {
@@ -147,14 +195,14 @@ impl Builder<'_> {
     /// Logs a warning if an application credential is used with a scope, which Keystone rejects.
     ///
     /// The scope is sent nevertheless. Without it, the token would be for another project than the requested one.
-    fn warn_about_scope(&self) {
+    pub(super) fn warn_about_scope(&self) {
         let scope = ["project_id", "project_name", "domain_id", "domain_name", "system_scope", "trust_id"];
         if let Some(Member { location, path, .. }) = self.members.first(&scope) {
             warn!("{location}: {path}: remove it, because {}", required::SCOPE_OF_APPLICATION_CREDENTIAL);
         }
     }
 
-    fn auth_url(&self) -> Result<AuthUrl, ConfigError> {
+    pub(super) fn auth_url(&self) -> Result<AuthUrl, ConfigError> {
         let member = self.members.get("auth_url").ok_or_else(|| self.missing("auth_url"))?;
         if member.text.expose().contains(['{', '}']) {
             return Err(invalid(
@@ -187,7 +235,7 @@ impl Builder<'_> {
         set!(self, User::new(), user_id, username, user_domain_id, user_domain_name)
     }
 
-    fn scope(&self) -> Scope {
+    pub(super) fn scope(&self) -> Scope {
         set!(
             self,
             Scope::new(),
@@ -202,19 +250,19 @@ impl Builder<'_> {
         )
     }
 
-    fn text(&self, name: &str) -> Option<&str> {
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
         Some(self.members.get(name)?.text.expose())
     }
 
-    fn secret(&self, name: &'static str) -> Result<Secret, ConfigError> {
+    pub(super) fn secret(&self, name: &'static str) -> Result<Secret, ConfigError> {
         self.members.get(name).map(|member| member.text.clone()).ok_or_else(|| self.missing(name))
     }
 
-    fn missing(&self, name: &'static str) -> ConfigError {
+    pub(super) fn missing(&self, name: &'static str) -> ConfigError {
         ConfigError::missing_settings(self.auth_type, vec![name], None)
     }
 }
 
-fn invalid(member: &Member, expected: impl Into<Box<str>>) -> ConfigError {
+pub(super) fn invalid(member: &Member, expected: impl Into<Box<str>>) -> ConfigError {
     ConfigError::invalid_value(expected).at(&member.location).member(&member.path)
 }

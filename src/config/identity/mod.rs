@@ -2,7 +2,11 @@
 
 mod auth_types;
 mod build;
+#[cfg(feature = "federation")]
+mod federated;
 mod members;
+#[cfg(feature = "federation")]
+mod person;
 mod prompts;
 mod required;
 mod select;
@@ -11,9 +15,12 @@ mod unknown;
 pub(super) use self::{build::Identity, prompts::Prompt};
 use self::{members::Members, select::Selected};
 use super::settings::Settings;
+#[cfg(feature = "store")]
+use crate::SharedTokens;
 use crate::error::ConfigError;
 
 /// The identity that the settings configure.
+#[derive(Clone)]
 pub(super) struct ConfiguredIdentity {
     /// The auth type, after old names were replaced.
     pub(super) auth_type: &'static str,
@@ -27,17 +34,30 @@ pub(super) fn setting_names() -> impl Iterator<Item = &'static str> {
 
 impl ConfiguredIdentity {
     /// Builds the identity, and asks for a missing password or passcode.
-    pub(super) fn new(settings: &Settings, prompt: Option<&Prompt>) -> Result<Self, ConfigError> {
+    ///
+    /// `http_hosts` are the hosts to which secrets of a federated login may be sent over plain http.
+    pub(super) fn new(
+        settings: &Settings,
+        prompt: Option<&Prompt>,
+        http_hosts: &[Box<str>],
+    ) -> Result<Self, ConfigError> {
         let selected = Selected::new(settings)?;
         let mut members = Members::new(settings, &selected)?;
         if let Some(ask) = prompt {
             // The user is only asked if nothing else is missing.
-            required::check(&members, &selected, settings, |name| prompts::asks_for(&selected, name))?;
+            let is_promised = |name: &str| prompts::asks_for(&members, &selected, name);
+            required::check(&members, &selected, settings, is_promised)?;
             prompts::ask(&mut members, &selected, ask)?;
         }
         required::check(&members, &selected, settings, |_| false)?;
-        let identity = build::build(&members, &selected)?;
+        let identity = build::build(&members, &selected, http_hosts)?;
         Ok(Self { auth_type: selected.auth_type.name, identity })
+    }
+
+    /// Shares the tokens of a federated login that the plugin does not share.
+    #[cfg(feature = "store")]
+    pub(super) fn store(self, tokens: Option<&SharedTokens>) -> Self {
+        Self { identity: self.identity.store(tokens), ..self }
     }
 }
 

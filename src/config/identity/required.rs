@@ -1,5 +1,7 @@
 //! Which settings an auth type requires.
 
+#[cfg(feature = "federation")]
+use super::auth_types::Federated;
 use super::{
     auth_types::{Kind, Method},
     members::{Member, Members},
@@ -15,6 +17,7 @@ pub(super) const SCOPE_OF_APPLICATION_CREDENTIAL: &str =
     "Keystone rejects a scope beside an application credential";
 
 /// A list of settings, one of which is required, and how an error names them.
+#[derive(Clone, Copy)]
 struct Requirement(&'static [&'static str], &'static str);
 
 /// Checks that no required setting is missing. `is_promised` returns whether the user will be asked for a setting.
@@ -65,6 +68,8 @@ fn requirements<'a>(members: &'a Members, selected: &Selected) -> Vec<(Requireme
         Kind::HttpBasic => vec![Requirement(&["username"], "username"), PASSWORD],
         Kind::V2(Method::Password) => vec![AUTH_URL, USER],
         Kind::V2(_) | Kind::Generic(_) | Kind::V3(_) | Kind::MultiFactor => vec![AUTH_URL],
+        #[cfg(feature = "federation")]
+        Kind::Federated(kind) => [vec![AUTH_URL], federated(kind, members)].concat(),
     };
     for method in &selected.methods {
         match method {
@@ -81,7 +86,11 @@ fn requirements<'a>(members: &'a Members, selected: &Selected) -> Vec<(Requireme
         }
     }
     let mut required: Vec<_> = required.into_iter().map(|requirement| (requirement, None)).collect();
-    if matches!(kind, Kind::V3(_) | Kind::MultiFactor) {
+    #[cfg(feature = "federation")]
+    let is_federated = matches!(kind, Kind::Federated(_));
+    #[cfg(not(feature = "federation"))]
+    let is_federated = false;
+    if is_federated || matches!(kind, Kind::V3(_) | Kind::MultiFactor) {
         // A name is unique within its domain only.
         for (name, domain) in [
             (
@@ -96,12 +105,61 @@ fn requirements<'a>(members: &'a Members, selected: &Selected) -> Vec<(Requireme
                 ),
             ),
         ] {
-            if let Some(reason) = members.get(name) {
+            // A user of an identity provider has no domain.
+            if let Some(reason) = members.get(name).filter(|_| !(is_federated && name == "username")) {
                 required.push((domain, Some(reason)));
             }
         }
     }
     required
+}
+
+/// Returns the requirements of a federated login, besides the `auth_url`.
+#[cfg(feature = "federation")]
+fn federated(kind: Federated, members: &Members) -> Vec<Requirement> {
+    const PROVIDER: [Requirement; 2] =
+        [Requirement(&["identity_provider"], "identity_provider"), Requirement(&["protocol"], "protocol")];
+    const CLIENT: [Requirement; 2] = [
+        Requirement(&["client_id"], "client_id"),
+        Requirement(
+            &["access_token_endpoint", "discovery_endpoint"],
+            "access_token_endpoint or discovery_endpoint",
+        ),
+    ];
+    const USER: [Requirement; 2] =
+        [Requirement(&["username"], "username"), Requirement(&["password"], "password")];
+    const OAUTH2: [Requirement; 2] = [
+        Requirement(&["oauth2_endpoint"], "oauth2_endpoint"),
+        Requirement(&["oauth2_client_id"], "oauth2_client_id"),
+    ];
+    const SCOPE: Requirement = Requirement(
+        &["project_id", "project_name", "domain_id", "domain_name"],
+        "project_id or project_name or domain_id or domain_name",
+    );
+
+    let with = |others: &[Requirement]| [&PROVIDER, others].concat();
+    match kind {
+        Federated::ClientCredentials | Federated::Device => with(&CLIENT),
+        Federated::Password => {
+            let passcode = members.get("idp_otp_key").map(|_| Requirement(&["passcode"], "passcode"));
+            [with(&CLIENT), USER.to_vec(), passcode.into_iter().collect()].concat()
+        }
+        Federated::AccessToken => with(&[Requirement(&["access_token"], "access_token")]),
+        Federated::AuthorizationCode => [with(&CLIENT), vec![Requirement(&["code"], "code")]].concat(),
+        #[cfg(feature = "browser")]
+        Federated::WebSso => with(&[]),
+        #[cfg(feature = "saml")]
+        Federated::SamlPassword => {
+            let url = Requirement(&["identity_provider_url"], "identity_provider_url");
+            [with(&[url]), USER.to_vec()].concat()
+        }
+        Federated::OAuth2Client => {
+            let secret = Requirement(&["oauth2_client_secret"], "oauth2_client_secret");
+            [OAUTH2.to_vec(), vec![secret]].concat()
+        }
+        Federated::OAuth2Mtls => OAUTH2.to_vec(),
+        Federated::Tokenless => vec![SCOPE],
+    }
 }
 
 /// Returns what else to do, if the user may have meant an application credential.

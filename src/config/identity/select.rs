@@ -2,7 +2,7 @@
 
 use tracing::warn;
 
-use super::auth_types::{self, AuthType, Kind, METHODS, Method, NAMES, Setting};
+use super::auth_types::{self, AuthType, Kind, METHODS, Method, NAMES, Setting, Unsupported};
 use crate::{
     config::{
         settings::Settings,
@@ -69,9 +69,11 @@ fn named(name: &str, supported: &'static [&'static str]) -> Result<&'static Auth
     if let Some(auth_type) = auth_types::find(name) {
         return Ok(auth_type);
     }
-    let unsupported = auth_types::UNSUPPORTED.iter().find(|unsupported| **unsupported == name);
+    let unsupported = auth_types::UNSUPPORTED.iter().find(|unsupported| unsupported.name == name);
     Err(ConfigError::new(match unsupported {
-        Some(auth_type) => ConfigErrorKind::UnsupportedAuthType { auth_type, supported },
+        Some(Unsupported { name, hint }) => {
+            ConfigErrorKind::UnsupportedAuthType { auth_type: name, supported, hint: Some(hint) }
+        }
         None => ConfigErrorKind::UnknownAuthType { auth_type: name.into(), known: supported },
     }))
 }
@@ -122,6 +124,7 @@ fn method(auth_type: &'static AuthType) -> Result<Method, ConfigError> {
         _ => Err(ConfigError::new(ConfigErrorKind::UnsupportedAuthType {
             auth_type: auth_type.name,
             supported: METHODS,
+            hint: None,
         })),
     }
 }

@@ -14,6 +14,8 @@ fn complete(auth_type: &str) -> Cloud {
         "token" | "v2token" | "v3token" => Cloud::v3().auth("token", "t"),
         "v3totp" => Cloud::v3().auth("user_id", "u1").auth("passcode", "123456"),
         "v3applicationcredential" => credential(),
+        #[cfg(feature = "federation")]
+        federated if super::federated::is_federated(federated) => super::federated::complete(federated),
         "v3multifactor" => {
             Cloud::v3().auth("user_id", "u1").auth("password", "p").top("auth_methods", "v3password")
         }
@@ -30,7 +32,7 @@ fn credential() -> Cloud {
 fn every_supported_auth_type_builds() {
     let ConfigErrorKind::UnknownAuthType { known, .. } = complete("nonsense").error().kind else { panic!() };
     assert_eq!(
-        known,
+        known[..12],
         [
             "password",
             "token",
@@ -83,16 +85,69 @@ fn unknown_auth_types_are_errors() {
 }
 
 #[test]
-fn unsupported_auth_types_are_told_from_unknown_ones() {
-    let error = Cloud::alice().top("auth_type", "v3oidcpassword").error();
-    let ConfigErrorKind::UnsupportedAuthType { auth_type, supported, .. } = &error.kind else {
-        panic!("{error}")
-    };
-    assert_eq!((*auth_type, supported.len()), ("v3oidcpassword", 12));
-    assert!(
-        error.to_string().contains("is not supported by this crate; use one of password, token"),
-        "{error}"
-    );
+fn unsupported_auth_types_say_what_to_do() {
+    for (auth_type, expected) in [
+        ("v3kerberos", "AuthMethod::kerberos"),
+        ("v3fedkerb", "Grant::header"),
+        ("v3oauth1", "AuthMethod::oauth1"),
+        ("v3adfspassword", "v3oidcpassword"),
+        #[cfg(not(feature = "federation"))]
+        ("v3oidcpassword", "with the feature `federation`"),
+        #[cfg(not(feature = "federation"))]
+        ("v3tokenlessauth", "with the feature `federation`"),
+        #[cfg(not(feature = "browser"))]
+        ("v3websso", "with the feature `browser`"),
+        #[cfg(not(feature = "saml"))]
+        ("v3samlpassword", "with the feature `saml`"),
+    ] {
+        let error = Cloud::alice().top("auth_type", auth_type).error();
+        let ConfigErrorKind::UnsupportedAuthType { auth_type: found, supported, hint, .. } = &error.kind
+        else {
+            panic!("{error}")
+        };
+        assert_eq!(*found, auth_type);
+        assert!(supported.starts_with(&["password", "token"]));
+        let text = error.to_string();
+        assert!(hint.is_some_and(|hint| hint.contains(expected) && text.ends_with(hint)), "{text}");
+        let start = format!("clouds.yaml:5:7: auth_type: the auth type {auth_type} cannot be used here; ");
+        assert!(text.starts_with(&start), "{text}");
+    }
+}
+
+#[test]
+fn every_auth_type_of_keystoneauth_is_known() {
+    for auth_type in [
+        "admin_token",
+        "http_basic",
+        "none",
+        "password",
+        "token",
+        "v2password",
+        "v2token",
+        "v3adfspassword",
+        "v3applicationcredential",
+        "v3fedkerb",
+        "v3kerberos",
+        "v3multifactor",
+        "v3oauth1",
+        "v3oauth2clientcredential",
+        "v3oauth2mtlsclientcredential",
+        "v3oidcaccesstoken",
+        "v3oidcauthcode",
+        "v3oidcclientcredentials",
+        "v3oidcdeviceauthz",
+        "v3oidcpassword",
+        "v3password",
+        "v3samlpassword",
+        "v3token",
+        "v3tokenlessauth",
+        "v3totp",
+        "v3websso",
+    ] {
+        if let Err(error) = Cloud::new().top("auth_type", auth_type).build() {
+            assert!(!matches!(error.kind, ConfigErrorKind::UnknownAuthType { .. }), "{error}");
+        }
+    }
 }
 
 #[test]

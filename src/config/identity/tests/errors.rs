@@ -80,7 +80,7 @@ fn unknown_members_say_where_they_belong() {
     assert_eq!(&*hint("AUTH_URI"), "write auth_url");
     assert_eq!(&*hint("passcode"), "remove it, or set auth_type: v3totp");
     assert_eq!(&*hint("auth_methods"), "remove it, or set auth_type: v3multifactor");
-    assert!(hint("access_token").starts_with("the auth type knows auth_url, system_scope, "));
+    assert!(hint("access_key").starts_with("the auth type knows auth_url, system_scope, "));
 }
 
 #[test]
@@ -116,12 +116,12 @@ fn an_auth_url_with_braces_is_an_error() {
 async fn the_user_is_asked_for_a_missing_password() {
     let (ask, prompts) = prompt();
     let cloud = Cloud::v3().auth("user_id", "u1").auth("password", "");
-    let identity = ConfiguredIdentity::new(&cloud.settings, Some(&ask)).unwrap();
+    let identity = ConfiguredIdentity::new(&cloud.settings, Some(&ask), &[]).unwrap();
     assert_eq!(login(&identity).await.1["identity"]["password"]["user"]["password"], "secret");
     assert_eq!(*prompts.lock().unwrap(), ["Password: "]);
 
     let present = cloud.auth("password", "p");
-    ConfiguredIdentity::new(&present.settings, Some(&ask)).unwrap();
+    ConfiguredIdentity::new(&present.settings, Some(&ask), &[]).unwrap();
     assert_eq!(prompts.lock().unwrap().len(), 1);
 }
 
@@ -132,14 +132,14 @@ fn the_user_is_asked_for_what_the_methods_lack() {
         .auth("user_id", "u1")
         .top("auth_type", "v3multifactor")
         .top("auth_methods", "v3password,v3totp");
-    ConfiguredIdentity::new(&cloud.settings, Some(&ask)).unwrap();
+    ConfiguredIdentity::new(&cloud.settings, Some(&ask), &[]).unwrap();
     assert_eq!(*prompts.lock().unwrap(), ["Password: ", "TOTP passcode: "]);
 }
 
 #[test]
 fn the_user_is_not_asked_if_more_is_missing() {
     let (ask, prompts) = prompt();
-    let error = ConfiguredIdentity::new(&Cloud::new().settings, Some(&ask)).map(|_| ()).unwrap_err();
+    let error = ConfiguredIdentity::new(&Cloud::new().settings, Some(&ask), &[]).map(|_| ()).unwrap_err();
     assert_eq!(missing(&error), ["auth_url"]);
     assert!(prompts.lock().unwrap().is_empty());
 }
@@ -148,7 +148,7 @@ fn the_user_is_not_asked_if_more_is_missing() {
 fn answers_can_be_empty_or_fail() {
     let error = |ask: Prompt| {
         let cloud = Cloud::v3().auth("user_id", "u1");
-        ConfiguredIdentity::new(&cloud.settings, Some(&ask)).map(|_| ()).unwrap_err()
+        ConfiguredIdentity::new(&cloud.settings, Some(&ask), &[]).map(|_| ()).unwrap_err()
     };
     assert_eq!(missing(&error(Arc::new(|_: &str| Ok(Secret::new(""))))), ["password"]);
     let failed = error(Arc::new(|_: &str| Err(io::Error::other("there is no terminal"))));

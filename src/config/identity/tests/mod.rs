@@ -2,6 +2,8 @@
 
 mod auth_types;
 mod errors;
+#[cfg(feature = "federation")]
+mod federated;
 mod members;
 mod plugins;
 
@@ -79,7 +81,7 @@ impl Cloud {
     }
 
     fn build(&self) -> Result<ConfiguredIdentity, ConfigError> {
-        ConfiguredIdentity::new(&self.settings, None)
+        ConfiguredIdentity::new(&self.settings, None, &[])
     }
 
     fn auth_type(&self) -> &'static str {
@@ -121,7 +123,7 @@ fn line(line: usize) -> ConfigLocation {
 
 /// Logs in, and returns the path and the body of the request. There is no version document.
 async fn login(identity: &ConfiguredIdentity) -> (String, Json) {
-    let Identity::Credentials(credentials) = &identity.identity else { panic!("no credentials") };
+    let Ok(credentials) = identity.identity.credentials() else { panic!("no credentials") };
     let sent = Arc::new(Mutex::new(None));
     let recorded = Arc::clone(&sent);
     let keystone = service_fn(move |request: Request<Full<Bytes>>| {

@@ -1,0 +1,122 @@
+//! Logins that a person completes in a browser.
+
+use std::future::ready;
+#[cfg(feature = "browser")]
+use std::time::Duration;
+
+use http::Uri;
+
+#[cfg(feature = "browser")]
+use crate::federation::WebSsoLogin;
+use crate::{
+    AuthUrl, Credentials, Error, Scope, Transport,
+    config::LoginPage,
+    federation::{DeviceLogin, FederatedCredentials, IdentityProvider, OidcClient},
+    identity::AuthRefFuture,
+};
+
+/// A login that a person completes in a browser.
+///
+/// As credentials, it fails: a request never waits for a person.
+#[derive(Clone)]
+pub(crate) struct PersonalLogin {
+    auth_url: Uri,
+    identity_provider: IdentityProvider,
+    scope: Scope,
+    browser: Browser,
+}
+
+/// In which browser the person logs in.
+#[derive(Clone)]
+enum Browser {
+    /// In that of any device.
+    AnyDevice(Box<OidcClient>),
+    /// In that of this machine.
+    #[cfg(feature = "browser")]
+    ThisMachine { host: Option<Box<str>>, port: Option<u16>, timeout: Duration },
+}
+
+/// How long a login in the browser of this machine may take: the default of keystoneauth.
+#[cfg(feature = "browser")]
+const WEB_SSO_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl PersonalLogin {
+    pub(super) fn device(
+        auth_url: AuthUrl,
+        identity_provider: IdentityProvider,
+        client: OidcClient,
+        scope: Scope,
+    ) -> Self {
+        Self {
+            auth_url: auth_url.into_uri(),
+            identity_provider,
+            scope,
+            browser: Browser::AnyDevice(client.into()),
+        }
+    }
+
+    /// `host` and `port` are where the browser comes back to.
+    #[cfg(feature = "browser")]
+    pub(super) fn web_sso(
+        auth_url: AuthUrl,
+        identity_provider: IdentityProvider,
+        (host, port, timeout): (Option<Box<str>>, Option<u16>, Option<Duration>),
+        scope: Scope,
+    ) -> Self {
+        let timeout = timeout.unwrap_or(WEB_SSO_TIMEOUT);
+        let browser = Browser::ThisMachine { host, port, timeout };
+        Self { auth_url: auth_url.into_uri(), identity_provider, scope, browser }
+    }
+
+    /// Shows a person where to log in, waits until they have, and returns the credentials of the login.
+    pub(in crate::config) async fn log_in(
+        self,
+        transport: Transport,
+        show: impl FnOnce(&LoginPage<'_>),
+    ) -> Result<FederatedCredentials, Error> {
+        let Self { identity_provider, scope, browser, .. } = self;
+        let completed = match browser {
+            Browser::AnyDevice(client) => {
+                let mut login = DeviceLogin::start(identity_provider, *client, transport).await?;
+                show(&LoginPage {
+                    url: login.verification_uri(),
+                    user_code: Some(login.user_code()),
+                    url_with_code: login.verification_uri_complete(),
+                    expires_in: login.expires_in(),
+                });
+                login.complete().await?
+            }
+            #[cfg(feature = "browser")]
+            Browser::ThisMachine { host, port, timeout } => {
+                let mut login = WebSsoLogin::builder(identity_provider);
+                if let Some(host) = host {
+                    login = login.host(host);
+                }
+                if let Some(port) = port {
+                    login = login.port(port);
+                }
+                let login = login.start(transport).await?;
+                let url = login.url();
+                show(&LoginPage { url, user_code: None, url_with_code: None, expires_in: timeout });
+                login.complete(timeout).await?
+            }
+        };
+        Ok(completed.into_credentials().scope(scope))
+    }
+}
+
+impl Credentials for PersonalLogin {
+    fn get_auth_ref(&self, _: Transport) -> AuthRefFuture {
+        let reason = "this auth type needs a person, whom a request does not wait for; call CloudConfig::log_in first, and use \
+                      the configuration that it returns";
+        Box::pin(ready(Err(Error::AuthorizationFailure { reason })))
+    }
+
+    fn auth_url(&self) -> &Uri {
+        &self.auth_url
+    }
+
+    fn can_lock_account(&self) -> bool {
+        false
+    }
+}
