@@ -39,7 +39,7 @@ impl CompletedLogin {
     /// ever asks a person in the background.
     pub fn into_credentials(self) -> FederatedCredentials {
         let Self { identity_provider, access_info, refresh } = self;
-        let user_id: Box<str> = access_info.user_id().unwrap_or_default().into();
+        let user_id = access_info.user_id().filter(|id| !id.is_empty()).map(Into::into);
         let token = identity_provider.unscoped_token(access_info);
         let provider = identity_provider.clone();
         let login: Box<dyn UnscopedLogin> = match refresh {

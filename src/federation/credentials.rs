@@ -25,6 +25,9 @@ use crate::{
 ///
 /// If Keystone refuses an unscoped token that was shared, the credentials log in anew, once.
 ///
+/// Logins run in tasks of the tokio runtime. A login ends if nobody waits for it any more, except one with a refresh token:
+/// the provider may have replaced that already.
+///
 /// See the [module docs](super) for an example.
 #[derive(Clone)]
 pub struct FederatedCredentials {
@@ -70,8 +73,8 @@ impl FederatedCredentials {
     /// provider that replaces it takes a second use for theft: while the store cannot be used, the login fails with a
     /// transient error. Of the login of a person, all processes use the newest refresh token of that user and client.
     ///
-    /// After a login that failed permanently, no process with the same credentials logs in for 60 s, if the store is
-    /// sealed.
+    /// After a login that failed permanently, no process with the same credentials logs in for 30 s, and for up to 300 s
+    /// after further ones, if the store is sealed. A corrected secret is tried at once.
     #[cfg(feature = "store")]
     #[cfg_attr(docsrs, doc(cfg(feature = "store")))]
     #[must_use]
@@ -82,6 +85,9 @@ impl FederatedCredentials {
 
     /// Calls this function with each refresh token that the provider issues in place of an older one. Applies to all
     /// clones.
+    ///
+    /// These are credentials of a [`Grant::refresh_token`], and of a
+    /// [`CompletedLogin`](super::CompletedLogin::into_credentials) with a refresh token. Others have none.
     ///
     /// Save the token, in place of the older one, for a [`Grant::refresh_token`] in the next run of the program. The
     /// function is called in the task of the login, so it should not block for long. If it panics, the login goes on

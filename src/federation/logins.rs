@@ -34,14 +34,15 @@ pub(super) struct RefreshLogin {
 }
 
 pub(super) enum RefreshLoginId {
-    User(Box<str>),
+    /// `None` if the token document does not name the user. Such a login is not shared.
+    User(Option<Box<str>>),
     FirstToken(Secret),
 }
 
 /// A login of a person that cannot be repeated without them.
 pub(super) struct EndedLogin {
     pub(super) identity_provider: IdentityProvider,
-    pub(super) user_id: Box<str>,
+    pub(super) user_id: Option<Box<str>>,
 }
 
 /// A part of a cache id: its name and its value.
@@ -203,7 +204,7 @@ impl UnscopedLogin for RefreshLogin {
 
     fn stored_id(&self) -> Option<String> {
         let id = match &self.id {
-            RefreshLoginId::User(user_id) => ("user_id", Some(&**user_id)),
+            RefreshLoginId::User(user_id) => ("user_id", Some(user_id.as_deref()?)),
             RefreshLoginId::FirstToken(token) => ("refresh_token", Some(token.expose())),
         };
         Some(self.identity_provider.cache_id(client_elements(&self.client).into_iter().chain([id])))
@@ -212,7 +213,8 @@ impl UnscopedLogin for RefreshLogin {
     fn public_id(&self) -> Option<String> {
         let RefreshLoginId::User(user_id) = &self.id else { return None };
         let client_id = ("client_id", Some(self.client.client_id()));
-        self.identity_provider.public_id("federated refresh token", [client_id, ("user_id", Some(user_id))])
+        let user_id = ("user_id", Some(user_id.as_deref()?));
+        self.identity_provider.public_id("federated refresh token", [client_id, user_id])
     }
 
     fn can_lock_account(&self) -> bool {
@@ -230,11 +232,11 @@ impl UnscopedLogin for EndedLogin {
     }
 
     fn cache_id(&self) -> Option<String> {
-        Some(self.identity_provider.cache_id([("user_id", Some(&*self.user_id))]))
+        Some(self.identity_provider.cache_id([("user_id", Some(self.user_id.as_deref()?))]))
     }
 
     fn public_id(&self) -> Option<String> {
-        self.identity_provider.public_id("federated login", [("user_id", Some(&*self.user_id))])
+        self.identity_provider.public_id("federated login", [("user_id", Some(self.user_id.as_deref()?))])
     }
 
     fn can_lock_account(&self) -> bool {

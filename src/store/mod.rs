@@ -78,6 +78,9 @@
 //! the place of another is ignored, and is logged as a warning, at most once a minute for the same reason. The names of
 //! the entries tell nothing without the key.
 //!
+//! A refresh token of a federated login is stored only with a key. It can be worth more than the tokens: it obtains new
+//! ones until the provider ends it.
+//!
 //! Somebody who can read the store sees how many entries there are, how long they are, and when the tokens expire.
 //! Somebody who can write to it can remove tokens, delay logins, or put old tokens back, which services then reject.
 //! With the key, every token in the store can be used until it expires.

@@ -1,8 +1,19 @@
 //! The unscoped token that the scopes of a login share, in one process.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use tower_keystone::{Credentials, Error, IdentityPlugin, RenewalPolicy, RenewingPlugin};
+use bytes::Bytes;
+use http::Request;
+use tower_keystone::{
+    Credentials, Error, IdentityPlugin, RenewalPolicy, RenewingPlugin, Secret,
+    federation::{AccessTokenSource, FederatedCredentials, Grant},
+};
 
 use crate::cloud::{
     Step::{self, Exchange, Rescope, Token},
@@ -91,4 +102,45 @@ async fn a_login_that_hangs_does_not_delay_the_next_attempt() {
     cloud.requested(Token, 2).await;
     permits.add_permits(1);
     waiting.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_panic_of_the_program_is_an_error_of_that_login() {
+    let cloud = TestCloud::new();
+    let provider = cloud.cloud.oidc_provider().clone();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let source = AccessTokenSource::function(move || {
+        assert!(calls.fetch_add(1, Ordering::Relaxed) > 0, "the first call panics");
+        let token = provider.issue_access_token("alice").unwrap();
+        async move { Ok(Secret::new(token)) }
+    });
+    let credentials = FederatedCredentials::new(cloud.provider(), Grant::access_token(source));
+    let error = cloud.get(&credentials).await.unwrap_err();
+    assert!(matches!(error, Error::PluginPanicked), "{error:?}");
+    cloud.get(&credentials).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_authorization_code_serves_one_login_and_several_scopes() {
+    let cloud = TestCloud::new();
+    cloud.cloud.oidc_provider().add_client("web", "web-secret");
+    cloud.cloud.oidc_provider().sign_in("alice");
+    let url = format!(
+        "{}/auth?client_id=web&response_type=code&scope=openid&redirect_uri=http://127.0.0.1:1/",
+        cloud.cloud.oidc_provider().issuer()
+    );
+    let response = cloud.cloud.transport().send(Request::get(url).body(Bytes::new()).unwrap()).await.unwrap();
+    let location = response.headers()["location"].to_str().unwrap();
+    let (_, code) = location.split_once("code=").unwrap();
+    let code = code.split('&').next().unwrap();
+    let grant = Grant::authorization_code(cloud.client("web").secret("web-secret"), code);
+    let credentials = FederatedCredentials::new(cloud.provider(), grant.redirect_uri("http://127.0.0.1:1/"));
+    for name in ["one", "two"] {
+        cloud.get(&credentials.clone().scope(project(name))).await.unwrap();
+    }
+    assert_eq!(cloud.steps(), [Token, Exchange, Rescope, Rescope]);
+    cloud.cloud.keystone().revoke_all();
+    let error = cloud.get(&credentials.scope(project("one"))).await.unwrap_err();
+    assert!(!error.is_transient(), "{error}");
+    assert_eq!(cloud.steps(), [Rescope], "the code is not sent again");
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use tower_keystone::{
-    Credentials, Error, IdentityPlugin, RenewingPlugin, SharedTokens,
-    federation::{FederatedCredentials, Grant, IdentityProvider},
+    Credentials, Error, IdentityPlugin, RenewingPlugin, Secret, SharedTokens,
+    federation::{AccessTokenSource, FederatedCredentials, Grant, IdentityProvider},
     store::{MemoryStore, StoreKey},
 };
 
@@ -149,13 +149,18 @@ async fn a_wrong_password_is_sent_once() {
     let Error::SharedLoginFailed { message, transient: false, .. } = &error else { panic!("{error:?}") };
     assert!(message.contains("invalid_grant") && !message.contains("wrong"), "{message}");
     assert_eq!(cloud.steps(), [Token]);
-    // Another password is tried at once, and the same one a minute later.
+    // Another password is tried at once, and the same one after a delay, which becomes longer.
     let [c] = processes(&tokens, || cloud.password("alice", "wonderland").scope(project("one")));
     cloud.get(&c).await.unwrap();
-    tokio::time::advance(Duration::from_secs(61)).await;
     cloud.steps();
-    assert!(matches!(cloud.get(&b).await, Err(Error::FederatedLoginFailed(_))));
-    assert_eq!(cloud.steps(), [Token]);
+    for delay in [30, 300, 300] {
+        tokio::time::advance(Duration::from_secs(delay - 1)).await;
+        assert!(matches!(cloud.get(&a).await, Err(Error::SharedLoginFailed { .. })), "{delay}");
+        assert_eq!(cloud.steps(), []);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(matches!(cloud.get(&b).await, Err(Error::FederatedLoginFailed(_))), "{delay}");
+        assert_eq!(cloud.steps(), [Token]);
+    }
 }
 
 #[tokio::test]
@@ -221,4 +226,33 @@ async fn without_a_key_logins_share_by_what_is_no_secret() {
         cloud.get(&process).await.unwrap();
         assert_eq!(cloud.steps(), [Exchange]);
     }
+}
+
+#[tokio::test]
+async fn a_token_source_shares_when_its_user_is_known() {
+    let cloud = TestCloud::new();
+    let tokens = SharedTokens::in_memory();
+    let process = |user: &'static str| {
+        let provider = cloud.cloud.oidc_provider().clone();
+        let source = AccessTokenSource::function(move || {
+            let token = provider.issue_access_token(user).unwrap();
+            async move { Ok(Secret::new(token)) }
+        });
+        FederatedCredentials::new(cloud.provider(), Grant::access_token(source)).store(tokens.clone())
+    };
+    let processes = [process("alice"), process("alice"), process("bob")];
+    for process in &processes {
+        assert_eq!(process.cache_id(), None);
+        cloud.get(process).await.unwrap();
+        assert_eq!(cloud.steps(), [Exchange]);
+    }
+    let ids = processes.each_ref().map(Credentials::cache_id);
+    assert!(ids[0].is_some() && ids[0] == ids[1] && ids[1] != ids[2]);
+    let [a, b, c] = processes;
+    cloud.get(&a).await.unwrap();
+    assert_eq!(cloud.steps(), [Exchange]);
+    cloud.get(&b).await.unwrap();
+    assert_eq!(cloud.steps(), [], "it takes the token of the other process");
+    cloud.get(&c).await.unwrap();
+    assert_eq!(cloud.steps(), [Exchange]);
 }

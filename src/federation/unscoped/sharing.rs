@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{NewToken, UnscopedLogin, UnscopedToken, kept::KeptToken};
 use crate::{
-    AccessInfo, Error, Transport,
+    AccessInfo, Error, RenewalPolicy, Transport,
     error::{FederatedLoginFailed, LoginStep},
     federation::refresh_token::CurrentRefreshToken,
     renewal::LeaseGuard,
@@ -30,8 +30,8 @@ const FIRST_LOOK_DELAY: Duration = Duration::from_millis(25);
 /// Maximum of that delay.
 const MAX_LOOK_DELAY: Duration = Duration::from_millis(250);
 
-/// How long no process of the fleet logs in after a permanent failure.
-const FAILURE_DELAY: Duration = Duration::from_secs(60);
+/// Maximum time in which no process of the fleet logs in after a permanent failure. Only another secret ends it earlier.
+const MAX_FAILURE_DELAY: Duration = Duration::from_secs(300);
 
 /// A login whose unscoped token is shared.
 pub(super) struct SharedLogin<'a> {
@@ -143,16 +143,30 @@ impl SharedLogin<'_> {
                 }
             }
             Err(error) if self.is_sealed && !error.is_transient() && self.login.refresh_token().is_none() => {
-                let _ = self.entries.publish_login_failure(error.to_string(), FAILURE_DELAY).await;
+                let _ = self.publish_failure(error).await;
             }
             Err(_) => {}
         }
     }
 
+    /// Publishes a permanent failure, with the delay that a plugin waits after it.
+    async fn publish_failure(&self, error: &Error) -> Result<(), StoreAway> {
+        let mut counts = self.entries.failure_counts().await?;
+        let policy = RenewalPolicy::default();
+        let delays = match self.login.can_lock_account() {
+            true => policy.permanent_failure_delays,
+            false => policy.permanent_failure_delays_without_lockout,
+        };
+        let delay = delays.get(counts.permanent as usize).copied().unwrap_or(MAX_FAILURE_DELAY);
+        counts.permanent = counts.permanent.saturating_add(1);
+        self.entries.publish_login_failure(error.to_string(), delay.min(MAX_FAILURE_DELAY)).await?;
+        self.entries.publish_failure_counts(counts).await
+    }
+
     async fn log_in_without_store(&self) -> Result<NewToken, Error> {
         if self.shared_refresh_token().is_some() {
-            let hint = "the refresh token is used only under a lease of the token store, which cannot be had now; check \
-                        the store";
+            let hint = "the refresh token is used only under a lease of the token store, which did not give one; check the \
+                        store, or try again later";
             return Err(FederatedLoginFailed::new(LoginStep::Token, "".into(), hint, true).into());
         }
         self.login.log_in(self.transport.clone()).await.map(NewToken::Own)

@@ -208,7 +208,8 @@ impl UnscopedTokens {
             NewToken::Stored(token) => KeptToken::stored(token, generation),
         };
         if state.first_user.is_none() {
-            state.first_user = kept.token.access_info.user_id().map(Into::into);
+            let user_id = kept.token.access_info.user_id();
+            state.first_user = user_id.filter(|id| !id.is_empty()).map(Into::into);
         }
         let last = state.newest.replace(kept.clone());
         drop(state);
