@@ -142,8 +142,8 @@ def header_lines(headers, prefix, value="{}"):
 class Apache:
     """Files that the workers of Apache must be able to read are in `directory`."""
 
-    def __init__(self, programs, keys, log, kerberos=None):
-        self.programs, self.keys, self.log, self.kerberos = programs, keys, log, kerberos
+    def __init__(self, programs, keys, log):
+        self.programs, self.keys, self.log, self.kerberos = programs, keys, log, None
         # The workers of a root's Apache are another user, who may have no access to the directory of the project.
         self.directory = Path(tempfile.mkdtemp(prefix="tower-keystone-federation-"))
         self.directory.chmod(0o755)

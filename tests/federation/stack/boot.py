@@ -40,6 +40,7 @@ sys.path.insert(1, str(CLOUD))
 import environment  # noqa: E402
 from apache import Apache, Site  # noqa: E402
 from environment import ensure, keystone_venv, locked  # noqa: E402
+from kerberos import Kerberos  # noqa: E402
 from keystones import Keystones, make_seed  # noqa: E402
 from lifeline import ignore_signals, serve  # noqa: E402
 from programs import debian_programs, node, provider_directory  # noqa: E402
@@ -182,6 +183,9 @@ def work(state, with_kerberos, commands):
         with Keystones(venv, root) as keystones:
             say("starting the services")
             apache = Apache(programs, keystones.keys, root / "apache.log")
+            if with_kerberos:
+                apache.kerberos = Kerberos(programs, root / "kerberos", apache.directory)
+                apache.kerberos.start()
             facts = boot(keystones, programs, provider, apache)
             say("ready")
             print(json.dumps(facts), flush=True)

@@ -1,5 +1,6 @@
 """Programs that are not from PyPI: Apache with its modules, xmlsec1, Kerberos, Node and the packages of npm."""
 
+import contextlib
 import os
 import re
 import shlex
@@ -71,11 +72,12 @@ def debian_programs(state, with_kerberos):
         missing = programs.missing(packages)
     if missing and shutil.which("apt-get") and shutil.which("dpkg"):
         say(f"unpacking {' '.join(missing)}")
-        ensure(unpacked, [Path(__file__)], lambda directory: unpack(missing, directory))
+        with contextlib.suppress(RuntimeError):
+            ensure(unpacked, [Path(__file__)], lambda directory: unpack(missing, directory))
         programs = Programs(unpacked)
         missing = programs.missing(packages)
     if missing:
-        raise RuntimeError(f"missing Debian packages, install them: {' '.join(missing)}")
+        raise RuntimeError(f"Debian packages are missing; install them: apt-get install {' '.join(missing)}")
     return programs
 
 
@@ -99,12 +101,9 @@ def unpack(packages, directory):
         ["apt-get", "install", "--simulate", *QUIET, *packages], capture_output=True, text=True, check=False
     )
     needed = re.findall(r"^Inst (\S+)", plan.stdout, re.MULTILINE)
-    try:
-        run(["apt-get", "download", "--quiet", *(needed or packages)], sys.stderr, cwd=archives)
-        for archive in sorted(archives.glob("*.deb")):
-            run(["dpkg", "-x", archive, directory], sys.stderr)
-    except RuntimeError as error:
-        say(f"{error}; `apt-get update` may help")
+    run(["apt-get", "download", "--quiet", *(needed or packages)], sys.stderr, cwd=archives)
+    for archive in sorted(archives.glob("*.deb")):
+        run(["dpkg", "-x", archive, directory], sys.stderr)
     shutil.rmtree(archives)
 
 
@@ -135,7 +134,7 @@ def make_provider(venv, directory):
         arguments = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", NODE_REQUIREMENTS]
         install(venv, "--target", directory / "wheel", *arguments)
     say("installing the OpenID provider")
-    options = ["--no-audit", "--no-fund", "--silent", "--cache", directory / "cache"]
+    options = ["--no-audit", "--no-fund", "--loglevel", "error", "--cache", directory / "cache"]
     run([node, npm, "ci", *options], sys.stderr, cwd=directory)
 
 
