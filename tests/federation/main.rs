@@ -4,8 +4,11 @@
 //! do nothing without it: `tests/federated` tests the same logins without these servers. With
 //! `TOWER_KEYSTONE_FEDERATION=kerberos`, Kerberos is tested too.
 
-#![allow(dead_code, reason = "tests of the credentials use the rest of the helpers")]
-
 mod browser;
-mod stack;
+mod grants;
+mod interactive;
+mod kerberos;
+mod oauth2;
+mod saml;
+mod session;
 mod support;

@@ -16,7 +16,10 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::{Service, ServiceExt};
-use tower_keystone::{BoxError, HttpsClient, Transport};
+use tower_keystone::{
+    BoxError, HttpsClient, Scope, Transport,
+    federation::{IdentityProvider, OidcClient},
+};
 use url::form_urlencoded;
 
 /// The running servers. They stop when this process ends, because it holds the pipe of their standard input.
@@ -57,9 +60,11 @@ fn boot(arguments: &[&str]) -> Stack {
 impl Stack {
     /// Returns a fact that boot.py writes, such as `project_id`.
     pub(crate) fn fact(&self, name: &str) -> &Value {
-        let fact = &self.facts[name];
-        assert!(!fact.is_null(), "boot.py writes no {name}");
-        fact
+        self.optional_fact(name).unwrap_or_else(|| panic!("boot.py writes no {name}"))
+    }
+
+    pub(crate) fn optional_fact(&self, name: &str) -> Option<&Value> {
+        self.facts.get(name).filter(|fact| !fact.is_null())
     }
 
     pub(crate) fn text(&self, name: &str) -> &str {
@@ -68,6 +73,25 @@ impl Stack {
 
     pub(crate) fn url(&self, name: &str) -> Uri {
         self.text(name).parse().expect("a URL")
+    }
+
+    /// Returns the identity provider of OpenID Connect at a Keystone, such as `auth_url`.
+    pub(crate) fn identity_provider(&self, keystone: &str) -> IdentityProvider {
+        IdentityProvider::new(self.url(keystone), "op", "openid")
+    }
+
+    /// Returns a client of the OpenID provider.
+    pub(crate) fn oidc_client(&self, name: &str) -> OidcClient {
+        let client = OidcClient::new(name).discovery_endpoint(self.url("discovery_endpoint"));
+        match self.client_secret(name) {
+            Some(secret) => client.secret(secret),
+            None => client,
+        }
+    }
+
+    /// Returns the scope of the project of all groups.
+    pub(crate) fn project(&self) -> Scope {
+        Scope::new().project_id(self.text("project_id"))
     }
 
     /// Returns the URL of the federated logins of a Keystone, such as `auth_url`.
@@ -139,9 +163,10 @@ impl Stack {
         let user = json!({"name": "admin", "password": self.text("admin_password"), "domain": domain});
         let scope = json!({"project": {"name": "admin", "domain": domain}});
         let identity = json!({"methods": ["password"], "password": {"user": user}});
-        let answer = self
-            .log_in(&self.client(), self.text(keystone), json!({"identity": identity, "scope": scope}))
-            .await;
+        let request = Request::post(format!("{}/auth/tokens", self.text(keystone)))
+            .header("content-type", "application/json");
+        let body = json!({"auth": {"identity": identity, "scope": scope}}).to_string();
+        let answer = self.client().ask(request, body).await;
         answer.subject_token().to_owned()
     }
 
@@ -158,35 +183,18 @@ impl Stack {
         serde_json::from_str(&answer.text).unwrap_or_default()
     }
 
-    /// Revokes a token at Keystone.
+    /// Revokes a token of the service provider, that is the Keystone at `auth_url` and `short_auth_url`.
     pub(crate) async fn revoke(&self, token: &str) {
-        let request = Request::delete(format!("{}/auth/tokens", self.text("auth_url")))
-            .header("x-auth-token", self.admin_token("auth_url").await)
+        self.revoke_at("auth_url", token).await;
+    }
+
+    /// Revokes a token at this Keystone.
+    pub(crate) async fn revoke_at(&self, keystone: &str, token: &str) {
+        let request = Request::delete(format!("{}/auth/tokens", self.text(keystone)))
+            .header("x-auth-token", self.admin_token(keystone).await)
             .header("x-subject-token", token);
         let answer = self.client().ask(request, "").await;
         assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.text);
-    }
-
-    /// Asks a Keystone for a token.
-    pub(crate) async fn log_in(&self, client: &Client, auth_url: &str, auth: Value) -> Answer {
-        let request =
-            Request::post(format!("{auth_url}/auth/tokens")).header("content-type", "application/json");
-        client.ask(request, json!({"auth": auth}).to_string()).await
-    }
-
-    /// Asks for a token of this project with another token.
-    pub(crate) async fn rescope(&self, auth_url: &str, token: &str, project_id: &str) -> Answer {
-        let identity = json!({"methods": ["token"], "token": {"id": token}});
-        let auth = json!({"identity": identity, "scope": {"project": {"id": project_id}}});
-        self.log_in(&self.client(), auth_url, auth).await
-    }
-
-    /// Asks a Keystone for the document of a token.
-    pub(crate) async fn document(&self, token: &str) -> Answer {
-        let request = Request::get(format!("{}/auth/tokens", self.text("auth_url")))
-            .header("x-auth-token", token)
-            .header("x-subject-token", token);
-        self.client().ask(request, "").await
     }
 }
 
