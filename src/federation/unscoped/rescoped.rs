@@ -112,7 +112,8 @@ impl Rescoped {
             obtained = self.unscoped.obtain(transport.clone(), refused, has_scope).await?;
             result = self.rescope(&obtained.kept.token, &transport).await;
         }
-        if is_refused(&result) && !self.login().can_log_in() && !obtained.kept.is_valid() {
+        let has_ended = !obtained.kept.is_valid() || result.as_ref().is_err_and(is_revoked);
+        if is_refused(&result) && !self.login().can_log_in() && has_ended {
             return Err(Error::LoginEnded);
         }
         if result.is_ok() {
@@ -144,6 +145,11 @@ impl Rescoped {
 fn is_refused(error: &Error) -> bool {
     let Error::Keystone(error) = error else { return false };
     matches!(error.status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND)
+}
+
+/// Returns whether Keystone refused the unscoped token, because it was revoked.
+fn is_revoked(error: &Error) -> bool {
+    matches!(error, Error::Keystone(error) if error.status == StatusCode::NOT_FOUND)
 }
 
 /// Describes the unscoped token and what to check in the error of a rescope.

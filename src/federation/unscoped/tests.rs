@@ -287,6 +287,9 @@ async fn the_login_of_a_person_ends() {
     // Keystone refuses another scope.
     cloud.respond_with(&[401]);
     assert!(matches!(get(&scope("c"), &cloud).await, Err(Error::Keystone(_))));
+    // The unscoped token was revoked.
+    cloud.respond_with(&[404]);
+    assert!(matches!(get(&scope("c"), &cloud).await, Err(Error::LoginEnded)));
     advance(HOUR / 2).await;
     let error = get(&scope("d"), &cloud).await.unwrap_err();
     assert!(matches!(error, Error::LoginEnded) && !error.is_transient());
