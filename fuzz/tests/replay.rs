@@ -66,8 +66,9 @@ macro_rules! targets {
 }
 
 targets! {
-    access_rules, auth_response, auth_state, catalog, config, discovery, join, origin_guard, project_in_path,
-    retry_after, saml_ecp, store_record, timestamp, token_header, validated_request, validation_answer
+    access_rules, auth_response, auth_state, browser_request, catalog, config, discovery, join, origin_guard,
+    project_in_path, provider_metadata, retry_after, saml_ecp, store_record, timestamp, token_header, token_response,
+    validated_request, validation_answer
 }
 
 fn replay(name: &str, target: fn(&[u8])) {
