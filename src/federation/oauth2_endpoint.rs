@@ -12,6 +12,7 @@ use super::{
 use crate::{
     AuthUrl, Error, Secret, Transport,
     error::{FederatedLoginFailed, LoginStep},
+    identity::TOKENLESS_CERTIFICATE,
 };
 
 /// A client of the OAuth 2.0 endpoint of Keystone.
@@ -79,6 +80,10 @@ impl OAuth2Endpoint {
             (Some("invalid_client"), _) => Some(
                 "check the user id, and that the client of the Transport presents the certificate of this user",
             ),
+            (_, StatusCode::BAD_REQUEST) => {
+                let description = failed.error_description.as_deref()?;
+                description.contains("project or domain in scope").then_some(TOKENLESS_CERTIFICATE)
+            }
             (_, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => {
                 Some("check the oauth2_endpoint; that of a Keystone is {auth_url}/OS-OAUTH2/token")
             }

@@ -31,6 +31,10 @@ const USER_DOMAIN: &str = "set the domain of the user: user_domain_name (often D
 const PROJECT_DOMAIN: &str =
     "set the domain of the project: project_domain_name (often Default) or project_domain_id";
 
+/// The hint if Keystone takes the certificate of the client for a token.
+pub(crate) const TOKENLESS_CERTIFICATE: &str = "the HTTP client presents a certificate that Keystone accepts in place of a token; give the Transport a client \
+     without it";
+
 impl LoginContext {
     pub(super) fn new(
         version: IdentityVersion,
@@ -68,13 +72,14 @@ impl LoginContext {
             400.. => !is_keystone && !needs_tls,
             _ => false,
         };
-        let names_no_domain = |object: &str| {
-            let message = format!("Expecting to find domain in {object}");
+        let is_missing = |missing: &str| {
+            let message = format!("Expecting to find {missing}");
             is_keystone && body.windows(message.len()).any(|part| part == message.as_bytes())
         };
         let hint = match status.as_u16() {
-            400 if names_no_domain("user") => USER_DOMAIN,
-            400 if names_no_domain("project") => PROJECT_DOMAIN,
+            400 if is_missing("domain in user") => USER_DOMAIN,
+            400 if is_missing("domain in project") => PROJECT_DOMAIN,
+            400 if is_missing("project or domain in scope") => TOKENLESS_CERTIFICATE,
             407 => "a proxy requires credentials of its own; give them to the client of the Transport",
             429 => "",
             _ if needs_tls => "that port speaks TLS; use https:// in the auth_url",

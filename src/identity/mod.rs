@@ -165,6 +165,7 @@ pub(crate) use login::send as send_within_origin;
 #[cfg(feature = "federation")]
 pub(crate) use {
     login::{is_same_origin, request as login_request, send_with_header},
+    login_context::TOKENLESS_CERTIFICATE,
     login_header::is_ticket_rejected,
     request_body::Json,
     response::wipe,

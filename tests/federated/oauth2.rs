@@ -348,6 +348,15 @@ async fn a_rejected_certificate_is_permanent() {
 }
 
 #[tokio::test]
+async fn a_certificate_for_requests_without_a_token_is_named() {
+    let exchange = Exchange::read("tokenless-login-1-login");
+    let (transport, _) = transport(move |_| Ok(exchange.response()));
+    let failed = failed(mtls().get_auth_ref(transport).await.unwrap_err());
+    assert!(failed.to_string().contains("a client without it"), "{failed}");
+    assert!(!failed.is_transient());
+}
+
+#[tokio::test]
 async fn the_document_of_an_access_token_can_be_refused() {
     let (transport, _) = transport(|request| match is_oauth2(request) {
         true => Ok(access_token(1, "")),

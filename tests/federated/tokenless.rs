@@ -5,13 +5,13 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 use tower_keystone::{
-    AccessInfo, AccessInfoPlugin, AuthLayer, EndpointFilter, Error, Identity, Interface, Scope,
-    federation::TokenlessPlugin,
+    AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, Credentials, EndpointFilter, Error, Identity,
+    Interface, Scope, User, V3Credentials, federation::TokenlessPlugin,
 };
 
 use crate::{
     recorded::Exchange,
-    wire::{Requests, response},
+    wire::{Requests, response, transport},
 };
 
 const V3: &str = "https://127.0.0.1:48001/v3";
@@ -113,6 +113,16 @@ async fn it_is_no_service_token_and_gets_none() {
     assert_eq!(requests.header("x-auth-token"), [Some("user".to_owned())]);
     assert_eq!(requests.header("x-service-token"), [None]);
     assert_eq!(requests.header("x-project-id"), [None]);
+}
+
+#[tokio::test]
+async fn a_login_with_the_certificate_says_what_is_wrong() {
+    let exchange = Exchange::read("tokenless-login-1-login");
+    let (transport, _) = transport(move |_| Ok(exchange.response()));
+    let credentials = V3Credentials::new(V3, AuthMethod::password(User::new().user_id("u"), "svc-pass"));
+    let error = credentials.get_auth_ref(transport).await.unwrap_err();
+    assert!(error.to_string().contains("a client without it"), "{error}");
+    assert!(!error.is_transient());
 }
 
 #[test]
