@@ -16,6 +16,9 @@
 //! | `identity.access.AccessInfoPlugin(auth_ref, auth_url)` | [`AccessInfoPlugin::new`] and [`auth_url`](AccessInfoPlugin::auth_url) |
 //! | `get_access(session)` | [`IdentityPlugin::access`], without a session: a plugin has its own client for Keystone |
 //! | `identity.v3.Password`, `Token`, `TOTP`, `ApplicationCredential`, `MultiFactor` | [`RenewingPlugin`] with [`V3Credentials`] and [`AuthMethod`] |
+//! | `identity.v3.OidcClientCredentials`, `OidcPassword`, `OidcAccessToken`, `OidcAuthorizationCode`, `extras._saml2`, `extras.kerberos.MappedKerberos` | `FederatedCredentials` with a `Grant` (feature `federation`) |
+//! | `identity.v3.OidcDeviceAuthorization`, `identity.v3.WebSSO` | `DeviceLogin`, `WebSsoLogin`: calls of their own, never made by a renewal (features `federation`, `browser`) |
+//! | `identity.v3.Keystone2Keystone`, `OAuth2ClientCredential`, `OAuth2mTlsClientCredential`, `TokenlessAuth` | `Keystone2KeystoneCredentials`, `OAuth2ClientCredentials`, `OAuth2MtlsCredentials`, `TokenlessPlugin` (feature `federation`) |
 //! | `identity.v2.Password`, `Token` | [`RenewingPlugin`] with [`V2Credentials`] |
 //! | `identity.generic.Password`, `Token` (`password`, `token`) | [`RenewingPlugin`] with [`GenericCredentials`] |
 //! | `noauth`, `http_basic`, `admin_token` | [`FixedEndpointPlugin`] |

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tower_keystone::{
-    Error, Secret, SharedTokens,
+    Error, Scope, Secret, SharedTokens,
     federation::{FederatedCredentials, Grant},
     store::StoreKey,
 };
@@ -16,7 +16,7 @@ use crate::{
         Step::{Exchange, Rescope, Token},
         TestCloud, project,
     },
-    stores::{Away, Hanging},
+    stores::{Away, Hanging, Recording},
 };
 
 /// The refresh tokens that the program has saved.
@@ -240,14 +240,25 @@ async fn a_refresh_token_is_not_used_while_the_store_is_away() {
     }
 }
 
+/// The kind of the record of a refresh token.
+const REFRESH_TOKEN: u8 = 9;
+
 #[tokio::test]
-async fn without_a_key_the_refresh_token_is_not_stored() {
-    let cloud = TestCloud::new();
-    let store = tower_keystone::store::MemoryStore::new();
-    let tokens = SharedTokens::without_sealing(store);
-    let saved = Saved::default();
-    let credentials = used_login(&cloud, Some(&tokens)).await.on_refresh_token(saved.save());
-    cloud.get(&credentials).await.unwrap();
-    cloud.get(&credentials).await.unwrap();
-    assert_eq!(saved.len(), 2);
+async fn a_refresh_token_is_stored_only_with_a_key() {
+    let store = Recording::default();
+    for (tokens, is_sealed) in [
+        (SharedTokens::without_sealing(store.clone()), false),
+        (SharedTokens::new(store.clone(), StoreKey::new([7; 32])), true),
+    ] {
+        let cloud = TestCloud::new();
+        let saved = Saved::default();
+        let credentials = used_login(&cloud, Some(&tokens)).await.on_refresh_token(saved.save());
+        let credentials = credentials.scope(Scope::new());
+        for _ in 0..3 {
+            cloud.get(&credentials).await.unwrap();
+        }
+        assert_eq!(saved.len(), 2);
+        assert!(!saved.0.lock().unwrap().iter().any(|token| store.has(token)));
+        assert_eq!(store.kinds().contains(&REFRESH_TOKEN), is_sealed);
+    }
 }
