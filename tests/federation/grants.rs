@@ -21,15 +21,15 @@ use crate::{
 
 const REDIRECT_URI: &str = "http://127.0.0.1:9/callback";
 
-fn credentials(stack: &Stack, keystone: &str, grant: Grant) -> FederatedCredentials {
+pub(crate) fn credentials(stack: &Stack, keystone: &str, grant: Grant) -> FederatedCredentials {
     FederatedCredentials::new(stack.identity_provider(keystone), grant).scope(stack.project())
 }
 
-fn robot(stack: &Stack) -> Grant {
+pub(crate) fn robot(stack: &Stack) -> Grant {
     Grant::client_credentials(stack.oidc_client("robot"))
 }
 
-fn person(stack: &Stack, name: &str) -> Grant {
+pub(crate) fn person(stack: &Stack, name: &str) -> Grant {
     Grant::password(stack.oidc_client("cli"), name, format!("{name}-pass"))
 }
 
@@ -64,13 +64,6 @@ async fn client_credentials_log_in_and_are_renewed() {
     session.assert_renewed_after_a_revocation(stack).await;
     let requests = ["GET /v3/auth/projects 200".to_owned(), "GET /v3/auth/projects 401".to_owned()];
     assert_eq!(client.sent(), [&requests[..], &login[1..], &requests[..1]].concat());
-}
-
-#[tokio::test]
-async fn client_credentials_are_renewed_when_their_token_ends() {
-    let Some(stack) = stack() else { return };
-    let credentials = credentials(stack, "short_auth_url", robot(stack));
-    Session::new(credentials, &stack.client()).assert_renewed_at_its_end().await;
 }
 
 #[tokio::test]
@@ -132,13 +125,6 @@ async fn a_password_logs_in_and_is_renewed() {
     let session = Session::new(credentials(stack, "auth_url", person(stack, "alice")), &stack.client());
     assert_eq!(session.access_info().await.username(), Some("alice"));
     session.assert_renewed_after_a_revocation(stack).await;
-}
-
-#[tokio::test]
-async fn a_password_is_used_again_when_the_token_ends() {
-    let Some(stack) = stack() else { return };
-    let credentials = credentials(stack, "short_auth_url", person(stack, "alice"));
-    Session::new(credentials, &stack.client()).assert_renewed_at_its_end().await;
 }
 
 #[tokio::test]

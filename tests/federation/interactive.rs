@@ -35,14 +35,14 @@ async fn confirm(stack: &Stack, login: &DeviceLogin, user: &'static str, is_conf
 }
 
 /// Logs in as alice on another device.
-async fn by_device(stack: &Stack, keystone: &str, name: &str, client: &Client) -> CompletedLogin {
+pub(crate) async fn by_device(stack: &Stack, keystone: &str, name: &str, client: &Client) -> CompletedLogin {
     let mut login = device_login(stack, keystone, name, client).await;
     confirm(stack, &login, "alice", true).await;
     login.complete().await.expect("a token")
 }
 
 /// Logs in as alice in the browser.
-async fn by_browser(stack: &Stack, keystone: &str, name: &str, client: &Client) -> CompletedLogin {
+pub(crate) async fn by_browser(stack: &Stack, keystone: &str, name: &str, client: &Client) -> CompletedLogin {
     let provider = stack.identity_provider(keystone);
     let login =
         BrowserLogin::start(provider, stack.oidc_client(name), client.transport()).await.expect("a URL");
@@ -90,14 +90,6 @@ async fn a_device_login_is_renewed_by_its_refresh_token() {
         session.assert_renewed_after_a_revocation(stack).await;
         session.assert_renewed_after_a_revocation(stack).await;
     }
-}
-
-#[tokio::test]
-async fn a_device_login_is_renewed_when_its_token_ends() {
-    let Some(stack) = stack() else { return };
-    let client = stack.client();
-    let login = by_device(stack, "short_auth_url", "cli", &client).await;
-    session(stack, login, &client).assert_renewed_at_its_end().await;
 }
 
 #[tokio::test]
@@ -172,14 +164,6 @@ async fn a_browser_login_is_renewed_by_its_refresh_token() {
         session.assert_renewed_after_a_revocation(stack).await;
         session.assert_renewed_after_a_revocation(stack).await;
     }
-}
-
-#[tokio::test]
-async fn a_browser_login_is_renewed_when_its_token_ends() {
-    let Some(stack) = stack() else { return };
-    let client = stack.client();
-    let login = by_browser(stack, "short_auth_url", "public-cli", &client).await;
-    session(stack, login, &client).assert_renewed_at_its_end().await;
 }
 
 #[tokio::test]

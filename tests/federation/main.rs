@@ -5,6 +5,7 @@
 //! `TOWER_KEYSTONE_FEDERATION=kerberos`, Kerberos is tested too.
 
 mod browser;
+mod expiry;
 mod grants;
 mod interactive;
 mod kerberos;

@@ -19,12 +19,12 @@ fn endpoint(stack: &Stack, keystone: &str) -> String {
     format!("{}/OS-OAUTH2/token", stack.text(keystone))
 }
 
-fn client_credentials(stack: &Stack, keystone: &str, secret: &str) -> OAuth2ClientCredentials {
+pub(crate) fn client_credentials(stack: &Stack, keystone: &str, secret: &str) -> OAuth2ClientCredentials {
     let id = stack.text("application_credential_id");
     OAuth2ClientCredentials::new(stack.url(keystone), endpoint(stack, keystone), id, secret)
 }
 
-fn mtls(stack: &Stack, keystone: &str, user_id: &str) -> OAuth2MtlsCredentials {
+pub(crate) fn mtls(stack: &Stack, keystone: &str, user_id: &str) -> OAuth2MtlsCredentials {
     OAuth2MtlsCredentials::new(stack.url(keystone), endpoint(stack, keystone), user_id)
 }
 
@@ -39,14 +39,6 @@ async fn an_application_credential_logs_in_with_a_bearer_and_is_renewed() {
     sent.sort();
     assert_eq!(sent, ["POST /v3/OS-OAUTH2/token 200", "POST /v3/auth/tokens 201"]);
     session.assert_renewed_after_a_revocation(stack).await;
-}
-
-#[tokio::test]
-async fn an_application_credential_is_used_again_when_the_token_ends() {
-    let Some(stack) = stack() else { return };
-    let credentials =
-        client_credentials(stack, "short_auth_url", stack.text("application_credential_secret"));
-    Session::new(credentials, &stack.client()).assert_renewed_at_its_end().await;
 }
 
 #[tokio::test]
@@ -76,13 +68,6 @@ async fn a_certificate_logs_in_and_is_renewed() {
     let access_info = session.access_info().await;
     assert_eq!((access_info.username(), access_info.project_name()), (Some("svc-mtls"), Some("fed-project")));
     session.assert_renewed_after_a_revocation(stack).await;
-}
-
-#[tokio::test]
-async fn a_certificate_is_used_again_when_the_token_ends() {
-    let Some(stack) = stack() else { return };
-    let credentials = mtls(stack, "short_tls_auth_url", stack.text("service_user_id"));
-    Session::new(credentials, &stack.client_with("client")).assert_renewed_at_its_end().await;
 }
 
 #[tokio::test]

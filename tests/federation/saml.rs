@@ -28,11 +28,11 @@ fn home(stack: &Stack, username: &str, password: &str, client: &Client) -> Renew
     )
 }
 
-fn dora(stack: &Stack, client: &Client) -> RenewingPlugin<V3Credentials> {
+pub(crate) fn dora(stack: &Stack, client: &Client) -> RenewingPlugin<V3Credentials> {
     home(stack, "dora", "dora-pass", client)
 }
 
-fn ecp(stack: &Stack, keystone: &str, password: &str) -> FederatedCredentials {
+pub(crate) fn ecp(stack: &Stack, keystone: &str, password: &str) -> FederatedCredentials {
     let provider = SamlIdentityProvider::new(stack.url("ecp_url"), "erin", password);
     let keystone = IdentityProvider::new(stack.url(keystone), "ecp", "saml2");
     FederatedCredentials::new(keystone, Grant::saml(provider)).scope(stack.project())
@@ -47,15 +47,6 @@ async fn a_keystone_logs_in_at_another_one_and_is_renewed() {
     let access_info = session.access_info().await;
     assert_eq!((access_info.username(), access_info.project_name()), (Some("dora"), Some("fed-project")));
     session.assert_renewed_after_a_revocation(stack).await;
-}
-
-#[tokio::test]
-async fn a_keystone_logs_in_again_when_the_token_ends() {
-    let Some(stack) = stack() else { return };
-    let client = stack.client();
-    let credentials =
-        Keystone2KeystoneCredentials::new(dora(stack, &client), "sp-short").scope(stack.project());
-    Session::new(credentials, &client).assert_renewed_at_its_end().await;
 }
 
 #[tokio::test]
@@ -93,13 +84,6 @@ async fn a_saml_password_logs_in_and_is_renewed() {
     let access_info = session.access_info().await;
     assert_eq!((access_info.username(), access_info.project_name()), (Some("erin"), Some("fed-project")));
     session.assert_renewed_after_a_revocation(stack).await;
-}
-
-#[tokio::test]
-async fn a_saml_password_is_used_again_when_the_token_ends() {
-    let Some(stack) = stack() else { return };
-    let credentials = ecp(stack, "short_auth_url", "erin-pass");
-    Session::new(credentials, &stack.client()).assert_renewed_at_its_end().await;
 }
 
 #[tokio::test]

@@ -30,13 +30,13 @@ impl<C: Credentials> Session<C> {
         Self { plugin, client: client.clone() }
     }
 
-    /// Returns the current token.
+    /// Returns the current token and its document.
     pub(crate) async fn access_info(&self) -> AccessInfo {
         let access = self.plugin.access().await.unwrap_or_else(|error| panic!("{error}"));
         access.auth_ref().expect("a token").clone()
     }
 
-    /// Returns the current token and, if there is one, the OAuth 2.0 bearer.
+    /// Returns the text of the current token.
     pub(crate) async fn token(&self) -> String {
         self.access_info().await.auth_token().expect("a token").to_owned()
     }

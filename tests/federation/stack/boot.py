@@ -7,7 +7,7 @@ fills their databases, both cached in DIR. Every boot uses its own copy.
 
 - Apache with mod_auth_openidc, mod_auth_mellon and mod_ssl, in front of two Keystones that share a database and keys.
   The tokens of the one at `auth_url` (`tls_auth_url` with client certificates) have a lifetime of an hour, those of the
-  one at `short_auth_url` (`short_tls_auth_url`) of 10 s. behind_apache.py takes the place of mod_wsgi.
+  one at `short_auth_url` (`short_tls_auth_url`) of 30 s. behind_apache.py takes the place of mod_wsgi.
 - An OpenID provider at `issuer`, see provider.mjs. Tokens and device codes of the client `brief-cli` end after 5 s.
 - A Keystone at `home_auth_url`, whose users can log in at the others (Keystone to Keystone). They are its service
   providers `sp` and, with short tokens, `sp-short`.

@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 # The protocol of an identity provider is a method too.
 FEDERATED_METHODS = f"{METHODS},openid,saml2,x509"
 LASTING = {"expiration": 3600, "cache": "dogpile.cache.null"}
-SHORT_LIVED = {"expiration": 10, "cache": "dogpile.cache.null"}
+SHORT_LIVED = {"expiration": 30, "cache": "dogpile.cache.null"}
 HOME_ENTITY = "http://home.fed.test/v3/OS-FEDERATION/saml2/idp"
 
 SERVICE_PROVIDER_CONF = """\
