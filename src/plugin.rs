@@ -153,8 +153,8 @@ pub struct ServiceAccess {
 impl ServiceAccess {
     /// Creates an access from a token and its document.
     ///
-    /// It sends the token as `X-Auth-Token`, and looks up endpoints in the service catalog of the document. If the access
-    /// info has an OAuth 2.0 access token too, it also sends that, as `Authorization: Bearer`.
+    /// It sends the token as `X-Auth-Token`, and looks up endpoints in the service catalog of the document. If the
+    /// access info has an OAuth 2.0 access token too, it also sends that, as `Authorization: Bearer`.
     ///
     /// # Errors
     ///
@@ -232,6 +232,13 @@ impl ServiceAccess {
         self
     }
 
+    /// Adds a header whose value is no secret.
+    #[cfg(feature = "federation")]
+    pub(crate) fn public_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
     /// Adds a secret that a header contains in encoded form, so that it is redacted too.
     pub(crate) fn with_encoded_secret(mut self, secret: Secret) -> Self {
         self.encoded_secrets.push(secret);
@@ -296,7 +303,8 @@ impl ServiceAccess {
 
     /// Inserts the headers of this access, replacing any of the same name: keystoneauth's `get_headers`.
     ///
-    /// The values are marked as sensitive. Inserting them copies no text, because header values are reference-counted.
+    /// Values that are secrets are marked as sensitive. Inserting them copies no text, because header values are
+    /// reference-counted.
     #[inline(always)]
     pub fn insert_headers(&self, headers: &mut HeaderMap) {
         if let Some(token) = &self.token {
@@ -307,9 +315,9 @@ impl ServiceAccess {
         }
     }
 
-    /// Returns the secrets to redact: the values of the headers, and the secrets that are encoded in them.
+    /// Returns the secrets to redact: the sensitive values of the headers, and the secrets that are encoded in them.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> + Clone {
-        let others = self.headers.iter().map(|(_, value)| value);
+        let others = self.headers.iter().map(|(_, value)| value).filter(|value| value.is_sensitive());
         let sent = self.token.iter().chain(others).flat_map(secrets_in);
         sent.chain(self.encoded_secrets.iter().map(Secret::expose))
     }

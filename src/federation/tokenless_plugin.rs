@@ -37,7 +37,7 @@ impl TokenlessPlugin {
         let auth_url = auth_url.into().valid_uri()?.clone();
         let access = ServiceAccess::for_identity(auth_url.clone())?;
         let headers = scope.headers()?.into_iter();
-        let access = headers.fold(access, |access, (name, value)| access.header(name, value));
+        let access = headers.fold(access, |access, (name, value)| access.public_header(name, value));
         Ok(Self { access: Arc::new(access), auth_url })
     }
 }

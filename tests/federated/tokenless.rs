@@ -6,7 +6,7 @@ use http_body_util::{BodyExt, Full};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 use tower_keystone::{
     AccessInfo, AccessInfoPlugin, AuthLayer, AuthMethod, Credentials, EndpointFilter, Error, Identity,
-    Interface, Scope, User, V3Credentials, federation::TokenlessPlugin,
+    Interface, RaiseForStatusLayer, Scope, User, V3Credentials, federation::TokenlessPlugin,
 };
 
 use crate::{
@@ -101,6 +101,27 @@ async fn a_401_is_final() {
     let (response, requests) = send(layer, get(&format!("/projects/{PROJECT}")), exchange.response()).await;
     assert_eq!(response.unwrap().status(), 401);
     assert_eq!(requests.lines().len(), 1);
+}
+
+#[tokio::test]
+async fn an_error_shows_the_scope_because_it_is_no_secret() {
+    let text = format!("Could not find project: {PROJECT}.");
+    let body = format!(r#"{{"error": {{"code": 404, "message": "{text}", "title": "Not Found"}}}}"#);
+    let answer = response(404, &[("content-type", "application/json")], body);
+    let requests = Requests::default();
+    let client = service_fn(move |request: Request<Full<Bytes>>| {
+        assert!(request.headers().values().all(|value| !value.is_sensitive()));
+        requests.push(request.map(|_| Bytes::new()));
+        std::future::ready(Ok::<_, BoxError>(answer.clone().map(Full::new)))
+    });
+    let layer = AuthLayer::new(plugin()).endpoint(keystone());
+    let request = || get(&format!("/projects/{PROJECT}"));
+    let inside = layer.layer(RaiseForStatusLayer::new().layer(client.clone())).oneshot(request()).await;
+    let outside = RaiseForStatusLayer::new().layer(layer.layer(client)).oneshot(request()).await;
+    for error in [inside.unwrap_err(), outside.unwrap_err()] {
+        let Some(Error::Service(error)) = Error::find(&*error) else { panic!("{error:?}") };
+        assert_eq!(error.message.as_deref(), Some(&*text));
+    }
 }
 
 #[tokio::test]
