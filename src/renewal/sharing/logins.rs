@@ -15,7 +15,7 @@ use super::{
 use crate::{
     AccessInfo, Credentials, Error,
     renewal::{
-        failure::AttemptError,
+        failure::{AttemptError, CredentialsInfo},
         renewal_task::{Login, with_timeout},
         state::State,
     },
@@ -91,6 +91,9 @@ impl<C: Credentials> SharedRenewal<'_, C> {
             Err(error) if has_changed && self.sharing.has_failures_by_cache_id() => {
                 self.protocol.failed_apart(now, error.is_transient)
             }
+            // Another login of the same person may go on.
+            #[cfg(feature = "federation")]
+            Err(error) if matches!(error.error, Error::LoginEnded) => self.protocol.failed_apart(now, false),
             Err(error) => self.protocol.login_failed(error.is_transient, !is_cut_short),
         }
         self.shared_delay = None;
@@ -201,11 +204,17 @@ impl<C: Credentials> SharedRenewal<'_, C> {
 
     /// Returns when the token of a login was issued, or `None` if it is not stored.
     ///
-    /// If the entries have the name of the cache id, other credentials must not use them.
+    /// It is not stored if the entries are not those of the credentials any more: these may have changed before the login,
+    /// and the user with it.
     fn issued_at(&self, access_info: &AccessInfo, login: &Login) -> Result<Option<SystemTime>, Ended> {
-        let has_changed = login.credentials.cache_id != self.credentials.cache_id;
-        let is_stored =
-            !(has_changed && self.sharing.is_named_by_cache_id()) && self.time_left(login)?.is_some();
+        let plugin = self.plugin()?;
+        let are_entries_of = |credentials: &CredentialsInfo| {
+            let entries = plugin.entries(&self.sharing, credentials);
+            entries.is_some_and(|entries| entries.short_name() == self.entries.short_name())
+        };
+        let is_stored = are_entries_of(&login.credentials)
+            && are_entries_of(&plugin.credentials_info())
+            && self.time_left(login)?.is_some();
         Ok(access_info.issued().ok().flatten().filter(|_| is_stored))
     }
 
