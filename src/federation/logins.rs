@@ -94,7 +94,12 @@ impl UnscopedLogin for GrantLogin {
                 grant => {
                     let no_bearer = Error::AuthorizationFailure { reason: "the grant yields no bearer" };
                     let response = grant.request_bearer(&transport).await?.ok_or(no_bearer)?;
-                    provider.exchange(&transport, &response.bearer).await?
+                    let exchanged = provider.exchange(&transport, &response.bearer).await;
+                    let is_over = exchanged.as_ref().err().is_none_or(|error| !error.is_transient());
+                    if let Some(code) = grant.one_time().filter(|_| is_over) {
+                        code.forget_bearer();
+                    }
+                    exchanged?
                 }
             };
             Ok(provider.unscoped_token(access_info))
@@ -183,6 +188,10 @@ impl UnscopedLogin for GrantLogin {
     fn can_log_in(&self) -> bool {
         self.grant.can_be_repeated()
     }
+
+    fn must_end(&self) -> bool {
+        self.grant.one_time().is_some()
+    }
 }
 
 impl UnscopedLogin for RefreshLogin {
@@ -191,8 +200,10 @@ impl UnscopedLogin for RefreshLogin {
             (self.identity_provider.clone(), self.client.clone(), Arc::clone(&self.token));
         Box::pin(async move {
             provider.federated_url()?;
-            let token_text = token.get();
-            let response = client.refresh(&transport, &token_text).await.map_err(login_ended)?;
+            // The lease may end while the discovery document is fetched.
+            client.discover(&transport).await?;
+            let refresh_token = token.get_to_use()?;
+            let response = client.refresh(&transport, &refresh_token).await.map_err(login_ended)?;
             token.set_used(response.refresh_token.as_ref()).await;
             Ok(provider.unscoped_token(provider.exchange(&transport, &response.bearer).await?))
         })
@@ -221,7 +232,7 @@ impl UnscopedLogin for RefreshLogin {
         false
     }
 
-    fn refresh_token(&self) -> Option<&CurrentRefreshToken> {
+    fn refresh_token(&self) -> Option<&Arc<CurrentRefreshToken>> {
         Some(&self.token)
     }
 }

@@ -1,8 +1,16 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[cfg(feature = "store")]
+use std::time::Duration;
 
 #[cfg(feature = "store")]
-use crate::store::{IdentityEntries, StoreAway, Version};
-use crate::{Secret, task::catch_panic};
+use tokio::time::Instant;
+
+use crate::{Error, Secret, task::catch_panic};
+#[cfg(feature = "store")]
+use crate::{
+    error::{FederatedLoginFailed, LoginStep},
+    store::{IdentityEntries, StoreAway, Version},
+};
 
 /// A function that stores a refresh token that the provider has issued in place of an older one.
 pub(super) type OnRotation = Arc<dyn Fn(&Secret) + Send + Sync>;
@@ -16,10 +24,37 @@ struct State {
     #[cfg_attr(not(feature = "store"), allow(dead_code, reason = "there is no store"))]
     is_newest: bool,
     on_rotation: Option<OnRotation>,
-    /// The entries of the store during a login under the lease, and the version that was seen under it.
     #[cfg(feature = "store")]
-    shared: Option<(IdentityEntries, Option<Version>)>,
+    shared: Option<Shared>,
 }
+
+/// What a login under the lease knows of the store.
+#[cfg(feature = "store")]
+struct Shared {
+    entries: IdentityEntries,
+    /// The version that was seen under the lease.
+    seen: Option<Version>,
+    leased_until: Instant,
+    /// Whether the provider has accepted the token, and has issued the newest one.
+    is_accepted: bool,
+}
+
+/// A token that was used, and whose successor is not in the store yet.
+#[cfg(feature = "store")]
+pub(super) struct Unpublished {
+    /// The version of the token that was used.
+    seen: Option<Version>,
+}
+
+/// Calls the function of the program with a new token when it is dropped, without a lock.
+struct Rotation {
+    on_rotation: OnRotation,
+    token: Secret,
+}
+
+/// How long before the end of the lease the token is not used any more: it has to reach the provider.
+#[cfg(feature = "store")]
+const MARGIN: Duration = Duration::from_secs(1);
 
 impl CurrentRefreshToken {
     /// Creates the token of a login. `is_newest` says that a person has logged in just now, so that the token of the store
@@ -34,8 +69,18 @@ impl CurrentRefreshToken {
         }))
     }
 
-    pub(super) fn get(&self) -> Secret {
-        self.lock().token.clone()
+    /// Returns the token, which is sent to the provider at once.
+    ///
+    /// # Errors
+    ///
+    /// A transient error if the token is shared, and the lease has been lost.
+    pub(super) fn get_to_use(&self) -> Result<Secret, Error> {
+        let state = self.lock();
+        #[cfg(feature = "store")]
+        if state.shared.as_ref().is_some_and(|shared| shared.leased_until <= Instant::now() + MARGIN) {
+            return Err(no_lease());
+        }
+        Ok(state.token.clone())
     }
 
     /// Calls this function with each token that replaces another one.
@@ -46,28 +91,23 @@ impl CurrentRefreshToken {
 
     /// Notes that the provider has accepted the token, and has issued `new` in its place, if there is one.
     ///
-    /// A new token is published in the store, if the login runs under its lease.
+    /// A new token is published in the store, if the login runs under its lease, before the function of the program is
+    /// called: that may take longer than the lease lasts.
     pub(super) async fn set_used(&self, new: Option<&Secret>) {
-        if let Some(new) = new {
-            self.replace(new);
-        }
+        let _called_at_the_end = new.and_then(|new| self.replace(new));
         #[cfg(feature = "store")]
         self.publish().await;
     }
 
-    /// Replaces the token, and calls the function of the program without a lock. If that panics, the token is kept all the
-    /// same.
-    fn replace(&self, token: &Secret) {
-        let on_rotation = {
-            let mut state = self.lock();
-            let is_other = state.token != *token;
-            state.is_newest |= is_other;
-            state.token = token.clone();
-            state.on_rotation.clone().filter(|_| is_other)
-        };
-        if let Some(store) = on_rotation {
-            let _ = catch_panic(|| store(token));
-        }
+    /// Replaces the token. The caller must not hold a lock when it drops the result.
+    #[must_use]
+    fn replace(&self, token: &Secret) -> Option<Rotation> {
+        let mut state = self.lock();
+        let is_other = state.token != *token;
+        state.is_newest |= is_other;
+        state.token = token.clone();
+        let on_rotation = state.on_rotation.clone().filter(|_| is_other)?;
+        Some(Rotation { on_rotation, token: token.clone() })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -75,41 +115,97 @@ impl CurrentRefreshToken {
     }
 }
 
+/// If the function panics, the token is kept all the same.
+impl Drop for Rotation {
+    fn drop(&mut self) {
+        let _ = catch_panic(|| (self.on_rotation)(&self.token));
+    }
+}
+
 #[cfg(feature = "store")]
 impl CurrentRefreshToken {
     /// Takes the token of the store before a login under the lease, unless that of this process is newer.
-    pub(super) async fn begin_sharing(&self, entries: &IdentityEntries) -> Result<(), StoreAway> {
-        let (version, stored) = entries.refresh_token().await?;
+    pub(super) async fn begin_sharing(
+        &self,
+        entries: &IdentityEntries,
+        leased_until: Instant,
+    ) -> Result<(), StoreAway> {
+        let (seen, stored) = entries.refresh_token().await?;
         let stored = {
             let mut state = self.lock();
-            state.shared = Some((entries.clone(), version));
+            state.shared = Some(Shared { entries: entries.clone(), seen, leased_until, is_accepted: false });
             stored.filter(|_| !state.is_newest)
         };
         if let Some(stored) = stored {
-            self.replace(&stored);
+            let rotation = self.replace(&stored);
             self.lock().is_newest = false;
+            drop(rotation);
         }
         Ok(())
     }
 
-    /// Notes that the login under the lease has ended.
-    pub(super) fn end_sharing(&self) {
-        let shared = self.lock().shared.take();
-        drop(shared);
+    /// Notes that the lease has been extended.
+    pub(super) fn set_leased_until(&self, leased_until: Instant) {
+        if let Some(shared) = &mut self.lock().shared {
+            shared.leased_until = leased_until;
+        }
     }
 
-    /// Publishes the token, if it is newer than that of the store. If that is not possible, the next login does it.
+    /// Notes that the login under the lease has ended. Returns what is to be published later.
+    pub(super) fn end_sharing(&self) -> Option<Unpublished> {
+        let mut state = self.lock();
+        let shared = state.shared.take();
+        let is_newest = state.is_newest;
+        drop(state);
+        let Shared { seen, is_accepted, .. } = shared?;
+        (is_accepted && is_newest).then_some(Unpublished { seen })
+    }
+
+    /// Publishes the token, if it is newer than that of the store.
     async fn publish(&self) {
-        let (token, shared) = {
+        let (token, entries, seen) = {
             let mut state = self.lock();
-            if !state.is_newest {
-                return;
-            }
-            (state.token.clone(), state.shared.take())
+            let (is_newest, token) = (state.is_newest, state.token.clone());
+            let Some(shared) = state.shared.as_mut().filter(|_| is_newest) else { return };
+            shared.is_accepted = true;
+            (token, shared.entries.clone(), shared.seen)
         };
-        let Some((entries, seen)) = shared else { return };
         if entries.publish_refresh_token(seen.as_ref(), &token).await == Ok(true) {
             self.lock().is_newest = false;
         }
     }
+
+    /// Publishes the token after an earlier attempt has failed, or its answer was lost.
+    ///
+    /// If another token than the one that was used is in the store, that of this process remains the newest for it, and
+    /// its next login publishes it.
+    pub(super) async fn publish_later(
+        &self,
+        entries: &IdentityEntries,
+        Unpublished { seen }: &Unpublished,
+    ) -> Result<(), StoreAway> {
+        let (version, stored) = entries.refresh_token().await?;
+        let token = {
+            let state = self.lock();
+            if !state.is_newest {
+                return Ok(());
+            }
+            state.token.clone()
+        };
+        let is_published = stored.is_some_and(|stored| stored == token)
+            || version == *seen && entries.publish_refresh_token(version.as_ref(), &token).await?;
+        let mut state = self.lock();
+        if is_published && state.token == token {
+            state.is_newest = false;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the error of a login that may not use its refresh token.
+#[cfg(feature = "store")]
+pub(super) fn no_lease() -> Error {
+    let hint = "the refresh token is used only under a lease of the token store, which did not give one; check the \
+                store, or try again later";
+    FederatedLoginFailed::new(LoginStep::Token, "".into(), hint, true).into()
 }

@@ -99,6 +99,11 @@ impl TestCloud {
         permits
     }
 
+    /// Stops no step any more.
+    pub fn start(&self) {
+        *self.stopped.lock().unwrap() = None;
+    }
+
     /// Makes a step respond with 503, or none.
     pub fn fail(&self, step: Option<Step>) {
         *self.failing.lock().unwrap() = step;

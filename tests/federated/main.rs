@@ -12,6 +12,7 @@ mod headers;
 mod keystone_to_keystone;
 mod oauth;
 mod oauth2;
+mod over_time;
 mod plain_http;
 mod recorded;
 mod recorded_logins;

@@ -2,11 +2,17 @@
 
 use std::{
     future::{pending, ready},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
-use tower_keystone::store::{EntryName, LeaseOwner, MemoryStore, StoreFuture, TokenStore, Version};
+use tower_keystone::{
+    SharedTokens,
+    store::{EntryName, LeaseOwner, MemoryStore, StoreFuture, StoreKey, TokenStore, Version},
+};
 
 /// A store whose operations fail.
 #[derive(Debug)]
@@ -121,5 +127,80 @@ impl TokenStore for Recording {
 
     fn release<'a>(&'a self, name: &'a EntryName, owner: &'a LeaseOwner) -> StoreFuture<'a, ()> {
         self.store.release(name, owner)
+    }
+}
+
+/// The connection of one process to a store, which can be cut off.
+#[derive(Clone, Debug, Default)]
+pub struct Connection {
+    store: Arc<MemoryStore>,
+    is_cut_off: Arc<AtomicBool>,
+    publications: Arc<AtomicUsize>,
+}
+
+impl Connection {
+    /// Returns the connection of another process to the same store.
+    pub fn other(&self) -> Self {
+        Self { store: Arc::clone(&self.store), ..Self::default() }
+    }
+
+    pub fn cut_off(&self, is_cut_off: bool) {
+        self.is_cut_off.store(is_cut_off, Ordering::Relaxed);
+    }
+
+    /// Returns how many records this process has published.
+    pub fn publications(&self) -> usize {
+        self.publications.load(Ordering::Relaxed)
+    }
+
+    /// Returns the shared tokens of this process.
+    pub fn tokens(&self) -> SharedTokens {
+        SharedTokens::new(self.clone(), StoreKey::new([7; 32]))
+    }
+
+    fn is_up(&self) -> bool {
+        !self.is_cut_off.load(Ordering::Relaxed)
+    }
+}
+
+impl TokenStore for Connection {
+    fn get<'a>(&'a self, name: &'a EntryName) -> StoreFuture<'a, Option<Vec<u8>>> {
+        if self.is_up() { self.store.get(name) } else { away() }
+    }
+
+    fn publish<'a>(
+        &'a self,
+        name: &'a EntryName,
+        seen: Option<&'a Version>,
+        record: &'a [u8],
+        time_to_live: Duration,
+    ) -> StoreFuture<'a, bool> {
+        if !self.is_up() {
+            return away();
+        }
+        self.publications.fetch_add(1, Ordering::Relaxed);
+        self.store.publish(name, seen, record, time_to_live)
+    }
+
+    fn lease<'a>(
+        &'a self,
+        name: &'a EntryName,
+        owner: &'a LeaseOwner,
+        term: Duration,
+    ) -> StoreFuture<'a, bool> {
+        if self.is_up() { self.store.lease(name, owner, term) } else { away() }
+    }
+
+    fn extend<'a>(
+        &'a self,
+        name: &'a EntryName,
+        owner: &'a LeaseOwner,
+        term: Duration,
+    ) -> StoreFuture<'a, bool> {
+        if self.is_up() { self.store.extend(name, owner, term) } else { away() }
+    }
+
+    fn release<'a>(&'a self, name: &'a EntryName, owner: &'a LeaseOwner) -> StoreFuture<'a, ()> {
+        if self.is_up() { self.store.release(name, owner) } else { away() }
     }
 }

@@ -1,6 +1,6 @@
 //! The bearer that each grant of OAuth 2.0 yields.
 
-use super::{OidcClient, TokenResponse, token_request::REFRESH_TOKEN};
+use super::{OidcClient, OneTime, TokenResponse, token_request::REFRESH_TOKEN};
 use crate::{Error, Secret, Transport, federation::grant::Kind};
 
 impl Kind {
@@ -9,6 +9,9 @@ impl Kind {
         &self,
         transport: &Transport,
     ) -> Result<Option<TokenResponse>, Error> {
+        if let Some(bearer) = self.one_time().and_then(OneTime::bearer) {
+            return Ok(Some(TokenResponse { bearer, refresh_token: None, lifetime: None }));
+        }
         let response = match self {
             Self::ClientCredentials(client) => {
                 let fields = [("scope", client.openid_scope())];
@@ -25,7 +28,7 @@ impl Kind {
                 }
                 let response = client.request_token(transport, "password", &fields).await?;
                 if let Some((_, code)) = passcode {
-                    code.set_used();
+                    code.set_used(&response.bearer);
                 }
                 response
             }
@@ -38,7 +41,7 @@ impl Kind {
                 let fields: Vec<_> =
                     redirect_uri.into_iter().chain([("code", code.get()?)]).chain(verifier).collect();
                 let response = client.request_token(transport, "authorization_code", &fields).await?;
-                code.set_used();
+                code.set_used(&response.bearer);
                 response
             }
             Self::RefreshToken { client, refresh_token } => client.refresh(transport, refresh_token).await?,
@@ -47,14 +50,19 @@ impl Kind {
         Ok(Some(response))
     }
 
-    /// Returns whether another login can succeed, which a code that was used rules out.
-    pub(in crate::federation) fn can_be_repeated(&self) -> bool {
+    /// Returns the code that is valid for one login, if there is one.
+    pub(in crate::federation) fn one_time(&self) -> Option<&OneTime> {
         match self {
             Self::Password { passcode: Some((_, code)), .. } | Self::AuthorizationCode { code, .. } => {
-                !code.is_used()
+                Some(code)
             }
-            _ => true,
+            _ => None,
         }
+    }
+
+    /// Returns whether another login can succeed, which a code that was used rules out.
+    pub(in crate::federation) fn can_be_repeated(&self) -> bool {
+        self.one_time().is_none_or(OneTime::can_log_in)
     }
 }
 

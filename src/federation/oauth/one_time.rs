@@ -1,9 +1,6 @@
 //! Codes that are valid for one login.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{Error, Secret};
 
@@ -14,12 +11,19 @@ use crate::{Error, Secret};
 #[derive(Clone)]
 pub(in crate::federation) struct OneTime {
     code: Secret,
-    is_used: Arc<AtomicBool>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    is_used: bool,
+    /// The bearer that the provider has issued for the code, until Keystone has accepted or refused it.
+    bearer: Option<Secret>,
 }
 
 impl OneTime {
     pub(in crate::federation) fn new(code: Secret) -> Self {
-        Self { code, is_used: Arc::default() }
+        Self { code, state: Arc::default() }
     }
 
     /// Returns the code, for ids.
@@ -27,18 +31,34 @@ impl OneTime {
         self.code.expose()
     }
 
-    /// Returns whether a login with the code has succeeded.
-    pub(super) fn is_used(&self) -> bool {
-        self.is_used.load(Ordering::Acquire)
+    /// Returns whether a login with the code is possible, or can go on.
+    pub(super) fn can_log_in(&self) -> bool {
+        let state = self.lock();
+        !state.is_used || state.bearer.is_some()
+    }
+
+    /// Returns the bearer of a login that could not go on to its end.
+    pub(super) fn bearer(&self) -> Option<Secret> {
+        self.lock().bearer.clone()
     }
 
     /// Returns the code, or [`Error::LoginEnded`] if a login with it has succeeded.
     pub(super) fn get(&self) -> Result<&str, Error> {
-        if self.is_used() { Err(Error::LoginEnded) } else { Ok(self.code.expose()) }
+        if self.lock().is_used { Err(Error::LoginEnded) } else { Ok(self.code.expose()) }
     }
 
-    /// Notes that a login with the code has succeeded.
-    pub(super) fn set_used(&self) {
-        self.is_used.store(true, Ordering::Release);
+    /// Notes that the provider has accepted the code, and has issued this bearer for it.
+    pub(super) fn set_used(&self, bearer: &Secret) {
+        *self.lock() = State { is_used: true, bearer: Some(bearer.clone()) };
+    }
+
+    /// Notes that Keystone has accepted the bearer, or will never do so.
+    pub(in crate::federation) fn forget_bearer(&self) {
+        let last = self.lock().bearer.take();
+        drop(last);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -85,6 +85,10 @@ impl Flight {
 }
 
 impl Waiter {
+    pub(super) fn flight(&self) -> &Flight {
+        &self.flight
+    }
+
     /// Waits for the result. `None` means that there will be none.
     pub(super) async fn wait(&self) -> Option<LoginResult> {
         match self.flight.result.wait(MAX_WAIT).await {

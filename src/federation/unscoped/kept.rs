@@ -9,6 +9,9 @@ use super::UnscopedToken;
 use crate::AccessInfo;
 use crate::renewal::lifetime;
 
+/// How long a token without usable times counts as one that has more than half of its life left.
+const YOUTH: Duration = Duration::from_secs(30);
+
 /// The newest unscoped token of a login, and how old it is.
 #[derive(Clone)]
 pub(super) struct KeptToken {
@@ -24,14 +27,14 @@ pub(super) struct KeptToken {
     since: Instant,
     /// How long it was valid at `since`.
     left: Duration,
-    /// The whole lifetime. It is zero if the document has no usable times: such a token is used only once.
-    lifetime: Duration,
+    /// The whole lifetime. `None` if the document has no usable times.
+    lifetime: Option<Duration>,
 }
 
 impl KeptToken {
     /// Keeps a token that was issued just now.
     pub(super) fn new(token: UnscopedToken, generation: u64) -> Self {
-        let lifetime = lifetime::of_new_token(&token.access_info).unwrap_or_default();
+        let lifetime = lifetime::of_new_token(&token.access_info);
         Self {
             token,
             generation,
@@ -39,7 +42,7 @@ impl KeptToken {
             is_stored: false,
             is_refused: false,
             since: Instant::now(),
-            left: lifetime,
+            left: lifetime.unwrap_or_default(),
             lifetime,
         }
     }
@@ -48,7 +51,7 @@ impl KeptToken {
     #[cfg(feature = "store")]
     pub(super) fn stored(token: UnscopedToken, generation: u64) -> Self {
         let (left, lifetime) = left_and_lifetime(&token.access_info).unwrap_or_default();
-        Self { is_stored: true, left, lifetime, ..Self::new(token, generation) }
+        Self { is_stored: true, left, lifetime: Some(lifetime), ..Self::new(token, generation) }
     }
 
     /// Marks the token as one that a person obtained.
@@ -56,9 +59,14 @@ impl KeptToken {
         Self { is_of_person: true, ..self }
     }
 
-    /// Returns whether the token has not expired.
+    /// Returns whether the token has not expired, as far as its times say.
     pub(super) fn is_valid(&self) -> bool {
-        !self.left().is_zero()
+        self.lifetime.is_none() || !self.left().is_zero()
+    }
+
+    /// Returns whether the token has usable times.
+    pub(super) fn has_times(&self) -> bool {
+        self.lifetime.is_some()
     }
 
     /// Returns whether the token has more than half of its life left.
@@ -66,10 +74,13 @@ impl KeptToken {
     /// A token with a scope ends with the unscoped token that it was made of. So this is the least that a new token with
     /// a scope has.
     pub(super) fn is_young(&self) -> bool {
-        self.left() > self.lifetime / 2
+        match self.lifetime {
+            Some(lifetime) => self.left() > lifetime / 2,
+            None => self.since.elapsed() < YOUTH,
+        }
     }
 
-    /// Returns how long the token is still valid.
+    /// Returns how long the token is still valid. Zero if it has no usable times.
     pub(super) fn left(&self) -> Duration {
         self.left.saturating_sub(self.since.elapsed())
     }

@@ -1,6 +1,6 @@
 //! The unscoped token of a login, and the tokens with a scope that are made of it.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use super::refresh_token::CurrentRefreshToken;
 use crate::{AccessInfo, AuthUrl, Error, Transport};
@@ -8,6 +8,8 @@ use crate::{AccessInfo, AuthUrl, Error, Transport};
 mod exchange;
 mod flight;
 mod kept;
+#[cfg(feature = "store")]
+mod login_lease;
 mod rescoped;
 #[cfg(feature = "store")]
 mod sharing;
@@ -35,7 +37,7 @@ pub(super) trait UnscopedLogin: Send + Sync + 'static {
     /// Returns an id of the unscoped token that is made of no secret.
     fn public_id(&self) -> Option<String>;
 
-    /// Returns both ids of a login whose secrets change, given the id of the user who logged in first.
+    /// Returns both ids of a login whose secrets change, given the id of the user who logged in last.
     fn id_of_user(&self, user_id: &str) -> Option<String> {
         let _ = user_id;
         None
@@ -49,9 +51,13 @@ pub(super) trait UnscopedLogin: Send + Sync + 'static {
         true
     }
 
-    /// Returns the refresh token, if the login has one. Such a login must not be cut off, because the provider may
-    /// replace the refresh token.
-    fn refresh_token(&self) -> Option<&CurrentRefreshToken> {
+    /// Returns whether a login must not be cut off, because it uses up what it is made with.
+    fn must_end(&self) -> bool {
+        self.refresh_token().is_some()
+    }
+
+    /// Returns the refresh token, if the login has one. The provider may replace it at each login.
+    fn refresh_token(&self) -> Option<&Arc<CurrentRefreshToken>> {
         None
     }
 }

@@ -1,14 +1,11 @@
-use std::{
-    future::ready,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{future::ready, sync::Arc};
 
 use http::StatusCode;
 
-use super::{UnscopedLogin, UnscopedToken, tokens::UnscopedTokens};
+use super::{
+    UnscopedLogin, UnscopedToken,
+    tokens::{Seen, UnscopedTokens},
+};
 #[cfg(feature = "store")]
 use crate::SharedTokens;
 use crate::{
@@ -19,19 +16,18 @@ use crate::{
 
 /// One scope of a login.
 ///
-/// Clones share the unscoped tokens of the login. With the same scope, they also share which of these were used.
+/// Clones share the unscoped tokens of the login. With the same scope, they also share what was seen of them.
 #[derive(Clone)]
 pub(in crate::federation) struct Rescoped {
     unscoped: Arc<UnscopedTokens>,
     scope: Scope,
-    /// The number of the last unscoped token that was used for the scope.
-    used: Arc<AtomicU64>,
+    seen: Arc<Seen>,
 }
 
 impl Rescoped {
     /// Creates a login without a scope.
     pub(in crate::federation) fn new(login: Box<dyn UnscopedLogin>) -> Self {
-        Self { unscoped: Arc::new(UnscopedTokens::new(login)), scope: Scope::new(), used: Arc::default() }
+        Self { unscoped: Arc::new(UnscopedTokens::new(login)), scope: Scope::new(), seen: Arc::default() }
     }
 
     /// Creates a login whose first unscoped token a person has obtained.
@@ -46,7 +42,7 @@ impl Rescoped {
 
     /// Sets the scope.
     pub(in crate::federation) fn scope(self, scope: Scope) -> Self {
-        Self { unscoped: self.unscoped, scope, used: Arc::default() }
+        Self { unscoped: self.unscoped, scope, seen: Arc::default() }
     }
 
     pub(in crate::federation) fn login(&self) -> &dyn UnscopedLogin {
@@ -64,10 +60,12 @@ impl Rescoped {
         #[cfg(feature = "store")]
         if self.unscoped.has_store() && self.scope.is_scoped() {
             let this = self.clone();
-            return Box::pin(async move {
-                let used = this.used.load(Ordering::Relaxed);
-                this.unscoped.obtain(transport, used, true).await.map(drop)
-            });
+            return Box::pin(
+                async move { this.unscoped.obtain(transport, &this.seen, true).await.map(drop) },
+            );
+        }
+        if !self.scope.is_scoped() {
+            self.unscoped.set_shared_by_plugin();
         }
         let _ = transport;
         Box::pin(ready(Ok(())))
@@ -101,15 +99,14 @@ impl Rescoped {
             // An unusable scope is an error before anybody logs in.
             self.rescope_credentials("https://keystone.invalid".into(), "-").request()?;
         }
-        let used = self.used.load(Ordering::Relaxed);
-        let mut obtained = self.unscoped.obtain(transport.clone(), used, has_scope).await?;
+        let mut obtained = self.unscoped.obtain(transport.clone(), &self.seen, has_scope).await?;
         let mut result = self.rescope(&obtained.kept.token, &transport).await;
         let is_refused = |result: &Result<AccessInfo, Error>| result.as_ref().is_err_and(is_refused);
         if is_refused(&result) && !obtained.is_new && self.login().can_log_in() {
             // The token may have been revoked, or its user has got the role after it was issued.
             self.unscoped.refuse(&obtained.kept);
-            let refused = obtained.kept.generation;
-            obtained = self.unscoped.obtain(transport.clone(), refused, has_scope).await?;
+            self.seen.set_token(&obtained.kept);
+            obtained = self.unscoped.obtain(transport.clone(), &self.seen, has_scope).await?;
             result = self.rescope(&obtained.kept.token, &transport).await;
         }
         let has_ended = !obtained.kept.is_valid() || result.as_ref().is_err_and(is_revoked);
@@ -117,7 +114,7 @@ impl Rescoped {
             return Err(Error::LoginEnded);
         }
         if result.is_ok() {
-            self.used.fetch_max(obtained.kept.generation, Ordering::Relaxed);
+            self.seen.set_token(&obtained.kept);
         }
         result
     }

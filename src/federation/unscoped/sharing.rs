@@ -1,24 +1,21 @@
 //! Sharing of the unscoped token of a login, and of its refresh token, with other processes by a store.
 
-use std::{future::Future, pin::pin, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use super::{NewToken, UnscopedLogin, UnscopedToken, kept::KeptToken};
+use super::{
+    NewToken, UnscopedLogin, UnscopedToken,
+    kept::KeptToken,
+    login_lease::{LoginLease, TERM},
+};
 use crate::{
     AccessInfo, Error, RenewalPolicy, Transport,
-    error::{FederatedLoginFailed, LoginStep},
-    federation::refresh_token::CurrentRefreshToken,
+    federation::refresh_token::{CurrentRefreshToken, no_lease},
     renewal::LeaseGuard,
     store::{IdentityEntries, StoreAway, Version},
-    task::{Either, either, runtime},
+    task::runtime,
 };
-
-/// How long a lease lasts if it is not extended.
-const TERM: Duration = Duration::from_secs(4);
-
-/// How often the lease is extended during a login.
-const BEAT: Duration = Duration::from_secs(1);
 
 /// How long a process waits for the holder of the lease before it logs in by itself. A random part of up to a half is
 /// added, so that the first of many processes can publish its token.
@@ -43,6 +40,11 @@ pub(super) struct SharedLogin<'a> {
     pub(super) is_sealed: bool,
     /// The last token of this process. The store may still have it, or an older one.
     pub(super) last: Option<AccessInfo>,
+    /// The id of the user whose entries these are, if that was found out by a login. The next login may be that of
+    /// another user.
+    pub(super) user: Option<Box<str>>,
+    /// Whether a token of the store is taken.
+    pub(super) takes_stored: bool,
 }
 
 impl SharedLogin<'_> {
@@ -68,17 +70,18 @@ impl SharedLogin<'_> {
     async fn obtain_from_store(&self) -> Result<Option<Result<NewToken, Error>>, StoreAway> {
         let (Some(user), Ok(runtime)) = (self.entries.add_user(), runtime()) else { return Err(StoreAway) };
         if let (_, Some(token)) = self.look().await? {
-            return Ok(Some(Ok(NewToken::Stored(token))));
+            return Ok(Some(Ok(token)));
         }
         // If the answer is lost, the lease is given back.
-        let lease = LeaseGuard::new(self.entries.clone(), user, runtime).ok_or(StoreAway)?;
+        let lease = LeaseGuard::new(self.entries.clone(), user, runtime.clone()).ok_or(StoreAway)?;
+        let asked_at = Instant::now();
         if !self.entries.lease(lease.owner(), TERM).await? {
             lease.forget();
             return Ok(None);
         }
         let (seen, token) = self.look().await?;
         if let Some(token) = token {
-            return Ok(Some(Ok(NewToken::Stored(token))));
+            return Ok(Some(Ok(token)));
         }
         if self.is_sealed
             && let Some(failure) = self.entries.failure().await?
@@ -86,52 +89,36 @@ impl SharedLogin<'_> {
             let (message, transient) = (failure.message, failure.is_transient);
             return Ok(Some(Err(Error::SharedLoginFailed { message, transient })));
         }
-        if let Some(token) = self.shared_refresh_token() {
-            token.begin_sharing(&self.entries).await?;
-        }
-        let result = self.keep_lease(&lease, self.login.log_in(self.transport.clone())).await;
-        if let Some(token) = self.shared_refresh_token() {
-            token.end_sharing();
-        }
+        let (entries, refresh_token) = (self.entries.clone(), self.shared_refresh_token());
+        let lease = LoginLease::begin(entries, lease, asked_at + TERM, refresh_token, runtime).await?;
+        let result = lease.keep(self.login.log_in(self.transport.clone())).await;
         self.publish(seen.as_ref(), &result).await;
         Ok(Some(result.map(NewToken::Own)))
     }
 
     /// Returns the version of the record in the store, and the token, if it can be used.
-    async fn look(&self) -> Result<(Option<Version>, Option<UnscopedToken>), StoreAway> {
+    async fn look(&self) -> Result<(Option<Version>, Option<NewToken>), StoreAway> {
         let (version, stored) = self.entries.unscoped_token().await?;
-        // The times of the documents, because the header of a record has a lower resolution.
-        let issued_at = |access_info: &AccessInfo| access_info.issued().ok().flatten();
-        let token = stored.filter(|stored| {
+        let token = stored.filter(|_| self.takes_stored).filter(|stored| {
             self.last.as_ref().is_none_or(|last| {
-                let stored = &stored.access_info;
-                last.auth_token() != stored.auth_token() && issued_at(last) <= issued_at(stored)
+                let last_issued = last.issued().ok().flatten();
+                last.auth_token() != stored.access_info.auth_token()
+                    && last_issued.is_none_or(|last| last <= stored.issued_at)
             })
         });
         let token = token.map(|stored| UnscopedToken {
             access_info: stored.access_info,
             auth_url: stored.auth_url.into(),
         });
-        Ok((version, token.filter(|token| KeptToken::stored(token.clone(), 0).is_young())))
-    }
-
-    /// Extends the lease until a login ends. The login goes on if the lease is lost.
-    async fn keep_lease<T>(&self, lease: &LeaseGuard, login: impl Future<Output = T>) -> T {
-        let mut login = pin!(login);
-        loop {
-            let beat = async {
-                sleep(BEAT).await;
-                let _ = self.entries.extend(lease.owner(), TERM).await;
-            };
-            if let Either::First(output) = either(login.as_mut(), pin!(beat)).await {
-                return output;
-            }
-        }
+        let token = token.filter(|token| KeptToken::stored(token.clone(), 0).is_young());
+        Ok((version, token.map(NewToken::Stored)))
     }
 
     /// Publishes the token of a login, or its failure. It does not matter if that is not possible.
     async fn publish(&self, seen: Option<&Version>, result: &Result<UnscopedToken, Error>) {
         match result {
+            Ok(token)
+                if self.user.as_deref().is_some_and(|user| token.access_info.user_id() != Some(user)) => {}
             Ok(token) => {
                 let left = KeptToken::new(token.clone(), 0).left();
                 let auth_url = token.auth_url.uri().to_string();
@@ -166,15 +153,13 @@ impl SharedLogin<'_> {
 
     async fn log_in_without_store(&self) -> Result<NewToken, Error> {
         if self.shared_refresh_token().is_some() {
-            let hint = "the refresh token is used only under a lease of the token store, which did not give one; check the \
-                        store, or try again later";
-            return Err(FederatedLoginFailed::new(LoginStep::Token, "".into(), hint, true).into());
+            return Err(no_lease());
         }
         self.login.log_in(self.transport.clone()).await.map(NewToken::Own)
     }
 
     /// Returns the refresh token of the login, if it is shared.
-    fn shared_refresh_token(&self) -> Option<&CurrentRefreshToken> {
+    fn shared_refresh_token(&self) -> Option<&Arc<CurrentRefreshToken>> {
         self.login.refresh_token().filter(|_| self.is_sealed)
     }
 }

@@ -1,4 +1,12 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
 
 #[cfg(feature = "store")]
 use super::sharing::SharedLogin;
@@ -13,6 +21,9 @@ use crate::{
     Error, Transport,
     task::{Start, runtime},
 };
+
+/// How long a login that failed permanently is the failure of all scopes.
+const FAILURE_LIFETIME: Duration = Duration::from_secs(30 * 60);
 
 /// How often a call waits for another login because the one that it waited for had no result.
 const MAX_FLIGHTS: usize = 3;
@@ -31,10 +42,31 @@ struct State {
     /// The number of the last token that was obtained.
     generation: u64,
     flight: Option<Flight>,
-    /// The id of the user who logged in first.
-    first_user: Option<Box<str>>,
+    failure: Option<Failure>,
+    /// The number of the last failure.
+    failures: u64,
+    /// The id of the user who logged in last.
+    user: Option<Box<str>>,
+    /// Whether the plugin of the credentials shares the unscoped token, because there is no scope.
+    is_shared_by_plugin: bool,
     #[cfg(feature = "store")]
     store: Option<SharedTokens>,
+}
+
+/// A login that failed permanently, and may lock the account of the user if it is repeated.
+struct Failure {
+    number: u64,
+    error: Error,
+    failed_at: Instant,
+}
+
+/// What one scope has seen of the login that it shares with others.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// The number of the last unscoped token that was used for the scope.
+    token: AtomicU64,
+    /// The number of the last failure that the scope was told.
+    failure: AtomicU64,
 }
 
 /// An unscoped token, and where it comes from.
@@ -65,6 +97,11 @@ impl UnscopedTokens {
         self.lock().store.is_some()
     }
 
+    /// Notes that the plugin of the credentials shares the unscoped token itself.
+    pub(super) fn set_shared_by_plugin(&self) {
+        self.lock().is_shared_by_plugin = true;
+    }
+
     /// Keeps the token that a person has obtained.
     pub(super) fn keep_token_of_person(&self, token: UnscopedToken) {
         let mut state = self.lock();
@@ -72,7 +109,10 @@ impl UnscopedTokens {
         state.newest = Some(kept);
     }
 
-    /// Returns an unscoped token for a scope that has used the tokens up to the number `used`, or for no scope.
+    /// Returns an unscoped token for a scope that has seen this, or for no scope.
+    ///
+    /// A failure that may lock an account is told to each scope once before it causes another login. So the delays after
+    /// it are those of one scope, no matter how many there are.
     ///
     /// A kept token serves a scope once, while it has more than half of its life left. Otherwise this logs in, unless
     /// the login cannot be repeated: then the kept token serves a scope until it ends for the first time, and later while
@@ -80,17 +120,28 @@ impl UnscopedTokens {
     pub(super) async fn obtain(
         self: &Arc<Self>,
         transport: Transport,
-        used: u64,
+        seen: &Seen,
         has_scope: bool,
     ) -> Result<Obtained, Error> {
-        if let Some(kept) = self.kept_token(used, has_scope) {
+        if let Some(kept) = self.kept_token(seen.token(), has_scope) {
             return Ok(Obtained { kept, is_new: false });
         }
         if !self.login.can_log_in() {
             return Err(Error::LoginEnded);
         }
-        let kept = self.log_in(transport).await?;
+        if let Some(error) = self.tell_failure(seen) {
+            return Err(error);
+        }
+        let kept = self.log_in(transport, has_scope).await.inspect_err(|_| drop(self.tell_failure(seen)))?;
         Ok(Obtained { is_new: !kept.is_stored, kept })
+    }
+
+    /// Returns the last failure, if the scope was not told it yet.
+    fn tell_failure(&self, seen: &Seen) -> Option<Error> {
+        let state = self.lock();
+        let failure = state.failure.as_ref()?;
+        let is_told = seen.failure.fetch_max(failure.number, Ordering::Relaxed) >= failure.number;
+        (!is_told && failure.failed_at.elapsed() < FAILURE_LIFETIME).then(|| failure.error.clone())
     }
 
     /// Notes that Keystone has refused a token, so that it is not used any more.
@@ -105,23 +156,29 @@ impl UnscopedTokens {
         let is_unused = kept.generation > used;
         let serves = match self.login.can_log_in() {
             true => is_unused && kept.is_young() && (has_scope || kept.is_of_person),
-            false => kept.is_young() || is_unused && kept.is_valid(),
+            false => kept.is_young() || (is_unused || !kept.has_times()) && kept.is_valid(),
         };
         serves.then_some(kept)
     }
 
     /// Logs in, or waits for the login that another call has started.
-    async fn log_in(self: &Arc<Self>, transport: Transport) -> LoginResult {
+    ///
+    /// A plugin that shares the unscoped token by itself gets none of the store: it may have been rejected there.
+    async fn log_in(self: &Arc<Self>, transport: Transport, has_scope: bool) -> LoginResult {
+        let takes_stored = has_scope || !self.lock().is_shared_by_plugin;
         for _ in 0..MAX_FLIGHTS {
             let waiter = match self.join() {
                 (waiter, None) => waiter,
                 (waiter, Some((flight, start))) => {
-                    self.start(flight, start, transport.clone())?;
+                    self.start(flight, start, transport.clone(), takes_stored)?;
                     waiter
                 }
             };
-            if let Some(result) = waiter.wait().await {
-                return result;
+            match waiter.wait().await {
+                Some(Ok(kept)) if kept.is_stored && !takes_stored => {}
+                Some(result) => return result,
+                // Its runtime was shut down, or is not driven.
+                None => self.end(waiter.flight()),
             }
         }
         Err(Error::Abandoned)
@@ -144,12 +201,13 @@ impl UnscopedTokens {
         flight: Flight,
         start: Start<LoginResult>,
         transport: Transport,
+        takes_stored: bool,
     ) -> Result<(), Error> {
         let runtime = runtime().inspect_err(|_| self.end(&flight))?;
         let (this, ending) = (Arc::clone(self), (Arc::clone(self), flight.clone()));
         let task = async move {
-            let is_cut_off = || this.login.refresh_token().is_none() && this.end_if_unattended(&flight);
-            let result = flight.run(this.obtain_new(transport), is_cut_off).await;
+            let is_cut_off = || !this.login.must_end() && this.end_if_unattended(&flight);
+            let result = flight.run(this.obtain_new(transport, takes_stored), is_cut_off).await;
             this.finish(&flight, result.unwrap_or(Err(Error::Abandoned)))
         };
         start.run(&runtime, task, move || {
@@ -161,17 +219,19 @@ impl UnscopedTokens {
     }
 
     /// Logs in, or takes a newer token from the store.
-    async fn obtain_new(&self, transport: Transport) -> Result<NewToken, Error> {
+    async fn obtain_new(&self, transport: Transport, takes_stored: bool) -> Result<NewToken, Error> {
         #[cfg(feature = "store")]
-        if let Some(shared) = self.shared_login(transport.clone()) {
+        if let Some(shared) = self.shared_login(transport.clone(), takes_stored) {
             return shared.obtain().await;
         }
+        #[cfg(not(feature = "store"))]
+        let _ = takes_stored;
         self.login.log_in(transport).await.map(NewToken::Own)
     }
 
     /// Returns the login with its entries in the store, if there is a store and the login has an id.
     #[cfg(feature = "store")]
-    fn shared_login(&self, transport: Transport) -> Option<SharedLogin<'_>> {
+    fn shared_login(&self, transport: Transport, takes_stored: bool) -> Option<SharedLogin<'_>> {
         let (tokens, last) = {
             let state = self.lock();
             let last = state.newest.as_ref().map(|newest| newest.token.access_info.clone());
@@ -179,41 +239,63 @@ impl UnscopedTokens {
         };
         let is_sealed = tokens.is_sealed();
         let id = if is_sealed { self.login.stored_id() } else { self.login.public_id() };
-        let id = id.or_else(|| self.id_of_user())?;
+        let user = id.is_none().then(|| self.lock().user.clone()).flatten();
+        let id = id.or_else(|| self.login.id_of_user(user.as_ref()?))?;
         Some(SharedLogin {
             login: &*self.login,
             transport,
             entries: tokens.federated_login(&id),
             is_sealed,
             last,
+            user,
+            takes_stored,
         })
     }
 
     /// Returns the id of a login whose secrets change, if the user is known.
     pub(super) fn id_of_user(&self) -> Option<String> {
-        let user_id = self.lock().first_user.clone()?;
+        let user_id = self.lock().user.clone()?;
         self.login.id_of_user(&user_id)
     }
 
     /// Keeps the result of a login, if it is a token.
     fn finish(&self, flight: &Flight, result: Result<NewToken, Error>) -> LoginResult {
+        let locks = |error: &Error| self.login.can_lock_account() && !error.is_transient();
+        let failure = result.as_ref().err().filter(|error| locks(error)).cloned();
+        let is_success = result.is_ok();
         let mut state = self.lock();
         // In the same step as the token is kept, so that no call starts another login in between.
         state.flight.take_if(|current| current.is_same(flight));
-        let token = result?;
+        let last_failure = match failure {
+            Some(error) => {
+                state.failures += 1;
+                let failure = Failure { number: state.failures, error, failed_at: Instant::now() };
+                state.failure.replace(failure)
+            }
+            None => state.failure.take_if(|_| is_success),
+        };
+        let token = match result {
+            Ok(token) => token,
+            Err(error) => {
+                // An error can contain one of code outside this crate, which is not dropped with the lock held.
+                drop(state);
+                drop(last_failure);
+                return Err(error);
+            }
+        };
         let generation = state.next_generation();
         let kept = match token {
             NewToken::Own(token) => KeptToken::new(token, generation),
             #[cfg(feature = "store")]
             NewToken::Stored(token) => KeptToken::stored(token, generation),
         };
-        if state.first_user.is_none() {
+        if !kept.is_stored || state.user.is_none() {
             let user_id = kept.token.access_info.user_id();
-            state.first_user = user_id.filter(|id| !id.is_empty()).map(Into::into);
+            state.user = user_id.filter(|id| !id.is_empty()).map(Into::into);
         }
         let last = state.newest.replace(kept.clone());
         drop(state);
-        drop(last);
+        drop((last, last_failure));
         Ok(kept)
     }
 
@@ -233,6 +315,17 @@ impl UnscopedTokens {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    pub(super) fn token(&self) -> u64 {
+        self.token.load(Ordering::Relaxed)
+    }
+
+    /// Notes that this token was used for the scope, or was refused.
+    pub(super) fn set_token(&self, kept: &KeptToken) {
+        self.token.fetch_max(kept.generation, Ordering::Relaxed);
     }
 }
 

@@ -58,6 +58,9 @@ async fn a_code_is_not_sent_again_after_a_login_with_it() {
         let provider = Provider::new([(503, ""), TOKEN]);
         assert!(sent(&grant, &provider).await.unwrap_err().is_transient());
         assert_eq!(sent(&grant.clone(), &provider).await.unwrap().len(), 2);
+        // Its bearer is kept until Keystone has accepted or refused it.
+        assert!(sent(&grant, &provider).await.unwrap().is_empty());
+        grant.0.one_time().unwrap().forget_bearer();
         let error = sent(&grant, &provider).await.unwrap_err();
         assert!(matches!(error, Error::LoginEnded) && !error.is_transient(), "{error:?}");
         assert!(provider.requests().is_empty());
