@@ -1,26 +1,9 @@
-use super::{AuthType, Kind, PROJECT, Setting, V3, renamed, setting};
+//! The auth types of federated logins, and those with OAuth 2.0 or a client certificate.
 
-/// How an auth type of a federated login proves who logs in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::config::identity) enum Federated {
-    ClientCredentials,
-    Password,
-    AccessToken,
-    AuthorizationCode,
-    /// A person logs in with the browser of any device.
-    Device,
-    /// A person logs in with the browser of this machine.
-    #[cfg(feature = "browser")]
-    WebSso,
-    #[cfg(feature = "saml")]
-    SamlPassword,
-    /// An application credential, with OAuth 2.0.
-    OAuth2Client,
-    /// A client certificate, with OAuth 2.0.
-    OAuth2Mtls,
-    /// A client certificate, without a token.
-    Tokenless,
-}
+use super::{
+    auth_type::{AuthType, Federated, Kind},
+    setting::{PROJECT, Setting, V3, renamed, setting},
+};
 
 const PROVIDER: &[Setting] = &[setting("identity_provider"), setting("protocol")];
 const CLIENT: &[Setting] = &[
