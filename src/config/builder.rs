@@ -558,5 +558,29 @@ mod tests {
                 builder(&directory).set("interface", "internal").set_auth("username", "x").names().is_ok()
             );
         }
+
+        #[cfg(feature = "federation")]
+        #[tokio::test]
+        async fn a_person_does_not_log_in_by_an_unprotected_file() {
+            use crate::{Error, Transport};
+
+            let directory = TempDir::new();
+            let clouds = directory.write(
+                "cwd/clouds.yaml",
+                "clouds: {one: {auth_type: v3oidcdeviceauthz, auth: {auth_url: 'https://k', identity_provider: op, \
+                 protocol: openid, client_id: cli, access_token_endpoint: 'https://op/token', \
+                 device_authorization_endpoint: 'https://op/device'}}}",
+            );
+            set_mode(&clouds, 0o666);
+            let config = builder(&directory).build().unwrap();
+            let client = tower::service_fn(|_: http::Request<http_body_util::Full<bytes::Bytes>>| async {
+                Err::<http::Response<http_body_util::Full<bytes::Bytes>>, crate::BoxError>("a request".into())
+            });
+            let log_in = config.log_in(Transport::new(client), |_| panic!("a person is asked"));
+            let Error::Config(error) = log_in.await.unwrap_err() else {
+                panic!("no error of the configuration")
+            };
+            assert!(error.to_string().contains("secrets of the user are not used with it"), "{error}");
+        }
     }
 }

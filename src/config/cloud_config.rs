@@ -15,6 +15,8 @@ use super::{
 };
 #[cfg(feature = "store")]
 use crate::SharedTokens;
+#[cfg(feature = "federation")]
+use crate::error::ConfigError;
 use crate::{
     AuthLayer, Credentials, EndpointFilter, Error, IdentityPlugin, Interface, RenewalPolicy, RenewingPlugin,
     Transport,
@@ -37,6 +39,9 @@ pub(super) struct Inner {
     pub(super) secure_file: Option<PathBuf>,
     pub(super) settings: Settings,
     pub(super) identity: ConfiguredIdentity,
+    /// The error if secrets of the user must not be used with the files.
+    #[cfg(feature = "federation")]
+    pub(super) user_trust: Result<(), ConfigError>,
     pub(super) interfaces: Vec<Interface>,
     pub(super) tls: TlsConfig,
     pub(super) api_timeout: Option<Duration>,
@@ -50,6 +55,12 @@ pub(super) struct Inner {
 impl CloudConfig {
     pub(super) fn new(inner: Inner) -> Self {
         Self { inner: Arc::new(inner), renewal_policy: Arc::default() }
+    }
+
+    /// Returns an error if a person must not log in with the files, because others can write to them.
+    #[cfg(feature = "federation")]
+    pub(super) fn check_user_trust(&self) -> Result<(), Error> {
+        Ok(self.inner.user_trust.clone()?)
     }
 
     /// Returns the identity that the settings configure.

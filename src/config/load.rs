@@ -29,7 +29,8 @@ use crate::{Error, Transport, error::ConfigError};
 
 /// Loads the configuration of the selected cloud.
 pub(super) fn build(options: &Options) -> Result<CloudConfig, ConfigError> {
-    let Merged { clouds, name, is_environment, region_name, settings, prompt } = merge(options)?;
+    let Merged { clouds, name, is_environment, region_name, settings, user_trust } = merge(options)?;
+    let prompt = options.prompt.as_ref().map(|prompt| trusted_prompt(prompt, &user_trust));
     let misspelt = misspelt::find(&settings);
     misspelt.iter().for_each(Misspelt::warn);
     let identity = ConfiguredIdentity::new(&settings, prompt.as_ref(), &options.http_hosts);
@@ -53,6 +54,8 @@ pub(super) fn build(options: &Options) -> Result<CloudConfig, ConfigError> {
             .map(|document| document.source.path.to_path_buf()),
         secure_file: clouds.secure.map(|document| document.source.path.to_path_buf()),
         identity,
+        #[cfg(feature = "federation")]
+        user_trust,
         interfaces: interfaces(&settings)?,
         tls,
         api_timeout: api_timeout(&settings)?,
@@ -72,7 +75,8 @@ pub(super) struct Merged {
     is_environment: bool,
     region_name: Option<Box<str>>,
     pub(super) settings: Settings,
-    prompt: Option<Prompt>,
+    /// The error if secrets of the user must not be used with the files.
+    user_trust: Result<(), ConfigError>,
 }
 
 /// Selects the cloud and the region, and merges their settings.
@@ -82,7 +86,7 @@ pub(super) fn merge(options: &Options) -> Result<Merged, ConfigError> {
     let profile = profile::find(options, &clouds, &cloud, arguments.profile)?;
     let sources = sources(&cloud, profile.as_ref());
     trust::check(&sources, other_secret_source(&cloud, &arguments.settings))?;
-    let prompt = options.prompt.as_ref().map(|prompt| trusted_prompt(prompt, &sources));
+    let user_trust = trust::check(&sources, Some("the user"));
 
     let regions = region::regions(&cloud.settings, profile.as_ref().map(|profile| &profile.settings))?;
     let region = region::select(regions, arguments.region_name, cloud.name.as_deref())?;
@@ -107,7 +111,7 @@ pub(super) fn merge(options: &Options) -> Result<Merged, ConfigError> {
         is_environment: cloud.is_environment,
         region_name,
         settings,
-        prompt,
+        user_trust,
     })
 }
 
@@ -166,8 +170,8 @@ fn other_secret_source(cloud: &Cloud, arguments: &Settings) -> Option<&'static s
 }
 
 /// Returns a prompt that fails if secrets of the user must not be used with the files.
-fn trusted_prompt(prompt: &Prompt, sources: &[SourceFile]) -> Prompt {
-    match trust::check(sources, Some("the user")) {
+fn trusted_prompt(prompt: &Prompt, user_trust: &Result<(), ConfigError>) -> Prompt {
+    match user_trust.clone() {
         Ok(()) => Arc::clone(prompt),
         Err(error) => Arc::new(move |_| Err(io::Error::other(error.clone()))),
     }

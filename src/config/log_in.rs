@@ -33,13 +33,15 @@ impl CloudConfig {
     ///
     /// # Errors
     ///
-    /// Those of the login, such as [`Error::FederatedLoginFailed`] if the person refuses it or the time is over.
+    /// - [`Error::Config`] if others can write to a file of the configuration, which could send the person elsewhere.
+    /// - Those of the login, such as [`Error::FederatedLoginFailed`] if the person refuses it or the time is over.
     pub async fn log_in(
         self,
         transport: Transport,
         show: impl FnOnce(&LoginPage<'_>),
     ) -> Result<Self, Error> {
         let Identity::Person(login) = self.identity() else { return Ok(self) };
+        self.check_user_trust()?;
         let credentials = login.clone().log_in(transport, show).await?;
         Ok(self.with_identity(Identity::Federated(credentials.into())))
     }

@@ -146,7 +146,8 @@
 //!   [prompt](CloudConfigBuilder::prompt).
 //! - A device login has a code challenge (PKCE) with the method `S256`. `code_challenge_method: none` leaves it out.
 //! - Secrets go over plain http to loopback only, unless `CloudConfigBuilder::allow_http` names the host.
-//! - If tokens are stored, the unscoped token and the refresh token of the login are stored, too.
+//! - If tokens are stored, the unscoped token and the refresh token of the login are stored, too. A person logs in again
+//!   each time the program runs: it is not known before who that is.
 //!
 //! The auth types `v3kerberos`, `v3fedkerb` and `v3oauth1` need a function of the program, so no configuration can
 //! select them. The error says which credentials to use in the program.
@@ -186,8 +187,8 @@
 //!   fails with [`ConfigErrorKind::UntrustedCloudsFile`] or [`ConfigErrorKind::Conflict`].
 //! - A secret is never inserted into another setting. Its name in braces is an error.
 //!
-//! These are sources: all files of one owner in one directory, the environment, secrets that the program sets, and the
-//! reply of the user to a [prompt](CloudConfigBuilder::prompt).
+//! These are sources: all files of one owner in one directory, the environment, secrets that the program sets, the
+//! reply of the user to a [prompt](CloudConfigBuilder::prompt), and a person who logs in (`CloudConfig::log_in`).
 //!
 //! A file is protected if it belongs to this user or to root, and nobody else can write to it. Its directory must
 //! belong to this user or to root, too, and others must not be able to write to the directory unless it has the sticky

@@ -1,6 +1,6 @@
 //! The entries of a federated login: its unscoped token, its refresh token, and its last failure.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -17,8 +17,6 @@ use crate::{AccessInfo, Secret};
 /// An unscoped token in a store.
 #[derive(Clone)]
 pub(crate) struct StoredUnscopedToken {
-    /// When Keystone issued the token, by Keystone's clock.
-    pub(crate) issued_at: SystemTime,
     /// The Keystone that issued it.
     pub(crate) auth_url: String,
     pub(crate) access_info: AccessInfo,
@@ -45,7 +43,7 @@ impl IdentityEntries {
     ) -> Result<(Option<Version>, Option<StoredUnscopedToken>), StoreAway> {
         let Found { version, record } = self.tokens.get(UNSCOPED, &[Kind::UnscopedToken]).await?;
         let Some(record) = record else { return Ok((version, None)) };
-        let token = unscoped_token(&record.content, record.header.issued_at);
+        let token = unscoped_token(&record.content);
         if token.is_none() {
             self.tokens.log(UNSCOPED, Miss::Content);
         }
@@ -121,8 +119,8 @@ impl IdentityEntries {
     }
 }
 
-fn unscoped_token(content: &[u8], issued_at: SystemTime) -> Option<StoredUnscopedToken> {
+fn unscoped_token(content: &[u8]) -> Option<StoredUnscopedToken> {
     let (auth_url, state) = std::str::from_utf8(content).ok()?.split_once('\n')?;
     let access_info = access_info(state.as_bytes())?;
-    Some(StoredUnscopedToken { issued_at, auth_url: auth_url.to_owned(), access_info })
+    Some(StoredUnscopedToken { auth_url: auth_url.to_owned(), access_info })
 }

@@ -99,11 +99,12 @@ impl SharedLogin<'_> {
     /// Returns the version of the record in the store, and the token, if it can be used.
     async fn look(&self) -> Result<(Option<Version>, Option<NewToken>), StoreAway> {
         let (version, stored) = self.entries.unscoped_token().await?;
+        // The times of the documents, because the header of a record has a lower resolution.
+        let issued_at = |access_info: &AccessInfo| access_info.issued().ok().flatten();
         let token = stored.filter(|_| self.takes_stored).filter(|stored| {
             self.last.as_ref().is_none_or(|last| {
-                let last_issued = last.issued().ok().flatten();
-                last.auth_token() != stored.access_info.auth_token()
-                    && last_issued.is_none_or(|last| last <= stored.issued_at)
+                let stored = &stored.access_info;
+                last.auth_token() != stored.auth_token() && issued_at(last) <= issued_at(stored)
             })
         });
         let token = token.map(|stored| UnscopedToken {
