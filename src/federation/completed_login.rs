@@ -1,9 +1,8 @@
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use super::{
     FederatedCredentials, IdentityProvider, OidcClient,
-    logins::{EndedLogin, RefreshLogin, RefreshLoginId},
-    refresh_token::CurrentRefreshToken,
+    logins::{EndedLogin, RefreshLogin},
     unscoped::{Rescoped, UnscopedLogin},
 };
 use crate::{AccessInfo, Secret};
@@ -44,9 +43,7 @@ impl CompletedLogin {
         let provider = identity_provider.clone();
         let login: Box<dyn UnscopedLogin> = match refresh {
             Some((client, refresh_token)) => {
-                let (token, id) =
-                    (Arc::new(CurrentRefreshToken::new(refresh_token, true)), RefreshLoginId::User(user_id));
-                Box::new(RefreshLogin { identity_provider: provider, client, token, id })
+                Box::new(RefreshLogin::for_person(provider, client, refresh_token, user_id))
             }
             None => Box::new(EndedLogin { identity_provider: provider, user_id }),
         };

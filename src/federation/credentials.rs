@@ -2,12 +2,13 @@ use std::{fmt, sync::Arc};
 
 use http::Uri;
 
+#[cfg(feature = "saml")]
+use super::logins::SamlLogin;
 use super::{
     Grant, IdentityProvider,
     grant::Kind,
-    logins::{GrantLogin, RefreshLogin, RefreshLoginId},
-    refresh_token::CurrentRefreshToken,
-    unscoped::Rescoped,
+    logins::{BearerLogin, HeaderLogin, RefreshLogin},
+    unscoped::{Rescoped, UnscopedLogin},
 };
 #[cfg(feature = "store")]
 use crate::SharedTokens;
@@ -38,19 +39,19 @@ pub struct FederatedCredentials {
 impl FederatedCredentials {
     /// Makes credentials for this identity provider, without a scope.
     pub fn new(identity_provider: IdentityProvider, grant: Grant) -> Self {
-        let rescoped = match grant.0 {
+        let provider = identity_provider.clone();
+        let login: Box<dyn UnscopedLogin> = match grant.0 {
+            Kind::Bearer(grant) => {
+                Box::new(BearerLogin { identity_provider: provider, grant: Arc::new(grant) })
+            }
             Kind::RefreshToken { client, refresh_token } => {
-                let id = RefreshLoginId::FirstToken(refresh_token.clone());
-                let token = Arc::new(CurrentRefreshToken::new(refresh_token, false));
-                let identity_provider = identity_provider.clone();
-                Rescoped::new(Box::new(RefreshLogin { identity_provider, client, token, id }))
+                Box::new(RefreshLogin::new(provider, client, refresh_token))
             }
-            grant => {
-                let identity_provider = identity_provider.clone();
-                Rescoped::new(Box::new(GrantLogin { identity_provider, grant: Arc::new(grant) }))
-            }
+            Kind::Header(header) => Box::new(HeaderLogin { identity_provider: provider, header }),
+            #[cfg(feature = "saml")]
+            Kind::Saml(saml) => Box::new(SamlLogin { identity_provider: provider, saml }),
         };
-        Self::from_rescoped(identity_provider, rescoped)
+        Self::from_rescoped(identity_provider, Rescoped::new(login))
     }
 
     pub(super) fn from_rescoped(identity_provider: IdentityProvider, rescoped: Rescoped) -> Self {

@@ -2,7 +2,10 @@ use std::fmt;
 
 #[cfg(feature = "saml")]
 use super::SamlIdentityProvider;
-use super::{AccessTokenSource, LoginHeader, OidcClient, oauth::OneTime};
+use super::{
+    AccessTokenSource, LoginHeader, OidcClient,
+    oauth::{BearerGrant, OneTime},
+};
 use crate::Secret;
 
 /// How a login proves to the identity provider who logs in: an OAuth 2.0 grant, or another proof.
@@ -11,21 +14,7 @@ pub struct Grant(pub(super) Kind);
 
 #[derive(Clone)]
 pub(super) enum Kind {
-    ClientCredentials(OidcClient),
-    Password {
-        client: OidcClient,
-        username: Box<str>,
-        password: Secret,
-        /// The name of its form field, and the code.
-        passcode: Option<(Box<str>, OneTime)>,
-    },
-    AccessToken(AccessTokenSource),
-    AuthorizationCode {
-        client: OidcClient,
-        code: OneTime,
-        redirect_uri: Option<Box<str>>,
-        code_verifier: Option<Secret>,
-    },
+    Bearer(BearerGrant),
     RefreshToken {
         client: OidcClient,
         refresh_token: Secret,
@@ -38,20 +27,21 @@ pub(super) enum Kind {
 impl Grant {
     /// The client itself logs in, as services do: keystoneauth's `v3oidcclientcredentials` (RFC 6749, section 4.4).
     pub fn client_credentials(client: OidcClient) -> Self {
-        Self(Kind::ClientCredentials(client))
+        Self(Kind::Bearer(BearerGrant::ClientCredentials(client)))
     }
 
     /// A user logs in with the password at the identity provider: keystoneauth's `v3oidcpassword` (RFC 6749, section
     /// 4.3).
     pub fn password(client: OidcClient, username: impl Into<Box<str>>, password: impl Into<Secret>) -> Self {
-        Self(Kind::Password { client, username: username.into(), password: password.into(), passcode: None })
+        let (username, password) = (username.into(), password.into());
+        Self(Kind::Bearer(BearerGrant::Password { client, username, password, passcode: None }))
     }
 
     /// An access token that was obtained elsewhere, such as that of a CI job: keystoneauth's `v3oidcaccesstoken`.
     ///
     /// Each login sends the token of that moment. A fixed token cannot be renewed.
     pub fn access_token(source: impl Into<AccessTokenSource>) -> Self {
-        Self(Kind::AccessToken(source.into()))
+        Self(Kind::Bearer(BearerGrant::AccessToken(source.into())))
     }
 
     /// An authorization code that was obtained elsewhere: keystoneauth's `v3oidcauthcode` (RFC 6749, section 4.1).
@@ -59,7 +49,12 @@ impl Grant {
     /// It serves one login: renewals fail with [`Error::LoginEnded`](crate::Error::LoginEnded).
     pub fn authorization_code(client: OidcClient, code: impl Into<Secret>) -> Self {
         let code = OneTime::new(code.into());
-        Self(Kind::AuthorizationCode { client, code, redirect_uri: None, code_verifier: None })
+        Self(Kind::Bearer(BearerGrant::AuthorizationCode {
+            client,
+            code,
+            redirect_uri: None,
+            code_verifier: None,
+        }))
     }
 
     /// Adds a one-time password to the [`password`](Self::password). `field` is the name of its form field at the
@@ -68,7 +63,7 @@ impl Grant {
     /// It serves one login: renewals fail with [`Error::LoginEnded`](crate::Error::LoginEnded). Other grants ignore it.
     #[must_use]
     pub fn passcode(mut self, field: impl Into<Box<str>>, code: impl Into<Secret>) -> Self {
-        if let Kind::Password { passcode, .. } = &mut self.0 {
+        if let Kind::Bearer(BearerGrant::Password { passcode, .. }) = &mut self.0 {
             *passcode = Some((field.into(), OneTime::new(code.into())));
         }
         self
@@ -78,7 +73,7 @@ impl Grant {
     /// code was requested with. Other grants ignore it.
     #[must_use]
     pub fn redirect_uri(mut self, url: impl Into<Box<str>>) -> Self {
-        if let Kind::AuthorizationCode { redirect_uri, .. } = &mut self.0 {
+        if let Kind::Bearer(BearerGrant::AuthorizationCode { redirect_uri, .. }) = &mut self.0 {
             *redirect_uri = Some(url.into());
         }
         self
@@ -88,7 +83,7 @@ impl Grant {
     /// its challenge (RFC 7636). Other grants ignore it.
     #[must_use]
     pub fn code_verifier(mut self, verifier: impl Into<Secret>) -> Self {
-        if let Kind::AuthorizationCode { code_verifier, .. } = &mut self.0 {
+        if let Kind::Bearer(BearerGrant::AuthorizationCode { code_verifier, .. }) = &mut self.0 {
             *code_verifier = Some(verifier.into());
         }
         self

@@ -1,7 +1,7 @@
 use http::Uri;
 
-use super::plain_http::PlainHttpHosts;
-use crate::{AuthUrl, Error, error::LoginStep};
+use super::{plain_http::PlainHttpHosts, unscoped::UnscopedToken};
+use crate::{AccessInfo, AuthUrl, Error, error::LoginStep};
 
 /// An identity provider and a protocol, as they are registered in a Keystone.
 #[derive(Clone, Debug)]
@@ -41,6 +41,11 @@ impl IdentityProvider {
 
     pub(super) fn protocol(&self) -> &str {
         &self.protocol
+    }
+
+    /// Returns an unscoped token that this Keystone has issued.
+    pub(super) fn unscoped_token(&self, access_info: AccessInfo) -> UnscopedToken {
+        UnscopedToken { access_info, auth_url: self.auth_url().clone() }
     }
 
     /// Returns the URL that yields unscoped tokens: `{V3}/OS-FEDERATION/identity_providers/{id}/protocols/{protocol}/auth`.

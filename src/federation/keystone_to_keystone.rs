@@ -258,10 +258,6 @@ impl UnscopedLogin for Keystone2KeystoneLogin {
     fn public_id(&self) -> Option<String> {
         None
     }
-
-    fn can_lock_account(&self) -> bool {
-        false
-    }
 }
 
 impl Credentials for Keystone2KeystoneCredentials {

@@ -114,7 +114,6 @@ mod completed_login;
 mod credentials;
 mod device_login;
 mod grant;
-mod header_login;
 mod identity_provider;
 mod keystone_to_keystone;
 mod logins;

@@ -71,10 +71,7 @@ impl Exchange {
             && let Some(refresh_token) = self.refresh_token.clone()
         {
             let (client, transport) = (self.client.clone(), self.transport.clone());
-            let send = || async move {
-                let fields = [("refresh_token", refresh_token.expose())];
-                client.request_token(&transport, "refresh_token", &fields).await.map(Arc::new)
-            };
+            let send = || async move { client.refresh(&transport, &refresh_token).await.map(Arc::new) };
             let tokens = self.refresh.response(LoginStep::Token, send).await?;
             self.bearer = tokens.bearer.clone();
             self.bearer_ends_at = end(&tokens);

@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 
-mod bearer;
+mod bearer_grant;
 mod client;
 mod client_authentication;
 mod discovery;
@@ -18,6 +18,7 @@ mod tests;
 mod token_request;
 mod token_response;
 
+pub(super) use bearer_grant::BearerGrant;
 pub use client::{AccessTokenType, OidcClient};
 pub use client_authentication::ClientAuthentication;
 #[cfg(feature = "saml")]

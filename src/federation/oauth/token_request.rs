@@ -22,7 +22,7 @@ use crate::{
 /// The grant of device logins (RFC 8628, section 3.4).
 pub(in crate::federation) const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-pub(super) const REFRESH_TOKEN: &str = "refresh_token";
+const REFRESH_TOKEN: &str = "refresh_token";
 
 /// The fields of forms that are not secret.
 const PUBLIC_FIELDS: [&str; 7] = [
@@ -61,6 +61,15 @@ impl OidcClient {
         }
         let (document, url) = self.post(transport, Endpoint::Token, grant_type, &fields).await?;
         self.read_tokens(&document, LoginStep::Token, &url)
+    }
+
+    /// Requests a token with a refresh token. The response can have another one, which replaces it.
+    pub(in crate::federation) async fn refresh(
+        &self,
+        transport: &Transport,
+        refresh_token: &Secret,
+    ) -> Result<TokenResponse, Error> {
+        self.request_token(transport, REFRESH_TOKEN, &[("refresh_token", refresh_token.expose())]).await
     }
 
     /// Sends these form fields, in this order, to the OAuth 2.0 endpoint of Keystone at this URL.

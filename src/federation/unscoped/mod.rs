@@ -44,7 +44,9 @@ pub(super) trait UnscopedLogin: Send + Sync + 'static {
     }
 
     /// Returns whether failed logins may lock an account.
-    fn can_lock_account(&self) -> bool;
+    fn can_lock_account(&self) -> bool {
+        false
+    }
 
     /// Returns whether another login is possible. It is not after a login of a person that cannot be refreshed.
     fn can_log_in(&self) -> bool {

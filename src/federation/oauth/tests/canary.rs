@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    Error,
+    Error, Secret,
     federation::{Grant, grant::Kind},
 };
 
@@ -75,8 +75,14 @@ fn echoes(request: &Request<Bytes>) -> Vec<Response<Full<Bytes>>> {
     responses
 }
 
-async fn bearer(Grant(kind): &Grant, transport: &Transport) -> Result<Option<TokenResponse>, Error> {
-    Kind::request_bearer(kind, transport).await
+async fn bearer(Grant(kind): &Grant, transport: &Transport) -> Result<Secret, Error> {
+    match kind {
+        Kind::Bearer(grant) => grant.request_bearer(transport).await,
+        Kind::RefreshToken { client, refresh_token } => {
+            client.refresh(transport, refresh_token).await.map(|response| response.bearer)
+        }
+        _ => panic!("a grant without a request to the provider"),
+    }
 }
 
 #[tokio::test]

@@ -1,13 +1,18 @@
 use super::*;
 use crate::{
     Error,
-    federation::{AccessTokenSource, Grant, LoginHeader},
+    federation::{AccessTokenSource, Grant, grant::Kind},
 };
 
 async fn sent(grant: &Grant, provider: &Provider) -> Result<Vec<String>, Error> {
-    let response = grant.0.request_bearer(&provider.transport()).await?.unwrap();
-    assert_eq!(response.bearer.expose(), "at");
+    let Kind::Bearer(grant) = &grant.0 else { panic!("a grant without a bearer") };
+    assert_eq!(grant.request_bearer(&provider.transport()).await?.expose(), "at");
     Ok(provider.requests())
+}
+
+fn forget_bearer(grant: &Grant) {
+    let Kind::Bearer(grant) = &grant.0 else { panic!("a grant without a bearer") };
+    grant.one_time().unwrap().forget_bearer();
 }
 
 #[tokio::test]
@@ -27,7 +32,6 @@ async fn each_grant_has_its_fields() {
             code().redirect_uri("http://localhost:8080").code_verifier("v"),
             "redirect_uri=http%3A%2F%2Flocalhost%3A8080&code=co&code_verifier=v&grant_type=authorization_code",
         ),
-        (Grant::refresh_token(client(), "r"), "refresh_token=r&grant_type=refresh_token"),
     ] {
         let sent = sent(&grant, &Provider::new([TOKEN])).await.unwrap();
         assert_eq!(sent, [format!("POST https://op.test/token Basic Y2xpOnM= {expected}")]);
@@ -43,12 +47,6 @@ async fn an_access_token_needs_no_request() {
 }
 
 #[tokio::test]
-async fn a_header_is_not_a_bearer() {
-    let grant = Grant::header(LoginHeader::new(|_, _| async { Err("not called".into()) }));
-    assert!(grant.0.request_bearer(&Provider::default().transport()).await.unwrap().is_none());
-}
-
-#[tokio::test]
 async fn a_code_is_not_sent_again_after_a_login_with_it() {
     for grant in [
         Grant::authorization_code(client(), "co"),
@@ -60,7 +58,7 @@ async fn a_code_is_not_sent_again_after_a_login_with_it() {
         assert_eq!(sent(&grant.clone(), &provider).await.unwrap().len(), 2);
         // Its bearer is kept until Keystone has accepted or refused it.
         assert!(sent(&grant, &provider).await.unwrap().is_empty());
-        grant.0.one_time().unwrap().forget_bearer();
+        forget_bearer(&grant);
         let error = sent(&grant, &provider).await.unwrap_err();
         assert!(matches!(error, Error::LoginEnded) && !error.is_transient(), "{error:?}");
         assert!(provider.requests().is_empty());
@@ -72,4 +70,6 @@ async fn a_rotated_refresh_token_is_returned() {
     let provider = Provider::new([(200, r#"{"access_token": "at", "refresh_token": "r2"}"#)]);
     let response = client().refresh(&provider.transport(), &"r1".into()).await.unwrap();
     assert_eq!(response.refresh_token.unwrap().expose(), "r2");
+    let sent = "POST https://op.test/token Basic Y2xpOnM= refresh_token=r1&grant_type=refresh_token";
+    assert_eq!(provider.requests(), [sent]);
 }
