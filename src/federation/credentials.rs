@@ -72,7 +72,9 @@ impl FederatedCredentials {
     ///
     /// A refresh token is stored only if the store is sealed with a key. Then it is used only under a lease, because a
     /// provider that replaces it takes a second use for theft: while the store cannot be used, the login fails with a
-    /// transient error. Of the login of a person, all processes use the newest refresh token of that user and client.
+    /// transient error. Of the login of a person, all processes use the newest refresh token of that user and client. With
+    /// a [`Grant::refresh_token`], give all processes the same first token, which names the entry. The store has to keep its
+    /// entries when it is restarted: if the newest refresh token is lost, the login can end.
     ///
     /// After a login that failed permanently, no process with the same credentials logs in for 30 s, and for up to 300 s
     /// after further ones, if the store is sealed. A corrected secret is tried at once.

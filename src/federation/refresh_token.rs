@@ -2,14 +2,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[cfg(feature = "store")]
 use std::time::Duration;
 
-#[cfg(feature = "store")]
-use tokio::time::Instant;
-
 use crate::{Error, Secret, task::catch_panic};
 #[cfg(feature = "store")]
 use crate::{
     error::{FederatedLoginFailed, LoginStep},
-    store::{IdentityEntries, StoreAway, Version},
+    store::{IdentityEntries, LeaseOwner, StoreAway, Version},
 };
 
 /// A function that stores a refresh token that the provider has issued in place of an older one.
@@ -34,7 +31,8 @@ struct Shared {
     entries: IdentityEntries,
     /// The version that was seen under the lease.
     seen: Option<Version>,
-    leased_until: Instant,
+    owner: LeaseOwner,
+    is_in_use: bool,
     /// Whether the provider has accepted the token, and has issued the newest one.
     is_accepted: bool,
 }
@@ -52,9 +50,14 @@ struct Rotation {
     token: Secret,
 }
 
-/// How long before the end of the lease the token is not used any more: it has to reach the provider.
+/// How long a lease lasts if it is not extended.
 #[cfg(feature = "store")]
-const MARGIN: Duration = Duration::from_secs(1);
+pub(super) const TERM: Duration = Duration::from_secs(4);
+
+/// How long it lasts when the token is in use, so that no other process uses it if the store cannot be reached before its
+/// successor is published.
+#[cfg(feature = "store")]
+pub(super) const TERM_IN_USE: Duration = Duration::from_secs(60);
 
 impl CurrentRefreshToken {
     /// Creates the token of a login. `is_newest` says that a person has logged in just now, so that the token of the store
@@ -74,13 +77,20 @@ impl CurrentRefreshToken {
     /// # Errors
     ///
     /// A transient error if the token is shared, and the lease has been lost.
-    pub(super) fn get_to_use(&self) -> Result<Secret, Error> {
-        let state = self.lock();
+    pub(super) async fn get_to_use(&self) -> Result<Secret, Error> {
         #[cfg(feature = "store")]
-        if state.shared.as_ref().is_some_and(|shared| shared.leased_until <= Instant::now() + MARGIN) {
-            return Err(no_lease());
+        {
+            let lease = self.lock().shared.as_mut().map(|shared| {
+                shared.is_in_use = true;
+                (shared.entries.clone(), shared.owner.clone())
+            });
+            if let Some((entries, owner)) = lease
+                && entries.extend(&owner, TERM_IN_USE).await != Ok(true)
+            {
+                return Err(no_lease());
+            }
         }
-        Ok(state.token.clone())
+        Ok(self.lock().token.clone())
     }
 
     /// Calls this function with each token that replaces another one.
@@ -128,12 +138,13 @@ impl CurrentRefreshToken {
     pub(super) async fn begin_sharing(
         &self,
         entries: &IdentityEntries,
-        leased_until: Instant,
+        owner: &LeaseOwner,
     ) -> Result<(), StoreAway> {
         let (seen, stored) = entries.refresh_token().await?;
         let stored = {
             let mut state = self.lock();
-            state.shared = Some(Shared { entries: entries.clone(), seen, leased_until, is_accepted: false });
+            let (entries, owner) = (entries.clone(), owner.clone());
+            state.shared = Some(Shared { entries, seen, owner, is_in_use: false, is_accepted: false });
             stored.filter(|_| !state.is_newest)
         };
         if let Some(stored) = stored {
@@ -144,11 +155,10 @@ impl CurrentRefreshToken {
         Ok(())
     }
 
-    /// Notes that the lease has been extended.
-    pub(super) fn set_leased_until(&self, leased_until: Instant) {
-        if let Some(shared) = &mut self.lock().shared {
-            shared.leased_until = leased_until;
-        }
+    /// Returns for how long the lease is extended.
+    pub(super) fn lease_term(&self) -> Duration {
+        let is_in_use = self.lock().shared.as_ref().is_some_and(|shared| shared.is_in_use);
+        if is_in_use { TERM_IN_USE } else { TERM }
     }
 
     /// Notes that the login under the lease has ended. Returns what is to be published later.

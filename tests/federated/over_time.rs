@@ -15,14 +15,16 @@ use tokio::{
 use tower_keystone::{
     BoxError, Error, IdentityPlugin, RenewingPlugin, ServiceAccess, SharedTokens,
     endpoint::Origin,
-    federation::{AccessTokenSource, CompletedLogin, FederatedCredentials, Grant, IdentityProvider},
+    federation::{
+        AccessTokenSource, CompletedLogin, FederatedCredentials, Grant, IdentityProvider, OidcClient,
+    },
     renewal::{Clock, Now},
     store::MemoryStore,
 };
 
 use crate::{
     cloud::{
-        Step::{Exchange, Token},
+        Step::{self, Exchange, Token},
         TestCloud, processes, project,
     },
     stores::Connection,
@@ -300,4 +302,70 @@ async fn a_token_without_times_is_used_for_each_scope_once() {
     one.renew().await.unwrap();
     assert_eq!(logins(), 2);
     tokens.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_token_is_not_used_after_its_lease_was_lost() {
+    let cloud = TestCloud::new();
+    let first = cloud.log_in("alice", cloud.client("cli")).await.refresh_token().unwrap().clone();
+    let a = Connection::default();
+    let b = a.other();
+    let process = |client, connection: &Connection| {
+        let grant = Grant::refresh_token(client, first.clone());
+        FederatedCredentials::new(cloud.provider(), grant).store(connection.tokens())
+    };
+    let discovering =
+        OidcClient::new("cli").discovery_endpoint(cloud.cloud.oidc_provider().discovery_endpoint());
+    let (credentials_a, credentials_b) = (process(discovering, &a), process(cloud.client("cli"), &b));
+    // The discovery document is late, and the lease cannot be extended.
+    let permits = cloud.stop(Step::Rescope);
+    let waiting = tokio::spawn({
+        let (cloud, credentials) = (cloud.clone(), credentials_a.clone());
+        async move { cloud.get(&credentials).await }
+    });
+    cloud.requested(Step::Rescope, 1).await;
+    a.cut_off(true);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    cloud.get(&credentials_b).await.unwrap();
+    a.cut_off(false);
+    permits.add_permits(10);
+    let error = waiting.await.unwrap().unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    assert_eq!(cloud.count(Token), 1, "only the other process has used it");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    for credentials in [&credentials_a, &credentials_b, &credentials_a] {
+        cloud.get(credentials).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_token_in_use_is_not_used_by_another_process() {
+    let cloud = TestCloud::new();
+    let first = cloud.log_in("alice", cloud.client("cli")).await.refresh_token().unwrap().clone();
+    let a = Connection::default();
+    let b = a.other();
+    let process = |connection: &Connection| {
+        let grant = Grant::refresh_token(cloud.client("cli"), first.clone());
+        FederatedCredentials::new(cloud.provider(), grant).store(connection.tokens())
+    };
+    let (credentials_a, credentials_b) = (process(&a), process(&b));
+    let permits = cloud.stop(Token);
+    let waiting = tokio::spawn({
+        let (cloud, credentials) = (cloud.clone(), credentials_a.clone());
+        async move { cloud.get(&credentials).await }
+    });
+    cloud.requested(Token, 1).await;
+    // The provider is slow, and this process cannot reach the store meanwhile.
+    a.cut_off(true);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let error = cloud.get(&credentials_b).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    assert_eq!(cloud.count(Token), 1);
+    permits.add_permits(10);
+    waiting.await.unwrap().unwrap();
+    a.cut_off(false);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    for credentials in [&credentials_b, &credentials_a, &credentials_b] {
+        cloud.get(credentials).await.unwrap();
+    }
 }

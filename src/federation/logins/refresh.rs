@@ -60,7 +60,7 @@ impl UnscopedLogin for RefreshLogin {
             provider.federated_url()?;
             // The lease may end while the discovery document is fetched.
             client.discover(&transport).await?;
-            let refresh_token = token.get_to_use()?;
+            let refresh_token = token.get_to_use().await?;
             let response = client.refresh(&transport, &refresh_token).await.map_err(login_ended)?;
             token.set_used(response.refresh_token.as_ref()).await;
             Ok(provider.unscoped_token(provider.exchange(&transport, &response.bearer).await?))

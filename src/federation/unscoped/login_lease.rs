@@ -8,14 +8,11 @@ use tokio::{
 };
 
 use crate::{
-    federation::refresh_token::{CurrentRefreshToken, Unpublished},
+    federation::refresh_token::{CurrentRefreshToken, TERM, TERM_IN_USE, Unpublished},
     renewal::LeaseGuard,
     store::{IdentityEntries, StoreAway},
     task::{Either, either},
 };
-
-/// How long a lease lasts if it is not extended.
-pub(super) const TERM: Duration = Duration::from_secs(4);
 
 /// How often the lease is extended during a login.
 const BEAT: Duration = Duration::from_secs(1);
@@ -38,16 +35,15 @@ pub(super) struct LoginLease<'a> {
 }
 
 impl<'a> LoginLease<'a> {
-    /// Takes the refresh token of the store, which is used until this moment unless the lease is extended.
+    /// Takes the refresh token of the store.
     pub(super) async fn begin(
         entries: IdentityEntries,
         lease: LeaseGuard,
-        leased_until: Instant,
         refresh_token: Option<&'a Arc<CurrentRefreshToken>>,
         runtime: Handle,
     ) -> Result<Self, StoreAway> {
         if let Some(token) = refresh_token {
-            token.begin_sharing(&entries, leased_until).await?;
+            token.begin_sharing(&entries, lease.owner()).await?;
         }
         Ok(Self { entries, lease: Some(lease), refresh_token, runtime })
     }
@@ -59,12 +55,8 @@ impl<'a> LoginLease<'a> {
             let beat = async {
                 sleep(BEAT).await;
                 let Some(lease) = &self.lease else { return };
-                let asked_at = Instant::now();
-                if self.entries.extend(lease.owner(), TERM).await == Ok(true)
-                    && let Some(token) = self.refresh_token
-                {
-                    token.set_leased_until(asked_at + TERM);
-                }
+                let term = self.refresh_token.map_or(TERM, |token| token.lease_term());
+                let _ = self.entries.extend(lease.owner(), term).await;
             };
             if let Either::First(output) = either(login.as_mut(), pin!(beat)).await {
                 return output;
@@ -97,6 +89,6 @@ async fn publish_later(
         if token.publish_later(&entries, &unpublished).await.is_ok() {
             return;
         }
-        let _ = entries.extend(lease.owner(), TERM).await;
+        let _ = entries.extend(lease.owner(), TERM_IN_USE).await;
     }
 }

@@ -60,9 +60,9 @@ impl Rescoped {
         #[cfg(feature = "store")]
         if self.unscoped.has_store() && self.scope.is_scoped() {
             let this = self.clone();
-            return Box::pin(
-                async move { this.unscoped.obtain(transport, &this.seen, true).await.map(drop) },
-            );
+            return Box::pin(async move {
+                this.unscoped.obtain(transport, &this.seen, true, true).await.map(drop)
+            });
         }
         if !self.scope.is_scoped() {
             self.unscoped.set_shared_by_plugin();
@@ -99,18 +99,23 @@ impl Rescoped {
             // An unusable scope is an error before anybody logs in.
             self.rescope_credentials("https://keystone.invalid".into(), "-").request()?;
         }
-        let mut obtained = self.unscoped.obtain(transport.clone(), &self.seen, has_scope).await?;
-        let mut result = self.rescope(&obtained.kept.token, &transport).await;
-        let is_refused = |result: &Result<AccessInfo, Error>| result.as_ref().is_err_and(is_refused);
-        if is_refused(&result) && !obtained.is_new && self.login().can_log_in() {
+        let mut refusals = 0;
+        let (obtained, result) = loop {
+            let takes_stored = refusals < MAX_REFUSALS;
+            let obtained =
+                self.unscoped.obtain(transport.clone(), &self.seen, has_scope, takes_stored).await?;
+            let result = self.rescope(&obtained.kept.token, &transport).await;
+            let is_refused = result.as_ref().is_err_and(is_refused);
+            if !is_refused || obtained.is_new || !self.login().can_log_in() || !takes_stored {
+                break (obtained, result);
+            }
             // The token may have been revoked, or its user has got the role after it was issued.
             self.unscoped.refuse(&obtained.kept);
             self.seen.set_token(&obtained.kept);
-            obtained = self.unscoped.obtain(transport.clone(), &self.seen, has_scope).await?;
-            result = self.rescope(&obtained.kept.token, &transport).await;
-        }
+            refusals += 1;
+        };
         let has_ended = !obtained.kept.is_valid() || result.as_ref().is_err_and(is_revoked);
-        if is_refused(&result) && !self.login().can_log_in() && has_ended {
+        if result.as_ref().is_err_and(is_refused) && !self.login().can_log_in() && has_ended {
             return Err(Error::LoginEnded);
         }
         if result.is_ok() {
@@ -134,6 +139,10 @@ impl Rescoped {
         V3Credentials::new(auth_url, AuthMethod::token(Secret::new(unscoped))).scope(self.scope.clone())
     }
 }
+
+/// How many tokens that were shared may be refused before one is obtained by a login of this process: that of this
+/// process, and that of another one in the store.
+const MAX_REFUSALS: u32 = 2;
 
 /// Returns whether Keystone refused the unscoped token, or the scope.
 ///

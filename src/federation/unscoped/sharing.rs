@@ -4,14 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use super::{
-    NewToken, UnscopedLogin, UnscopedToken,
-    kept::KeptToken,
-    login_lease::{LoginLease, TERM},
-};
+use super::{NewToken, UnscopedLogin, UnscopedToken, kept::KeptToken, login_lease::LoginLease};
 use crate::{
     AccessInfo, Error, RenewalPolicy, Transport,
-    federation::refresh_token::{CurrentRefreshToken, no_lease},
+    federation::refresh_token::{CurrentRefreshToken, TERM, no_lease},
     renewal::LeaseGuard,
     store::{IdentityEntries, StoreAway, Version},
     task::runtime,
@@ -74,7 +70,6 @@ impl SharedLogin<'_> {
         }
         // If the answer is lost, the lease is given back.
         let lease = LeaseGuard::new(self.entries.clone(), user, runtime.clone()).ok_or(StoreAway)?;
-        let asked_at = Instant::now();
         if !self.entries.lease(lease.owner(), TERM).await? {
             lease.forget();
             return Ok(None);
@@ -90,7 +85,7 @@ impl SharedLogin<'_> {
             return Ok(Some(Err(Error::SharedLoginFailed { message, transient })));
         }
         let (entries, refresh_token) = (self.entries.clone(), self.shared_refresh_token());
-        let lease = LoginLease::begin(entries, lease, asked_at + TERM, refresh_token, runtime).await?;
+        let lease = LoginLease::begin(entries, lease, refresh_token, runtime).await?;
         let result = lease.keep(self.login.log_in(self.transport.clone())).await;
         self.publish(seen.as_ref(), &result).await;
         Ok(Some(result.map(NewToken::Own)))

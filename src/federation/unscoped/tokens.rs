@@ -114,6 +114,8 @@ impl UnscopedTokens {
     /// A failure that may lock an account is told to each scope once before it causes another login. So the delays after
     /// it are those of one scope, no matter how many there are.
     ///
+    /// `takes_stored` says whether the token may be one of another process.
+    ///
     /// A kept token serves a scope once, while it has more than half of its life left. Otherwise this logs in, unless
     /// the login cannot be repeated: then the kept token serves a scope until it ends for the first time, and later while
     /// it has more than half of its life left.
@@ -122,8 +124,10 @@ impl UnscopedTokens {
         transport: Transport,
         seen: &Seen,
         has_scope: bool,
+        takes_stored: bool,
     ) -> Result<Obtained, Error> {
-        if let Some(kept) = self.kept_token(seen.token(), has_scope) {
+        let kept = self.kept_token(seen.token(), has_scope);
+        if let Some(kept) = kept.filter(|kept| takes_stored || !kept.is_stored) {
             return Ok(Obtained { kept, is_new: false });
         }
         if !self.login.can_log_in() {
@@ -132,7 +136,10 @@ impl UnscopedTokens {
         if let Some(error) = self.tell_failure(seen) {
             return Err(error);
         }
-        let kept = self.log_in(transport, has_scope).await.inspect_err(|_| drop(self.tell_failure(seen)))?;
+        let kept = self
+            .log_in(transport, has_scope, takes_stored)
+            .await
+            .inspect_err(|_| drop(self.tell_failure(seen)))?;
         Ok(Obtained { is_new: !kept.is_stored, kept })
     }
 
@@ -164,8 +171,13 @@ impl UnscopedTokens {
     /// Logs in, or waits for the login that another call has started.
     ///
     /// A plugin that shares the unscoped token by itself gets none of the store: it may have been rejected there.
-    async fn log_in(self: &Arc<Self>, transport: Transport, has_scope: bool) -> LoginResult {
-        let takes_stored = has_scope || !self.lock().is_shared_by_plugin;
+    async fn log_in(
+        self: &Arc<Self>,
+        transport: Transport,
+        has_scope: bool,
+        takes_stored: bool,
+    ) -> LoginResult {
+        let takes_stored = takes_stored && (has_scope || !self.lock().is_shared_by_plugin);
         for _ in 0..MAX_FLIGHTS {
             let waiter = match self.join() {
                 (waiter, None) => waiter,
