@@ -121,10 +121,10 @@ mod oauth;
 mod oauth2_client_credentials;
 mod oauth2_endpoint;
 mod oauth2_mtls_credentials;
+mod person;
 mod plain_http;
 mod random;
 mod refresh_token;
-mod retries;
 #[cfg(feature = "saml")]
 mod saml;
 mod service_provider;

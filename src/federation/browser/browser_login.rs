@@ -15,8 +15,8 @@ use crate::{
     error::{FederatedLoginFailed, LoginStep, contains_secret},
     federation::{
         CompletedLogin, IdentityProvider, OidcClient,
-        device_login::{background_request::within_timeout, exchange::Exchange},
         oauth::{CODE_CHALLENGE_METHOD, code_challenge, code_verifier},
+        person::{RetriedExchange, within_timeout},
         random::random_text,
     },
 };
@@ -146,7 +146,7 @@ impl BrowserLogin {
         let tokens =
             within_timeout(LoginStep::Token, client.request_token(&transport, "authorization_code", &fields))
                 .await?;
-        Exchange::new(&identity_provider, &client, &transport, &tokens).login().await
+        RetriedExchange::new(&identity_provider, &client, &transport, &tokens).login().await
     }
 }
 

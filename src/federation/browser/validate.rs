@@ -8,7 +8,10 @@ use crate::{
     AccessInfo, Error, Transport,
     access::token_header,
     error::{FederatedLoginFailed, LoginStep},
-    federation::{IdentityProvider, device_login::background_request::within_timeout, retries::Retries},
+    federation::{
+        IdentityProvider,
+        person::{Retries, within_timeout},
+    },
     identity::{send_within_origin, wipe},
     json,
     task::Timer,

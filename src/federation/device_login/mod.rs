@@ -1,8 +1,6 @@
 //! A login in the browser of any device (RFC 8628).
 
 mod authorization;
-pub(super) mod background_request;
-pub(super) mod exchange;
 mod polling;
 mod schedule;
 
@@ -10,14 +8,13 @@ use std::{fmt, time::Duration};
 
 use self::{
     authorization::DeviceAuthorization,
-    background_request::within_timeout,
-    exchange::Exchange,
     polling::{Codes, Polling},
     schedule::Schedule,
 };
 use super::{
     CompletedLogin, IdentityProvider, OidcClient,
     oauth::{CODE_CHALLENGE_METHOD, code_challenge, code_verifier},
+    person::{RetriedExchange, within_timeout},
 };
 use crate::{
     Error, Transport,
@@ -48,7 +45,7 @@ enum Stage {
     /// The person has not logged in yet.
     Polling(Polling),
     /// The provider has issued a bearer, for which Keystone has not issued a token yet.
-    Exchange(Exchange),
+    Exchange(RetriedExchange),
     /// The login has ended. This is the error of all further calls.
     Ended(Error),
 }
@@ -150,8 +147,12 @@ impl DeviceLogin {
             let error = match &mut self.stage {
                 Stage::Polling(polling) => match polling.tokens().await {
                     Ok(tokens) => {
-                        let exchange =
-                            Exchange::new(&self.identity_provider, &self.client, &self.transport, &tokens);
+                        let exchange = RetriedExchange::new(
+                            &self.identity_provider,
+                            &self.client,
+                            &self.transport,
+                            &tokens,
+                        );
                         self.stage = Stage::Exchange(exchange);
                         continue;
                     }

@@ -2,11 +2,14 @@ use std::{sync::Arc, time::Duration};
 
 use http::Uri;
 
-use super::{background_request::BackgroundRequest, schedule::Schedule};
+use super::schedule::Schedule;
 use crate::{
     Error, Secret, Transport,
     error::{FederatedLoginFailed, LoginStep},
-    federation::oauth::{DEVICE_CODE, OidcClient, TokenResponse},
+    federation::{
+        oauth::{DEVICE_CODE, OidcClient, TokenResponse},
+        person::BackgroundRequest,
+    },
 };
 
 /// Asks the token endpoint until the person has logged in.
@@ -61,7 +64,7 @@ impl Polling {
             };
             let retry_after = error.retry_after();
             match error_code(&error) {
-                Some("authorization_pending") => self.schedule.is_pending(),
+                Some("authorization_pending") => self.schedule.pending(),
                 Some("slow_down") => self.schedule.slow_down(retry_after),
                 _ if error.is_transient() => self.schedule.failed(retry_after),
                 _ => return Err(error),

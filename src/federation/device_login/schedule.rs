@@ -38,7 +38,7 @@ impl Schedule {
     }
 
     /// The person has not logged in yet.
-    pub(super) fn is_pending(&mut self) {
+    pub(super) fn pending(&mut self) {
         self.delay = self.interval;
         self.plan(None);
     }

@@ -17,20 +17,24 @@ const MAX_WAIT: Duration = Duration::from_secs(40);
 /// A request in the background, whose response is kept if the future that waits for it is dropped.
 ///
 /// The response may contain a token that the server issues only once.
-pub(super) struct BackgroundRequest<T>(Option<SingleFlight<Result<T, Error>>>);
+pub(in crate::federation) struct BackgroundRequest<T>(Option<SingleFlight<Result<T, Error>>>);
 
 impl<T: Clone + Send + Sync + 'static> BackgroundRequest<T> {
-    pub(super) fn new() -> Self {
+    pub(in crate::federation) fn new() -> Self {
         Self(None)
     }
 
     /// Returns whether a request was sent whose response nobody has received.
-    pub(super) fn is_in_flight(&self) -> bool {
+    pub(in crate::federation) fn is_in_flight(&self) -> bool {
         self.0.is_some()
     }
 
     /// Waits for the request in flight, or sends one if there is none.
-    pub(super) async fn response<F>(&mut self, step: LoginStep, send: impl FnOnce() -> F) -> Result<T, Error>
+    pub(in crate::federation) async fn response<F>(
+        &mut self,
+        step: LoginStep,
+        send: impl FnOnce() -> F,
+    ) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {

@@ -12,18 +12,18 @@ const FIRST_DELAY: Duration = Duration::from_secs(1);
 const MAX_DELAY: Duration = Duration::from_secs(30);
 
 /// The attempts to obtain an unscoped token after a person has logged in, who is not to be asked again.
-pub(super) struct Retries {
+pub(in crate::federation) struct Retries {
     give_up_at: Instant,
     delay: Duration,
 }
 
 impl Retries {
-    pub(super) fn new() -> Self {
+    pub(in crate::federation) fn new() -> Self {
         Self { give_up_at: Instant::now() + MAX_WAIT, delay: FIRST_DELAY }
     }
 
     /// Returns how long to wait before the next attempt. `None` if the error is permanent, or the time is over.
-    pub(super) fn delay_after(&mut self, error: &Error) -> Option<Duration> {
+    pub(in crate::federation) fn delay_after(&mut self, error: &Error) -> Option<Duration> {
         let delay = self.delay.max(error.retry_after().unwrap_or_default());
         self.delay = self.delay.saturating_mul(2).min(MAX_DELAY);
         let next = Instant::now().checked_add(delay)?;

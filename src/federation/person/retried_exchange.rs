@@ -2,20 +2,19 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::background_request::BackgroundRequest;
+use super::{background_request::BackgroundRequest, retries::Retries};
 use crate::{
     AccessInfo, Error, Secret, Transport,
     error::LoginStep,
     federation::{
         CompletedLogin, IdentityProvider,
         oauth::{OidcClient, TokenResponse},
-        retries::Retries,
     },
     task::Timer,
 };
 
-/// Exchanges the bearer of the provider for an unscoped token of Keystone.
-pub(in crate::federation) struct Exchange {
+/// The exchange of a bearer for an unscoped token, which is tried again after transient errors.
+pub(in crate::federation) struct RetriedExchange {
     identity_provider: IdentityProvider,
     client: OidcClient,
     transport: Transport,
@@ -26,7 +25,7 @@ pub(in crate::federation) struct Exchange {
     exchange: BackgroundRequest<AccessInfo>,
 }
 
-impl Exchange {
+impl RetriedExchange {
     pub(in crate::federation) fn new(
         identity_provider: &IdentityProvider,
         client: &OidcClient,
