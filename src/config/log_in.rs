@@ -1,5 +1,7 @@
+use std::sync::Arc;
+
 use super::{CloudConfig, LoginPage, identity::Identity};
-use crate::{Error, Transport};
+use crate::{Credentials, Error, Secret, Transport};
 
 impl CloudConfig {
     /// Logs a person in, if the auth type needs one: `v3oidcdeviceauthz` or `v3websso`.
@@ -28,8 +30,9 @@ impl CloudConfig {
     /// # let _ = config;
     /// ```
     ///
+    /// With [`keep_login`](Self::keep_login), a person logs in only once for many runs of the program.
     /// [`DeviceLogin`](crate::federation::DeviceLogin) and the other logins in the module
-    /// [`federation`](crate::federation) let a program wait in parts, or keep the refresh token.
+    /// [`federation`](crate::federation) let a program wait in parts, or limit the time that it waits.
     ///
     /// # Errors
     ///
@@ -42,7 +45,62 @@ impl CloudConfig {
     ) -> Result<Self, Error> {
         let Identity::Person(login) = self.identity() else { return Ok(self) };
         self.check_user_trust()?;
+        if let Some((unscoped, scoped)) = login.earlier_login() {
+            // The store of the tokens, which this sets, is that of both.
+            let config = self.clone().with_identity(Identity::Federated(scoped.into()));
+            match unscoped.get_auth_ref(transport.clone()).await {
+                Ok(_) => return Ok(config),
+                Err(Error::LoginEnded) => {}
+                Err(error) => return Err(error),
+            }
+        }
         let credentials = login.clone().log_in(transport, show).await?;
         Ok(self.with_identity(Identity::Federated(credentials.into())))
+    }
+
+    /// Keeps the login of a person for the next run of the program, by its refresh token.
+    ///
+    /// `refresh_token` is the one that `save` got last, in an earlier run. With it, [`log_in`](Self::log_in) shows
+    /// nothing to the person until that login has ended. `save` is called with the refresh token of each new login, and
+    /// each time that the provider replaces it. It replaces the older token, for example in a file that only this user
+    /// can read, or in the keyring of the desktop. It should not block for long.
+    ///
+    /// This is for device logins (`v3oidcdeviceauthz`), and has no effect on other auth types. Most providers issue a
+    /// refresh token only if the scope contains `offline_access`: set `openid_scope: openid profile offline_access`.
+    /// Otherwise, a warning is logged.
+    ///
+    /// If a provider replaces the token at each use, it can take a second use of the same token for theft, and end the
+    /// login. So do not let two runs use the token at the same time.
+    ///
+    /// ```
+    /// use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf};
+    ///
+    /// use tower_keystone::{CloudConfig, Error, Secret, Transport};
+    ///
+    /// /// `file` can be `~/.local/state/my-program/refresh-token`.
+    /// async fn config(file: PathBuf, transport: Transport) -> Result<CloudConfig, Error> {
+    ///     let saved = fs::read_to_string(&file).ok().map(Secret::from);
+    ///     let save = move |token: &Secret| {
+    ///         let mut new = fs::OpenOptions::new();
+    ///         let new = new.create(true).write(true).truncate(true).mode(0o600).open(&file);
+    ///         if let Err(error) = new.and_then(|mut new| new.write_all(token.expose().as_bytes())) {
+    ///             eprintln!("warning: {}: {error}", file.display());
+    ///         }
+    ///     };
+    ///     CloudConfig::from_env()?
+    ///         .keep_login(saved, save)
+    ///         .log_in(transport, |page| println!("Log in at {} {}", page.url, page.user_code.unwrap_or_default()))
+    ///         .await
+    /// }
+    /// # let _ = config;
+    /// ```
+    pub fn keep_login(
+        self,
+        refresh_token: Option<Secret>,
+        save: impl Fn(&Secret) + Send + Sync + 'static,
+    ) -> Self {
+        let Identity::Person(login) = self.identity() else { return self };
+        let login = (**login).clone().keep(refresh_token, Arc::new(save));
+        self.with_identity(Identity::Person(login.into()))
     }
 }

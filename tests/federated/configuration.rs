@@ -4,7 +4,7 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -12,12 +12,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, StatusCode};
 use http_body_util::Full;
 use tower::util::MapRequest;
 use tower_keystone::{
-    CloudConfig, Error, IdentityPlugin, SharedTokens, Transport, config::CloudConfigBuilder,
-    error::LoginStep, fixture::Cloud,
+    CloudConfig, Error, IdentityPlugin, Secret, SharedTokens, Transport,
+    config::CloudConfigBuilder,
+    error::LoginStep,
+    fixture::{Cloud, Fault},
 };
 
 fn cloud() -> Cloud {
@@ -83,6 +85,59 @@ async fn a_person_logs_in_on_any_device() {
     // A clone of the configuration contains the login, and logging in again is not needed for another plugin.
     let again = config.clone();
     assert_eq!(token(&again, cloud.transport()).await.unwrap(), ["alice", "demo"]);
+}
+
+/// Runs a program that keeps the login in `saved`. Returns whether a person was asked.
+async fn run_with_kept_login(cloud: &Cloud, scope: &str, saved: &Arc<Mutex<Option<Secret>>>) -> bool {
+    let (provider, save) = (cloud.oidc_provider().clone(), Arc::clone(saved));
+    let refresh_token = saved.lock().unwrap().clone();
+    let config = device(cloud).set_auth("openid_scope", scope).build().unwrap();
+    let config = config.keep_login(refresh_token, move |token| *save.lock().unwrap() = Some(token.clone()));
+    let mut is_asked = false;
+    let config = config.log_in(cloud.transport(), |page| {
+        provider.approve(page.user_code.unwrap(), "alice");
+        is_asked = true;
+    });
+    let config = config.await.unwrap();
+    assert_eq!(token(&config, cloud.transport()).await.unwrap(), ["alice", "demo"]);
+    is_asked
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_login_lasts_for_many_runs() {
+    let (cloud, saved) = (cloud(), Arc::default());
+    let scope = "openid profile offline_access";
+    assert!(run_with_kept_login(&cloud, scope, &saved).await);
+    let mut seen = vec![saved.lock().unwrap().clone().unwrap()];
+    for _ in 0..3 {
+        assert!(!run_with_kept_login(&cloud, scope, &saved).await);
+        let token = saved.lock().unwrap().clone().unwrap();
+        assert!(seen.iter().all(|old| old.expose() != token.expose()));
+        seen.push(token);
+    }
+
+    // The provider has ended the login.
+    cloud.oidc_provider().revoke(seen.last().unwrap().expose());
+    assert!(run_with_kept_login(&cloud, scope, &saved).await);
+    assert!(!run_with_kept_login(&cloud, scope, &saved).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_without_a_refresh_token_is_not_kept() {
+    let (cloud, saved) = (cloud(), Arc::default());
+    for _ in 0..2 {
+        assert!(run_with_kept_login(&cloud, "openid profile", &saved).await);
+        assert!(saved.lock().unwrap().is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_does_not_end_a_kept_login() {
+    let cloud = cloud();
+    let config = device(&cloud).build().unwrap().keep_login(Some("saved".into()), |_| panic!("a new token"));
+    cloud.fail_next("oidc", 9, Fault::status(StatusCode::SERVICE_UNAVAILABLE));
+    let error = config.log_in(cloud.transport(), |_| panic!("a person is asked")).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,17 +1,18 @@
 //! Logins that a person completes in a browser.
 
-use std::future::ready;
 #[cfg(feature = "browser")]
 use std::time::Duration;
+use std::{future::ready, sync::Arc};
 
 use http::Uri;
+use tracing::warn;
 
 #[cfg(feature = "browser")]
 use crate::federation::WebSsoLogin;
 use crate::{
-    AuthUrl, Credentials, Error, Scope, Transport,
+    AuthUrl, Credentials, Error, Scope, Secret, Transport,
     config::LoginPage,
-    federation::{DeviceLogin, FederatedCredentials, IdentityProvider, OidcClient},
+    federation::{CompletedLogin, DeviceLogin, FederatedCredentials, Grant, IdentityProvider, OidcClient},
     identity::AuthRefFuture,
 };
 
@@ -24,6 +25,16 @@ pub(crate) struct PersonalLogin {
     identity_provider: IdentityProvider,
     scope: Scope,
     browser: Browser,
+    kept: Option<KeptLogin>,
+}
+
+/// A login that lasts longer than the program.
+#[derive(Clone)]
+struct KeptLogin {
+    /// The refresh token of an earlier run.
+    refresh_token: Option<Secret>,
+    /// Saves the refresh token for the next run.
+    save: Arc<dyn Fn(&Secret) + Send + Sync>,
 }
 
 /// In which browser the person logs in.
@@ -52,6 +63,7 @@ impl PersonalLogin {
             identity_provider,
             scope,
             browser: Browser::AnyDevice(client.into()),
+            kept: None,
         }
     }
 
@@ -65,7 +77,30 @@ impl PersonalLogin {
     ) -> Self {
         let timeout = timeout.unwrap_or(WEB_SSO_TIMEOUT);
         let browser = Browser::ThisMachine { host, port, timeout };
-        Self { auth_url: auth_url.into_uri(), identity_provider, scope, browser }
+        Self { auth_url: auth_url.into_uri(), identity_provider, scope, browser, kept: None }
+    }
+
+    /// Goes on with the login of an earlier run by its refresh token, and saves each new one.
+    pub(in crate::config) fn keep(
+        self,
+        refresh_token: Option<Secret>,
+        save: Arc<dyn Fn(&Secret) + Send + Sync>,
+    ) -> Self {
+        Self { kept: Some(KeptLogin { refresh_token, save }), ..self }
+    }
+
+    /// Returns the credentials of the login of an earlier run, without and with the scope.
+    pub(in crate::config) fn earlier_login(&self) -> Option<(FederatedCredentials, FederatedCredentials)> {
+        let KeptLogin { refresh_token, save } = self.kept.clone()?;
+        let client = match &self.browser {
+            Browser::AnyDevice(client) => client,
+            #[cfg(feature = "browser")]
+            Browser::ThisMachine { .. } => return None,
+        };
+        let grant = Grant::refresh_token((**client).clone(), refresh_token?);
+        let credentials = FederatedCredentials::new(self.identity_provider.clone(), grant)
+            .on_refresh_token(move |token| save(token));
+        Some((credentials.clone(), credentials.scope(self.scope.clone())))
     }
 
     /// Shows a person where to log in, waits until they have, and returns the credentials of the login.
@@ -74,7 +109,7 @@ impl PersonalLogin {
         transport: Transport,
         show: impl FnOnce(&LoginPage<'_>),
     ) -> Result<FederatedCredentials, Error> {
-        let Self { identity_provider, scope, browser, .. } = self;
+        let Self { identity_provider, scope, browser, kept, .. } = self;
         let completed = match browser {
             Browser::AnyDevice(client) => {
                 let mut login = DeviceLogin::start(identity_provider, *client, transport).await?;
@@ -101,7 +136,26 @@ impl PersonalLogin {
                 login.complete(timeout).await?
             }
         };
-        Ok(completed.into_credentials().scope(scope))
+        Ok(match kept {
+            Some(kept) => kept.credentials(completed),
+            None => completed.into_credentials(),
+        }
+        .scope(scope))
+    }
+}
+
+impl KeptLogin {
+    /// Saves the refresh token of a new login, and those that the provider issues later.
+    fn credentials(self, completed: CompletedLogin) -> FederatedCredentials {
+        let save = self.save;
+        match completed.refresh_token() {
+            Some(token) => save(token),
+            None => warn!(
+                "the login has no refresh token, so the next run of the program cannot use it; add offline_access to \
+                 openid_scope, if the identity provider knows it"
+            ),
+        }
+        completed.into_credentials().on_refresh_token(move |token| save(token))
     }
 }
 
