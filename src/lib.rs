@@ -82,6 +82,7 @@
 //! | the caller of your service, whose token `ValidateTokenLayer` has validated | the [`Identity`] that `Caller::identity` returns, in each request; see [services](#services) |
 //! | the token of one user, and a service account that acts for the user | [`ServiceTokenAuthWrapper`] around two plugins |
 //! | one service without Keystone: no authentication, an admin token, HTTP basic | [`FixedEndpointPlugin`] |
+//! | no password at Keystone: single sign-on, the token of a CI platform, a certificate, a Kerberos ticket, another cloud | [`RenewingPlugin`] with credentials of the module `federation` (feature `federation`) |
 //! | credentials of another kind | [`RenewingPlugin`] with your own [`Credentials`] |
 //! | another source of tokens | your own [`IdentityPlugin`] |
 //!

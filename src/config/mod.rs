@@ -127,8 +127,8 @@
 //! |---|---|---|
 //! | `v3oidcclientcredentials` | a program | those of a client, see below |
 //! | `v3oidcpassword` | a user of the provider | those of a client, `username`, `password`, `idp_otp_key` |
-//! | `v3oidcaccesstoken` | whoever got the token | `access_token` |
-//! | `v3oidcauthcode` | whoever got the code, once | those of a client, `code`, `redirect_uri` |
+//! | `v3oidcaccesstoken` | a program with a token of the provider, such as a CI job | `access_token` |
+//! | `v3oidcauthcode` | a program with an authorization code, for one login | those of a client, `code`, `redirect_uri` |
 //! | `v3oidcdeviceauthz` | a person, with any browser | those of a client, `device_authorization_endpoint`, `code_challenge_method` |
 //! | `v3websso` (feature `browser`) | a person, with the browser of this machine | `redirect_host`, `redirect_port`, `login_timeout` |
 //! | `v3samlpassword` (feature `saml`) | a user of a SAML provider | `identity_provider_url`, `username`, `password` |
@@ -146,11 +146,13 @@
 //!   [prompt](CloudConfigBuilder::prompt).
 //! - A device login has a code challenge (PKCE) with the method `S256`. `code_challenge_method: none` leaves it out.
 //! - Secrets go over plain http to loopback only, unless `CloudConfigBuilder::allow_http` names the host.
-//! - If tokens are stored, the unscoped token and the refresh token of the login are stored, too. A person logs in again
-//!   each time the program runs: it is not known before who that is.
+//! - A person logs in again in each run of the program, unless it keeps the login with `CloudConfig::keep_login`. A
+//!   store of tokens does not change that, because the next run does not know which person uses it. While the program
+//!   runs, the store has the unscoped token and the refresh token of the login, too.
 //!
 //! The auth types `v3kerberos`, `v3fedkerb` and `v3oauth1` need a function of the program, so no configuration can
-//! select them. The error says which credentials to use in the program.
+//! select them. The error says which credentials to use in the program. The same holds for Keystone to Keystone, and
+//! for a token in a file that the platform replaces: see `Keystone2KeystoneCredentials` and `AccessTokenSource::file`.
 //!
 //! # Stored tokens
 //!

@@ -23,11 +23,27 @@ use crate::{
 };
 
 /// Credentials for another cloud, whose Keystone trusts the Keystone of this one: keystoneauth's
-/// `v3keystone2keystone`.
+/// `Keystone2Keystone`.
 ///
 /// The plugin `home` logs in to the Keystone at home, whose token lists the service providers: the clouds that the user
 /// can log in to. The home Keystone makes an assertion about the user, and the other cloud issues an unscoped token for
 /// it, and then one for the [scope](Self::scope). A token is renewed by a new assertion.
+///
+/// ```
+/// use tower_keystone::{
+///     IdentityPlugin, RenewingPlugin, Scope, Transport, federation::Keystone2KeystoneCredentials,
+/// };
+///
+/// /// `home` is the plugin of this cloud, such as a `RenewingPlugin` with a password.
+/// fn other_cloud(
+///     home: impl IdentityPlugin,
+///     transport: Transport,
+/// ) -> RenewingPlugin<Keystone2KeystoneCredentials> {
+///     let demo = Scope::new().project_name("demo").project_domain_name("Default");
+///     let credentials = Keystone2KeystoneCredentials::new(home, "other-cloud").scope(demo);
+///     RenewingPlugin::new(credentials, transport)
+/// }
+/// ```
 ///
 /// # The URL of the other Keystone
 ///
@@ -58,7 +74,8 @@ struct Keystone2KeystoneLogin {
 impl Keystone2KeystoneCredentials {
     /// Makes credentials of the token of `home` for the service provider with this id.
     ///
-    /// `home` needs an [`auth_url`](IdentityPlugin::auth_url) and a token of version 3.
+    /// `openstack service provider list` shows the id. `home` is the plugin of this cloud. It needs an
+    /// [`auth_url`](IdentityPlugin::auth_url) and a token of version 3.
     pub fn new(home: impl IdentityPlugin, service_provider: impl Into<Box<str>>) -> Self {
         let login = Keystone2KeystoneLogin {
             home: Arc::new(home),

@@ -9,15 +9,16 @@
 //!
 //! | who logs in | with | keystoneauth |
 //! |---|---|---|
-//! | a person with a browser on this machine | `BrowserLogin` (feature `browser`) | `v3oidcauthcode` |
+//! | a person with a browser on this machine | `BrowserLogin` (feature `browser`) | |
 //! | the same, if only Keystone is a client of the provider, as with Horizon | `WebSsoLogin` (feature `browser`) | `v3websso` |
 //! | a person on a machine without a browser, such as a server | [`DeviceLogin`] | `v3oidcdeviceauthz` |
 //! | the same person in the next run of the program | [`Grant::refresh_token`] | |
-//! | a CI job, with the ID token of its platform | [`Grant::access_token`] of [`AccessTokenSource::function`] or [`file`](AccessTokenSource::file) | `v3oidcaccesstoken` |
+//! | a person, if the program has obtained an authorization code itself | [`Grant::authorization_code`] | `v3oidcauthcode` |
+//! | a CI job, with the ID token of its platform; see [below](#ci-jobs-and-pods) | [`Grant::access_token`] | `v3oidcaccesstoken` |
 //! | a Kubernetes pod, with its projected service account token | [`Grant::access_token`] of [`AccessTokenSource::file`] | `v3oidcaccesstoken` |
 //! | a service account: a client of the provider, with a secret | [`Grant::client_credentials`] | `v3oidcclientcredentials` |
 //! | a user with a password at the provider, if the provider allows that | [`Grant::password`] | `v3oidcpassword` |
-//! | a user of another cloud, whose Keystone this one trusts | [`Keystone2KeystoneCredentials`] | `v3keystone2keystone` |
+//! | a user of another cloud, whose Keystone this one trusts | [`Keystone2KeystoneCredentials`] | `Keystone2Keystone` |
 //! | a user with a TLS client certificate | [`OAuth2MtlsCredentials`] | `v3oauth2mtlsclientcredential` |
 //! | the same, for requests to Keystone only | [`TokenlessPlugin`] | `v3tokenlessauth` |
 //! | a program whose services take OAuth 2.0 bearers of Keystone | [`OAuth2ClientCredentials`] | `v3oauth2clientcredential` |
@@ -67,7 +68,23 @@
 //! # }
 //! ```
 //!
-//! The examples `device_login` and `ci_token` show a person and a CI job.
+//! The examples `device_login`, `ci_token` and `kerberos` show a person, a CI job and a user with a Kerberos ticket.
+//! With a `clouds.yaml`, the `auth_type` selects most of these logins (feature `config`). The program then has no code
+//! for them, except a call of `CloudConfig::log_in` if a person logs in.
+//!
+//! # CI jobs and pods
+//!
+//! | platform | token | source |
+//! |---|---|---|
+//! | GitLab | the variable that `id_tokens` of the job names, such as `KEYSTONE_TOKEN` | [`Grant::access_token`] of its value; with the feature `config`, the variables `OS_AUTH_TYPE=v3oidcaccesstoken` and `OS_ACCESS_TOKEN=$KEYSTONE_TOKEN` |
+//! | GitHub Actions | the member `value` of the response to a GET of `$ACTIONS_ID_TOKEN_REQUEST_URL&audience=keystone`, with the header `Authorization: Bearer $ACTIONS_ID_TOKEN_REQUEST_TOKEN` | [`AccessTokenSource::function`], which requests a new one at each login |
+//! | Kubernetes | the file of a `serviceAccountToken` in a `projected` volume, with an `audience` | [`AccessTokenSource::file`] |
+//!
+//! The token of such a platform is a JWT, and is sent to Keystone as the access token. The operator of the cloud has to
+//! register the platform as an identity provider, and the web server of Keystone has to accept its tokens for the
+//! audience. A fixed token often expires within an hour, and then there is no other login. A job that runs for longer
+//! needs a function or a file, which are read again at each login. While the file is missing, the login is repeated for
+//! up to 30 s; with [`RenewalPolicy::fail_fast`](crate::RenewalPolicy::fail_fast), a wrong path is an error at once.
 //!
 //! # Logins of persons
 //!
@@ -78,13 +95,47 @@
 //! No person is ever asked in the background. When the refresh token has ended or, without one, the unscoped token, then
 //! requests fail with [`Error::LoginEnded`](crate::Error::LoginEnded): start another login.
 //!
-//! Most providers replace a refresh token each time it is used. Save the new one in
-//! [`FederatedCredentials::on_refresh_token`], for the next run of the program, or share it by a store.
+//! A person stays logged in between two runs of a program if it saves the refresh token, for example in the keyring of
+//! the desktop. Most providers replace a refresh token each time it is used, so that the program saves it twice:
+//!
+//! ```
+//! # use tower_keystone::{Error, Secret, Transport};
+//! use tower_keystone::federation::{DeviceLogin, FederatedCredentials, Grant, IdentityProvider, OidcClient};
+//!
+//! /// `saved` is the refresh token that `save` got last, in an earlier run.
+//! async fn log_in(
+//!     keystone: IdentityProvider,
+//!     client: OidcClient, // with .scope("openid profile offline_access")
+//!     transport: Transport,
+//!     saved: Option<Secret>,
+//!     save: fn(&Secret),
+//! ) -> Result<FederatedCredentials, Error> {
+//!     if let Some(token) = saved {
+//!         let grant = Grant::refresh_token(client, token);
+//!         return Ok(FederatedCredentials::new(keystone, grant).on_refresh_token(save));
+//!     }
+//!     let mut login = DeviceLogin::start(keystone, client, transport).await?;
+//!     println!("Open {} and enter the code {}.", login.verification_uri(), login.user_code());
+//!     let login = login.complete().await?;
+//!     if let Some(token) = login.refresh_token() {
+//!         save(token); // the first one
+//!     }
+//!     Ok(login.into_credentials().on_refresh_token(save)) // the later ones
+//! }
+//! # let _ = log_in;
+//! ```
+//!
+//! If a request then fails with `Error::LoginEnded`, forget the saved token, and call `log_in` again. With a
+//! configuration, `CloudConfig::keep_login` does all of this. If two runs use the same refresh token at the same time,
+//! the provider can take that for theft and end the login. With `FederatedCredentials::store` (feature `store`) and a
+//! key, they use it one after the other, and each uses the newest one.
 //!
 //! # Renewal, and several scopes
 //!
-//! Clones of [`FederatedCredentials`] with different scopes share the unscoped token. While it has more than half of its
-//! life left, the first token of each further scope is made of it, without another login at the provider.
+//! Clones of [`FederatedCredentials`] with different scopes share the unscoped token. While it has more than half of
+//! its life left, the first token of each further scope is made of it, without another login at the provider. So
+//! `credentials.clone().scope(demo)` and `credentials.scope(billing)`, each in a `RenewingPlugin`, are two projects
+//! with one login.
 //!
 //! A token with a scope ends together with the unscoped token that it was made of. So a token is renewed by a new login,
 //! or with an unscoped token that another scope has obtained since.

@@ -18,7 +18,9 @@ use crate::{
 /// The HTTP client of the [`Transport`] presents the certificate. The access token is bound to it (RFC 8705):
 /// [`AccessInfo::oauth2_credential_thumbprint`](crate::AccessInfo::oauth2_credential_thumbprint) is the hash of the
 /// certificate, with which services compare the certificate of each request. So the client below the
-/// [`AuthLayer`](crate::AuthLayer) must present it too.
+/// [`AuthLayer`](crate::AuthLayer) must present it too. With the feature `rustls`, use one `HttpsClient` for both, to
+/// which `HttpsClient::builder().client_certificate(certificate, Some(key))` gives the files of the certificate and its
+/// key.
 #[derive(Clone)]
 pub struct OAuth2MtlsCredentials {
     auth_url: AuthUrl,

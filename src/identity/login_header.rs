@@ -113,7 +113,7 @@ fn failed(url: &Uri, error: BoxError) -> Error {
     match Error::find(&*error) {
         Some(error) => error.clone(),
         None => {
-            let hint = "it failed; see its error";
+            let hint = "it failed";
             FederatedLoginFailed::at(LoginStep::LoginHeader, url, hint, true).with_source(error.into()).into()
         }
     }
