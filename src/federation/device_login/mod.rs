@@ -128,7 +128,7 @@ impl DeviceLogin {
     ///
     /// The provider is asked at once, and then in the interval that it demands: 5 s unless it says otherwise, and 5 s
     /// more after each `slow_down`. While it cannot be reached, or responds with a status such as 503 or 429, the delay
-    /// doubles each time, up to 60 s. `Retry-After` makes a delay longer.
+    /// doubles each time, up to 60 s. `Retry-After` makes a delay longer, up to 5 minutes.
     ///
     /// If the returned future is dropped, nothing is lost: another call goes on with the same login, and with the request
     /// that was in flight. So a program can limit the time that it waits, or ask a person whether to wait longer.

@@ -10,6 +10,9 @@ const SLOW_DOWN: Duration = Duration::from_secs(5);
 /// Maximum delay after a failed request, unless the interval or the server demands a longer one.
 const MAX_DELAY: Duration = Duration::from_secs(60);
 
+/// Longest delay that a server can demand by `Retry-After`. With any longer one, it would end the login.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
+
 /// When the token endpoint is asked again (RFC 8628, section 3.5): the first time at once.
 pub(super) struct Schedule {
     interval: Duration,
@@ -57,7 +60,7 @@ impl Schedule {
     }
 
     fn plan(&mut self, retry_after: Option<Duration>) {
-        let delay = self.delay.max(retry_after.unwrap_or_default());
+        let delay = self.delay.max(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER));
         self.next_request = Instant::now().checked_add(delay).unwrap_or(self.expires_at);
     }
 }
