@@ -52,11 +52,29 @@ impl IdentityProvider {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidEndpoint`] if the `auth_url` is invalid or the result is too long, and an error if the URL is
-    /// plain http to a host that is not allowed.
+    /// [`Error::InvalidEndpoint`] if the `auth_url` or one of the ids is invalid or the result is too long, and an error
+    /// if the URL is plain http to a host that is not allowed.
     pub(super) fn federated_url(&self) -> Result<Uri, Error> {
-        let (id, protocol) = (path_segment(&self.id), path_segment(&self.protocol));
+        let (id, protocol) = (self.id_segment()?, self.protocol_segment()?);
         self.url(&format!("OS-FEDERATION/identity_providers/{id}/protocols/{protocol}/auth"))
+    }
+
+    /// Returns the id as a segment of a path.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidEndpoint`] if it cannot be one.
+    pub(super) fn id_segment(&self) -> Result<String, Error> {
+        valid_segment("the id of the identity provider", &self.id)
+    }
+
+    /// Returns the protocol as a segment of a path.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidEndpoint`] if it cannot be one.
+    pub(super) fn protocol_segment(&self) -> Result<String, Error> {
+        valid_segment("the protocol", &self.protocol)
     }
 
     /// Returns the URL of a path below `/v3`.
@@ -72,6 +90,17 @@ impl IdentityProvider {
         let url = format!("{auth_url}{v3}/{path}").parse().map_err(|_| too_long)?;
         self.plain_http.check(LoginStep::Federation, &url)?;
         Ok(url)
+    }
+}
+
+/// Encodes an id as a segment of a path, unless servers would remove it and take another path (RFC 3986, section 5.2.4).
+fn valid_segment(what: &'static str, id: &str) -> Result<String, Error> {
+    match id {
+        "" | "." | ".." => {
+            let reason = "it is empty, `.` or `..`, which is no segment of a path; correct it";
+            Err(Error::InvalidEndpoint { what, reason })
+        }
+        id => Ok(path_segment(id)),
     }
 }
 
@@ -118,6 +147,8 @@ mod tests {
         assert_eq!(segment("my-idp_1.~"), "my-idp_1.~/protocols/p/auth");
         assert_eq!(segment("a b/../é?x#%"), "a%20b%2F..%2F%C3%A9%3Fx%23%25/protocols/p/auth");
         assert!(url("https://h", "op", "a/b").ends_with("/protocols/a%2Fb/auth"));
+        assert_eq!(segment("%2e%2e"), "%252e%252e/protocols/p/auth");
+        assert_eq!(segment("..."), ".../protocols/p/auth");
     }
 
     #[test]

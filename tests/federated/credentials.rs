@@ -50,6 +50,20 @@ async fn exchange_error(response: Response<Bytes>) -> Error {
 }
 
 #[tokio::test]
+async fn a_bearer_is_not_sent_to_another_path() {
+    for (id, protocol) in
+        [("..", "openid"), ("op", ".."), ("..", ".."), (".", "openid"), ("", "openid"), ("op", "")]
+    {
+        let keystone = IdentityProvider::new("https://keystone.example.com/v3", id, protocol);
+        let (transport, requests) = wire::transport(|_| Ok(wire::response(503, &[], "")));
+        let credentials = FederatedCredentials::new(keystone, Grant::access_token("canary-bearer"));
+        let error = log_in(&credentials, transport).await.unwrap_err();
+        assert_eq!(requests.lines(), [""; 0], "{id:?} {protocol:?}");
+        assert!(!error.is_transient() && error.to_string().contains("segment of a path"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn client_credentials_log_in_as_recorded() {
     let client = OidcClient::new("robot")
         .secret("robot-secret")
