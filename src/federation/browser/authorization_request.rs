@@ -2,6 +2,7 @@
 
 use http::Uri;
 
+use super::ascii::ascii;
 use crate::federation::oauth::form;
 
 /// Returns the URL of a request with these fields. The query of the endpoint is kept.
@@ -28,7 +29,7 @@ pub(super) fn authorization_url(endpoint: &Uri, fields: &[(&str, &str)]) -> Resu
         Some("") => "",
         Some(_) => "&",
     };
-    Ok(format!("{endpoint}{separator}{}", *form::encode(fields)))
+    Ok(format!("{}{separator}{}", ascii(endpoint), *form::encode(fields)))
 }
 
 #[cfg(test)]

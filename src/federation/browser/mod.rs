@@ -3,6 +3,7 @@
 //! The pure parts are `fields`, `request`, `page`, `callback_url`, `code_callback` and `token_callback`: they read the
 //! bytes that anybody on this machine, and any web page, can send to the port.
 
+mod ascii;
 mod authorization_request;
 mod browser_login;
 mod callback_url;

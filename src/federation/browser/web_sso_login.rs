@@ -3,12 +3,12 @@ use std::{fmt, time::Duration};
 use zeroize::Zeroizing;
 
 use super::{
-    loopback::Loopback, redirect::Redirect, request::Request, token_callback::TokenCallback, validate,
-    wait::wait_for_browser,
+    ascii::ascii, loopback::Loopback, redirect::Redirect, request::Request, token_callback::TokenCallback,
+    validate, wait::wait_for_browser,
 };
 use crate::{
     Error, Transport,
-    federation::{CompletedLogin, IdentityProvider, identity_provider::path_segment, oauth::form},
+    federation::{CompletedLogin, IdentityProvider, oauth::form},
 };
 
 /// A login in the browser of this machine by Keystone's web single sign-on: keystoneauth's `v3websso`.
@@ -50,7 +50,7 @@ impl WebSsoLogin {
         WebSsoLoginBuilder { identity_provider, redirect, names_identity_provider: true }
     }
 
-    /// Returns the URL to open in the browser.
+    /// Returns the URL to open in the browser. It is printable ASCII.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -128,14 +128,14 @@ impl WebSsoLoginBuilder {
     ///
     /// - [`Error::FederatedLoginFailed`] if the port is not free on `127.0.0.1` and on `[::1]`. A machine without `[::1]`
     ///   does without it.
-    /// - [`Error::InvalidEndpoint`] if the `auth_url` is invalid, and [`Error::FederatedLoginFailed`] if it is plain http
-    ///   to a host that is not allowed.
+    /// - [`Error::InvalidEndpoint`] if the `auth_url`, the identity provider or the protocol is invalid, and
+    ///   [`Error::FederatedLoginFailed`] if the `auth_url` is plain http to a host that is not allowed.
     pub async fn start(self, transport: Transport) -> Result<WebSsoLogin, Error> {
         let Self { identity_provider, redirect, names_identity_provider } = self;
-        let protocol = path_segment(identity_provider.protocol());
+        let protocol = identity_provider.protocol_segment()?;
         let path = match names_identity_provider {
             true => {
-                let id = path_segment(identity_provider.id());
+                let id = identity_provider.id_segment()?;
                 format!("auth/OS-FEDERATION/identity_providers/{id}/protocols/{protocol}/websso")
             }
             false => format!("auth/OS-FEDERATION/websso/{protocol}"),
@@ -144,7 +144,7 @@ impl WebSsoLoginBuilder {
         let (loopback, url) = redirect.listen().await?;
         let origin = form::encode(&[("origin", &url.to_text())]);
         Ok(WebSsoLogin {
-            url: format!("{web_sso}?{}", *origin).into(),
+            url: format!("{}?{}", ascii(&web_sso), *origin).into(),
             callback: TokenCallback { url, keystone: browser_origin(&web_sso) },
             loopback,
             identity_provider,

@@ -95,6 +95,13 @@ async fn the_url_has_the_origin_to_the_letter() {
 }
 
 #[tokio::test]
+async fn the_url_is_safe_to_print() {
+    let provider = IdentityProvider::new("https://k.example.com/\u{202e}\u{9b}2J/v3", "op", "openid");
+    let login = WebSsoLogin::builder(provider).port(0).start(keystone().0).await.unwrap();
+    assert!(login.url().starts_with("https://k.example.com/%E2%80%AE%C2%9B2J/v3/auth/"), "{:?}", login.url());
+}
+
+#[tokio::test]
 async fn the_token_of_the_form_gets_its_document() {
     let (transport, requests) = keystone();
     let login = log_in(identity_provider(), transport).await.unwrap();
