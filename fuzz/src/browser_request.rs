@@ -63,8 +63,7 @@ mod browser {
         let callback = CodeCallback {
             url: CallbackUrl { host: "127.0.0.1", port: 9990, path: "/callback".into() },
             state: Zeroizing::new(STATE.to_owned()),
-            issuer: Some("https://op.example.com".into()),
-            requires_issuer: false,
+            is_from_provider: Box::new(|iss| iss.is_none_or(|iss| iss == "https://op.example.com")),
         };
         let (response, page) = callback.read(request)?;
         let page = page.to_response();

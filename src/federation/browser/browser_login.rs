@@ -99,7 +99,7 @@ impl BrowserLogin {
         BrowserLoginBuilder { identity_provider, client, redirect, parameters: Vec::new() }
     }
 
-    /// Returns the URL to open in the browser.
+    /// Returns the URL to open in the browser. It is printable ASCII.
     ///
     /// It contains no secret that is of use to others once the login has ended. Do not send it to anybody: who opens it
     /// logs in for this program.
@@ -213,7 +213,7 @@ impl BrowserLoginBuilder {
         // An unusable URL of Keystone is an error before a person logs in.
         identity_provider.federated_url()?;
         let endpoint = client.authorization_url(&transport).await?;
-        let metadata = client.discover(&transport).await?.map(|(metadata, _)| metadata);
+        let provider = client.discover(&transport).await?;
         let (loopback, callback_url) = redirect.listen().await?;
 
         let (state, code_verifier) = (random_text(STATE_LEN)?, code_verifier()?);
@@ -230,11 +230,14 @@ impl BrowserLoginBuilder {
         fields.extend(parameters.iter().map(|(name, value)| (&**name, &**value)));
         let url = authorization_url(&endpoint, &fields)
             .map_err(|hint| FederatedLoginFailed::at(LoginStep::Browser, &endpoint, hint, false))?;
+        let is_from_provider = move |iss: Option<&str>| {
+            // Without a discovery document there is nothing to compare it with.
+            provider.as_ref().is_none_or(|(metadata, url)| metadata.sends(iss, url))
+        };
         let callback = CodeCallback {
             url: callback_url,
             state: Zeroizing::new(state.expose().to_owned()),
-            issuer: metadata.as_ref().and_then(|metadata| metadata.issuer.clone()),
-            requires_issuer: metadata.as_ref().is_some_and(|metadata| metadata.sends_issuer),
+            is_from_provider: Box::new(is_from_provider),
         };
         let url = url.into();
         Ok(BrowserLogin { url, loopback, callback, code_verifier, identity_provider, client, transport })

@@ -10,9 +10,9 @@ use crate::{endpoint::Origin, json};
 #[derive(Debug, Default)]
 pub(in crate::federation) struct ProviderMetadata {
     /// The name of the provider, which is a URL.
-    pub(in crate::federation) issuer: Option<Box<str>>,
+    pub(super) issuer: Option<Box<str>>,
     /// Whether the provider names itself (`iss`) when it sends a browser back (RFC 9207).
-    pub(in crate::federation) sends_issuer: bool,
+    sends_issuer: bool,
     pub(super) token_endpoint: Option<Box<str>>,
     pub(super) device_authorization_endpoint: Option<Box<str>>,
     pub(super) authorization_endpoint: Option<Box<str>>,
@@ -53,6 +53,18 @@ impl ProviderMetadata {
             )?);
         }
         Ok(metadata)
+    }
+
+    /// Returns whether a response with this `iss` can be from the provider whose document has this URL.
+    ///
+    /// If the document names no issuer, the one of the response must be that of the URL.
+    #[cfg(feature = "browser")]
+    pub(in crate::federation) fn sends(&self, iss: Option<&str>, url: &Uri) -> bool {
+        match (iss, &self.issuer) {
+            (Some(iss), Some(issuer)) => *iss == **issuer,
+            (Some(iss), None) => is_issuer_of(iss, url),
+            (None, _) => !self.sends_issuer,
+        }
     }
 
     /// Returns whether the provider has a grant, as far as it is known.
@@ -134,6 +146,31 @@ mod tests {
         assert!(metadata.supports_authentication(ClientAuthentication::Form));
         assert!(!metadata.supports_authentication(ClientAuthentication::Basic));
         assert!(!metadata.supports_authentication(ClientAuthentication::EncodedBasic));
+    }
+
+    #[cfg(feature = "browser")]
+    #[test]
+    fn a_response_is_from_the_provider_of_the_document() {
+        let named = r#"{"issuer": "https://op.example.com/realms/a"}"#;
+        let sent = r#"{"issuer": "https://op.example.com/realms/a",
+                       "authorization_response_iss_parameter_supported": true}"#;
+        for (document, iss, expected) in [
+            (sent, Some("https://op.example.com/realms/a"), true),
+            (named, Some("https://op.example.com/realms/a"), true),
+            (named, Some("https://op.example.com/realms/a/"), false),
+            (named, Some("https://op.example.com"), false),
+            (named, Some("https://evil.example.org"), false),
+            (named, None, true),
+            (sent, None, false),
+            ("{}", Some("https://op.example.com/realms/a"), true),
+            ("{}", Some("https://op.example.com/realms/b"), false),
+            ("{}", Some("https://evil.example.org/realms/a"), false),
+            ("{}", Some("op"), false),
+            ("{}", None, true),
+        ] {
+            let metadata = read(document).unwrap();
+            assert_eq!(metadata.sends(iss, &URL.parse().unwrap()), expected, "{document} {iss:?}");
+        }
     }
 
     #[test]

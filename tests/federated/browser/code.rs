@@ -174,6 +174,39 @@ async fn the_builder_sets_the_redirect_and_parameters() {
 }
 
 #[tokio::test]
+async fn the_url_is_safe_to_print() {
+    for endpoint in ["https://op.example.com/a\u{202e}b", "https://op.example.com/auth?a=\u{9b}2J&b=\u{e9}"] {
+        let (transport, _) = wire::transport(move |_| {
+            let document = format!(
+                r#"{{"token_endpoint": "https://op.example.com/token", "authorization_endpoint": "{endpoint}"}}"#
+            );
+            Ok(response(200, &[], document))
+        });
+        let login = BrowserLogin::start(keystone(), client(), transport).await.unwrap();
+        assert!(login.url().bytes().all(|byte| byte.is_ascii_graphic()), "{:?}", login.url());
+        assert!(login.url().starts_with("https://op.example.com/a"), "{:?}", login.url());
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_does_not_name_itself_gets_no_code_of_another_one() {
+    // The document leads the browser to an honest provider, and the code to itself.
+    let (transport, requests) = wire::transport(|request| {
+        let document = r#"{"token_endpoint": "https://op.example.com/token",
+                           "authorization_endpoint": "https://honest.example.com/auth"}"#;
+        Ok(match request.uri().path() {
+            "/.well-known/openid-configuration" => response(200, &[], document),
+            _ => response(503, &[], ""),
+        })
+    });
+    let query = "code=c&state=STATE&iss=https%3A%2F%2Fhonest.example.com";
+    let error = log_in(transport, query).await.unwrap_err();
+    assert_eq!(failed_step(&error), LoginStep::Browser);
+    assert!(error.to_string().contains("another provider"), "{error}");
+    assert_eq!(requests.lines(), [format!("GET {DISCOVERY}")]);
+}
+
+#[tokio::test]
 async fn a_code_becomes_an_unscoped_token() {
     let (transport, requests) = provider("");
     let (login, host) = start(transport).await;
