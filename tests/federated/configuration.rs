@@ -123,6 +123,21 @@ async fn a_kept_login_lasts_for_many_runs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_kept_login_goes_on_with_a_store() {
+    let (cloud, saved, store) = (cloud(), Arc::default(), SharedTokens::in_memory());
+    assert!(run_with_kept_login(&cloud, "openid offline_access", &saved).await);
+    for _ in 0..2 {
+        let save = Arc::clone(&saved);
+        let refresh_token = saved.lock().unwrap().clone();
+        let config = device(&cloud).shared_tokens(store.clone()).build().unwrap();
+        let config =
+            config.keep_login(refresh_token, move |token| *save.lock().unwrap() = Some(token.clone()));
+        let config = config.log_in(cloud.transport(), |_| panic!("a person is asked")).await.unwrap();
+        assert_eq!(token(&config, cloud.transport()).await.unwrap(), ["alice", "demo"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_login_without_a_refresh_token_is_not_kept() {
     let (cloud, saved) = (cloud(), Arc::default());
     for _ in 0..2 {

@@ -92,15 +92,16 @@ impl PersonalLogin {
     /// Returns the credentials of the login of an earlier run, without and with the scope.
     pub(in crate::config) fn earlier_login(&self) -> Option<(FederatedCredentials, FederatedCredentials)> {
         let KeptLogin { refresh_token, save } = self.kept.clone()?;
-        let client = match &self.browser {
-            Browser::AnyDevice(client) => client,
+        match &self.browser {
+            Browser::AnyDevice(client) => {
+                let grant = Grant::refresh_token((**client).clone(), refresh_token?);
+                let credentials = FederatedCredentials::new(self.identity_provider.clone(), grant)
+                    .on_refresh_token(move |token| save(token));
+                Some((credentials.clone(), credentials.scope(self.scope.clone())))
+            }
             #[cfg(feature = "browser")]
-            Browser::ThisMachine { .. } => return None,
-        };
-        let grant = Grant::refresh_token((**client).clone(), refresh_token?);
-        let credentials = FederatedCredentials::new(self.identity_provider.clone(), grant)
-            .on_refresh_token(move |token| save(token));
-        Some((credentials.clone(), credentials.scope(self.scope.clone())))
+            Browser::ThisMachine { .. } => None,
+        }
     }
 
     /// Shows a person where to log in, waits until they have, and returns the credentials of the login.
