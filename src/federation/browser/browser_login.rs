@@ -30,10 +30,10 @@ const MAX_DESCRIPTION: usize = 1024;
 
 /// A login in the browser of this machine, by authorization code with PKCE (RFC 7636, RFC 8252).
 ///
-/// The program listens on a loopback port, prints the [`url`](Self::url) or opens it in a browser, and waits. The person
-/// logs in at the provider, which sends the browser back to the port with a code. The code is worth nothing without the
-/// code verifier (S256), which only this value has. Requests to the port without the random `state` of this login are
-/// refused, and the login goes on waiting.
+/// This value listens on a loopback port. The program prints the [`url`](Self::url), or opens it in a browser, for
+/// example with the crate `webbrowser`, and waits. The person logs in at the provider, which sends the browser back to
+/// the port with a code. The code is worth nothing without the code verifier (S256), which only this value has.
+/// Requests to the port without the random `state` of this login are refused, and the login goes on waiting.
 ///
 /// The client must be registered at the provider with the URL that the browser comes back to:
 /// `http://127.0.0.1:PORT/callback`. Many providers ignore the port of such a URL, as RFC 8252 (section 7.3) demands;

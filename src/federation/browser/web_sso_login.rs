@@ -13,8 +13,9 @@ use crate::{
 
 /// A login in the browser of this machine by Keystone's web single sign-on: keystoneauth's `v3websso`.
 ///
-/// The program listens on a loopback port, prints the [`url`](Self::url) or opens it in a browser, and waits. The person
-/// logs in at the provider, and a page of Keystone sends the unscoped token to the port.
+/// This value listens on a loopback port. The program prints the [`url`](Self::url), or opens it in a browser, for
+/// example with the crate `webbrowser`, and waits. The person logs in at the provider, and a page of Keystone sends the
+/// unscoped token to the port.
 ///
 /// The URL that the browser comes back to must be in `[federation] trusted_dashboard` of keystone.conf, to the letter.
 /// It is `http://localhost:9990/auth/websso/` unless the [`builder`](Self::builder) sets another one, as in
