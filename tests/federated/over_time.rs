@@ -369,3 +369,20 @@ async fn a_refresh_token_in_use_is_not_used_by_another_process() {
         cloud.get(credentials).await.unwrap();
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_whose_clock_is_slow_takes_no_old_token_from_the_store() {
+    let cloud = TestCloud::new();
+    cloud.cloud.keystone().set_token_lifetime(Duration::from_secs(3600));
+    let [a, b, c] = processes(&SharedTokens::in_memory(), || cloud.robot().scope(project("one")));
+    cloud.get(&a).await.unwrap();
+    cloud.steps();
+    // The clock of the machine stands still meanwhile.
+    advance(Duration::from_secs(50 * 60)).await;
+    cloud.get(&b).await.unwrap();
+    assert_eq!(cloud.steps(), [Step::Rescope, Token, Exchange, Step::Rescope]);
+    advance(Duration::from_secs(50 * 60)).await;
+    cloud.fail(Some(Token));
+    cloud.get(&c).await.unwrap();
+    assert_eq!(cloud.steps(), [Step::Rescope, Token], "a token that ends soon is better than none");
+}

@@ -5,12 +5,13 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 
 use super::UnscopedToken;
-#[cfg(feature = "store")]
-use crate::AccessInfo;
-use crate::renewal::lifetime;
+use crate::{AccessInfo, renewal::lifetime};
 
 /// How long a token without usable times counts as one that has more than half of its life left.
 const YOUTH: Duration = Duration::from_secs(30);
+
+/// The resolution of the times in documents and headers, twice.
+const TIME_RESOLUTION: Duration = Duration::from_secs(2);
 
 /// The newest unscoped token of a login, and how old it is.
 #[derive(Clone)]
@@ -78,6 +79,15 @@ impl KeptToken {
             Some(lifetime) => self.left() > lifetime / 2,
             None => self.since.elapsed() < YOUTH,
         }
+    }
+
+    /// Returns whether a token with a scope that was made of a stored token shows that this had less than half of its life
+    /// left, because the clock of this machine is slow.
+    pub(super) fn was_old(&self, scoped: &AccessInfo) -> bool {
+        let (Some(lifetime), Some(left)) = (self.lifetime, lifetime::of_new_token(scoped)) else {
+            return false;
+        };
+        self.is_stored && left.saturating_add(TIME_RESOLUTION) < lifetime / 2
     }
 
     /// Returns how long the token is still valid. Zero if it has no usable times.

@@ -99,19 +99,24 @@ impl Rescoped {
             // An unusable scope is an error before anybody logs in.
             self.rescope_credentials("https://keystone.invalid".into(), "-").request()?;
         }
-        let mut refusals = 0;
+        let (mut refusals, mut short_lived) = (0, None);
         let (obtained, result) = loop {
             let takes_stored = refusals < MAX_REFUSALS;
-            let obtained =
-                self.unscoped.obtain(transport.clone(), &self.seen, has_scope, takes_stored).await?;
+            let obtained = self.unscoped.obtain(transport.clone(), &self.seen, has_scope, takes_stored).await;
+            let obtained = match obtained {
+                Ok(obtained) => obtained,
+                Err(error) => return short_lived.ok_or(error),
+            };
             let result = self.rescope(&obtained.kept.token, &transport).await;
             let is_refused = result.as_ref().is_err_and(is_refused);
-            if !is_refused || obtained.is_new || !self.login().can_log_in() || !takes_stored {
+            let is_old = result.as_ref().is_ok_and(|scoped| obtained.kept.was_old(scoped));
+            if !(is_refused || is_old) || obtained.is_new || !self.login().can_log_in() || !takes_stored {
                 break (obtained, result);
             }
             // The token may have been revoked, or its user has got the role after it was issued.
             self.unscoped.refuse(&obtained.kept);
             self.seen.set_token(&obtained.kept);
+            short_lived = result.ok().or(short_lived);
             refusals += 1;
         };
         let has_ended = !obtained.kept.is_valid() || result.as_ref().is_err_and(is_revoked);
