@@ -164,7 +164,7 @@ impl CloudConfigBuilder {
         self
     }
 
-    /// Allows a federated login to send secrets to this host over plain http, where everybody on the way can read them.
+    /// Allows a federated login to send secrets to this host over plain http, where anybody on the path can read them.
     ///
     /// Without it, client secrets, passwords and tokens of identity providers are sent over https, and over plain http to
     /// loopback only. This also holds for the `auth_url`. Other logins use plain http if the `auth_url` does.

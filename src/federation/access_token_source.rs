@@ -84,7 +84,9 @@ impl AccessTokenSource {
             Source::Function(read) => {
                 let token = read().await.map_err(|error| match Error::find(&*error) {
                     Some(error) => error.clone(),
-                    None => failed("", "its function failed", true).with_source(error.into()).into(),
+                    None => failed("", "its function failed; see its error", true)
+                        .with_source(error.into())
+                        .into(),
                 })?;
                 check(&token).map_err(|hint| failed("", hint, true))?;
                 Ok(token)
@@ -122,9 +124,11 @@ fn read_file(path: &Path) -> Result<Secret, NotRead> {
     let mut content = Zeroizing::new(Vec::with_capacity(MAX_FILE as usize + 1));
     File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut content)?;
     let token = match str::from_utf8(without_bom(&content)) {
-        _ if content.len() as u64 > MAX_FILE => return Err(NotRead("the file is longer than 128 KiB", None)),
+        _ if content.len() as u64 > MAX_FILE => {
+            return Err(NotRead("the file is longer than 128 KiB; check its path", None));
+        }
         Ok(text) => Secret::new(text.trim()),
-        Err(_) => return Err(NotRead("the file is not a text in UTF-8", None)),
+        Err(_) => return Err(NotRead("the file is not a text in UTF-8; check its path", None)),
     };
     check(&token).map_err(|hint| NotRead(hint, None))?;
     Ok(token)

@@ -30,12 +30,12 @@ impl CompletedLogin {
 
     /// Makes credentials of the login, which last as long as the refresh token or the unscoped token.
     ///
-    /// They begin with the unscoped token of the login. With a refresh token, they log in again by it. Without one, the
-    /// unscoped token is used for the first token of each scope until it ends, and for a renewal while it has more than
-    /// half of its life left.
+    /// They begin with the unscoped token of the login. With a refresh token, they log in again with it. Without one,
+    /// the unscoped token is used for the first token of each scope until it expires, and for renewals while it has
+    /// more than half of its life left.
     ///
-    /// Then the error is [`Error::LoginEnded`](crate::Error::LoginEnded), and the person has to log in again. Nothing
-    /// ever asks a person in the background.
+    /// After that, the error is [`Error::LoginEnded`](crate::Error::LoginEnded), and the person has to log in again.
+    /// Nothing ever asks a person in the background.
     pub fn into_credentials(self) -> FederatedCredentials {
         let Self { identity_provider, access_info, refresh } = self;
         let user_id = access_info.user_id().filter(|id| !id.is_empty()).map(Into::into);

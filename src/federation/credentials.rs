@@ -19,15 +19,15 @@ use crate::{
 
 /// Credentials of a federated user: an identity provider vouches for the user, and Keystone issues the token.
 ///
-/// Keystone first issues an unscoped token, and then one for the [scope](Self::scope). Clones share the unscoped token of
-/// a login, also if their scopes differ: for each scope, the first token is made of the unscoped token that is there, if
-/// that has more than half of its life left. A token is renewed by a new login, because a token with a scope ends when
-/// the unscoped token does that it was made of.
+/// Keystone first issues an unscoped token, and then one for the [scope](Self::scope). Clones share the unscoped token
+/// of a login, even if their scopes differ: the first token of each scope is requested with it while it has more than
+/// half of its life left. A token is renewed by a new login, because a token with a scope expires at the same time as
+/// the unscoped token that it was requested with.
 ///
-/// If Keystone refuses an unscoped token that was shared, the credentials log in anew, once.
+/// If Keystone rejects an unscoped token that was shared, the credentials log in anew, once.
 ///
-/// Logins run in tasks of the tokio runtime. A login ends if nobody waits for it any more, except one with a refresh token:
-/// the provider may have replaced that already.
+/// Logins run in tasks of the tokio runtime. A login is cancelled if nobody waits for it any more, except one with a
+/// refresh token or a code: the provider may have replaced or used that already.
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone)]
@@ -72,12 +72,12 @@ impl FederatedCredentials {
     ///
     /// A refresh token is stored only if the store is sealed with a key. Then it is used only under a lease, because a
     /// provider that replaces it takes a second use for theft: while the store cannot be used, the login fails with a
-    /// transient error. Of the login of a person, all processes use the newest refresh token of that user and client. With
-    /// a [`Grant::refresh_token`], give all processes the same first token, which names the entry. The store has to keep its
-    /// entries when it is restarted: if the newest refresh token is lost, the login can end.
+    /// transient error. Of the login of a person, all processes use the newest refresh token of that user and client.
+    /// With a [`Grant::refresh_token`], give all processes the same first token, which names the entry. The store has
+    /// to keep its entries when it is restarted: if the newest refresh token is lost, the login can end.
     ///
-    /// After a login that failed permanently, no process with the same credentials logs in for 30 s, and for up to 300 s
-    /// after further ones, if the store is sealed. A corrected secret is tried at once.
+    /// After a login that failed permanently, no process with the same credentials logs in for 30 s, and for up to
+    /// 300 s after further ones, if the store is sealed. A corrected secret is tried at once.
     #[cfg(feature = "store")]
     #[cfg_attr(docsrs, doc(cfg(feature = "store")))]
     #[must_use]
@@ -86,10 +86,9 @@ impl FederatedCredentials {
         self
     }
 
-    /// Calls this function with each refresh token that the provider issues in place of an older one. Applies to all
-    /// clones.
+    /// Calls this function with each refresh token that the provider issues in place of an older one.
     ///
-    /// These are credentials of a [`Grant::refresh_token`], and of a
+    /// Applies to all clones. These are credentials of a [`Grant::refresh_token`], and of a
     /// [`CompletedLogin`](super::CompletedLogin::into_credentials) with a refresh token. Others have none.
     ///
     /// Save the token, in place of the older one, for a [`Grant::refresh_token`] in the next run of the program. The
@@ -105,8 +104,7 @@ impl FederatedCredentials {
 
     /// Returns the key of the unscoped token in a cache: keystoneauth's `get_unscoped_cache_id`.
     ///
-    /// It tells apart what the credentials are made of, but not the persons who log in with the same client. `None`
-    /// means that the token must not be cached.
+    /// Persons who log in with the same client have the same id. `None` means that the token must not be cached.
     pub fn unscoped_cache_id(&self) -> Option<String> {
         self.rescoped.login().cache_id()
     }

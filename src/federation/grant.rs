@@ -25,13 +25,12 @@ pub(super) enum Kind {
 }
 
 impl Grant {
-    /// The client itself logs in, as services do: keystoneauth's `v3oidcclientcredentials` (RFC 6749, section 4.4).
+    /// The secret of the client itself: keystoneauth's `v3oidcclientcredentials` (RFC 6749, section 4.4).
     pub fn client_credentials(client: OidcClient) -> Self {
         Self(Kind::Bearer(BearerGrant::ClientCredentials(client)))
     }
 
-    /// A user logs in with the password at the identity provider: keystoneauth's `v3oidcpassword` (RFC 6749, section
-    /// 4.3).
+    /// A user's password at the identity provider: keystoneauth's `v3oidcpassword` (RFC 6749, section 4.3).
     pub fn password(client: OidcClient, username: impl Into<Box<str>>, password: impl Into<Secret>) -> Self {
         let (username, password) = (username.into(), password.into());
         Self(Kind::Bearer(BearerGrant::Password { client, username, password, passcode: None }))
@@ -46,7 +45,7 @@ impl Grant {
 
     /// An authorization code that was obtained elsewhere: keystoneauth's `v3oidcauthcode` (RFC 6749, section 4.1).
     ///
-    /// It serves one login: renewals fail with [`Error::LoginEnded`](crate::Error::LoginEnded).
+    /// The code is for one login: renewals fail with [`Error::LoginEnded`](crate::Error::LoginEnded).
     pub fn authorization_code(client: OidcClient, code: impl Into<Secret>) -> Self {
         let code = OneTime::new(code.into());
         Self(Kind::Bearer(BearerGrant::AuthorizationCode {
@@ -57,10 +56,10 @@ impl Grant {
         }))
     }
 
-    /// Adds a one-time password to the [`password`](Self::password). `field` is the name of its form field at the
-    /// provider: keystoneauth's `idp_otp_key`.
+    /// Adds a one-time password to the [`password`](Self::password).
     ///
-    /// It serves one login: renewals fail with [`Error::LoginEnded`](crate::Error::LoginEnded). Other grants ignore it.
+    /// `field` is the name of its form field at the provider: keystoneauth's `idp_otp_key`. The code is for one login:
+    /// renewals fail with [`Error::LoginEnded`](crate::Error::LoginEnded). Other grants ignore it.
     #[must_use]
     pub fn passcode(mut self, field: impl Into<Box<str>>, code: impl Into<Secret>) -> Self {
         if let Kind::Bearer(BearerGrant::Password { passcode, .. }) = &mut self.0 {
@@ -69,8 +68,9 @@ impl Grant {
         self
     }
 
-    /// Sets the redirect URI of the [`authorization_code`](Self::authorization_code), which must be the one that the
-    /// code was requested with. Other grants ignore it.
+    /// Sets the redirect URI of the [`authorization_code`](Self::authorization_code).
+    ///
+    /// It must be the one that the code was requested with. Other grants ignore it.
     #[must_use]
     pub fn redirect_uri(mut self, url: impl Into<Box<str>>) -> Self {
         if let Kind::Bearer(BearerGrant::AuthorizationCode { redirect_uri, .. }) = &mut self.0 {
@@ -79,8 +79,9 @@ impl Grant {
         self
     }
 
-    /// Sets the code verifier of the [`authorization_code`](Self::authorization_code), if the code was requested with
-    /// its challenge (RFC 7636). Other grants ignore it.
+    /// Sets the code verifier of the [`authorization_code`](Self::authorization_code) (RFC 7636).
+    ///
+    /// It is needed if the code was requested with a code challenge. Other grants ignore it.
     #[must_use]
     pub fn code_verifier(mut self, verifier: impl Into<Secret>) -> Self {
         if let Kind::Bearer(BearerGrant::AuthorizationCode { code_verifier, .. }) = &mut self.0 {

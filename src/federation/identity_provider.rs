@@ -1,7 +1,7 @@
 use http::Uri;
 
 use super::{plain_http::PlainHttpHosts, unscoped::UnscopedToken};
-use crate::{AccessInfo, AuthUrl, Error, error::LoginStep};
+use crate::{AccessInfo, AuthUrl, Error, error::LoginStep, identity::v3_url};
 
 /// An identity provider and a protocol, as they are registered in a Keystone.
 #[derive(Clone, Debug)]
@@ -13,18 +13,18 @@ pub struct IdentityProvider {
 }
 
 impl IdentityProvider {
-    /// Names the identity provider with this id and this protocol of the Keystone at this URL, with or without `/v3` at
-    /// the end.
+    /// Names an identity provider and a protocol of the Keystone at this URL.
     ///
-    /// `openstack identity provider list` and `openstack federation protocol list` show both ids. The protocol is often
-    /// called `openid`, `saml2` or `mapped`.
+    /// The `auth_url` may end in `/v3`. `openstack identity provider list` and `openstack federation protocol list`
+    /// show both ids. The protocol is often called `openid`, `saml2` or `mapped`.
     pub fn new(auth_url: impl Into<AuthUrl>, id: impl Into<Box<str>>, protocol: impl Into<Box<str>>) -> Self {
         let plain_http = PlainHttpHosts::default();
         Self { auth_url: auth_url.into(), id: id.into(), protocol: protocol.into(), plain_http }
     }
 
-    /// Allows plain http to this host of Keystone. Everybody on the way can then read the proof of the login and the
-    /// token.
+    /// Allows plain http to this host of Keystone.
+    ///
+    /// Anybody on the network path can then read the proof of the login and the token.
     #[must_use]
     pub fn allow_http(mut self, host: impl Into<Box<str>>) -> Self {
         self.plain_http.allow(&host.into());
@@ -48,7 +48,8 @@ impl IdentityProvider {
         UnscopedToken { access_info, auth_url: self.auth_url().clone() }
     }
 
-    /// Returns the URL that yields unscoped tokens: `{V3}/OS-FEDERATION/identity_providers/{id}/protocols/{protocol}/auth`.
+    /// Returns the URL that yields unscoped tokens:
+    /// `{V3}/OS-FEDERATION/identity_providers/{id}/protocols/{protocol}/auth`.
     ///
     /// # Errors
     ///
@@ -83,11 +84,9 @@ impl IdentityProvider {
     ///
     /// Those of [`federated_url`](Self::federated_url).
     pub(super) fn url(&self, path: &str) -> Result<Uri, Error> {
-        let auth_url = self.auth_url.valid_uri()?.to_string();
-        let auth_url = auth_url.trim_end_matches('/');
-        let v3 = if auth_url.ends_with("/v3") { "" } else { "/v3" };
+        let url = v3_url(self.auth_url.valid_uri()?, path);
         let too_long = Error::InvalidEndpoint { what: "the auth_url", reason: "it is too long for a URL" };
-        let url = format!("{auth_url}{v3}/{path}").parse().map_err(|_| too_long)?;
+        let url = url.parse().map_err(|_| too_long)?;
         self.plain_http.check(LoginStep::Federation, &url)?;
         Ok(url)
     }

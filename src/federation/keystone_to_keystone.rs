@@ -19,11 +19,10 @@ use crate::{
     AuthUrl, Credentials, Error, IdentityPlugin, Scope, ServiceAccess, Transport,
     endpoint::Origin,
     error::{FederatedLoginFailed, LoginStep, format_url},
-    identity::{AuthRefFuture, Json, PrepareFuture, login_request, send_within_origin, wipe},
+    identity::{AuthRefFuture, Json, PrepareFuture, login_request, send_within_origin, v3_url, wipe},
 };
 
-/// Credentials for another cloud, whose Keystone trusts the Keystone of this one: keystoneauth's
-/// `Keystone2Keystone`.
+/// Credentials for another cloud, whose Keystone trusts the one at home: keystoneauth's `Keystone2Keystone`.
 ///
 /// The plugin `home` logs in to the Keystone at home, whose token lists the service providers: the clouds that the user
 /// can log in to. The home Keystone makes an assertion about the user, and the other cloud issues an unscoped token for
@@ -48,8 +47,8 @@ use crate::{
 /// # The URL of the other Keystone
 ///
 /// It is in the token of `home`, so that [`auth_url`](Credentials::auth_url) is known only when `home` has logged in.
-/// Before that, it is a path that names the service provider, and no request is sent there. A program that gets its token
-/// from a store has not logged in; requests for [`Interface::Auth`](crate::Interface::Auth) then fail with
+/// Before that, it is a path that names the service provider, and no request is sent there. A program that gets its
+/// token from a store has not logged in; requests for [`Interface::Auth`](crate::Interface::Auth) then fail with
 /// [`Error::InvalidEndpoint`]. If the home Keystone names another URL later, logins fail: make new credentials then.
 ///
 /// The credentials have no cache id, because an [`IdentityPlugin`] has none. To share the token, name it with
@@ -98,8 +97,9 @@ impl Keystone2KeystoneCredentials {
         Self { rescoped: self.rescoped.scope(scope.clone()), scope, ..self }
     }
 
-    /// Allows plain http to this host of a Keystone or of the service provider. Everybody on the way can then read the
-    /// assertion and the token.
+    /// Allows plain http to this host of a Keystone or of the service provider.
+    ///
+    /// Anybody on the network path can then read the assertion and the token.
     #[must_use]
     pub fn allow_http(mut self, host: impl Into<Box<str>>) -> Self {
         self.login.plain_http.allow(&host.into());
@@ -150,11 +150,9 @@ impl Keystone2KeystoneLogin {
     /// Returns the URL of the home Keystone that makes assertions.
     fn home_url(&self) -> Result<Uri, Error> {
         let auth_url = AuthUrl::from(self.home.auth_url().ok_or(Error::NoAuthUrl)?);
-        let auth_url = auth_url.valid_uri()?.to_string();
-        let auth_url = auth_url.trim_end_matches('/');
-        let v3 = if auth_url.ends_with("/v3") { "" } else { "/v3" };
+        let url = v3_url(auth_url.valid_uri()?, "auth/OS-FEDERATION/saml2/ecp");
         let too_long = Error::InvalidEndpoint { what: "the auth_url", reason: "it is too long for a URL" };
-        let url = format!("{auth_url}{v3}/auth/OS-FEDERATION/saml2/ecp").parse().map_err(|_| too_long)?;
+        let url = url.parse().map_err(|_| too_long)?;
         self.plain_http.check(LoginStep::Assertion, &url)?;
         Ok(url)
     }
@@ -188,7 +186,10 @@ impl Keystone2KeystoneLogin {
             let failed = FederatedLoginFailed::read(LoginStep::Assertion, home_url, &response, [token]);
             return Err(match status {
                 StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND => {
-                    failed.with_hint("the home Keystone has rejected the token of the plugin `home`")
+                    failed.with_hint(
+                        "the home Keystone has rejected the token of the plugin `home`; check how it logs in, and that its \
+                         token was not revoked",
+                    )
                 }
                 StatusCode::FORBIDDEN => failed.with_hint(
                     "check that the service provider is enabled in the home Keystone, and that the token at home has a \

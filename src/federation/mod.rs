@@ -1,9 +1,10 @@
 //! Logging in without a password at Keystone: OpenID Connect, OAuth 2.0, certificates, other clouds, SAML and Kerberos.
 //! Requires the feature `federation`.
 //!
-//! In many clouds, people and programs have no password at Keystone. An identity provider knows them, such as the single
-//! sign-on of a company or a university, and Keystone trusts that provider. A federated login proves to Keystone that
-//! the provider knows the user, and gets an unscoped token for the proof. With that, it gets a token for a project.
+//! In many clouds, people and programs have no password at Keystone. An identity provider knows them, such as the
+//! single sign-on of a company or a university, and Keystone trusts that provider. A federated login proves to Keystone
+//! that the provider knows the user, and gets an unscoped token for the proof. With the unscoped token, it gets a token
+//! for a project.
 //!
 //! # Which login?
 //!
@@ -88,12 +89,12 @@
 //!
 //! # Logins of persons
 //!
-//! A login of a person is a value that the program awaits. It shows a URL, and yields a [`CompletedLogin`]: the unscoped
-//! token of the user and, if the provider gives one, a refresh token. [`CompletedLogin::into_credentials`] makes
-//! credentials of it. To get a refresh token, add `offline_access` to [`OidcClient::scope`].
+//! A login of a person is a value that the program awaits. It shows a URL, and yields a [`CompletedLogin`]: the
+//! unscoped token of the user and, if the provider gives one, a refresh token. [`CompletedLogin::into_credentials`]
+//! makes credentials of it. To get a refresh token, add `offline_access` to [`OidcClient::scope`].
 //!
-//! No person is ever asked in the background. When the refresh token has ended or, without one, the unscoped token, then
-//! requests fail with [`Error::LoginEnded`](crate::Error::LoginEnded): start another login.
+//! No person is ever asked in the background. When the refresh token has expired (or the unscoped token, if there is no
+//! refresh token), requests fail with [`Error::LoginEnded`](crate::Error::LoginEnded): start another login.
 //!
 //! A person stays logged in between two runs of a program if it saves the refresh token, for example in the keyring of
 //! the desktop. Most providers replace a refresh token each time it is used, so that the program saves it twice:
@@ -133,24 +134,23 @@
 //! # Renewal, and several scopes
 //!
 //! Clones of [`FederatedCredentials`] with different scopes share the unscoped token. While it has more than half of
-//! its life left, the first token of each further scope is made of it, without another login at the provider. So
+//! its life left, the first token of each further scope is requested with it, without another login at the provider. So
 //! `credentials.clone().scope(demo)` and `credentials.scope(billing)`, each in a `RenewingPlugin`, are two projects
 //! with one login.
 //!
-//! A token with a scope ends together with the unscoped token that it was made of. So a token is renewed by a new login,
-//! or with an unscoped token that another scope has obtained since.
+//! A token with a scope expires at the same time as the unscoped token that it was requested with. So a token is
+//! renewed by a new login, or with an unscoped token that another scope has obtained since.
 //!
-//! With `FederatedCredentials::store` (feature `store`), processes share the unscoped token as scopes do, and refresh
-//! tokens.
+//! With `FederatedCredentials::store` (feature `store`), processes share the unscoped token and the refresh token.
 //!
 //! # Errors
 //!
-//! [`Error::FederatedLoginFailed`](crate::Error::FederatedLoginFailed) says which step failed, with the status, the error
-//! code and the description of the server, and what to do. The URLs of Keystone are often guarded by a web server, which
-//! checks the bearer: a 401 of [`LoginStep::Federation`](crate::error::LoginStep::Federation) is from there, if its
-//! error code is `invalid_token`. If Keystone issues an unscoped token but no token for the project, the error is
-//! [`Error::Keystone`](crate::Error::Keystone): the user has no role in the project, most often because the mapping of
-//! the provider puts the user in no group that has one.
+//! [`Error::FederatedLoginFailed`](crate::Error::FederatedLoginFailed) says which step failed, with the status, the
+//! error code and the description of the server, and what to do. The URLs of Keystone are often guarded by a web
+//! server, which checks the bearer: a 401 of [`LoginStep::Federation`](crate::error::LoginStep::Federation) is from
+//! there, if its error code is `invalid_token`. If Keystone issues an unscoped token but no token for the project, the
+//! error is [`Error::Keystone`](crate::Error::Keystone): the user has no role in the project, most often because the
+//! mapping of the provider puts the user in no group that has one.
 //!
 //! # What is sent where
 //!

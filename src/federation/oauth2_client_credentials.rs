@@ -8,12 +8,11 @@ use crate::{
     identity::AuthRefFuture,
 };
 
-/// An application credential with which requests also get an OAuth 2.0 access token of Keystone: keystoneauth's
-/// `v3oauth2clientcredential`.
+/// An application credential that also gets OAuth 2.0 access tokens: keystoneauth's `v3oauth2clientcredential`.
 ///
 /// Each login is two requests: one for a token, and one to the OAuth 2.0 endpoint for an access token. Requests to
-/// services have the first as `X-Auth-Token` and the second as `Authorization: Bearer`. Both are used until the earlier
-/// one of them expires, and then renewed together. An [`AccessInfo::auth_state`](crate::AccessInfo::auth_state), and so
+/// services have the first as `X-Auth-Token` and the second as `Authorization: Bearer`. Both are used until one of
+/// them expires, and then renewed together. An [`AccessInfo::auth_state`](crate::AccessInfo::auth_state), and so
 /// a store, has both. A state of keystoneauth has no access token: requests with it have none until the next renewal.
 #[derive(Clone)]
 pub struct OAuth2ClientCredentials {
@@ -53,9 +52,10 @@ impl OAuth2ClientCredentials {
         Self { login: self.login.without_catalog(), ..self }
     }
 
-    /// Allows plain http to this host, which shows the secret and the tokens to everybody on the way.
+    /// Allows plain http to this host.
     ///
-    /// Without it, plain http is used to loopback only.
+    /// Anybody on the network path can then read the secret and the tokens. By default, plain http is used to loopback
+    /// only.
     #[must_use]
     pub fn allow_http(self, host: impl Into<Box<str>>) -> Self {
         Self { endpoint: self.endpoint.allow_http(host.into()), ..self }

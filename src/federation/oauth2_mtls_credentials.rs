@@ -40,9 +40,9 @@ impl OAuth2MtlsCredentials {
         Self { auth_url: auth_url.into(), endpoint }
     }
 
-    /// Allows plain http to this host, which shows the access token to everybody on the way.
+    /// Allows plain http to this host.
     ///
-    /// Without it, plain http is used to loopback only.
+    /// Anybody on the network path can then read the access token. By default, plain http is used to loopback only.
     #[must_use]
     pub fn allow_http(self, host: impl Into<Box<str>>) -> Self {
         Self { endpoint: self.endpoint.allow_http(host.into()), ..self }

@@ -37,7 +37,8 @@ impl PlainHttpHosts {
             return Ok(());
         }
         fail(
-            "nothing is sent, because plain http shows secrets to everybody on the way; use https, or allow_http",
+            "nothing is sent, because anybody on the network path can read plain http; use https, or name the host in \
+             allow_http",
         )
     }
 }

@@ -1,4 +1,4 @@
-//! Brings an assertion to a service provider of SAML, and gets an unscoped token in the session that it starts.
+//! Sends an assertion to a SAML service provider, and gets an unscoped token in the session that it starts.
 
 use bytes::Bytes;
 use http::{
@@ -38,8 +38,8 @@ impl ServiceProvider<'_> {
     /// Sends an assertion and returns the unscoped token.
     ///
     /// A redirect (302 or 303) says that there is a session now. It is not followed: the token is requested from the
-    /// federated URL, with the cookies of this response only. They are sent to the origin that set them, and to no other.
-    /// A response may also have the token itself.
+    /// federated URL, with the cookies of this response only. They are sent to the origin that set them, and to no
+    /// other. A response may also have the token itself.
     pub(super) async fn log_in(self, assertion: Bytes) -> Result<AccessInfo, Error> {
         let response = self.send_assertion(assertion).await?;
         if response.status().is_success() {

@@ -4,16 +4,15 @@ use http::Uri;
 
 use crate::{AccessFuture, AuthUrl, Error, IdentityPlugin, Scope, ServiceAccess, endpoint::Origin};
 
-/// A plugin without a token: a TLS client certificate authenticates each request to Keystone (keystoneauth's
-/// `v3tokenlessauth`).
+/// A plugin without a token: a TLS client certificate authenticates each request to Keystone.
 ///
-/// Keystone accepts a certificate whose issuer is listed in its option `[tokenless_auth] trusted_issuer`. Other services
-/// accept tokens only. So requests with the service type `identity` or [`Interface::Auth`](crate::Interface::Auth) go to
-/// the `auth_url`, and a request for another service fails with [`Error::NoEndpoint`]. The plugin sends no login, and a
-/// 401 is final.
+/// This is keystoneauth's `v3tokenlessauth`. Keystone accepts a certificate whose issuer is listed in its option
+/// `[tokenless_auth] trusted_issuer`. Other services accept tokens only. So requests with the service type `identity`
+/// or [`Interface::Auth`](crate::Interface::Auth) go to the `auth_url`, and a request for another service fails with
+/// [`Error::NoEndpoint`]. The plugin sends no login, and a 401 is final.
 ///
-/// The HTTP client below the [`AuthLayer`](crate::AuthLayer) presents the certificate. Use that client for nothing else:
-/// Keystone rejects a login with such a certificate (400, `Expecting to find project or domain in scope`).
+/// The HTTP client below the [`AuthLayer`](crate::AuthLayer) presents the certificate. Use that client for nothing
+/// else: Keystone rejects a login with such a certificate (400, `Expecting to find project or domain in scope`).
 ///
 /// Clones share the headers.
 #[derive(Clone)]

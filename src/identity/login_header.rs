@@ -20,9 +20,9 @@ use crate::{
 ///
 /// The value is marked as sensitive, and never shown. If the function fails, the login fails with
 /// [`Error::FederatedLoginFailed`] of the step [`LoginStep::LoginHeader`], which is transient: the next login calls the
-/// function again. To decide this itself, the function can fail with an error of this crate, such as
-/// [`Error::plugin`], which is returned unchanged. If it panics, the error is [`Error::PluginPanicked`]. A function that
-/// blocks should run in `tokio::task::spawn_blocking`.
+/// function again. To decide this itself, the function can fail with an error of this crate, such as [`Error::plugin`],
+/// which is returned unchanged. If it panics, the error is [`Error::PluginPanicked`]. A function that blocks should run
+/// in `tokio::task::spawn_blocking`.
 ///
 /// ```
 /// use http::HeaderValue;

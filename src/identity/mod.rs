@@ -155,6 +155,8 @@ pub use service_token_wrapper::ServiceTokenAuthWrapper;
 pub use user::User;
 pub use v2::V2Credentials;
 pub use v3::V3Credentials;
+#[cfg(feature = "federation")]
+pub(crate) use v3::v3_url;
 
 #[cfg(feature = "federation")]
 pub(crate) use cache_id::{auth_url_element, cache_id, public_id};

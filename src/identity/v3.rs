@@ -168,12 +168,17 @@ impl V3Credentials {
     }
 }
 
-/// Returns the URL that issues tokens: the `auth_url`, with `/v3` if that is missing, and `/auth/tokens`.
+/// Returns the URL that issues tokens.
 pub(super) fn tokens_url(auth_url: &Uri) -> String {
+    v3_url(auth_url, "auth/tokens")
+}
+
+/// Returns the URL of a path of the v3 API: the `auth_url`, with `/v3` if that is missing, and the path.
+pub(crate) fn v3_url(auth_url: &Uri, path: &str) -> String {
     let auth_url = auth_url.to_string();
     let auth_url = auth_url.trim_end_matches('/');
     let v3 = if auth_url.ends_with("/v3") { "" } else { "/v3" };
-    format!("{auth_url}{v3}/auth/tokens")
+    format!("{auth_url}{v3}/{path}")
 }
 
 /// Returns the `scope` member of the request body, or `None` if no scope is set.

@@ -38,7 +38,8 @@ const MAX_DESCRIPTION: usize = 1024;
 /// The client must be registered at the provider with the URL that the browser comes back to:
 /// `http://127.0.0.1:PORT/callback`. Many providers ignore the port of such a URL, as RFC 8252 (section 7.3) demands;
 /// with others, set the [`port`](BrowserLoginBuilder::port) too. keystoneauth has no such login: its `v3oidcauthcode`
-/// takes a code that was obtained elsewhere ([`Grant::authorization_code`](crate::federation::Grant::authorization_code)).
+/// takes a code that was obtained elsewhere
+/// ([`Grant::authorization_code`](crate::federation::Grant::authorization_code)).
 ///
 /// To get a refresh token, add `offline_access` to the [`scope`](OidcClient::scope) of the client. Many providers then
 /// also expect `builder.parameter("prompt", "consent")`.

@@ -26,8 +26,8 @@ impl CallbackUrl {
 
     /// Checks that a request is for this URL.
     ///
-    /// Its `Host` must be that of the URL: another one is that of a web site whose name was pointed at this machine (DNS
-    /// rebinding).
+    /// Its `Host` must be that of the URL: another one is that of a web site whose name was pointed at this machine
+    /// (DNS rebinding).
     pub(super) fn check(&self, request: &Request<'_>, method: &str) -> Result<(), StatusCode> {
         let host = request.header("host")?.ok_or(StatusCode::BAD_REQUEST)?;
         let (name, port) = match host.rsplit_once(':') {

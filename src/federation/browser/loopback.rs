@@ -82,8 +82,8 @@ fn listen(socket: io::Result<TcpSocket>, address: SocketAddr) -> Result<io::Resu
 
 /// Returns whether a login can do without a listener on `[::1]`, after it failed with this error.
 ///
-/// If the address does not exist on this machine, no program can listen there. If sockets of IPv6 cannot be made, perhaps
-/// only this program must not make them. Then the name `localhost` must not stand for `[::1]`.
+/// If the address does not exist on this machine, no program can listen there. If sockets of IPv6 cannot be made,
+/// perhaps only this program must not make them. Then the name `localhost` must not stand for `[::1]`.
 async fn is_without_v6(host: &str, error: &io::Error) -> bool {
     if error.kind() == io::ErrorKind::AddrNotAvailable {
         return true;

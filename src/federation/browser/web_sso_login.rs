@@ -21,8 +21,8 @@ use crate::{
 /// It is `http://localhost:9990/auth/websso/` unless the [`builder`](Self::builder) sets another one, as in
 /// keystoneauth. Otherwise Keystone shows a page with the status 401.
 ///
-/// Nothing in the form says which login it belongs to. While the program waits, a page that the person visits could send
-/// a token of another user, and the program would go on as that user. So show the person who logged in:
+/// Nothing in the form says which login it belongs to. While the program waits, a page that the person visits could
+/// send a token of another user, and the program would go on as that user. So show the person who logged in:
 /// [`CompletedLogin::access_info`] has the [`username`](crate::AccessInfo::username). If the provider takes clients of
 /// its own, [`BrowserLogin`](super::BrowserLogin) has no such gap.
 ///
@@ -59,8 +59,8 @@ impl WebSsoLogin {
     /// Waits until the browser comes back, and asks Keystone for the document of the token.
     ///
     /// The browser has this `timeout`, which is 60 s in keystoneauth. A person who logs in with a second factor takes
-    /// some minutes. Afterwards, a Keystone that cannot be reached is asked for 5 minutes, so that the person does not have to
-    /// log in again.
+    /// some minutes. Afterwards, a Keystone that cannot be reached is asked for 5 minutes, so that the person does not
+    /// have to log in again.
     ///
     /// # Errors
     ///

@@ -79,8 +79,8 @@ const UNPRINTABLE_CODE: &str =
     "the user_code is empty, too long, or has characters other than printable ASCII";
 const INVALID_URL: &str =
     "the verification URL of the response is not an absolute http or https URL without a user name";
-const HTTP_URL: &str = "the verification URL of the response is plain http, so that everybody on the way can replace the \
-                        page; if you accept that, allow its host with OidcClient::allow_http";
+const HTTP_URL: &str = "the verification URL of the response is plain http, so that anybody on the network path can \
+                        replace the page; correct the provider, or allow the host with OidcClient::allow_http";
 
 /// Returns a URL that a person opens, if it is safe to print.
 fn verification_url(text: &str, is_allowed: impl Fn(&Uri) -> bool) -> Result<Box<str>, &'static str> {

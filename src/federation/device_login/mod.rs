@@ -55,8 +55,8 @@ impl DeviceLogin {
     ///
     /// # Errors
     ///
-    /// [`Error::FederatedLoginFailed`] if the provider does not issue a code within 30 s, or if its response must not be
-    /// shown to a person: it contains characters other than printable ASCII, or a URL that is not https.
+    /// [`Error::FederatedLoginFailed`] if the provider does not issue a code within 30 s, or if its response must not
+    /// be shown to a person: it contains characters other than printable ASCII, or a URL that is not https.
     pub async fn start(
         identity_provider: IdentityProvider,
         client: OidcClient,
@@ -130,8 +130,9 @@ impl DeviceLogin {
     /// more after each `slow_down`. While it cannot be reached, or responds with a status such as 503 or 429, the delay
     /// doubles each time, up to 60 s. `Retry-After` makes a delay longer, up to 5 minutes.
     ///
-    /// If the returned future is dropped, nothing is lost: another call goes on with the same login, and with the request
-    /// that was in flight. So a program can limit the time that it waits, or ask a person whether to wait longer.
+    /// If the returned future is dropped, nothing is lost: another call goes on with the same login, and with the
+    /// request that was in flight. So a program can limit the time that it waits, or ask a person whether to wait
+    /// longer.
     ///
     /// # Errors
     ///

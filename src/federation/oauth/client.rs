@@ -131,20 +131,20 @@ impl OidcClient {
         self
     }
 
-    /// Allows plain http to this host. Everybody on the way can then read the secrets and the tokens.
+    /// Allows plain http to this host.
     ///
-    /// The host is a name or an IP address, without a port. A discovery document that was fetched over https does not
-    /// lead to plain http in any case.
+    /// Anybody on the network path can then read the secrets and the tokens. The host is a name or an IP address,
+    /// without a port. A discovery document that was fetched over https does not lead to plain http in any case.
     #[must_use]
     pub fn allow_http(mut self, host: impl Into<Box<str>>) -> Self {
         self.plain_http.allow(&host.into());
         self
     }
 
-    /// Leaves the code challenge (RFC 7636) out of device logins, for providers that do not take one: keystoneauth's
-    /// `code_challenge_method` that is not set.
+    /// Leaves the code challenge (RFC 7636) out of device logins.
     ///
-    /// Browser logins have a code challenge in any case.
+    /// Some providers do not accept one. keystoneauth sends one only if its `code_challenge_method` is set. Browser
+    /// logins always have a code challenge.
     #[must_use]
     pub fn without_code_challenge(mut self) -> Self {
         self.has_code_challenge = false;

@@ -53,7 +53,8 @@ impl TokenResponse {
                         provider, or use the ID token (OidcClient::access_token_type)",
             );
         }
-        token_header(bearer.expose()).map_err(|_| "it issued a token that cannot be sent in a header")?;
+        token_header(bearer.expose())
+            .map_err(|_| "it issued a token that cannot be sent in a header; check its URL")?;
         Ok(Self { bearer, refresh_token, lifetime })
     }
 }

@@ -62,7 +62,7 @@ pub(in crate::federation) async fn within_timeout<T>(
     request: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     timeout(TIMEOUT, request).await.unwrap_or_else(|_| {
-        let hint = "there was no response within 30 s";
+        let hint = "there was no response within 30 s; check the network, or try again later";
         Err(FederatedLoginFailed::new(step, "".into(), hint, true).into())
     })
 }

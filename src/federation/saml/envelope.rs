@@ -68,7 +68,7 @@ impl AssertionRequest {
         let text = text(envelope)?;
         let document = parse(text)?;
         let header = header(&document)?;
-        let response = only(header, ECP, "Response")?.ok_or("the response has no ecp:Response, so the login has failed there; see the log of the identity provider")?;
+        let response = only(header, ECP, "Response")?.ok_or(NO_RESPONSE)?;
         let url = response
             .attribute("AssertionConsumerServiceURL")
             .ok_or("the ecp:Response has no AssertionConsumerServiceURL")?;
@@ -81,6 +81,8 @@ impl AssertionRequest {
     }
 }
 
+const NO_RESPONSE: Invalid = "the response has no ecp:Response, so the login has failed there; see the log of the \
+                              identity provider";
 const NOT_IN_ITS_TEXT: Invalid = "the header of the response is not in its text";
 
 /// Returns the fault that tells a service provider that no assertion comes.
@@ -115,9 +117,10 @@ fn relay_state(state: &str) -> String {
 /// Returns the text of an envelope that is not too large to be parsed.
 fn text(envelope: &[u8]) -> Result<&str, Invalid> {
     if envelope.len() > MAX_ENVELOPE {
-        return Err("the response is longer than 1 MiB");
+        return Err("the response is longer than 1 MiB; check the URL and the server");
     }
-    let text = str::from_utf8(envelope).map_err(|_| "the response is not UTF-8")?;
+    let text =
+        str::from_utf8(envelope).map_err(|_| "the response is not UTF-8; check the URL and the server")?;
     if text.matches('=').count() > MAX_ATTRIBUTES || text.matches("xmlns").count() > MAX_NAMESPACES {
         return Err("the response has too many attributes");
     }

@@ -31,7 +31,7 @@ impl SamlIdentityProvider {
         Self { url: url.into(), username: username.into(), password: password.into(), plain_http }
     }
 
-    /// Allows plain http to this host, which everybody on the way can read.
+    /// Allows plain http to this host. Anybody on the network path can then read the password.
     #[must_use]
     pub fn allow_http(mut self, host: impl Into<Box<str>>) -> Self {
         self.plain_http.allow(&host.into());
@@ -40,8 +40,9 @@ impl SamlIdentityProvider {
 
     /// Returns the value of `Authorization`, and what it contains in base64.
     ///
-    /// The name and the password are written in Latin-1, as keystoneauth does, or in UTF-8 if they have other characters.
-    /// `None` if the name contains a colon, which separates it from the password, or if they are too long for a header.
+    /// The name and the password are written in Latin-1, as keystoneauth does, or in UTF-8 if they have other
+    /// characters. `None` if the name contains a colon, which separates it from the password, or if they are too long
+    /// for a header.
     pub(super) fn authorization(&self) -> Option<(HeaderValue, Secret)> {
         if self.username.contains(':') {
             return None;

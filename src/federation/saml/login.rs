@@ -63,7 +63,7 @@ impl SamlIdentityProvider {
                 service_provider.log_in(assertion).await
             }
             Assertion::ForAnotherUrl => {
-                tell_fault(transport, &request.consumer_url).await;
+                send_fault(transport, &request.consumer_url).await;
                 Err(failed(
                     "its assertion is for another URL than that of the service provider, so it was not sent; check the \
                      metadata of the service provider at the identity provider",
@@ -140,7 +140,7 @@ async fn request_login(
 }
 
 /// Tells the service provider that no assertion comes. Its response does not matter.
-async fn tell_fault(transport: &Transport, consumer_url: &Uri) {
+async fn send_fault(transport: &Transport, consumer_url: &Uri) {
     let request = Request::post(consumer_url).header(CONTENT_TYPE, PAOS).body(fault());
     if let Ok(request) = request {
         let _ = transport.send(request).await;
