@@ -17,7 +17,7 @@ pub(in crate::federation) struct OneTime {
 #[derive(Default)]
 struct State {
     is_used: bool,
-    /// The bearer that the provider has issued for the code, until Keystone has accepted or refused it.
+    /// The bearer that the provider has issued for the code, until Keystone has accepted or rejected it.
     bearer: Option<Secret>,
 }
 

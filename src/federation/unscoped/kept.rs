@@ -23,8 +23,8 @@ pub(super) struct KeptToken {
     pub(super) is_of_person: bool,
     /// Whether another process obtained it.
     pub(super) is_stored: bool,
-    /// Whether Keystone has refused it.
-    pub(super) is_refused: bool,
+    /// Whether Keystone has rejected it.
+    pub(super) is_rejected: bool,
     since: Instant,
     /// How long it was valid at `since`.
     left: Duration,
@@ -41,7 +41,7 @@ impl KeptToken {
             generation,
             is_of_person: false,
             is_stored: false,
-            is_refused: false,
+            is_rejected: false,
             since: Instant::now(),
             left: lifetime.unwrap_or_default(),
             lifetime,

@@ -99,28 +99,28 @@ impl Rescoped {
             // An unusable scope is an error before anybody logs in.
             self.rescope_credentials("https://keystone.invalid".into(), "-").request()?;
         }
-        let (mut refusals, mut short_lived) = (0, None);
+        let (mut rejections, mut short_lived) = (0, None);
         let (obtained, result) = loop {
-            let takes_stored = refusals < MAX_REFUSALS;
+            let takes_stored = rejections < MAX_REJECTIONS;
             let obtained = self.unscoped.obtain(transport.clone(), &self.seen, has_scope, takes_stored).await;
             let obtained = match obtained {
                 Ok(obtained) => obtained,
                 Err(error) => return short_lived.ok_or(error),
             };
             let result = self.rescope(&obtained.kept.token, &transport).await;
-            let is_refused = result.as_ref().is_err_and(is_refused);
+            let is_rejected = result.as_ref().is_err_and(is_rejected);
             let is_old = result.as_ref().is_ok_and(|scoped| obtained.kept.was_old(scoped));
-            if !(is_refused || is_old) || obtained.is_new || !self.login().can_log_in() || !takes_stored {
+            if !(is_rejected || is_old) || obtained.is_new || !self.login().can_log_in() || !takes_stored {
                 break (obtained, result);
             }
             // The token may have been revoked, or its user has got the role after it was issued.
-            self.unscoped.refuse(&obtained.kept);
+            self.unscoped.set_rejected(&obtained.kept);
             self.seen.set_token(&obtained.kept);
             short_lived = result.ok().or(short_lived);
-            refusals += 1;
+            rejections += 1;
         };
         let has_ended = !obtained.kept.is_valid() || result.as_ref().is_err_and(is_revoked);
-        if result.as_ref().is_err_and(is_refused) && !self.login().can_log_in() && has_ended {
+        if result.as_ref().is_err_and(is_rejected) && !self.login().can_log_in() && has_ended {
             return Err(Error::LoginEnded);
         }
         if result.is_ok() {
@@ -145,20 +145,20 @@ impl Rescoped {
     }
 }
 
-/// How many tokens that were shared may be refused before one is obtained by a login of this process: that of this
+/// How many tokens that were shared may be rejected before one is obtained by a login of this process: that of this
 /// process, and that of another one in the store.
-const MAX_REFUSALS: u32 = 2;
+const MAX_REJECTIONS: u32 = 2;
 
-/// Returns whether Keystone refused the unscoped token, or the scope.
+/// Returns whether Keystone rejected the unscoped token, or the scope.
 ///
 /// Keystone returns 404 for a token that was revoked, and 401 for one that has expired, for a scope that does not exist
 /// and for one in which the user has no role.
-fn is_refused(error: &Error) -> bool {
+fn is_rejected(error: &Error) -> bool {
     let Error::Keystone(error) = error else { return false };
     matches!(error.status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND)
 }
 
-/// Returns whether Keystone refused the unscoped token, because it was revoked.
+/// Returns whether Keystone rejected the unscoped token, because it was revoked.
 fn is_revoked(error: &Error) -> bool {
     matches!(error, Error::Keystone(error) if error.status == StatusCode::NOT_FOUND)
 }

@@ -220,7 +220,7 @@ async fn a_login_ends_when_nobody_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_token_that_was_shared_causes_one_login() {
+async fn a_rejected_token_that_was_shared_causes_one_login() {
     for status in [401, 404] {
         let cloud = Cloud::new();
         let credentials = cloud.credentials();
@@ -284,7 +284,7 @@ async fn the_login_of_a_person_ends() {
         assert!(matches!(get(ended, &cloud).await, Err(Error::LoginEnded)));
     }
     assert_eq!(get(&scope("b"), &cloud).await.unwrap(), "scoped-unscoped-0");
-    // Keystone refuses another scope.
+    // Keystone rejects another scope.
     cloud.respond_with(&[401]);
     assert!(matches!(get(&scope("c"), &cloud).await, Err(Error::Keystone(_))));
     // The unscoped token was revoked.

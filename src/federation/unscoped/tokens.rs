@@ -151,15 +151,15 @@ impl UnscopedTokens {
         (!is_told && failure.failed_at.elapsed() < FAILURE_LIFETIME).then(|| failure.error.clone())
     }
 
-    /// Notes that Keystone has refused a token, so that it is not used any more.
-    pub(super) fn refuse(&self, refused: &KeptToken) {
+    /// Notes that Keystone has rejected a token, so that it is not used any more.
+    pub(super) fn set_rejected(&self, rejected: &KeptToken) {
         if let Some(newest) = &mut self.lock().newest {
-            newest.is_refused |= newest.generation == refused.generation;
+            newest.is_rejected |= newest.generation == rejected.generation;
         }
     }
 
     fn kept_token(&self, used: u64, has_scope: bool) -> Option<KeptToken> {
-        let kept = self.lock().newest.clone().filter(|kept| !kept.is_refused)?;
+        let kept = self.lock().newest.clone().filter(|kept| !kept.is_rejected)?;
         let is_unused = kept.generation > used;
         let serves = match self.login.can_log_in() {
             true => is_unused && kept.is_young() && (has_scope || kept.is_of_person),
@@ -335,7 +335,7 @@ impl Seen {
         self.token.load(Ordering::Relaxed)
     }
 
-    /// Notes that this token was used for the scope, or was refused.
+    /// Notes that this token was used for the scope, or was rejected.
     pub(super) fn set_token(&self, kept: &KeptToken) {
         self.token.fetch_max(kept.generation, Ordering::Relaxed);
     }

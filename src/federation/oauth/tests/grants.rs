@@ -56,7 +56,7 @@ async fn a_code_is_not_sent_again_after_a_login_with_it() {
         let provider = Provider::new([(503, ""), TOKEN]);
         assert!(sent(&grant, &provider).await.unwrap_err().is_transient());
         assert_eq!(sent(&grant.clone(), &provider).await.unwrap().len(), 2);
-        // Its bearer is kept until Keystone has accepted or refused it.
+        // Its bearer is kept until Keystone has accepted or rejected it.
         assert!(sent(&grant, &provider).await.unwrap().is_empty());
         forget_bearer(&grant);
         let error = sent(&grant, &provider).await.unwrap_err();
