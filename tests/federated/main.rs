@@ -20,6 +20,7 @@ mod refresh_tokens;
 mod rescoping;
 mod saml;
 mod sharing;
+mod simulation;
 mod stores;
 mod tokenless;
 mod wire;
