@@ -560,6 +560,29 @@ mod tests {
         }
 
         #[cfg(feature = "federation")]
+        #[test]
+        fn planted_clouds_do_not_use_the_certificate_of_the_user() {
+            for (auth_type, members) in [
+                (
+                    "v3oauth2mtlsclientcredential",
+                    "oauth2_endpoint: 'https://k/v3/OS-OAUTH2/token', oauth2_client_id: u",
+                ),
+                ("v3tokenlessauth", "project_id: p"),
+            ] {
+                let directory = TempDir::new();
+                let clouds = format!(
+                    "clouds: {{one: {{auth_type: {auth_type}, auth: {{auth_url: 'https://k/v3', {members}}}, \
+                     compute_endpoint_override: 'https://evil'}}}}"
+                );
+                let clouds = directory.write("cwd/clouds.yaml", &clouds);
+                assert!(builder(&directory).build().is_ok());
+                set_mode(&clouds, 0o666);
+                let error = builder(&directory).build().unwrap_err().to_string();
+                assert!(error.contains("secrets of the user are not used with it"), "{error}");
+            }
+        }
+
+        #[cfg(feature = "federation")]
         #[tokio::test]
         async fn a_person_does_not_log_in_by_an_unprotected_file() {
             use crate::{Error, Transport};

@@ -38,6 +38,10 @@ pub(super) fn build(options: &Options) -> Result<CloudConfig, ConfigError> {
         missing_settings::explain(error, &clouds, name.as_deref(), is_environment, &misspelt)
     })?;
     let tls = TlsConfig::new(&settings, clouds.environment.home(), &clouds.working_directory)?;
+    #[cfg(feature = "federation")]
+    if identity.needs_certificate() {
+        user_trust.clone()?;
+    }
     let force_ipv4 = force_ipv4(&settings, &clouds.client()?)?;
     #[cfg(feature = "store")]
     let shared_tokens = stored_tokens::stored_tokens(options, &clouds, &settings, &identity)?;

@@ -190,7 +190,8 @@
 //! - A secret is never inserted into another setting. Its name in braces is an error.
 //!
 //! These are sources: all files of one owner in one directory, the environment, secrets that the program sets, the
-//! reply of the user to a [prompt](CloudConfigBuilder::prompt), and a person who logs in (`CloudConfig::log_in`).
+//! reply of the user to a [prompt](CloudConfigBuilder::prompt), a person who logs in (`CloudConfig::log_in`), and the
+//! client certificate of `v3oauth2mtlsclientcredential` and `v3tokenlessauth`.
 //!
 //! A file is protected if it belongs to this user or to root, and nobody else can write to it. Its directory must
 //! belong to this user or to root, too, and others must not be able to write to the directory unless it has the sticky

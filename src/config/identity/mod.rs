@@ -54,6 +54,12 @@ impl ConfiguredIdentity {
         Ok(Self { auth_type: selected.auth_type.name, identity })
     }
 
+    /// Returns whether a client certificate logs in. Its key is a secret of the user, which no setting contains.
+    #[cfg(feature = "federation")]
+    pub(super) fn needs_certificate(&self) -> bool {
+        matches!(self.auth_type, "v3oauth2mtlsclientcredential" | "v3tokenlessauth")
+    }
+
     /// Shares the tokens of a federated login that the plugin does not share.
     #[cfg(feature = "store")]
     pub(super) fn store(self, tokens: Option<&SharedTokens>) -> Self {
