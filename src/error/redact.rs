@@ -5,7 +5,7 @@ use http::HeaderValue;
 /// Maximum length of an escape sequence, in bytes: that of `&#x0010ffff;`.
 const MAX_ESCAPE_LEN: usize = 12;
 
-/// Returns whether a text contains one of the secrets, verbatim or as escaped in JSON or HTML.
+/// Returns whether a text contains one of the secrets, verbatim or as escaped in JSON, HTML or a URL.
 ///
 /// A truncated text also contains a secret if it ends with the beginning of one.
 pub(crate) fn contains_secret<'a>(
@@ -29,12 +29,17 @@ pub(crate) fn contains_secret<'a>(
         let html = unescape_html(text);
         is_in(&html) || is_in_json(&html)
     };
-    is_in(text) || is_in_json(text) || is_in_html()
+    // Servers encode what was sent in a form or a URL in several ways.
+    let is_in_url = || {
+        is_in(&percent_decoded(text))
+            || text.contains('+') && is_in(&percent_decoded(&text.replace('+', " ")))
+    };
+    is_in(text) || is_in_json(text) || is_in_html() || is_in_url()
 }
 
 /// Returns whether a text ends with the beginning of a secret, possibly followed by an incomplete escape sequence.
 fn ends_within(text: &str, secret: &str) -> bool {
-    let escape = text.rfind(['&', '\\']).filter(|escape| text.len() - escape < MAX_ESCAPE_LEN);
+    let escape = text.rfind(['&', '\\', '%']).filter(|escape| text.len() - escape < MAX_ESCAPE_LEN);
     let before_escape = escape.and_then(|escape| text.get(..escape)).unwrap_or_default();
     let mut prefixes = secret.char_indices().skip(1).filter_map(|(end, _)| secret.get(..end));
     prefixes.any(|prefix| text.ends_with(prefix) || before_escape.ends_with(prefix))
@@ -61,6 +66,27 @@ pub(crate) fn secrets_in(header: &HeaderValue) -> impl Iterator<Item = &str> + C
 /// Replaces the character references of HTML and XML by their characters.
 pub(super) fn unescape_html(text: &str) -> String {
     unescape(text, '&', character_reference)
+}
+
+/// Replaces each percent-encoded byte. Bytes that are not UTF-8 become replacement characters.
+fn percent_decoded(text: &str) -> String {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let digits = after.get(..2).filter(|_| *first == b'%').and_then(|digits| str::from_utf8(digits).ok());
+        let byte = digits.filter(|digits| !digits.starts_with('+'));
+        match byte.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                decoded.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                decoded.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 /// Replaces each escape sequence by its character. A sequence starts with `start`, and `read` reads the rest of it.
@@ -141,6 +167,16 @@ mod tests {
             assert_eq!(contains_secret(text, false, ["other", r#"p"w\"#]), found, "{text}");
         }
         assert!(!contains_secret("anything", true, [""]));
+    }
+
+    #[test]
+    fn a_secret_is_found_in_all_encodings_of_a_url() {
+        for text in ["p=s%20p%2f%c3%a9%2b", "p=s+p/%C3%A9%2B", "%73%20%70%2F%c3%A9+", "?p=s%20p/é+&%ff%"] {
+            assert!(contains_secret(text, false, ["s p/é+"]), "{text}");
+        }
+        for text in ["s%2", "%", "%+9", "%zz", "%é"] {
+            assert!(!contains_secret(text, false, ["s p/é+", "\t"]), "{text}");
+        }
     }
 
     #[test]
