@@ -7,7 +7,6 @@ use http::{StatusCode, Uri};
 use super::{
     OidcClient,
     oauth::{TokenResponse, valid_url},
-    plain_http::PlainHttpHosts,
 };
 use crate::{
     AuthUrl, Error, Secret, Transport,
@@ -20,18 +19,17 @@ use crate::{
 pub(super) struct OAuth2Endpoint {
     url: AuthUrl,
     client: OidcClient,
-    plain_http: PlainHttpHosts,
 }
 
 impl OAuth2Endpoint {
     /// Creates a client that authenticates with a secret, or with its TLS certificate.
     pub(super) fn new(url: AuthUrl, client_id: Box<str>, secret: Option<Secret>) -> Self {
-        let client = OidcClient::new(client_id).access_token_endpoint(url.clone());
+        let client = OidcClient::new(client_id);
         let client = match secret {
             Some(secret) => client.secret(secret),
             None => client,
         };
-        Self { url, client, plain_http: PlainHttpHosts::default() }
+        Self { url, client }
     }
 
     pub(super) fn url(&self) -> &AuthUrl {
@@ -44,15 +42,13 @@ impl OAuth2Endpoint {
 
     /// Allows plain http to a host.
     pub(super) fn allow_http(self, host: Box<str>) -> Self {
-        let Self { url, client, mut plain_http } = self;
-        plain_http.allow(&host);
-        Self { url, client: client.allow_http(host), plain_http }
+        Self { client: self.client.allow_http(host), ..self }
     }
 
     /// Returns an error if secrets must not be sent to this endpoint or to the `auth_url`.
     pub(super) fn check(&self, auth_url: &AuthUrl) -> Result<(), Error> {
-        self.plain_http.check(LoginStep::OAuth2, auth_url.valid_uri()?)?;
-        self.plain_http.check(LoginStep::OAuth2, &self.valid_url()?)
+        self.client.check_plain_http(LoginStep::OAuth2, auth_url.valid_uri()?)?;
+        self.client.check_plain_http(LoginStep::OAuth2, &self.valid_url()?)
     }
 
     /// Requests an access token with these form fields.

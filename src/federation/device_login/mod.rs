@@ -6,6 +6,8 @@ mod schedule;
 
 use std::{fmt, time::Duration};
 
+use http::Uri;
+
 use self::{
     authorization::DeviceAuthorization,
     polling::{Codes, Polling},
@@ -74,7 +76,8 @@ impl DeviceLogin {
         let step = LoginStep::DeviceAuthorization;
         let request = client.request_device_authorization(&transport, &fields);
         let (document, url) = within_timeout(step, request).await?;
-        let authorization = DeviceAuthorization::read(document.expose(), |url| client.allows(url))
+        let is_allowed = |url: &Uri| client.check_plain_http(step, url).is_ok();
+        let authorization = DeviceAuthorization::read(document.expose(), is_allowed)
             .map_err(|hint| FederatedLoginFailed::at(step, &url, hint, false))?;
 
         // Otherwise the person would log in in vain.

@@ -28,7 +28,7 @@ pub struct OidcClient {
     scope: Box<str>,
     pub(super) access_token_type: AccessTokenType,
     pub(super) authentication: ClientAuthentication,
-    pub(super) plain_http: PlainHttpHosts,
+    plain_http: PlainHttpHosts,
     pub(super) metadata: Arc<SharedMetadata>,
     has_code_challenge: bool,
 }
@@ -156,9 +156,9 @@ impl OidcClient {
         self.has_code_challenge
     }
 
-    /// Returns whether secrets may be sent to this URL, and persons too.
-    pub(in crate::federation) fn allows(&self, url: &Uri) -> bool {
-        self.plain_http.check(LoginStep::DeviceAuthorization, url).is_ok()
+    /// Returns an error if secrets must not be sent to this URL.
+    pub(in crate::federation) fn check_plain_http(&self, step: LoginStep, url: &Uri) -> Result<(), Error> {
+        self.plain_http.check(step, url)
     }
 
     /// Returns the discovery document of the provider and its URL. `None` if no `discovery_endpoint` is set.
@@ -168,7 +168,7 @@ impl OidcClient {
     ) -> Result<Option<(Arc<ProviderMetadata>, Uri)>, Error> {
         let Some(url) = &self.discovery_endpoint else { return Ok(None) };
         let url = valid_url(url, "the discovery_endpoint")?;
-        self.plain_http.check(LoginStep::Discovery, &url)?;
+        self.check_plain_http(LoginStep::Discovery, &url)?;
         let fetch = || discovery::fetch(transport.clone(), url.clone());
         let metadata = self.metadata.get_or_fetch(fetch).await?;
         Ok(Some((metadata, url)))

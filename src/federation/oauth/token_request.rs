@@ -111,7 +111,7 @@ impl OidcClient {
         transport: &Transport,
     ) -> Result<(), Error> {
         let Resolved { url, .. } = self.resolve(transport, Endpoint::Token, DEVICE_CODE).await?;
-        self.plain_http.check(LoginStep::Token, &url)
+        self.check_plain_http(LoginStep::Token, &url)
     }
 
     /// Returns the URL that a browser is sent to.
@@ -119,7 +119,7 @@ impl OidcClient {
     pub(in crate::federation) async fn authorization_url(&self, transport: &Transport) -> Result<Uri, Error> {
         let Resolved { url, .. } =
             self.resolve(transport, Endpoint::Authorization, "authorization_code").await?;
-        self.plain_http.check(Endpoint::Authorization.step(), &url)?;
+        self.check_plain_http(Endpoint::Authorization.step(), &url)?;
         Ok(url)
     }
 
@@ -187,7 +187,7 @@ impl OidcClient {
         fields: &[(&str, &str)],
     ) -> Result<Secret, Error> {
         let Resolved { url, metadata, .. } = to;
-        self.plain_http.check(step, url)?;
+        self.check_plain_http(step, url)?;
         let (mut fields, secret) = (fields.to_vec(), self.client_secret());
         let fail = |hint| FederatedLoginFailed::at(step, url, hint, false);
         let basic = match secret {
