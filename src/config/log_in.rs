@@ -11,6 +11,10 @@ impl CloudConfig {
     /// refresh token is valid. After that, requests fail with [`Error::LoginEnded`], and the program logs in again. They
     /// fail without this method, too: a request never waits for a person.
     ///
+    /// If tokens are [stored](super#stored-tokens), sealed with a key, the login is stored, too. Then the next run of the
+    /// program does not call `show`, until the login has ended or `CloudConfig::forget_login` removes it. If the store
+    /// cannot be used, the person logs in. A stored login whose token is old is renewed first, which takes 10 s at most.
+    ///
     /// With any other auth type, it returns the configuration as it is and sends nothing.
     ///
     /// ```
@@ -54,7 +58,26 @@ impl CloudConfig {
                 Err(error) => return Err(error),
             }
         }
-        let credentials = login.clone().log_in(transport, show).await?;
+        // A login that the program keeps is not in the store.
+        #[cfg(feature = "store")]
+        let tokens = self.shared_tokens().filter(|_| !login.is_kept());
+        #[cfg(feature = "store")]
+        if let Some(tokens) = tokens
+            && let Some(credentials) = login.stored_credentials(tokens, transport.clone()).await
+        {
+            return Ok(self.with_identity(Identity::Federated(credentials.into())));
+        }
+        let completed = login.clone().log_in(transport, show).await?;
+        #[cfg(feature = "store")]
+        let completed = {
+            let mut completed = completed;
+            if let Some(tokens) = tokens {
+                // A store that is away has been logged. The next run asks again.
+                let _ = completed.store(tokens).await;
+            }
+            completed
+        };
+        let credentials = login.credentials(completed);
         Ok(self.with_identity(Identity::Federated(credentials.into())))
     }
 
@@ -67,7 +90,7 @@ impl CloudConfig {
     ///
     /// This is for device logins (`v3oidcdeviceauthz`), and has no effect on other auth types. Most providers issue a
     /// refresh token only if the scope contains `offline_access`: set `openid_scope: openid profile offline_access`.
-    /// Otherwise, a warning is logged.
+    /// Otherwise, a warning is logged. A login that the program keeps is not stored with the tokens.
     ///
     /// If a provider replaces the token at each use, it can take a second use of the same token for theft, and end the
     /// login. So do not let two runs use the token at the same time.
@@ -102,5 +125,29 @@ impl CloudConfig {
         let Identity::Person(login) = self.identity() else { return self };
         let login = (**login).clone().keep(refresh_token, Arc::new(save));
         self.with_identity(Identity::Person(login.into()))
+    }
+
+    /// Removes the stored login of a person, so that the next [`log_in`](Self::log_in) shows the page.
+    ///
+    /// This is how a person logs out of the program, or lets another user log in. Credentials and plugins that are in use
+    /// go on. The provider and Keystone are not told, and tokens with a scope that are stored stay there until they
+    /// expire.
+    ///
+    /// Nothing happens if no login is stored.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StoreUnavailable`] if the store cannot be used.
+    #[cfg(feature = "store")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "store")))]
+    pub async fn forget_login(&self) -> Result<(), Error> {
+        match (self.identity(), self.shared_tokens()) {
+            (Identity::Federated(credentials), _) => credentials.forget_stored_login().await,
+            (Identity::Person(login), Some(tokens)) => match login.stored(tokens).await? {
+                Some(login) => login.forget().await,
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
     }
 }

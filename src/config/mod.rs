@@ -146,9 +146,12 @@
 //!   [prompt](CloudConfigBuilder::prompt).
 //! - A device login has a code challenge (PKCE) with the method `S256`. `code_challenge_method: none` leaves it out.
 //! - Secrets go over plain http to loopback only, unless `CloudConfigBuilder::allow_http` names the host.
-//! - A person logs in again in each run of the program, unless it keeps the login with `CloudConfig::keep_login`. A
-//!   store of tokens does not change that, because the next run does not know which person uses it. While the program
-//!   runs, the store has the unscoped token and the refresh token of the login, too.
+//! - If tokens are stored, the unscoped token and the refresh token of the login are stored, too. The next run of the
+//!   program then asks no person, until the login has ended or the program calls `CloudConfig::forget_login`. This needs
+//!   a store that is sealed with a key, as `cache.auth` is. Everybody who has the store and the key goes on with the login
+//!   of the person who has logged in last, so do not share them between persons.
+//! - Without such a store, a person logs in again in each run of the program, unless it keeps the login itself with
+//!   `CloudConfig::keep_login`.
 //!
 //! The auth types `v3kerberos`, `v3fedkerb` and `v3oauth1` need a function of the program, so no configuration can
 //! select them. The error says which credentials to use in the program. The same holds for Keystone to Keystone, and

@@ -102,6 +102,18 @@ impl FederatedCredentials {
         self
     }
 
+    /// Obtains an unscoped token, unless there is one.
+    #[cfg(all(feature = "store", feature = "config"))]
+    pub(crate) async fn obtain_unscoped(&self, transport: Transport) -> Result<(), crate::Error> {
+        self.rescoped.obtain_unscoped(transport).await
+    }
+
+    /// Removes the login of a person from the store.
+    #[cfg(all(feature = "store", feature = "config"))]
+    pub(crate) async fn forget_stored_login(&self) -> Result<(), crate::Error> {
+        self.rescoped.forget_stored_login().await
+    }
+
     /// Returns the key of the unscoped token in a cache: keystoneauth's `get_unscoped_cache_id`.
     ///
     /// Persons who log in with the same client have the same id. `None` means that the token must not be cached.

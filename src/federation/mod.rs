@@ -131,6 +131,9 @@
 //! the provider can take that for theft and end the login. With `FederatedCredentials::store` (feature `store`) and a
 //! key, they use it one after the other, and each uses the newest one.
 //!
+//! A sealed store does this, too: `CompletedLogin::store` stores the login, and `CompletedLogin::stored` finds it in the
+//! next run, which then asks nobody (feature `store`).
+//!
 //! # Renewal, and several scopes
 //!
 //! Clones of [`FederatedCredentials`] with different scopes share the unscoped token. While it has more than half of
@@ -179,6 +182,8 @@ mod refresh_token;
 #[cfg(feature = "saml")]
 mod saml;
 mod service_provider;
+#[cfg(feature = "store")]
+mod stored_login;
 mod tokenless_plugin;
 mod unscoped;
 

@@ -6,7 +6,7 @@ use super::{
     IdentityEntries, SharedTokens,
     contact::StoreAway,
     record::{Kind, Miss},
-    sealed_entries::MAX_ATTEMPTS,
+    sealed_entries::REMOVED_LIFETIME,
 };
 use crate::{Credentials, Error};
 
@@ -32,9 +32,6 @@ const FAILURE_COUNTS: &str = "failures";
 
 /// How long the numbers of failed logins are remembered after the last one.
 const FAILURE_COUNTS_LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);
-
-/// The lifetime of what replaces a record that is removed. The smallest unit of some stores is a second.
-const REMOVED_LIFETIME: Duration = Duration::from_secs(1);
 
 /// Maximum length of the text of a failure, in characters. What to do about it is at its end.
 const MAX_MESSAGE: usize = 512;
@@ -77,20 +74,7 @@ impl IdentityEntries {
     /// Removes the failure and the counts, after a login that succeeded or when the program asks for it.
     pub(crate) async fn clear_failures(&self) -> Result<(), StoreAway> {
         for (part, kind) in [(FAILURE, Kind::Failure), (FAILURE_COUNTS, Kind::FailureCounts)] {
-            for _ in 0..MAX_ATTEMPTS {
-                let found = self.failures.get(part, &[kind, Kind::Tombstone]).await?;
-                let is_removed = found.record.is_some_and(|record| record.header.kind == Kind::Tombstone);
-                if found.version.is_none() || is_removed {
-                    break;
-                }
-                if self
-                    .failures
-                    .replace(part, found.version.as_ref(), Kind::Tombstone, REMOVED_LIFETIME, &[])
-                    .await?
-                {
-                    break;
-                }
-            }
+            self.failures.remove(part, kind, REMOVED_LIFETIME).await?;
         }
         Ok(())
     }

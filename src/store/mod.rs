@@ -79,7 +79,8 @@
 //! the entries tell nothing without the key.
 //!
 //! A refresh token of a federated login is stored only with a key. It can be worth more than the tokens: it obtains new
-//! ones until the provider ends it.
+//! ones until the provider ends it. The login of a person is stored by the client and the identity provider, and not by
+//! the user, so that the next run finds it: everybody who has the store and the key can go on with it.
 //!
 //! Somebody who can read the store sees how many entries there are, how long they are, and when the tokens expire.
 //! Somebody who can write to it can remove tokens, delay logins, or put old tokens back, which services then reject.
@@ -160,6 +161,8 @@ pub use token_store::{LeaseOwner, MAX_RECORD, StoreFuture, TokenStore, Version};
 pub(crate) use contact::StoreAway;
 pub(crate) use failure_entries::{FailureCounts, SharedFailure};
 pub(crate) use identity_entries::{IdentityEntries, StoredToken, TokenEntry};
+#[cfg(feature = "federation")]
+pub(crate) use login_entries::{REFRESH_TOKEN_LIFETIME, StoredUnscopedToken};
 pub(crate) use users::StoreUser;
 #[cfg(feature = "validate")]
 pub(crate) use validation_entry::{StoredValidation, ValidationEntry};

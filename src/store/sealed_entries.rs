@@ -25,6 +25,9 @@ const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
 /// How often a record is written again if another process has changed it meanwhile.
 pub(super) const MAX_ATTEMPTS: usize = 3;
 
+/// The lifetime of what replaces a record that is removed. The smallest unit of some stores is a second.
+pub(super) const REMOVED_LIFETIME: Duration = Duration::from_secs(1);
+
 /// The entries of one identity for one purpose.
 pub(super) struct SealedEntries {
     shared: SharedTokens,
@@ -148,6 +151,22 @@ impl SealedEntries {
         for _ in 0..MAX_ATTEMPTS {
             let found = self.get(part, &[kind, Kind::Tombstone]).await?;
             if self.replace(part, found.version.as_ref(), kind, lifetime, content).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the record of an entry, whatever is there. `kind` is what is expected, and `lifetime` that of the tombstone.
+    pub(super) async fn remove(&self, part: &str, kind: Kind, lifetime: Duration) -> Result<(), StoreAway> {
+        for _ in 0..MAX_ATTEMPTS {
+            let found = self.get(part, &[kind, Kind::Tombstone]).await?;
+            let is_removed = found.record.is_some_and(|record| record.header.kind == Kind::Tombstone);
+            if found.version.is_none() || is_removed {
+                break;
+            }
+            let seen = found.version.as_ref();
+            if self.replace(part, seen, Kind::Tombstone, lifetime, &[]).await? {
                 break;
             }
         }

@@ -22,7 +22,7 @@ use tower_keystone::{
     fixture::{Cloud, Fault},
 };
 
-fn cloud() -> Cloud {
+pub fn cloud() -> Cloud {
     let cloud = Cloud::new([("compute", "nova")]).project("demo").identity_provider("op", "openid");
     cloud.oidc_provider().add_user("alice", "wonderland");
     cloud.oidc_provider().add_client("robot", "robot-secret");
@@ -31,7 +31,7 @@ fn cloud() -> Cloud {
 }
 
 /// Returns the configuration of a project of the cloud. All settings come from the program.
-fn builder(cloud: &Cloud, auth_type: &str) -> CloudConfigBuilder {
+pub fn builder(cloud: &Cloud, auth_type: &str) -> CloudConfigBuilder {
     CloudConfig::builder()
         .environment([("HOME", "/nowhere")])
         .set("auth_type", auth_type)
@@ -42,7 +42,7 @@ fn builder(cloud: &Cloud, auth_type: &str) -> CloudConfigBuilder {
         .set_auth("project_domain_name", "Default")
 }
 
-fn device(cloud: &Cloud) -> CloudConfigBuilder {
+pub fn device(cloud: &Cloud) -> CloudConfigBuilder {
     builder(cloud, "v3oidcdeviceauthz")
         .set_auth("client_id", "cli")
         .set_auth("discovery_endpoint", cloud.oidc_provider().discovery_endpoint())
@@ -50,7 +50,7 @@ fn device(cloud: &Cloud) -> CloudConfigBuilder {
 }
 
 /// Returns a transport to the cloud, and the number of requests whose path ends so.
-fn counting(cloud: &Cloud, path: &'static str) -> (Transport, Arc<AtomicUsize>) {
+pub fn counting(cloud: &Cloud, path: &'static str) -> (Transport, Arc<AtomicUsize>) {
     let requests = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&requests);
     let client = MapRequest::new(cloud.clone(), move |request: Request<Full<Bytes>>| {
@@ -61,7 +61,7 @@ fn counting(cloud: &Cloud, path: &'static str) -> (Transport, Arc<AtomicUsize>) 
 }
 
 /// Returns the names of the user and the project of the token that the plugin obtains.
-async fn token(config: &CloudConfig, transport: Transport) -> Result<[String; 2], Error> {
+pub async fn token(config: &CloudConfig, transport: Transport) -> Result<[String; 2], Error> {
     let access = config.plugin(transport).access().await?;
     let info = access.auth_ref().unwrap();
     Ok([info.username(), info.project_name()].map(|name| name.unwrap_or_default().to_owned()))

@@ -21,6 +21,7 @@ mod rescoping;
 mod saml;
 mod sharing;
 mod simulation;
+mod stored_logins;
 mod stores;
 mod tokenless;
 mod wire;

@@ -15,6 +15,8 @@ use crate::{
     federation::{CompletedLogin, DeviceLogin, FederatedCredentials, Grant, IdentityProvider, OidcClient},
     identity::AuthRefFuture,
 };
+#[cfg(feature = "store")]
+use crate::{RenewalPolicy, SharedTokens};
 
 /// A login that a person completes in a browser.
 ///
@@ -104,14 +106,65 @@ impl PersonalLogin {
         }
     }
 
-    /// Shows a person where to log in, waits until they have, and returns the credentials of the login.
+    /// Returns the credentials of a completed login.
+    pub(in crate::config) fn credentials(&self, login: CompletedLogin) -> FederatedCredentials {
+        let credentials = match &self.kept {
+            Some(kept) => kept.clone().credentials(login),
+            None => login.into_credentials(),
+        };
+        credentials.scope(self.scope.clone())
+    }
+
+    /// Returns whether the program keeps the login itself.
+    #[cfg(feature = "store")]
+    pub(in crate::config) fn is_kept(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// Returns the login that an earlier run of the program has stored.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StoreUnavailable`] if the store cannot be used.
+    #[cfg(feature = "store")]
+    pub(in crate::config) async fn stored(
+        &self,
+        tokens: &SharedTokens,
+    ) -> Result<Option<CompletedLogin>, Error> {
+        let client = match &self.browser {
+            Browser::AnyDevice(client) => Some(&**client),
+            #[cfg(feature = "browser")]
+            Browser::ThisMachine { .. } => None,
+        };
+        CompletedLogin::stored(&self.identity_provider, client, tokens).await
+    }
+
+    /// Returns the credentials of the stored login. `None` if there is none or a person has to log in anew.
+    ///
+    /// A token that is old is renewed first, because the provider or Keystone may not accept the login any more. If they
+    /// cannot be reached, a stored token with the scope may still be valid.
+    #[cfg(feature = "store")]
+    pub(in crate::config) async fn stored_credentials(
+        &self,
+        tokens: &SharedTokens,
+        transport: Transport,
+    ) -> Option<FederatedCredentials> {
+        let credentials = self.credentials(self.stored(tokens).await.ok()??);
+        let timeout = RenewalPolicy::default().attempt_timeout;
+        match tokio::time::timeout(timeout, credentials.obtain_unscoped(transport)).await {
+            Ok(Err(error)) if !error.is_transient() => None,
+            _ => Some(credentials),
+        }
+    }
+
+    /// Shows a person where to log in, and waits until they have.
     pub(in crate::config) async fn log_in(
         self,
         transport: Transport,
         show: impl FnOnce(&LoginPage<'_>),
-    ) -> Result<FederatedCredentials, Error> {
-        let Self { identity_provider, scope, browser, kept, .. } = self;
-        let completed = match browser {
+    ) -> Result<CompletedLogin, Error> {
+        let Self { identity_provider, browser, .. } = self;
+        match browser {
             Browser::AnyDevice(client) => {
                 let mut login = DeviceLogin::start(identity_provider, *client, transport).await?;
                 show(&LoginPage {
@@ -120,7 +173,7 @@ impl PersonalLogin {
                     url_with_code: login.verification_uri_complete(),
                     expires_in: login.expires_in(),
                 });
-                login.complete().await?
+                login.complete().await
             }
             #[cfg(feature = "browser")]
             Browser::ThisMachine { host, port, timeout } => {
@@ -134,14 +187,9 @@ impl PersonalLogin {
                 let login = login.start(transport).await?;
                 let url = login.url();
                 show(&LoginPage { url, user_code: None, url_with_code: None, expires_in: timeout });
-                login.complete(timeout).await?
+                login.complete(timeout).await
             }
-        };
-        Ok(match kept {
-            Some(kept) => kept.credentials(completed),
-            None => completed.into_credentials(),
         }
-        .scope(scope))
     }
 }
 

@@ -73,7 +73,7 @@ impl WebSsoLogin {
         let token: Zeroizing<String> =
             wait_for_browser(loopback, callback.url.to_origin(), timeout, read).await?;
         let access_info = validate::access_info(&identity_provider, &transport, &token).await?;
-        Ok(CompletedLogin { identity_provider, access_info, refresh: None })
+        Ok(CompletedLogin::new(identity_provider, None, access_info, None))
     }
 }
 

@@ -10,9 +10,21 @@ pub(super) type IdElement<'a> = (&'a str, Option<&'a str>);
 
 impl IdentityProvider {
     /// Returns keystoneauth's unscoped cache id of a login with these elements.
-    pub(super) fn cache_id<'a>(&'a self, elements: impl IntoIterator<Item = IdElement<'a>>) -> String {
+    pub(in crate::federation) fn cache_id<'a>(
+        &'a self,
+        elements: impl IntoIterator<Item = IdElement<'a>>,
+    ) -> String {
         let auth_url = auth_url_element(self.auth_url().uri());
         cache_id(self.id_elements(&auth_url, elements.into_iter().collect()))
+    }
+
+    /// Returns the id by which a login with a refresh token is stored. `id` tells it from others of the same client.
+    pub(in crate::federation) fn refresh_login_id<'a>(
+        &'a self,
+        client: &'a OidcClient,
+        id: IdElement<'a>,
+    ) -> String {
+        self.cache_id(client_elements(client).into_iter().chain([id]))
     }
 
     /// Returns an id of a kind of login that is made of no secret. `None` if the `auth_url` is invalid, because it may

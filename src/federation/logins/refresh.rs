@@ -40,14 +40,14 @@ impl RefreshLogin {
         Self { identity_provider, client, token, id }
     }
 
-    /// Creates the login of a person who has logged in just now.
+    /// Creates the login of a person.
     pub(in crate::federation) fn for_person(
         identity_provider: IdentityProvider,
         client: OidcClient,
-        refresh_token: Secret,
+        refresh_token: CurrentRefreshToken,
         user_id: Option<Box<str>>,
     ) -> Self {
-        let token = Arc::new(CurrentRefreshToken::new(refresh_token, true));
+        let token = Arc::new(refresh_token);
         Self { identity_provider, client, token, id: LoginId::User(user_id) }
     }
 }
@@ -76,7 +76,7 @@ impl UnscopedLogin for RefreshLogin {
             LoginId::User(user_id) => ("user_id", Some(user_id.as_deref()?)),
             LoginId::FirstToken(token) => ("refresh_token", Some(token.expose())),
         };
-        Some(self.identity_provider.cache_id(client_elements(&self.client).into_iter().chain([id])))
+        Some(self.identity_provider.refresh_login_id(&self.client, id))
     }
 
     fn public_id(&self) -> Option<String> {

@@ -184,6 +184,17 @@ impl OidcClient {
         url.as_ref().map(|url| valid_url(url, endpoint.name())).transpose()
     }
 
+    /// Returns the names and the URLs that say where refresh tokens are sent.
+    #[cfg(feature = "store")]
+    pub(in crate::federation) fn endpoints(&self) -> Vec<(&'static str, String)> {
+        let urls = [
+            ("discovery_endpoint", &self.discovery_endpoint),
+            ("access_token_endpoint", &self.access_token_endpoint),
+        ];
+        let endpoint = |(name, url): (_, &Option<AuthUrl>)| Some((name, url.as_ref()?.uri().to_string()));
+        urls.into_iter().filter_map(endpoint).collect()
+    }
+
     /// Returns the secret. An empty one is none.
     pub(in crate::federation) fn client_secret(&self) -> Option<&Secret> {
         self.secret.as_ref().filter(|secret| !secret.expose().is_empty())

@@ -92,8 +92,8 @@ impl RetriedExchange {
     }
 
     fn completed(&self, access_info: AccessInfo) -> CompletedLogin {
-        let refresh = self.refresh_token.clone().map(|token| (self.client.clone(), token));
-        CompletedLogin { identity_provider: self.identity_provider.clone(), access_info, refresh }
+        let (provider, client) = (self.identity_provider.clone(), self.client.clone());
+        CompletedLogin::new(provider, Some(client), access_info, self.refresh_token.clone())
     }
 }
 

@@ -6,13 +6,13 @@ use super::{
     UnscopedLogin, UnscopedToken,
     tokens::{Seen, UnscopedTokens},
 };
-#[cfg(feature = "store")]
-use crate::SharedTokens;
 use crate::{
     AccessInfo, AuthMethod, AuthUrl, Credentials, Error, Scope, Secret, Transport, V3Credentials,
     error::HttpError,
     identity::{AuthRefFuture, PrepareFuture, public_id},
 };
+#[cfg(feature = "store")]
+use crate::{SharedTokens, federation::stored_login::StoredLogin};
 
 /// One scope of a login.
 ///
@@ -30,14 +30,17 @@ impl Rescoped {
         Self { unscoped: Arc::new(UnscopedTokens::new(login)), scope: Scope::new(), seen: Arc::default() }
     }
 
-    /// Creates a login whose first unscoped token a person has obtained.
-    pub(in crate::federation) fn with_token_of_person(
-        login: Box<dyn UnscopedLogin>,
-        token: UnscopedToken,
-    ) -> Self {
-        let rescoped = Self::new(login);
-        rescoped.unscoped.keep_token_of_person(token);
-        rescoped
+    /// Sets the first unscoped token, which a person has obtained just now.
+    pub(in crate::federation) fn with_token_of_person(self, token: UnscopedToken) -> Self {
+        self.unscoped.keep_token_of_person(token);
+        self
+    }
+
+    /// Sets the first unscoped token, which a person has obtained, and where their login is stored.
+    #[cfg(feature = "store")]
+    pub(in crate::federation) fn with_stored_login(self, token: UnscopedToken, stored: StoredLogin) -> Self {
+        self.unscoped.keep_stored_login(token, stored);
+        self
     }
 
     /// Sets the scope.
@@ -60,15 +63,28 @@ impl Rescoped {
         #[cfg(feature = "store")]
         if self.unscoped.has_store() && self.scope.is_scoped() {
             let this = self.clone();
-            return Box::pin(async move {
-                this.unscoped.obtain(transport, &this.seen, true, true).await.map(drop)
-            });
+            return Box::pin(async move { this.obtain_unscoped(transport).await });
         }
         if !self.scope.is_scoped() {
             self.unscoped.set_shared_by_plugin();
         }
         let _ = transport;
         Box::pin(ready(Ok(())))
+    }
+
+    /// Obtains an unscoped token for the scope, unless there is one.
+    #[cfg(feature = "store")]
+    pub(in crate::federation) async fn obtain_unscoped(&self, transport: Transport) -> Result<(), Error> {
+        self.unscoped.obtain(transport, &self.seen, true, true).await.map(drop)
+    }
+
+    /// Removes the login from the store.
+    #[cfg(all(feature = "store", feature = "config"))]
+    pub(in crate::federation) async fn forget_stored_login(&self) -> Result<(), Error> {
+        match self.unscoped.stored_login() {
+            Some(stored) => stored.forget().await,
+            None => Ok(()),
+        }
     }
 
     /// Returns the id of the unscoped token and the scope, with the secrets of the login.
@@ -121,6 +137,8 @@ impl Rescoped {
         };
         let has_ended = !obtained.kept.is_valid() || result.as_ref().is_err_and(is_revoked);
         if result.as_ref().is_err_and(is_rejected) && !self.login().can_log_in() && has_ended {
+            #[cfg(feature = "store")]
+            self.unscoped.end_stored_login().await;
             return Err(Error::LoginEnded);
         }
         if result.is_ok() {

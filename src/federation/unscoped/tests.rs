@@ -58,7 +58,7 @@ impl Cloud {
     /// The credentials of a person who has obtained `unscoped-0`.
     fn credentials_of_person(&self) -> Rescoped {
         self.0.can_log_in.store(false, Ordering::Relaxed);
-        Rescoped::with_token_of_person(self.login(), token("unscoped-0"))
+        Rescoped::new(self.login()).with_token_of_person(token("unscoped-0"))
     }
 
     fn logins(&self) -> usize {

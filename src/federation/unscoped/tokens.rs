@@ -15,12 +15,12 @@ use super::{
     flight::{Flight, LoginResult, Waiter},
     kept::KeptToken,
 };
-#[cfg(feature = "store")]
-use crate::SharedTokens;
 use crate::{
     Error, Transport,
     task::{Start, runtime},
 };
+#[cfg(feature = "store")]
+use crate::{SharedTokens, federation::stored_login::StoredLogin};
 
 /// How long a login that failed permanently is the failure of all scopes.
 const FAILURE_LIFETIME: Duration = Duration::from_secs(30 * 60);
@@ -51,6 +51,9 @@ struct State {
     is_shared_by_plugin: bool,
     #[cfg(feature = "store")]
     store: Option<SharedTokens>,
+    /// Where the login is stored for the next run of the program.
+    #[cfg(feature = "store")]
+    stored_login: Option<StoredLogin>,
 }
 
 /// A login that failed permanently, and may lock the account of the user if it is repeated.
@@ -107,6 +110,35 @@ impl UnscopedTokens {
         let mut state = self.lock();
         let kept = KeptToken::new(token, state.next_generation()).of_person();
         state.newest = Some(kept);
+    }
+
+    /// Keeps the token that a person has obtained, in this run of the program or before, and where the login is stored.
+    #[cfg(feature = "store")]
+    pub(super) fn keep_stored_login(&self, token: UnscopedToken, stored: StoredLogin) {
+        let mut state = self.lock();
+        let generation = state.next_generation();
+        let kept = match stored.is_of_earlier_run {
+            true => KeptToken::stored(token, generation),
+            false => KeptToken::new(token, generation),
+        };
+        state.newest = Some(kept.of_person());
+        state.store = Some(stored.tokens.clone());
+        state.stored_login = Some(stored);
+    }
+
+    /// Returns where the login is stored.
+    #[cfg(all(feature = "store", feature = "config"))]
+    pub(super) fn stored_login(&self) -> Option<StoredLogin> {
+        self.lock().stored_login.clone()
+    }
+
+    /// Notes that the login has ended, so that the next run of the program does not find it.
+    #[cfg(feature = "store")]
+    pub(super) async fn end_stored_login(&self) {
+        let stored = self.lock().stored_login.take();
+        if let Some(stored) = stored {
+            stored.end().await;
+        }
     }
 
     /// Returns an unscoped token for a scope that has seen this, or for no scope.
@@ -234,7 +266,11 @@ impl UnscopedTokens {
     async fn obtain_new(&self, transport: Transport, takes_stored: bool) -> Result<NewToken, Error> {
         #[cfg(feature = "store")]
         if let Some(shared) = self.shared_login(transport.clone(), takes_stored) {
-            return shared.obtain().await;
+            let result = shared.obtain().await;
+            if matches!(result, Err(Error::LoginEnded)) {
+                self.end_stored_login().await;
+            }
+            return result;
         }
         #[cfg(not(feature = "store"))]
         let _ = takes_stored;
