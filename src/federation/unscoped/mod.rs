@@ -11,6 +11,7 @@ mod kept;
 #[cfg(feature = "store")]
 mod login_lease;
 mod rescoped;
+mod seen;
 #[cfg(feature = "store")]
 mod sharing;
 #[cfg(test)]

@@ -2,10 +2,7 @@ use std::{future::ready, sync::Arc};
 
 use http::StatusCode;
 
-use super::{
-    UnscopedLogin, UnscopedToken,
-    tokens::{Seen, UnscopedTokens},
-};
+use super::{UnscopedLogin, UnscopedToken, seen::Seen, tokens::UnscopedTokens};
 use crate::{
     AccessInfo, AuthMethod, AuthUrl, Credentials, Error, Scope, Secret, Transport, V3Credentials,
     error::HttpError,

@@ -1,8 +1,5 @@
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -14,6 +11,7 @@ use super::{
     NewToken, UnscopedLogin, UnscopedToken,
     flight::{Flight, LoginResult, Waiter},
     kept::KeptToken,
+    seen::Seen,
 };
 use crate::{
     Error, Transport,
@@ -61,15 +59,6 @@ struct Failure {
     number: u64,
     error: Error,
     failed_at: Instant,
-}
-
-/// What one scope has seen of the login that it shares with others.
-#[derive(Default)]
-pub(super) struct Seen {
-    /// The number of the last unscoped token that was used for the scope.
-    token: AtomicU64,
-    /// The number of the last failure that the scope was told.
-    failure: AtomicU64,
 }
 
 /// An unscoped token, and where it comes from.
@@ -179,8 +168,8 @@ impl UnscopedTokens {
     fn tell_failure(&self, seen: &Seen) -> Option<Error> {
         let state = self.lock();
         let failure = state.failure.as_ref()?;
-        let is_told = seen.failure.fetch_max(failure.number, Ordering::Relaxed) >= failure.number;
-        (!is_told && failure.failed_at.elapsed() < FAILURE_LIFETIME).then(|| failure.error.clone())
+        (seen.set_failure(failure.number) && failure.failed_at.elapsed() < FAILURE_LIFETIME)
+            .then(|| failure.error.clone())
     }
 
     /// Notes that Keystone has rejected a token, so that it is not used any more.
@@ -363,17 +352,6 @@ impl UnscopedTokens {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Seen {
-    pub(super) fn token(&self) -> u64 {
-        self.token.load(Ordering::Relaxed)
-    }
-
-    /// Notes that this token was used for the scope, or was rejected.
-    pub(super) fn set_token(&self, kept: &KeptToken) {
-        self.token.fetch_max(kept.generation, Ordering::Relaxed);
     }
 }
 
