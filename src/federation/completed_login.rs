@@ -1,3 +1,6 @@
+#[cfg(feature = "store")]
+mod store;
+
 use std::fmt;
 
 #[cfg(feature = "store")]
