@@ -6,7 +6,6 @@
 //! Each case has one of these outcomes:
 //! - It agrees.
 //! - It differs by decision: a rule in `differences*.rs` covers each difference.
-//! - It is not built: it needs a feature that this crate does not have. The feature is printed.
 //! - It is not expressible: it uses an input that a Rust API cannot express. The input is printed.
 //! - It fails: anything else, including a malformed line. The difference is printed, and the test fails.
 //!

@@ -60,7 +60,6 @@ struct Outcome {
     decided: usize,
     /// Number of cases with a difference that a rule covers, by the index of the rule.
     by_rule: BTreeMap<usize, usize>,
-    not_built: usize,
     not_expressible: usize,
     /// Number of cases that cannot be replayed to their end, by reason.
     incomplete: BTreeMap<Incomplete, usize>,
@@ -150,10 +149,7 @@ impl Outcome {
             }
             Err(Incomplete::Malformed(what)) => self.fail(&format!("{}: {what}", case.id)),
             Err(why) => {
-                match why {
-                    Incomplete::NotBuilt(_) => self.not_built += 1,
-                    _ => self.not_expressible += 1,
-                }
+                self.not_expressible += 1;
                 *self.incomplete.entry(why).or_default() += 1;
             }
         }
@@ -177,7 +173,6 @@ impl Outcome {
     fn add(&mut self, other: &Self) {
         self.agree += other.agree;
         self.decided += other.decided;
-        self.not_built += other.not_built;
         self.not_expressible += other.not_expressible;
         self.failed += other.failed;
         self.total += other.total;
@@ -186,9 +181,8 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { agree, decided, not_built, not_expressible, failed, total, .. } = self;
-        write!(f, "{agree} agree, {decided} differ by decision, {not_built} not built, ")?;
-        write!(f, "{not_expressible} not expressible, ")?;
+        let Self { agree, decided, not_expressible, failed, total, .. } = self;
+        write!(f, "{agree} agree, {decided} differ by decision, {not_expressible} not expressible, ")?;
         if *failed > 0 {
             write!(f, "{failed} FAILED, ")?;
         }

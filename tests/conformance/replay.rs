@@ -21,9 +21,6 @@ pub(crate) struct Difference {
 /// Why a case cannot be replayed to its end.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Incomplete {
-    /// It needs this feature, which this crate does not have.
-    #[allow(dead_code, reason = "the other tests with this format have all features")]
-    NotBuilt(String),
     /// The API cannot express this: a value of another type, or an option that only keystoneauth has.
     NotExpressible(String),
     /// It does not have the format of the data.
@@ -33,7 +30,6 @@ pub(crate) enum Incomplete {
 impl fmt::Display for Incomplete {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotBuilt(what) => write!(f, "not built: {what}"),
             Self::NotExpressible(what) => write!(f, "not expressible: {what}"),
             Self::Malformed(what) => write!(f, "malformed: {what}"),
         }
