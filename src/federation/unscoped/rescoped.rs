@@ -2,6 +2,8 @@ use std::{future::ready, sync::Arc};
 
 use http::StatusCode;
 
+#[cfg(feature = "store")]
+use super::tokens::Obtained;
 use super::{UnscopedLogin, UnscopedToken, seen::Seen, tokens::UnscopedTokens};
 use crate::{
     AccessInfo, AuthMethod, AuthUrl, Credentials, Error, Scope, Secret, Transport, V3Credentials,
@@ -72,7 +74,9 @@ impl Rescoped {
     /// Obtains an unscoped token for the scope, unless there is one.
     #[cfg(feature = "store")]
     pub(in crate::federation) async fn obtain_unscoped(&self, transport: Transport) -> Result<(), Error> {
-        self.unscoped.obtain(transport, &self.seen, true, true).await.map(drop)
+        let obtained = self.unscoped.obtain(transport, &self.seen, true, true).await?;
+        self.seen.set_prepared(&obtained.kept, obtained.is_new);
+        Ok(())
     }
 
     /// Removes the login from the store.
@@ -119,6 +123,12 @@ impl Rescoped {
             let obtained = match obtained {
                 Ok(obtained) => obtained,
                 Err(error) => return short_lived.ok_or(error),
+            };
+            #[cfg(feature = "store")]
+            let obtained = Obtained {
+                // A login is not repeated because the scope rejects the token that was obtained for it.
+                is_new: self.seen.take_prepared(&obtained.kept) || obtained.is_new,
+                ..obtained
             };
             let result = self.rescope(&obtained.kept.token, &transport).await;
             let is_rejected = result.as_ref().is_err_and(is_rejected);

@@ -238,6 +238,29 @@ async fn a_rejected_token_that_was_shared_causes_one_login() {
     }
 }
 
+#[cfg(feature = "store")]
+#[tokio::test(start_paused = true)]
+async fn the_token_of_a_login_for_the_scope_itself_counts_as_new() {
+    let cloud = Cloud::new();
+    let credentials = cloud.credentials();
+    credentials.set_store(crate::SharedTokens::in_memory());
+    let a = credentials.clone().scope(project("a"));
+    for logins in [1, 2] {
+        // The second attempt prepares nothing, because the token of the first one could serve the scope.
+        cloud.respond_with(&[401; 3][..logins]);
+        a.prepare(cloud.transport()).await.unwrap();
+        let error = get(&a, &cloud).await.unwrap_err();
+        assert!(matches!(&error, Error::Keystone(error) if error.status == 401), "{error}");
+        assert_eq!((cloud.logins(), cloud.0.statuses.lock().unwrap().len()), (logins, 0));
+    }
+    // A token that was prepared for another attempt may be old.
+    let b = credentials.scope(project("b"));
+    a.prepare(cloud.transport()).await.unwrap();
+    b.prepare(cloud.transport()).await.unwrap();
+    cloud.respond_with(&[404]);
+    assert_eq!(get(&b, &cloud).await.unwrap(), "scoped-unscoped-3");
+}
+
 #[tokio::test(start_paused = true)]
 async fn other_errors_of_the_rescope_keep_the_unscoped_token() {
     let cloud = Cloud::new();
