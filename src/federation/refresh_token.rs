@@ -141,12 +141,19 @@ impl CurrentRefreshToken {
         owner: &LeaseOwner,
     ) -> Result<(), StoreAway> {
         let (seen, stored) = entries.refresh_token().await?;
-        let stored = {
-            let mut state = self.lock();
-            let (entries, owner) = (entries.clone(), owner.clone());
-            state.shared = Some(Shared { entries, seen, owner, is_in_use: false, is_accepted: false });
-            stored.filter(|_| !state.is_newest)
+        let shared = Shared {
+            entries: entries.clone(),
+            seen,
+            owner: owner.clone(),
+            is_in_use: false,
+            is_accepted: false,
         };
+        let (last, stored) = {
+            let mut state = self.lock();
+            (state.shared.replace(shared), stored.filter(|_| !state.is_newest))
+        };
+        // It can contain the last reference to a store of the program, which is not dropped with the lock held.
+        drop(last);
         if let Some(stored) = stored {
             let rotation = self.replace(&stored);
             self.lock().is_newest = false;

@@ -111,8 +111,9 @@ impl UnscopedTokens {
             false => KeptToken::new(token, generation),
         };
         state.newest = Some(kept.of_person());
-        state.store = Some(stored.tokens.clone());
-        state.stored_login = Some(stored);
+        let last = (state.store.replace(stored.tokens.clone()), state.stored_login.replace(stored));
+        drop(state);
+        drop(last);
     }
 
     /// Returns where the login is stored.
@@ -224,7 +225,10 @@ impl UnscopedTokens {
             return (flight.join(), None);
         }
         let (flight, start, waiter) = Flight::new();
-        state.flight = Some(flight.clone());
+        // Its result can contain an error of code outside this crate, which is not dropped with the lock held.
+        let last = state.flight.replace(flight.clone());
+        drop(state);
+        drop(last);
         (waiter, Some((flight, start)))
     }
 
