@@ -45,7 +45,9 @@ impl Grant {
 
     /// An authorization code that was obtained elsewhere: keystoneauth's `v3oidcauthcode` (RFC 6749, section 4.1).
     ///
-    /// The code is for one login: renewals fail with [`Error::LoginEnded`](crate::Error::LoginEnded).
+    /// The code is for one login. Its unscoped token is used for renewals as long as it has more than half of its life
+    /// left, and for the first token of another scope until it expires. After that, renewals fail with
+    /// [`Error::LoginEnded`](crate::Error::LoginEnded).
     pub fn authorization_code(client: OidcClient, code: impl Into<Secret>) -> Self {
         let code = OneTime::new(code.into());
         Self(Kind::Bearer(BearerGrant::AuthorizationCode {
@@ -58,8 +60,8 @@ impl Grant {
 
     /// Adds a one-time password to the [`password`](Self::password).
     ///
-    /// `field` is the name of its form field at the provider: keystoneauth's `idp_otp_key`. The code is for one login:
-    /// renewals fail with [`Error::LoginEnded`](crate::Error::LoginEnded). Other grants ignore it.
+    /// `field` is the name of its form field at the provider: keystoneauth's `idp_otp_key`. The code is for one login,
+    /// so renewals are those of an [`authorization_code`](Self::authorization_code). Other grants ignore it.
     #[must_use]
     pub fn passcode(mut self, field: impl Into<Box<str>>, code: impl Into<Secret>) -> Self {
         if let Kind::Bearer(BearerGrant::Password { passcode, .. }) = &mut self.0 {
