@@ -44,7 +44,8 @@ const MAX_DESCRIPTION: usize = 1024;
 /// To get a refresh token, add `offline_access` to the [`scope`](OidcClient::scope) of the client. Many providers then
 /// also expect `builder.parameter("prompt", "consent")`.
 ///
-/// If this is dropped, the port is closed.
+/// If this is dropped, the port is closed. On Windows, another program can share the port, because it is not bound for
+/// exclusive use.
 ///
 /// ```no_run
 /// use std::time::Duration;

@@ -26,7 +26,8 @@ use crate::{
 /// [`CompletedLogin::access_info`] has the [`username`](crate::AccessInfo::username). If the provider takes clients of
 /// its own, [`BrowserLogin`](super::BrowserLogin) has no such gap.
 ///
-/// If this is dropped, the port is closed.
+/// If this is dropped, the port is closed. On Windows, another program can share the port, because it is not bound for
+/// exclusive use.
 pub struct WebSsoLogin {
     url: Box<str>,
     loopback: Loopback,
