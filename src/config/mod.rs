@@ -250,7 +250,7 @@ mod log_in;
 mod login_page;
 #[cfg(test)]
 mod merge_tests;
-mod names;
+pub(crate) mod names;
 mod options;
 mod service;
 pub mod service_defaults;

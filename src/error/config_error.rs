@@ -1,6 +1,7 @@
 use std::{fmt, path::Path, sync::Arc};
 
 use super::format::escaped;
+use crate::config::names::closest::closest;
 
 /// Maximum number of known names in a message.
 const MAX_NAMES: usize = 50;
@@ -230,7 +231,11 @@ impl fmt::Display for ConfigError {
                 write!(f, "the cloud {cloud} has no region {region}; its regions are {}", Names(known))
             }
             ConfigErrorKind::UnknownAuthType { auth_type, known } => {
-                write!(f, "the auth type {} is unknown; use one of {}", Quoted(auth_type), Names(known))
+                write!(f, "the auth type {} is unknown; ", Quoted(auth_type))?;
+                match closest(auth_type, known.iter().copied()) {
+                    Some((_, meant)) => write!(f, "did you mean {meant}?"),
+                    None => write!(f, "use one of {}", Names(known)),
+                }
             }
             ConfigErrorKind::UnsupportedAuthType { auth_type, supported, hint } => {
                 write!(f, "the auth type {auth_type} cannot be used here; ")?;

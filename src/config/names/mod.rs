@@ -1,4 +1,4 @@
 //! Known names of settings, and which of them a misspelt name is close to.
 
-pub(super) mod closest;
+pub(crate) mod closest;
 pub(super) mod top_level;

@@ -21,6 +21,12 @@ pub(in crate::config::identity) const UNSUPPORTED: &[Unsupported] = &[
         hint: "in the program, log in with V3Credentials and AuthMethod::oauth1, which takes a function that signs the \
                request",
     },
+    // keystoneauth has this login too, but no auth type of this name.
+    Unsupported {
+        name: "v3keystone2keystone",
+        hint: "configure the cloud at home with its own auth type, and in the program, log in to the other cloud with \
+               Keystone2KeystoneCredentials",
+    },
     Unsupported {
         name: "v3adfspassword",
         hint: "use OpenID Connect, which ADFS has too: v3oidcpassword, v3oidcclientcredentials or v3oidcdeviceauthz",

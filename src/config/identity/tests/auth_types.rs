@@ -68,7 +68,13 @@ fn an_empty_variable_is_no_auth_type() {
 
 #[test]
 fn unknown_auth_types_are_errors() {
-    for name in ["Password", "v3applicationcredentials", "noauth", " password", "multifactor"] {
+    for (name, hint) in [
+        ("Password", "did you mean password?"),
+        ("v3aplicationcredentials", "did you mean v3applicationcredential?"),
+        (" password", "did you mean password?"),
+        ("noauth", "use one of password, token, "),
+        ("multifactor", "did you mean v3multifactor?"),
+    ] {
         let error = Cloud::alice().top("auth_type", name).error();
         assert!(
             matches!(&error.kind, ConfigErrorKind::UnknownAuthType { auth_type, .. } if **auth_type == *name),
@@ -77,7 +83,7 @@ fn unknown_auth_types_are_errors() {
         let text = error.to_string();
         assert!(
             text.starts_with(&format!(
-                "clouds.yaml:5:7: auth_type: the auth type {name:?} is unknown; use one of password, token, "
+                "clouds.yaml:5:7: auth_type: the auth type {name:?} is unknown; {hint}"
             )),
             "{text}"
         );
@@ -90,6 +96,7 @@ fn unsupported_auth_types_say_what_to_do() {
         ("v3kerberos", "AuthMethod::kerberos"),
         ("v3fedkerb", "Grant::header"),
         ("v3oauth1", "AuthMethod::oauth1"),
+        ("v3keystone2keystone", "Keystone2KeystoneCredentials"),
         ("v3adfspassword", "v3oidcpassword"),
         #[cfg(not(feature = "federation"))]
         ("v3oidcpassword", "with the feature `federation`"),
