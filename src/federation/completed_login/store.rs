@@ -37,8 +37,8 @@ impl CompletedLogin {
     /// Returns the login that an earlier run of the program has [stored](Self::store). `None` if there is none, or if it
     /// has ended.
     ///
-    /// `client` is that of the login. [`WebSsoLogin`](crate::federation::WebSsoLogin) has none. A login with another client, or with
-    /// other endpoints of it, is not found, and neither is one that was stored with another key.
+    /// `client` is that of the login. A `WebSsoLogin` has none. A login with another client, or with other endpoints of
+    /// it, is not found, and neither is one that was stored with another key.
     ///
     /// Nothing is sent to the provider or to Keystone. If they do not accept the login any more, requests fail with
     /// [`Error::LoginEnded`], and the login is removed from the store.
