@@ -306,7 +306,7 @@ impl UnscopedTokens {
         let is_success = result.is_ok();
         let mut state = self.lock();
         // In the same step as the token is kept, so that no call starts another login in between.
-        state.flight.take_if(|current| current.is_same(flight));
+        let flight = state.flight.take_if(|current| current.is_same(flight));
         let last_failure = match failure {
             Some(error) => {
                 state.failures += 1;
@@ -320,7 +320,7 @@ impl UnscopedTokens {
             Err(error) => {
                 // An error can contain one of code outside this crate, which is not dropped with the lock held.
                 drop(state);
-                drop(last_failure);
+                drop((flight, last_failure));
                 return Err(error);
             }
         };
@@ -336,21 +336,23 @@ impl UnscopedTokens {
         }
         let last = state.newest.replace(kept.clone());
         drop(state);
-        drop((last, last_failure));
+        drop((flight, last, last_failure));
         Ok(kept)
     }
 
     fn end(&self, flight: &Flight) {
-        self.lock().flight.take_if(|current| current.is_same(flight));
+        // Its result can contain an error of code outside this crate, which is not dropped with the lock held.
+        let ended = self.lock().flight.take_if(|current| current.is_same(flight));
+        drop(ended);
     }
 
     /// Ends a login that nobody waits for, so that the next call starts another one. Returns whether it did.
     fn end_if_unattended(&self, flight: &Flight) -> bool {
         let mut state = self.lock();
         let is_unattended = flight.is_unattended();
-        if is_unattended {
-            state.flight.take_if(|current| current.is_same(flight));
-        }
+        let ended = state.flight.take_if(|current| is_unattended && current.is_same(flight));
+        drop(state);
+        drop(ended);
         is_unattended
     }
 
