@@ -31,6 +31,19 @@ pub(crate) fn for_each_member<'a>(
     json.end()
 }
 
+/// Returns a member of a JSON object as raw JSON, or `None` if there is none or the text is not a JSON object.
+///
+/// If several members have that name, it returns the last one.
+pub(crate) fn member<'a>(object: &'a str, name: &str) -> Option<&'a RawValue> {
+    let mut found = None;
+    let read = for_each_member(object, |other, value| {
+        if other == name {
+            found = Some(value);
+        }
+    });
+    read.ok().and(found)
+}
+
 /// Calls `each` with each element of a list, in the order of the text.
 ///
 /// # Errors

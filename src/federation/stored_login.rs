@@ -11,7 +11,7 @@ pub(super) struct StoredLogin {
     pub(super) tokens: SharedTokens,
     /// Whether another run has stored the login.
     pub(super) is_of_earlier_run: bool,
-    /// The entry by which the next run finds the login.
+    /// The entry that tells the next run who logged in last.
     pub(super) last_login: IdentityEntries,
     /// Its version. `None` if it could not be written.
     pub(super) version: Option<Version>,

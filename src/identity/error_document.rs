@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::json;
+use crate::json::{self, member};
 
 /// Maximum number of entries to read from a list.
 const MAX_ENTRIES: usize = 16;
@@ -15,19 +15,6 @@ pub(crate) fn is_error_document(body: &str) -> bool {
         member(error.get(), name).is_some_and(|value| value.get().starts_with(is_start))
     };
     starts_with("message", |first| first == '"') || starts_with("code", |first| first.is_ascii_digit())
-}
-
-/// Returns a member of a JSON object as raw JSON, or `None` if there is none or the text is not a JSON object.
-///
-/// If several members have that name, it returns the last one.
-pub(super) fn member<'a>(object: &'a str, name: &str) -> Option<&'a RawValue> {
-    let mut found = None;
-    let read = json::for_each_member(object, |other, value| {
-        if other == name {
-            found = Some(value);
-        }
-    });
-    read.ok().and(found)
 }
 
 /// Returns the first [`MAX_ENTRIES`] entries of a JSON list as raw JSON, or `None` if the value is not a list.

@@ -8,14 +8,14 @@ use serde_json::value::RawValue;
 use zeroize::Zeroize;
 
 use super::{
-    error_document::{entries, is_error_document, member},
+    error_document::{entries, is_error_document},
     login_context::LoginContext,
 };
 use crate::{
     AccessInfo, Error, Secret,
     access::{IdentityVersion, parse_time, token_header},
     error::{HttpError, MissingAuthMethods, contains_secret},
-    json,
+    json::{self, member},
     transport::MAX_ERROR_BODY,
 };
 

@@ -23,6 +23,10 @@ use crate::{
     error::{ConfigError, ConfigLocation},
 };
 
+/// The settings that set a scope.
+pub(super) const SCOPE: [&str; 6] =
+    ["project_id", "project_name", "domain_id", "domain_name", "system_scope", "trust_id"];
+
 /// How requests are authenticated.
 #[derive(Clone)]
 pub(crate) enum Identity {
@@ -196,8 +200,7 @@ impl Builder<'_> {
     ///
     /// The scope is sent nevertheless. Without it, the token would be for another project than the requested one.
     pub(super) fn warn_about_scope(&self) {
-        let scope = ["project_id", "project_name", "domain_id", "domain_name", "system_scope", "trust_id"];
-        if let Some(Member { location, path, .. }) = self.members.first(&scope) {
+        if let Some(Member { location, path, .. }) = self.members.first(&SCOPE) {
             warn!("{location}: {path}: remove it, because {}", required::SCOPE_OF_APPLICATION_CREDENTIAL);
         }
     }

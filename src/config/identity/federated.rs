@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::{
     auth_types::Federated,
-    build::{Builder, Identity, invalid},
+    build::{Builder, Identity, SCOPE, invalid},
     members::Member,
     person::PersonalLogin,
 };
@@ -47,7 +47,7 @@ impl Builder<'_> {
     fn identity_provider(&self) -> Result<IdentityProvider, ConfigError> {
         let (id, protocol) = (self.required("identity_provider")?, self.required("protocol")?);
         let provider = IdentityProvider::new(self.auth_url()?, id, protocol);
-        Ok(self.http_hosts.iter().fold(provider, |provider, host| provider.allow_http(host.clone())))
+        Ok(self.allow_http(provider, IdentityProvider::allow_http))
     }
 
     fn client(&self) -> Result<OidcClient, ConfigError> {
@@ -75,7 +75,7 @@ impl Builder<'_> {
                 _ => return Err(invalid(member, "access_token or id_token")),
             }),
         };
-        Ok(self.http_hosts.iter().fold(client, |client, host| client.allow_http(host.clone())))
+        Ok(self.allow_http(client, OidcClient::allow_http))
     }
 
     fn password_grant(&self) -> Result<Grant, ConfigError> {
@@ -103,7 +103,7 @@ impl Builder<'_> {
     fn saml_provider(&self) -> Result<SamlIdentityProvider, ConfigError> {
         let url = self.url("identity_provider_url")?.ok_or_else(|| self.missing("identity_provider_url"))?;
         let provider = SamlIdentityProvider::new(url, self.required("username")?, self.secret("password")?);
-        Ok(self.http_hosts.iter().fold(provider, |provider, host| provider.allow_http(host.clone())))
+        Ok(self.allow_http(provider, SamlIdentityProvider::allow_http))
     }
 
     fn device_login(&self) -> Result<PersonalLogin, ConfigError> {
@@ -141,18 +141,17 @@ impl Builder<'_> {
         let credentials =
             OAuth2ClientCredentials::new(self.auth_url()?, endpoint, id, secret).scope(self.scope());
         self.warn_about_scope();
-        Ok(self.http_hosts.iter().fold(credentials, |credentials, host| credentials.allow_http(host.clone())))
+        Ok(self.allow_http(credentials, OAuth2ClientCredentials::allow_http))
     }
 
     fn oauth2_mtls(&self) -> Result<OAuth2MtlsCredentials, ConfigError> {
         let endpoint = self.url("oauth2_endpoint")?.ok_or_else(|| self.missing("oauth2_endpoint"))?;
-        let scope = ["project_id", "project_name", "domain_id", "domain_name", "system_scope", "trust_id"];
-        if let Some(Member { location, path, .. }) = self.members.first(&scope) {
+        if let Some(Member { location, path, .. }) = self.members.first(&SCOPE) {
             warn!("{location}: {path}: it has no effect: the token is for the default project of the user");
         }
         let id = self.required("oauth2_client_id")?;
         let credentials = OAuth2MtlsCredentials::new(self.auth_url()?, endpoint, id);
-        Ok(self.http_hosts.iter().fold(credentials, |credentials, host| credentials.allow_http(host.clone())))
+        Ok(self.allow_http(credentials, OAuth2MtlsCredentials::allow_http))
     }
 
     fn tokenless(&self) -> Result<TokenlessPlugin, ConfigError> {
@@ -164,6 +163,11 @@ impl Builder<'_> {
                 None => conflict,
             }
         })
+    }
+
+    /// Allows plain http to the hosts that the program has named.
+    fn allow_http<T>(&self, value: T, allow: impl Fn(T, Box<str>) -> T) -> T {
+        self.http_hosts.iter().cloned().fold(value, allow)
     }
 
     fn required(&self, name: &'static str) -> Result<&str, ConfigError> {

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header::ACCEPT};
-use serde_json::value::RawValue;
 
 use crate::{
     AccessInfo, Error, Transport,
@@ -13,7 +12,7 @@ use crate::{
         person::{Retries, within_timeout},
     },
     identity::{send_within_origin, wipe},
-    json,
+    json::member,
     task::Timer,
 };
 
@@ -84,15 +83,4 @@ fn is_issued_for(access_info: &AccessInfo, identity_provider: &IdentityProvider)
     };
     id("identity_provider").as_deref() == Some(identity_provider.id())
         && id("protocol").as_deref() == Some(identity_provider.protocol())
-}
-
-/// Returns a member of a JSON object. If several have that name, it is the last one.
-fn member<'a>(object: &'a str, name: &str) -> Option<&'a RawValue> {
-    let mut found = None;
-    let read = json::for_each_member(object, |other, value| {
-        if other == name {
-            found = Some(value);
-        }
-    });
-    read.ok().and(found)
 }

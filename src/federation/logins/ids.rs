@@ -1,4 +1,4 @@
-//! The ids of logins, by which their unscoped tokens are shared.
+//! The ids of logins. Logins with the same id share their unscoped token.
 
 use crate::{
     federation::{IdentityProvider, OidcClient},
