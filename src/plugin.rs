@@ -42,6 +42,7 @@
 //! ```
 
 mod both;
+mod fixed_endpoint;
 
 use std::{
     fmt,
@@ -63,6 +64,7 @@ use crate::{
 };
 
 pub(crate) use both::{both, both_ready};
+use fixed_endpoint::FixedEndpoint;
 
 /// The header for the token of the user on whose behalf a request is sent.
 pub(crate) const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
@@ -137,11 +139,8 @@ pub struct ServiceAccess {
     /// Secrets that the headers contain in encoded form, such as the password of HTTP basic authentication.
     encoded_secrets: Vec<Secret>,
     auth_ref: Option<AccessInfo>,
-    /// The endpoint of all requests. If it is set, the catalog is not used.
-    endpoint: Option<Box<BaseUrl>>,
-    /// The endpoint of requests to Keystone, if there is no catalog and no endpoint for other requests.
-    #[cfg(feature = "federation")]
-    identity_endpoint: Option<Box<BaseUrl>>,
+    /// The endpoint in place of a catalog.
+    endpoint: Option<Box<FixedEndpoint>>,
     /// The accesses that this one was combined from.
     parts: Vec<Arc<ServiceAccess>>,
     /// The origins of the previous token's catalog.
@@ -177,15 +176,15 @@ impl ServiceAccess {
     ///
     /// Returns [`Error::InvalidEndpoint`] if paths cannot be appended to the URL.
     pub fn fixed(endpoint: Uri) -> Result<Self, Error> {
-        let endpoint = Box::new(BaseUrl::new(endpoint)?);
-        Ok(Self { endpoint: Some(endpoint), ..Self::empty() })
+        let endpoint = FixedEndpoint::for_all(BaseUrl::new(endpoint)?);
+        Ok(Self { endpoint: Some(endpoint.into()), ..Self::empty() })
     }
 
     /// Creates an access without a token or a catalog, for requests to Keystone only.
     #[cfg(feature = "federation")]
     pub(crate) fn for_identity(endpoint: Uri) -> Result<Self, Error> {
-        let identity_endpoint = Some(Box::new(BaseUrl::new(endpoint)?));
-        Ok(Self { identity_endpoint, ..Self::empty() })
+        let endpoint = FixedEndpoint::for_keystone(BaseUrl::new(endpoint)?);
+        Ok(Self { endpoint: Some(endpoint.into()), ..Self::empty() })
     }
 
     /// Creates an access without a token, a catalog or an endpoint, for requests with an endpoint override.
@@ -196,8 +195,6 @@ impl ServiceAccess {
             encoded_secrets: Vec::new(),
             auth_ref: None,
             endpoint: None,
-            #[cfg(feature = "federation")]
-            identity_endpoint: None,
             parts: Vec::new(),
             previous_origins: None,
             accepted: AcceptedOrigins::new(),
@@ -268,8 +265,6 @@ impl ServiceAccess {
             encoded_secrets: user.encoded_secrets.clone(),
             auth_ref: user.auth_ref.clone(),
             endpoint: user.endpoint.clone(),
-            #[cfg(feature = "federation")]
-            identity_endpoint: user.identity_endpoint.clone(),
             parts: vec![Arc::clone(user), Arc::clone(service)],
             previous_origins: user.previous_origins.clone(),
             accepted: AcceptedOrigins::new(),
@@ -325,63 +320,28 @@ impl ServiceAccess {
     /// Returns whether the access was created for a fixed endpoint, in place of a catalog.
     #[inline]
     pub(crate) fn has_fixed_endpoint(&self) -> bool {
-        self.fixed_endpoint().is_some()
-    }
-
-    #[inline]
-    fn fixed_endpoint(&self) -> Option<&BaseUrl> {
-        #[cfg(feature = "federation")]
-        if let Some(endpoint) = &self.identity_endpoint {
-            return Some(endpoint);
-        }
-        self.endpoint.as_deref()
+        self.endpoint.is_some()
     }
 
     /// Returns the fixed endpoint of requests with this filter.
-    #[cfg_attr(
-        not(feature = "federation"),
-        allow(unused_variables, reason = "all fixed endpoints are for all requests")
-    )]
     pub(crate) fn fixed_endpoint_for(&self, filter: &EndpointFilter) -> Option<&Uri> {
-        #[cfg(feature = "federation")]
-        if self.identity_endpoint.is_some() && !is_for_keystone(filter) {
-            return None;
-        }
-        self.fixed_endpoint().map(BaseUrl::url)
+        self.endpoint.as_deref()?.base_url_for(Some(filter)).ok().map(BaseUrl::url)
     }
 
     /// Returns the URL that relative request URIs with this filter are joined to.
     #[inline(always)]
     pub(crate) fn base_url_for(&self, filter: Option<&EndpointFilter>) -> Result<&BaseUrl, Error> {
         if let Some(endpoint) = &self.endpoint {
-            return Ok(endpoint);
+            return endpoint.base_url_for(filter);
         }
-        let Some(auth_ref) = &self.auth_ref else { return self.identity_endpoint_for(filter) };
+        let Some(auth_ref) = &self.auth_ref else { return Err(Error::NoEndpoint) };
         let Some(filter) = filter else { return Err(Error::NoEndpointFilter) };
         auth_ref.service_catalog().base_url_for(filter)
     }
 
-    /// Returns the endpoint of requests to Keystone, if this access has no other.
-    #[cold]
-    #[cfg_attr(
-        not(feature = "federation"),
-        allow(unused_variables, reason = "no access has such an endpoint")
-    )]
-    fn identity_endpoint_for(&self, filter: Option<&EndpointFilter>) -> Result<&BaseUrl, Error> {
-        #[cfg(feature = "federation")]
-        if let Some(endpoint) = &self.identity_endpoint {
-            let filter = filter.filter(|filter| filter.wanted_service_type().is_some());
-            return match is_for_keystone(filter.ok_or(Error::NoEndpointFilter)?) {
-                true => Ok(endpoint),
-                false => Err(Error::NoEndpoint),
-            };
-        }
-        Err(Error::NoEndpoint)
-    }
-
     /// Returns this origin if an endpoint of this access, or of the previous token's catalog, has it.
     pub(crate) fn known_origin(&self, origin: &Origin) -> Option<&Arc<Origin>> {
-        let fixed = self.fixed_endpoint().map(BaseUrl::origin).filter(|fixed| ***fixed == *origin);
+        let fixed = self.endpoint.as_deref().map(FixedEndpoint::origin).filter(|fixed| ***fixed == *origin);
         fixed.or_else(|| self.origins()?.get(origin)).or_else(|| self.previous_origins.as_ref()?.get(origin))
     }
 
@@ -405,12 +365,6 @@ impl ServiceAccess {
     pub(crate) fn origins(&self) -> Option<&Arc<KnownOrigins>> {
         Some(self.auth_ref()?.service_catalog().origins())
     }
-}
-
-/// Returns whether requests with this filter are for Keystone.
-#[cfg(feature = "federation")]
-fn is_for_keystone(filter: &EndpointFilter) -> bool {
-    filter.wanted_service_type().is_some_and(|service_type| service_type.eq_ignore_ascii_case("identity"))
 }
 
 /// Shows the names of the headers, never their values, and the access info.
